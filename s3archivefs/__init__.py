@@ -1,0 +1,51 @@
+"""s3archivefs: read squashfs 4.0 images, in pure Python, over anything that can return a range of
+bytes.
+
+import s3archivefs
+
+with s3archivefs.open("linux.sqfs") as fs:
+    print(fs.listdir("/"), fs.read_bytes("/README"))
+"""
+
+from s3archivefs.data import SquashFile
+from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice
+from s3archivefs.errors import (
+    CodecUnavailableError,
+    CorruptImageError,
+    FormatError,
+    LimitExceededError,
+    NotSquashfsError,
+    SquashfsError,
+    TruncatedImageError,
+    UnsupportedError,
+)
+from s3archivefs.format import Compression, Superblock
+from s3archivefs.image import DirEntry, SquashFS, is_squashfs
+from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open
+from s3archivefs.inode import FileKind, Stat
+from s3archivefs.limits import Limits
+
+__all__ = [
+    "BlockDevice",
+    "BytesDevice",
+    "CodecUnavailableError",
+    "Compression",
+    "CorruptImageError",
+    "DirEntry",
+    "FileDevice",
+    "FileKind",
+    "FormatError",
+    "LimitExceededError",
+    "Limits",
+    "NotSquashfsError",
+    "OffsetDevice",
+    "SquashFS",
+    "SquashFile",
+    "SquashfsError",
+    "Stat",
+    "Superblock",
+    "TruncatedImageError",
+    "UnsupportedError",
+    "is_squashfs",
+    "open",
+]

@@ -1,0 +1,101 @@
+"""One least-recently-used cache, bounded in bytes, that loads each missing value once however many
+threads want it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+__all__ = ["WeightedCache"]
+
+V = TypeVar("V")
+
+
+class _Flight(Generic[V]):
+    """A load under way: the first thread loads, the others wait for it."""
+
+    __slots__ = ("done", "value")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.value: V | None = None
+
+
+class WeightedCache(Generic[V]):
+    """Thread-safe LRU cache of values whose `weigh(value)`, in bytes, add up to at most `capacity`.
+
+    A value heavier than the whole capacity is returned but not kept.
+    """
+
+    def __init__(self, capacity: int, weigh: Callable[[V], int]) -> None:
+        self._capacity = capacity
+        self._weigh = weigh
+        self._weight = 0
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
+        self._flights: dict[Hashable, _Flight[V]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, load: Callable[[], V]) -> V:
+        """The value of `key`, from the cache or from `load()`, which runs once for all threads that
+        wait for it.
+
+        An exception of `load` reaches the thread that ran it; each waiting thread then tries for
+        itself.
+        """
+        while True:
+            with self._lock:
+                value = self._values.get(key)
+                if value is not None:
+                    self._values.move_to_end(key)
+                    return value
+                flight = self._flights.get(key)
+                if flight is None:
+                    flight = self._flights[key] = _Flight()
+                    break
+            flight.done.wait()
+            if flight.value is not None:
+                return flight.value
+        try:
+            flight.value = value = load()
+        finally:
+            with self._lock:
+                del self._flights[key]
+                if flight.value is not None:
+                    self._keep(key, flight.value)
+            flight.done.set()
+        return value
+
+    def peek(self, key: Hashable) -> V | None:
+        """The value of `key` if it is cached, as one use of it."""
+        with self._lock:
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+            return value
+
+    def put(self, key: Hashable, value: V) -> None:
+        """Keep a value that was loaded elsewhere."""
+        with self._lock:
+            if key not in self._values:
+                self._keep(key, value)
+
+    def clear(self) -> None:
+        """Forget every value."""
+        with self._lock:
+            self._values.clear()
+            self._weight = 0
+
+    def _keep(self, key: Hashable, value: V) -> None:
+        weight = self._weigh(value)
+        if weight > self._capacity:
+            return
+        self._values[key] = value
+        self._weight += weight
+        while self._weight > self._capacity:
+            _, oldest = self._values.popitem(last=False)
+            self._weight -= self._weigh(oldest)

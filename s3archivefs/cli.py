@@ -1,0 +1,141 @@
+"""The `s3archivefs` command: what a local image needs, and what installed packages add to it.
+
+Further commands come from the entry-point group `s3archivefs.commands`: each names a function that
+takes the parser's subcommands, adds its own, and sets `run`, a function from the parsed arguments
+to the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from stat import filemode
+from typing import TYPE_CHECKING
+
+from s3archivefs.errors import SquashfsError
+from s3archivefs.image import SquashFS
+from s3archivefs.inode import FileKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s3archivefs.inode import Stat
+
+__all__ = ["main"]
+
+_PIECE = 4 << 20  # bytes of a file written at once
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0, 1 where the image or the path is at fault, 2 where the
+    arguments are.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `s3archivefs ls ... | head`
+        sys.stderr.close()
+        return 1
+    except (SquashfsError, OSError) as error:
+        print(f"s3archivefs: {_line(error)}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="s3archivefs", description="Read squashfs images, here and in S3."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add(commands, "ls", _list, "list a directory of an image", path="/").add_argument(
+        "-l", dest="long", action="store_true", help="with mode, owner, size and time"
+    )
+    _add(commands, "cat", _cat, "write a file of an image to standard output", path=None)
+    _add(commands, "info", _info, "say what an image is")
+    for entry in sorted(entry_points(group="s3archivefs.commands"), key=lambda entry: entry.name):
+        entry.load()(commands)
+    return parser
+
+
+def _add(commands, name, run, summary, **path):  # noqa: ANN001, ANN003, ANN202
+    command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+    command.add_argument("image", help="path of a squashfs image, or a URL such as s3://bucket/key")
+    if path:
+        command.add_argument(
+            "path",
+            nargs="?" if path["path"] else None,
+            default=path["path"],
+            help="path inside the image",
+        )
+    command.add_argument(
+        "--offset", type=int, default=0, help="byte of the file at which the image starts"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _list(options: argparse.Namespace) -> int:
+    with SquashFS(options.image, offset=options.offset) as image:
+        for entry in image.scandir(options.path):
+            name = entry.name
+            if options.long:
+                stat = entry.stat(follow_symlinks=False)
+                target = (
+                    f" -> {image.readlink(entry.path)}" if stat.kind is FileKind.SYMLINK else ""
+                )
+                name = f"{_attributes(stat)} {name}{target}"
+            sys.stdout.write(_printable(name) + "\n")
+    return 0
+
+
+def _cat(options: argparse.Namespace) -> int:
+    with SquashFS(options.image, offset=options.offset) as image, image.open(options.path) as file:
+        while piece := file.read(_PIECE):
+            sys.stdout.buffer.write(piece)
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    with SquashFS(options.image, offset=options.offset) as image:
+        found = image.superblock
+        made = datetime.fromtimestamp(found.mkfs_time, UTC)
+        print(
+            f"squashfs 4.0 image of {found.bytes_used:,} bytes, made {made:%Y-%m-%d %H:%M:%S} UTC"
+        )
+        print(f"compression {found.compression.name.lower()}, blocks of {found.block_size:,} bytes")
+        print(
+            f"{found.inode_count:,} inodes, {found.fragment_count:,} fragments, {found.id_count:,} ids"
+        )
+        print(f"{found.bytes_used - found.inode_table_start:,} bytes of metadata at the end")
+    return 0
+
+
+def _attributes(stat: Stat) -> str:
+    time = datetime.fromtimestamp(stat.mtime, UTC)
+    return (
+        f"{filemode(stat.mode)} {stat.uid:>5} {stat.gid:>5} {stat.size:>12} {time:%Y-%m-%d %H:%M}"
+    )
+
+
+def _printable(name: str) -> str:
+    """A name as the terminal may have it: what is not printable, or not UTF-8, as escapes."""
+    if name.isprintable():
+        return name
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in name
+    )
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error).replace("\n", " ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,363 @@
+"""File content: where its blocks lie, reading runs of them at once, and the file object over it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from array import array
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.device import read_exactly
+from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from typing_extensions import Buffer
+
+    from s3archivefs.cache import WeightedCache
+    from s3archivefs.compression import Codec
+    from s3archivefs.device import BlockDevice
+    from s3archivefs.inode import Inode, InodeTable
+    from s3archivefs.limits import Limits
+    from s3archivefs.tables import FragmentTable
+
+__all__ = ["Content", "DataReader", "SquashFile"]
+
+_SIZE_MASK = DATA_BLOCK_STORED - 1
+_RUN_BYTES = 4 << 20
+"""Content of one run, in bytes: what is read at once and decompressed in parallel; it bounds
+memory.
+"""
+_ZEROS = memoryview(bytes(BLOCK_SIZE_MAX))
+_WORD = 4
+
+
+class _Stored(NamedTuple):
+    """A data block or fragment block as it lies in the image."""
+
+    position: int
+    word: int
+    """Its size word: the low 24 bits count its bytes, bit 24 says it is not compressed."""
+    due: int
+    """Bytes it must decode to."""
+
+    @property
+    def size(self) -> int:
+        return self.word & _SIZE_MASK
+
+
+class DataReader:
+    """Reads and decodes data blocks and fragments of one image."""
+
+    def __init__(
+        self,
+        device: BlockDevice,
+        codec: Codec,
+        cache: WeightedCache[bytes],
+        fragments: FragmentTable,
+        *,
+        block_size: int,
+        bytes_used: int,
+    ) -> None:
+        self._device = device
+        self._codec = codec
+        self._cache = cache
+        self._fragments = fragments
+        self.block_size = block_size
+        self._end = bytes_used
+
+    def block(self, stored: _Stored) -> bytes:
+        """One decoded data block, kept for the next read of another part of it."""
+        return self._cache.get(
+            stored.position, lambda: self._decode(stored, self._read(stored.position, stored.size))
+        )
+
+    def kept(self, stored: _Stored) -> bytes | None:
+        """The decoded block if an earlier read of a part of it kept it."""
+        return self._cache.peek(stored.position)
+
+    def keep(self, stored: _Stored, content: bytes) -> None:
+        """Keep a decoded block of which only a part was wanted: the next read wants the rest."""
+        self._cache.put(stored.position, content)
+
+    def blocks(self, run: list[_Stored]) -> Iterator[bytes]:
+        """The decoded blocks of a run that lies in one piece: one read, decompressed in parallel."""
+        start = run[0].position
+        raw = memoryview(self._read(start, run[-1].position + run[-1].size - start))
+
+        def decode(stored: _Stored) -> bytes:
+            at = stored.position - start
+            return self._decode(stored, raw[at : at + stored.size])
+
+        return _map(decode, run)
+
+    def fragment(self, index: int, offset: int, length: int) -> bytes:
+        """`length` bytes at `offset` of a decoded fragment block."""
+        entry = self._fragments[index]
+        content = self._cache.get(entry.start, lambda: self._load_fragment(entry.start, entry.size))
+        if offset + length > len(content):
+            raise CorruptImageError(
+                f"a file's tail ends at byte {offset + length} of fragment {index}, which holds {len(content)}",
+                entry.start,
+            )
+        return content[offset : offset + length]
+
+    def _load_fragment(self, start: int, word: int) -> bytes:
+        size = word & _SIZE_MASK
+        self._check_word(word, start)
+        if not size:
+            raise CorruptImageError("a fragment block is empty", start)
+        raw = self._read(start, size)
+        if word & DATA_BLOCK_STORED:
+            return raw
+        return self._codec.decode(raw, self.block_size, "a fragment block", start)
+
+    def _decode(self, stored: _Stored, raw: bytes | memoryview) -> bytes:
+        if stored.word & DATA_BLOCK_STORED:
+            content = bytes(raw)
+        else:
+            content = self._codec.decode(raw, stored.due, "a data block", stored.position)
+        if len(content) != stored.due:
+            raise CorruptImageError(
+                f"a data block holds {len(content)} bytes instead of {stored.due}", stored.position
+            )
+        return content
+
+    def _read(self, position: int, length: int) -> bytes:
+        if position + length > self._end:
+            raise CorruptImageError(
+                f"data ends at byte {position + length}, past the image's {self._end} bytes",
+                position,
+            )
+        return read_exactly(self._device, position, length, "file data")
+
+    def _check_word(self, word: int, position: int) -> None:
+        if word >= DATA_BLOCK_STORED << 1 or word & _SIZE_MASK > self.block_size:
+            raise CorruptImageError(
+                f"a block's size word is {word:#x}, more than a block of {self.block_size} bytes",
+                position,
+            )
+
+    def check_words(self, words: array[int], position: int) -> None:
+        """Refuse a block list with sizes that no block has."""
+        for word in set(words):
+            self._check_word(word, position)
+
+
+class Content:
+    """The content of one regular file: random access, in whole blocks underneath."""
+
+    def __init__(self, inode: Inode, inodes: InodeTable, reader: DataReader) -> None:
+        self._inode = inode
+        self._inodes = inodes
+        self._reader = reader
+        record = inode.file
+        self.size: int = record.size
+        self._start = record.blocks_start
+        self._fragment = record.fragment_index
+        self._fragment_offset = record.fragment_offset
+        size = reader.block_size
+        has_fragment = record.fragment_index != ABSENT_32
+        self._block_count = self.size // size if has_fragment else -(-self.size // size)
+
+    def pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
+        """The bytes [start, stop) of the content, in order, as pieces of at most a block each.
+
+        At most one run of blocks is in memory at a time.
+        """
+        size = self._reader.block_size
+        blocks_end = min(stop, self._block_count * size)
+        if start < blocks_end:
+            yield from self._block_pieces(start, blocks_end)
+        if stop > blocks_end:
+            skip = max(0, start - self._block_count * size)
+            length = stop - max(start, self._block_count * size)
+            yield self._reader.fragment(self._fragment, self._fragment_offset + skip, length)
+
+    def _block_pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
+        size = self._reader.block_size
+        first, last = start // size, (stop - 1) // size
+        if first == last and self._words[first]:
+            yield self._reader.block(self._stored(first))[
+                start - first * size : stop - first * size
+            ]
+            return
+        run: list[int] = []
+        for number in range(first, last + 1):
+            hole = not self._words[number]
+            # Only the first block can have been kept by the read before this one.
+            kept = None if hole or number > first else self._reader.kept(self._stored(number))
+            if hole or kept is not None:
+                yield from self._run_pieces(run, start, stop)
+                run = []
+                begin = number * size
+                content = (
+                    _ZEROS[: min(size, self.size - begin)] if kept is None else memoryview(kept)
+                )
+                yield content[max(0, start - begin) : stop - begin]
+                continue
+            run.append(number)
+            if len(run) * size >= _RUN_BYTES:
+                yield from self._run_pieces(run, start, stop)
+                run = []
+        yield from self._run_pieces(run, start, stop)
+
+    def _run_pieces(self, run: list[int], start: int, stop: int) -> Iterator[bytes | memoryview]:
+        """The parts inside [start, stop) of blocks that lie one behind the other in the image."""
+        if not run:
+            return
+        stored = [self._stored(number) for number in run]
+        for number, block, content in zip(run, stored, self._reader.blocks(stored), strict=True):
+            begin = number * self._reader.block_size
+            if start <= begin and begin + len(content) <= stop:
+                yield content
+            else:
+                self._reader.keep(block, content)
+                yield memoryview(content)[max(0, start - begin) : stop - begin]
+
+    def _stored(self, number: int) -> _Stored:
+        size = self._reader.block_size
+        due = min(size, self.size - number * size)
+        return _Stored(self._start + self._offsets[number], self._words[number], due)
+
+    @cached_property
+    def _words(self) -> array[int]:
+        """The block list, a size word a block; read whole, as the position of a block is the sum of
+        those before.
+        """
+        words = array("I")
+        cursor = self._inodes.cursor(self._inode)
+        left = self._block_count * _WORD
+        carried = b""
+        while left:
+            piece = cursor.take_some(left)
+            left -= len(piece)
+            carried += piece
+            whole = len(carried) & ~(_WORD - 1)
+            words.frombytes(carried[:whole])
+            carried = carried[whole:]
+        if sys.byteorder == "big":
+            words.byteswap()
+        self._reader.check_words(words, self._inode.tail[0])
+        return words
+
+    @cached_property
+    def _offsets(self) -> array[int]:
+        """Where each block starts, in bytes behind the file's first one; a hole takes no bytes."""
+        return array("Q", accumulate((word & _SIZE_MASK for word in self._words[:-1]), initial=0))
+
+
+class SquashFile(io.RawIOBase):
+    """A regular file of the image, opened for reading: seekable, independent of others, not shared
+    between threads.
+
+    A read returns all the bytes asked for, up to the end of the file.
+    """
+
+    def __init__(self, content: Content, name: str | bytes, limits: Limits) -> None:
+        super().__init__()
+        self.name = name
+        self.mode = "rb"
+        self._content = content
+        self._limits = limits
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Always true."""
+        self._check_open()
+        return True
+
+    def seekable(self) -> bool:
+        """Always true."""
+        self._check_open()
+        return True
+
+    def tell(self) -> int:
+        """The position, in bytes from the start."""
+        self._check_open()
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move to `offset` bytes from the start, the position or the end; past the end is allowed
+        and reads nothing.
+        """
+        self._check_open()
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._content.size}
+        if whence not in bases:
+            raise ValueError(f"whence is {whence}; 0, 1 and 2 are known")
+        position = bases[whence] + offset
+        if position < 0:
+            raise ValueError(f"cannot seek to byte {position}")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill the buffer from the position, as far as the file goes; the bytes read."""
+        self._check_open()
+        view = memoryview(buffer).cast("B")
+        at = 0
+        for piece in self._take(len(view)):
+            view[at : at + len(piece)] = piece
+            at += len(piece)
+        return at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next `size` bytes, or all that is left; fewer only at the end of the file.
+
+        Raises LimitExceededError where all that is left is more than Limits.read_all_bytes.
+        """
+        self._check_open()
+        if size is None or size < 0:
+            size = max(0, self._content.size - self._position)
+            if size > self._limits.read_all_bytes:
+                raise LimitExceededError("read_all_bytes", size, self._limits.read_all_bytes)
+        pieces = list(self._take(size))
+        if len(pieces) == 1 and isinstance(pieces[0], bytes):
+            return pieces[0]
+        return b"".join(pieces)
+
+    def readall(self) -> bytes:
+        """As `read()`."""
+        return self.read()
+
+    def _take(self, size: int) -> Iterator[bytes | memoryview]:
+        """The pieces of the next `size` bytes, moving on with each."""
+        stop = min(self._position + size, self._content.size)
+        if stop > self._position:
+            for piece in self._content.pieces(self._position, stop):
+                self._position += len(piece)
+                yield piece
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
+
+# ---- Parallel decompression: the codecs release the GIL ------------------------------------------
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _forget_pool() -> None:
+    global _pool  # noqa: PLW0603 -- a forked child has none of its parent's threads
+    _pool = None
+
+
+os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _map(decode: Callable[[_Stored], bytes], run: list[_Stored]) -> Iterator[bytes]:
+    """`map`, on all processors where there is more than one of each."""
+    global _pool  # noqa: PLW0603 -- made on first use: most programs read small files
+    workers = os.cpu_count() or 1
+    if len(run) == 1 or workers == 1:
+        return map(decode, run)
+    if _pool is None:
+        _pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
+    return _pool.map(decode, run)

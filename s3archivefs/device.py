@@ -1,0 +1,190 @@
+"""Block devices: where the image's bytes come from. The only module that opens files.
+
+A device answers `pread(offset, length)` and nothing else, so that a file, a byte string, an HTTP
+range and a cache look alike to the reader.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+
+from s3archivefs.errors import CorruptImageError, TruncatedImageError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+__all__ = [
+    "BlockDevice",
+    "BytesDevice",
+    "FileDevice",
+    "OffsetDevice",
+    "open_device",
+    "read_exactly",
+]
+
+
+@runtime_checkable
+class BlockDevice(Protocol):
+    """Random access to bytes. Implementations must allow calls from several threads at once."""
+
+    @property
+    def size(self) -> int:
+        """Length of the device, in bytes."""
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`, a range inside [0, size); any failure raises."""
+
+
+class BytesDevice:
+    """An image held in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data).cast("B").toreadonly()
+
+    @property
+    def size(self) -> int:
+        """Length of the data, in bytes."""
+        return len(self._data)
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """A copy of the `length` bytes at `offset`."""
+        return bytes(self._data[offset : offset + length])
+
+
+class FileDevice:
+    """A path, or a seekable binary file that stays its caller's to close.
+
+    Real files are read with pread(2), which needs no lock; other file objects with seek and read,
+    under one.
+    """
+
+    def __init__(
+        self, source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
+    ) -> None:
+        if isinstance(source, str | bytes | os.PathLike):
+            self._file: BinaryIO | None = open(source, "rb", buffering=0)  # noqa: SIM115 -- closed by close()
+            self._owned = True
+        else:
+            self._file = source
+            self._owned = False
+        self._lock = threading.Lock()
+        self._descriptor = _descriptor(self._file)
+        self.size = self._file.seek(0, os.SEEK_END)
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """The `length` bytes at `offset`.
+
+        Raises ValueError after `close`.
+        """
+        if self._file is None:
+            raise ValueError("read from a closed image")
+        data = self._read(offset, length)
+        while len(data) < length and (rest := self._read(offset + len(data), length - len(data))):
+            data += rest
+        return data
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if self._descriptor is not None:
+            return os.pread(self._descriptor, length, offset)
+        if self._file is None:
+            raise ValueError("read from a closed image")
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(length) or b""
+
+    def close(self) -> None:
+        """Close the file if this device opened it."""
+        file, self._file, self._descriptor = self._file, None, None
+        if file is not None and self._owned:
+            file.close()
+
+
+class OffsetDevice:
+    """The part of another device from `start` to its end: an image embedded in a larger file."""
+
+    def __init__(self, device: BlockDevice, start: int) -> None:
+        if not 0 <= start <= device.size:
+            raise ValueError(
+                f"offset {start} lies outside the source, which has {device.size} bytes"
+            )
+        self._device = device
+        self._start = start
+
+    @property
+    def size(self) -> int:
+        """Bytes from the start of the part to the end of the whole."""
+        return self._device.size - self._start
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """The `length` bytes at `offset` of the part."""
+        return self._device.pread(self._start + offset, length)
+
+
+def open_device(source: object) -> tuple[BlockDevice, Callable[[], None]]:
+    """The device for what a user names as an image, and the function that closes what was opened
+    for it.
+
+    `source` is a block device, a seekable binary file, a path, or a URL whose scheme an installed
+    package registered in the entry-point group `s3archivefs.devices` (as `s3://bucket/key`).
+    """
+    if isinstance(source, BlockDevice):
+        return source, lambda: None
+    if isinstance(source, str) and (scheme := re.match(r"([a-z][a-z0-9+.-]*)://", source)):
+        return _open_url(scheme[1], source)
+    if isinstance(source, str | bytes | os.PathLike) or (
+        hasattr(source, "read") and hasattr(source, "seek")
+    ):
+        device = FileDevice(cast("str", source))
+        return device, device.close
+    raise TypeError(
+        f"an image is a path, a binary file or a block device, not {type(source).__name__}; wrap bytes in BytesDevice"
+    )
+
+
+def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
+    """`length` bytes at `offset`, or TruncatedImageError naming `what` was to be read; never fewer,
+    never more.
+    """
+    if offset < 0 or offset + length > device.size:
+        raise TruncatedImageError(
+            f"{what} ends at byte {offset + length}, past the end of the image's {device.size} bytes",
+            offset,
+        )
+    data = device.pread(offset, length)
+    if (
+        data is None or len(data) < length
+    ):  # a device that breaks its contract must not become wrong data
+        raise TruncatedImageError(
+            f"{what}: the device returned {len(data or b'')} bytes of {length}", offset
+        )
+    if len(data) > length:
+        raise CorruptImageError(
+            f"{what}: the device returned {len(data)} bytes where {length} were asked for", offset
+        )
+    return data
+
+
+def _descriptor(file: BinaryIO) -> int | None:
+    """The file descriptor to use with pread(2), if the object is a plain file whose bytes are the
+    descriptor's.
+    """
+    if type(file).__module__ not in {"io", "_io"}:
+        return None  # a wrapper (gzip.GzipFile, tempfile's spool) may hand out the descriptor of something else
+    try:
+        return file.fileno()
+    except OSError:  # io.BytesIO: io.UnsupportedOperation
+        return None
+
+
+def _open_url(scheme: str, url: str) -> tuple[BlockDevice, Callable[[], None]]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- 10 ms that a local image need not pay
+
+    for entry in entry_points(group="s3archivefs.devices", name=scheme):
+        device = entry.load()(url)
+        return device, getattr(device, "close", lambda: None)
+    hint = "; pip install 's3archivefs[lambda]'" if scheme == "s3" else ""
+    raise UnsupportedError(f"no installed package opens {scheme}:// URLs{hint}")

@@ -1,0 +1,227 @@
+"""Directories: entries in byte order of their names, found by the index where there is one.
+
+A listing is cut into segments, each from one index entry to the next (a metadata block's worth of
+names); without an index it is one segment. A look-up or a seek decodes the one segment that can
+hold the name, and keeps it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.errors import CorruptImageError
+from s3archivefs.format import (
+    METADATA_BLOCK_SIZE,
+    NAME_MAX,
+    RUN_MAX,
+    DirectoryEntry,
+    DirectoryHeader,
+    DirectoryIndex,
+    ExtendedDirectory,
+    InodeType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s3archivefs.cache import WeightedCache
+    from s3archivefs.inode import Inode, InodeTable
+    from s3archivefs.metadata import MetadataReader
+
+__all__ = ["Directory", "Entry"]
+
+_EMPTY_SIZE = (
+    3  # an inode's directory size counts `.` and `..`, which no listing holds, as three bytes
+)
+_TYPES = frozenset(InodeType)
+_SEGMENT_KEPT = 1 << 18  # bytes of listing; a longer one without an index is scanned anew each time
+_ENTRY_WEIGHT = 250  # bytes that a kept entry costs in memory, roughly
+
+
+class Entry(NamedTuple):
+    """One name of a directory."""
+
+    name: bytes
+    type: int
+    """A basic InodeType."""
+    reference: int
+    """Of the inode."""
+    inode_number: int
+
+
+class _Segment(NamedTuple):
+    """A part of a listing that begins with a run."""
+
+    first: bytes
+    """Its first name; empty for the first segment."""
+    start: int
+    """Bytes from the start of the listing."""
+    end: int
+    position: int
+    """Metadata block of its start, from the start of the image."""
+    offset: int
+    """Offset in that block."""
+
+
+class Directory:
+    """The listing of one directory. Reads nothing before it is asked."""
+
+    def __init__(
+        self,
+        inode: Inode,
+        inodes: InodeTable,
+        reader: MetadataReader,
+        cache: WeightedCache[dict[bytes, Entry]],
+    ) -> None:
+        self.inode = inode
+        record = inode.directory
+        self._inodes = inodes
+        self._reader = reader
+        self._cache = cache
+        self._position = reader.extent.start + record.start_block
+        self._offset = record.offset
+        self._size = max(0, record.size - _EMPTY_SIZE)
+        if 0 < record.size < _EMPTY_SIZE or 0 < self._size < DirectoryHeader.layout.size:
+            raise CorruptImageError(
+                f"directory inode {record.inode_number} has a size of {record.size} bytes"
+            )
+        self._segments: list[_Segment] | None = None
+
+    def get(self, name: bytes) -> Entry | None:
+        """The entry of that name, or None."""
+        segments = self._cut()
+        segment = segments[bisect_right(segments, name, key=_first_name) - 1]
+        if segment.end - segment.start <= _SEGMENT_KEPT:
+            return self._entries(segment).get(name)
+        for entry in self._scan(segment):
+            if entry.name >= name:
+                return entry if entry.name == name else None
+        return None
+
+    def entries(self, start: bytes = b"") -> Iterator[Entry]:
+        """Entries in byte order of their names, from the first that is not below `start`; read as
+        they are asked for.
+
+        Raises CorruptImageError where names are out of order, twice there, or could leave the
+        directory.
+        """
+        segments = self._cut()
+        first = max(0, bisect_right(segments, start, key=_first_name) - 1)
+        previous = b""
+        for segment in segments[first:]:
+            for entry in self._scan(segment):
+                if entry.name <= previous:
+                    raise CorruptImageError(
+                        f"directory names {previous!r} and {entry.name!r} are out of order",
+                        segment.position,
+                    )
+                previous = entry.name
+                if entry.name >= start:
+                    yield entry
+
+    # ---- segments --------------------------------------------------------------------------------
+
+    def _cut(self) -> list[_Segment]:
+        """The listing's segments, in order. An index that contradicts itself is passed over: it
+        only speeds up.
+        """
+        if self._segments is None:
+            whole = _Segment(b"", 0, self._size, self._position, self._offset)
+            self._segments = self._indexed() or [whole]
+        return self._segments
+
+    def _indexed(self) -> list[_Segment]:
+        record = self.inode.directory
+        if not isinstance(record, ExtendedDirectory) or not record.index_count:
+            return []
+        cursor = self._inodes.cursor(self.inode)
+        places = [(b"", 0, self._position, self._offset)]
+        for _ in range(record.index_count):
+            index = DirectoryIndex.decode(cursor.take(DirectoryIndex.layout.size))
+            if index.name_size_minus_one >= NAME_MAX:
+                return []
+            name = cursor.take(index.name_size_minus_one + 1)
+            previous_name, previous_start, previous_position, _ = places[-1]
+            position = self._reader.extent.start + index.block
+            # Blocks before the last are full, so the offset in the block follows from the offset in
+            # the listing.
+            offset = (self._offset + index.listing_offset) % METADATA_BLOCK_SIZE
+            ordered = previous_name < name and previous_start < index.listing_offset < self._size
+            if not ordered or position < previous_position:
+                return []
+            places.append((name, index.listing_offset, position, offset))
+        ends = [start for _, start, _, _ in places[1:]] + [self._size]
+        return [
+            _Segment(name, start, end, position, offset)
+            for (name, start, position, offset), end in zip(places, ends, strict=True)
+        ]
+
+    def _entries(self, segment: _Segment) -> dict[bytes, Entry]:
+        return self._cache.get(
+            (self._position, self._offset, segment.start),
+            lambda: {entry.name: entry for entry in self._scan(segment)},
+        )
+
+    def _scan(self, segment: _Segment) -> Iterator[Entry]:
+        """Decode a segment's entries, a metadata block at a time."""
+        left = segment.end - segment.start
+        if not left:
+            return
+        cursor = self._reader.cursor(segment.position, segment.offset)
+        unpack_entry = DirectoryEntry.layout.unpack_from
+        entry_size = DirectoryEntry.layout.size
+        header_size = DirectoryHeader.layout.size
+        data, at = b"", 0  # bytes taken from the table and not yet decoded start at `at`
+        expected = segment.first
+        while left or at < len(data):
+            data, at, left = _refill(cursor, data, at, left, header_size)
+            header = DirectoryHeader.decode(data, at)
+            at += header_size
+            if header.count_minus_one >= RUN_MAX:
+                raise CorruptImageError(
+                    f"a directory header counts {header.count_minus_one + 1} entries; {RUN_MAX} are allowed",
+                    segment.position,
+                )
+            block = header.inode_block << 16
+            for _ in range(header.count_minus_one + 1):
+                if len(data) - at < entry_size + NAME_MAX and left:
+                    data, at, left = _refill(cursor, data, at, left, entry_size + NAME_MAX)
+                if len(data) - at < entry_size:
+                    raise CorruptImageError(_SHORT, segment.position)
+                offset, delta, kind, size = unpack_entry(data, at)
+                at += entry_size
+                name = data[at : at + size + 1]
+                at += size + 1
+                if at > len(data) or size >= NAME_MAX:
+                    raise CorruptImageError(_SHORT, segment.position)
+                if kind not in _TYPES or b"/" in name or b"\0" in name or name in _DOTS:
+                    raise CorruptImageError(
+                        f"a directory entry has type {kind} and name {name!r}", segment.position
+                    )
+                if expected:
+                    if name != expected:
+                        raise CorruptImageError(
+                            f"the directory index names {expected!r} where {name!r} stands",
+                            segment.position,
+                        )
+                    expected = b""
+                yield Entry(name, kind, block | offset, header.inode_number + delta)
+
+
+_DOTS = (b".", b"..")
+_SHORT = "a directory listing ends within an entry, or a name is too long"
+
+
+def _first_name(segment: _Segment) -> bytes:
+    return segment.first
+
+
+def _refill(cursor, data: bytes, at: int, left: int, wanted: int) -> tuple[bytes, int, int]:  # noqa: ANN001
+    """Take blocks of the listing until `wanted` bytes are there or none is left."""
+    data = data[at:]
+    while len(data) < wanted and left:
+        piece = cursor.take_some(left)
+        data += piece
+        left -= len(piece)
+    return data, 0, left

@@ -1,0 +1,72 @@
+"""The exceptions of the reader, in one tree.
+
+Whatever bytes a device returns, every public call either returns what the image really encodes or
+raises one of these. Two families stay outside on purpose: path faults are the builtins that
+`open()` would raise (FileNotFoundError, NotADirectoryError, IsADirectoryError, OSError with ELOOP),
+and a device's own errors pass through untouched.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CodecUnavailableError",
+    "CorruptImageError",
+    "FormatError",
+    "LimitExceededError",
+    "NotSquashfsError",
+    "SquashfsError",
+    "TruncatedImageError",
+    "UnsupportedError",
+]
+
+
+class SquashfsError(Exception):
+    """Base of every error that concerns the image itself."""
+
+
+class FormatError(SquashfsError, ValueError):
+    """The bytes are not a sound squashfs 4.0 image.
+
+    `what` says which rule was broken, `offset` where: bytes from the start of the image, or None
+    where the fault has no single position.
+    """
+
+    def __init__(self, what: str, offset: int | None = None) -> None:
+        super().__init__(what if offset is None else f"{what} (at byte {offset} of the image)")
+        self.what = what
+        self.offset = offset
+
+
+class NotSquashfsError(FormatError):
+    """The source is no squashfs image at all: its magic number is missing."""
+
+
+class TruncatedImageError(FormatError):
+    """The image is longer than the bytes that the device has, as after a broken upload."""
+
+
+class CorruptImageError(FormatError):
+    """The image contradicts itself or the format."""
+
+
+class UnsupportedError(SquashfsError, NotImplementedError):
+    """The image is of a kind that this reader does not read, and the message names that kind."""
+
+
+class CodecUnavailableError(UnsupportedError, ImportError):
+    """The image's compressor needs a library that is not installed; the message names the extra to
+    install.
+    """
+
+
+class LimitExceededError(SquashfsError):
+    """Reading on would pass one of the caller's `Limits`: `limit` is its name, `value` what was
+    asked for.
+    """
+
+    def __init__(self, limit: str, value: int, allowed: int) -> None:
+        super().__init__(
+            f"{limit}: {value} is more than the {allowed} allowed; raise Limits.{limit} to permit it"
+        )
+        self.limit = limit
+        self.value = value

@@ -1,0 +1,239 @@
+"""Inodes: what a file is, who owns it, and where its content is."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.format import (
+    ABSENT_32,
+    EXTENDED,
+    METADATA_BLOCK_SIZE,
+    BasicDevice,
+    BasicDirectory,
+    BasicFile,
+    BasicIpc,
+    BasicSymlink,
+    ExtendedDevice,
+    ExtendedDirectory,
+    ExtendedFile,
+    ExtendedIpc,
+    ExtendedSymlink,
+    InodeHeader,
+    InodeType,
+)
+from s3archivefs.metadata import split_reference
+
+if TYPE_CHECKING:
+    from s3archivefs.limits import Limits
+    from s3archivefs.metadata import MetadataCursor, MetadataReader
+    from s3archivefs.tables import IdTable
+
+__all__ = ["FileKind", "Inode", "InodeTable", "Stat"]
+
+_PERMISSIONS = 0o7777
+
+
+class FileKind(Enum):
+    """The seven kinds of file; the values are those of a basic inode's type."""
+
+    DIRECTORY = InodeType.DIRECTORY
+    FILE = InodeType.FILE
+    SYMLINK = InodeType.SYMLINK
+    BLOCK_DEVICE = InodeType.BLOCK_DEVICE
+    CHAR_DEVICE = InodeType.CHAR_DEVICE
+    FIFO = InodeType.FIFO
+    SOCKET = InodeType.SOCKET
+
+
+_FORMAT_BITS = {
+    FileKind.DIRECTORY: stat.S_IFDIR,
+    FileKind.FILE: stat.S_IFREG,
+    FileKind.SYMLINK: stat.S_IFLNK,
+    FileKind.BLOCK_DEVICE: stat.S_IFBLK,
+    FileKind.CHAR_DEVICE: stat.S_IFCHR,
+    FileKind.FIFO: stat.S_IFIFO,
+    FileKind.SOCKET: stat.S_IFSOCK,
+}
+
+_RECORDS: dict[int, tuple[FileKind, type[InodeHeader]]] = {
+    InodeType.DIRECTORY: (FileKind.DIRECTORY, BasicDirectory),
+    InodeType.FILE: (FileKind.FILE, BasicFile),
+    InodeType.SYMLINK: (FileKind.SYMLINK, BasicSymlink),
+    InodeType.BLOCK_DEVICE: (FileKind.BLOCK_DEVICE, BasicDevice),
+    InodeType.CHAR_DEVICE: (FileKind.CHAR_DEVICE, BasicDevice),
+    InodeType.FIFO: (FileKind.FIFO, BasicIpc),
+    InodeType.SOCKET: (FileKind.SOCKET, BasicIpc),
+    InodeType.DIRECTORY + EXTENDED: (FileKind.DIRECTORY, ExtendedDirectory),
+    InodeType.FILE + EXTENDED: (FileKind.FILE, ExtendedFile),
+    InodeType.SYMLINK + EXTENDED: (FileKind.SYMLINK, ExtendedSymlink),
+    InodeType.BLOCK_DEVICE + EXTENDED: (FileKind.BLOCK_DEVICE, ExtendedDevice),
+    InodeType.CHAR_DEVICE + EXTENDED: (FileKind.CHAR_DEVICE, ExtendedDevice),
+    InodeType.FIFO + EXTENDED: (FileKind.FIFO, ExtendedIpc),
+    InodeType.SOCKET + EXTENDED: (FileKind.SOCKET, ExtendedIpc),
+}
+
+
+class Stat(NamedTuple):
+    """What `stat` says of a file. Times are seconds since the epoch, sizes are bytes."""
+
+    mode: int
+    """File type and permission bits, as os.stat_result.st_mode."""
+    uid: int
+    gid: int
+    mtime: int
+    size: int
+    """Of a file its content, of a symlink its target, else 0."""
+    nlink: int
+    inode_number: int
+    kind: FileKind
+    rdev: int
+    """Device number of a device in Linux's encoding, else 0."""
+    reference: int
+    """Where the image keeps the inode: equal for hard links, unique in the image."""
+
+
+@dataclass(slots=True)
+class Inode:
+    """An inode as the image has it."""
+
+    kind: FileKind
+    reference: int
+    header: InodeHeader
+    """The record itself; its class follows the inode's type."""
+    tail: tuple[int, int]
+    """Metadata block (from the start of the image) and offset of what follows the record."""
+
+    @property
+    def directory(self) -> BasicDirectory | ExtendedDirectory:
+        """The record of a directory."""
+        return cast("BasicDirectory | ExtendedDirectory", self.header)
+
+    @property
+    def file(self) -> BasicFile | ExtendedFile:
+        """The record of a regular file."""
+        return cast("BasicFile | ExtendedFile", self.header)
+
+    @property
+    def symlink(self) -> BasicSymlink:
+        """The record of a symlink."""
+        return cast("BasicSymlink", self.header)
+
+
+class InodeTable:
+    """Reads inodes by reference."""
+
+    def __init__(
+        self,
+        reader: MetadataReader,
+        ids: IdTable,
+        inode_count: int,
+        block_size: int,
+        limits: Limits,
+    ) -> None:
+        self._reader = reader
+        self._ids = ids
+        self._inode_count = inode_count
+        self._block_size = block_size
+        self._limits = limits
+
+    def inode(self, reference: int) -> Inode:
+        """The inode at a reference.
+
+        Raises CorruptImageError where there is none, or one that the format rules out.
+        """
+        block, offset = split_reference(reference)
+        position = self._reader.extent.start + block
+        data, block_end = self._reader.block(position)
+        kind, record = self._record_at(data, position, offset)
+        end = offset + record.layout.size
+        if end <= len(data):
+            header = record.decode(data, offset)
+            tail = (position, end) if end < METADATA_BLOCK_SIZE else (block_end, 0)
+        else:  # the record goes on in the next block
+            cursor = self._reader.cursor(position, offset)
+            header = record.decode(cursor.take(record.layout.size))
+            tail = cursor.place
+        self._check(kind, header, position)
+        return Inode(kind, reference, header, tail)
+
+    def stat(self, inode: Inode) -> Stat:
+        """The inode's attributes, with ids looked up."""
+        header = inode.header
+        kind = inode.kind
+        if kind is FileKind.FILE:
+            size = inode.file.size
+        elif kind is FileKind.SYMLINK:
+            size = inode.symlink.target_size
+        else:
+            size = 0
+        return Stat(
+            header.mode | _FORMAT_BITS[kind],
+            self._ids[header.uid_index],
+            self._ids[header.gid_index],
+            header.mtime,
+            size,
+            getattr(header, "nlink", 1),  # a basic file has no count: it has one link
+            header.inode_number,
+            kind,
+            getattr(header, "rdev", 0),
+            inode.reference,
+        )
+
+    def target(self, inode: Inode) -> bytes:
+        """A symlink's target."""
+        size = inode.symlink.target_size
+        if size > self._limits.symlink_target_bytes:
+            raise LimitExceededError(
+                "symlink_target_bytes", size, self._limits.symlink_target_bytes
+            )
+        target = self.cursor(inode).take(size)
+        if not target or b"\0" in target:
+            raise CorruptImageError(
+                f"symlink target {target!r} is empty or holds a NUL", inode.tail[0]
+            )
+        return target
+
+    def cursor(self, inode: Inode) -> MetadataCursor:
+        """At what follows the inode's record: a block list, a directory index."""
+        return self._reader.cursor(*inode.tail)
+
+    def _record_at(
+        self, data: bytes, position: int, offset: int
+    ) -> tuple[FileKind, type[InodeHeader]]:
+        if offset + 1 < len(data):
+            number = data[offset] | data[offset + 1] << 8
+        else:
+            number = int.from_bytes(self._reader.cursor(position, offset).take(2), "little")
+        try:
+            return _RECORDS[number]
+        except KeyError:
+            raise CorruptImageError(
+                f"an inode has type {number}; 1 to 14 are known", position
+            ) from None
+
+    def _check(self, kind: FileKind, header: InodeHeader, position: int) -> None:
+        if not 1 <= header.inode_number <= self._inode_count:
+            raise CorruptImageError(
+                f"inode number {header.inode_number} is not one of 1 to {self._inode_count}",
+                position,
+            )
+        if header.mode & ~_PERMISSIONS:
+            raise CorruptImageError(
+                f"mode {header.mode:#o} of inode {header.inode_number} holds more than permissions",
+                position,
+            )
+        if kind is FileKind.FILE:
+            file = cast("BasicFile | ExtendedFile", header)
+            if file.size >= 1 << 63:
+                raise CorruptImageError(
+                    f"inode {header.inode_number} claims a size of {file.size} bytes", position
+                )
+            if file.fragment_index != ABSENT_32 and file.size % self._block_size == 0:
+                raise CorruptImageError(
+                    f"inode {header.inode_number} names a fragment, but its {file.size} bytes leave no tail",
+                    position,
+                )

@@ -1,0 +1,143 @@
+"""Metadata blocks: up to 8 KiB of decoded inodes, listings or table entries each, read inside one
+table's extent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.device import read_exactly
+from s3archivefs.errors import CorruptImageError
+from s3archivefs.format import METADATA_BLOCK_SIZE, METADATA_BLOCK_STORED
+
+if TYPE_CHECKING:
+    from s3archivefs.cache import WeightedCache
+    from s3archivefs.compression import Codec
+    from s3archivefs.device import BlockDevice
+    from s3archivefs.superblock import Extent
+
+__all__ = ["Block", "MetadataCursor", "MetadataReader", "split_reference"]
+
+HEADER_SIZE = 2
+
+
+class Block(NamedTuple):
+    """One decoded metadata block."""
+
+    data: bytes
+    end: int
+    """Where the next block starts: bytes from the start of the image."""
+
+
+def split_reference(reference: int) -> tuple[int, int]:
+    """A reference's metadata block, relative to its table, and the offset inside it once decoded."""
+    return reference >> 16, reference & 0xFFFF
+
+
+class MetadataReader:
+    """Reads the metadata blocks of one table, and cannot leave that table's extent."""
+
+    def __init__(
+        self,
+        device: BlockDevice,
+        codec: Codec,
+        cache: WeightedCache[Block],
+        extent: Extent,
+        name: str,
+    ) -> None:
+        self._device = device
+        self._codec = codec
+        self._cache = cache
+        self.extent = extent
+        self.name = name
+
+    def block(self, position: int) -> Block:
+        """The metadata block at `position`, bytes from the start of the image."""
+        return self._cache.get(position, lambda: self._load(position))
+
+    def read(self, position: int, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset` of the block at `position`, across blocks if need be."""
+        data = self.block(position).data
+        if offset + length <= len(data) and offset < len(data):
+            return data[offset : offset + length]
+        return self.cursor(position, offset).take(length)
+
+    def cursor(self, position: int, offset: int) -> MetadataCursor:
+        """A cursor at `offset` of the block at `position`."""
+        if offset >= METADATA_BLOCK_SIZE:
+            raise CorruptImageError(
+                f"offset {offset} of the {self.name} table lies outside its metadata block",
+                position,
+            )
+        return MetadataCursor(self, position, offset)
+
+    def _load(self, position: int) -> Block:
+        start, end = self.extent
+        what = f"a metadata block of the {self.name} table"
+        if not start <= position <= end - HEADER_SIZE:
+            raise CorruptImageError(
+                f"{what} lies outside the table's bytes {start} to {end}", position
+            )
+        # One read for header and content: most blocks are smaller than the 8 KiB that may follow.
+        raw = read_exactly(
+            self._device, position, min(HEADER_SIZE + METADATA_BLOCK_SIZE, end - position), what
+        )
+        header = int.from_bytes(raw[:HEADER_SIZE], "little")
+        size = header & ~METADATA_BLOCK_STORED
+        if not 0 < size <= METADATA_BLOCK_SIZE:
+            raise CorruptImageError(f"{what} has a size of {size} bytes", position)
+        if HEADER_SIZE + size > len(raw):
+            raise CorruptImageError(
+                f"{what} has {size} bytes and runs past the table's end at byte {end}", position
+            )
+        data = raw[HEADER_SIZE : HEADER_SIZE + size]
+        if not header & METADATA_BLOCK_STORED:
+            data = self._codec.decode(data, METADATA_BLOCK_SIZE, what, position)
+            if not data:
+                raise CorruptImageError(f"{what} is empty", position)
+        return Block(data, position + HEADER_SIZE + size)
+
+
+class MetadataCursor:
+    """A place in a table that moves on as bytes are taken, from block to block."""
+
+    __slots__ = ("_offset", "_position", "_reader")
+
+    def __init__(self, reader: MetadataReader, position: int, offset: int) -> None:
+        self._reader = reader
+        self._position = position
+        self._offset = offset
+
+    def take(self, length: int) -> bytes:
+        """The next `length` bytes."""
+        pieces = []
+        while length > 0:
+            piece = self.take_some(length)
+            pieces.append(piece)
+            length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def take_some(self, length: int) -> bytes:
+        """The next bytes, at least one and at most `length`, as far as the current block has them."""
+        data, end = self._reader.block(self._position)
+        if self._offset >= len(data):
+            # A reference points into its block, and only a full block has a successor: look-ups
+            # count on 8 KiB each.
+            if self._offset != METADATA_BLOCK_SIZE:
+                raise CorruptImageError(
+                    f"offset {self._offset} lies outside a metadata block of the {self._reader.name} table, "
+                    f"which holds {len(data)} bytes",
+                    self._position,
+                )
+            self._position, self._offset = end, 0
+            data, end = self._reader.block(self._position)
+        piece = data[self._offset : self._offset + length]
+        self._offset += len(piece)
+        return piece
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Block position and offset of the next byte, in the form that `cursor` takes."""
+        if self._offset < METADATA_BLOCK_SIZE:
+            return self._position, self._offset
+        return self._reader.block(self._position).end, 0

@@ -1,0 +1,193 @@
+"""The superblock, read and validated, and the extent of the image that each table may occupy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.device import read_exactly
+from s3archivefs.errors import (
+    CorruptImageError,
+    NotSquashfsError,
+    TruncatedImageError,
+    UnsupportedError,
+)
+from s3archivefs.format import (
+    ABSENT_64,
+    BLOCK_SIZE_MAX,
+    BLOCK_SIZE_MIN,
+    MAGIC,
+    MAGIC_BIG_ENDIAN,
+    MAGIC_STREAMED,
+    METADATA_BLOCK_SIZE,
+    Compression,
+    FragmentEntry,
+    Superblock,
+    SuperblockFlags,
+)
+
+if TYPE_CHECKING:
+    from s3archivefs.device import BlockDevice
+
+__all__ = ["Extent", "Tables", "is_magic", "read_superblock", "tables_of"]
+
+SUPERBLOCK_SIZE = Superblock.layout.size
+ID_SIZE = 4
+REFERENCE_SIZE = 8
+POINTER_SIZE = 8
+
+
+class Extent(NamedTuple):
+    """A half-open range of the image: bytes [start, end)."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where each table lies. A look-up table's extent is that of its list of block positions, and
+    the blocks lie between the inode table and that list.
+    """
+
+    inodes: Extent
+    directories: Extent
+    ids: Extent
+    fragments: Extent | None
+    exports: Extent | None
+    xattrs: Extent | None
+
+
+def is_magic(data: bytes) -> bool:
+    """Whether these first bytes are those of a squashfs 4.0 image."""
+    return int.from_bytes(data[:4], "little") == MAGIC
+
+
+def read_superblock(device: BlockDevice) -> Superblock:
+    """The image's superblock, each of its fields checked as far as it can be by itself.
+
+    Raises NotSquashfsError, UnsupportedError (big-endian, other versions, unknown compressors),
+    TruncatedImageError where the device is shorter than the image, CorruptImageError.
+    """
+    head = read_exactly(device, 0, min(SUPERBLOCK_SIZE, device.size), "the superblock")
+    magic = int.from_bytes(head[:4], "little")
+    if magic == MAGIC_BIG_ENDIAN:
+        raise UnsupportedError(
+            "a big-endian squashfs image (versions 1 to 3); only little-endian 4.0 images are read"
+        )
+    if magic in MAGIC_STREAMED:
+        raise UnsupportedError(
+            "a streamed squashfs image, its superblock at the end; pack it without mksquashfs -stream"
+        )
+    if magic != MAGIC:
+        raise NotSquashfsError(
+            f"not a squashfs image: it starts with {head[:4]!r} instead of b'hsqs'"
+            if head
+            else "an empty file, no squashfs image",
+            0,
+        )
+    if len(head) < SUPERBLOCK_SIZE:
+        raise TruncatedImageError(
+            f"the superblock has {SUPERBLOCK_SIZE} bytes, the device only {len(head)}", 0
+        )
+    superblock = Superblock.decode(head)
+    _check(superblock)
+    if superblock.bytes_used > device.size:
+        raise TruncatedImageError(
+            f"the image has {superblock.bytes_used} bytes, the device only {device.size}: was its copy cut short?",
+            device.size,
+        )
+    superblock.flags = SuperblockFlags(superblock.flags)
+    return superblock
+
+
+def _check(superblock: Superblock) -> None:
+    version = superblock.version_major, superblock.version_minor
+    if version != (4, 0):
+        raise UnsupportedError(f"squashfs version {version[0]}.{version[1]}; only 4.0 is read")
+    try:
+        superblock.compression = Compression(superblock.compression)
+    except ValueError:
+        raise UnsupportedError(
+            f"compressor id {superblock.compression} is unknown; 1 to 6 are gzip, lzma, lzo, xz, lz4 and zstd"
+        ) from None
+    size = superblock.block_size
+    if not BLOCK_SIZE_MIN <= size <= BLOCK_SIZE_MAX or size & (size - 1):
+        raise CorruptImageError(
+            f"block size {size} is not a power of two from {BLOCK_SIZE_MIN} to {BLOCK_SIZE_MAX}", 12
+        )
+    if superblock.block_log != size.bit_length() - 1:
+        raise CorruptImageError(
+            f"block size {size} and its logarithm {superblock.block_log} contradict each other", 22
+        )
+    if superblock.inode_count == 0:
+        raise CorruptImageError("the image claims to have no inodes", 4)
+    if superblock.fragment_count > superblock.inode_count:
+        raise CorruptImageError(
+            f"{superblock.fragment_count} fragments for {superblock.inode_count} inodes", 16
+        )
+    if not 1 <= superblock.id_count <= 2 * superblock.inode_count:
+        raise CorruptImageError(
+            f"{superblock.id_count} ids for {superblock.inode_count} inodes", 26
+        )
+    if not SUPERBLOCK_SIZE <= superblock.bytes_used < 1 << 63:
+        raise CorruptImageError(f"the image claims to have {superblock.bytes_used} bytes", 40)
+
+
+def tables_of(superblock: Superblock) -> Tables:
+    """The extents of the tables, which stand in one fixed order: inodes, directories, fragments,
+    exports, ids, xattrs.
+
+    Raises CorruptImageError naming the tables that are out of order, out of the image, or too small
+    for their count.
+    """
+    fragments = superblock.fragment_table_start if superblock.fragment_count else ABSENT_64
+    starts = {
+        "inode": superblock.inode_table_start,
+        "directory": superblock.directory_table_start,
+        "fragment": fragments,  # with no fragments, mksquashfs stores a position that means nothing
+        "export": superblock.export_table_start,
+        "id": superblock.id_table_start,
+        "xattr": superblock.xattr_table_start,
+    }
+    extents: dict[str, Extent] = {}
+    following, end = "the image's end", superblock.bytes_used
+    for name, start in reversed(starts.items()):
+        if start == ABSENT_64 and name in {"fragment", "export", "xattr"}:
+            continue
+        if not SUPERBLOCK_SIZE <= start <= end or (start == end and name != "directory"):
+            raise CorruptImageError(
+                f"the {name} table starts at byte {start}, which is not before {following} at byte {end}",
+                start if start < superblock.bytes_used else None,
+            )
+        extents[name] = Extent(start, end)
+        following, end = f"the {name} table", start
+    _check_list("id", extents["id"], superblock.id_count, ID_SIZE)
+    if "fragment" in extents:
+        _check_list(
+            "fragment", extents["fragment"], superblock.fragment_count, FragmentEntry.layout.size
+        )
+    if "export" in extents:
+        _check_list("export", extents["export"], superblock.inode_count, REFERENCE_SIZE)
+    return Tables(
+        inodes=extents["inode"],
+        directories=extents["directory"],
+        ids=extents["id"],
+        fragments=extents.get("fragment"),
+        exports=extents.get("export"),
+        xattrs=extents.get("xattr"),
+    )
+
+
+def block_count(records: int, record_size: int) -> int:
+    """Metadata blocks that hold so many records of a look-up table."""
+    return -(-records * record_size // METADATA_BLOCK_SIZE)
+
+
+def _check_list(name: str, extent: Extent, records: int, record_size: int) -> None:
+    size = block_count(records, record_size) * POINTER_SIZE
+    if extent.start + size > extent.end:
+        raise CorruptImageError(
+            f"the {name} table's list of blocks needs {size} bytes for {records} records, and has {extent.end - extent.start}",
+            extent.start,
+        )

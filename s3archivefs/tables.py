@@ -1,0 +1,140 @@
+"""Look-up tables: ids, fragments and the export table. Records of one size, in metadata blocks of 8
+KiB each, found through a list of block positions.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from s3archivefs.device import read_exactly
+from s3archivefs.errors import CorruptImageError
+from s3archivefs.format import METADATA_BLOCK_SIZE, FragmentEntry
+from s3archivefs.metadata import HEADER_SIZE, MetadataReader
+from s3archivefs.superblock import ID_SIZE, POINTER_SIZE, REFERENCE_SIZE, Extent, block_count
+
+if TYPE_CHECKING:
+    from s3archivefs.cache import WeightedCache
+    from s3archivefs.compression import Codec
+    from s3archivefs.device import BlockDevice
+    from s3archivefs.metadata import Block
+
+__all__ = ["ExportTable", "FragmentTable", "IdTable", "LookupTable"]
+
+
+class LookupTable:
+    """`count` records of `record_size` bytes each. Nothing is read before the first record is asked
+    for.
+    """
+
+    def __init__(
+        self,
+        device: BlockDevice,
+        codec: Codec,
+        cache: WeightedCache[Block],
+        *,
+        name: str,
+        extent: Extent,
+        lowest: int,
+        count: int,
+        record_size: int,
+    ) -> None:
+        self._device = device
+        self._reader = MetadataReader(device, codec, cache, Extent(lowest, extent.start), name)
+        self._extent = extent
+        self._name = name
+        self._lowest = lowest
+        self._count = count
+        self._record_size = record_size
+
+    def __len__(self) -> int:
+        return self._count
+
+    def record(self, index: int) -> bytes:
+        """The bytes of record `index`, counted from 0."""
+        if not 0 <= index < self._count:
+            raise CorruptImageError(
+                f"{self._name} {index} of {self._count} was asked for", self._extent.start
+            )
+        number, offset = divmod(index * self._record_size, METADATA_BLOCK_SIZE)
+        data = self._block(number)
+        return data[offset : offset + self._record_size]
+
+    def records(self) -> bytes:
+        """All records, one after the other."""
+        return b"".join(self._block(number) for number in range(len(self._positions)))
+
+    def _block(self, number: int) -> bytes:
+        data = self._reader.block(self._positions[number]).data
+        due = min(
+            METADATA_BLOCK_SIZE, self._count * self._record_size - number * METADATA_BLOCK_SIZE
+        )
+        if len(data) != due:
+            raise CorruptImageError(
+                f"block {number} of the {self._name} table holds {len(data)} bytes instead of {due}",
+                self._positions[number],
+            )
+        return data
+
+    @cached_property
+    def _positions(self) -> array[int]:
+        """Where the table's metadata blocks start: bytes from the start of the image."""
+        blocks = block_count(self._count, self._record_size)
+        start = self._extent.start
+        data = read_exactly(
+            self._device, start, blocks * POINTER_SIZE, f"the {self._name} table's list of blocks"
+        )
+        positions = array("Q", struct.unpack(f"<{blocks}Q", data))
+        # The blocks stand one behind the other right before their list (kernel: id.c, fragment.c,
+        # export.c).
+        ends = (*positions[1:], start)
+        for position, end in zip(positions, ends, strict=True):
+            if not self._lowest <= position < end <= position + HEADER_SIZE + METADATA_BLOCK_SIZE:
+                raise CorruptImageError(
+                    f"the {self._name} table's list of blocks names byte {position}, followed by {end}",
+                    start,
+                )
+        return positions
+
+
+class IdTable:
+    """User and group ids: 32 bits each, indexed by the inodes' 16-bit fields."""
+
+    def __init__(self, table: LookupTable) -> None:
+        self._table = table
+
+    @cached_property
+    def _ids(self) -> tuple[int, ...]:
+        return struct.unpack(f"<{len(self._table)}I", self._table.records())
+
+    def __getitem__(self, index: int) -> int:
+        try:
+            return self._ids[index]
+        except IndexError:
+            raise CorruptImageError(f"an inode names id {index} of {len(self._table)}") from None
+
+
+class FragmentTable:
+    """Where the blocks of file tails lie."""
+
+    def __init__(self, table: LookupTable | None) -> None:
+        self._table = table
+
+    def __getitem__(self, index: int) -> FragmentEntry:
+        if self._table is None:
+            raise CorruptImageError(
+                f"an inode names fragment {index} in an image without fragments"
+            )
+        return FragmentEntry.decode(self._table.record(index))
+
+
+class ExportTable:
+    """Inode references by inode number."""
+
+    def __init__(self, table: LookupTable) -> None:
+        self._table = table
+
+    def __getitem__(self, inode_number: int) -> int:
+        return int.from_bytes(self._table.record(inode_number - 1), "little")
