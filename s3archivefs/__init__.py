@@ -7,6 +7,8 @@ with s3archivefs.open("linux.sqfs") as fs:
     print(fs.listdir("/"), fs.read_bytes("/README"))
 """
 
+from __future__ import annotations
+
 from s3archivefs.data import SquashFile
 from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice
 from s3archivefs.errors import (

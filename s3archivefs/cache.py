@@ -84,12 +84,6 @@ class WeightedCache(Generic[V]):
             if key not in self._values:
                 self._keep(key, value)
 
-    def clear(self) -> None:
-        """Forget every value."""
-        with self._lock:
-            self._values.clear()
-            self._weight = 0
-
     def _keep(self, key: Hashable, value: V) -> None:
         weight = self._weigh(value)
         if weight > self._capacity:

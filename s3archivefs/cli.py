@@ -19,13 +19,14 @@ from s3archivefs.image import SquashFS
 from s3archivefs.inode import FileKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from s3archivefs.inode import Stat
 
 __all__ = ["main"]
 
 _PIECE = 4 << 20  # bytes of a file written at once
+_PATH_HELP = "path inside the image"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,26 +52,26 @@ def _parser() -> argparse.ArgumentParser:
         prog="s3archivefs", description="Read squashfs images, here and in S3."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add(commands, "ls", _list, "list a directory of an image", path="/").add_argument(
-        "-l", dest="long", action="store_true", help="with mode, owner, size and time"
-    )
-    _add(commands, "cat", _cat, "write a file of an image to standard output", path=None)
+    ls = _add(commands, "ls", _list, "list a directory of an image")
+    ls.add_argument("path", nargs="?", default="/", help=_PATH_HELP)
+    ls.add_argument("-l", dest="long", action="store_true", help="with mode, owner, size and time")
+    cat = _add(commands, "cat", _cat, "write a file of an image to standard output")
+    cat.add_argument("path", help=_PATH_HELP)
     _add(commands, "info", _info, "say what an image is")
     for entry in sorted(entry_points(group="s3archivefs.commands"), key=lambda entry: entry.name):
         entry.load()(commands)
     return parser
 
 
-def _add(commands, name, run, summary, **path):  # noqa: ANN001, ANN003, ANN202
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    """The parser of a subcommand that reads one image."""
     command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
     command.add_argument("image", help="path of a squashfs image, or a URL such as s3://bucket/key")
-    if path:
-        command.add_argument(
-            "path",
-            nargs="?" if path["path"] else None,
-            default=path["path"],
-            help="path inside the image",
-        )
     command.add_argument(
         "--offset", type=int, default=0, help="byte of the file at which the image starts"
     )
@@ -108,7 +109,8 @@ def _info(options: argparse.Namespace) -> int:
         )
         print(f"compression {found.compression.name.lower()}, blocks of {found.block_size:,} bytes")
         print(
-            f"{found.inode_count:,} inodes, {found.fragment_count:,} fragments, {found.id_count:,} ids"
+            f"{found.inode_count:,} inodes, {found.fragment_count:,} fragments, "
+            f"{found.id_count:,} ids"
         )
         print(f"{found.bytes_used - found.inode_table_start:,} bytes of metadata at the end")
     return 0

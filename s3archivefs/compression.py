@@ -40,12 +40,12 @@ class Codec:
     def __init__(
         self,
         name: str,
-        decompress: Callable[[bytes, int], bytes],
+        decompress: Callable[[bytes | memoryview, int], bytes],
         errors: tuple[type[Exception], ...] = (),
     ) -> None:
         self.name = name
         self._decompress = decompress
-        self._errors = (_StreamError, *errors)
+        self._errors: tuple[type[Exception], ...] = (_StreamError, *errors)
 
     def decode(self, data: bytes | memoryview, limit: int, what: str, offset: int) -> bytes:
         """The content of one compressed block, at most `limit` bytes.
@@ -54,7 +54,7 @@ class Codec:
         bytes.
         """
         try:
-            content = self._decompress(data, limit)  # type: ignore[arg-type]  # every library takes any buffer
+            content = self._decompress(data, limit)
         except self._errors as error:
             raise CorruptImageError(
                 f"{what} does not decompress ({self.name}: {error or type(error).__name__})", offset
@@ -86,7 +86,8 @@ def _require(compression: Compression, extras: dict[str, str]) -> ModuleType:
         f"pip install 's3archivefs[{extra}]'" for extra in extras.values() if extra
     )
     raise CodecUnavailableError(
-        f"the image is compressed with {compression.name.lower()}, whose library is not installed: {wanted}"
+        f"the image is compressed with {compression.name.lower()}, whose library is not installed: "
+        f"{wanted}"
     )
 
 
@@ -99,8 +100,8 @@ def _gzip(limits: Limits) -> Codec:  # noqa: ARG001 -- zlib's window is at most 
     except ImportError:
         return Codec("zlib", _zlib_decompress, (zlib.error,))
 
-    def decompress(data: bytes, limit: int) -> bytes:
-        content: bytes = deflate.zlib_decompress(data, limit)
+    def decompress(data: bytes | memoryview, limit: int) -> bytes:
+        content = bytes(deflate.zlib_decompress(data, limit))  # it returns a bytearray
         # libdeflate ignores what follows the stream, so hold the checksum that ends it against the
         # data's last bytes.
         if zlib.adler32(content).to_bytes(4, "big") != data[-4:]:
@@ -110,7 +111,7 @@ def _gzip(limits: Limits) -> Codec:  # noqa: ARG001 -- zlib's window is at most 
     return Codec("libdeflate", decompress, (deflate.DeflateError,))
 
 
-def _zlib_decompress(data: bytes, limit: int) -> bytes:
+def _zlib_decompress(data: bytes | memoryview, limit: int) -> bytes:
     stream = zlib.decompressobj()
     content = stream.decompress(data, limit + 1)
     if len(content) <= limit:
@@ -122,7 +123,7 @@ def _zlib_decompress(data: bytes, limit: int) -> bytes:
 
 
 def _xz(limits: Limits) -> Codec:
-    def decompress(data: bytes, limit: int) -> bytes:
+    def decompress(data: bytes | memoryview, limit: int) -> bytes:
         # lzma.decompress() would accept concatenated streams and any dictionary size.
         stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, limits.codec_memory_bytes)
         content = stream.decompress(data, limit + 1)
@@ -134,7 +135,7 @@ def _xz(limits: Limits) -> Codec:
 
 
 def _lzma(limits: Limits) -> Codec:
-    def decompress(data: bytes, limit: int) -> bytes:
+    def decompress(data: bytes | memoryview, limit: int) -> bytes:
         """An LZMA-alone stream whose writer filled in the content size although an end marker
         follows.
 
@@ -150,9 +151,8 @@ def _lzma(limits: Limits) -> Codec:
         header = bytes(data[:5]) + b"\xff" * 8
         content = stream.decompress(header + data[_LZMA_HEADER_SIZE:], size) if size else b""
         if not stream.eof and len(content) == size:
-            content += stream.decompress(
-                b"", 1
-            )  # reads on to the end marker, or finds more content
+            # Reads on to the end marker, or finds more content.
+            content += stream.decompress(b"", 1)
         if len(content) != size:
             raise _StreamError(f"{len(content)} bytes where its header says {size}")
         if stream.eof:
@@ -169,10 +169,12 @@ def _lzo(limits: Limits) -> Codec:  # noqa: ARG001 -- lzo needs no memory beside
     module = _require(Compression.LZO, {"lzo": "lzo", "lzallright": "lzo-wheels"})
     if module.__name__ == "lzo":
         return Codec(
-            "lzo", lambda data, limit: module.decompress(bytes(data), False, limit), (module.error,)
-        )  # noqa: FBT003 -- python-lzo takes no keywords: "no header"
+            "lzo",
+            lambda data, limit: module.decompress(bytes(data), False, limit),  # noqa: FBT003 -- "no header"; python-lzo takes no keywords
+            (module.error,),
+        )
 
-    def decompress(data: bytes, limit: int) -> bytes:
+    def decompress(data: bytes | memoryview, limit: int) -> bytes:
         content: bytes = module.LZOCompressor.decompress(bytes(data), limit)
         return content
 
@@ -197,7 +199,7 @@ def _zstd(limits: Limits) -> Codec:
         module.DecompressionParameter.window_log_max: limits.codec_memory_bytes.bit_length() - 1
     }
 
-    def decompress(data: bytes, limit: int) -> bytes:
+    def decompress(data: bytes | memoryview, limit: int) -> bytes:
         stream = module.ZstdDecompressor(options=options)
         content: bytes = stream.decompress(data, limit + 1)
         if len(content) <= limit:
@@ -208,11 +210,9 @@ def _zstd(limits: Limits) -> Codec:
 
 
 def _zstandard(module: ModuleType, limits: Limits) -> Codec:
-    local = (
-        threading.local()
-    )  # a ZstdDecompressor serves one thread at a time, and is worth keeping
+    local = threading.local()  # a ZstdDecompressor serves one thread at a time; each keeps its own
 
-    def decompress(data: bytes, limit: int) -> bytes:
+    def decompress(data: bytes | memoryview, limit: int) -> bytes:
         decompressor: Any = getattr(local, "decompressor", None)
         if decompressor is None:
             window = max(limits.codec_memory_bytes, 1 << _ZSTD_WINDOW_LOG_MIN)

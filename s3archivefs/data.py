@@ -18,11 +18,12 @@ from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from typing_extensions import Buffer
+    from _typeshed import WriteableBuffer
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.compression import Codec
     from s3archivefs.device import BlockDevice
+    from s3archivefs.format import Superblock
     from s3archivefs.inode import Inode, InodeTable
     from s3archivefs.limits import Limits
     from s3archivefs.tables import FragmentTable
@@ -61,16 +62,14 @@ class DataReader:
         codec: Codec,
         cache: WeightedCache[bytes],
         fragments: FragmentTable,
-        *,
-        block_size: int,
-        bytes_used: int,
+        superblock: Superblock,
     ) -> None:
         self._device = device
         self._codec = codec
         self._cache = cache
         self._fragments = fragments
-        self.block_size = block_size
-        self._end = bytes_used
+        self.block_size = superblock.block_size
+        self._end = superblock.bytes_used
 
     def block(self, stored: _Stored) -> bytes:
         """One decoded data block, kept for the next read of another part of it."""
@@ -87,7 +86,9 @@ class DataReader:
         self._cache.put(stored.position, content)
 
     def blocks(self, run: list[_Stored]) -> Iterator[bytes]:
-        """The decoded blocks of a run that lies in one piece: one read, decompressed in parallel."""
+        """The decoded blocks of a run that lies in one piece: read at once, decompressed in
+        parallel.
+        """
         start = run[0].position
         raw = memoryview(self._read(start, run[-1].position + run[-1].size - start))
 
@@ -103,7 +104,8 @@ class DataReader:
         content = self._cache.get(entry.start, lambda: self._load_fragment(entry.start, entry.size))
         if offset + length > len(content):
             raise CorruptImageError(
-                f"a file's tail ends at byte {offset + length} of fragment {index}, which holds {len(content)}",
+                f"a file's tail ends at byte {offset + length} of fragment {index}, "
+                f"which holds {len(content)}",
                 entry.start,
             )
         return content[offset : offset + length]
@@ -297,7 +299,7 @@ class SquashFile(io.RawIOBase):
         self._position = position
         return position
 
-    def readinto(self, buffer: Buffer, /) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the buffer from the position, as far as the file goes; the bytes read."""
         self._check_open()
         view = memoryview(buffer).cast("B")

@@ -66,7 +66,7 @@ class FileDevice:
         self, source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
     ) -> None:
         if isinstance(source, str | bytes | os.PathLike):
-            self._file: BinaryIO | None = open(source, "rb", buffering=0)  # noqa: SIM115 -- closed by close()
+            self._file: BinaryIO | None = open(source, "rb", buffering=0)  # noqa: PTH123, SIM115 -- a Path is never bytes; closed by close()
             self._owned = True
         else:
             self._file = source
@@ -141,7 +141,8 @@ def open_device(source: object) -> tuple[BlockDevice, Callable[[], None]]:
         device = FileDevice(cast("str", source))
         return device, device.close
     raise TypeError(
-        f"an image is a path, a binary file or a block device, not {type(source).__name__}; wrap bytes in BytesDevice"
+        f"an image is a path, a binary file or a block device, not {type(source).__name__}; "
+        "wrap bytes in BytesDevice"
     )
 
 
@@ -151,13 +152,13 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
     """
     if offset < 0 or offset + length > device.size:
         raise TruncatedImageError(
-            f"{what} ends at byte {offset + length}, past the end of the image's {device.size} bytes",
+            f"{what} ends at byte {offset + length}, "
+            f"past the end of the image's {device.size} bytes",
             offset,
         )
     data = device.pread(offset, length)
-    if (
-        data is None or len(data) < length
-    ):  # a device that breaks its contract must not become wrong data
+    # A device that breaks its contract must not become wrong data.
+    if data is None or len(data) < length:  # type: ignore[redundant-expr]  # no type stops a device
         raise TruncatedImageError(
             f"{what}: the device returned {len(data or b'')} bytes of {length}", offset
         )
@@ -173,7 +174,8 @@ def _descriptor(file: BinaryIO) -> int | None:
     descriptor's.
     """
     if type(file).__module__ not in {"io", "_io"}:
-        return None  # a wrapper (gzip.GzipFile, tempfile's spool) may hand out the descriptor of something else
+        # A wrapper (gzip.GzipFile, tempfile's spool) may hand out the descriptor of something else.
+        return None
     try:
         return file.fileno()
     except OSError:  # io.BytesIO: io.UnsupportedOperation

@@ -27,16 +27,14 @@ if TYPE_CHECKING:
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.inode import Inode, InodeTable
-    from s3archivefs.metadata import MetadataReader
+    from s3archivefs.metadata import MetadataCursor, MetadataReader
 
 __all__ = ["Directory", "Entry"]
 
-_EMPTY_SIZE = (
-    3  # an inode's directory size counts `.` and `..`, which no listing holds, as three bytes
-)
+# An inode's directory size counts `.` and `..`, which no listing holds, as three bytes.
+_EMPTY_SIZE = 3
 _TYPES = frozenset(InodeType)
 _SEGMENT_KEPT = 1 << 18  # bytes of listing; a longer one without an index is scanned anew each time
-_ENTRY_WEIGHT = 250  # bytes that a kept entry costs in memory, roughly
 
 
 class Entry(NamedTuple):
@@ -180,7 +178,8 @@ class Directory:
             at += header_size
             if header.count_minus_one >= RUN_MAX:
                 raise CorruptImageError(
-                    f"a directory header counts {header.count_minus_one + 1} entries; {RUN_MAX} are allowed",
+                    f"a directory header counts {header.count_minus_one + 1} entries; "
+                    f"{RUN_MAX} are allowed",
                     segment.position,
                 )
             block = header.inode_block << 16
@@ -199,13 +198,12 @@ class Directory:
                     raise CorruptImageError(
                         f"a directory entry has type {kind} and name {name!r}", segment.position
                     )
-                if expected:
-                    if name != expected:
-                        raise CorruptImageError(
-                            f"the directory index names {expected!r} where {name!r} stands",
-                            segment.position,
-                        )
-                    expected = b""
+                if expected and name != expected:
+                    raise CorruptImageError(
+                        f"the directory index names {expected!r} where {name!r} stands",
+                        segment.position,
+                    )
+                expected = b""
                 yield Entry(name, kind, block | offset, header.inode_number + delta)
 
 
@@ -217,7 +215,9 @@ def _first_name(segment: _Segment) -> bytes:
     return segment.first
 
 
-def _refill(cursor, data: bytes, at: int, left: int, wanted: int) -> tuple[bytes, int, int]:  # noqa: ANN001
+def _refill(
+    cursor: MetadataCursor, data: bytes, at: int, left: int, wanted: int
+) -> tuple[bytes, int, int]:
     """Take blocks of the listing until `wanted` bytes are there or none is left."""
     data = data[at:]
     while len(data) < wanted and left:

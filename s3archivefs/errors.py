@@ -66,7 +66,8 @@ class LimitExceededError(SquashfsError):
 
     def __init__(self, limit: str, value: int, allowed: int) -> None:
         super().__init__(
-            f"{limit}: {value} is more than the {allowed} allowed; raise Limits.{limit} to permit it"
+            f"{limit}: {value} is more than the {allowed} allowed; "
+            f"raise Limits.{limit} to permit it"
         )
         self.limit = limit
         self.value = value

@@ -229,7 +229,9 @@ class InodeHeader(Record):
 
 @record
 class BasicDirectory(InodeHeader):
-    """Directory; its listing is `size - 3` bytes at `start_block`, `offset` of the directory table."""
+    """Directory; its listing is `size - 3` bytes at `start_block`, `offset` of the directory
+    table.
+    """
 
     start_block: U32
     nlink: U32
@@ -265,7 +267,9 @@ class BasicFile(InodeHeader):
 
 @record
 class ExtendedFile(InodeHeader):
-    """Regular file with links, xattrs, holes or 64-bit sizes; the list of u32 block sizes follows."""
+    """Regular file with links, xattrs, holes or 64-bit sizes; the list of u32 block sizes
+    follows.
+    """
 
     blocks_start: U64
     size: U64
@@ -346,7 +350,9 @@ class DirectoryEntry(Record):
 
 @record
 class DirectoryIndex(Record):
-    """A place in a long listing where a run begins a metadata block; the run's first name follows."""
+    """A place in a long listing where a run begins a metadata block; the run's first name
+    follows.
+    """
 
     listing_offset: U32
     """Bytes from the start of the listing."""

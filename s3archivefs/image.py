@@ -14,17 +14,11 @@ from s3archivefs.data import Content, DataReader, SquashFile
 from s3archivefs.device import OffsetDevice, open_device, read_exactly
 from s3archivefs.directory import Directory
 from s3archivefs.errors import CorruptImageError, LimitExceededError, SquashfsError
+from s3archivefs.format import FragmentEntry
 from s3archivefs.inode import FileKind, InodeTable
 from s3archivefs.limits import Limits
 from s3archivefs.metadata import Block, MetadataReader
-from s3archivefs.superblock import (
-    ID_SIZE,
-    Extent,
-    is_magic,
-    read_superblock,
-    tables_of,
-)
-from s3archivefs.format import FragmentEntry
+from s3archivefs.superblock import ID_SIZE, Extent, is_magic, read_superblock, tables_of
 from s3archivefs.tables import FragmentTable, IdTable, LookupTable
 
 if TYPE_CHECKING:
@@ -132,16 +126,9 @@ class SquashFS:
         lowest = tables.directories.start
 
         def lookup(name: str, extent: Extent, count: int, record_size: int) -> LookupTable:
-            return LookupTable(
-                self._device,
-                codec,
-                blocks,
-                name=name,
-                extent=extent,
-                lowest=lowest,
-                count=count,
-                record_size=record_size,
-            )
+            between = Extent(lowest, extent.start)
+            reader = MetadataReader(self._device, codec, blocks, between, name)
+            return LookupTable(self._device, reader, count, record_size)
 
         ids = IdTable(lookup("id", tables.ids, superblock.id_count, ID_SIZE))
         fragments = FragmentTable(
@@ -170,8 +157,7 @@ class SquashFS:
             codec,
             WeightedCache(limits.cache_bytes // 2, len),
             fragments,
-            block_size=superblock.block_size,
-            bytes_used=superblock.bytes_used,
+            superblock,
         )
         root = self._inodes.inode(superblock.root_inode)
         if root.kind is not FileKind.DIRECTORY:
@@ -256,7 +242,7 @@ class SquashFS:
             yield path, directories, others
             separator = _decode_as(path, b"/")
             prefix = path if path.endswith(separator) else path + separator
-            below = (*ancestors, inode.reference)
+            below: tuple[int, ...] = (*ancestors, inode.reference)
             todo += [(prefix + name, below) for name in reversed(directories) if name not in links]
 
     # ---- files -----------------------------------------------------------------------------------
@@ -319,12 +305,9 @@ class SquashFS:
         todo.reverse()
         above: list[Directory] = []
         here = self._root
-        leaf: Inode | None = None  # what was reached, where it is no directory
         hops = 0
         while todo:
             part = todo.pop()
-            if leaf is not None:
-                raise _os_error(errno.ENOTDIR, path)
             if part in {b"", b"."}:
                 continue
             if part == b"..":
@@ -339,16 +322,22 @@ class SquashFS:
                 here = self._directory(inode)
             elif inode.kind is FileKind.SYMLINK and (todo or follow):
                 hops += 1
-                if hops > self._limits.symlink_hops:
-                    raise _os_error(errno.ELOOP, path)
-                target = self._inodes.target(inode)
+                target = self._followed(inode, hops, path)
                 todo += reversed(target.split(b"/"))
                 if target.startswith(b"/"):
                     above.clear()
                     here = self._root
+            elif todo:
+                raise _os_error(errno.ENOTDIR, path)
             else:
-                leaf = inode
-        return here.inode if leaf is None else leaf
+                return inode
+        return here.inode
+
+    def _followed(self, link: Inode, hops: int, path: str | bytes) -> bytes:
+        """The target of the symlink that is the path's `hops`th."""
+        if hops > self._limits.symlink_hops:
+            raise _os_error(errno.ELOOP, path)
+        return self._inodes.target(link)
 
     def _opened(self, path: str | bytes) -> Directory:
         inode = self._resolve(path)
@@ -365,8 +354,9 @@ class SquashFS:
         inode = self._inodes.inode(entry.reference)
         if inode.kind.value != entry.type or inode.header.inode_number != entry.inode_number:
             raise CorruptImageError(
-                f"directory entry {entry.name!r} says inode {entry.inode_number} of type {entry.type}; "
-                f"its inode says {inode.header.inode_number} of type {inode.kind.value}"
+                f"directory entry {entry.name!r} says inode {entry.inode_number} "
+                f"of type {entry.type}; its inode says {inode.header.inode_number} "
+                f"of type {inode.kind.value}"
             )
         return inode
 
@@ -401,7 +391,9 @@ def _encode(path: str | bytes) -> bytes:
 
 def _decode_as(path: AnyPath, name: bytes) -> AnyPath:
     """A name in the type in which its caller gave a path."""
-    return name.decode("utf-8", "surrogateescape") if isinstance(path, str) else name
+    if isinstance(path, str):
+        return name.decode("utf-8", "surrogateescape")
+    return name
 
 
 def _os_error(number: int, path: str | bytes) -> OSError:

@@ -234,6 +234,7 @@ class InodeTable:
                 )
             if file.fragment_index != ABSENT_32 and file.size % self._block_size == 0:
                 raise CorruptImageError(
-                    f"inode {header.inode_number} names a fragment, but its {file.size} bytes leave no tail",
+                    f"inode {header.inode_number} names a fragment, "
+                    f"but its {file.size} bytes leave no tail",
                     position,
                 )

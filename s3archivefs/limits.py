@@ -1,4 +1,6 @@
-"""The limits that keep a hostile image from costing more than it should, each with its precedent."""
+"""The limits that keep a hostile image from costing more than it should, each with its
+precedent.
+"""
 
 from __future__ import annotations
 

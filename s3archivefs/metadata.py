@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice
     from s3archivefs.superblock import Extent
 
-__all__ = ["Block", "MetadataCursor", "MetadataReader", "split_reference"]
+__all__ = ["HEADER_SIZE", "Block", "MetadataCursor", "MetadataReader", "split_reference"]
 
 HEADER_SIZE = 2
 
@@ -30,7 +30,9 @@ class Block(NamedTuple):
 
 
 def split_reference(reference: int) -> tuple[int, int]:
-    """A reference's metadata block, relative to its table, and the offset inside it once decoded."""
+    """A reference's metadata block, relative to its table, and the offset inside it once
+    decoded.
+    """
     return reference >> 16, reference & 0xFFFF
 
 
@@ -54,13 +56,6 @@ class MetadataReader:
     def block(self, position: int) -> Block:
         """The metadata block at `position`, bytes from the start of the image."""
         return self._cache.get(position, lambda: self._load(position))
-
-    def read(self, position: int, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset` of the block at `position`, across blocks if need be."""
-        data = self.block(position).data
-        if offset + length <= len(data) and offset < len(data):
-            return data[offset : offset + length]
-        return self.cursor(position, offset).take(length)
 
     def cursor(self, position: int, offset: int) -> MetadataCursor:
         """A cursor at `offset` of the block at `position`."""
@@ -118,15 +113,17 @@ class MetadataCursor:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def take_some(self, length: int) -> bytes:
-        """The next bytes, at least one and at most `length`, as far as the current block has them."""
+        """The next bytes, at least one and at most `length`, as far as the current block has
+        them.
+        """
         data, end = self._reader.block(self._position)
         if self._offset >= len(data):
             # A reference points into its block, and only a full block has a successor: look-ups
             # count on 8 KiB each.
             if self._offset != METADATA_BLOCK_SIZE:
                 raise CorruptImageError(
-                    f"offset {self._offset} lies outside a metadata block of the {self._reader.name} table, "
-                    f"which holds {len(data)} bytes",
+                    f"offset {self._offset} lies outside a metadata block of the "
+                    f"{self._reader.name} table, which holds {len(data)} bytes",
                     self._position,
                 )
             self._position, self._offset = end, 0

@@ -29,11 +29,20 @@ from s3archivefs.format import (
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice
 
-__all__ = ["Extent", "Tables", "is_magic", "read_superblock", "tables_of"]
+__all__ = [
+    "ID_SIZE",
+    "POINTER_SIZE",
+    "Extent",
+    "Tables",
+    "block_count",
+    "is_magic",
+    "read_superblock",
+    "tables_of",
+]
 
-SUPERBLOCK_SIZE = Superblock.layout.size
+_SUPERBLOCK_SIZE = Superblock.layout.size
 ID_SIZE = 4
-REFERENCE_SIZE = 8
+_REFERENCE_SIZE = 8
 POINTER_SIZE = 8
 
 
@@ -69,7 +78,7 @@ def read_superblock(device: BlockDevice) -> Superblock:
     Raises NotSquashfsError, UnsupportedError (big-endian, other versions, unknown compressors),
     TruncatedImageError where the device is shorter than the image, CorruptImageError.
     """
-    head = read_exactly(device, 0, min(SUPERBLOCK_SIZE, device.size), "the superblock")
+    head = read_exactly(device, 0, min(_SUPERBLOCK_SIZE, device.size), "the superblock")
     magic = int.from_bytes(head[:4], "little")
     if magic == MAGIC_BIG_ENDIAN:
         raise UnsupportedError(
@@ -77,7 +86,8 @@ def read_superblock(device: BlockDevice) -> Superblock:
         )
     if magic in MAGIC_STREAMED:
         raise UnsupportedError(
-            "a streamed squashfs image, its superblock at the end; pack it without mksquashfs -stream"
+            "a streamed squashfs image, its superblock at the end; "
+            "pack it without mksquashfs -stream"
         )
     if magic != MAGIC:
         raise NotSquashfsError(
@@ -86,15 +96,16 @@ def read_superblock(device: BlockDevice) -> Superblock:
             else "an empty file, no squashfs image",
             0,
         )
-    if len(head) < SUPERBLOCK_SIZE:
+    if len(head) < _SUPERBLOCK_SIZE:
         raise TruncatedImageError(
-            f"the superblock has {SUPERBLOCK_SIZE} bytes, the device only {len(head)}", 0
+            f"the superblock has {_SUPERBLOCK_SIZE} bytes, the device only {len(head)}", 0
         )
     superblock = Superblock.decode(head)
     _check(superblock)
     if superblock.bytes_used > device.size:
         raise TruncatedImageError(
-            f"the image has {superblock.bytes_used} bytes, the device only {device.size}: was its copy cut short?",
+            f"the image has {superblock.bytes_used} bytes, the device only {device.size}: "
+            "was its copy cut short?",
             device.size,
         )
     superblock.flags = SuperblockFlags(superblock.flags)
@@ -109,7 +120,8 @@ def _check(superblock: Superblock) -> None:
         superblock.compression = Compression(superblock.compression)
     except ValueError:
         raise UnsupportedError(
-            f"compressor id {superblock.compression} is unknown; 1 to 6 are gzip, lzma, lzo, xz, lz4 and zstd"
+            f"compressor id {superblock.compression} is unknown; "
+            "1 to 6 are gzip, lzma, lzo, xz, lz4 and zstd"
         ) from None
     size = superblock.block_size
     if not BLOCK_SIZE_MIN <= size <= BLOCK_SIZE_MAX or size & (size - 1):
@@ -130,7 +142,7 @@ def _check(superblock: Superblock) -> None:
         raise CorruptImageError(
             f"{superblock.id_count} ids for {superblock.inode_count} inodes", 26
         )
-    if not SUPERBLOCK_SIZE <= superblock.bytes_used < 1 << 63:
+    if not _SUPERBLOCK_SIZE <= superblock.bytes_used < 1 << 63:
         raise CorruptImageError(f"the image claims to have {superblock.bytes_used} bytes", 40)
 
 
@@ -155,9 +167,10 @@ def tables_of(superblock: Superblock) -> Tables:
     for name, start in reversed(starts.items()):
         if start == ABSENT_64 and name in {"fragment", "export", "xattr"}:
             continue
-        if not SUPERBLOCK_SIZE <= start <= end or (start == end and name != "directory"):
+        if not _SUPERBLOCK_SIZE <= start <= end or (start == end and name != "directory"):
             raise CorruptImageError(
-                f"the {name} table starts at byte {start}, which is not before {following} at byte {end}",
+                f"the {name} table starts at byte {start}, "
+                f"which is not before {following} at byte {end}",
                 start if start < superblock.bytes_used else None,
             )
         extents[name] = Extent(start, end)
@@ -168,7 +181,7 @@ def tables_of(superblock: Superblock) -> Tables:
             "fragment", extents["fragment"], superblock.fragment_count, FragmentEntry.layout.size
         )
     if "export" in extents:
-        _check_list("export", extents["export"], superblock.inode_count, REFERENCE_SIZE)
+        _check_list("export", extents["export"], superblock.inode_count, _REFERENCE_SIZE)
     return Tables(
         inodes=extents["inode"],
         directories=extents["directory"],
@@ -188,6 +201,7 @@ def _check_list(name: str, extent: Extent, records: int, record_size: int) -> No
     size = block_count(records, record_size) * POINTER_SIZE
     if extent.start + size > extent.end:
         raise CorruptImageError(
-            f"the {name} table's list of blocks needs {size} bytes for {records} records, and has {extent.end - extent.start}",
+            f"the {name} table's list of blocks needs {size} bytes for {records} records, "
+            f"and has {extent.end - extent.start}",
             extent.start,
         )

@@ -1,5 +1,5 @@
-"""Look-up tables: ids, fragments and the export table. Records of one size, in metadata blocks of 8
-KiB each, found through a list of block positions.
+"""Look-up tables: ids and fragments. Records of one size, in metadata blocks of 8 KiB each, found
+through a list of block positions.
 """
 
 from __future__ import annotations
@@ -12,40 +12,31 @@ from typing import TYPE_CHECKING
 from s3archivefs.device import read_exactly
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import METADATA_BLOCK_SIZE, FragmentEntry
-from s3archivefs.metadata import HEADER_SIZE, MetadataReader
-from s3archivefs.superblock import ID_SIZE, POINTER_SIZE, REFERENCE_SIZE, Extent, block_count
+from s3archivefs.metadata import HEADER_SIZE
+from s3archivefs.superblock import POINTER_SIZE, block_count
 
 if TYPE_CHECKING:
-    from s3archivefs.cache import WeightedCache
-    from s3archivefs.compression import Codec
     from s3archivefs.device import BlockDevice
-    from s3archivefs.metadata import Block
+    from s3archivefs.metadata import MetadataReader
 
-__all__ = ["ExportTable", "FragmentTable", "IdTable", "LookupTable"]
+__all__ = ["FragmentTable", "IdTable", "LookupTable"]
 
 
 class LookupTable:
     """`count` records of `record_size` bytes each. Nothing is read before the first record is asked
     for.
+
+    The reader's extent is where the table's metadata blocks may lie; the list of their positions
+    starts at its end.
     """
 
     def __init__(
-        self,
-        device: BlockDevice,
-        codec: Codec,
-        cache: WeightedCache[Block],
-        *,
-        name: str,
-        extent: Extent,
-        lowest: int,
-        count: int,
-        record_size: int,
+        self, device: BlockDevice, reader: MetadataReader, count: int, record_size: int
     ) -> None:
         self._device = device
-        self._reader = MetadataReader(device, codec, cache, Extent(lowest, extent.start), name)
-        self._extent = extent
-        self._name = name
-        self._lowest = lowest
+        self._reader = reader
+        self._name = reader.name
+        self._lowest, self._list_start = reader.extent
         self._count = count
         self._record_size = record_size
 
@@ -56,7 +47,7 @@ class LookupTable:
         """The bytes of record `index`, counted from 0."""
         if not 0 <= index < self._count:
             raise CorruptImageError(
-                f"{self._name} {index} of {self._count} was asked for", self._extent.start
+                f"{self._name} {index} of {self._count} was asked for", self._list_start
             )
         number, offset = divmod(index * self._record_size, METADATA_BLOCK_SIZE)
         data = self._block(number)
@@ -73,7 +64,8 @@ class LookupTable:
         )
         if len(data) != due:
             raise CorruptImageError(
-                f"block {number} of the {self._name} table holds {len(data)} bytes instead of {due}",
+                f"block {number} of the {self._name} table holds {len(data)} bytes "
+                f"instead of {due}",
                 self._positions[number],
             )
         return data
@@ -82,7 +74,7 @@ class LookupTable:
     def _positions(self) -> array[int]:
         """Where the table's metadata blocks start: bytes from the start of the image."""
         blocks = block_count(self._count, self._record_size)
-        start = self._extent.start
+        start = self._list_start
         data = read_exactly(
             self._device, start, blocks * POINTER_SIZE, f"the {self._name} table's list of blocks"
         )
@@ -93,7 +85,8 @@ class LookupTable:
         for position, end in zip(positions, ends, strict=True):
             if not self._lowest <= position < end <= position + HEADER_SIZE + METADATA_BLOCK_SIZE:
                 raise CorruptImageError(
-                    f"the {self._name} table's list of blocks names byte {position}, followed by {end}",
+                    f"the {self._name} table's list of blocks names byte {position}, "
+                    f"followed by {end}",
                     start,
                 )
         return positions
@@ -128,13 +121,3 @@ class FragmentTable:
                 f"an inode names fragment {index} in an image without fragments"
             )
         return FragmentEntry.decode(self._table.record(index))
-
-
-class ExportTable:
-    """Inode references by inode number."""
-
-    def __init__(self, table: LookupTable) -> None:
-        self._table = table
-
-    def __getitem__(self, inode_number: int) -> int:
-        return int.from_bytes(self._table.record(inode_number - 1), "little")

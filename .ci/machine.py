@@ -1,0 +1,142 @@
+"""What the developer commands need of a machine: nox in its own environment, system packages.
+
+Standard library only: noxfile.py imports this before anything is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if sys.version_info < (3, 11):  # noqa: UP036 -- said before anything here fails for that reason
+    sys.exit(f"s3archivefs needs Python 3.11 or later; {sys.executable} is {sys.version}")
+
+import tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+# One folder of environments for each Python: an interpreter never meets another's packages.
+ENVIRONMENTS = ROOT / ".nox" / f"{sys.version_info.major}.{sys.version_info.minor}"
+
+# The package managers known here. Only apt-get's part is exercised by CI, on Debian 12.
+REFRESH = {
+    "apt-get": "apt-get update",
+    "dnf": "dnf makecache",
+    "apk": "apk update",
+    "pacman": "pacman -Sy",
+}
+INSTALL = {
+    "apt-get": "apt-get install --quiet --yes --no-install-recommends",
+    "dnf": "dnf install --assumeyes",
+    "apk": "apk add",
+    "pacman": "pacman -S --needed --noconfirm",
+}
+# What can be needed, and the packages that hold it, in the managers' order above.
+PACKAGES = {
+    "venv": ("python3-venv", "python3", "python3", "python"),
+    "mksquashfs": ("squashfs-tools",) * 4,
+    "gensquashfs": ("squashfs-tools-ng",) * 4,
+    "cc": ("gcc libc6-dev", "gcc glibc-devel", "gcc musl-dev", "gcc"),
+    "Python.h": ("python3-dev", "python3-devel", "python3-dev", "python"),
+    "lzo/lzo1x.h": ("liblzo2-dev", "lzo-devel", "lzo-dev", "lzo"),
+}
+
+
+class MissingPackagesError(Exception):
+    """System packages are missing; the message names the command that installs them."""
+
+
+def run_nox(arguments: Sequence[str]) -> NoReturn:
+    """Become nox, in a private environment that is made on first use."""
+    environment = ENVIRONMENTS / "nox"
+    python = environment / "bin" / "python"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted: list[str] = project["dependency-groups"]["nox"]
+    stamp = environment / "requirements.txt"
+    if not (python.exists() and stamp.exists() and stamp.read_text().splitlines() == wanted):
+        try:
+            require("venv")
+        except MissingPackagesError as error:
+            sys.exit(str(error))
+        print(f"Installing {' '.join(wanted)} in {environment}", flush=True)
+        create = [sys.executable, "-m", "venv", "--clear", str(environment)]
+        install = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        for command in (create, [*install, *wanted]):
+            if subprocess.run(command, check=False).returncode != 0:
+                sys.exit(f"{shlex.join(command)} failed: its message is above")
+        stamp.write_text("\n".join(wanted))
+    os.execv(python, [str(python), "-m", "nox", "--noxfile", str(ROOT / "noxfile.py"), *arguments])
+
+
+def require(*needs: str) -> None:
+    """Install the system packages that hold `needs`, keys of PACKAGES, unless they are there.
+
+    Raises MissingPackagesError where that takes rights that this process has not, or fails.
+    """
+    missing = [need for need in needs if not _present(need)]
+    if not missing:
+        return
+    manager = next((name for name in INSTALL if shutil.which(name)), None)
+    if manager is None:
+        message = f"Install these with the system's package manager, then try again: {missing}"
+        raise MissingPackagesError(message)
+    if os.geteuid() == 0:
+        prefix = []
+    elif shutil.which("sudo") and _succeeds("sudo", "-n", "true"):
+        prefix = ["sudo", "-n"]
+    else:
+        # All that any session needs, so that this is said only once.
+        everything = [need for need in PACKAGES if not _present(need)]
+        raise MissingPackagesError(_instruction(manager, everything))
+    print(f"Installing system packages for: {' '.join(missing)}", flush=True)
+    prefix += ["env", "DEBIAN_FRONTEND=noninteractive"]
+    install = [*prefix, *INSTALL[manager].split(), *_packages(manager, missing)]
+    # A fresh machine has no package lists, an old one may have lists of packages that are gone.
+    listed = manager != "apt-get" or _succeeds(*install, "--dry-run")
+    if not (listed and subprocess.run(install, check=False).returncode == 0):
+        subprocess.run([*prefix, *REFRESH[manager].split()], check=False)
+        if subprocess.run(install, check=False).returncode != 0:
+            raise MissingPackagesError(_instruction(manager, missing))
+
+
+def _present(need: str) -> bool:
+    """Whether `need` is there, asked of the thing itself: it may have come from anywhere."""
+    if need == "venv":
+        return find_spec("ensurepip") is not None  # Debian splits it off, and venv with it
+    if need == "cc":
+        return _compiles("stdio.h")
+    if need.endswith(".h"):
+        return _compiles(need)
+    return shutil.which(need) is not None
+
+
+def _compiles(header: str) -> bool:
+    """Whether the C compiler that builds Python extensions finds `header`."""
+    include = sysconfig.get_path("include")
+    options = ["-fsyntax-only", "-I", include, "-include", header, "-x", "c", os.devnull]
+    return shutil.which("cc") is not None and _succeeds("cc", *options)
+
+
+def _succeeds(*command: str) -> bool:
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, stdout=quiet, stderr=quiet, check=False).returncode == 0
+
+
+def _packages(manager: str, needs: Sequence[str]) -> list[str]:
+    column = list(INSTALL).index(manager)
+    return " ".join(PACKAGES[need][column] for need in needs).split()
+
+
+def _instruction(manager: str, needs: Sequence[str]) -> str:
+    packages = shlex.join(_packages(manager, needs))
+    command = f"{REFRESH[manager]} && {INSTALL[manager]} {packages}"
+    return f"System packages are missing. Run this as root, then try again:\n    {command}"

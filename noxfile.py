@@ -1,0 +1,103 @@
+"""Every developer command. `python3 noxfile.py` needs nothing but Python; `nox` does the same.
+
+    python3 noxfile.py                            lint, typing, tests
+    python3 noxfile.py -s demo                    one session; `-l` lists them
+    python3 noxfile.py -s tests -- -k listing     what follows `--` goes to the session's program
+
+Environments live in .nox/ and are kept; what pyproject.toml asks for is installed when it changes.
+`--reuse-venv=never` makes them anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / ".ci"))
+
+import machine
+
+if __name__ == "__main__":
+    machine.run_nox(sys.argv[1:])
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"  # uv would not read pip's configuration
+nox.options.envdir = str(machine.ENVIRONMENTS)
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "typing", "tests"]  # pytest's summary comes last
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style with ruff, and a distribution that builds and describes itself well."""
+    install(session, group="lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    distributions = session.create_tmp()
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", distributions, silent=True)
+    session.run("twine", "check", "--strict", *map(str, Path(distributions).iterdir()))
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types with mypy, strict, over the packages, the tests and this file."""
+    install(session, group="typing", extras="all")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything under tests/, with branch coverage. Arguments go to pytest."""
+    system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
+    install(session, group="test", extras="all,lzo")
+    session.run("pytest", "--cov", *session.posargs)
+
+
+@nox.session(name="property")
+def property_tests(session: nox.Session) -> None:
+    """The tests driven by hypothesis, each with many more examples."""
+    system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
+    install(session, group="test", extras="all,lzo")
+    session.run("pytest", "-m", "property", "--hypothesis-profile=nightly", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job on real parts: a packed tree in a real S3 server, read by the AWS CLI."""
+    system_packages(session, "mksquashfs")
+    install(session, group="demo", extras="all")
+    session.run("python", "-m", "tests.demo", *session.posargs)
+
+
+@nox.session
+def fixtures(session: nox.Session) -> None:
+    """Make fixtures/ again from its recipes; `-- --check` only compares."""
+    system_packages(session, "mksquashfs", "gensquashfs")
+    session.run("python", "-m", "fixtures.build", *session.posargs)
+
+
+def install(session: nox.Session, *, group: str, extras: str = "") -> None:
+    """Install a dependency group and, where `extras` are named, the project itself.
+
+    Editable: a changed file needs no new build, so a second run needs no registry. What users
+    install, the wheel, is built by `lint`. Done once until those parts of pyproject.toml change.
+    """
+    project = nox.project.load_toml("pyproject.toml")
+    wanted = list(nox.project.dependency_groups(project, group))
+    if extras:
+        wanted += ["--editable", f".[{extras}]"]
+    stamp = Path(session.virtualenv.location) / "installed.txt"
+    contents = repr((wanted, project["project"]))
+    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == contents):
+        session.install(*wanted)
+        stamp.write_text(contents, encoding="utf-8")
+
+
+def system_packages(session: nox.Session, *needs: str) -> None:
+    """Install the system packages that hold `needs`, or fail with the command that would."""
+    try:
+        machine.require(*needs)
+    except machine.MissingPackagesError as error:
+        session.error(str(error))

@@ -1,0 +1,226 @@
+"""Open archives, kept warm between requests, revalidated, and bounded in number.
+
+An archive is a SquashFS over a device: of S3 through the chunk cache, or of a local file. Opening
+one costs one round trip to S3 (two requests, or one where the object's metadata carries the
+superblock); a warm one costs a HEAD each time its revalidation interval has passed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s3archivefs import FileDevice, SquashFS
+from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
+from s3archivefs_lambda.config import chunk_size_for
+from s3archivefs_lambda.s3_device import (
+    ArchiveForbiddenError,
+    ArchiveNotFoundError,
+    ArchiveUnavailableError,
+    current_etag,
+    make_s3_client,
+    open_object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_s3 import S3Client
+
+    from s3archivefs import BlockDevice, Stat
+    from s3archivefs_lambda.config import Config
+    from s3archivefs_lambda.prefix_map import Location, PrefixMap
+
+__all__ = ["Archive", "Archives"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+_BLOCK_SIZE = slice(12, 16)
+"""Where a superblock says its block size, which the chunk size may follow before the image is open.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An open archive, one version of it."""
+
+    location: Location
+    image: SquashFS
+    identity: str
+    """The version: ETag in S3; device, inode, size and modification time of a file."""
+
+    def etag(self, stat: Stat) -> str:
+        """The ETag of a member, quoted: the same wherever this version of the archive is served.
+
+        It ends in `-1`, as that of an upload of one part, so that no client takes it for an MD5 of
+        the content.
+        """
+        identity = f"{self.identity}\0{stat.reference}".encode("utf-8", "surrogateescape")
+        return f'"{hashlib.blake2b(identity, digest_size=16).hexdigest()}-1"'
+
+
+class _Slot:
+    """One location's archive, and the lock under which it is opened."""
+
+    __slots__ = ("archive", "checked", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.archive: Archive | None = None
+        self.checked = 0.0
+
+
+class Archives:
+    """The archives that the mappings name, opened on first use. Thread-safe.
+
+    Every method that opens one raises the errors of s3_device (ArchiveAccessError) and of the
+    reader (SquashfsError).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        client_factory: Callable[[], S3Client] = make_s3_client,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._client_factory = client_factory
+        self._clock = clock
+        self._client: S3Client | None = None
+        self._store: ChunkStore | None = None
+        self._lock = threading.Lock()
+        self._slots: OrderedDict[Location, _Slot] = OrderedDict()
+        # Buckets whose objects have been seen to carry it.
+        self._superblock_in_metadata: set[str] = set()
+
+    @property
+    def mappings(self) -> PrefixMap:
+        """The virtual prefixes and what they are mapped to."""
+        return self._config.mappings
+
+    def get(self, location: Location) -> Archive:
+        """The archive at a location, as it is now or was at most Config.revalidate_seconds ago."""
+        slot = self._slot(location)
+        with slot.lock:
+            if (
+                slot.archive is not None
+                and self._clock() - slot.checked >= self._config.revalidate_seconds
+            ):
+                if self._identity(location) != slot.archive.identity:
+                    _LOG.info("archive %s was replaced; opening the new one", location)
+                    slot.archive = None
+                slot.checked = self._clock()
+            if slot.archive is None:
+                slot.archive = self._open(location)
+                slot.checked = self._clock()
+            return slot.archive
+
+    def discard(self, archive: Archive) -> None:
+        """Forget an archive that turned out to be replaced or unreadable; the next `get` opens it
+        anew.
+        """
+        slot = self._slot(archive.location)
+        with slot.lock:
+            if slot.archive is archive:
+                slot.archive = None
+
+    def _slot(self, location: Location) -> _Slot:
+        with self._lock:
+            slot = self._slots.setdefault(location, _Slot())
+            self._slots.move_to_end(location)
+            while len(self._slots) > self._config.max_open_archives:
+                # Its image is not closed: a request may still be streaming from it.
+                self._slots.popitem(last=False)
+            return slot
+
+    def _identity(self, location: Location) -> str:
+        if location.scheme == "file":
+            return _file_identity(location)
+        return current_etag(self._s3(), location.bucket, location.key)
+
+    def _open(self, location: Location) -> Archive:
+        if location.scheme == "file":
+            return self._open_file(location)
+        return self._open_s3(location)
+
+    def _open_file(self, location: Location) -> Archive:
+        identity = _file_identity(location)
+        try:
+            device = FileDevice(location.key)
+        except OSError as error:
+            raise _access_error(location, error) from error
+        try:
+            image = SquashFS(device)
+        except BaseException:
+            device.close()
+            raise
+        weakref.finalize(image, device.close)  # when the last request has let go of it
+        return Archive(location, image, identity)
+
+    def _open_s3(self, location: Location) -> Archive:
+        config = self._config
+        expected = (
+            config.superblock_metadata == "expected"
+            or location.bucket in self._superblock_in_metadata
+        )
+        opened = open_object(
+            self._s3(),
+            location.bucket,
+            location.key,
+            tail_bytes=config.tail_bytes,
+            expect_superblock=expected,
+        )
+        device: BlockDevice = opened.device
+        superblock = opened.superblock() or b""
+        if len(superblock) >= _BLOCK_SIZE.stop:
+            block_size = int.from_bytes(superblock[_BLOCK_SIZE], "little")
+            chunk_size = chunk_size_for(
+                config.cache_chunk_size, min(max(block_size, 4096), 1 << 20)
+            )
+            archive_id = "\0".join(
+                (location.bucket, location.key, opened.device.etag, str(chunk_size))
+            )
+            cached = CachedDevice(device, self._chunks(), archive_id, chunk_size)
+            cached.seed(0, superblock)
+            cached.seed(device.size - len(opened.tail), opened.tail)
+            device = cached
+        if "s3archivefs-superblock" in opened.metadata:
+            self._superblock_in_metadata.add(location.bucket)
+        return Archive(location, SquashFS(device), opened.device.etag)
+
+    def _s3(self) -> S3Client:
+        with self._lock:
+            if self._client is None:
+                self._client = self._client_factory()
+            return self._client
+
+    def _chunks(self) -> ChunkStore:
+        with self._lock:
+            if self._store is None:
+                self._store = ChunkStore(self._config.cache_dir, self._config.cache_max_bytes)
+            return self._store
+
+
+def _file_identity(location: Location) -> str:
+    try:
+        found = Path(location.key).stat()
+    except OSError as error:
+        raise _access_error(location, error) from error
+    return f"{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+
+
+def _access_error(location: Location, error: OSError) -> OSError:
+    message = f"{location}: {error.strerror}"
+    if isinstance(error, FileNotFoundError):
+        return ArchiveNotFoundError(message)
+    if isinstance(error, PermissionError):
+        return ArchiveForbiddenError(message)
+    return ArchiveUnavailableError(message)

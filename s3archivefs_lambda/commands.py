@@ -1,0 +1,228 @@
+"""The `serve` subcommand: mapped archives behind an S3-compatible endpoint.
+
+The `s3archivefs` command loads this module whenever it runs, so whatever costs time to import is
+imported by the function that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+    from s3archivefs_lambda.config import Config
+    from s3archivefs_lambda.prefix_map import PrefixMap, PrefixMapping
+    from s3archivefs_lambda.sigv4 import SigV4Verifier
+
+__all__ = ["register_serve"]
+
+_ENDPOINT_PREFIX = "S3ARCHIVEFS_ENDPOINT_"
+_ACCESS_KEY_ID = _ENDPOINT_PREFIX + "ACCESS_KEY_ID"
+_SECRET_ACCESS_KEY = _ENDPOINT_PREFIX + "SECRET_ACCESS_KEY"
+_MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
+
+
+class _UsageError(Exception):
+    """Something that the operator must change; the message says what, a line for each fault."""
+
+
+def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `serve` to the subcommands of the `s3archivefs` command."""
+    parser = commands.add_parser(
+        "serve",
+        help="serve images as objects of an S3-compatible endpoint",
+        description="Serve the files in squashfs images, here or in S3, as objects of one bucket "
+        "behind an S3-compatible HTTP endpoint: path-style requests, reading only.",
+        epilog="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
+        f"are served too. With {_ACCESS_KEY_ID} and {_SECRET_ACCESS_KEY} set, every request must "
+        "be signed with them; without, only this machine is served.",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        dest="maps",
+        metavar="PREFIX=IMAGE",
+        help="serve the files of IMAGE (a path, file:///path or s3://bucket/key) under PREFIX/; an "
+        "empty PREFIX serves them at the root. May be given several times",
+    )
+    parser.add_argument("--bucket", default="archive", help="name of the bucket (%(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=9000, help="port to listen on; 0 takes a free one (%(default)s)"
+    )
+    parser.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    try:
+        _run(options)
+    except _UsageError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"s3archivefs: {line}\n")
+        return 2
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", options.bucket):
+        raise _UsageError(
+            f"--bucket {options.bucket!r}: write 3 to 63 lower-case letters, digits, dots and "
+            "hyphens, beginning and ending with a letter or digit"
+        )
+    config = _config(options.maps, os.environ)
+    verifier = _verifier(os.environ)
+    _check_address(options.host, options.port, signed=verifier is not None)
+    _check_images(config.mappings)
+    try:
+        from s3archivefs_lambda.http_server import S3HttpServer  # noqa: PLC0415 -- see above
+    except ModuleNotFoundError as error:
+        raise _UsageError(
+            f"serve needs {error.name}: pip install 's3archivefs[endpoint]'"
+        ) from error
+    from s3archivefs_lambda.archives import Archives  # noqa: PLC0415
+    from s3archivefs_lambda.endpoint import make_app  # noqa: PLC0415
+    from s3archivefs_lambda.operations import Operations  # noqa: PLC0415
+
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("s3archivefs").setLevel(logging.INFO)
+    operations = Operations(Archives(config), bucket=options.bucket)
+    app = make_app(operations, bucket=options.bucket, verifier=verifier)
+    server = S3HttpServer(app, host=options.host, port=options.port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        server.start()
+    except OSError as error:
+        raise _UsageError(
+            f"cannot listen on {options.host} port {options.port}: {error.strerror}; "
+            "choose another with --host and --port (0 takes a free port)"
+        ) from error
+    try:
+        sys.stdout.write(_ready_line(server.url, options.bucket, config.mappings, verifier))
+        sys.stdout.flush()
+        server.wait()
+    except KeyboardInterrupt:
+        # Those who cannot wait for the requests in flight ask a second time.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    finally:
+        server.stop()
+
+
+def _ready_line(url: str, bucket: str, mappings: PrefixMap, verifier: SigV4Verifier | None) -> str:
+    count = f"{len(mappings)} mapping{'' if len(mappings) == 1 else 's'}"
+    unsigned = " --no-sign-request" if verifier is None else ""
+    return (
+        f's3archivefs: serving bucket "{bucket}" on {url} ({count}); '
+        f"try: aws{unsigned} --endpoint-url {url} s3 ls s3://{bucket}/\n"
+    )
+
+
+# ---- What is served ------------------------------------------------------------------------------
+
+
+def _config(maps: list[str], environ: Mapping[str, str]) -> Config:
+    """The settings, with the mappings of the options among those of the variables."""
+    from s3archivefs_lambda.config import Config  # noqa: PLC0415
+    from s3archivefs_lambda.prefix_map import PrefixMap, SettingError  # noqa: PLC0415
+
+    try:
+        config = Config.from_environ(environ)
+        given = [_parse_map(text) for text in maps]
+        mappings = PrefixMap.from_mappings([*config.mappings, *given])
+    except SettingError as error:
+        raise _UsageError(str(error)) from error
+    if not mappings:
+        raise _UsageError(f"there is nothing to serve: give a mapping, such as {_MAP_EXAMPLE}")
+    return replace(config, mappings=mappings)
+
+
+def _parse_map(text: str) -> PrefixMapping:
+    from s3archivefs_lambda.prefix_map import SettingError, parse_mapping  # noqa: PLC0415
+
+    prefix, equals, image = text.partition("=")
+    if not equals or not image:
+        raise SettingError(f"--map {text}: write PREFIX=IMAGE, such as {_MAP_EXAMPLE}")
+    if "|" in prefix:
+        raise SettingError(f'--map {text}: the prefix has a "|", which no mapping can have')
+    if "://" not in image:
+        image = "file://" + quote(os.fsencode(Path(image).absolute()))
+    return parse_mapping(f"{prefix}|{image}", f"--map {text}")
+
+
+def _check_images(mappings: PrefixMap) -> None:
+    """Open each local image once; those in S3 wait for their first request."""
+    import s3archivefs  # noqa: PLC0415
+
+    faults = []
+    for mapping in mappings:
+        if mapping.location.scheme == "s3":
+            if importlib.util.find_spec("boto3") is None:
+                faults.append(f"{mapping.origin}: needs boto3: pip install 's3archivefs[lambda]'")
+            continue
+        try:
+            s3archivefs.open(mapping.location.key).close()
+        except OSError as error:
+            faults.append(f"{mapping.origin}: {mapping.location.key}: {error.strerror or error}")
+        except s3archivefs.SquashfsError as error:
+            faults.append(f"{mapping.origin}: {mapping.location.key}: {error}")
+    if faults:
+        raise _UsageError("\n".join(faults))
+
+
+# ---- To whom -------------------------------------------------------------------------------------
+
+
+def _verifier(environ: Mapping[str, str]) -> SigV4Verifier | None:
+    from s3archivefs_lambda.sigv4 import SigV4Verifier  # noqa: PLC0415
+
+    known = {_ACCESS_KEY_ID, _SECRET_ACCESS_KEY}
+    # A misspelt name must not open the endpoint to everybody.
+    for name in sorted(name for name in environ if name.startswith(_ENDPOINT_PREFIX)):
+        if name not in known:
+            raise _UsageError(f"{name}: there is no such setting; there are {_names(known)}")
+    given = {name for name in known if environ.get(name)}
+    if not given:
+        return None
+    if given != known:
+        raise _UsageError(f"{_names(known - given)}: set it too, or neither of the two")
+    return SigV4Verifier(environ[_ACCESS_KEY_ID], environ[_SECRET_ACCESS_KEY])
+
+
+def _names(names: set[str]) -> str:
+    return " and ".join(sorted(names))
+
+
+def _check_address(host: str, port: int, *, signed: bool) -> None:
+    """Hold the address to what can be listened on, and to whom it would serve."""
+    if not 0 <= port <= 65535:
+        raise _UsageError(f"--port {port}: write a number from 0 to 65535")
+    try:
+        addresses = list(_addresses(host))
+    except (OSError, UnicodeError) as error:
+        raise _UsageError(f"--host {host}: is no address of this machine: {error}") from error
+    if not signed and not all(address.is_loopback for address in addresses):
+        raise _UsageError(
+            f"--host {host}: other machines are served signed requests only; set {_ACCESS_KEY_ID} "
+            f"and {_SECRET_ACCESS_KEY}, or listen on 127.0.0.1"
+        )
+
+
+def _addresses(host: str) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    if not host:
+        raise OSError("it is empty")
+    for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
+        yield ipaddress.ip_address(str(address[0]).partition("%")[0])

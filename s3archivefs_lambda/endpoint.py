@@ -1,0 +1,323 @@
+"""An S3-compatible HTTP endpoint, as a WSGI application: requests in path style, reading only.
+
+One bucket holds everything that is mapped. Keys come from the request target as it stood on the
+wire (REQUEST_URI), for PATH_INFO is decoded and tidied by each server in its own way.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import logging
+import re
+import secrets
+import time
+from datetime import UTC, datetime
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol, Self
+
+from s3archivefs_lambda.request_target import parse_target
+from s3archivefs_lambda.s3_protocol import (
+    S3Error,
+    S3Request,
+    S3Response,
+    invalid_argument,
+    xml_response,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from s3archivefs_lambda.sigv4 import SigV4Verifier
+
+    _Operation = Callable[[S3Request], S3Response]
+
+__all__ = ["S3Operations", "make_app"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+_XML_HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+_NAMESPACE = b'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_DEFAULT_REGION = "us-east-1"
+
+# Query parameters that make a request another operation than the one its path and method say.
+_SUB_RESOURCES = frozenset(
+    (  # noqa: SIM905 -- a list of words, not forty lines
+        "abac accelerate acl analytics annotation annotations attributes cors encryption"
+        " intelligent-tiering inventory legal-hold lifecycle logging metadataConfiguration"
+        " metadataInventoryTable metadataJournalTable metadataTable metrics notification"
+        " object-lock ownershipControls policy policyStatus publicAccessBlock replication"
+        " requestPayment restore retention select session tagging torrent uploadId uploads"
+        " versioning versions website"
+    ).split(" ")
+)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], "?")  # all but the tab
+
+
+class S3Operations(Protocol):
+    """What the endpoint needs of `operations.Operations`."""
+
+    def get_object(self, request: S3Request, /) -> S3Response:
+        """GetObject."""
+        ...
+
+    def head_object(self, request: S3Request, /) -> S3Response:
+        """HeadObject."""
+        ...
+
+    def list_objects_v2(self, request: S3Request, /) -> S3Response:
+        """ListObjectsV2."""
+        ...
+
+    def list_objects(self, request: S3Request, /) -> S3Response:
+        """ListObjects, version 1."""
+        ...
+
+
+def make_app(
+    operations: S3Operations, *, bucket: str, verifier: SigV4Verifier | None
+) -> WSGIApplication:
+    """The application that serves `operations` as the one bucket named `bucket`.
+
+    With a verifier, every request must be signed; without one, signatures are not looked at. The
+    server must provide REQUEST_URI, and break the connection where the body's iterator raises.
+    """
+    return _Endpoint(operations, bucket, verifier)
+
+
+class _Endpoint:
+    def __init__(
+        self, operations: S3Operations, bucket: str, verifier: SigV4Verifier | None
+    ) -> None:
+        self._operations = operations
+        self._objects: dict[str, tuple[str, _Operation]] = {
+            "GET": ("GetObject", operations.get_object),
+            "HEAD": ("HeadObject", operations.head_object),
+        }
+        self._bucket = bucket
+        self._verifier = verifier
+        self._region = (verifier and verifier.region) or _DEFAULT_REGION
+        self._started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> _Body:
+        exchange = _Exchange(environ["REQUEST_METHOD"])
+        try:
+            response = self._answer(exchange, environ)
+        except S3Error as error:
+            response = self._error_response(exchange, error)
+        except Exception:  # noqa: BLE001 -- the log has it, and the next request is served
+            _LOG.exception("request %s failed (key %r)", exchange.request_id, exchange.key)
+            message = "We encountered an internal error. Please try again."
+            fault = S3Error("InternalError", 500, message)
+            response = self._error_response(exchange, fault)
+        exchange.status = response.status
+        common = {
+            "x-amz-request-id": exchange.request_id,
+            "x-amz-id-2": self._host_id,
+            "Date": formatdate(usegmt=True),
+            "Server": "s3archivefs",
+        }
+        status = HTTPStatus(response.status)
+        start_response(f"{status.value} {status.phrase}", _header_fields(response.headers | common))
+        return _Body(response, exchange)
+
+    def _answer(self, exchange: _Exchange, environ: WSGIEnvironment) -> S3Response:
+        method, raw_target = exchange.method, environ["REQUEST_URI"]
+        headers = _request_headers(environ)
+        target = parse_target(raw_target)
+        bucket, _, key = target.path[1:].decode("utf-8", "surrogateescape").partition("/")
+        exchange.key = key or None
+        if method not in {"GET", "HEAD"}:
+            raise _method_not_allowed(method)
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            raise S3Error("InvalidRequest", 400, "A request that reads must not have a body.")
+        if self._verifier is not None:
+            self._verifier.verify(method, raw_target, headers)
+        # What signs the request is no business of the operations'.
+        query = {name: value for name, value in target.query if not name.startswith("X-Amz-")}
+        request = S3Request(key=key, query=query, headers=headers)
+        operation, run = self._route(method, bucket, request)
+        exchange.operation = operation
+        return run(request)
+
+    # ---- Routes ----------------------------------------------------------------------------------
+
+    def _route(self, method: str, bucket: str, request: S3Request) -> tuple[str, _Operation]:
+        """The operation's name, and what answers it."""
+        if not bucket:
+            if method == "HEAD":
+                raise _method_not_allowed(method, allowed="GET")
+            return "ListBuckets", self._list_buckets
+        if bucket != self._bucket:
+            extra = {"BucketName": bucket}
+            message = "The specified bucket does not exist"
+            raise S3Error("NoSuchBucket", 404, message, extra=extra)
+        if unknown := sorted(_SUB_RESOURCES.intersection(request.query)):
+            message = "A parameter you provided implies functionality that is not implemented"
+            raise S3Error("NotImplemented", 501, message, extra={"Parameter": unknown[0]})
+        if request.key:
+            return self._objects[method]
+        if method == "HEAD":
+            return "HeadBucket", self._head_bucket
+        return self._route_bucket(request.query)
+
+    def _route_bucket(self, query: Mapping[str, str]) -> tuple[str, _Operation]:
+        if "location" in query:
+            return "GetBucketLocation", self._get_location
+        match query.get("list-type"):
+            case None:
+                return "ListObjects", self._operations.list_objects
+            case "2":
+                return "ListObjectsV2", self._operations.list_objects_v2
+            case other:
+                raise invalid_argument("Invalid List Type specified", "list-type", other)
+
+    def _list_buckets(self, _: S3Request) -> S3Response:
+        return _xml(
+            b"<ListAllMyBucketsResult %b><Owner><ID>s3archivefs</ID></Owner><Buckets><Bucket>"
+            b"<Name>%b</Name><CreationDate>%b</CreationDate></Bucket></Buckets>"
+            b"</ListAllMyBucketsResult>",
+            self._bucket,
+            self._started,
+        )
+
+    def _head_bucket(self, _: S3Request) -> S3Response:
+        headers = {"x-amz-bucket-region": self._region, "Content-Length": "0"}
+        return S3Response(status=200, headers=headers)
+
+    def _get_location(self, _: S3Request) -> S3Response:
+        # S3 names every region but its first.
+        region = "" if self._region == _DEFAULT_REGION else self._region
+        return _xml(b"<LocationConstraint %b>%b</LocationConstraint>", region)
+
+    def _error_response(self, exchange: _Exchange, error: S3Error) -> S3Response:
+        headers = dict(error.headers)
+        if error.status == HTTPStatus.NOT_MODIFIED:
+            return S3Response(status=error.status, headers=headers)
+        document = error.to_xml(exchange.request_id, self._host_id)
+        headers |= {"Content-Type": "application/xml", "Content-Length": str(len(document))}
+        body = () if exchange.method == "HEAD" else (document,)
+        return S3Response(status=error.status, headers=headers, body=body)
+
+
+def _method_not_allowed(method: str, *, allowed: str = "GET, HEAD") -> S3Error:
+    return S3Error(
+        "MethodNotAllowed",
+        405,
+        "The specified method is not allowed against this resource.",
+        headers={"Allow": allowed},
+        extra={"Method": method},
+    )
+
+
+def _xml(template: bytes, *values: str) -> S3Response:
+    """A document of values that need no escaping: names of buckets and regions, and times."""
+    return xml_response(_XML_HEAD + template % (_NAMESPACE, *(value.encode() for value in values)))
+
+
+def _request_headers(environ: WSGIEnvironment) -> dict[str, str]:
+    headers = {
+        name[5:].lower().replace("_", "-"): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.lower().replace("_", "-")] = environ[name]
+    return headers
+
+
+def _header_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The one way out for header fields: whatever they hold, they stay fields of one line in
+    latin-1. Values come from names in archives and from clients' queries.
+    """
+    return [
+        (name, value.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1"))
+        for name, value in headers.items()
+        if _TOKEN.fullmatch(name)
+    ]
+
+
+class _Exchange:
+    """A request on its way, and what the access log says of it in the end."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.request_id = secrets.token_hex(8).upper()
+        self.operation: str | None = None
+        self.key: str | None = None
+        self.status = 0
+        self.bytes_sent = 0
+        self._started = time.monotonic()
+
+    def log(self) -> None:
+        line = {
+            "operation": self.operation,
+            "method": self.method,
+            "key": self.key,
+            "status": self.status,
+            "bytes": self.bytes_sent,
+            "ms": round((time.monotonic() - self._started) * 1000, 1),
+            "request_id": self.request_id,
+        }
+        _LOG.info("%s", json.dumps(line))
+
+
+class _Body:
+    """A response's body on its way out: counted, held to its Content-Length, and logged.
+
+    A body that fails or falls short raises ConnectionAbortedError, upon which the server breaks the
+    connection: its status has been sent, and only so does the client learn that it has not all.
+    """
+
+    def __init__(self, response: S3Response, exchange: _Exchange) -> None:
+        self._response = response
+        self._exchange = exchange
+        self._pieces: Iterator[bytes] = iter(response.body)
+        length = response.headers.get("Content-Length")
+        self._left = None if exchange.method == "HEAD" or length is None else int(length)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            piece = next(self._pieces, None)
+        except Exception as error:
+            # The operations have logged what an S3Error stands for.
+            expected = isinstance(error, S3Error)
+            raise self._broken(str(error), exc_info=not expected) from error
+        if piece is None:
+            if self._left:
+                raise self._broken(f"{self._left} bytes are missing")
+            raise StopIteration
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise self._broken(f"there are {-self._left} bytes too many")
+        self._exchange.bytes_sent += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """End the response, read to its end or not."""
+        try:
+            self._response.close()
+        finally:
+            self._exchange.log()
+
+    def _broken(self, why: str, *, exc_info: bool = False) -> ConnectionAbortedError:
+        exchange = self._exchange
+        _LOG.error(
+            "request %s broke off after %d bytes (key %r): %s",
+            exchange.request_id,
+            exchange.bytes_sent,
+            exchange.key,
+            why,
+            exc_info=exc_info,
+        )
+        return ConnectionAbortedError(errno.ECONNABORTED, "the body broke off")

@@ -1,0 +1,56 @@
+"""The Lambda function: `s3archivefs_lambda.handler.lambda_handler`.
+
+Settings are read when the function starts. Malformed ones stop it from serving anything: the log
+names each fault at once, and every request is answered with an error, since S3 Object Lambda would
+tell the client nothing better.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cache
+from typing import Any
+
+from s3archivefs_lambda.archives import Archives
+from s3archivefs_lambda.config import Config
+from s3archivefs_lambda.object_lambda import ObjectLambda
+from s3archivefs_lambda.operations import Operations
+from s3archivefs_lambda.prefix_map import SettingError
+from s3archivefs_lambda.s3_protocol import S3Error
+
+__all__ = ["lambda_handler"]
+
+_LOG = logging.getLogger("s3archivefs")
+_LOG.setLevel(logging.INFO)  # Lambda's own handler on the root logger writes the lines
+
+
+def _configure() -> Config | None:
+    try:
+        return Config.from_environ(os.environ)
+    except SettingError as error:
+        for line in str(error).splitlines():
+            _LOG.critical("%s", line)
+        return None
+
+
+_CONFIG = _configure()
+
+
+@cache
+def _operations() -> Operations:
+    if _CONFIG is None:
+        raise S3Error(
+            "InternalError", 500, "The function's settings are malformed; its log names each fault."
+        )
+    return Operations(Archives(_CONFIG))
+
+
+_OBJECT_LAMBDA = ObjectLambda(_operations)
+
+
+def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 -- Lambda's signature
+    """Answer one S3 Object Lambda event: GetObject, HeadObject, ListObjectsV2 (ListObjects is
+    refused).
+    """
+    return _OBJECT_LAMBDA.handle(event)

@@ -1,0 +1,292 @@
+"""S3 Object Lambda: its events into S3 requests, the answers into WriteGetObjectResponse or the
+returned JSON.
+
+GetObject is answered by calling WriteGetObjectResponse, into which the body streams; HeadObject and
+the listings by what the function returns. The key is taken from the path of `inputS3Url`, where it
+stands as the caller encoded it: `userRequest.url` is decoded, and no longer tells a `?` of a key
+from the start of a query.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+
+from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response, parse_http_date
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mypy_boto3_s3 import S3Client
+
+    from s3archivefs_lambda.operations import Operations
+
+__all__ = ["ObjectLambda", "make_response_client"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+_PROTOCOL_MAJOR = "1"
+
+_PARAMETERS = {
+    "Accept-Ranges": "AcceptRanges",
+    "Cache-Control": "CacheControl",
+    "Content-Disposition": "ContentDisposition",
+    "Content-Encoding": "ContentEncoding",
+    "Content-Language": "ContentLanguage",
+    "Content-Range": "ContentRange",
+    "Content-Type": "ContentType",
+    "ETag": "ETag",
+}
+"""Headers of an answer, and the parameters of WriteGetObjectResponse that carry them as text."""
+_METADATA = "x-amz-meta-"
+_WRITABLE_STATUS = frozenset({200, 206, 304, 400, 401, 403, 404, 405, 409, 411, 412, 416, 500, 503})
+"""What WriteGetObjectResponse accepts; any other status becomes 500."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What matters of an event."""
+
+    operation: str
+    """`getObject`, `headObject`, `listObjectsV2` or `listObjects`."""
+    protocol: str
+    request_id: str
+    route: str
+    token: str
+    request: S3Request
+
+
+class ObjectLambda:
+    """Answers the events of an Object Lambda access point."""
+
+    def __init__(
+        self,
+        operations: Callable[[], Operations],
+        response_client: Callable[[], S3Client] | None = None,
+    ) -> None:
+        """`operations` may raise S3Error, where the function cannot serve at all; each client is
+        told so.
+        """
+        self._operations = operations
+        self._response_client = response_client or make_response_client
+        self._client: S3Client | None = None
+
+    def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer one event; what is returned matters for HeadObject and listings only.
+
+        Raises ValueError for what is no Object Lambda event, and whatever breaks a body off after
+        its first bytes.
+        """
+        parsed = _parse(event)
+        if parsed.operation == "getObject":
+            return self._get_object(parsed)
+        try:
+            response = self._answer(parsed)
+        except S3Error as error:
+            return _returned_error(error)
+        if parsed.operation == "headObject":
+            headers: dict[str, Any] = dict(response.headers)
+            headers["Content-Length"] = int(headers["Content-Length"])
+            return {"statusCode": response.status, "headers": headers}
+        return {
+            "statusCode": response.status,
+            "listResultXml": b"".join(response.body).decode("utf-8"),
+        }
+
+    def _get_object(self, event: _Event) -> dict[str, Any]:
+        try:
+            response = self._answer(event)
+        except S3Error as error:
+            self._write(event, **_written_error(error))
+            return {"statusCode": error.status}
+        try:
+            self._write(
+                event,
+                StatusCode=response.status,
+                **_written_headers(response.headers),
+                Body=_Body(response.body),
+            )
+        finally:
+            response.close()
+        return {"statusCode": response.status}
+
+    def _write(self, event: _Event, **parameters: Any) -> None:  # noqa: ANN401 -- botocore's parameters
+        if self._client is None:
+            self._client = self._response_client()
+        self._client.write_get_object_response(
+            RequestRoute=event.route, RequestToken=event.token, **parameters
+        )
+
+    def _answer(self, event: _Event) -> S3Response:
+        """The operation's answer; a fault of the program is an S3 error for the client and a
+        traceback in the log.
+        """
+        if event.protocol.partition(".")[0] != _PROTOCOL_MAJOR:
+            version = f"Version {event.protocol} of S3 Object Lambda's events"
+            raise S3Error("InvalidRequest", 400, f"{version} is not supported; 1.x is.")
+        try:
+            operations = self._operations()
+            match event.operation:
+                case "getObject":
+                    return operations.get_object(event.request)
+                case "headObject":
+                    return operations.head_object(event.request)
+                case "listObjectsV2":
+                    return operations.list_objects_v2(event.request)
+                case _:
+                    return operations.list_objects(event.request)
+        except S3Error:
+            raise
+        except Exception as error:
+            _LOG.exception("request %s failed", event.request_id)
+            raise S3Error(
+                "InternalError", 500, "We encountered an internal error. Please try again."
+            ) from error
+
+
+def make_response_client() -> S3Client:
+    """The client for WriteGetObjectResponse: it streams what cannot be read twice, so it signs no
+    payload and tries once; and where a custom S3 endpoint is set, the call goes to that endpoint.
+    """
+    import boto3  # noqa: PLC0415 -- 0.2 s that a process without such events need not pay
+    from botocore.config import Config  # noqa: PLC0415
+
+    custom = "AWS_ENDPOINT_URL_S3" in os.environ or "AWS_ENDPOINT_URL" in os.environ
+    return boto3.client(
+        "s3",
+        config=Config(
+            s3={"payload_signing_enabled": False},
+            retries={"total_max_attempts": 1},
+            connect_timeout=2,
+            read_timeout=60,  # the answer comes when the caller has the whole body
+            inject_host_prefix=not custom,
+            request_checksum_calculation="when_required",
+        ),
+    )
+
+
+# ---- Events --------------------------------------------------------------------------------------
+
+
+def _parse(event: Mapping[str, Any]) -> _Event:
+    operation = next((name.removesuffix("Context") for name in event if name in _CONTEXTS), None)
+    context = event.get(f"{operation}Context", {})
+    if operation is None or "inputS3Url" not in context:
+        names = ", ".join(sorted(_CONTEXTS))
+        raise ValueError(f"not an S3 Object Lambda event: no inputS3Url in any of {names}")
+    user = event.get("userRequest", {})
+    target = urlsplit(context["inputS3Url"])
+    key = unquote_to_bytes(target.path.removeprefix("/")).decode("utf-8", "surrogateescape")
+    request = S3Request(
+        key=key,
+        # What S3 signed into inputS3Url (all that a listing has) goes before what the caller's URL
+        # says.
+        query=_asked(user.get("url", ""), key) | _query(target.query),
+        headers={name.lower(): value for name, value in user.get("headers", {}).items()},
+    )
+    return _Event(
+        operation=operation,
+        protocol=str(event.get("protocolVersion", "1.00")),
+        request_id=event.get("xAmzRequestId", ""),
+        route=context.get("outputRoute", ""),
+        token=context.get("outputToken", ""),
+        request=request,
+    )
+
+
+_CONTEXTS = frozenset(
+    {"getObjectContext", "headObjectContext", "listObjectsV2Context", "listObjectsContext"}
+)
+
+
+def _asked(url: str, key: str) -> dict[str, str]:
+    """The query of `userRequest.url`, which is a whole URL or only its path, with the key and the
+    query decoded: a `?` may belong to the key, and a `+` is none that stands for a space.
+    """
+    path = url if url.startswith("/") else "/" + url.partition("://")[2].partition("/")[2]
+    rest = path.removeprefix("/" + key)
+    return _query(rest.partition("?")[2].replace("+", "%2B"))
+
+
+def _query(text: str) -> dict[str, str]:
+    return dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
+
+
+# ---- Answers -------------------------------------------------------------------------------------
+
+
+def _written_headers(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Headers as parameters of WriteGetObjectResponse."""
+    parameters: dict[str, Any] = {
+        parameter: headers[header] for header, parameter in _PARAMETERS.items() if header in headers
+    }
+    if "Content-Length" in headers:
+        parameters["ContentLength"] = int(headers["Content-Length"])
+    for header, parameter in (("Last-Modified", "LastModified"), ("Expires", "Expires")):
+        if (time := parse_http_date(headers.get(header, ""))) is not None:
+            parameters[parameter] = time
+    metadata = {
+        name.removeprefix(_METADATA): value
+        for name, value in headers.items()
+        if name.startswith(_METADATA)
+    }
+    if metadata:
+        parameters["Metadata"] = metadata
+    return parameters
+
+
+def _written_error(error: S3Error) -> dict[str, Any]:
+    """An error as parameters of WriteGetObjectResponse. 304 is an answer without a body, and has no
+    code.
+    """
+    status = error.status if error.status in _WRITABLE_STATUS else 500
+    parameters = _written_headers(error.headers)
+    if status == 304:
+        return {"StatusCode": status, **parameters}
+    return {
+        "StatusCode": status,
+        "ErrorCode": error.code,
+        "ErrorMessage": error.message,
+        **parameters,
+    }
+
+
+def _returned_error(error: S3Error) -> dict[str, Any]:
+    """An error as the JSON that answers HeadObject and listings. 304 is an answer, and those must
+    have a length.
+    """
+    if error.status == 304:
+        return {"statusCode": 304, "headers": {**error.headers, "Content-Length": 0}}
+    answer: dict[str, Any] = {
+        "statusCode": error.status,
+        "errorCode": error.code,
+        "errorMessage": error.message,
+    }
+    if error.headers:
+        answer["headers"] = dict(error.headers)
+    return answer
+
+
+class _Body(io.RawIOBase):
+    """The pieces of a body as the file object that botocore sends."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        super().__init__()
+        self._pieces = iter(pieces)
+        self._piece = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes, at most `size` and at least one until the end."""
+        if not self._piece:
+            self._piece = memoryview(next(self._pieces, b""))
+        if size is None or size < 0:
+            size = len(self._piece)
+        taken, self._piece = self._piece[:size], self._piece[size:]
+        return bytes(taken)

@@ -1,0 +1,387 @@
+"""GetObject, HeadObject and ListObjectsV2 over mapped archives: an S3 request in, an S3 response
+out.
+
+Both transports call these, so that they cannot differ. Every failure is an S3Error; for what the
+operator must know of it there is one log line.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import mimetypes
+import re
+import zlib
+from typing import TYPE_CHECKING
+
+from s3archivefs import FileKind, SquashFile, SquashfsError
+from s3archivefs_lambda.listing import PATH_FAULTS, list_items
+from s3archivefs_lambda.s3_device import (
+    ArchiveForbiddenError,
+    ArchiveNotFoundError,
+    ArchiveReplacedError,
+    ArchiveThrottledError,
+)
+from s3archivefs_lambda.s3_protocol import (
+    MAX_KEYS,
+    ByteRange,
+    ListedObject,
+    Listing,
+    S3Error,
+    S3Request,
+    S3Response,
+    check_preconditions,
+    http_date,
+    invalid_argument,
+    no_such_key,
+    select_range,
+    xml_response,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeVar
+
+    from s3archivefs import SquashFS, Stat
+    from s3archivefs_lambda.archives import Archive, Archives
+    from s3archivefs_lambda.prefix_map import Location, PrefixMapping
+
+    T = TypeVar("T")
+
+__all__ = ["Operations"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+_PIECE = 4 << 20
+"""Bytes read at once while a body streams: enough blocks to decompress in parallel, and a bound on
+memory.
+"""
+_INT32_MAX = (1 << 31) - 1
+
+
+class Operations:
+    """The read-only S3 operations over the archives of one virtual bucket."""
+
+    def __init__(self, archives: Archives, bucket: str = "archive") -> None:
+        self._archives = archives
+        self.bucket = bucket
+        """The name that listings give."""
+
+    # ---- objects ---------------------------------------------------------------------------------
+
+    def get_object(self, request: S3Request) -> S3Response:
+        """The object of `request.key`, or the range of it that was asked for; the body reads as it
+        is iterated.
+
+        Raises S3Error.
+        """
+        return self._at_archive(
+            request.key, lambda archive, path: self._object(archive, path, request, with_body=True)
+        )
+
+    def head_object(self, request: S3Request) -> S3Response:
+        """As get_object, without the body.
+
+        Raises S3Error.
+        """
+        return self._at_archive(
+            request.key, lambda archive, path: self._object(archive, path, request, with_body=False)
+        )
+
+    def _at_archive(self, key: str, answer: Callable[[Archive, str], T]) -> T:
+        """`answer` of the open archive that owns a key and of the member's path in it.
+
+        Asked once more, of the archive's new version, where the archive is replaced meanwhile.
+        """
+        found = self._archives.mappings.find(key)
+        if found is None or not _is_literal(found[1]):
+            raise no_such_key(key)
+        location = found[0].location
+        for last_try in (False, True):
+            archive = None
+            try:
+                archive = self._archives.get(location)
+                return answer(archive, found[1])
+            except (OSError, SquashfsError) as error:
+                if isinstance(error, OSError) and error.errno in PATH_FAULTS:
+                    raise no_such_key(key) from error
+                if archive is not None and isinstance(error, ArchiveReplacedError):
+                    self._archives.discard(archive)
+                    if not last_try:
+                        continue
+                raise _as_s3_error(error, location, key) from error
+        raise AssertionError  # the second try returns or raises
+
+    def _object(
+        self, archive: Archive, path: str, request: S3Request, *, with_body: bool
+    ) -> S3Response:
+        stat = archive.image.stat(path)
+        if stat.kind is not FileKind.FILE or _is_behind_link(archive.image, path):
+            raise no_such_key(request.key)
+        etag = archive.etag(stat)
+        check_preconditions(request.headers, etag, stat.mtime)
+        part = select_range(request, stat.size)
+        wanted = part or ByteRange(0, stat.size)
+        headers = _object_headers(path, stat, etag) | _overrides(request.query)
+        headers["Content-Length"] = str(wanted.stop - wanted.start)
+        if part is not None:
+            headers["Content-Range"] = part.content_range(stat.size)
+        response = S3Response(status=200 if part is None else 206, headers=headers)
+        if with_body and wanted.stop > wanted.start:
+            file = archive.image.open(path)
+            file.seek(wanted.start)
+            # The first piece is read before the answer begins, while a fault can still become an
+            # error response.
+            first = file.read(min(_PIECE, wanted.stop - wanted.start))
+            response.body = self._body(archive, file, first, wanted.stop, request.key)
+        return response
+
+    def _body(
+        self, archive: Archive, file: SquashFile, piece: bytes, stop: int, key: str
+    ) -> Iterator[bytes]:
+        """The pieces of a body. A fault on the way breaks it off: its status has been sent."""
+        with file:
+            while True:
+                yield piece
+                if file.tell() >= stop:
+                    return
+                try:
+                    piece = file.read(min(_PIECE, stop - file.tell()))
+                except (OSError, SquashfsError) as error:
+                    if isinstance(error, ArchiveReplacedError):
+                        self._archives.discard(archive)
+                    raise _as_s3_error(error, archive.location, key) from error
+
+    # ---- listings --------------------------------------------------------------------------------
+
+    def list_objects_v2(self, request: S3Request) -> S3Response:
+        """A page of keys and common prefixes.
+
+        Raises S3Error.
+        """
+        query = request.query
+        max_keys = _max_keys(query.get("max-keys"))
+        encoding = query.get("encoding-type")
+        if encoding not in {None, "url"}:
+            raise invalid_argument(
+                "Invalid Encoding Method specified in Request", "encoding-type", encoding or ""
+            )
+        token = query.get("continuation-token")
+        prefix, delimiter = _bytes(query.get("prefix", "")), _bytes(query.get("delimiter", ""))
+        start_after = _bytes(query["start-after"]) if "start-after" in query else None
+        after = (start_after or b"") if token is None else _decode_token(token)
+        objects: list[ListedObject] = []
+        common_prefixes: list[bytes] = []
+        next_token = None
+        if max_keys:
+            last = b""
+            for key, listed in self._items(prefix, delimiter, after):
+                if len(objects) + len(common_prefixes) == max_keys:
+                    next_token = _encode_token(last)
+                    break
+                if listed is None:
+                    common_prefixes.append(key)
+                else:
+                    objects.append(listed)
+                last = key
+        listing = Listing(
+            bucket=self.bucket,
+            prefix=prefix,
+            delimiter=delimiter,
+            max_keys=max_keys,
+            start_after=start_after,
+            continuation_token=token,
+            next_token=next_token,
+            url_encoding=encoding == "url",
+            fetch_owner=query.get("fetch-owner", "").lower() == "true",
+            objects=objects,
+            common_prefixes=common_prefixes,
+        )
+        return xml_response(listing.to_xml())
+
+    def list_objects(self, request: S3Request) -> S3Response:
+        """ListObjects version 1 is refused.
+
+        Raises S3Error.
+        """
+        raise S3Error(
+            "InvalidRequest",
+            400,
+            "ListObjects version 1 is not supported here; use ListObjectsV2 (list-type=2).",
+            extra={"Prefix": request.query.get("prefix", "")},
+        )
+
+    def _items(
+        self, prefix: bytes, delimiter: bytes, after: bytes
+    ) -> Iterator[tuple[bytes, ListedObject | None]]:
+        sources = [_Source(self._archives, mapping, prefix) for mapping in self._archives.mappings]
+        for item in list_items(sources, prefix, delimiter, after):
+            if item.stat is None or item.source is None:
+                yield item.key, None
+            else:
+                etag = item.source.etag(item.stat)
+                yield item.key, ListedObject(item.key, item.stat.size, item.stat.mtime, etag)
+
+
+class _Source:
+    """A mapping as a part of one listing."""
+
+    def __init__(self, archives: Archives, mapping: PrefixMapping, listed: bytes) -> None:
+        self.prefix = _bytes(mapping.prefix) + b"/" if mapping.prefix else b""
+        self._archives = archives
+        self._location = mapping.location
+        self._alone = listed.startswith(self.prefix)
+        self._archive: Archive | None = None
+
+    def image(self) -> SquashFS | None:
+        """The archive's image. One that fails fails a listing inside it, and is left out of a
+        listing across many.
+        """
+        try:
+            self._archive = self._archives.get(self._location)
+        except (OSError, SquashfsError) as error:
+            failure = self.failure(error)
+            if self._alone:
+                raise failure from error
+            return None
+        return self._archive.image
+
+    def etag(self, stat: Stat) -> str:
+        """The ETag of a member of the archive, once it is open."""
+        assert self._archive is not None  # noqa: S101 -- its members come from its image
+        return self._archive.etag(stat)
+
+    def failure(self, error: OSError | SquashfsError) -> S3Error:
+        """What fails the listing where the open archive cannot be read."""
+        if self._archive is not None and isinstance(error, ArchiveReplacedError):
+            self._archives.discard(self._archive)
+        return _as_s3_error(error, self._location, self.prefix.decode("utf-8", "replace"))
+
+
+# ---- Members as objects --------------------------------------------------------------------------
+
+_OVERRIDES = {
+    "response-content-type": "Content-Type",
+    "response-content-language": "Content-Language",
+    "response-expires": "Expires",
+    "response-cache-control": "Cache-Control",
+    "response-content-disposition": "Content-Disposition",
+    "response-content-encoding": "Content-Encoding",
+}
+"""Query parameters of GetObject and HeadObject that set a header of the answer."""
+
+_TYPES = mimetypes.MimeTypes()  # without the machine's own tables: the same answer everywhere
+_ENCODED_TYPES = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+}
+
+
+def _object_headers(path: str, stat: Stat, etag: str) -> dict[str, str]:
+    """The headers of a member, its POSIX attributes in the form of AWS DataSync and FSx."""
+    return {
+        "Accept-Ranges": "bytes",
+        "Content-Type": _content_type(path),
+        "ETag": etag,
+        "Last-Modified": http_date(stat.mtime),
+        "x-amz-meta-file-owner": str(stat.uid),
+        "x-amz-meta-file-group": str(stat.gid),
+        "x-amz-meta-file-permissions": f"{stat.mode:07o}",
+        "x-amz-meta-file-mtime": f"{stat.mtime * 1_000_000_000}ns",
+    }
+
+
+def _content_type(path: str) -> str:
+    kind, encoding = _TYPES.guess_type(path.rpartition("/")[2])
+    if encoding is not None:
+        kind = _ENCODED_TYPES.get(encoding)
+    return kind or "binary/octet-stream"
+
+
+def _overrides(query: Mapping[str, str]) -> dict[str, str]:
+    """The headers that the query sets."""
+    headers = {header: query[name] for name, header in _OVERRIDES.items() if name in query}
+    for name, header in _OVERRIDES.items():
+        if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", headers.get(header, "")):
+            message = "Header value cannot be represented using ISO-8859-1."
+            raise invalid_argument(message, name, query[name])
+    return headers
+
+
+# A key names a member only as the listing would: S3's keys are literal, not paths to be tidied.
+
+
+def _is_literal(path: str) -> bool:
+    return not any(part in {"", ".", ".."} for part in path.split("/"))
+
+
+def _is_behind_link(image: SquashFS, path: str) -> bool:
+    """Whether one of the directories that the path goes through is a symlink to one."""
+    ends = [at for at, character in enumerate(path) if character == "/"]
+    return any(
+        image.stat(path[:end], follow_symlinks=False).kind is FileKind.SYMLINK for end in ends
+    )
+
+
+# ---- Parameters and tokens of listings -----------------------------------------------------------
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _max_keys(text: str | None) -> int:
+    if text is None or text == "":
+        return MAX_KEYS
+    if not re.fullmatch(r"-?\d{1,12}", text, re.ASCII) or int(text) > _INT32_MAX:
+        message = "Provided max-keys not an integer or within integer range"
+        raise invalid_argument(message, "max-keys", text)
+    if int(text) < 0:
+        message = "Argument maxKeys must be an integer between 0 and 2147483647"
+        raise invalid_argument(message, "maxKeys", text)
+    return min(int(text), MAX_KEYS)
+
+
+def _encode_token(last: bytes) -> str:
+    """The token to go on after a key or common prefix. It holds the key alone, so any instance can
+    go on from it.
+    """
+    return base64.urlsafe_b64encode(zlib.crc32(last).to_bytes(4, "big") + last).decode("ascii")
+
+
+def _decode_token(token: str) -> bytes:
+    try:
+        raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raw = b""
+    last = raw[4:]
+    if not last or zlib.crc32(last).to_bytes(4, "big") != raw[:4]:
+        raise invalid_argument(
+            "The continuation token provided is incorrect", "continuation-token", token
+        )
+    return last
+
+
+# ---- Faults --------------------------------------------------------------------------------------
+
+
+def _as_s3_error(error: OSError | SquashfsError, location: Location, key: str) -> S3Error:
+    """What the client is told of a fault of the archive; the operator gets one log line that says
+    more.
+    """
+    _LOG.error("%s: %s: %s (key %r)", location, type(error).__name__, error, key)
+    match error:
+        case ArchiveNotFoundError():
+            return no_such_key(key)
+        case ArchiveForbiddenError():
+            return S3Error("AccessDenied", 403, "Access Denied")
+        case ArchiveThrottledError():
+            return S3Error("SlowDown", 503, "Please reduce your request rate.")
+        case OSError():
+            message = "The archive cannot be read at the moment. Please try again."
+            return S3Error("ServiceUnavailable", 503, message)
+        case _:
+            message = "We encountered an internal error. Please try again."
+            return S3Error("InternalError", 500, message)

@@ -1,0 +1,339 @@
+"""What Amazon S3 says and how: requests, responses, errors, byte ranges, preconditions, and the XML
+of listings.
+
+The rules here follow captured behaviour of Amazon S3; nothing in this module knows of archives or
+transports.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+__all__ = [
+    "ByteRange",
+    "ListedObject",
+    "Listing",
+    "S3Error",
+    "S3Request",
+    "S3Response",
+    "check_preconditions",
+    "http_date",
+    "parse_http_date",
+    "parse_range",
+    "select_range",
+    "xml_response",
+]
+
+MAX_KEYS = 1000
+_XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+# ---- Requests, responses, errors -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Request:
+    """A request, whatever brought it. Text that is not UTF-8 is carried by surrogateescape."""
+
+    key: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Decoded query parameters."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Header fields by lower-case name."""
+
+
+@dataclass(slots=True, kw_only=True)
+class S3Response:
+    """An answer. `body` yields bytes; iterate it at most once, and `close` it in any case."""
+
+    status: int
+    headers: dict[str, str]
+    body: Iterable[bytes] = ()
+
+    def close(self) -> None:
+        """Let go of what the body would still read."""
+        close = getattr(self.body, "close", None)
+        if close is not None:
+            close()
+
+
+class S3Error(Exception):
+    """An answer that is an error: its S3 code, HTTP status, message, and the further elements that
+    S3 gives it.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        status: int,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def to_xml(self, request_id: str, host_id: str = "") -> bytes:
+        """The error document, UTF-8."""
+        elements = {
+            "Code": self.code,
+            "Message": self.message,
+            **self.extra,
+            "RequestId": request_id,
+            "HostId": host_id,
+        }
+        body = "".join(f"<{name}>{xml_text(value)}</{name}>" for name, value in elements.items())
+        return f"{_XML_HEAD}<Error>{body}</Error>".encode()
+
+
+def invalid_argument(message: str, name: str, value: str) -> S3Error:
+    """400 InvalidArgument about one parameter."""
+    return S3Error(
+        "InvalidArgument", 400, message, extra={"ArgumentName": name, "ArgumentValue": value}
+    )
+
+
+def no_such_key(key: str) -> S3Error:
+    """404 NoSuchKey."""
+    return S3Error("NoSuchKey", 404, "The specified key does not exist.", extra={"Key": key})
+
+
+def xml_response(document: bytes) -> S3Response:
+    """200 with an XML document."""
+    headers = {"Content-Type": "application/xml", "Content-Length": str(len(document))}
+    return S3Response(status=200, headers=headers, body=(document,))
+
+
+def http_date(seconds: float) -> str:
+    """A time, seconds since the epoch, in the form of HTTP headers."""
+    return format_datetime(datetime.fromtimestamp(int(seconds), UTC), usegmt=True)
+
+
+def parse_http_date(text: str) -> datetime | None:
+    """The time that a date in a header says, in UTC, which is also meant where it names no zone;
+    None for what is no date.
+    """
+    try:
+        time = parsedate_to_datetime(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+# ---- Byte ranges ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes [start, stop) of an object."""
+
+    start: int
+    stop: int
+
+    def content_range(self, size: int) -> str:
+        """The Content-Range header of a 206."""
+        return f"bytes {self.start}-{self.stop - 1}/{size}"
+
+
+def parse_range(header: str, size: int) -> ByteRange | None:
+    """The range that a Range header asks of an object of `size` bytes; None where S3 ignores the
+    header.
+
+    S3 serves one range; several, an unknown unit, or one that ends before it starts are ignored.
+    Raises S3Error InvalidRange (416) where nothing of the range exists.
+    """
+    match = _RANGE.fullmatch(header)
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        length = min(int(match[2]), size)
+        if length == 0:
+            raise _invalid_range(header, size)
+        return ByteRange(size - length, size)
+    start = int(match[1])
+    last = int(match[2]) if match[2] else size - 1
+    if match[2] and last < start:
+        return None
+    if start >= size:
+        raise _invalid_range(header, size)
+    return ByteRange(start, min(last + 1, size))
+
+
+# int() refuses numbers of more than 4300 digits.
+_RANGE = re.compile(r"\s*bytes=\s*(\d{0,4000})\s*-\s*(\d{0,4000})\s*", re.ASCII | re.IGNORECASE)
+
+
+def select_range(request: S3Request, size: int) -> ByteRange | None:
+    """The part of the object that a request asks for by Range or partNumber; None for the whole.
+
+    An object that was not uploaded in parts has one part, which is all of it.
+    """
+    header = request.headers.get("range", request.query.get("Range"))
+    part = request.query.get("partNumber")
+    if part is None:
+        return None if header is None else parse_range(header, size)
+    if header is not None:
+        raise S3Error(
+            "InvalidRequest", 400, "Cannot specify both Range header and partNumber query parameter"
+        )
+    if not re.fullmatch(r"\d{1,5}", part, re.ASCII) or not 1 <= int(part) <= 10_000:
+        message = "Part number must be an integer between 1 and 10000, inclusive"
+        raise invalid_argument(message, "partNumber", part)
+    if int(part) > 1:
+        raise S3Error(
+            "InvalidPartNumber",
+            416,
+            "The requested partnumber is not satisfiable",
+            extra={"PartNumberRequested": part, "ActualPartCount": "1"},
+        )
+    return ByteRange(0, size) if size else None
+
+
+def _invalid_range(header: str, size: int) -> S3Error:
+    return S3Error(
+        "InvalidRange",
+        416,
+        "The requested range is not satisfiable",
+        headers={"Content-Range": f"bytes */{size}"},
+        extra={"RangeRequested": header, "ActualObjectSize": str(size)},
+    )
+
+
+# ---- Preconditions -------------------------------------------------------------------------------
+
+
+def check_preconditions(headers: Mapping[str, str], etag: str, modified: float) -> None:
+    """Hold an object's ETag and modification time (seconds since the epoch) against the If-*
+    headers.
+
+    Raises S3Error PreconditionFailed (412) or NotModified (304), in S3's order of precedence:
+    If-Match rules out If-Unmodified-Since, and If-None-Match rules out If-Modified-Since.
+    """
+    modified = int(modified)
+    if (wanted := headers.get("if-match")) is not None:
+        if not _matches(wanted, etag):
+            raise _precondition_failed("If-Match")
+    elif (since := _header_time(headers, "if-unmodified-since")) is not None and modified > since:
+        raise _precondition_failed("If-Unmodified-Since")
+    unchanged = False
+    if (unwanted := headers.get("if-none-match")) is not None:
+        unchanged = _matches(unwanted, etag)
+    elif (since := _header_time(headers, "if-modified-since")) is not None:
+        unchanged = modified <= since <= datetime.now(UTC).timestamp()
+    if unchanged:
+        known = {"ETag": etag, "Last-Modified": http_date(modified)}
+        raise S3Error("NotModified", 304, "Not Modified", headers=known)
+
+
+def _matches(wanted: str, etag: str) -> bool:
+    bare = etag.strip('"')
+    return any(
+        tag.strip() == "*" or tag.strip().removeprefix("W/").strip('"') == bare
+        for tag in wanted.split(",")
+    )
+
+
+def _header_time(headers: Mapping[str, str], name: str) -> float | None:
+    time = parse_http_date(headers.get(name, ""))
+    return None if time is None else time.timestamp()
+
+
+def _precondition_failed(header: str) -> S3Error:
+    message = "At least one of the pre-conditions you specified did not hold"
+    return S3Error("PreconditionFailed", 412, message, extra={"Condition": header})
+
+
+# ---- Listings ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object in a listing."""
+
+    key: bytes
+    size: int
+    modified: int
+    """Seconds since the epoch."""
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The answer to ListObjectsV2, before it is XML. Keys and prefixes are bytes."""
+
+    bucket: str
+    prefix: bytes
+    delimiter: bytes
+    max_keys: int
+    start_after: bytes | None
+    continuation_token: str | None
+    next_token: str | None
+    url_encoding: bool
+    fetch_owner: bool
+    objects: Sequence[ListedObject]
+    common_prefixes: Sequence[bytes]
+
+    def to_xml(self) -> bytes:
+        """The ListBucketResult document, UTF-8."""
+        return "".join(self._parts()).encode()
+
+    def _parts(self) -> Iterator[str]:
+        name = self._name
+        yield f'{_XML_HEAD}<ListBucketResult xmlns="{_NAMESPACE}">'
+        yield f"<Name>{xml_text(self.bucket)}</Name><Prefix>{name(self.prefix)}</Prefix>"
+        if self.start_after is not None and self.continuation_token is None:
+            yield f"<StartAfter>{name(self.start_after)}</StartAfter>"
+        if self.continuation_token is not None:
+            yield f"<ContinuationToken>{xml_text(self.continuation_token)}</ContinuationToken>"
+        if self.next_token is not None:
+            yield f"<NextContinuationToken>{xml_text(self.next_token)}</NextContinuationToken>"
+        count = len(self.objects) + len(self.common_prefixes)
+        yield f"<KeyCount>{count}</KeyCount><MaxKeys>{self.max_keys}</MaxKeys>"
+        if self.delimiter:
+            yield f"<Delimiter>{name(self.delimiter)}</Delimiter>"
+        if self.url_encoding:
+            yield "<EncodingType>url</EncodingType>"
+        yield f"<IsTruncated>{'false' if self.next_token is None else 'true'}</IsTruncated>"
+        owner = "<Owner><ID>s3archivefs</ID></Owner>" if self.fetch_owner else ""
+        for item in self.objects:
+            modified = datetime.fromtimestamp(item.modified, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            yield (
+                f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
+                f"<ETag>{escape(item.etag, _QUOTES)}</ETag><Size>{item.size}</Size>{owner}"
+                "<StorageClass>STANDARD</StorageClass></Contents>"
+            )
+        for prefix in self.common_prefixes:
+            yield f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
+        yield "</ListBucketResult>"
+
+    def _name(self, name: bytes) -> str:
+        if self.url_encoding:
+            # SDKs decode a raw plus as a space, so all but `/` and unreserved is encoded.
+            return quote(name, safe="/")
+        return xml_text(name.decode("utf-8", "replace"))
+
+
+_QUOTES = {'"': "&quot;"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def xml_text(text: str) -> str:
+    """Text for an element; characters that XML 1.0 cannot hold become U+FFFD (encoding-type=url
+    spares them).
+    """
+    return escape(_NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# dev: quick feedback. ci: the same examples on every run. nightly: look for new ones (nox -s
+# property). An example may start mksquashfs, so neither deadline nor health check is about speed.
+settings.register_profile(
+    "dev",
+    max_examples=50,
+    deadline=timedelta(seconds=10),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "ci", parent=settings.get_profile("dev"), deadline=None, derandomize=True, print_blob=True
+)
+settings.register_profile(
+    "nightly", parent=settings.get_profile("dev"), max_examples=2000, deadline=None, print_blob=True
+)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment_without_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the user's AWS and S3ARCHIVEFS_ settings: tests reach loopback only, with their own."""
+    nothing: Path = tmp_path_factory.mktemp("aws") / "nothing"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("AWS_", "S3ARCHIVEFS_")):
+                patch.delenv(name)
+        patch.setenv("AWS_CONFIG_FILE", str(nothing))
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nothing))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield

@@ -1,0 +1,246 @@
+"""The main job on real parts: thousands of small files in one S3 object, read one by one by the AWS
+CLI.
+
+python -m tests.demo [--once]
+
+Packs the running Python's standard library with mksquashfs, stores the image in a real S3 server
+(OpenStack Swift's s3api, signatures checked), serves it with `s3archivefs serve`, and reads it with
+the real AWS CLI, counting what each command costs in requests to S3. With `--once` it ends after
+the checks, with status 1 if anything read differed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+from base64 import b64encode
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.counting_proxy import CountingProxy
+from tests.support.served import ServeError, served
+from tests.support.swift_store import SwiftStore, SwiftStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STORE_BUCKET = "archives"
+IMAGE_KEY = "python.sqfs"
+BUCKET = "archive"
+PREFIX = "python"
+SUPERBLOCK_BYTES = 96
+LEFT_OUT = ("site-packages", "dist-packages")
+SHOWN_LINES = 12
+
+
+def main() -> int:
+    """Run the demo; the status is 1 if anything that was read differed."""
+    parser = argparse.ArgumentParser(prog="demo", description="Show the main job on real parts.")
+    parser.add_argument("--once", action="store_true", help="end after the checks")
+    options = parser.parse_args()
+    # The packed tree must not change while it is compared: nothing may write bytecode to it.
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    tree = Path(sysconfig.get_path("stdlib"))
+    with tempfile.TemporaryDirectory(prefix="s3archivefs-demo-") as scratch:
+        directory = Path(scratch)
+        say(f"Packing {tree}")
+        image = pack(tree, directory / IMAGE_KEY)
+        say("Starting an S3 server (OpenStack Swift's s3api, signatures checked)")
+        with SwiftStore.start(directory / "store") as store, CountingProxy(store.url) as proxy:
+            upload(store, image)
+            source = f"{PREFIX}=s3://{STORE_BUCKET}/{IMAGE_KEY}"
+            say(f"Serving it: s3archivefs serve --map {source}")
+            environ = store.environ(endpoint_url=proxy.url)
+            environ["S3ARCHIVEFS_CACHE_DIR"] = str(directory / "cache")
+            log = directory / "endpoint.log"
+            with served("--map", source, "--bucket", BUCKET, environ=environ, log=log) as url:
+                cli = os.environ | store.environ(endpoint_url=url)
+                demo = Demo(tree, image.stat().st_size, url, proxy, directory, cli)
+                demo.run()
+                if not options.once:
+                    stay(url)
+    say(
+        "Every byte was equal."
+        if not demo.differences
+        else f"DIFFERENT: {', '.join(demo.differences)}"
+    )
+    return 1 if demo.differences else 0
+
+
+@dataclass
+class Demo:
+    """The commands, their checks, and their cost."""
+
+    tree: Path
+    archive_bytes: int
+    url: str
+    proxy: CountingProxy
+    directory: Path
+    environ: dict[str, str]
+    """Of the AWS CLI."""
+    differences: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Each command as a user would type it, held against the tree that was packed."""
+        module = "json/decoder.py"
+        content = (self.tree / module).read_bytes()
+        listing = self.aws("s3", "ls", f"s3://{BUCKET}/{PREFIX}/json/")
+        self.check(
+            "s3 ls",
+            sorted(line.split()[-1] for line in listing.splitlines()),
+            names(self.tree / "json"),
+        )
+
+        copy = self.directory / "decoder.py"
+        self.aws("s3", "cp", f"s3://{BUCKET}/{PREFIX}/{module}", str(copy), "--no-progress")
+        self.check("s3 cp", copy.read_bytes(), content)
+
+        part = self.directory / "part"
+        key = ["--bucket", BUCKET, "--key", f"{PREFIX}/{module}"]
+        self.aws("s3api", "get-object", *key, "--range", "bytes=100-299", str(part))
+        self.check("get-object --range", part.read_bytes(), content[100:300])
+
+        head = json.loads(self.aws("s3api", "head-object", *key))
+        self.check("head-object", head["ContentLength"], len(content))
+
+        package = self.directory / "email"
+        self.aws(
+            "s3", "cp", "--recursive", "--quiet", f"s3://{BUCKET}/{PREFIX}/email/", str(package)
+        )
+        self.check("s3 cp --recursive", contents(package), contents(self.tree / "email"))
+
+    def aws(self, *arguments: str) -> str:
+        """Run one command of the AWS CLI, and say what it cost."""
+        command = [
+            sys.executable,
+            "-m",
+            "awscli",
+            "--endpoint-url",
+            self.url,
+            "--no-sign-request",
+            *arguments,
+        ]
+        print(f"\n$ aws --endpoint-url {self.url} {' '.join(arguments)}", flush=True)
+        self.proxy.reset()
+        done = subprocess.run(
+            command, env=self.environ, check=False, capture_output=True, text=True
+        )
+        requests = self.proxy.requests
+        sent = sum(request.bytes_sent for request in requests)
+        if done.returncode:
+            raise DemoError(
+                f"the AWS CLI failed with status {done.returncode}: {done.stderr.strip()}"
+            )
+        print(shortened(done.stdout), end="")
+        print(
+            f"  -> {len(requests)} requests to S3, {sent:,} bytes:"
+            f" {100 * sent / self.archive_bytes:.2f} % of downloading the archive"
+        )
+        return done.stdout
+
+    def check(self, what: str, got: object, wanted: object) -> None:
+        """Note a difference."""
+        equal = got == wanted
+        print(f"  -> {'equal to' if equal else 'DIFFERENT from'} what was packed")
+        if not equal:
+            self.differences.append(what)
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why."""
+
+
+def pack(tree: Path, image: Path) -> Path:
+    """The tree as a squashfs image, with mksquashfs's own progress bar on a terminal."""
+    program = shutil.which("mksquashfs")
+    if program is None:
+        raise DemoError("mksquashfs is not installed: install squashfs-tools")
+    progress = [] if sys.stdout.isatty() else ["-no-progress"]
+    command = [program, str(tree), str(image), "-quiet", *progress, "-e", *LEFT_OUT]
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise DemoError(f"mksquashfs failed: {done.stderr.strip()}")
+    files = list(members(tree))
+    size = sum(path.stat().st_size for path in files)
+    say(f"{len(files):,} files of {size:,} bytes are one image of {image.stat().st_size:,} bytes")
+    return image
+
+
+def upload(store: SwiftStore, image: Path) -> None:
+    """Store the image, with its superblock as metadata, which spares each opening a request."""
+    client = store.client()
+    client.create_bucket(Bucket=STORE_BUCKET)
+    with image.open("rb") as body:
+        superblock = b64encode(body.read(SUPERBLOCK_BYTES)).decode()
+        body.seek(0)
+        client.put_object(
+            Bucket=STORE_BUCKET,
+            Key=IMAGE_KEY,
+            Body=body,
+            Metadata={"s3archivefs-superblock": superblock},
+        )
+
+
+def stay(url: str) -> None:
+    """Name what to go on with, and serve until Ctrl-C."""
+    client = f"aws --no-sign-request --endpoint-url {url}"
+    print(f"""
+The endpoint stays up at {url}; Ctrl-C ends it. To go on:
+    {client} s3 ls s3://{BUCKET}/{PREFIX}/
+    {client} s3 cp s3://{BUCKET}/{PREFIX}/os.py -
+    {client} s3 sync s3://{BUCKET}/{PREFIX}/email ./email
+    curl {url}/{BUCKET}/{PREFIX}/LICENSE.txt""")
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    print()
+
+
+def say(line: str) -> None:
+    """One line about what happens."""
+    print(line, flush=True)
+
+
+def shortened(text: str) -> str:
+    """The first lines of a command's output."""
+    lines = text.splitlines(keepends=True)
+    left_out = (
+        f"  ... and {len(lines) - SHOWN_LINES} lines more\n" if len(lines) > SHOWN_LINES else ""
+    )
+    return "".join(lines[:SHOWN_LINES]) + left_out
+
+
+def members(tree: Path) -> Iterator[Path]:
+    """The regular files that were packed."""
+    for top, directories, files in os.walk(tree):
+        if Path(top) == tree:
+            directories[:] = [name for name in directories if name not in LEFT_OUT]
+        yield from (path for name in files if (path := Path(top, name)).is_file())
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory, by its path there."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in members(directory)}
+
+
+def names(directory: Path) -> list[str]:
+    """A directory's names as `aws s3 ls` shows them."""
+    return sorted(f"{path.name}/" if path.is_dir() else path.name for path in directory.iterdir())
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (DemoError, ServeError, SwiftStoreError) as failure:
+        sys.exit(f"demo: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)

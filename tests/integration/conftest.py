@@ -1,0 +1,179 @@
+"""The real parts of these tests: an S3 server, a packed tree in it, both ways to read that."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sysconfig
+from base64 import b64encode
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.object_lambda import AccessPoint, RuntimeApi
+from tests.support.served import served
+from tests.support.swift_store import SwiftStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from types_boto3_s3 import S3Client
+
+STORE_BUCKET = "archives"
+"""Where the archives are kept."""
+BUCKET = "archive"
+"""What clients address."""
+LARGE_FILE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Transport:
+    """A way to read archives as S3 objects: a client, and the log of the server behind it."""
+
+    name: str
+    client: S3Client
+    url: str
+    log: Path | RuntimeApi
+
+    def log_lines(self) -> list[str]:
+        """What the server has logged so far."""
+        text = self.log.log if isinstance(self.log, RuntimeApi) else self.log.read_text()
+        return text.splitlines()
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftStore]:
+    """A real S3 server with the bucket of archives."""
+    with SwiftStore.start(tmp_path_factory.mktemp("swift")) as store:
+        store.client().create_bucket(Bucket=STORE_BUCKET)
+        yield store
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the running Python's standard library, and names that need care in URLs."""
+    tree = tmp_path_factory.mktemp("tree") / "library"
+    left_out = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__")
+    shutil.copytree(sysconfig.get_path("stdlib"), tree, symlinks=True, ignore=left_out)
+    awkward = tree / "awkward names"
+    awkward.mkdir()
+    for name in ("a b", "a+b", "a%2Fb", "ü?#&=;", "~!*'()", "a-b", "a.b", ".hidden", "-"):
+        (awkward / name).write_text(name)
+    (awkward / "a").mkdir()
+    (awkward / "a" / "in a").write_text("sorts after a-b and a.b")
+    (awkward / "empty file").touch()
+    (awkward / "empty directory").mkdir()
+    (awkward / "link").symlink_to("a b")
+    (awkward / "dangling").symlink_to("nowhere")
+    return tree
+
+
+@pytest.fixture(scope="session")
+def image(tree: Path) -> Path:
+    """The tree as mksquashfs packs it."""
+    return pack(tree, tree.parent / "library.sqfs")
+
+
+@pytest.fixture(scope="session")
+def archive(store: SwiftStore, image: Path) -> str:
+    """The URL of the tree's image in S3, its superblock in its metadata."""
+    return upload(store, image, "library.sqfs", superblock=True)
+
+
+@pytest.fixture(scope="session")
+def archive_without_metadata(store: SwiftStore, image: Path) -> str:
+    """The URL of the same image as any tool uploads it."""
+    return upload(store, image, "plain.sqfs", superblock=False)
+
+
+@pytest.fixture(scope="session")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Content that does not compress."""
+    return random_bytes(LARGE_FILE_BYTES)
+
+
+@pytest.fixture(scope="session")
+def archive_of_large_file(
+    store: SwiftStore, tmp_path_factory: pytest.TempPathFactory, large_file: bytes
+) -> str:
+    """The URL of an image that holds one large file, `large.bin`."""
+    directory = tmp_path_factory.mktemp("large")
+    (directory / "content").mkdir()
+    (directory / "content" / "large.bin").write_bytes(large_file)
+    image = pack(directory / "content", directory / "large.sqfs")
+    return upload(store, image, "large.sqfs", superblock=True)
+
+
+@pytest.fixture(scope="session", params=["object-lambda", "endpoint"])
+def transport(
+    request: pytest.FixtureRequest,
+    store: SwiftStore,
+    archive: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Transport]:
+    """Both transports, over the packed tree at the virtual prefix `library`."""
+    with open_transport(
+        request.param, store, tmp_path_factory.mktemp(request.param), {"library": archive}
+    ) as transport:
+        yield transport
+
+
+@contextmanager
+def open_transport(
+    name: str,
+    store: SwiftStore,
+    directory: Path,
+    mappings: dict[str, str],
+    *,
+    store_url: str | None = None,
+    settings: dict[str, str] | None = None,
+) -> Iterator[Transport]:
+    """Serve archives by one of the transports; `settings` go before all that is set here."""
+    settings = {
+        "S3ARCHIVEFS_CACHE_DIR": str(directory / "cache"),
+        **{
+            f"S3ARCHIVEFS_PREFIX_VMAP{number}": f"{prefix}|{url}"
+            for number, (prefix, url) in enumerate(mappings.items(), 1)
+        },
+        **(settings or {}),
+    }
+    (directory / "cache").mkdir(exist_ok=True)
+    store_url = store_url or store.url
+    with ExitStack() as stack:
+        if name == "endpoint":
+            environ = store.environ(endpoint_url=store_url) | settings
+            log = directory / "endpoint.log"
+            url = stack.enter_context(served(environ=environ, log=log))
+            yield Transport(name, store.client(endpoint_url=url), url, log)
+        else:
+            access_point = stack.enter_context(AccessPoint(store_url, bucket=BUCKET))
+            environ = store.environ(endpoint_url=access_point.url) | settings
+            function = stack.enter_context(RuntimeApi(environ))
+            access_point.function = function
+            client = store.client(endpoint_url=access_point.url)
+            yield Transport(name, client, access_point.url, function)
+
+
+def pack(tree: Path, image: Path, *options: str) -> Path:
+    """Pack a tree with the real mksquashfs."""
+    command = ["mksquashfs", str(tree), str(image), "-quiet", "-no-progress", *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return image
+
+
+def upload(store: SwiftStore, image: Path, key: str, *, superblock: bool) -> str:
+    """Store an image; its URL."""
+    content = image.read_bytes()
+    metadata = {"s3archivefs-superblock": b64encode(content[:96]).decode()} if superblock else {}
+    store.client().put_object(Bucket=STORE_BUCKET, Key=key, Body=content, Metadata=metadata)
+    return f"s3://{STORE_BUCKET}/{key}"
+
+
+def random_bytes(length: int) -> bytes:
+    """The same random bytes on every run."""
+    from random import Random  # noqa: PLC0415 -- beside its one use
+
+    return Random(length).randbytes(length)

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3archivefs_lambda.config import SETTINGS, Config, SettingError, chunk_size_for
+
+VMAP = "S3ARCHIVEFS_PREFIX_VMAP"
+
+
+def faults(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingError) as error:
+        Config.from_environ(environ)
+    return str(error.value).splitlines()
+
+
+def mapped(config: Config) -> dict[str, str]:
+    return {mapping.prefix: str(mapping.location) for mapping in config.mappings}
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    config = Config.from_environ({})
+    assert config.cache_dir == Path("/tmp")  # noqa: S108 -- the documented default
+    assert config.cache_chunk_size is None
+    assert len(config.mappings) == 0
+    assert config.revalidate_seconds == 60
+    assert config.tail_bytes == 524288
+    assert config.superblock_metadata == "auto"
+    assert config.max_open_archives == 32
+
+
+def test_the_default_cache_limit_leaves_room_in_lambdas_512_mb() -> None:
+    assert Config.from_environ({}).cache_max_bytes <= 0.8 * 512_000_000
+
+
+def test_every_setting_is_taken_from_its_variable() -> None:
+    config = Config.from_environ(
+        {
+            "S3ARCHIVEFS_CACHE_DIR": "/mnt/efs",
+            "S3ARCHIVEFS_CACHE_CHUNK_SIZE": "1048576",
+            "S3ARCHIVEFS_CACHE_MAX_BYTES": "0",
+            "S3ARCHIVEFS_PREFIX_VMAP1": "docs|s3://bucket/docs.sqfs",
+            "S3ARCHIVEFS_REVALIDATE_SECONDS": "0.5",
+            "S3ARCHIVEFS_TAIL_BYTES": "1",
+            "S3ARCHIVEFS_SUPERBLOCK_METADATA": "expected",
+            "S3ARCHIVEFS_MAX_OPEN_ARCHIVES": "1",
+            "PATH": "/bin",
+            "AWS_REGION": "eu-west-1",
+        }
+    )
+    assert config.cache_dir == Path("/mnt/efs")
+    assert config.cache_chunk_size == 1048576
+    assert config.cache_max_bytes == 0
+    assert mapped(config) == {"docs": "s3://bucket/docs.sqfs"}
+    assert config.revalidate_seconds == 0.5
+    assert config.tail_bytes == 1
+    assert config.superblock_metadata == "expected"
+    assert config.max_open_archives == 1
+
+
+def test_a_relative_cache_directory_stays_where_it_is_when_the_process_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Config.from_environ({"S3ARCHIVEFS_CACHE_DIR": "c"}).cache_dir == tmp_path / "c"
+
+
+def test_a_setting_set_to_nothing_counts_as_unset() -> None:
+    scalars = [setting.name for setting in SETTINGS if setting.parse]
+    assert Config.from_environ(dict.fromkeys(scalars, "")) == Config.from_environ({})
+    assert Config.from_environ({f"{VMAP}_EXT_FILE": ""}) == Config.from_environ({})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "S3ARCHIVEFS_CACHE_CHUNK_SIZE",
+        "S3ARCHIVEFS_CACHE_MAX_BYTES",
+        "S3ARCHIVEFS_REVALIDATE_SECONDS",
+        "S3ARCHIVEFS_TAIL_BYTES",
+        "S3ARCHIVEFS_MAX_OPEN_ARCHIVES",
+    ],
+)
+@pytest.mark.parametrize(
+    "value", ["-1", "+1", "1e3", "1_000", " 1", "1\n", "0x10", "nan", "inf", "1,5", "٣", "9" * 5000]
+)
+def test_numbers_are_plain_digits(name: str, value: str) -> None:
+    (fault,) = faults({name: value})
+    assert fault.startswith(f"{name}={value!r}: write ")
+
+
+@pytest.mark.parametrize("name", ["S3ARCHIVEFS_TAIL_BYTES", "S3ARCHIVEFS_MAX_OPEN_ARCHIVES"])
+def test_zero_is_refused_where_it_would_leave_nothing_to_work_with(name: str) -> None:
+    (fault,) = faults({name: "0"})
+    assert fault.startswith(f"{name}='0': write a whole number from 1 ")
+
+
+def test_sizes_that_are_held_in_memory_are_bounded() -> None:
+    environ = dict.fromkeys(
+        ["S3ARCHIVEFS_CACHE_CHUNK_SIZE", "S3ARCHIVEFS_TAIL_BYTES"], "1073741825"
+    )
+    assert len(faults(environ)) == 2
+
+
+@pytest.mark.parametrize("value", ["Auto", "yes", "expect"])
+def test_the_superblock_setting_knows_two_words(value: str) -> None:
+    (fault,) = faults({"S3ARCHIVEFS_SUPERBLOCK_METADATA": value})
+    assert 'write "auto" or "expected"' in fault
+
+
+# --- the chunk size
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ("0", None),
+        ("1", 1),
+        ("4096", 4096),
+        ("131071", 65536),
+        ("131072", 131072),
+        ("131073", 131072),
+        ("1000000", 524288),
+        ("1073741824", 1073741824),
+    ],
+)
+def test_the_chunk_size_is_floored_to_a_power_of_two(value: str, size: int | None) -> None:
+    assert Config.from_environ({"S3ARCHIVEFS_CACHE_CHUNK_SIZE": value}).cache_chunk_size == size
+
+
+@pytest.mark.parametrize(
+    ("configured", "block_size", "size"),
+    [
+        (None, 131072, 131072),
+        (65536, 131072, 131072),
+        (131072, 131072, 131072),
+        (262144, 131072, 262144),
+        (131073, 131072, 131072),
+        (300000, 131072, 262144),
+    ],
+)
+def test_a_chunk_is_never_smaller_than_a_block(
+    configured: int | None, block_size: int, size: int
+) -> None:
+    assert chunk_size_for(configured, block_size) == size
+
+
+@pytest.mark.property
+@given(st.integers(0, 1 << 30), st.integers(12, 20).map(lambda exponent: 1 << exponent))
+def test_the_chunk_size_follows_the_rule_for_any_number(configured: int, block_size: int) -> None:
+    environ = {"S3ARCHIVEFS_CACHE_CHUNK_SIZE": str(configured)}
+    size = chunk_size_for(Config.from_environ(environ).cache_chunk_size, block_size)
+    if configured < block_size:
+        assert size == block_size
+    else:
+        assert size <= configured < 2 * size
+        assert size in {1 << exponent for exponent in range(31)}
+
+
+# --- mappings
+
+
+def test_mapping_numbers_may_have_gaps() -> None:
+    config = Config.from_environ({f"{VMAP}3": "a|s3://bucket/a", f"{VMAP}20": "b|s3://bucket/b"})
+    assert mapped(config) == {"a": "s3://bucket/a", "b": "s3://bucket/b"}
+    assert [mapping.origin for mapping in config.mappings] == [f"{VMAP}3", f"{VMAP}20"]
+
+
+@pytest.mark.parametrize("suffix", ["0", "21", "01", "x", "1x", "", "-1", "100"])
+def test_a_mapping_outside_1_to_20_is_refused_rather_than_lost(suffix: str) -> None:
+    (fault,) = faults({VMAP + suffix: "a|s3://bucket/a"})
+    assert fault.startswith(f"{VMAP}{suffix}: mappings are {VMAP}1 to {VMAP}20,")
+    assert fault.endswith(f"{VMAP}_EXT_FILE")
+
+
+def test_an_empty_mapping_is_refused_rather_than_lost() -> None:
+    (fault,) = faults({f"{VMAP}2": ""})
+    assert fault.startswith(f"{VMAP}2: the mapping '' is not of the form")
+
+
+def test_a_file_adds_mappings_one_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "mappings.txt"
+    lines = ["\ufeff# ours", "", "  ", "a|s3://bucket/a\r", "  # more", "ключ|s3://bucket/b", "#c|"]
+    file.write_text("\n".join(lines), "utf-8")
+    config = Config.from_environ({f"{VMAP}_EXT_FILE": str(file), f"{VMAP}1": "z|s3://bucket/z"})
+    assert mapped(config) == {"a": "s3://bucket/a", "z": "s3://bucket/z", "ключ": "s3://bucket/b"}
+    assert [m.origin for m in config.mappings] == [f"{file}:4", f"{VMAP}1", f"{file}:6"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_prefix(tmp_path: Path) -> None:
+    file = tmp_path / "mappings.txt"
+    file.write_text("a|s3://bucket/a", "utf-8-sig")
+    assert mapped(Config.from_environ({f"{VMAP}_EXT_FILE": str(file)})) == {"a": "s3://bucket/a"}
+
+
+def test_unusual_line_separators_do_not_divide_a_mapping(tmp_path: Path) -> None:
+    file = tmp_path / "mappings.txt"
+    file.write_text("a\u2028b|s3://bucket/x\x0by\n", "utf-8")
+    assert mapped(Config.from_environ({f"{VMAP}_EXT_FILE": str(file)})) == {
+        "a\u2028b": "s3://bucket/x\x0by"
+    }
+
+
+def test_a_malformed_line_is_named_by_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "mappings.txt"
+    file.write_text("a|s3://bucket/a\n\nb|s3://bucket\nc\n")
+    first, second = faults({f"{VMAP}_EXT_FILE": str(file)})
+    assert first.startswith(f"{file}:3: ")
+    assert second.startswith(f"{file}:4: ")
+
+
+def test_a_prefix_in_both_a_variable_and_the_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mappings.txt"
+    file.write_text("a/|s3://bucket/b\n")
+    (fault,) = faults({f"{VMAP}_EXT_FILE": str(file), f"{VMAP}1": "a|s3://bucket/a"})
+    assert fault.startswith(f"{file}:1: ")
+    assert f"{VMAP}1" in fault
+
+
+@pytest.mark.parametrize("name", ["missing.txt", ".", "latin1.txt", "nul\0.txt"])
+def test_a_mapping_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "latin1.txt").write_bytes("clé|s3://bucket/a".encode("latin-1"))
+    file = str(tmp_path / name)
+    (fault,) = faults({f"{VMAP}_EXT_FILE": file})
+    assert fault.startswith(f"{VMAP}_EXT_FILE={file!r}: ")
+
+
+# --- names
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("S3ARCHIVEFS_CACHE_DIRECTORY", "S3ARCHIVEFS_CACHE_DIR"),
+        ("S3ARCHIVEFS_CHUNK_SIZE", "S3ARCHIVEFS_CACHE_CHUNK_SIZE"),
+        ("S3ARCHIVEFS_PREFIX_VMAP_EXT_FIEL", "S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE"),
+        ("S3ARCHIVEFS_PREFIX_MAP7", "S3ARCHIVEFS_PREFIX_VMAP7"),
+        ("S3ARCHIVEFS_tail_bytes", "S3ARCHIVEFS_TAIL_BYTES"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_the_nearest_name(name: str, nearest: str) -> None:
+    assert faults({name: "1"}) == [f"{name}: there is no such setting; the nearest is {nearest}"]
+
+
+def test_an_unknown_setting_with_no_near_name_is_refused_all_the_same() -> None:
+    (fault,) = faults({"S3ARCHIVEFS_": "1"})
+    assert fault.startswith("S3ARCHIVEFS_: there is no such setting")
+
+
+def test_the_endpoints_own_settings_are_left_to_the_endpoint() -> None:
+    environ = dict.fromkeys(
+        ["S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID", "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY"], "x"
+    )
+    assert Config.from_environ(environ) == Config.from_environ({})
+
+
+def test_all_faults_are_reported_at_once() -> None:
+    found = faults(
+        {
+            "S3ARCHIVEFS_CACHE_DRI": "/tmp",  # noqa: S108 -- any value
+            "S3ARCHIVEFS_TAIL_BYTES": "-1",
+            f"{VMAP}0": "a|s3://bucket/a",
+            f"{VMAP}1": "nonsense",
+            f"{VMAP}2": "b|s3://bucket/b",
+            f"{VMAP}3": "b|s3://bucket/c",
+            f"{VMAP}_EXT_FILE": "/nowhere",
+        }
+    )
+    starts = [fault.split(":")[0].split("=")[0] for fault in found]
+    assert sorted(starts) == [
+        "S3ARCHIVEFS_CACHE_DRI",
+        f"{VMAP}0",
+        f"{VMAP}1",
+        f"{VMAP}3",
+        f"{VMAP}_EXT_FILE",
+        "S3ARCHIVEFS_TAIL_BYTES",
+    ]
+
+
+# --- the table, from which documentation is made
+
+
+def test_the_table_explains_every_setting_once() -> None:
+    names = [setting.name for setting in SETTINGS]
+    assert len(set(names)) == len(names)
+    assert {setting.field for setting in SETTINGS} == set(Config.__dataclass_fields__)
+    assert all(setting.doc.endswith(".") and "\n" not in setting.doc for setting in SETTINGS)
+
+
+def test_importing_the_package_or_its_settings_imports_no_boto() -> None:
+    program = (
+        "import sys, s3archivefs_lambda.config, s3archivefs_lambda.s3_device,"
+        " s3archivefs_lambda.chunk_cache; print(*sys.modules)"
+    )
+    modules = subprocess.check_output([sys.executable, "-c", program], text=True).split()
+    assert not {"boto3", "botocore", "urllib3", "http.client"}.intersection(modules)

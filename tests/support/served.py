@@ -1,0 +1,56 @@
+"""`s3archivefs serve` as a user runs it: a subprocess with a URL."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+READY_SECONDS = 30
+STOP_SECONDS = 10
+
+
+class ServeError(RuntimeError):
+    """The endpoint did not start, or did not end well; the message holds what it wrote."""
+
+
+@contextmanager
+def served(*arguments: str, environ: Mapping[str, str], log: Path) -> Iterator[str]:
+    """Run `s3archivefs serve --port 0` with `arguments` until the context ends; yields its URL.
+
+    Its standard error goes to `log`.
+    """
+    command = [sys.executable, "-m", "s3archivefs.cli", "serve", "--port", "0", *arguments]
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            command, env=os.environ | dict(environ), stdout=subprocess.PIPE, stderr=errors
+        ) as server,
+    ):
+        try:
+            yield _url(server, log)
+        finally:
+            server.terminate()
+            try:
+                server.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                raise ServeError(f"the endpoint did not stop\n{log.read_text()}") from None
+
+
+def _url(server: subprocess.Popen[bytes], log: Path) -> str:
+    """The address in the line that says that the endpoint is ready."""
+    assert server.stdout is not None
+    readable, _, _ = select.select([server.stdout], [], [], READY_SECONDS)
+    line = server.stdout.readline().decode() if readable else ""
+    if (found := re.search(r"http://\S+:\d+", line)) is None:
+        raise ServeError(f"the endpoint is not ready: {line!r}\n{log.read_text()}")
+    return found[0]
