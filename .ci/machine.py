@@ -139,4 +139,4 @@ def _packages(manager: str, needs: Sequence[str]) -> list[str]:
 def _instruction(manager: str, needs: Sequence[str]) -> str:
     packages = shlex.join(_packages(manager, needs))
     command = f"{REFRESH[manager]} && {INSTALL[manager]} {packages}"
-    return f"System packages are missing. Run this as root, then try again:\n    {command}"
+    return f"System packages are missing. Run this as root:\n    {command}\nThen try again."

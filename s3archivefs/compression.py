@@ -57,7 +57,7 @@ class Codec:
             content = self._decompress(data, limit)
         except self._errors as error:
             raise CorruptImageError(
-                f"{what} does not decompress ({self.name}: {error or type(error).__name__})", offset
+                f"{what} does not decompress ({self.name}: {error})", offset
             ) from error
         if len(content) > limit:
             raise CorruptImageError(

@@ -225,6 +225,7 @@ class SquashFS:
         itself, LimitExceededError past Limits.walk_depth.
         """
         todo: list[tuple[AnyPath, tuple[int, ...]]] = [(top, ())]
+        ancestors: tuple[int, ...]
         while todo:
             path, ancestors = todo.pop()
             inode = self._resolve(path)
@@ -242,7 +243,7 @@ class SquashFS:
             yield path, directories, others
             separator = _decode_as(path, b"/")
             prefix = path if path.endswith(separator) else path + separator
-            below: tuple[int, ...] = (*ancestors, inode.reference)
+            below = (*ancestors, inode.reference)
             todo += [(prefix + name, below) for name in reversed(directories) if name not in links]
 
     # ---- files -----------------------------------------------------------------------------------

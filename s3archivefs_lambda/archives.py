@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
 import weakref
@@ -17,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s3archivefs import FileDevice, SquashFS
+from s3archivefs import FileDevice, SquashFS, Superblock
 from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
-from s3archivefs_lambda.config import chunk_size_for
+from s3archivefs_lambda.config import Config, chunk_size_for
+from s3archivefs_lambda.prefix_map import parse_location
 from s3archivefs_lambda.s3_device import (
+    SUPERBLOCK_METADATA,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveUnavailableError,
@@ -32,19 +35,17 @@ from s3archivefs_lambda.s3_device import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mypy_boto3_s3 import S3Client
+    from types_boto3_s3 import S3Client
 
     from s3archivefs import BlockDevice, Stat
-    from s3archivefs_lambda.config import Config
     from s3archivefs_lambda.prefix_map import Location, PrefixMap
 
-__all__ = ["Archive", "Archives"]
+__all__ = ["Archive", "Archives", "open_url"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_BLOCK_SIZE = slice(12, 16)
-"""Where a superblock says its block size, which the chunk size may follow before the image is open.
-"""
+_BLOCK_SIZE_MIN, _BLOCK_SIZE_MAX = 4096, 1 << 20
+"""What a sound superblock may say; the chunk size follows it before the image has been checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,11 @@ class Archives:
         return Archive(location, image, identity)
 
     def _open_s3(self, location: Location) -> Archive:
+        device, etag = self.s3_device(location)
+        return Archive(location, SquashFS(device), etag)
+
+    def s3_device(self, location: Location) -> tuple[BlockDevice, str]:
+        """The bytes of an archive in S3, through the chunk cache, and the ETag they are pinned to."""
         config = self._config
         expected = (
             config.superblock_metadata == "expected"
@@ -178,23 +184,19 @@ class Archives:
             tail_bytes=config.tail_bytes,
             expect_superblock=expected,
         )
-        device: BlockDevice = opened.device
-        superblock = opened.superblock() or b""
-        if len(superblock) >= _BLOCK_SIZE.stop:
-            block_size = int.from_bytes(superblock[_BLOCK_SIZE], "little")
-            chunk_size = chunk_size_for(
-                config.cache_chunk_size, min(max(block_size, 4096), 1 << 20)
-            )
-            archive_id = "\0".join(
-                (location.bucket, location.key, opened.device.etag, str(chunk_size))
-            )
-            cached = CachedDevice(device, self._chunks(), archive_id, chunk_size)
-            cached.seed(0, superblock)
-            cached.seed(device.size - len(opened.tail), opened.tail)
-            device = cached
-        if "s3archivefs-superblock" in opened.metadata:
+        if SUPERBLOCK_METADATA in opened.metadata:
             self._superblock_in_metadata.add(location.bucket)
-        return Archive(location, SquashFS(device), opened.device.etag)
+        etag = opened.device.etag
+        head = opened.superblock()
+        if head is None:  # too short for an image, which is the reader's to say
+            return opened.device, etag
+        block_size = min(max(Superblock.decode(head).block_size, _BLOCK_SIZE_MIN), _BLOCK_SIZE_MAX)
+        chunk_size = chunk_size_for(config.cache_chunk_size, block_size)
+        archive_id = "\0".join((location.bucket, location.key, etag, str(chunk_size)))
+        device = CachedDevice(opened.device, self._chunks(), archive_id, chunk_size)
+        device.seed(0, head)
+        device.seed(device.size - len(opened.tail), opened.tail)
+        return device, etag
 
     def _s3(self) -> S3Client:
         with self._lock:
@@ -207,6 +209,16 @@ class Archives:
             if self._store is None:
                 self._store = ChunkStore(self._config.cache_dir, self._config.cache_max_bytes)
             return self._store
+
+
+def open_url(url: str) -> BlockDevice:
+    """The image at an `s3://` URL: what the reader calls to open one (`s3archivefs.devices`).
+
+    Settings are those of the environment. Raises SettingError, ArchiveAccessError.
+    """
+    archives = Archives(Config.from_environ(os.environ))
+    device, _ = archives.s3_device(parse_location(url))
+    return device
 
 
 def _file_identity(location: Location) -> str:

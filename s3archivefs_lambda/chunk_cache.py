@@ -1,8 +1,8 @@
 """A block device that reads another by aligned chunks, which it keeps in a `ChunkStore`.
 
 Blocks of an image lie at any offset, so that one often reaches into two chunks: missing chunks that
-are adjacent are fetched together, with one read of the device below. Threads that want the same chunk
-at the same time fetch it once.
+are adjacent are fetched together, with one read of the device below. Threads that want the same
+chunk at the same time fetch it once.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class CachedDevice:
         return [chunks[index] for index in indexes]
 
     def _claim(self, indexes: Iterable[int]) -> tuple[dict[int, _Flight], dict[int, _Flight]]:
-        """The flights of the chunks that are this thread's to get, and of those others are getting."""
+        """The flights of the chunks this thread has to get, and of those others are getting."""
         mine: dict[int, _Flight] = {}
         others: dict[int, _Flight] = {}
         with self._lock:

@@ -228,7 +228,9 @@ def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
                 f" zeros; for more, name a file in {_MAPPING_FILE_NAME}"
             )
         else:
-            nearest = difflib.get_close_matches(name.upper(), sorted(_KNOWN_NAMES), n=1, cutoff=0)[0]
+            nearest = difflib.get_close_matches(name.upper(), sorted(_KNOWN_NAMES), n=1, cutoff=0)[
+                0
+            ]
             yield f"{name}: there is no such setting; the nearest is {nearest}"
 
 

@@ -45,13 +45,12 @@ _DEFAULT_REGION = "us-east-1"
 
 # Query parameters that make a request another operation than the one its path and method say.
 _SUB_RESOURCES = frozenset(
-    (  # noqa: SIM905 -- a list of words, not forty lines
-        "abac accelerate acl analytics annotation annotations attributes cors encryption"
-        " intelligent-tiering inventory legal-hold lifecycle logging metadataConfiguration"
-        " metadataInventoryTable metadataJournalTable metadataTable metrics notification"
-        " object-lock ownershipControls policy policyStatus publicAccessBlock replication"
-        " requestPayment restore retention select session tagging torrent uploadId uploads"
-        " versioning versions website"
+    (  # noqa: SIM905 -- a list of words, not thirty lines
+        "abac accelerate acl analytics annotation attributes cors encryption intelligent-tiering"
+        " inventory legal-hold lifecycle logging metadataConfiguration metadataTable metrics"
+        " notification object-lock ownershipControls policy policyStatus publicAccessBlock"
+        " replication requestPayment retention session tagging torrent uploadId uploads versioning"
+        " versions website"
     ).split(" ")
 )
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2

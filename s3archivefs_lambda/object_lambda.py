@@ -21,7 +21,7 @@ from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response, parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mypy_boto3_s3 import S3Client
+    from types_boto3_s3 import S3Client
 
     from s3archivefs_lambda.operations import Operations
 

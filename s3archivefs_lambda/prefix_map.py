@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import quote, unquote_to_bytes
 
-__all__ = ["Location", "PrefixMap", "PrefixMapping", "SettingError", "parse_mapping"]
+__all__ = [
+    "Location",
+    "PrefixMap",
+    "PrefixMapping",
+    "SettingError",
+    "parse_location",
+    "parse_mapping",
+]
 
 _EXAMPLE = "virtual/prefix|s3://bucket/prefix/object"
 _MAX_KEY_BYTES = 1024  # S3's limit for object keys
@@ -135,7 +142,7 @@ def parse_mapping(text: str, origin: str) -> PrefixMapping:
     if not separator:
         raise SettingError(f'{origin}: the mapping {_shown(text)} is not of the form "{_EXAMPLE}"')
     try:
-        return PrefixMapping(_parse_prefix(prefix), _parse_location(url), origin)
+        return PrefixMapping(_parse_prefix(prefix), parse_location(url), origin)
     except SettingError as error:
         raise SettingError(f"{origin}: the mapping {_shown(text)} {error}") from None
 
@@ -151,7 +158,8 @@ def _parse_prefix(text: str) -> str:
     return prefix
 
 
-def _parse_location(url: str) -> Location:
+def parse_location(url: str) -> Location:
+    """The archive at an s3:// or file:// URL; raises SettingError where it is neither."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "s3":
         return _parse_s3(rest)

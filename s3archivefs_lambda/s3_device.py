@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from botocore.response import StreamingBody
-    from mypy_boto3_s3 import S3Client
+    from types_boto3_s3 import S3Client
 
     # Not the stubs' type of an answer: that promises headers which only S3 itself always sends.
     Facts: TypeAlias = Mapping[str, Any]

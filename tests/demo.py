@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING
 from tests.support.counting_proxy import CountingProxy
 from tests.support.served import ServeError, served
 from tests.support.swift_store import SwiftStore, SwiftStoreError
+from tests.support.trees import PackError, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="s3archivefs-demo-") as scratch:
         directory = Path(scratch)
         say(f"Packing {tree}")
-        image = pack(tree, directory / IMAGE_KEY)
+        image = directory / IMAGE_KEY
+        pack_with_progress(tree, image)
         say("Starting an S3 server (OpenStack Swift's s3api, signatures checked)")
         with SwiftStore.start(directory / "store") as store, CountingProxy(store.url) as proxy:
             upload(store, image)
@@ -160,20 +161,14 @@ class DemoError(Exception):
     """The demo cannot go on; the message says why."""
 
 
-def pack(tree: Path, image: Path) -> Path:
-    """The tree as a squashfs image, with mksquashfs's own progress bar on a terminal."""
-    program = shutil.which("mksquashfs")
-    if program is None:
-        raise DemoError("mksquashfs is not installed: install squashfs-tools")
-    progress = [] if sys.stdout.isatty() else ["-no-progress"]
-    command = [program, str(tree), str(image), "-quiet", *progress, "-e", *LEFT_OUT]
-    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise DemoError(f"mksquashfs failed: {done.stderr.strip()}")
-    files = list(members(tree))
-    size = sum(path.stat().st_size for path in files)
-    say(f"{len(files):,} files of {size:,} bytes are one image of {image.stat().st_size:,} bytes")
-    return image
+def pack_with_progress(tree: Path, image: Path) -> None:
+    """Pack the tree, with a progress bar where there is a terminal, and say what came of it."""
+    pack(tree, image, extra=["-e", *LEFT_OUT], progress=sys.stdout.isatty())
+    sizes = [path.stat().st_size for path in members(tree)]
+    say(
+        f"{len(sizes):,} files of {sum(sizes):,} bytes"
+        f" are one image of {image.stat().st_size:,} bytes"
+    )
 
 
 def upload(store: SwiftStore, image: Path) -> None:
@@ -240,7 +235,7 @@ def names(directory: Path) -> list[str]:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (DemoError, ServeError, SwiftStoreError) as failure:
+    except (DemoError, PackError, ServeError, SwiftStoreError) as failure:
         sys.exit(f"demo: {failure}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sysconfig
 from base64 import b64encode
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from tests.support.object_lambda import AccessPoint, RuntimeApi
 from tests.support.served import served
 from tests.support.swift_store import SwiftStore
+from tests.support.trees import pack, standard_library_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftStore]:
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the running Python's standard library, and names that need care in URLs."""
-    tree = tmp_path_factory.mktemp("tree") / "library"
-    left_out = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__")
-    shutil.copytree(sysconfig.get_path("stdlib"), tree, symlinks=True, ignore=left_out)
+    tree = standard_library_tree(tmp_path_factory.mktemp("tree") / "library")
     awkward = tree / "awkward names"
     awkward.mkdir()
     for name in ("a b", "a+b", "a%2Fb", "ü?#&=;", "~!*'()", "a-b", "a.b", ".hidden", "-"):
@@ -90,9 +87,9 @@ def archive_without_metadata(store: SwiftStore, image: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def large_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def large_file() -> bytes:
     """Content that does not compress."""
-    return random_bytes(LARGE_FILE_BYTES)
+    return Random(LARGE_FILE_BYTES).randbytes(LARGE_FILE_BYTES)
 
 
 @pytest.fixture(scope="session")
@@ -157,23 +154,9 @@ def open_transport(
             yield Transport(name, client, access_point.url, function)
 
 
-def pack(tree: Path, image: Path, *options: str) -> Path:
-    """Pack a tree with the real mksquashfs."""
-    command = ["mksquashfs", str(tree), str(image), "-quiet", "-no-progress", *options]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return image
-
-
 def upload(store: SwiftStore, image: Path, key: str, *, superblock: bool) -> str:
     """Store an image; its URL."""
     content = image.read_bytes()
     metadata = {"s3archivefs-superblock": b64encode(content[:96]).decode()} if superblock else {}
     store.client().put_object(Bucket=STORE_BUCKET, Key=key, Body=content, Metadata=metadata)
     return f"s3://{STORE_BUCKET}/{key}"
-
-
-def random_bytes(length: int) -> bytes:
-    """The same random bytes on every run."""
-    from random import Random  # noqa: PLC0415 -- beside its one use
-
-    return Random(length).randbytes(length)

@@ -6,6 +6,7 @@ a second opinion on each image.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -13,6 +14,7 @@ import stat
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import pytest
 
@@ -20,15 +22,18 @@ import s3archivefs
 from fixtures.build import build
 from fixtures.recipes import RECIPES, Recipe
 from fixtures.shapes import noise, text
+from fixtures.tree import Node, file, hard_link
 from tests.support.images import (
     FIXTURES,
     Fixture,
     Observed,
     as_listing,
     observe,
-    run_tool,
     unsquashfs_listing,
 )
+from tests.support.trees import empties, links, odd_names, pack, write_tree
+
+Tool = Literal["mksquashfs", "gensquashfs"]
 
 COMPRESSORS = ("gzip", "lzma", "lzo", "xz", "lz4", "zstd")
 BLOCK_SIZES = (4 << 10, 128 << 10, 1 << 20)
@@ -50,7 +55,7 @@ PSEUDO = ("-p", "pseudo-device C 1234567890 620 3 4 5 70000")
 class Case:
     """One image of the matrix."""
 
-    tool: str
+    tool: Tool
     compressor: str
     block_size: int
     options: tuple[str, ...]
@@ -60,27 +65,29 @@ class Case:
         return f"{self.tool}-{self.compressor}-{self.block_size >> 10}K{options}"
 
 
-MKSQUASHFS_OPTIONS = (
-    (),
-    ("-no-fragments", "-nopad"),
-    ("-always-use-fragments", "-noI"),
-    ("-tailends", "-noD"),
-    ("-noF", "-offset", "4096"),
-    ("-noI", "-noId", "-noD", "-noF", "-noX", "-no-exports"),
-    ("-no-sparse", "-no-duplicates", "-offset", "1000", "-nopad"),
-    ("-no-exports", "-no-xattrs", "-always-use-fragments"),
-    ("-noId", "-no-fragments"),
-)
-GENSQUASHFS_OPTIONS = ((), ("-e", "-T"))
+OPTIONS: dict[Tool, tuple[tuple[str, ...], ...]] = {
+    "mksquashfs": (
+        (),
+        ("-no-fragments", "-nopad"),
+        ("-always-use-fragments", "-noI"),
+        ("-tailends", "-noD"),
+        ("-noF", "-offset", "4096"),
+        ("-noI", "-noId", "-noD", "-noF", "-noX", "-no-exports"),
+        ("-no-sparse", "-no-duplicates", "-offset", "1000", "-nopad"),
+        ("-no-exports", "-no-xattrs", "-always-use-fragments"),
+        ("-noId", "-no-fragments"),
+    ),
+    "gensquashfs": ((), ("-e", "-T")),
+}
 
 
 def cases() -> list[Case]:
     """All pairs of compressor, block size and row of options, not the full product."""
     return [
         Case(tool, compressor, BLOCK_SIZES[(number + row) % 3], options)
-        for tool, rows in (("mksquashfs", MKSQUASHFS_OPTIONS), ("gensquashfs", GENSQUASHFS_OPTIONS))
+        for tool in OPTIONS
         for number, compressor in enumerate(COMPRESSORS)
-        for row, options in enumerate(rows)
+        for row, options in enumerate(OPTIONS[tool])
     ]
 
 
@@ -90,7 +97,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Path, lis
     made = {}
     for block_size in BLOCK_SIZES:
         top = tmp_path_factory.mktemp(f"tree-{block_size >> 10}K")
-        write_all_shapes(top, block_size)
+        write_shapes(top, block_size)
         made[block_size] = (top, on_disk(top))
     return made
 
@@ -100,25 +107,22 @@ def test_reads_back_what_the_tool_packed(
     case: Case, trees: dict[int, tuple[Path, list[Observed]]], tmp_path: Path
 ) -> None:
     top, expected = trees[case.block_size]
-    image = tmp_path / "t.sqfs"
-    offset = 0
-    if case.tool == "mksquashfs":
-        run_tool(
-            *("mksquashfs", str(top), str(image), "-comp", case.compressor),
-            *("-b", str(case.block_size), "-noappend", "-quiet", "-no-progress"),
-            *(*PSEUDO, *case.options),
-        )
+    pseudo = PSEUDO if case.tool == "mksquashfs" else ()
+    image = pack(
+        top,
+        tmp_path / "t.sqfs",
+        tool=case.tool,
+        compressor=case.compressor,
+        block_size=case.block_size,
+        extra=(*pseudo, *case.options),
+    )
+    if pseudo:
         expected = sorted([*expected, DEVICE], key=path_bytes)
-        if "-offset" in case.options:
-            offset = int(case.options[case.options.index("-offset") + 1])
     else:
-        root = expected[0]  # gensquashfs takes the root's attributes from its defaults
-        ids = f"mode=0{stat.S_IMODE(root.mode):o},uid={root.uid},gid={root.gid}"
-        run_tool(
-            *("gensquashfs", "-D", str(top), "-k", "-d", f"{ids},mtime={root.mtime}", "-q"),
-            *("-c", case.compressor, "-b", str(case.block_size), *case.options, str(image)),
-        )
         expected = as_gensquashfs_sees(expected)
+    offset = 0
+    if "-offset" in case.options:
+        offset = int(case.options[case.options.index("-offset") + 1])
 
     with s3archivefs.open(image, offset=offset) as fs:
         assert fs.superblock.block_size == case.block_size
@@ -151,68 +155,43 @@ def test_recipe_makes_what_the_manifest_says(recipe: Recipe, tmp_path: Path) -> 
 # ---- The tree, and what the operating system says of it ------------------------------------------
 
 
-def write_all_shapes(top: Path, block_size: int) -> None:
-    """Sizes around the block size, holes, links, odd names, each kind that needs no privilege."""
-    sizes = (0, 1, block_size - 1, block_size, block_size + 1, 2 * block_size + 1, 3 * block_size)
-    for size in sizes:
-        (top / f"text-{size:07d}").write_bytes(text(size))
-    (top / "noise").write_bytes(noise(block_size + 5000))
-    hole = bytes(block_size)
-    holes = top / "holes"
-    holes.mkdir()
-    for name, content in {
-        "first": hole + text(block_size + 99),
-        "middle": text(block_size) + hole * 2 + text(block_size),
-        "last": text(block_size) + hole + bytes(7),
+def shapes(block_size: int) -> tuple[Node, ...]:
+    """Sizes around the block size, holes, a long listing, a deep path, links and odd names."""
+    sizes = (0, 1, block_size - 1, block_size, block_size + 1, 2 * block_size + 1)
+    data, hole = text(block_size), bytes(block_size)
+    holes = {
+        "first": hole + text(99),
+        "middle": data + hole * 2 + text(99),
+        "last": data + hole + bytes(7),
         "everywhere": hole * 3 + bytes(7),
-    }.items():
-        (holes / name).write_bytes(content)
-
-    deep = top.joinpath("deep", *(f"level-{level}" for level in range(12)))
-    deep.mkdir(parents=True)
-    (deep / "page.txt").write_bytes(text(100))
-    (top / "empty directory").mkdir()
-    many = top / "many"
-    many.mkdir()
-    for number in range(700):  # more than one directory header, more than one metadata block
-        (many / f"{number:03d}-with-a-name-of-some-length").write_bytes(b"%d" % number)
-
-    odd = (b"new\nline", b"not-UTF-8-\xff", "日本".encode(), b"back\\slash", b"n" * 255)
-    for raw in odd:
-        (top / os.fsdecode(raw)).write_bytes(raw)
-
-    (top / "links").mkdir()
-    for name, target in {
-        "relative": "../text-0000001",
-        "absolute": "/many",
-        "dangling": "no/such",
-        "loop": "loop",
-        "not-utf8": "\udcff",
-    }.items():
-        (top / "links" / name).symlink_to(target)
-    (top / "links" / "hard").hardlink_to(top / "noise")
-    (top / "000-hard").hardlink_to(top / "text-0000001")
-    (top / "links" / "hard-again").hardlink_to(top / "text-0000001")
-    os.mkfifo(top / "fifo", 0o640)
-    with socket.socket(socket.AF_UNIX) as listener:
-        here = Path.cwd()
-        os.chdir(top)  # a socket's path is at most 107 bytes
-        try:
-            listener.bind("socket")
-        finally:
-            os.chdir(here)
-    set_attributes(top)
+    }
+    return (
+        *odd_names(),
+        *links(),
+        *empties(),
+        *(file(f"sizes/{size}", text(size)) for size in sizes),
+        *(file(f"holes/{name}", content) for name, content in holes.items()),
+        # More than one directory header and more than one metadata block.
+        *(file(f"many/{number:03d}-of-a-directory", b"%d" % number) for number in range(700)),
+        file("/".join(["deep"] * 12), text(100)),
+        file("noise", noise(block_size + 5000)),
+        hard_link("000-another-name", "noise"),
+    )
 
 
-def set_attributes(top: Path) -> None:
-    """Give each path a mode, a time and, where this process may, owners of its own."""
-    paths = sorted(top.rglob("*"), reverse=True)  # what a directory holds before the directory
-    for number, path in enumerate([*paths, top]):
-        if os.geteuid() == 0 and path != top:  # gensquashfs takes the root's owner from an option
+def write_shapes(top: Path, block_size: int) -> None:
+    """Write `shapes` and a socket; each path gets a mode, a time and, if it may be, an owner."""
+    write_tree(shapes(block_size), top)
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(top):
+        listener.bind("socket")  # the whole path may be longer than a socket's may
+    for number, path in enumerate(sorted(top.rglob("*"), reverse=True)):
+        if os.geteuid() == 0:
             os.chown(path, number % 5 * 1000, 4_000_000_000 + number % 3, follow_symlinks=False)
         if not path.is_symlink():
             path.chmod((0o700 if path.is_dir() else 0o400) | (number * 0o111) % 0o7777)
         os.utime(path, (0, 1_000_000_000 + number * 1001), follow_symlinks=False)
+    top.chmod(0o755)  # as gensquashfs makes the root
+    os.utime(top, (0, 1_100_000_000))
 
 
 def on_disk(top: Path) -> list[Observed]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import xml.etree.ElementTree as ET
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import botocore.handlers
@@ -34,6 +36,8 @@ from tests.support.local_archives import XMLNS, parse_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.model import ServiceModel
 
 # ---- Ranges --------------------------------------------------------------------------------------
 
@@ -112,9 +116,7 @@ def test_a_range_selects_what_slicing_selects(
         wanted = positions[first:] if last is None else positions[first : last + 1]
     else:
         wanted = positions[max(0, size - (last or 0)) :]
-    ignored = (
-        first is None and last is None or None not in {first, last} and (last or 0) < (first or 0)
-    )
+    ignored = last is None if first is None else last is not None and last < first
     if ignored:
         assert parse_range(header, size) is None
     elif wanted:
@@ -126,11 +128,8 @@ def test_a_range_selects_what_slicing_selects(
 
 @given(st.text(max_size=30) | st.from_regex(r"bytes=[0-9, -]*", fullmatch=True), st.integers(0, 99))
 def test_any_range_header_gives_a_range_inside_the_object_or_416(header: str, size: int) -> None:
-    try:
+    with suppress(S3Error):
         part = parse_range(header, size)
-    except S3Error as error:
-        assert error.status == 416
-    else:
         assert part is None or 0 <= part.start < part.stop <= size
 
 
@@ -323,6 +322,19 @@ def test_dates_of_headers_are_gmt(seconds: float, text: str) -> None:
     assert http_date(seconds) == text
 
 
+@cache
+def botocore_model() -> ServiceModel:
+    return botocore.session.Session().get_service_model("s3")
+
+
+def parsed_by_botocore(operation: str, status: int, document: bytes) -> dict[str, Any]:
+    shape = botocore_model().operation_model(operation).output_shape
+    assert shape is not None
+    answer = {"status_code": status, "headers": {}, "body": document}
+    parsed: dict[str, Any] = botocore.parsers.RestXMLParser().parse(answer, shape)
+    return parsed
+
+
 # ---- Errors --------------------------------------------------------------------------------------
 
 
@@ -370,12 +382,9 @@ def test_any_text_makes_a_well_formed_error_that_keeps_what_xml_can_hold(key: st
 
 
 def test_an_sdk_reads_the_error() -> None:
-    shape = botocore.session.Session().get_service_model("s3").operation_model("GetObject")
-    answer = {"status_code": 404, "headers": {}, "body": no_such_key("k").to_xml("R", "H")}
-    parsed = botocore.parsers.RestXMLParser().parse(answer, shape.output_shape)
-    assert parsed["Error"]["Code"] == "NoSuchKey"
-    assert parsed["Error"]["Key"] == "k"
-    assert parsed["ResponseMetadata"]["RequestId"] == "R"
+    told = parsed_by_botocore("GetObject", 404, no_such_key("k").to_xml("R", "H"))["Error"]
+    assert (told["Code"], told["Key"]) == ("NoSuchKey", "k")
+    assert told["Message"] == "The specified key does not exist."
 
 
 # ---- Listings ------------------------------------------------------------------------------------
@@ -404,9 +413,7 @@ def listed(key: bytes) -> ListedObject:
 
 def as_botocore_reads(document: bytes) -> dict[str, Any]:
     """What boto3 makes of a listing that it asked for with its own encoding-type."""
-    model = botocore.session.Session().get_service_model("s3").operation_model("ListObjectsV2")
-    answer = {"status_code": 200, "headers": {}, "body": document}
-    parsed: dict[str, Any] = botocore.parsers.RestXMLParser().parse(answer, model.output_shape)
+    parsed = parsed_by_botocore("ListObjectsV2", 200, document)
     botocore.handlers.decode_list_object_v2(parsed, {"encoding_type_auto_set": True})
     return parsed
 

@@ -23,7 +23,7 @@ from s3archivefs_lambda.sigv4 import SigV4Verifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mypy_boto3_s3 import S3Client
+    from types_boto3_s3 import S3Client
 
 ACCESS_KEY = "AKIDEXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

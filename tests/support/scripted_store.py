@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from mypy_boto3_s3 import S3Client
+    from types_boto3_s3 import S3Client
 
 _SESSION = boto3.session.Session()  # one, because each reads botocore's models anew
 SECRETS = ("AKIASCRIPTED", "scripted-secret-key", "scripted-session-token")

@@ -169,8 +169,11 @@ def pack(
     block_size: int = 131072,
     tool: Literal["mksquashfs", "gensquashfs"] = "mksquashfs",
     extra: Sequence[str] = (),
+    progress: bool = False,
 ) -> Path:
     """Pack `tree` with the real tool, replacing `image`; returns that. `extra` are its options.
+
+    With `progress`, mksquashfs shows its progress bar on standard output.
 
     Raises PackError.
     """
@@ -179,7 +182,8 @@ def pack(
         raise PackError(f"{tool} is not installed: run `apt-get install {_DEBIAN_PACKAGES[tool]}`")
     if tool == "mksquashfs":
         options = ["-comp", compressor, "-b", str(block_size)]
-        command = [str(tree), str(image), "-noappend", "-no-progress", "-quiet", *options, *extra]
+        silent = ["-quiet"] if progress else ["-quiet", "-no-progress"]
+        command = [str(tree), str(image), "-noappend", *silent, *options, *extra]
     else:
         options = ["-c", compressor, "-b", str(block_size), "--keep-time"]
         # What is kept of all else is not kept of the root, which takes the defaults.
@@ -189,7 +193,8 @@ def pack(
     packed = subprocess.run(
         [executable, *command],
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=None if progress else subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         timeout=600,

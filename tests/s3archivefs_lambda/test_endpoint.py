@@ -1,0 +1,577 @@
+from __future__ import annotations
+
+import json
+import logging
+import re
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+from xml.etree import ElementTree as ET
+
+import boto3
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from s3archivefs_lambda.endpoint import make_app
+from s3archivefs_lambda.http_server import S3HttpServer
+from s3archivefs_lambda.s3_protocol import S3Error, S3Response
+from s3archivefs_lambda.sigv4 import SigV4Verifier
+from tests.support.fake_operations import Body, FakeOperations, streamed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from types_boto3_s3 import S3Client
+
+ACCESS_KEY = "AKIDEXAMPLE"
+SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+ODD_KEYS = ["a b/ü+%?#&=.txt", "x//y", "./z", "../z", "~t", "a*b(c)!'", "%2F", "+", "/", "a/"]
+NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    """By lower-case name."""
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, str]:
+        """The elements of the error document."""
+        root = ET.fromstring(self.body)  # noqa: S314 -- our own
+        assert root.tag == "Error"
+        return {element.tag: element.text or "" for element in root}
+
+
+@pytest.fixture
+def operations() -> FakeOperations:
+    return FakeOperations()
+
+
+def ask(
+    operations: FakeOperations,
+    target: str,
+    method: str = "GET",
+    *,
+    verifier: SigV4Verifier | None = None,
+    environ: dict[str, str] | None = None,
+) -> Answer:
+    """One request straight to the application, without a server."""
+    told: list[Any] = []
+    whole = {"REQUEST_METHOD": method, "REQUEST_URI": target} | (environ or {})
+
+    def start_response(status: str, fields: list[tuple[str, str]], exc_info: object = None) -> Any:  # noqa: ANN401
+        told.extend((int(status[:3]), {name.lower(): value for name, value in fields}))
+
+    app = make_app(operations, bucket="archive", verifier=verifier)
+    body = app(whole, start_response)
+    try:
+        content = b"".join(body)
+    finally:
+        body.close()  # type: ignore[attr-defined]
+    return Answer(told[0], told[1], content)
+
+
+class Credulous(SigV4Verifier):
+    def verify(self, method: str, raw_target: str, headers: Mapping[str, str]) -> None:
+        pass
+
+
+# ---- Routes --------------------------------------------------------------------------------------
+
+
+def test_the_service_lists_its_one_bucket(operations: FakeOperations) -> None:
+    answer = ask(operations, "/")
+    root = ET.fromstring(answer.body)  # noqa: S314
+    assert answer.status == 200
+    assert root.tag == f"{NAMESPACE}ListAllMyBucketsResult"
+    assert [name.text for name in root.iter(f"{NAMESPACE}Name")] == ["archive"]
+
+
+@pytest.mark.parametrize("target", ["/archive", "/archive/"])
+def test_the_bucket_exists(operations: FakeOperations, target: str) -> None:
+    answer = ask(operations, target, "HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["x-amz-bucket-region"] == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    ("region", "told"), [(None, ""), ("us-east-1", ""), ("eu-west-1", "eu-west-1")]
+)
+def test_the_bucket_has_the_region_of_its_signatures(
+    operations: FakeOperations, region: str | None, told: str
+) -> None:
+    verifier = Credulous(ACCESS_KEY, SECRET, region=region)
+    answer = ask(operations, "/archive?location", verifier=verifier)
+    root = ET.fromstring(answer.body)  # noqa: S314
+    assert (root.tag, root.text or "") == (f"{NAMESPACE}LocationConstraint", told)
+    head = ask(operations, "/archive", "HEAD", verifier=verifier)
+    assert head.headers["x-amz-bucket-region"] == (told or "us-east-1")
+
+
+@pytest.mark.parametrize("target", ["/other", "/other/", "/other/archive", "/Archive?list-type=2"])
+def test_there_are_no_other_buckets(operations: FakeOperations, target: str) -> None:
+    answer = ask(operations, target)
+    assert (answer.status, answer.error["Code"]) == (404, "NoSuchBucket")
+    assert answer.error["BucketName"] == re.split("[/?]", target)[1]
+    assert ask(operations, target, "HEAD").status == 404
+    assert operations.asked == []
+
+
+@pytest.mark.parametrize("target", ["/archive?list-type=2", "/archive/?list-type=2"])
+def test_list_type_2_lists(operations: FakeOperations, target: str) -> None:
+    answer = ask(operations, f"{target}&prefix=a+b%2F%C3%BC%2B&delimiter=%2f&start-after=%ff&x")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/xml"
+    assert operations.asked[0][0] == "ListObjectsV2"
+    assert operations.last.query == {
+        "list-type": "2",
+        "prefix": "a b/ü+",
+        "delimiter": "/",
+        "start-after": "\udcff",
+        "x": "",
+    }
+
+
+def test_listing_version_1_is_for_the_operations_to_refuse(operations: FakeOperations) -> None:
+    answer = ask(operations, "/archive?prefix=a")
+    assert (answer.status, answer.error["Message"]) == (400, "use ListObjectsV2")
+
+
+def test_other_list_types_are_refused(operations: FakeOperations) -> None:
+    answer = ask(operations, "/archive?list-type=3")
+    assert (answer.status, answer.error["Code"]) == (400, "InvalidArgument")
+    assert answer.error["ArgumentValue"] == "3"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acl",
+        "annotation",
+        "attributes",
+        "legal-hold",
+        "retention",
+        "tagging",
+        "torrent",
+        "uploadId",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_sub_resources_of_objects_are_not_implemented(
+    operations: FakeOperations, name: str, method: str
+) -> None:
+    for target in (f"/archive/k?{name}", f"/archive/k?x-id=Get&{name}=value"):
+        answer = ask(operations, target, method)
+        assert answer.status == 501
+        assert method == "HEAD" or answer.error["Code"] == "NotImplemented"
+        assert method == "HEAD" or answer.error["Parameter"] == name
+    assert operations.asked == []
+
+
+def bucket_reads() -> list[str]:
+    """Every read of a bucket that botocore knows, but for those that are served."""
+    model = botocore.session.get_session().get_service_model("s3")
+    names = set(model.operation_names) - {"ListObjectsV2", "GetBucketLocation"}
+    https = [model.operation_model(name).http for name in sorted(names)]
+    uris = {http["requestUri"] for http in https if http["method"] == "GET"}
+    return sorted(uri for uri in uris if "Bucket" in uri and "Key" not in uri)
+
+
+@pytest.mark.parametrize("uri", bucket_reads())
+def test_no_other_read_of_the_bucket_passes_for_a_listing(
+    operations: FakeOperations, uri: str
+) -> None:
+    assert ask(operations, uri.replace("{Bucket}", "archive")).status in {400, 501}
+    assert [name for name, _ in operations.asked if name != "ListObjects"] == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "CONNECT", "X"])
+@pytest.mark.parametrize("target", ["/", "/archive", "/archive/k", "/archive/k?uploads", "/other"])
+def test_whatever_does_not_read_is_not_allowed(
+    operations: FakeOperations, target: str, method: str
+) -> None:
+    answer = ask(operations, target, method, verifier=SigV4Verifier(ACCESS_KEY, SECRET))
+    assert (answer.status, answer.error["Code"]) == (405, "MethodNotAllowed")
+    assert answer.headers["allow"] == "GET, HEAD"
+    assert operations.asked == []
+
+
+def test_there_is_no_head_of_the_service(operations: FakeOperations) -> None:
+    answer = ask(operations, "/", "HEAD")
+    assert (answer.status, answer.headers["allow"], answer.body) == (405, "GET", b"")
+
+
+# ---- Keys ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "key"),
+    [
+        ("a%20b/%C3%BC%2B%25%3F%23%26%3D.txt", "a b/ü+%?#&=.txt"),
+        ("a+b", "a+b"),
+        ("x//y", "x//y"),
+        ("/x", "/x"),
+        ("./../z/.", "./../z/."),
+        ("a%2Fb%2f", "a/b/"),
+        ("%ff%FE", "\udcff\udcfe"),
+        ("%00", "\0"),
+        ("archive/archive", "archive/archive"),
+        ("a:b@c;d=e,f$g*h(i)!'~", "a:b@c;d=e,f$g*h(i)!'~"),
+    ],
+)
+def test_a_key_is_the_decoded_path_and_nothing_else(
+    operations: FakeOperations, raw: str, key: str
+) -> None:
+    assert ask(operations, f"/archive/{raw}?partNumber=1").status == 200
+    assert operations.last.key == key
+    assert operations.last.query == {"partNumber": "1"}
+
+
+@pytest.mark.parametrize("target", ["*", "archive/k", "/archive/%", "/archive/%zz", ""])
+def test_a_target_that_is_no_path_is_an_invalid_uri(
+    operations: FakeOperations, target: str
+) -> None:
+    answer = ask(operations, target)
+    assert (answer.status, answer.error["Code"]) == (400, "InvalidURI")
+
+
+def test_headers_reach_the_operations_by_lower_case_name(operations: FakeOperations) -> None:
+    environ = {"HTTP_RANGE": "bytes=0-1", "HTTP_IF_NONE_MATCH": '"e"', "CONTENT_TYPE": "a/b"}
+    ask(operations, "/archive/k", environ=environ)
+    assert operations.last.headers == {
+        "range": "bytes=0-1",
+        "if-none-match": '"e"',
+        "content-type": "a/b",
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "environ", [{"CONTENT_LENGTH": "1"}, {"HTTP_TRANSFER_ENCODING": "chunked"}]
+)
+def test_a_read_with_a_body_is_refused(
+    operations: FakeOperations, method: str, environ: dict[str, str]
+) -> None:
+    assert ask(operations, "/archive/k", method, environ=environ).status == 400
+    assert operations.asked == []
+    assert ask(operations, "/archive/k", method, environ={"CONTENT_LENGTH": "0"}).status == 200
+
+
+# ---- Answers -------------------------------------------------------------------------------------
+
+
+def test_every_answer_says_which_request_it_answers(operations: FakeOperations) -> None:
+    seen = set()
+    for target, method in (("/archive/k", "GET"), ("/", "GET"), ("/other", "GET"), ("/x", "PUT")):
+        headers = ask(operations, target, method).headers
+        assert re.fullmatch("[0-9A-F]{16}", headers["x-amz-request-id"])
+        seen.add(headers["x-amz-request-id"])
+        assert headers["x-amz-id-2"]
+        assert headers["server"] == "s3archivefs"
+        assert parsedate_to_datetime(headers["date"]).tzinfo is not None
+    assert len(seen) == 4
+
+
+def test_an_error_is_a_document_with_the_same_request_id(operations: FakeOperations) -> None:
+    answer = ask(operations, "/other/k")
+    assert answer.headers["content-type"] == "application/xml"
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.error["RequestId"] == answer.headers["x-amz-request-id"]
+    assert answer.error["HostId"] == answer.headers["x-amz-id-2"]
+
+
+def raise_error(error: Exception) -> S3Response:
+    raise error
+
+
+def test_an_error_brings_its_own_headers(operations: FakeOperations) -> None:
+    error = S3Error("InvalidRange", 416, "no", headers={"Content-Range": "bytes */7"})
+    operations.answer = lambda _: raise_error(error)
+    assert ask(operations, "/archive/k").headers["content-range"] == "bytes */7"
+    head = ask(operations, "/archive/k", "HEAD")
+    assert (head.status, head.body) == (416, b"")
+
+
+def test_not_modified_has_its_headers_and_no_body(operations: FakeOperations) -> None:
+    error = S3Error("NotModified", 304, "Not Modified", headers={"ETag": '"e"'})
+    operations.answer = lambda _: raise_error(error)
+    answer = ask(operations, "/archive/k")
+    assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", '"e"')
+    assert "content-length" not in answer.headers
+
+
+def test_nothing_in_a_header_can_become_a_line_of_its_own(operations: FakeOperations) -> None:
+    def answer(_: object) -> S3Response:
+        headers = {
+            "Content-Length": "0",
+            "x-amz-meta-crlf": "a\r\nSet-Cookie: b",
+            "x-amz-meta-euro": "5 € \udcff é",
+            "x-amz-meta-nul": "\0\x7f\t",
+            "x-amz-meta-é": "name",
+            "x-amz-meta\r\n": "name",
+            "": "name",
+        }
+        return S3Response(status=200, headers=headers)
+
+    operations.answer = answer
+    headers = ask(operations, "/archive/k").headers
+    assert headers["x-amz-meta-crlf"] == "a??Set-Cookie: b"
+    assert headers["x-amz-meta-euro"] == "5 ? ? é"
+    assert headers["x-amz-meta-nul"] == "??\t"
+    assert sorted(name for name in headers if name.startswith("x-amz-meta")) == [
+        "x-amz-meta-crlf",
+        "x-amz-meta-euro",
+        "x-amz-meta-nul",
+    ]
+    assert "" not in headers
+
+
+def test_a_bug_is_an_internal_error_and_a_traceback_in_the_log(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    operations.answer = lambda _: raise_error(KeyError("bug"))
+    answer = ask(operations, "/archive/k")
+    assert (answer.status, answer.error["Code"]) == (500, "InternalError")
+    assert "bug" not in answer.body.decode()
+    record = next(record for record in caplog.records if record.levelno == logging.ERROR)
+    assert record.exc_info
+    assert answer.error["RequestId"] in record.getMessage()
+    operations.answer = operations.object
+    assert ask(operations, "/archive/k").body == b"content"
+
+
+# ---- Bodies that fail ----------------------------------------------------------------------------
+
+
+def breaks_after(*pieces: bytes, error: Exception) -> Iterator[bytes]:
+    yield from pieces
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("body", "length", "why"),
+    [
+        (breaks_after(b"ab", error=OSError("gone")), 4, "gone"),
+        (breaks_after(b"ab", error=S3Error("SlowDown", 503, "slow")), 4, "slow"),
+        ([b"ab"], 4, "2 bytes are missing"),
+        ([b"ab", b"cde"], 4, "1 bytes too many"),
+    ],
+)
+def test_a_body_that_is_not_what_was_announced_breaks_off(
+    operations: FakeOperations,
+    caplog: pytest.LogCaptureFixture,
+    body: Iterator[bytes],
+    length: int,
+    why: str,
+) -> None:
+    pieces = Body(body)
+    operations.answer = streamed(pieces, length)
+    with pytest.raises(ConnectionAbortedError):
+        ask(operations, "/archive/some/key")
+    assert pieces.closed
+    message = next(r for r in caplog.records if r.levelno == logging.ERROR).getMessage()
+    assert "some/key" in message
+    assert why in message
+    assert re.search("request [0-9A-F]{16} broke off after 2 bytes", message)
+
+
+def test_only_a_bug_in_a_body_is_worth_a_traceback(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error in (S3Error("SlowDown", 503, "slow"), KeyError("bug")):
+        operations.answer = streamed(Body(breaks_after(b"ab", error=error)), 4)
+        with pytest.raises(ConnectionAbortedError):
+            ask(operations, "/archive/k")
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [bool(record.exc_info) for record in errors] == [False, True]
+
+
+# ---- The access log ------------------------------------------------------------------------------
+
+
+def access_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    lines = [record for record in caplog.records if record.levelno == logging.INFO]
+    assert {record.name for record in lines} <= {"s3archivefs"}
+    return [json.loads(record.getMessage()) for record in lines]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "line"),
+    [
+        ("GET", "/archive/d/%C3%BC%ff", ("GetObject", "d/ü\udcff", 200)),
+        ("HEAD", "/archive/k", ("HeadObject", "k", 200)),
+        ("GET", "/archive?list-type=2", ("ListObjectsV2", None, 200)),
+        ("GET", "/archive", ("ListObjects", None, 400)),
+        ("GET", "/", ("ListBuckets", None, 200)),
+        ("HEAD", "/archive", ("HeadBucket", None, 200)),
+        ("GET", "/archive?location", ("GetBucketLocation", None, 200)),
+        ("PUT", "/archive/k", (None, "k", 405)),
+        ("GET", "/archive/%", (None, None, 400)),
+    ],
+)
+def test_each_request_is_one_line_of_the_access_log(
+    operations: FakeOperations,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    target: str,
+    line: tuple[str | None, str | None, int],
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    answer = ask(operations, target, method)
+    (logged,) = access_lines(caplog)
+    assert logged.pop("ms") >= 0
+    operation, key, status = line
+    assert logged == {
+        "operation": operation,
+        "method": method,
+        "key": key,
+        "status": status,
+        "bytes": len(answer.body),
+        "request_id": answer.headers["x-amz-request-id"],
+    }
+
+
+# ---- With boto3 ----------------------------------------------------------------------------------
+
+
+def client_of(server: S3HttpServer, secret: str = SECRET) -> S3Client:
+    return boto3.client(
+        "s3",
+        endpoint_url=server.url,
+        region_name="eu-west-1",
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=secret,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            retries={"total_max_attempts": 1},
+        ),
+    )
+
+
+@dataclass
+class Site:
+    """A server that checks signatures, and a client that signs."""
+
+    operations: FakeOperations
+    server: S3HttpServer
+    client: S3Client
+
+
+@pytest.fixture(scope="module")
+def running_site() -> Iterator[Site]:
+    operations = FakeOperations()
+    verifier = SigV4Verifier(ACCESS_KEY, SECRET, region="eu-west-1")
+    app = make_app(operations, bucket="archive", verifier=verifier)
+    with S3HttpServer(app, port=0) as server, closing(client_of(server)) as client:
+        yield Site(operations, server, client)
+
+
+@pytest.fixture
+def site(running_site: Site) -> Site:
+    running_site.operations.reset()
+    return running_site
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_boto3_reads_odd_keys(site: Site, key: str) -> None:
+    got = site.client.get_object(Bucket="archive", Key=key, Range="bytes=0-6")
+    assert got["Body"].read() == b"content"
+    assert site.operations.last.key == key
+    assert site.operations.last.headers["range"] == "bytes=0-6"
+    assert got["Metadata"] == {"file-owner": "1000"}  # in the case in which it was given
+    assert site.client.head_object(Bucket="archive", Key=key)["ContentLength"] == 7
+    assert site.operations.last.key == key
+    site.client.list_objects_v2(Bucket="archive", Prefix=key, Delimiter="/", StartAfter=key)
+    assert site.operations.last.query == {
+        "list-type": "2",
+        "prefix": key,
+        "delimiter": "/",
+        "start-after": key,
+        "encoding-type": "url",
+    }
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_presigned_urls_open_without_further_ado(site: Site, key: str) -> None:
+    parameters = {"Bucket": "archive", "Key": key, "ResponseContentType": "a b+c"}
+    url = site.client.generate_presigned_url("get_object", Params=parameters)
+    with urlopen(url) as response:  # noqa: S310 -- it is http
+        assert response.read() == b"content"
+    assert site.operations.last.key == key
+    assert site.operations.last.query == {"response-content-type": "a b+c"}
+
+
+def test_boto3_learns_of_the_bucket(site: Site) -> None:
+    assert [found["Name"] for found in site.client.list_buckets()["Buckets"]] == ["archive"]
+    location = site.client.get_bucket_location(Bucket="archive")
+    assert location["LocationConstraint"] == "eu-west-1"
+    assert site.client.head_bucket(Bucket="archive")["BucketRegion"] == "eu-west-1"
+
+
+def test_boto3_with_another_secret_is_refused(site: Site) -> None:
+    with closing(client_of(site.server, secret="other")) as client:
+        with pytest.raises(ClientError) as caught:
+            client.get_object(Bucket="archive", Key="k")
+        assert caught.value.response["Error"]["Code"] == "SignatureDoesNotMatch"
+        with pytest.raises(ClientError) as caught:
+            client.head_object(Bucket="archive", Key="k")
+        assert caught.value.response["Error"]["Code"] == "403"
+    assert site.operations.asked == []
+
+
+def test_boto3_is_told_that_nothing_can_be_written(site: Site) -> None:
+    client = site.client
+    for call in (
+        lambda: client.put_object(Bucket="archive", Key="k", Body=b"x" * 3_000_000),
+        lambda: client.delete_object(Bucket="archive", Key="k"),
+        lambda: client.create_multipart_upload(Bucket="archive", Key="k"),
+        lambda: client.create_bucket(Bucket="other"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            call()
+        assert caught.value.response["Error"]["Code"] == "MethodNotAllowed"
+    assert client.get_object(Bucket="archive", Key="k")["Body"].read() == b"content"
+
+
+def test_the_log_never_holds_a_signature_or_a_secret(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "s3archivefs")
+    lines: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    logger, handler = logging.getLogger("s3archivefs"), QueueHandler(lines)
+    logger.addHandler(handler)
+    parameters = {"Bucket": "archive", "Key": "k"}
+    url = site.client.generate_presigned_url("get_object", Params=parameters)
+    signature = url.rpartition("=")[2]
+    for asked in (url, url + "0", f"{url}&X-Amz-Date=", url.replace("/k?", "/%?")):
+        with suppress(HTTPError), urlopen(asked) as response:  # noqa: S310 -- it is http
+            response.read()
+        lines.get(timeout=10)  # it comes after the answer
+    logger.removeHandler(handler)
+    assert [line["status"] for line in access_lines(caplog)] == [200, 403, 400, 400]
+    assert not [text for text in (signature, SECRET, "Signature=") if text in caplog.text]
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/archive", "/archive/k", "/archive?list-type=2", "/other", "/archive?acl"]
+)
+def test_unsigned_requests_are_refused_where_signatures_are_asked_for(
+    operations: FakeOperations, target: str
+) -> None:
+    verifier = SigV4Verifier(ACCESS_KEY, SECRET)
+    answer = ask(operations, target, verifier=verifier, environ={"HTTP_HOST": "h"})
+    assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
+    assert ask(
+        operations, target, "HEAD", verifier=verifier, environ={"HTTP_HOST": "h"}
+    ).status in {403, 405}
+    assert operations.asked == []

@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import errno
+import http.client
+import logging
+import socket
+import threading
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from s3archivefs_lambda.endpoint import make_app
+from s3archivefs_lambda.http_server import S3HttpServer
+from tests.support.fake_operations import Body, FakeOperations, streamed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+PIECE = b"x" * 65536
+SECONDS = 5  # for what should happen at once; less than the server waits for a request
+
+
+class Site:
+    """A server over fake operations."""
+
+    def __init__(self) -> None:
+        self.operations = FakeOperations()
+        app = make_app(self.operations, bucket="archive", verifier=None)
+        self.server = S3HttpServer(app, port=0)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.server.url)
+        assert parts.hostname
+        assert parts.port
+        return parts.hostname, parts.port
+
+    def client(self) -> closing[http.client.HTTPConnection]:
+        return closing(http.client.HTTPConnection(*self.address, timeout=SECONDS))
+
+    def socket(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=SECONDS)
+
+    def raw(self, request: bytes) -> bytes:
+        """All that the server sends until it closes the connection."""
+        with self.socket() as connection:
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def get(client: http.client.HTTPConnection, key: str = "k") -> bytes:
+    client.request("GET", f"/archive/{key}")
+    with client.getresponse() as response:
+        assert response.status == 200
+        return response.read()
+
+
+@pytest.fixture(scope="module")
+def running_site() -> Iterator[Site]:
+    site = Site()
+    with site.server:
+        yield site
+
+
+@pytest.fixture
+def site(running_site: Site) -> Site:
+    running_site.operations.reset()
+    return running_site
+
+
+# ---- Requests ------------------------------------------------------------------------------------
+
+
+def test_targets_arrive_as_they_were_sent() -> None:
+    keys = "a%2Fb x//y /x ../../z ./z/. a+b%20c %C3%BC%ff a:b * [x %2e%2E ~ a;b,c=d@e!$&'()".split()
+    targets = [f"/archive/{key}?prefix=a+b%2F&x" for key in keys]
+    seen: list[str] = []
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        seen.append(environ["REQUEST_URI"])
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    with S3HttpServer(app, port=0) as server:
+        address = urlsplit(server.url).netloc
+        with closing(http.client.HTTPConnection(address, timeout=SECONDS)) as client:
+            for target in targets:
+                client.putrequest("GET", target)
+                client.endheaders()
+                client.getresponse().close()
+    assert seen == targets
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET * HTTP/1.1",
+        b"GET archive/k HTTP/1.1",
+        b"GET //[x HTTP/1.1",
+        b"GET //archive/k HTTP/1.1",
+        b"GET http://host/archive/k HTTP/1.1",
+        b"GET /archive/\xc3\xbc HTTP/1.1",
+        b"GET /archive/k#f HTTP/1.1",
+        b"GET /archive/k HTTP/9.9",
+        b"GET /archive/k HTTQ/1.1",
+        b"get /archive/k HTTP/1.1",
+        b"GET /archive/k HTTP/1.1\r\nno colon",
+        b"GET /archive/k HTTP/1.1\r\nContent-Length: many",
+        b"GET /archive/k HTTP/1.1\r\nTransfer-Encoding: gzip",
+        b"GET /archive/k HTTP/1.1\r\nX: " + b"x" * 1_000_000,
+        b"GET /archive/" + b"k" * 1_000_000 + b" HTTP/1.1",
+    ],
+    ids=lambda line: line[:40],
+)
+def test_what_is_no_request_gets_an_error_document_and_no_traceback(
+    site: Site, caplog: pytest.LogCaptureFixture, request_line: bytes
+) -> None:
+    answer = site.raw(request_line + b"\r\nHost: h\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
+    headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert headers[b"Content-Type"] == b"application/xml"
+    assert headers[b"Content-Length"] == str(len(body)).encode()
+    assert headers[b"Connection"] == b"close"
+    root = ET.fromstring(body)  # noqa: S314 -- our own
+    assert root.findtext("Code")
+    assert root.findtext("RequestId") == headers[b"x-amz-request-id"].decode()
+    assert [r for r in caplog.records if r.exc_info or r.levelno >= logging.WARNING] == []
+    assert site.operations.asked == []
+    with site.client() as client:
+        assert get(client) == b"content"
+
+
+def test_a_header_with_an_underscore_cannot_pass_for_another(site: Site) -> None:
+    site.raw(
+        b"GET /archive/k HTTP/1.1\r\nHost: h\r\nRange: bytes=0-1\r\nX_Amz_Date: false\r\n"
+        b"X-Amz-Date: true\r\nIf_Match: false\r\nConnection: close\r\n\r\n"
+    )
+    headers = site.operations.last.headers
+    assert headers["x-amz-date"] == "true"
+    assert "if-match" not in headers
+
+
+def test_a_body_is_refused_before_it_is_sent(site: Site) -> None:
+    with site.socket() as connection:
+        connection.sendall(
+            b"PUT /archive/k HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000000\r\n"
+            b"Expect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 405 ")
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 500000", b"Transfer-Encoding: chunked\r\nContent-Length: 0"]
+)
+def test_a_body_that_is_sent_all_the_same_is_not_taken_for_the_next_request(
+    site: Site, framing: bytes
+) -> None:
+    smuggled = b"GET /archive/smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
+    answer = site.raw(
+        b"PUT /archive/k HTTP/1.1\r\nHost: h\r\n%b\r\n\r\n%b" % (framing, smuggled.ljust(500_000))
+    )
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"Connection: close" in answer
+    assert site.operations.asked == []
+
+
+def test_an_expectation_without_a_body_is_answered_at_once(site: Site) -> None:
+    answer = site.raw(
+        b"GET /archive/k HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\ncontent")
+
+
+# ---- Connections ---------------------------------------------------------------------------------
+
+
+def test_a_connection_serves_many_requests(site: Site) -> None:
+    with site.client() as client:
+        client.connect()
+        first = client.sock
+        for method, status in (("GET", 200), ("HEAD", 200), ("GET", 200), ("HEAD", 200)):
+            client.request(method, "/archive/k")
+            with client.getresponse() as response:
+                assert response.status == status
+                assert response.getheader("Content-Length") == "7"
+                assert response.read() == (b"content" if method == "GET" else b"")
+        for target in ("/other/k", "/archive?acl", "/archive"):
+            client.request("HEAD" if target == "/archive" else "GET", target)
+            client.getresponse().read()
+        assert client.sock is first
+
+
+def test_small_answers_do_not_wait_for_more(site: Site) -> None:
+    listener = site.server._server.socket
+    assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_connections_without_a_request_hold_up_nobody(site: Site) -> None:
+    with ExitStack() as idle:
+        for _ in range(50):
+            idle.enter_context(site.socket())
+            assert get(idle.enter_context(site.client())) == b"content"
+        with site.client() as client:
+            assert get(client) == b"content"
+
+
+# ---- Bodies --------------------------------------------------------------------------------------
+
+
+def test_a_body_waits_for_its_reader(site: Site) -> None:
+    size = 1 << 36
+    body = Body(PIECE for _ in range(size // len(PIECE)))
+    site.operations.answer = streamed(body, size)
+    with site.client() as client, site.client() as other:
+        client.request("GET", "/archive/k")
+        with client.getresponse() as response:
+            read = len(response.read(1 << 20))
+            site.operations.answer = site.operations.object
+            for _ in range(300):
+                get(other)  # gives it time to run ahead
+            assert body.produced < read + (32 << 20)  # what sockets and the client may hold
+
+
+def test_a_large_body_arrives_whole(site: Site) -> None:
+    pieces = [bytes([number]) * (1 << 20) for number in range(24)]
+    site.operations.answer = streamed(Body(pieces), 24 << 20)
+    with site.client() as client:
+        assert get(client) == b"".join(pieces)
+
+
+def broken_body() -> Iterator[bytes]:
+    yield PIECE
+    raise OSError("gone")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(broken_body, id="fails"),
+        pytest.param(lambda: [PIECE], id="short"),
+        pytest.param(list, id="empty"),
+        pytest.param(lambda: [PIECE, PIECE * 2], id="long"),
+    ],
+)
+def test_a_body_that_breaks_off_is_never_taken_for_a_whole(
+    site: Site, caplog: pytest.LogCaptureFixture, body: Callable[[], Iterator[bytes]]
+) -> None:
+    site.operations.answer = streamed(Body(body()), 2 * len(PIECE))
+    with site.client() as client:
+        client.request("GET", "/archive/k")
+        with client.getresponse() as response, pytest.raises(http.client.IncompleteRead):
+            response.read()
+    errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(errors) == 1
+    assert "broke off" in errors[0].getMessage()
+    site.operations.reset()
+    with site.client() as client:
+        assert get(client) == b"content"
+
+
+class Closing(Body):
+    """A body that tells when it is closed."""
+
+    def __init__(self, *args: Iterator[bytes]) -> None:
+        super().__init__(*args)
+        self.ended = threading.Event()
+
+    def close(self) -> None:
+        super().close()
+        self.ended.set()
+
+
+def test_a_reader_who_leaves_ends_the_body(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    body = Closing(PIECE for _ in range(1 << 20))
+    site.operations.answer = streamed(body, (1 << 20) * len(PIECE))
+    with site.client() as client:
+        client.request("GET", "/archive/k")
+        client.getresponse().close()
+    assert body.ended.wait(SECONDS)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# ---- Starting and stopping -----------------------------------------------------------------------
+
+
+def test_a_request_in_flight_is_finished() -> None:
+    go_on = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        yield PIECE
+        assert go_on.wait(SECONDS)
+        yield PIECE
+
+    site = Site()
+    site.operations.answer = streamed(Body(body()), 2 * len(PIECE))
+    with site.server:
+        address = site.address
+        with site.client() as client:
+            client.request("GET", "/archive/k")
+            response = client.getresponse()
+            stop = threading.Thread(target=site.server.stop)
+            stop.start()
+            while not refused(address):
+                pass
+            go_on.set()
+            assert response.read() == PIECE * 2
+            stop.join()
+
+
+def refused(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=SECONDS).close()
+    except OSError:
+        return True
+    return False
+
+
+def test_a_reader_who_does_not_read_does_not_keep_the_server_up() -> None:
+    site = Site()
+    body = Closing(PIECE for _ in range(1 << 20))
+    site.operations.answer = streamed(body, (1 << 20) * len(PIECE))
+    site.server._server.shutdown_timeout = 0
+    with site.server, site.client() as client:
+        client.request("GET", "/archive/k")
+        client.getresponse()
+        site.server.stop()
+        assert body.closed
+
+
+def test_idle_connections_do_not_keep_the_server_up() -> None:
+    site = Site()
+    with ExitStack() as idle:
+        with site.server:
+            idle.enter_context(site.socket())
+            client = idle.enter_context(site.client())
+            get(client)
+            assert client.sock is not None
+        assert client.sock.recv(1) == b""
+
+
+def test_a_taken_port_says_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        app = make_app(FakeOperations(), bucket="archive", verifier=None)
+        server = S3HttpServer(app, port=taken.getsockname()[1])
+        with pytest.raises(OSError, match="in use") as caught:
+            server.start()
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_the_url_is_what_clients_write() -> None:
+    app = make_app(FakeOperations(), bucket="archive", verifier=None)
+    assert S3HttpServer(app, host="::1", port=9000).url == "http://[::1]:9000"
+    with S3HttpServer(app, port=0) as server:
+        assert server.url.startswith("http://127.0.0.1:")
+        assert not server.url.endswith(":0")

@@ -1,0 +1,391 @@
+"""Listings against a model that sorts all keys and groups them as the S3 documentation says."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import s3archivefs
+from fixtures.tree import directory, file
+from s3archivefs_lambda.listing import list_items
+from s3archivefs_lambda.s3_protocol import S3Error, S3Request
+from tests.support.images import CountingDevice, make_image
+from tests.support.local_archives import (
+    content,
+    get,
+    list_keys,
+    list_page,
+    list_pages,
+    operations_on,
+)
+from tests.support.drawn_trees import LETTERS, Directory, Link, build_tree, objects_of, trees
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from s3archivefs import SquashFS, Stat
+    from s3archivefs_lambda.operations import Operations
+
+# ---- The model -----------------------------------------------------------------------------------
+
+
+def expected_items(
+    archives: dict[bytes, Directory], prefix: bytes, delimiter: bytes, after: bytes
+) -> list[bytes]:
+    """What a listing is, by the book: all keys sorted, grouped by the delimiter, then cut.
+
+    A mapping shows as a common prefix whatever its archive holds, as nobody has opened that.
+    """
+    keys = {
+        virtual + path
+        for virtual, tree in archives.items()
+        for path in objects_of(tree)
+        if owner(archives, virtual + path) == virtual
+    }
+    items: list[bytes] = []
+    for key in sorted(keys | archives.keys()):
+        if not key.startswith(prefix):
+            continue
+        cut = key.find(delimiter, len(prefix)) if delimiter else -1
+        if cut >= 0:
+            group = key[: cut + len(delimiter)]
+            if group not in items and group > after and not after.startswith(group):
+                items.append(group)
+        elif key in keys and key > after:
+            items.append(key)
+    return items
+
+
+def owner(archives: Iterable[bytes], key: bytes) -> bytes:
+    return max((virtual for virtual in archives if key.startswith(virtual)), key=len)
+
+
+# ---- What is drawn -------------------------------------------------------------------------------
+
+VIRTUAL = (b"", b"a/", b"a/b/", b"a-/", b"b/", b"\xff/", b"0/a/")
+DELIMITERS = (b"/", b"/", b"", b"-", b"a", b"ab", b"/a", b"\xff")
+
+
+def mapped_trees() -> st.SearchStrategy[dict[bytes, Directory]]:
+    return st.dictionaries(st.sampled_from(VIRTUAL), trees(), min_size=1, max_size=3)
+
+
+@st.composite
+def places(draw: st.DrawFn, archives: dict[bytes, Directory]) -> bytes:
+    """Where to list, or to start: a part of a key, perhaps with something behind it."""
+    keys = sorted(v + path for v, tree in archives.items() for path in objects_of(tree))
+    key = draw(st.sampled_from([b"", *archives, *keys]))
+    part = key[: draw(st.integers(0, len(key)))]
+    return part + draw(st.sampled_from([b"", b"", b"/", *LETTERS]))
+
+
+@dataclass
+class OpenSource:
+    """A mapped archive that is open."""
+
+    prefix: bytes
+    fs: SquashFS
+    opened: int = 0
+
+    def image(self) -> SquashFS | None:
+        self.opened += 1
+        return self.fs
+
+    def etag(self, stat: Stat) -> str:
+        return str(stat.reference)
+
+    def failure(self, error: Exception) -> Exception:
+        return AssertionError(f"unreadable: {error}")
+
+
+def text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+# An empty directory between keys, a directory that sorts behind names its own begins, a symlink to
+# each kind of thing.
+AWKWARD: Directory = {
+    b"a": {b"x": b"1", b"y": {}},
+    b"a-": b"2",
+    b"a.b": {b"-": b"3"},
+    b"a0": b"4",
+    b"empty": {},
+    b"to-file": Link(b"a/x"),
+    b"to-directory": Link(b"a"),
+    b"to-itself": Link(b"to-itself"),
+    b"to-nowhere": Link(b"nowhere"),
+}
+
+
+@pytest.mark.property
+@given(data=st.data(), archives=mapped_trees(), tool=st.sampled_from(["mksquashfs", "tar2sqfs"]))
+def test_a_listing_is_the_sorted_keys_grouped(
+    data: st.DataObject, archives: dict[bytes, Directory], tool: str
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        image = Path(name, "image")
+        sources = []
+        for virtual, tree in archives.items():
+            build_tree(tree, image, tool)
+            fs = s3archivefs.open(s3archivefs.BytesDevice(image.read_bytes()))
+            sources.append(OpenSource(virtual, fs))
+    for _ in range(10):
+        prefix = data.draw(places(archives), label="prefix")
+        delimiter = data.draw(st.sampled_from(DELIMITERS), label="delimiter")
+        after = data.draw(places(archives), label="after")
+        got = [item.key for item in list_items(sources, prefix, delimiter, after)]
+        assert got == expected_items(archives, prefix, delimiter, after)
+
+
+@pytest.mark.property
+@given(data=st.data(), archives=mapped_trees(), tool=st.sampled_from(["mksquashfs", "tar2sqfs"]))
+def test_pages_put_together_are_the_whole_and_every_key_is_an_object(
+    data: st.DataObject, archives: dict[bytes, Directory], tool: str
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        operations = operations_on(built(archives, Path(name), tool))
+        check_objects(operations, archives)
+        for _ in range(3):
+            prefix = data.draw(places(archives), label="prefix")
+            delimiter = data.draw(st.sampled_from(DELIMITERS), label="delimiter")
+            after = data.draw(places(archives), label="after")
+            max_keys = data.draw(st.integers(1, 4), label="max-keys")
+            check_pages(
+                operations,
+                archives,
+                prefix=prefix,
+                delimiter=delimiter,
+                after=after,
+                max_keys=max_keys,
+            )
+
+
+@pytest.mark.parametrize("tool", ["mksquashfs", "tar2sqfs"])
+def test_awkward_names_one_by_one(tool: str, tmp_path: Path) -> None:
+    archives = {b"": AWKWARD, b"a/": AWKWARD}
+    operations = operations_on(built(archives, tmp_path, tool))
+    check_objects(operations, archives)
+    for after in [b"", *expected_items(archives, b"", b"", b"")]:
+        for prefix in (b"", b"a", b"a/", b"a/a", b"to"):
+            for delimiter in (b"", b"/", b"-"):
+                check_pages(
+                    operations,
+                    archives,
+                    prefix=prefix,
+                    delimiter=delimiter,
+                    after=after,
+                    max_keys=2,
+                )
+
+
+def built(archives: dict[bytes, Directory], where: Path, tool: str) -> dict[str, Path]:
+    """The trees as images, mapped."""
+    mappings = {}
+    for number, (virtual, tree) in enumerate(archives.items()):
+        mappings[text(virtual.removesuffix(b"/"))] = where / str(number)
+        build_tree(tree, where / str(number), tool)
+    return mappings
+
+
+def check_pages(
+    operations: Operations,
+    archives: dict[bytes, Directory],
+    *,
+    prefix: bytes,
+    delimiter: bytes,
+    after: bytes,
+    max_keys: int,
+) -> None:
+    """All pages but the last are full, and together they are the whole."""
+    query = {"prefix": text(prefix), "delimiter": text(delimiter), "start_after": text(after)}
+    pages = list_pages(operations, max_keys=str(max_keys), **query)
+    assert [len(page.items) for page in pages[:-1]] == [max_keys] * (len(pages) - 1)
+    got = [item for page in pages for item in page.items]
+    assert got == expected_items(archives, prefix, delimiter, after)
+
+
+def check_objects(operations: Operations, archives: dict[bytes, Directory]) -> None:
+    """Whatever is listed can be read, with the size and ETag that the listing says."""
+    for page in list_pages(operations):
+        for listed in page.objects:
+            virtual = owner(archives, listed.key)
+            response = operations.get_object(S3Request(key=text(listed.key)))
+            body = content(response)
+            assert body == objects_of(archives[virtual])[listed.key.removeprefix(virtual)]
+            assert response.headers["ETag"] == listed.etag
+            assert listed.size == len(body)
+
+
+# ---- What a listing costs ------------------------------------------------------------------------
+
+ENTRIES = 20_000
+
+
+@cache
+def crowded_image() -> bytes:
+    """One directory with 20,000 files, between two others."""
+    files = (file(f"crowd/f-{number:05d}") for number in range(ENTRIES))
+    tree = (directory("before"), file("before/x"), directory("crowd"), *files, file("z"))
+    with tempfile.TemporaryDirectory() as name:
+        return make_image(Path(name), tree).read_bytes()
+
+
+def crowd_name(number: int) -> bytes:
+    return b"crowd/f-%05d" % number
+
+
+@dataclass
+class Cost:
+    """What listing a page read."""
+
+    reads: int
+    bytes: int
+
+
+def page_of_crowd(
+    count: int, *, prefix: bytes = b"", delimiter: bytes = b"", after: bytes = b""
+) -> tuple[list[bytes], Cost]:
+    """The first items of a listing in an image just opened, and the reads that they took."""
+    device = CountingDevice(crowded_image())
+    source = OpenSource(b"", s3archivefs.open(device))
+    device.forget()
+    items = islice(list_items([source], prefix, delimiter, after), count)
+    return [item.key for item in items], Cost(len(device.reads), device.total)
+
+
+@pytest.mark.parametrize("delimiter", [b"", b"/"])
+@pytest.mark.parametrize("start", [0, 10_000, 18_990])
+def test_a_page_from_anywhere_in_a_crowded_directory_reads_a_page(
+    start: int, delimiter: bytes
+) -> None:
+    keys, cost = page_of_crowd(1000, prefix=b"crowd/", delimiter=delimiter, after=crowd_name(start))
+    assert keys == [crowd_name(number) for number in range(start + 1, start + 1001)]
+    _, whole = page_of_crowd(ENTRIES, prefix=b"crowd/")
+    # 1000 of 20,000 entries: a twentieth, and a few metadata blocks for index, look-ups and edges.
+    assert cost.reads <= whole.reads / 20 + 10
+    assert cost.bytes <= whole.bytes / 20 + 10 * 8192
+
+
+def test_a_crowded_directory_shown_as_one_common_prefix_is_not_read() -> None:
+    keys, cost = page_of_crowd(10, delimiter=b"/")
+    assert keys == [b"before/", b"crowd/", b"z"]
+    assert cost.reads <= 10
+
+
+def test_names_grouped_by_another_delimiter_are_passed_over_by_seeking() -> None:
+    keys, cost = page_of_crowd(10, prefix=b"crowd/", delimiter=b"-")
+    assert keys == [b"crowd/f-"]
+    keys, more = page_of_crowd(10, prefix=b"crowd/", delimiter=b"99")
+    assert keys[-2:] == [crowd_name(8), crowd_name(9)]
+    assert cost.reads <= 10
+    assert more.reads <= 10
+
+
+def test_an_archive_of_which_only_a_common_prefix_is_seen_is_not_opened() -> None:
+    fs = s3archivefs.open(s3archivefs.BytesDevice(crowded_image()))
+    sources = {virtual: OpenSource(virtual, fs) for virtual in (b"docs/", b"src/a/", b"src/b/")}
+    got = [item.key for item in list_items(sources.values(), b"", b"/", b"")]
+    assert got == [b"docs/", b"src/"]
+    assert [source.opened for source in sources.values()] == [0, 0, 0]
+    got = [item.key for item in list_items(sources.values(), b"src/a/", b"/", b"")]
+    assert got == [b"src/a/before/", b"src/a/crowd/", b"src/a/z"]
+    assert [source.opened for source in sources.values()] == [0, 1, 0]
+
+
+def test_an_archive_that_another_hides_from_a_listing_is_not_opened() -> None:
+    fs = s3archivefs.open(s3archivefs.BytesDevice(crowded_image()))
+    outer, inner = OpenSource(b"", fs), OpenSource(b"crowd/", fs)
+    got = [item.key for item in list_items([outer, inner], b"crowd/", b"/", b"")]
+    assert got == [b"crowd/before/", b"crowd/crowd/", b"crowd/z"]
+    assert (outer.opened, inner.opened) == (0, 1)
+
+
+# ---- Broken archives -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_archives(tmp_path: Path) -> dict[str, Path]:
+    """A sound archive, and beside it a file that is none."""
+    sound = make_image(tmp_path, (directory("d"), file("d/x", b"x"), file("y", b"y")))
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"not an image" * 100)
+    return {"sound": sound, "broken": broken, "broken/sound": sound}
+
+
+def test_a_broken_archive_empties_only_its_part_of_a_listing_across_several(
+    two_archives: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    operations = operations_on(two_archives)
+    sound = ["broken/sound/d/x", "broken/sound/y", "sound/d/x", "sound/y"]
+    assert list_keys(operations) == sound
+    assert [str(two_archives["broken"]) in line for line in caplog.messages] == [True]
+    page = list_page(operations, delimiter="/")
+    assert page.prefixes == (b"broken/", b"sound/")
+
+
+def test_a_listing_inside_a_broken_archive_fails(two_archives: dict[str, Path]) -> None:
+    operations = operations_on(two_archives)
+    for prefix in ("broken/", "broken/d"):
+        with pytest.raises(S3Error) as caught:
+            list_page(operations, prefix=prefix)
+        assert (caught.value.code, caught.value.status) == ("InternalError", 500)
+    assert list_keys(operations, prefix="broken/sound/") == ["broken/sound/d/x", "broken/sound/y"]
+
+
+def test_a_broken_root_archive_leaves_the_listings_of_others_alone(
+    two_archives: dict[str, Path],
+) -> None:
+    operations = operations_on({"": two_archives["broken"], "sound": two_archives["sound"]})
+    assert list_keys(operations, prefix="sound/") == ["sound/d/x", "sound/y"]
+    assert get(operations, "sound/y") == b"y"
+    with pytest.raises(S3Error, match="InternalError"):
+        list_page(operations)
+
+
+def test_a_listing_fails_where_a_directory_cannot_be_read_rather_than_leave_keys_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = bytearray(crowded_image())
+    with s3archivefs.open(s3archivefs.BytesDevice(crowded_image())) as fs:
+        at = fs.superblock.directory_table_start + 20_000  # among the crowd's entries
+    damaged[at : at + 10_000] = bytes(10_000)
+    image = tmp_path / "crowded"
+    image.write_bytes(damaged)
+    sound = make_image(tmp_path, (file("y", b"y"),))
+    operations = operations_on({"crowded": image, "sound": sound})
+    with pytest.raises(S3Error) as caught:
+        list_pages(operations)
+    assert (caught.value.code, caught.value.status) == ("InternalError", 500)
+    (line,) = [line for line in caplog.messages if "Corrupt" in line]
+    assert str(image) in line
+    assert "at byte " in line
+    assert list_keys(operations, prefix="sound/") == ["sound/y"]
+
+
+class FailingDevice(CountingDevice):
+    """A device that fails once told to."""
+
+    broken = False
+
+    def pread(self, offset: int, length: int) -> bytes:
+        if self.broken:
+            raise OSError("the store asks for fewer requests")
+        return super().pread(offset, length)
+
+
+def test_an_entry_that_could_not_be_read_is_not_left_out_unnoticed() -> None:
+    device = FailingDevice(crowded_image())
+    source = OpenSource(b"", s3archivefs.open(device))
+    items = list_items([source], b"crowd/", b"", b"")
+    assert next(items).key == crowd_name(0)
+    device.broken = True
+    with pytest.raises(AssertionError, match="fewer requests"):
+        list(items)

@@ -1,0 +1,87 @@
+"""S3 operations that answer what a test tells them to, and remember what they were asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response, xml_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+EMPTY_LISTING = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n'
+    b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>archive</Name>'
+    b"<Prefix></Prefix><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false"
+    b"</IsTruncated></ListBucketResult>"
+)
+
+
+class FakeOperations:
+    """Every object is `content`, unless `answer` says otherwise."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, S3Request]] = []
+        self.content = b"content"
+        self.answer: Callable[[S3Request], S3Response] = self.object
+
+    def reset(self) -> None:
+        self.__init__()  # type: ignore[misc]
+
+    @property
+    def last(self) -> S3Request:
+        return self.asked[-1][1]
+
+    def object(self, request: S3Request) -> S3Response:
+        headers = {
+            "Content-Length": str(len(self.content)),
+            "Content-Type": "binary/octet-stream",
+            "ETag": '"0123-1"',
+            "Last-Modified": "Mon, 23 Nov 2026 12:30:15 GMT",
+            "x-amz-meta-file-owner": "1000",
+        }
+        return S3Response(status=200, headers=headers, body=(self.content,))
+
+    def get_object(self, request: S3Request) -> S3Response:
+        self.asked.append(("GetObject", request))
+        return self.answer(request)
+
+    def head_object(self, request: S3Request) -> S3Response:
+        self.asked.append(("HeadObject", request))
+        response = self.answer(request)
+        return S3Response(status=response.status, headers=response.headers)
+
+    def list_objects_v2(self, request: S3Request) -> S3Response:
+        self.asked.append(("ListObjectsV2", request))
+        return xml_response(EMPTY_LISTING)
+
+    def list_objects(self, request: S3Request) -> S3Response:
+        self.asked.append(("ListObjects", request))
+        raise S3Error("InvalidRequest", 400, "use ListObjectsV2")
+
+
+class Body:
+    """Pieces of a body that knows whether it was closed."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self.produced = 0
+        """Bytes handed out."""
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = next(self._pieces)
+        self.produced += len(piece)
+        return piece
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def streamed(body: Body, length: int) -> Callable[[S3Request], S3Response]:
+    """An answer of `length` bytes, or so it says."""
+    headers = {"Content-Length": str(length)}
+    return lambda _: S3Response(status=200, headers=headers, body=body)
