@@ -74,16 +74,16 @@ class DataReader:
     def block(self, stored: _Stored) -> bytes:
         """One decoded data block, kept for the next read of another part of it."""
         return self._cache.get(
-            stored.position, lambda: self._decode(stored, self._read(stored.position, stored.size))
+            stored, lambda: self._decode(stored, self._read(stored.position, stored.size))
         )
 
     def kept(self, stored: _Stored) -> bytes | None:
         """The decoded block if an earlier read of a part of it kept it."""
-        return self._cache.peek(stored.position)
+        return self._cache.peek(stored)
 
     def keep(self, stored: _Stored, content: bytes) -> None:
         """Keep a decoded block of which only a part was wanted: the next read wants the rest."""
-        self._cache.put(stored.position, content)
+        self._cache.put(stored, content)
 
     def blocks(self, run: list[_Stored]) -> Iterator[bytes]:
         """The decoded blocks of a run that lies in one piece: read at once, decompressed in
@@ -101,7 +101,9 @@ class DataReader:
     def fragment(self, index: int, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of a decoded fragment block."""
         entry = self._fragments[index]
-        content = self._cache.get(entry.start, lambda: self._load_fragment(entry.start, entry.size))
+        content = self._cache.get(
+            (entry.start, entry.size), lambda: self._load_fragment(entry.start, entry.size)
+        )
         if offset + length > len(content):
             raise CorruptImageError(
                 f"a file's tail ends at byte {offset + length} of fragment {index}, "
@@ -323,6 +325,10 @@ class SquashFile(io.RawIOBase):
         if len(pieces) == 1 and isinstance(pieces[0], bytes):
             return pieces[0]
         return b"".join(pieces)
+
+    def write(self, _data: object, /) -> int:
+        """Refused, as by any file opened for reading."""
+        raise io.UnsupportedOperation("not writable")
 
     def readall(self) -> bytes:
         """As `read()`."""

@@ -174,6 +174,8 @@ class Directory:
         expected = segment.first
         while left or at < len(data):
             data, at, left = _refill(cursor, data, at, left, header_size)
+            if len(data) - at < header_size:
+                raise CorruptImageError(_SHORT, segment.position)
             header = DirectoryHeader.decode(data, at)
             at += header_size
             if header.count_minus_one >= RUN_MAX:

@@ -52,9 +52,16 @@ class MetadataReader:
         self._cache = cache
         self.extent = extent
         self.name = name
+        self._what = f"a metadata block of the {name} table"
 
     def block(self, position: int) -> Block:
         """The metadata block at `position`, bytes from the start of the image."""
+        if not self.extent.start <= position <= self.extent.end - HEADER_SIZE:
+            raise CorruptImageError(
+                f"{self._what} lies outside the table's bytes {self.extent.start} to"
+                f" {self.extent.end}",
+                position,
+            )
         return self._cache.get(position, lambda: self._load(position))
 
     def cursor(self, position: int, offset: int) -> MetadataCursor:
@@ -67,12 +74,7 @@ class MetadataReader:
         return MetadataCursor(self, position, offset)
 
     def _load(self, position: int) -> Block:
-        start, end = self.extent
-        what = f"a metadata block of the {self.name} table"
-        if not start <= position <= end - HEADER_SIZE:
-            raise CorruptImageError(
-                f"{what} lies outside the table's bytes {start} to {end}", position
-            )
+        what, end = self._what, self.extent.end
         # One read for header and content: most blocks are smaller than the 8 KiB that may follow.
         raw = read_exactly(
             self._device, position, min(HEADER_SIZE + METADATA_BLOCK_SIZE, end - position), what

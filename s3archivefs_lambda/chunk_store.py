@@ -99,7 +99,7 @@ class ChunkStore:
             # Another user's file: the directory was deleted, and made anew by that user.
             if stat.S_ISREG(found.st_mode) and found.st_uid == owner:
                 length, crc = _parse_header(os.read(descriptor, _HEADER_BYTES), index)
-                if found.st_size == _HEADER_BYTES + length:
+                if length is not None and found.st_size == _HEADER_BYTES + length:
                     chunk = os.read(descriptor, length)
                     if len(chunk) == length and zlib.crc32(chunk) == crc:
                         _mark_used(descriptor, found.st_mtime)
@@ -117,7 +117,8 @@ class ChunkStore:
             with open(descriptor, "wb") as file:  # closed before the rename: NFS writes at close
                 file.write(_header(index, chunk))
                 file.write(chunk)
-            os.replace(temporary, path)
+            with suppress(FileNotFoundError):  # somebody cleans up here, which is no fault
+                os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -176,15 +177,15 @@ def _header(index: int, chunk: bytes | memoryview) -> bytes:
     return header + _HEADER_CRC.pack(zlib.crc32(header))
 
 
-def _parse_header(header: bytes, index: int) -> tuple[int, int]:
-    """Length and CRC-32 of the chunk; (-1, 0) where this is no intact header of chunk `index`."""
+def _parse_header(header: bytes, index: int) -> tuple[int | None, int]:
+    """Length and CRC-32 of the chunk; no length where this is no intact header of chunk `index`."""
     if len(header) == _HEADER_BYTES:
         magic, stored_index, length, crc = _HEADER.unpack_from(header)
         (header_crc,) = _HEADER_CRC.unpack_from(header, _HEADER.size)
         intact = header_crc == zlib.crc32(header[: _HEADER.size])
         if intact and (magic, stored_index) == (_MAGIC, index):
             return length, crc
-    return -1, 0
+    return None, 0
 
 
 def _is_stored(path: str, length: int) -> bool:

@@ -10,6 +10,7 @@ files on a network file system.
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
 from contextlib import suppress
@@ -23,11 +24,16 @@ __all__ = ["TEMPORARY_SUFFIX", "DirectoryLimit", "occupied"]
 TEMPORARY_SUFFIX = ".tmp"
 """Of files being written: they count, but are deleted only when their writer must be dead."""
 
+# Names of empty files in the top directory, one for each process that may write until its mtime.
+_WRITER_PREFIX = ".writer-"
+_MARK = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 _DISK_BLOCK = 4096  # ext4's default, and the unit in which EFS meters
 _STALE_SECONDS = 3600.0
 _STEP_SECONDS = 0.05  # spent on counting in one call; local trees of 20,000 files need one step
 _DELETE_SECONDS = 1.0  # spent on deleting in one call
 _COUNT_SECONDS = 1.0  # how old a count may become; more where counting takes long
+_ALONE_SECONDS = 10.0
 _PATIENCE_SECONDS = 0.1  # longer than a step
 
 
@@ -70,10 +76,10 @@ class _Count:
 class DirectoryLimit:
     """At most `max_bytes` in the directories two levels below `top`; threads may share it.
 
-    Processes that write at the same moment do not see each other's files: for each of them the
-    limit can be passed by one file or, if there was more room when it last counted, by 1/16 of that
-    room. A process that was alone learns of others at its next count, a second later at most. Where
-    counting takes long, limits are kept less closely: it gets a twentieth of the time at most.
+    Processes do not see what others write until they count. Each may fill 1/16 of the room between
+    two counts, so that up to 16 together pass the limit by no more than a file each. One that has
+    been alone for some time may fill all of it, and learns of others at its next count, a second
+    later. Where counting takes long the limit is kept less closely: it gets 1/20 of the time.
     """
 
     def __init__(self, top: str, max_bytes: int) -> None:
@@ -83,7 +89,11 @@ class DirectoryLimit:
         self._written = 0  # bytes that were announced since
         self._allowance = 0  # bytes that may be, before another count
         self._due = -1.0  # when the next count is due in any case, on time.monotonic's clock
-        self._is_cheap = True
+        self._is_cheap = True  # counting took no longer than one step
+        self._marker = f"{top}/{_WRITER_PREFIX}{secrets.token_hex(8)}"
+        self._company_seen = (
+            time.monotonic()
+        )  # when another writer was last seen; at first, assumed
         self._count: _Count | None = None
         self._lock = threading.Lock()
 
@@ -107,17 +117,39 @@ class DirectoryLimit:
 
     def _finish(self, count: _Count, size: int) -> None:
         used = sum(file.size for file in count.files)
-        # Nobody else wrote since the last count (the rule in Lambda's /tmp): the room is ours until
-        # the next one is due. Otherwise a sixteenth of it, so that others' shares fit in, too.
-        share = 1 if used <= self._counted + self._written else 16
         self._written -= count.written_before
         if used + self._written + size > self._max_bytes:
             target = min(self._max_bytes * 9 // 10, self._max_bytes - self._written - size)
             used -= _delete(count.files, used - target)
         self._counted = used
-        self._allowance = (self._max_bytes - used) // share
         self._is_cheap = count.seconds <= _STEP_SECONDS
-        self._due = time.monotonic() + max(_COUNT_SECONDS, 20 * count.seconds)
+        lease = max(_COUNT_SECONDS, 20 * count.seconds)
+        writers = self._announce(lease)
+        now = time.monotonic()
+        self._due = now + lease
+        if writers > 1:
+            self._company_seen = now
+        is_alone = now - self._company_seen > _ALONE_SECONDS
+        self._allowance = (self._max_bytes - used) // (1 if is_alone else max(16, writers))
+
+    def _announce(self, lease: float) -> int:
+        """Tell others that this process may write for `lease` seconds; return how many may."""
+        now = time.time()
+        writers = 1
+        for entry in _entries(self._top):
+            if entry.name.startswith(_WRITER_PREFIX) and entry.path != self._marker:
+                with suppress(OSError):
+                    if entry.stat(follow_symlinks=False).st_mtime > now:
+                        writers += 1
+                    else:
+                        os.unlink(entry.path)
+        with suppress(OSError):
+            descriptor = os.open(self._marker, _MARK, 0o600)
+            try:
+                os.utime(descriptor, (now + lease,) * 2)
+            finally:
+                os.close(descriptor)
+        return writers
 
 
 def _files(top: str) -> Iterator[_File]:

@@ -72,12 +72,26 @@ def site(running_site: Site) -> Site:
     return running_site
 
 
+RAW_KEYS = [
+    "a%2Fb",
+    "x//y",
+    "/x",
+    "../../z",
+    "./z/.",
+    "%2e%2E",
+    "a+b%20c",
+    "%C3%BC%ff",
+    "*",
+    "[x",
+    "a:b;c,d=e@f!$&'()~",
+]
+
+
 # ---- Requests ------------------------------------------------------------------------------------
 
 
 def test_targets_arrive_as_they_were_sent() -> None:
-    keys = "a%2Fb x//y /x ../../z ./z/. a+b%20c %C3%BC%ff a:b * [x %2e%2E ~ a;b,c=d@e!$&'()".split()
-    targets = [f"/archive/{key}?prefix=a+b%2F&x" for key in keys]
+    targets = [f"/archive/{key}?prefix=a+b%2F&x" for key in RAW_KEYS]
     seen: list[str] = []
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
@@ -172,6 +186,15 @@ def test_a_body_that_is_sent_all_the_same_is_not_taken_for_the_next_request(
     assert site.operations.asked == []
 
 
+def test_who_sends_a_body_first_can_still_read_the_refusal(site: Site) -> None:
+    with site.socket() as connection:
+        connection.sendall(b"PUT /archive/k HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        for _ in range(5):
+            connection.sendall(b"x" * 100_000)  # would be reset by a closed socket
+    assert answer.startswith(b"HTTP/1.1 405 ")
+
+
 def test_an_expectation_without_a_body_is_answered_at_once(site: Site) -> None:
     answer = site.raw(
         b"GET /archive/k HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
@@ -208,7 +231,9 @@ def test_connections_without_a_request_hold_up_nobody(site: Site) -> None:
     with ExitStack() as idle:
         for _ in range(50):
             idle.enter_context(site.socket())
-            assert get(idle.enter_context(site.client())) == b"content"
+            client = idle.enter_context(site.client())
+            assert get(client) == b"content"
+            assert client.sock is not None  # kept open by both
         with site.client() as client:
             assert get(client) == b"content"
 
@@ -332,7 +357,10 @@ def test_a_reader_who_does_not_read_does_not_keep_the_server_up() -> None:
     with site.server, site.client() as client:
         client.request("GET", "/archive/k")
         client.getresponse()
-        site.server.stop()
+        stop = threading.Thread(target=site.server.stop)
+        stop.start()
+        stop.join(SECONDS)
+        assert not stop.is_alive()
         assert body.closed
 
 

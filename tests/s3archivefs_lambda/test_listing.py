@@ -17,6 +17,7 @@ import s3archivefs
 from fixtures.tree import directory, file
 from s3archivefs_lambda.listing import list_items
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request
+from tests.support.drawn_trees import LETTERS, Directory, Link, build_tree, objects_of, trees
 from tests.support.images import CountingDevice, make_image
 from tests.support.local_archives import (
     content,
@@ -26,7 +27,6 @@ from tests.support.local_archives import (
     list_pages,
     operations_on,
 )
-from tests.support.drawn_trees import LETTERS, Directory, Link, build_tree, objects_of, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
