@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from s3archivefs.data import SquashFile
 from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice
+from s3archivefs.entry import DirEntry
 from s3archivefs.errors import (
     CodecUnavailableError,
     CorruptImageError,
@@ -22,7 +23,7 @@ from s3archivefs.errors import (
     UnsupportedError,
 )
 from s3archivefs.format import Compression, Superblock
-from s3archivefs.image import DirEntry, SquashFS, is_squashfs
+from s3archivefs.image import SquashFS, is_squashfs
 from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open
 from s3archivefs.inode import FileKind, Stat
 from s3archivefs.limits import Limits

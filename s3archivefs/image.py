@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
 from s3archivefs.data import Content, DataReader, SquashFile
 from s3archivefs.device import OffsetDevice, open_device, read_exactly
 from s3archivefs.directory import Directory
+from s3archivefs.entry import AnyPath, DirEntry
 from s3archivefs.errors import CorruptImageError, LimitExceededError, SquashfsError
 from s3archivefs.format import FragmentEntry
 from s3archivefs.inode import FileKind, InodeTable
@@ -29,68 +30,11 @@ if TYPE_CHECKING:
     from s3archivefs.format import Superblock
     from s3archivefs.inode import Inode, Stat
 
-__all__ = ["DirEntry", "SquashFS", "is_squashfs", "open_image"]
-
-AnyPath = TypeVar("AnyPath", str, bytes)
+__all__ = ["SquashFS", "is_squashfs", "open_image"]
 
 _DIRECTORY_WEIGHT = 1000  # bytes that an open directory costs in memory, roughly
 _ENTRY_WEIGHT = 250  # the same for one of its entries
 _BLOCK_WEIGHT = 100  # and for a block beside its content
-
-
-class DirEntry(Generic[AnyPath]):
-    """One entry of a directory, as `os.DirEntry`: what it says without asking costs no reading."""
-
-    __slots__ = ("_entry", "_image", "name", "path")
-
-    def __init__(self, image: SquashFS, entry: Entry, name: AnyPath, path: AnyPath) -> None:
-        self._image = image
-        self._entry = entry
-        self.name: AnyPath = name
-        self.path: AnyPath = path
-        """The directory's path as it was given, `/` and the name."""
-
-    @property
-    def kind(self) -> FileKind:
-        """What the entry itself is; a symlink is a symlink."""
-        return FileKind(self._entry.type)
-
-    @property
-    def inode_number(self) -> int:
-        """The number of its inode."""
-        return self._entry.inode_number
-
-    def is_symlink(self) -> bool:
-        """Whether it is a symlink."""
-        return self.kind is FileKind.SYMLINK
-
-    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a directory, or a symlink to one."""
-        return self._kind(follow_symlinks) is FileKind.DIRECTORY
-
-    def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a regular file, or a symlink to one."""
-        return self._kind(follow_symlinks) is FileKind.FILE
-
-    def stat(self, *, follow_symlinks: bool = True) -> Stat:
-        """Its attributes, or those of what a symlink leads to.
-
-        Raises FileNotFoundError or OSError (ELOOP) where a symlink leads nowhere.
-        """
-        if follow_symlinks and self.is_symlink():
-            return self._image.stat(self.path)
-        return self._image._entry_stat(self._entry)  # noqa: SLF001 -- the two classes are one unit
-
-    def _kind(self, follow_symlinks: bool) -> FileKind | None:  # noqa: FBT001 -- passed on from the keyword
-        if not follow_symlinks or not self.is_symlink():
-            return self.kind
-        try:
-            return self.stat().kind
-        except OSError:  # leads nowhere, and is neither
-            return None
-
-    def __repr__(self) -> str:
-        return f"<DirEntry {self.name!r}>"
 
 
 class SquashFS:
@@ -361,7 +305,8 @@ class SquashFS:
             )
         return inode
 
-    def _entry_stat(self, entry: Entry) -> Stat:
+    def stat_of_entry(self, entry: Entry) -> Stat:
+        """The attributes of a directory's entry, which `DirEntry.stat` asks for."""
         return self._inodes.stat(self._entry_inode(entry))
 
 

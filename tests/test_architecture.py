@@ -32,6 +32,7 @@ LAYERS = (
     "directory",
     "xattr",
     "data",
+    "entry",
     "image",
     "path",
     "__init__",
