@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Codec", "codec_for"]
 
+_ADLER_SIZE = 4
 _LZMA_HEADER_SIZE = 13  # properties, dictionary size, content size
 _ZSTD_WINDOW_LOG_MIN = 10
 
@@ -101,14 +102,15 @@ def _gzip(limits: Limits) -> Codec:  # noqa: ARG001 -- zlib's window is at most 
         return Codec("zlib", _zlib_decompress, (zlib.error,))
 
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
+        data = bytes(data)
         content = bytes(deflate.zlib_decompress(data, limit))  # it returns a bytearray
-        # libdeflate ignores what follows the stream, so hold the checksum that ends it against the
-        # data's last bytes.
-        if zlib.adler32(content).to_bytes(4, "big") != data[-4:]:
-            raise _StreamError(_TRAILING)
-        return content
+        # libdeflate ignores what follows the stream. The stream ends with the content's checksum:
+        # should that stand anywhere but at the end of the data, zlib decides.
+        if data.find(zlib.adler32(content).to_bytes(4, "big")) == len(data) - _ADLER_SIZE:
+            return content
+        return _zlib_decompress(data, limit)
 
-    return Codec("libdeflate", decompress, (deflate.DeflateError,))
+    return Codec("libdeflate", decompress, (deflate.DeflateError, zlib.error))
 
 
 def _zlib_decompress(data: bytes | memoryview, limit: int) -> bytes:

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3archivefs.cache import WeightedCache
+
+KEYS = st.integers(0, 9)
+WEIGHTS = {key: key + 1 for key in range(10)}
+
+
+@given(keys=st.lists(KEYS), capacity=st.integers(0, 30))
+def test_cache_never_holds_more_than_its_capacity_and_always_gives_the_value(
+    keys: list[int], capacity: int
+) -> None:
+    cache: WeightedCache[bytes] = WeightedCache(capacity, len)
+    for key in keys:
+        assert cache.get(key, lambda key=key: bytes(WEIGHTS[key])) == bytes(WEIGHTS[key])  # type: ignore[misc]  # the lambda's default binds the key
+        kept = [other for other in WEIGHTS if cache.peek(other) is not None]
+        assert sum(WEIGHTS[other] for other in kept) <= capacity
+
+
+def test_least_recently_used_value_goes_first() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(2, len)
+    for key in ("a", "b", "a", "c"):
+        cache.get(key, lambda: b"x")
+    assert [cache.peek(key) is not None for key in "abc"] == [True, False, True]
+
+
+def test_value_heavier_than_the_cache_is_returned_and_not_kept() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(2, len)
+    cache.get("small", lambda: b"x")
+    assert cache.get("large", lambda: b"xxx") == b"xxx"
+    assert cache.peek("large") is None
+    assert cache.peek("small") == b"x"
+
+
+def test_put_keeps_a_value_and_the_first_one_of_a_key() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(9, len)
+    cache.put("a", b"first")
+    cache.put("a", b"second")
+    assert cache.peek("a") == b"first"
+
+
+def test_threads_that_want_one_value_load_it_once() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(9, len)
+    loads = []
+    all_here = threading.Barrier(8)
+
+    def load() -> bytes:
+        loads.append(threading.get_ident())
+        return b"value"
+
+    def get() -> bytes:
+        all_here.wait()
+        return cache.get("key", load)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [future.result() for future in [pool.submit(get) for _ in range(8)]] == [
+            b"value"
+        ] * 8
+    assert len(loads) == 1
+
+
+def test_failed_load_fails_its_own_thread_and_the_others_try_for_themselves() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(9, len)
+    loading, may_fail = threading.Event(), threading.Event()
+
+    def fail() -> bytes:
+        loading.set()
+        may_fail.wait()
+        raise OSError("no")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get, "key", fail)
+        loading.wait()
+        second = pool.submit(cache.get, "key", lambda: b"value")
+        may_fail.set()
+        with pytest.raises(OSError, match="no"):
+            first.result()
+        assert second.result() == b"value"
