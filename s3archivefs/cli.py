@@ -124,13 +124,12 @@ def _attributes(stat: Stat) -> str:
 
 
 def _printable(name: str) -> str:
-    """A name as the terminal may have it: what is not printable, or not UTF-8, as escapes."""
-    if name.isprintable():
-        return name
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in name
-    )
+    """A name as a terminal may have it: the bytes of what is not printable, or not UTF-8, as \\xhh."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in name)
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def _line(error: Exception) -> str:

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import gzip
+import io
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3archivefs import BlockDevice, BytesDevice, FileDevice, OffsetDevice, UnsupportedError
+from s3archivefs.device import open_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CONTENT = bytes(range(256)) * 40
+
+
+class Slow(io.BytesIO):
+    """A file that returns less than was asked for, as sockets and pipes do."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size or 0, 7))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "content"
+    found.write_bytes(CONTENT)
+    return found
+
+
+DEVICES: dict[str, Callable[[Path], BlockDevice]] = {
+    "bytes": lambda _: BytesDevice(CONTENT),
+    "path": FileDevice,
+    "memory file": lambda _: FileDevice(io.BytesIO(CONTENT)),
+    "short reads": lambda _: FileDevice(Slow(CONTENT)),
+    "offset": lambda _: OffsetDevice(BytesDevice(b"before" + CONTENT), 6),
+}
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest, path: Path) -> Iterator[BlockDevice]:
+    found = DEVICES[request.param](path)
+    yield found
+    getattr(found, "close", lambda: None)()
+
+
+def test_device_has_the_size_of_its_content(device: BlockDevice) -> None:
+    assert device.size == len(CONTENT)
+    assert isinstance(device, BlockDevice)
+
+
+@given(start=st.integers(0, len(CONTENT)), length=st.integers(0, len(CONTENT)))
+@pytest.mark.parametrize("name", DEVICES)
+def test_read_gives_the_bytes_at_the_offset(
+    name: str, start: int, length: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "device-content"
+    path.write_bytes(CONTENT)
+    device = DEVICES[name](path)
+    length = min(length, len(CONTENT) - start)
+    assert device.pread(start, length) == CONTENT[start : start + length]
+    getattr(device, "close", lambda: None)()
+
+
+def test_threads_read_side_by_side(device: BlockDevice) -> None:
+    def read(start: int) -> bool:
+        return device.pread(start, 100) == CONTENT[start : start + 100]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(0, len(CONTENT) - 100, 13)))
+
+
+def test_wrapper_that_hands_out_another_files_descriptor_is_read_by_its_own_methods(
+    tmp_path: Path,
+) -> None:
+    with gzip.open(tmp_path / "packed", "wb") as packed:
+        packed.write(CONTENT)
+    with gzip.open(tmp_path / "packed") as unpacked:
+        device = FileDevice(unpacked)  # type: ignore[arg-type]  # a BinaryIO in all but name
+        assert device.size == len(CONTENT)
+        assert device.pread(5000, 50) == CONTENT[5000:5050]
+
+
+def test_closing_closes_what_was_opened_and_nothing_of_the_callers(path: Path) -> None:
+    opened = FileDevice(path)
+    opened.close()
+    opened.close()
+    with pytest.raises(ValueError, match="closed"):
+        opened.pread(0, 1)
+    with path.open("rb") as given_file:
+        FileDevice(given_file).close()
+        assert not given_file.closed
+
+
+@pytest.mark.parametrize("offset", [-1, len(CONTENT) + 1])
+def test_offset_outside_the_source_is_refused(offset: int) -> None:
+    with pytest.raises(ValueError, match="outside the source"):
+        OffsetDevice(BytesDevice(CONTENT), offset)
+
+
+def test_bytes_and_numbers_are_no_sources() -> None:
+    with pytest.raises(TypeError, match="BytesDevice"):
+        open_device(bytearray(CONTENT))
+    with pytest.raises(TypeError, match="not int"):
+        open_device(3)
+
+
+def test_url_of_an_unknown_scheme_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match="ftp://"):
+        open_device("ftp://host/file")
