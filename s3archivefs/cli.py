@@ -124,7 +124,7 @@ def _attributes(stat: Stat) -> str:
 
 
 def _printable(name: str) -> str:
-    """A name as a terminal may have it: the bytes of what is not printable, or not UTF-8, as \\xhh."""
+    """A name as a terminal may have it: what is not printable, or not UTF-8, as bytes in hex."""
     return "".join(c if c.isprintable() else _escaped(c) for c in name)
 
 

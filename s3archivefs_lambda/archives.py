@@ -171,7 +171,7 @@ class Archives:
         return Archive(location, SquashFS(device), etag)
 
     def s3_device(self, location: Location) -> tuple[BlockDevice, str]:
-        """The bytes of an archive in S3, through the chunk cache, and the ETag they are pinned to."""
+        """An archive in S3, through the chunk cache, and the ETag that it is pinned to."""
         config = self._config
         expected = (
             config.superblock_metadata == "expected"

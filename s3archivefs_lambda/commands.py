@@ -87,14 +87,10 @@ def _run(options: argparse.Namespace) -> None:
     verifier = _verifier(os.environ)
     _check_address(options.host, options.port, signed=verifier is not None)
     _check_images(config.mappings)
-    try:
-        from s3archivefs_lambda.http_server import S3HttpServer  # noqa: PLC0415 -- see above
-    except ModuleNotFoundError as error:
-        raise _UsageError(
-            f"serve needs {error.name}: pip install 's3archivefs[endpoint]'"
-        ) from error
-    from s3archivefs_lambda.archives import Archives  # noqa: PLC0415
+    _require("cheroot", extra="endpoint", what="serve")
+    from s3archivefs_lambda.archives import Archives  # noqa: PLC0415 -- see above
     from s3archivefs_lambda.endpoint import make_app  # noqa: PLC0415
+    from s3archivefs_lambda.http_server import S3HttpServer  # noqa: PLC0415
     from s3archivefs_lambda.operations import Operations  # noqa: PLC0415
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
@@ -170,8 +166,7 @@ def _check_images(mappings: PrefixMap) -> None:
     faults = []
     for mapping in mappings:
         if mapping.location.scheme == "s3":
-            if importlib.util.find_spec("boto3") is None:
-                faults.append(f"{mapping.origin}: needs boto3: pip install 's3archivefs[lambda]'")
+            _require("boto3", extra="lambda", what=mapping.origin)
             continue
         try:
             s3archivefs.open(mapping.location.key).close()
@@ -181,6 +176,11 @@ def _check_images(mappings: PrefixMap) -> None:
             faults.append(f"{mapping.origin}: {mapping.location.key}: {error}")
     if faults:
         raise _UsageError("\n".join(faults))
+
+
+def _require(module: str, *, extra: str, what: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise _UsageError(f"{what} needs {module}: pip install 's3archivefs[{extra}]'")
 
 
 # ---- To whom -------------------------------------------------------------------------------------
@@ -213,7 +213,9 @@ def _check_address(host: str, port: int, *, signed: bool) -> None:
     try:
         addresses = list(_addresses(host))
     except (OSError, UnicodeError) as error:
-        raise _UsageError(f"--host {host}: is no address of this machine: {error}") from error
+        raise _UsageError(
+            f"--host {host}: is not an address: {getattr(error, 'strerror', error)}"
+        ) from error
     if not signed and not all(address.is_loopback for address in addresses):
         raise _UsageError(
             f"--host {host}: other machines are served signed requests only; set {_ACCESS_KEY_ID} "

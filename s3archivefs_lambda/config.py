@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from s3archivefs_lambda.prefix_map import PrefixMap, PrefixMapping, SettingError, parse_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["SETTINGS", "Config", "Setting", "SettingError", "chunk_size_for"]
 

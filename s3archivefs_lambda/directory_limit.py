@@ -10,7 +10,6 @@ files on a network file system.
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from contextlib import suppress
@@ -24,13 +23,10 @@ __all__ = ["TEMPORARY_SUFFIX", "DirectoryLimit", "occupied"]
 TEMPORARY_SUFFIX = ".tmp"
 """Of files being written: they count, but are deleted only when their writer must be dead."""
 
-# Names of empty files in the top directory, one for each process that may write until its mtime.
-_WRITER_PREFIX = ".writer-"
-_MARK = os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-
 _DISK_BLOCK = 4096  # ext4's default, and the unit in which EFS meters
 _STALE_SECONDS = 3600.0
-_STEP_SECONDS = 0.05  # spent on counting in one call; local trees of 20,000 files need one step
+_STEP_FILES = 256  # counted without a look at the clock
+_STEP_SECONDS = 0.05  # then spent on counting in one call; enough for some 10,000 local files
 _DELETE_SECONDS = 1.0  # spent on deleting in one call
 _COUNT_SECONDS = 1.0  # how old a count may become; more where counting takes long
 _ALONE_SECONDS = 10.0
@@ -56,30 +52,33 @@ class _Count:
     def __init__(self, top: str, written: int) -> None:
         self.files: list[_File] = []
         self.seconds = 0.0
+        self.steps = 0
         self.written_before = written
         self._walk = _files(top)
 
     def step(self) -> bool:
         """Go on for a while; return whether the walk is complete."""
         started = time.monotonic()
+        self.steps += 1
+        complete = True
         for file in self._walk:
             self.files.append(file)
-            if time.monotonic() - started > _STEP_SECONDS:
+            at_clock = len(self.files) % _STEP_FILES == 0
+            if at_clock and time.monotonic() - started > _STEP_SECONDS:
+                complete = False
                 break
-        else:
-            self.seconds += time.monotonic() - started
-            return True
         self.seconds += time.monotonic() - started
-        return False
+        return complete
 
 
 class DirectoryLimit:
     """At most `max_bytes` in the directories two levels below `top`; threads may share it.
 
-    Processes do not see what others write until they count. Each may fill 1/16 of the room between
-    two counts, so that up to 16 together pass the limit by no more than a file each. One that has
-    been alone for some time may fill all of it, and learns of others at its next count, a second
-    later. Where counting takes long the limit is kept less closely: it gets 1/20 of the time.
+    Processes do not see what others write until they count. Each fills at most 1/16 of the room
+    between two counts, so that 16 together pass the limit by no more than a file a thread each. One
+    that has long been alone fills all of it (the rule in Lambda's /tmp), and learns of others at
+    its next count, a second later. Where counting takes long, it gets a twentieth of the time, and
+    the limit is kept less closely.
     """
 
     def __init__(self, top: str, max_bytes: int) -> None:
@@ -89,11 +88,8 @@ class DirectoryLimit:
         self._written = 0  # bytes that were announced since
         self._allowance = 0  # bytes that may be, before another count
         self._due = -1.0  # when the next count is due in any case, on time.monotonic's clock
-        self._is_cheap = True  # counting took no longer than one step
-        self._marker = f"{top}/{_WRITER_PREFIX}{secrets.token_hex(8)}"
-        self._company_seen = (
-            time.monotonic()
-        )  # when another writer was last seen; at first, assumed
+        self._is_cheap = True  # counting takes one step
+        self._company_seen = time.monotonic()  # when others had written; at first, it is assumed
         self._count: _Count | None = None
         self._lock = threading.Lock()
 
@@ -117,39 +113,17 @@ class DirectoryLimit:
 
     def _finish(self, count: _Count, size: int) -> None:
         used = sum(file.size for file in count.files)
+        if used > self._counted + self._written:
+            self._company_seen = time.monotonic()
         self._written -= count.written_before
         if used + self._written + size > self._max_bytes:
             target = min(self._max_bytes * 9 // 10, self._max_bytes - self._written - size)
             used -= _delete(count.files, used - target)
         self._counted = used
-        self._is_cheap = count.seconds <= _STEP_SECONDS
-        lease = max(_COUNT_SECONDS, 20 * count.seconds)
-        writers = self._announce(lease)
-        now = time.monotonic()
-        self._due = now + lease
-        if writers > 1:
-            self._company_seen = now
-        is_alone = now - self._company_seen > _ALONE_SECONDS
-        self._allowance = (self._max_bytes - used) // (1 if is_alone else max(16, writers))
-
-    def _announce(self, lease: float) -> int:
-        """Tell others that this process may write for `lease` seconds; return how many may."""
-        now = time.time()
-        writers = 1
-        for entry in _entries(self._top):
-            if entry.name.startswith(_WRITER_PREFIX) and entry.path != self._marker:
-                with suppress(OSError):
-                    if entry.stat(follow_symlinks=False).st_mtime > now:
-                        writers += 1
-                    else:
-                        os.unlink(entry.path)
-        with suppress(OSError):
-            descriptor = os.open(self._marker, _MARK, 0o600)
-            try:
-                os.utime(descriptor, (now + lease,) * 2)
-            finally:
-                os.close(descriptor)
-        return writers
+        self._is_cheap = count.steps == 1
+        self._due = time.monotonic() + max(_COUNT_SECONDS, 20 * count.seconds)
+        is_alone = time.monotonic() - self._company_seen > _ALONE_SECONDS
+        self._allowance = (self._max_bytes - used) // (1 if is_alone else 16)
 
 
 def _files(top: str) -> Iterator[_File]:

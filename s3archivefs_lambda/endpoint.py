@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import ipaddress
 import json
 import logging
 import re
@@ -137,6 +138,11 @@ class _Endpoint:
             raise S3Error("InvalidRequest", 400, "A request that reads must not have a body.")
         if self._verifier is not None:
             self._verifier.verify(method, raw_target, headers)
+        elif not _names_this_machine(headers.get("host", "")):
+            # Unsigned, only this machine is served; a browser here can be led to send a request
+            # for any other name to it (DNS rebinding), and would hand the answer to that page.
+            message = "Without credentials, only requests for localhost are answered."
+            raise S3Error("AccessDenied", 403, message)
         # What signs the request is no business of the operations'.
         query = {name: value for name, value in target.query if not name.startswith("X-Amz-")}
         request = S3Request(key=key, query=query, headers=headers)
@@ -202,6 +208,15 @@ class _Endpoint:
         headers |= {"Content-Type": "application/xml", "Content-Length": str(len(document))}
         body = () if exchange.method == "HEAD" else (document,)
         return S3Response(status=error.status, headers=headers, body=body)
+
+
+def _names_this_machine(host: str) -> bool:
+    """Whether a Host header, port or none, is a loopback address or `localhost`; or is empty."""
+    name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name.lower() in {"", "localhost"}
 
 
 def _method_not_allowed(method: str, *, allowed: str = "GET, HEAD") -> S3Error:

@@ -29,6 +29,8 @@ OSError is a device's.
 """
 
 _SLASH = ord("/")
+_BEHIND_SLASH = b"0"
+"""The byte after `/`: with it in place of the last slash, the lowest key behind a directory's."""
 _STEPS_BEFORE_SEEK = 32
 """Entries passed over one by one before the directory's index is asked: a seek decodes about as
 many.
@@ -75,7 +77,10 @@ def list_items(
     """
     floor = max(prefix, after + b"\0")
     if delimiter and after.startswith(prefix) and (cut := after.find(delimiter, len(prefix))) >= 0:
-        floor = _end_of(after[: cut + len(delimiter)]) or b"\xff" * (len(after) + 1)
+        end = _end_of(after[: cut + len(delimiter)])
+        if end is None:
+            return
+        floor = end
     keys = _Merge(sources, prefix, floor)
     while (item := keys.next()) is not None:
         if not item.key.startswith(prefix):
@@ -210,7 +215,7 @@ class _Walk:
             hiding = next((nested for nested in self._nested if key.startswith(nested)), None)
             if hiding is None:
                 return Item(key, found[1], self._source)
-            self.seek(_end_of(hiding) or b"\xff" * (len(key) + 1))
+            self.seek(hiding[:-1] + _BEHIND_SLASH)
         return None
 
     def _set_floor(self, floor: bytes) -> None:

@@ -158,7 +158,7 @@ class OpenedObject:
         return _superblock_in(self.metadata)
 
 
-def open_object(  # noqa: PLR0913 -- three name the object, three are options
+def open_object(
     client: S3Client,
     bucket: str,
     key: str,

@@ -25,7 +25,7 @@ settings.register_profile(
 settings.register_profile(
     "nightly", parent=settings.get_profile("dev"), max_examples=2000, deadline=None, print_blob=True
 )
-settings.load_profile("ci" if os.environ.get("CI") else "dev")
+settings.load_profile("dev")  # unless --hypothesis-profile names another, as noxfile.py does
 
 
 @pytest.fixture(scope="session", autouse=True)

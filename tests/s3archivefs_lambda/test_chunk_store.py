@@ -305,13 +305,13 @@ def test_trouble_with_writing_costs_one_warning_and_heals(  # noqa: PLR0917 -- f
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         store.put("archive", 1, CHUNK)
+        store._unwritable_until = 0.0
         store.put("archive", 2, CHUNK)
         assert store.get("archive", 0) == CHUNK  # a full disk can still be read
     assert len(files(tmp_path)) == 1  # no temporary file is left
     store.put("archive", 1, CHUNK)  # not tried again so soon
     assert store.get("archive", 1) is None
-    monkeypatch.setattr(chunk_store, "_RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(store, "_unwritable_until", 0.0)
+    store._unwritable_until = 0.0
     store.put("archive", 1, CHUNK)
     assert store.get("archive", 1) == CHUNK
     (record,) = caplog.records
@@ -386,6 +386,21 @@ def test_a_directory_that_vanishes_is_made_again(
     assert store.get("archive", 0) == CHUNK
     assert stat.S_IMODE((tmp_path / "s3archivefs-cache").stat().st_mode) == 0o700
     assert caplog.records == []
+
+
+def test_a_full_disk_can_be_read_by_a_new_process(
+    store: ChunkStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("archive", 0, CHUNK)
+    real = os.open
+
+    def full(path: str, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", full)
+    assert ChunkStore(tmp_path, 1 << 20).get("archive", 0) == CHUNK
 
 
 def test_reading_trouble_is_a_miss(store: ChunkStore, monkeypatch: pytest.MonkeyPatch) -> None:

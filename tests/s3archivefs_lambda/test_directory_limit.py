@@ -10,6 +10,7 @@ from s3archivefs_lambda import directory_limit
 from s3archivefs_lambda.directory_limit import DirectoryLimit, occupied
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 BLOCK = 4096
@@ -79,15 +80,50 @@ def test_files_of_other_processes_count(tmp_path: Path) -> None:
             assert len(names(tmp_path)) <= 11
 
 
-def test_a_process_that_was_alone_counts_again_in_time(
+def counts_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The list of counts begun from now on."""
+    counts: list[str] = []
+    files = directory_limit._files
+
+    def counted(top: str) -> Iterator[directory_limit._File]:
+        counts.append(top)
+        return files(top)
+
+    monkeypatch.setattr(directory_limit, "_files", counted)
+    monkeypatch.setattr(directory_limit, "_COUNT_SECONDS", 1e9)
+    return counts
+
+
+def test_a_process_alone_need_not_count_while_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory_limit, "_COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(directory_limit, "_ALONE_SECONDS", -1.0)
+    counts = counts_of(monkeypatch)
+    limit = DirectoryLimit(str(tmp_path), 100 * BLOCK)
+    for number in range(100):
+        assert limit.make_room(BLOCK)
+        write(tmp_path / f"ab/archive/{number}")
+    assert len(counts) == 1
+
+
+def test_a_process_in_company_counts_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = counts_of(monkeypatch)
+    limit = DirectoryLimit(str(tmp_path), 100 * BLOCK)
+    for number in range(100):
+        assert limit.make_room(BLOCK)
+        write(tmp_path / f"ab/archive/{number}")
+    assert len(counts) > 16
+
+
+def test_a_process_that_was_alone_learns_of_others_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_limit, "_ALONE_SECONDS", -1.0)
     limit = DirectoryLimit(str(tmp_path), 10 * BLOCK)
     assert limit.make_room(BLOCK)
-    assert limit.make_room(BLOCK)  # nothing new was found: the room is this process's own
     for number in range(10):
         write(tmp_path / f"ab/archive/{number}", age=10 - number)
+    limit._due = time.monotonic()  # a second later
     assert limit.make_room(BLOCK)
     assert len(names(tmp_path)) < 10
 
@@ -143,10 +179,15 @@ def test_a_file_that_another_process_deletes_meanwhile_is_gone(
     assert DirectoryLimit(str(tmp_path), BLOCK).make_room(BLOCK)
 
 
+def one_file_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory_limit, "_STEP_FILES", 1)
+    monkeypatch.setattr(directory_limit, "_STEP_SECONDS", -1.0)
+
+
 def test_a_long_count_is_done_in_steps_between_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory_limit, "_STEP_SECONDS", -1.0)  # one file a step
+    one_file_a_step(monkeypatch)
     for number in range(5):
         write(tmp_path / f"ab/archive/{number}", age=10 - number)
     limit = DirectoryLimit(str(tmp_path), 5 * BLOCK)
@@ -162,12 +203,22 @@ def test_a_long_count_is_not_begun_again_at_once(
 ) -> None:
     write(tmp_path / "ab/archive/0")
     limit = DirectoryLimit(str(tmp_path), 5 * BLOCK)
-    monkeypatch.setattr(directory_limit, "_STEP_SECONDS", -1.0)
+    one_file_a_step(monkeypatch)
     for _ in range(3):
         limit.make_room(0)
     monkeypatch.setattr(directory_limit, "_files", None)  # another count would fail
     # Until the next count, what is known must do: nothing is kept beyond the limit.
     assert [limit.make_room(BLOCK) for _ in range(6)] == [True] * 4 + [False] * 2
+
+
+def test_a_file_is_not_worth_waiting_long_for_a_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_limit, "_PATIENCE_SECONDS", 0.0)
+    limit = DirectoryLimit(str(tmp_path), 5 * BLOCK)
+    with limit._lock:
+        assert not limit.make_room(BLOCK)
+    assert limit.make_room(BLOCK)
 
 
 def test_deleting_ends_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,8 @@ AWKWARD: Directory = {
     b"to-directory": Link(b"a"),
     b"to-itself": Link(b"to-itself"),
     b"to-nowhere": Link(b"nowhere"),
+    b"\xff": b"5",
+    b"\xff\xff": {b"x": b"6"},
 }
 
 
@@ -175,7 +177,7 @@ def test_awkward_names_one_by_one(tool: str, tmp_path: Path) -> None:
     check_objects(operations, archives)
     for after in [b"", *expected_items(archives, b"", b"", b"")]:
         for prefix in (b"", b"a", b"a/", b"a/a", b"to"):
-            for delimiter in (b"", b"/", b"-"):
+            for delimiter in (b"", b"/", b"-", b"\xff"):
                 check_pages(
                     operations,
                     archives,
@@ -272,6 +274,12 @@ def test_a_page_from_anywhere_in_a_crowded_directory_reads_a_page(
     # 1000 of 20,000 entries: a twentieth, and a few metadata blocks for index, look-ups and edges.
     assert cost.reads <= whole.reads / 20 + 10
     assert cost.bytes <= whole.bytes / 20 + 10 * 8192
+
+
+def test_a_listing_ends_where_its_prefix_does() -> None:
+    keys, cost = page_of_crowd(ENTRIES, prefix=b"crowd/f-0500")
+    assert keys == [crowd_name(number) for number in range(5000, 5010)]
+    assert cost.reads <= 10
 
 
 def test_a_crowded_directory_shown_as_one_common_prefix_is_not_read() -> None:
@@ -371,21 +379,24 @@ def test_a_listing_fails_where_a_directory_cannot_be_read_rather_than_leave_keys
 
 
 class FailingDevice(CountingDevice):
-    """A device that fails once told to."""
+    """A device that fails in a part of the image."""
 
-    broken = False
+    failing = range(0)
 
     def pread(self, offset: int, length: int) -> bytes:
-        if self.broken:
+        if offset in self.failing:
             raise OSError("the store asks for fewer requests")
         return super().pread(offset, length)
 
 
-def test_an_entry_that_could_not_be_read_is_not_left_out_unnoticed() -> None:
+@pytest.mark.parametrize("table", ["inode", "directory"])
+def test_an_entry_that_could_not_be_read_is_not_left_out_unnoticed(table: str) -> None:
     device = FailingDevice(crowded_image())
-    source = OpenSource(b"", s3archivefs.open(device))
-    items = list_items([source], b"crowd/", b"", b"")
+    fs = s3archivefs.open(device)
+    items = list_items([OpenSource(b"", fs)], b"crowd/", b"", b"")
     assert next(items).key == crowd_name(0)
-    device.broken = True
+    inodes, directories = fs.superblock.inode_table_start, fs.superblock.directory_table_start
+    ends = {"inode": (inodes, directories), "directory": (directories, device.size)}
+    device.failing = range(*ends[table])
     with pytest.raises(AssertionError, match="fewer requests"):
         list(items)

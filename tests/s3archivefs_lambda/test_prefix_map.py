@@ -216,8 +216,8 @@ def test_an_empty_map_owns_no_key() -> None:
 
 
 def test_mappings_are_in_byte_order_of_their_prefixes() -> None:
-    # UTF-8 puts U+E000 before U+10000, and a byte 0xFF that is not UTF-8 after both; UTF-16 does not
-    # agree with the former, nor code points (U+DCFF stands for the byte) with the latter.
+    # UTF-8 puts U+E000 before U+10000, and a byte 0xFF that is not UTF-8 after both; UTF-16 does
+    # not agree with the former, nor code points (U+DCFF stands for the byte) with the latter.
     ordered = ["", "a", "a-b", "a/b", "\ue000", "\U00010000", "\udcff"]
     assert [mapping.prefix for mapping in mapped(*reversed(ordered))] == ordered
 
@@ -243,6 +243,7 @@ def test_maps_of_the_same_mappings_are_equal() -> None:
     assert hash(mapped("a", "b")) == hash(mapped("a", "b"))
     assert mapped("a", "b") != mapped("a", "c")
     assert mapped("a") != ["a"]
+    assert "prefix='a'" in repr(mapped("a"))
 
 
 # Few letters, so that prefixes meet keys and each other; multi-byte ones, so that lengths differ.

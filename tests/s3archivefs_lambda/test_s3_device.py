@@ -241,6 +241,7 @@ def test_another_size_under_the_same_etag_is_a_replaced_object(store: ScriptedSt
     device = device_of(store)
     store.content = CONTENT[:60]  # the range asked for is clipped to 10-59
     fails(ArchiveReplacedError, device)
+    assert len(store.requests) == 1
 
 
 def test_416_inside_the_pinned_size_means_a_replaced_object(store: ScriptedStore) -> None:

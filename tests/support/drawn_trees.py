@@ -43,12 +43,14 @@ def names() -> st.SearchStrategy[bytes]:
 def trees() -> st.SearchStrategy[Directory]:
     """A root directory, some directories deep."""
     leaves: st.SearchStrategy[Tree] = (
-        st.binary(max_size=5) | st.binary(max_size=5) | st.sampled_from(_TARGETS).map(Link)
+        st.binary(max_size=5) | st.sampled_from(_TARGETS).map(Link) | st.just({})
     )
     nodes: st.SearchStrategy[Tree] = st.recursive(
-        leaves, lambda inner: st.dictionaries(names(), inner, max_size=5), max_leaves=15
+        leaves,
+        lambda inner: st.dictionaries(names(), inner, min_size=1, max_size=5),
+        max_leaves=15,
     )
-    return st.dictionaries(names(), nodes, max_size=6)
+    return st.dictionaries(names(), nodes, min_size=2, max_size=6)
 
 
 def build_tree(tree: Directory, image: Path, tool: str) -> None:

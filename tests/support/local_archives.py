@@ -122,6 +122,7 @@ def list_pages(operations: Operations, **query: str) -> list[Page]:
     """All pages of a listing."""
     pages = [list_page(operations, **query)]
     while (token := pages[-1].next_token) is not None:
+        assert token != pages[-1].elements.get("ContinuationToken"), "the listing has no end"
         pages.append(list_page(operations, **(query | {"continuation_token": token})))
     return pages
 

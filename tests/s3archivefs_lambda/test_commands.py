@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from s3archivefs_lambda.commands import register_serve
+
+ROOT = Path(__file__).parents[2]
+IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
+KEY_ID = "S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID"
+SECRET = "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY"
+
+
+def run(*arguments: str) -> int:
+    """The subcommand in this process; for faults, after which it does not serve."""
+    parser = argparse.ArgumentParser(prog="s3archivefs")
+    register_serve(parser.add_subparsers(required=True))
+    options = parser.parse_args(["serve", *arguments])
+    code: int = options.run(options)
+    return code
+
+
+def fault(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the one line says that the command ends with."""
+    assert run(*arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("s3archivefs: ")
+    assert told.err.endswith("\n")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+def test_nothing_to_serve_says_how_to_give_a_mapping(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--map docs=./linux.sqfs" in fault(capsys)
+
+
+@pytest.mark.parametrize(
+    ("map_", "said"),
+    [
+        ("docs", "--map docs: write PREFIX=IMAGE"),
+        ("docs=", "--map docs=: write PREFIX=IMAGE"),
+        ("a|b=x", 'the prefix has a "|"'),
+        ("docs=/does/not/exist", "/does/not/exist: No such file or directory"),
+        (f"docs={ROOT}", "Is a directory"),
+        (f"docs={__file__}", "not a squashfs image"),
+        ("docs=s3://bucket", "names no object after the bucket"),
+        ("docs=http://host/x", "does not go to s3://bucket/prefix/object or file:///"),
+        ("../x=/y", '".." segment'),
+    ],
+)
+def test_a_mapping_that_cannot_be_served_stops_the_start(
+    capsys: pytest.CaptureFixture[str], map_: str, said: str
+) -> None:
+    told = fault(capsys, "--map", map_)
+    assert f"--map {map_}" in told
+    assert said in told
+
+
+def test_a_mapping_of_the_environment_is_checked_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3ARCHIVEFS_PREFIX_VMAP3", "docs|file:///does/not/exist")
+    told = fault(capsys, "--map", f"src={IMAGE}")
+    assert "S3ARCHIVEFS_PREFIX_VMAP3" in told
+    assert "/does/not/exist" in told
+
+
+def test_a_prefix_is_mapped_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3ARCHIVEFS_PREFIX_VMAP1", f"docs|file://{IMAGE}")
+    told = fault(capsys, "--map", f"/docs/={IMAGE}")
+    assert "'docs' is already mapped by S3ARCHIVEFS_PREFIX_VMAP1" in told
+
+
+def test_every_fault_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--map", "a=/does/not/exist", "--map", f"b={__file__}") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("s3archivefs: --map ") for line in lines)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 -- is refused
+def test_other_machines_are_not_served_without_credentials(
+    capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    told = fault(capsys, "--map", f"={IMAGE}", "--host", host)
+    assert f"--host {host}" in told
+    assert f"{KEY_ID} and {SECRET}" in told
+
+
+@pytest.mark.parametrize("name", [KEY_ID, SECRET])
+@pytest.mark.parametrize("other", [{}, {KEY_ID: "", SECRET: ""}])
+def test_half_of_the_credentials_is_none(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    other: dict[str, str],
+) -> None:
+    for variable, value in (other | {name: "given"}).items():
+        monkeypatch.setenv(variable, value)
+    (missing,) = {KEY_ID, SECRET} - {name}
+    told = fault(capsys, "--map", f"={IMAGE}")
+    assert told.startswith(f"s3archivefs: {missing}: ")
+    assert "given" not in told
+
+
+def test_a_misspelt_setting_does_not_open_the_endpoint(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3ARCHIVEFS_ENDPOINT_SECRET", "x")
+    assert "S3ARCHIVEFS_ENDPOINT_SECRET: there is no such" in fault(capsys, "--map", f"={IMAGE}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--port", "65536", "a number from 0 to 65535"),
+        ("--port", "-1", "a number from 0 to 65535"),
+        ("--bucket", "a/b", "lower-case letters"),
+        ("--bucket", "", "lower-case letters"),
+        ("--host", "", "is not an address"),
+        ("--host", "a" * 64, "is not an address"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    told = fault(capsys, "--map", f"={IMAGE}", f"{option}={value}")
+    assert option in told
+    assert said in told
+
+
+def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = fault(capsys, "--map", f"={IMAGE}", "--port", str(port))
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in told
+
+
+@pytest.mark.parametrize(
+    ("module", "map_", "extra"),
+    [("cheroot", f"={IMAGE}", "endpoint"), ("boto3", "=s3://bucket/key", "lambda")],
+)
+def test_a_missing_library_is_named_with_its_extra(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    map_: str,
+    extra: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    told = fault(capsys, "--map", map_)
+    assert f"needs {module}: pip install 's3archivefs[{extra}]'" in told
+
+
+def test_registering_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from s3archivefs_lambda.commands import register_serve;"
+        "print(*{'boto3', 'botocore', 'cheroot', 'construct'}.intersection(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize("asked_by", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Signals) -> None:
+    arguments = ["--map", f"docs={IMAGE}", "--port", "0", "--bucket", "books"]
+    program = (
+        "import argparse, signal, sys; from s3archivefs_lambda.commands import register_serve;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # shells ignore it for jobs
+        "parser = argparse.ArgumentParser(); register_serve(parser.add_subparsers());"
+        "options = parser.parse_args(); sys.exit(options.run(options))"
+    )
+    environ = os.environ | {
+        "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
+        "S3ARCHIVEFS_PREFIX_VMAP7": f"more/docs|file://{IMAGE}",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "serve", *arguments],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout
+        line = server.stdout.readline()
+        found = re.fullmatch(
+            r's3archivefs: serving bucket "books" on (http://127\.0\.0\.1:\d+) \(2 mappings\); '
+            r"try: aws --no-sign-request --endpoint-url \1 s3 ls s3://books/\n",
+            line,
+        )
+        assert found, line
+        with closing(HTTPConnection(urlsplit(found[1]).netloc, timeout=10)) as client:
+            client.request("GET", "/books?list-type=2&delimiter=/")
+            listing = client.getresponse().read()
+        server.send_signal(asked_by)
+        out, log = server.communicate(timeout=10)
+    assert b"<Prefix>docs/</Prefix>" in listing
+    assert b"<Prefix>more/</Prefix>" in listing
+    assert server.returncode == 0
+    assert out == ""
+    (access,) = log.splitlines()
+    assert '"operation": "ListObjectsV2"' in access
