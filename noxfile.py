@@ -45,7 +45,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check types with mypy, strict, over the packages, the tests and this file."""
     install(session, group="typing", extras="all")
-    session.run("mypy", *session.posargs)
+    session.run("mypy")
 
 
 @nox.session

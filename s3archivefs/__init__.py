@@ -27,6 +27,8 @@ from s3archivefs.image import SquashFS, is_squashfs
 from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open
 from s3archivefs.inode import FileKind, Stat
 from s3archivefs.limits import Limits
+from s3archivefs.path import Path
+from s3archivefs.verify import Problem
 
 __all__ = [
     "BlockDevice",
@@ -42,6 +44,8 @@ __all__ = [
     "Limits",
     "NotSquashfsError",
     "OffsetDevice",
+    "Path",
+    "Problem",
     "SquashFS",
     "SquashFile",
     "SquashfsError",

@@ -157,7 +157,8 @@ class Directory:
 
     def _entries(self, segment: _Segment) -> dict[bytes, Entry]:
         return self._cache.get(
-            (self._position, self._offset, segment.start),
+            # The end too: an empty directory may have the position of another that is not empty.
+            (self._position, self._offset, segment.start, segment.end),
             lambda: {entry.name: entry for entry in self._scan(segment)},
         )
 

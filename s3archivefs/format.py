@@ -36,6 +36,8 @@ __all__ = [
     "METADATA_BLOCK_STORED",
     "NAME_MAX",
     "RUN_MAX",
+    "XATTR_PREFIXES",
+    "XATTR_VALUE_ELSEWHERE",
     "BasicDevice",
     "BasicDirectory",
     "BasicFile",
@@ -51,11 +53,19 @@ __all__ = [
     "ExtendedIpc",
     "ExtendedSymlink",
     "FragmentEntry",
+    "GzipOptions",
     "InodeHeader",
     "InodeType",
+    "Lz4Options",
+    "LzoOptions",
     "Record",
     "Superblock",
     "SuperblockFlags",
+    "XattrId",
+    "XattrKey",
+    "XattrTableHeader",
+    "XzOptions",
+    "ZstdOptions",
     "record",
 ]
 
@@ -90,6 +100,10 @@ NAME_MAX = 256
 """Bytes in a directory entry's name."""
 RUN_MAX = 256
 """Entries behind one directory header."""
+XATTR_PREFIXES = {0: b"user.", 1: b"trusted.", 2: b"security."}
+"""By the low byte of a key's type."""
+XATTR_VALUE_ELSEWHERE = 0x0100
+"""Bit of a key's type: the value is a reference to where another pair has it."""
 ABSENT_32 = 0xFFFF_FFFF
 """No fragment, no xattrs."""
 ABSENT_64 = 0xFFFF_FFFF_FFFF_FFFF
@@ -208,6 +222,54 @@ class Superblock(Record):
     directory_table_start: U64
     fragment_table_start: U64
     export_table_start: U64
+
+
+# ---- Compressor options --------------------------------------------------------------------------
+# One record in an uncompressed metadata block behind the superblock, where the writer departed from
+# its defaults; for lz4 always, for lzma never.
+
+
+@record
+class GzipOptions(Record):
+    """Options of gzip."""
+
+    level: U32
+    window_log: U16
+    strategies: U16
+
+
+@record
+class LzoOptions(Record):
+    """Options of lzo: which of its algorithms made the blocks; all decode alike."""
+
+    algorithm: U32
+    level: U32
+
+
+@record
+class XzOptions(Record):
+    """Options of xz; each block is a whole .xz stream that says the same itself."""
+
+    dictionary_size: U32
+    """Bytes."""
+    filters: U32
+    """A bit for each branch filter that was tried."""
+
+
+@record
+class Lz4Options(Record):
+    """Options of lz4."""
+
+    version: U32
+    flags: U32
+    """Bit 0: the high-compression mode."""
+
+
+@record
+class ZstdOptions(Record):
+    """Options of zstd."""
+
+    level: U32
 
 
 # ---- Inode table ---------------------------------------------------------------------------------
@@ -359,6 +421,40 @@ class DirectoryIndex(Record):
     block: U32
     """The metadata block there, relative to the directory table."""
     name_size_minus_one: U32
+
+
+# ---- Xattr table ---------------------------------------------------------------------------------
+
+
+@record
+class XattrTableHeader(Record):
+    """Stands at the superblock's xattr table start; the list of block positions of ids follows."""
+
+    pairs_start: U64
+    """The first metadata block of names and values, from the start of the image."""
+    count: U32
+    """Sets of attributes."""
+    unused: U32
+
+
+@record
+class XattrId(Record):
+    """A set of attributes, shared by the inodes that name its index."""
+
+    reference: U64
+    """Of the first pair, relative to `pairs_start`."""
+    count: U32
+    size: U32
+    """Writers disagree on what it counts; nothing here relies on it."""
+
+
+@record
+class XattrKey(Record):
+    """Heads a pair: `name_size` bytes of name without prefix, a u32 size and the value follow."""
+
+    type: U16
+    """The prefix, and XATTR_VALUE_ELSEWHERE."""
+    name_size: U16
 
 
 # ---- Fragment table ------------------------------------------------------------------------------

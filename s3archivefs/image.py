@@ -8,33 +8,31 @@ import errno
 import os
 from typing import TYPE_CHECKING, Self
 
-from s3archivefs.cache import WeightedCache
-from s3archivefs.compression import codec_for
-from s3archivefs.data import Content, DataReader, SquashFile
+from s3archivefs.data import Content, SquashFile
 from s3archivefs.device import OffsetDevice, open_device, read_exactly
-from s3archivefs.directory import Directory
 from s3archivefs.entry import AnyPath, DirEntry
-from s3archivefs.errors import CorruptImageError, LimitExceededError, SquashfsError
-from s3archivefs.format import FragmentEntry
-from s3archivefs.inode import FileKind, InodeTable
+from s3archivefs.errors import (
+    CorruptImageError,
+    LimitExceededError,
+    SquashfsError,
+    UnsupportedError,
+)
+from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
-from s3archivefs.metadata import Block, MetadataReader
-from s3archivefs.superblock import ID_SIZE, Extent, is_magic, read_superblock, tables_of
-from s3archivefs.tables import FragmentTable, IdTable, LookupTable
+from s3archivefs.parts import open_parts
+from s3archivefs.path import Path
+from s3archivefs.superblock import is_image_start, read_compressor_options, read_superblock
+from s3archivefs.verify import Problem, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from s3archivefs.directory import Entry
-    from s3archivefs.format import Superblock
+    from s3archivefs.directory import Directory, Entry
+    from s3archivefs.format import Record, Superblock
     from s3archivefs.inode import Inode, Stat
 
 __all__ = ["SquashFS", "is_squashfs", "open_image"]
-
-_DIRECTORY_WEIGHT = 1000  # bytes that an open directory costs in memory, roughly
-_ENTRY_WEIGHT = 250  # the same for one of its entries
-_BLOCK_WEIGHT = 100  # and for a block beside its content
 
 
 class SquashFS:
@@ -54,61 +52,12 @@ class SquashFS:
             self._device = OffsetDevice(device, offset) if offset else device
             self._limits = limits
             self.superblock: Superblock = read_superblock(self._device)
-            self._build()
+            self._parts = open_parts(self._device, self.superblock, limits)
+            self._root = self._parts.root(self.superblock.root_inode)
         except BaseException:
             self._close()
             raise
         self.closed = False
-
-    def _build(self) -> None:
-        superblock, limits = self.superblock, self._limits
-        tables = tables_of(superblock)
-        codec = codec_for(superblock.compression, limits)
-        blocks: WeightedCache[Block] = WeightedCache(
-            limits.cache_bytes // 4, lambda block: len(block.data) + _BLOCK_WEIGHT
-        )
-        lowest = tables.directories.start
-
-        def lookup(name: str, extent: Extent, count: int, record_size: int) -> LookupTable:
-            between = Extent(lowest, extent.start)
-            reader = MetadataReader(self._device, codec, blocks, between, name)
-            return LookupTable(self._device, reader, count, record_size)
-
-        ids = IdTable(lookup("id", tables.ids, superblock.id_count, ID_SIZE))
-        fragments = FragmentTable(
-            lookup(
-                "fragment", tables.fragments, superblock.fragment_count, FragmentEntry.layout.size
-            )
-            if tables.fragments
-            else None
-        )
-        inode_reader = MetadataReader(self._device, codec, blocks, tables.inodes, "inode")
-        self._inodes = InodeTable(
-            inode_reader, ids, superblock.inode_count, superblock.block_size, limits
-        )
-        self._listings = MetadataReader(
-            self._device, codec, blocks, tables.directories, "directory"
-        )
-        self._entries: WeightedCache[dict[bytes, Entry]] = WeightedCache(
-            limits.cache_bytes // 4,
-            lambda entries: _DIRECTORY_WEIGHT + len(entries) * _ENTRY_WEIGHT,
-        )
-        self._directories: WeightedCache[Directory] = WeightedCache(
-            limits.cache_bytes // 16, lambda _: _DIRECTORY_WEIGHT
-        )
-        self._data = DataReader(
-            self._device,
-            codec,
-            WeightedCache(limits.cache_bytes // 2, len),
-            fragments,
-            superblock,
-        )
-        root = self._inodes.inode(superblock.root_inode)
-        if root.kind is not FileKind.DIRECTORY:
-            raise CorruptImageError(
-                f"the root inode is a {root.kind.name.lower()}, not a directory"
-            )
-        self._root = self._directory(root)
 
     # ---- the tree --------------------------------------------------------------------------------
 
@@ -118,7 +67,7 @@ class SquashFS:
         Raises FileNotFoundError, NotADirectoryError or OSError (ELOOP), as every method that takes
         a path.
         """
-        return self._inodes.stat(self._resolve(path, follow=follow_symlinks))
+        return self._parts.inodes.stat(self._resolve(path, follow=follow_symlinks))
 
     def exists(self, path: str | bytes) -> bool:
         """Whether the path leads to something, symlinks followed."""
@@ -203,7 +152,7 @@ class SquashFS:
             raise _os_error(errno.EISDIR, path)
         if inode.kind is not FileKind.FILE:
             raise _os_error(errno.ENXIO, path)
-        return SquashFile(Content(inode, self._inodes, self._data), path, self._limits)
+        return SquashFile(Content(inode, self._parts.inodes, self._parts.data), path, self._limits)
 
     def read_bytes(self, path: str | bytes) -> bytes:
         """The whole content of a regular file, at most Limits.read_all_bytes."""
@@ -218,7 +167,73 @@ class SquashFS:
         inode = self._resolve(path, follow=False)
         if inode.kind is not FileKind.SYMLINK:
             raise _os_error(errno.EINVAL, path)
-        return _decode_as(path, self._inodes.target(inode))
+        return _decode_as(path, self._parts.inodes.target(inode))
+
+    # ---- attributes and other ways to an inode ---------------------------------------------------
+
+    def listxattr(self, path: str | bytes, *, follow_symlinks: bool = True) -> list[str]:
+        """The names of a path's extended attributes (`user.`, `trusted.` and `security.`)."""
+        inode = self._resolve(path, follow=follow_symlinks)
+        index = self._parts.inodes.xattr_index(inode)
+        if index is None or self._parts.xattrs is None:
+            return []
+        return [_decode_as("", name) for name in self._parts.xattrs.names(index)]
+
+    def getxattr(
+        self, path: str | bytes, name: str | bytes, *, follow_symlinks: bool = True
+    ) -> bytes:
+        """The value of one extended attribute, at most Limits.xattr_value_bytes.
+
+        Raises OSError (ENODATA) where the path has none of that name.
+        """
+        inode = self._resolve(path, follow=follow_symlinks)
+        index = self._parts.inodes.xattr_index(inode)
+        if index is not None and self._parts.xattrs is not None:
+            value = self._parts.xattrs.value(index, _encode(name))
+            if value is not None:
+                return value
+        raise _os_error(errno.ENODATA, path)
+
+    def stat_inode(self, inode_number: int) -> Stat:
+        """The attributes of an inode by its number, through the image's export table.
+
+        Raises FileNotFoundError where no inode has the number, UnsupportedError where the image has
+        no export table.
+        """
+        self._check_open()
+        if self._parts.exports is None:
+            raise UnsupportedError("the image has no export table: it was packed with -no-exports")
+        if not 1 <= inode_number <= self.superblock.inode_count:
+            raise _os_error(errno.ENOENT, str(inode_number))
+        inode = self._parts.inodes.inode(self._parts.exports[inode_number])
+        if inode.header.inode_number != inode_number:
+            raise CorruptImageError(
+                f"the export table leads to inode {inode.header.inode_number} for {inode_number}"
+            )
+        return self._parts.inodes.stat(inode)
+
+    @property
+    def compressor_options(self) -> Record | None:
+        """What the image says of how it was compressed: GzipOptions, LzoOptions, XzOptions,
+        Lz4Options or ZstdOptions; None where its writer used the defaults.
+        """
+        self._check_open()
+        return read_compressor_options(self._device, self.superblock)
+
+    def path(self, path: str = "/") -> Path:
+        """A place in the image that is used as `pathlib.Path` is."""
+        return Path(self, path)
+
+    def verify(self) -> Iterator[Problem]:
+        """Read all that the image holds, and yield what of it cannot be read: nothing, where the
+        image is sound. Takes the time of reading it whole, and an integer of memory for each inode.
+        """
+        self._check_open()
+        try:
+            read_compressor_options(self._device, self.superblock)
+        except SquashfsError as error:
+            yield Problem("/", error)
+        yield from Verifier(self._root, self._parts, self.superblock.inode_count).problems()
 
     # ---- closing ---------------------------------------------------------------------------------
 
@@ -244,8 +259,7 @@ class SquashFS:
         """The inode that a path leads to, inside the image only: `..` at the root stays there, and
         an absolute link starts at the image's root.
         """
-        if self.closed:
-            raise ValueError("the image is closed")
+        self._check_open()
         todo = _encode(path).split(b"/")
         todo.reverse()
         above: list[Directory] = []
@@ -261,10 +275,10 @@ class SquashFS:
             entry = here.get(part)
             if entry is None:
                 raise _os_error(errno.ENOENT, path)
-            inode = self._entry_inode(entry)
+            inode = self._parts.entry_inode(entry)
             if inode.kind is FileKind.DIRECTORY:
                 above.append(here)
-                here = self._directory(inode)
+                here = self._parts.directory(inode)
             elif inode.kind is FileKind.SYMLINK and (todo or follow):
                 hops += 1
                 target = self._followed(inode, hops, path)
@@ -282,32 +296,21 @@ class SquashFS:
         """The target of the symlink that is the path's `hops`th."""
         if hops > self._limits.symlink_hops:
             raise _os_error(errno.ELOOP, path)
-        return self._inodes.target(link)
+        return self._parts.inodes.target(link)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the image is closed")
 
     def _opened(self, path: str | bytes) -> Directory:
         inode = self._resolve(path)
         if inode.kind is not FileKind.DIRECTORY:
             raise _os_error(errno.ENOTDIR, path)
-        return self._directory(inode)
-
-    def _directory(self, inode: Inode) -> Directory:
-        return self._directories.get(
-            inode.reference, lambda: Directory(inode, self._inodes, self._listings, self._entries)
-        )
-
-    def _entry_inode(self, entry: Entry) -> Inode:
-        inode = self._inodes.inode(entry.reference)
-        if inode.kind.value != entry.type or inode.header.inode_number != entry.inode_number:
-            raise CorruptImageError(
-                f"directory entry {entry.name!r} says inode {entry.inode_number} "
-                f"of type {entry.type}; its inode says {inode.header.inode_number} "
-                f"of type {inode.kind.value}"
-            )
-        return inode
+        return self._parts.directory(inode)
 
     def stat_of_entry(self, entry: Entry) -> Stat:
         """The attributes of a directory's entry, which `DirEntry.stat` asks for."""
-        return self._inodes.stat(self._entry_inode(entry))
+        return self._parts.inodes.stat(self._parts.entry_inode(entry))
 
 
 def open_image(source: object, *, offset: int = 0, limits: Limits | None = None) -> SquashFS:
@@ -324,7 +327,7 @@ def is_squashfs(source: object) -> bool:
     except OSError:
         return False
     try:
-        return is_magic(read_exactly(device, 0, 4, "the magic number"))
+        return is_image_start(read_exactly(device, 0, 4, "the magic number"))
     except (SquashfsError, OSError):
         return False
     finally:

@@ -197,6 +197,15 @@ class InodeTable:
             )
         return target
 
+    def xattr_index(self, inode: Inode) -> int | None:
+        """The index of the inode's set of attributes, or None where it has none."""
+        index: int = getattr(inode.header, "xattr_index", ABSENT_32)
+        if isinstance(inode.header, ExtendedSymlink):  # there it stands behind the target
+            cursor = self.cursor(inode)
+            cursor.skip(inode.header.target_size)
+            index = int.from_bytes(cursor.take(4), "little")
+        return None if index == ABSENT_32 else index
+
     def cursor(self, inode: Inode) -> MetadataCursor:
         """At what follows the inode's record: a block list, a directory index."""
         return self._reader.cursor(*inode.tail)

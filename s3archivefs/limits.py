@@ -33,6 +33,12 @@ class Limits:
     symlink_hops: int = 40
     """Symlinks followed to resolve one path: Linux MAXSYMLINKS."""
 
+    xattr_value_bytes: int = 65536
+    """Length of an attribute's value, in bytes: Linux XATTR_SIZE_MAX."""
+
+    xattrs: int = 4096
+    """Attributes of one inode."""
+
     walk_depth: int = 1024
     """Directories nested below the start of a walk: 7-Zip's kNumDirLevelsMax."""
 

@@ -114,6 +114,11 @@ class MetadataCursor:
             length -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def skip(self, length: int) -> None:
+        """Pass over `length` bytes."""
+        while length > 0:
+            length -= len(self.take_some(length))
+
     def take_some(self, length: int) -> bytes:
         """The next bytes, at least one and at most `length`, as far as the current block has
         them.

@@ -20,10 +20,17 @@ from s3archivefs.format import (
     MAGIC_BIG_ENDIAN,
     MAGIC_STREAMED,
     METADATA_BLOCK_SIZE,
+    METADATA_BLOCK_STORED,
     Compression,
     FragmentEntry,
+    GzipOptions,
+    Lz4Options,
+    LzoOptions,
+    Record,
     Superblock,
     SuperblockFlags,
+    XzOptions,
+    ZstdOptions,
 )
 
 if TYPE_CHECKING:
@@ -32,17 +39,19 @@ if TYPE_CHECKING:
 __all__ = [
     "ID_SIZE",
     "POINTER_SIZE",
+    "REFERENCE_SIZE",
     "Extent",
     "Tables",
     "block_count",
-    "is_magic",
+    "is_image_start",
+    "read_compressor_options",
     "read_superblock",
     "tables_of",
 ]
 
 _SUPERBLOCK_SIZE = Superblock.layout.size
 ID_SIZE = 4
-_REFERENCE_SIZE = 8
+REFERENCE_SIZE = 8
 POINTER_SIZE = 8
 
 
@@ -67,9 +76,14 @@ class Tables:
     xattrs: Extent | None
 
 
-def is_magic(data: bytes) -> bool:
-    """Whether these first bytes are those of a squashfs 4.0 image."""
+def _is_magic(data: bytes) -> bool:
+    """Whether a superblock may begin so."""
     return int.from_bytes(data[:4], "little") == MAGIC
+
+
+def is_image_start(data: bytes) -> bool:
+    """Whether these first bytes are those of a squashfs 4.0 image, streamed or not."""
+    return int.from_bytes(data[:4], "little") in {MAGIC, *MAGIC_STREAMED}
 
 
 def read_superblock(device: BlockDevice) -> Superblock:
@@ -84,11 +98,13 @@ def read_superblock(device: BlockDevice) -> Superblock:
         raise UnsupportedError(
             "a big-endian squashfs image (versions 1 to 3); only little-endian 4.0 images are read"
         )
-    if magic in MAGIC_STREAMED:
-        raise UnsupportedError(
-            "a streamed squashfs image, its superblock at the end; "
-            "pack it without mksquashfs -stream"
-        )
+    if magic in MAGIC_STREAMED and device.size >= 2 * _SUPERBLOCK_SIZE:
+        # mksquashfs -stream, which cannot go back to the start, writes the superblock last.
+        start = device.size - _SUPERBLOCK_SIZE
+        head = read_exactly(device, start, _SUPERBLOCK_SIZE, "the superblock at the end")
+        if not _is_magic(head):
+            raise CorruptImageError("a streamed image does not end with its superblock", start)
+        magic = MAGIC
     if magic != MAGIC:
         raise NotSquashfsError(
             f"not a squashfs image: it starts with {head[:4]!r} instead of b'hsqs'"
@@ -146,6 +162,53 @@ def _check(superblock: Superblock) -> None:
         raise CorruptImageError(f"the image claims to have {superblock.bytes_used} bytes", 40)
 
 
+def read_compressor_options(device: BlockDevice, superblock: Superblock) -> Record | None:
+    """What the writer stored of its compressor's options, or None where it used its defaults.
+
+    Raises CorruptImageError where they are damaged, or missing with lz4, which always has them.
+    """
+    kind = _OPTIONS.get(superblock.compression)
+    if not superblock.flags & SuperblockFlags.COMPRESSOR_OPTIONS:
+        if superblock.compression is Compression.LZ4:
+            raise CorruptImageError("an lz4 image lacks its compressor options", _SUPERBLOCK_SIZE)
+        return None
+    if kind is None:
+        raise CorruptImageError(
+            f"{superblock.compression.name.lower()} has no compressor options", _SUPERBLOCK_SIZE
+        )
+    size = _HEADER_SIZE + kind.layout.size
+    what = "the compressor options"
+    block = read_exactly(device, _SUPERBLOCK_SIZE, size, what)
+    header = int.from_bytes(block[:_HEADER_SIZE], "little")
+    if header != kind.layout.size | METADATA_BLOCK_STORED:
+        raise CorruptImageError(f"{what} have the header {header:#06x}", _SUPERBLOCK_SIZE)
+    options = kind.decode(block, _HEADER_SIZE)
+    if isinstance(options, Lz4Options) and options.version != _LZ4_VERSION:
+        raise UnsupportedError(f"lz4 of version {options.version}; only version 1 is known")
+    if isinstance(options, XzOptions) and not _is_xz_dictionary(options.dictionary_size):
+        raise CorruptImageError(
+            f"{what} claim an xz dictionary of {options.dictionary_size} bytes", _SUPERBLOCK_SIZE
+        )
+    return options
+
+
+def _is_xz_dictionary(size: int) -> bool:
+    """Whether xz can have it: a power of two, or the sum of two adjacent ones."""
+    lowest_bit = size & -size
+    return BLOCK_SIZE_MIN <= size <= BLOCK_SIZE_MAX and size in {lowest_bit, 3 * lowest_bit}
+
+
+_HEADER_SIZE = 2
+_LZ4_VERSION = 1
+_OPTIONS: dict[Compression, type[Record]] = {
+    Compression.GZIP: GzipOptions,
+    Compression.LZO: LzoOptions,
+    Compression.XZ: XzOptions,
+    Compression.LZ4: Lz4Options,
+    Compression.ZSTD: ZstdOptions,
+}
+
+
 def tables_of(superblock: Superblock) -> Tables:
     """The extents of the tables, which stand in one fixed order: inodes, directories, fragments,
     exports, ids, xattrs.
@@ -181,7 +244,7 @@ def tables_of(superblock: Superblock) -> Tables:
             "fragment", extents["fragment"], superblock.fragment_count, FragmentEntry.layout.size
         )
     if "export" in extents:
-        _check_list("export", extents["export"], superblock.inode_count, _REFERENCE_SIZE)
+        _check_list("export", extents["export"], superblock.inode_count, REFERENCE_SIZE)
     return Tables(
         inodes=extents["inode"],
         directories=extents["directory"],

@@ -19,24 +19,30 @@ if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice
     from s3archivefs.metadata import MetadataReader
 
-__all__ = ["FragmentTable", "IdTable", "LookupTable"]
+__all__ = ["ExportTable", "FragmentTable", "IdTable", "LookupTable"]
 
 
 class LookupTable:
     """`count` records of `record_size` bytes each. Nothing is read before the first record is asked
     for.
 
-    The reader's extent is where the table's metadata blocks may lie; the list of their positions
-    starts at its end.
+    The reader's extent is where the table's metadata blocks may lie, and the last of them ends with
+    it; the list of their positions starts there, unless `list_start` says otherwise.
     """
 
     def __init__(
-        self, device: BlockDevice, reader: MetadataReader, count: int, record_size: int
+        self,
+        device: BlockDevice,
+        reader: MetadataReader,
+        count: int,
+        record_size: int,
+        *,
+        list_start: int | None = None,
     ) -> None:
         self._device = device
         self._reader = reader
         self._name = reader.name
-        self._lowest, self._list_start = reader.extent
+        self._list_start = reader.extent.end if list_start is None else list_start
         self._count = count
         self._record_size = record_size
 
@@ -81,9 +87,10 @@ class LookupTable:
         positions = array("Q", struct.unpack(f"<{blocks}Q", data))
         # The blocks stand one behind the other right before their list (kernel: id.c, fragment.c,
         # export.c).
-        ends = (*positions[1:], start)
+        lowest, highest = self._reader.extent
+        ends = (*positions[1:], highest)
         for position, end in zip(positions, ends, strict=True):
-            if not self._lowest <= position < end <= position + HEADER_SIZE + METADATA_BLOCK_SIZE:
+            if not lowest <= position < end <= position + HEADER_SIZE + METADATA_BLOCK_SIZE:
                 raise CorruptImageError(
                     f"the {self._name} table's list of blocks names byte {position}, "
                     f"followed by {end}",
@@ -107,6 +114,17 @@ class IdTable:
             return self._ids[index]
         except IndexError:
             raise CorruptImageError(f"an inode names id {index} of {len(self._table)}") from None
+
+
+class ExportTable:
+    """Where each inode is, by its number."""
+
+    def __init__(self, table: LookupTable) -> None:
+        self._table = table
+
+    def __getitem__(self, inode_number: int) -> int:
+        """The reference of an inode; numbers start at 1."""
+        return int.from_bytes(self._table.record(inode_number - 1), "little")
 
 
 class FragmentTable:

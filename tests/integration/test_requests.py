@@ -112,7 +112,8 @@ def test_listing_on_a_warm_instance_costs_no_request(
         reader.client.list_objects_v2(Bucket=BUCKET, Prefix="a/json/", Delimiter="/")
         assert len(reader.proxy.requests) <= 2
         reader.proxy.reset()
-        assert reader.client.list_objects_v2(Bucket=BUCKET, Prefix="a/")["KeyCount"] == 1000
+        listed = reader.client.list_objects_v2(Bucket=BUCKET, Prefix="a/", MaxKeys=500)
+        assert listed["KeyCount"] == 500
         assert reader.proxy.requests == []
 
 

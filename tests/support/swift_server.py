@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 DEVICE = "d1"
+LOGGING = {"log_udp_host": HOST}
+"""Else, on a machine without /dev/log, the name localhost would have to be known."""
 
 SWIFT_CONF = """\
 [swift-hash]
@@ -138,7 +140,7 @@ def user_lines(users: Mapping[str, Sequence[str]]) -> str:
 
 def serve(conf_path: Path, listener: socket.socket) -> None:
     """Load the application of `conf_path` and serve it on `listener` in a green thread."""
-    application = wsgi.loadapp(str(conf_path), global_conf={"log_name": conf_path.stem})
+    application = wsgi.loadapp(str(conf_path), global_conf={"log_name": conf_path.stem, **LOGGING})
     eventlet.spawn_n(
         eventlet.wsgi.server,
         listener,
@@ -160,7 +162,7 @@ def main(directory: Path) -> None:
     common = {"etc": etc, "devices": devices, "user": pwd.getpwuid(os.getuid()).pw_name}
     (etc / "swift.conf").write_text(SWIFT_CONF)
     utils.set_swift_dir(str(etc))
-    utils.get_logger({"log_level": "WARNING"}, "swift", log_to_console=True)
+    utils.get_logger({"log_level": "WARNING", **LOGGING}, "swift", log_to_console=True)
 
     backends = {kind: listen() for kind in ("account", "container", "object")}
     for kind, listener in backends.items():

@@ -30,10 +30,12 @@ def standard_library_tree(target: Path) -> Path:
 
     A copy, because whatever runs meanwhile may write bytecode beside the original. Left out are
     site-packages and dist-packages (not the standard library) and __pycache__ (changes); the tests
-    that come with Python stay where it has them. Times and modes are kept.
+    that come with Python stay where it has them. Times and modes are kept; symlinks, which may lead
+    to the system's configuration, become what they lead to.
     """
     left_out = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__")
-    return shutil.copytree(sysconfig.get_path("stdlib"), target, symlinks=True, ignore=left_out)
+    library = sysconfig.get_path("stdlib")
+    return shutil.copytree(library, target, ignore=left_out, ignore_dangling_symlinks=True)
 
 
 def sample_tree(block_size: int = 131072) -> tuple[Node, ...]:

@@ -1,0 +1,125 @@
+"""The parts of an open image, put together from its superblock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from s3archivefs.cache import WeightedCache
+from s3archivefs.compression import codec_for
+from s3archivefs.data import DataReader
+from s3archivefs.directory import Directory
+from s3archivefs.errors import CorruptImageError
+from s3archivefs.format import FragmentEntry
+from s3archivefs.inode import FileKind, InodeTable
+from s3archivefs.metadata import Block, MetadataReader
+from s3archivefs.superblock import ID_SIZE, REFERENCE_SIZE, Extent, tables_of
+from s3archivefs.tables import ExportTable, FragmentTable, IdTable, LookupTable
+from s3archivefs.xattr import XattrTable
+
+if TYPE_CHECKING:
+    from s3archivefs.device import BlockDevice
+    from s3archivefs.directory import Entry
+    from s3archivefs.format import Superblock
+    from s3archivefs.inode import Inode
+    from s3archivefs.limits import Limits
+
+__all__ = ["Parts", "open_parts"]
+
+_DIRECTORY_WEIGHT = 1000  # bytes that an open directory costs in memory, roughly
+_ENTRY_WEIGHT = 250  # the same for one of its entries
+_BLOCK_WEIGHT = 100  # and for a block beside its content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The readers of one image, which share its caches."""
+
+    inodes: InodeTable
+    data: DataReader
+    xattrs: XattrTable | None
+    exports: ExportTable | None
+    listings: MetadataReader
+    entries: WeightedCache[dict[bytes, Entry]]
+    directories: WeightedCache[Directory]
+
+    def directory(self, inode: Inode) -> Directory:
+        """The listing of a directory's inode."""
+        return self.directories.get(
+            inode.reference, lambda: Directory(inode, self.inodes, self.listings, self.entries)
+        )
+
+    def root(self, reference: int) -> Directory:
+        """The directory that the superblock refers to."""
+        inode = self.inodes.inode(reference)
+        if inode.kind is not FileKind.DIRECTORY:
+            kind = inode.kind.name.lower()
+            raise CorruptImageError(f"the root inode is a {kind}, not a directory")
+        return self.directory(inode)
+
+    def entry_inode(self, entry: Entry) -> Inode:
+        """The inode that a directory's entry names, if both say the same of it."""
+        inode = self.inodes.inode(entry.reference)
+        if inode.kind.value != entry.type or inode.header.inode_number != entry.inode_number:
+            raise CorruptImageError(
+                f"directory entry {entry.name!r} says inode {entry.inode_number} of type"
+                f" {entry.type}; its inode says {inode.header.inode_number} of type"
+                f" {inode.kind.value}"
+            )
+        return inode
+
+
+def open_parts(device: BlockDevice, superblock: Superblock, limits: Limits) -> Parts:
+    """The readers for an image whose superblock is sound.
+
+    Raises CorruptImageError where tables are out of order, CodecUnavailableError.
+    """
+    tables = tables_of(superblock)
+    codec = codec_for(superblock.compression, limits)
+    blocks: WeightedCache[Block] = WeightedCache(
+        limits.cache_bytes // 4, lambda block: len(block.data) + _BLOCK_WEIGHT
+    )
+    lowest = tables.directories.start
+
+    def metadata(name: str, extent: Extent) -> MetadataReader:
+        return MetadataReader(device, codec, blocks, extent, name)
+
+    def lookup(name: str, extent: Extent, count: int, record_size: int) -> LookupTable:
+        reader = metadata(name, Extent(lowest, extent.start))
+        return LookupTable(device, reader, count, record_size)
+
+    ids = IdTable(lookup("id", tables.ids, superblock.id_count, ID_SIZE))
+    fragments = exports = xattrs = None
+    if tables.fragments is not None:
+        size = FragmentEntry.layout.size
+        fragments = lookup("fragment", tables.fragments, superblock.fragment_count, size)
+    if tables.exports is not None:
+        exports = ExportTable(
+            lookup("export", tables.exports, superblock.inode_count, REFERENCE_SIZE)
+        )
+    if tables.xattrs is not None:
+        xattrs = XattrTable(device, metadata, tables.xattrs, lowest, limits)
+    return Parts(
+        inodes=InodeTable(
+            metadata("inode", tables.inodes),
+            ids,
+            superblock.inode_count,
+            superblock.block_size,
+            limits,
+        ),
+        data=DataReader(
+            device,
+            codec,
+            WeightedCache(limits.cache_bytes // 2, len),
+            FragmentTable(fragments),
+            superblock,
+        ),
+        xattrs=xattrs,
+        exports=exports,
+        listings=metadata("directory", tables.directories),
+        entries=WeightedCache(
+            limits.cache_bytes // 4,
+            lambda entries: _DIRECTORY_WEIGHT + len(entries) * _ENTRY_WEIGHT,
+        ),
+        directories=WeightedCache(limits.cache_bytes // 16, lambda _: _DIRECTORY_WEIGHT),
+    )

@@ -1,0 +1,131 @@
+"""Reading all that an image holds, to say what of it cannot be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.data import Content
+from s3archivefs.errors import CorruptImageError, SquashfsError
+from s3archivefs.inode import FileKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s3archivefs.directory import Directory, Entry
+    from s3archivefs.inode import Inode
+    from s3archivefs.parts import Parts
+
+__all__ = ["Problem", "Verifier"]
+
+
+class Problem(NamedTuple):
+    """Something in the image that cannot be read."""
+
+    path: str
+    """The file or directory it was found at; `/` for what concerns the image."""
+    error: SquashfsError
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """What is to be read: the tree below a root, from an image's parts."""
+
+    root: Directory
+    parts: Parts
+    inode_count: int
+
+    def problems(self) -> Iterator[Problem]:
+        """Every problem, in the order of the tree. Each inode is read once, however many links it
+        has; the time is that of reading the whole image.
+        """
+        seen: set[int] = {self.root.inode.reference}
+        todo: list[tuple[bytes, Directory]] = [(b"", self.root)]
+        yield from self._problems_of(b"/", self.root.inode)
+        while todo:
+            path, directory = todo.pop()
+            below: list[tuple[bytes, Directory]] = []
+            try:
+                for entry in directory.entries():
+                    yield from self._problems_below(path, directory, entry, seen, below)
+            except SquashfsError as error:
+                yield _problem(path or b"/", error)
+            todo += reversed(below)
+        if len(seen) != self.inode_count:
+            yield _problem(
+                b"/",
+                CorruptImageError(f"{self.inode_count} inodes are counted, {len(seen)} found"),
+            )
+
+    def _problems_below(
+        self,
+        top: bytes,
+        directory: Directory,
+        entry: Entry,
+        seen: set[int],
+        below: list[tuple[bytes, Directory]],
+    ) -> Iterator[Problem]:
+        path = top + b"/" + entry.name
+        try:
+            if directory.get(entry.name) != entry:
+                raise CorruptImageError("a look-up of the name does not find its entry")
+            inode = self.parts.entry_inode(entry)
+            is_directory = inode.kind is FileKind.DIRECTORY
+            if inode.reference in seen:
+                if is_directory:
+                    raise CorruptImageError("the directory is in the tree twice")
+                return
+            seen.add(inode.reference)
+            if is_directory:
+                below.append((path, self.parts.directory(inode)))
+        except SquashfsError as error:
+            yield _problem(path, error)
+            return
+        yield from self._problems_of(path, inode)
+
+    def _problems_of(self, path: bytes, inode: Inode) -> Iterator[Problem]:
+        """The problems of one inode: attributes, target, content, xattrs, and its way back."""
+        for read in (
+            self._read_attributes,
+            self._read_content,
+            self._read_xattrs,
+            self._read_export,
+        ):
+            try:
+                read(inode)
+            except SquashfsError as error:
+                yield _problem(path, error)
+
+    def _read_attributes(self, inode: Inode) -> None:
+        self.parts.inodes.stat(inode)
+        if inode.kind is FileKind.SYMLINK:
+            self.parts.inodes.target(inode)
+
+    def _read_content(self, inode: Inode) -> None:
+        if inode.kind is FileKind.FILE:
+            content = Content(inode, self.parts.inodes, self.parts.data)
+            for _ in content.pieces(0, content.size):
+                pass
+
+    def _read_xattrs(self, inode: Inode) -> None:
+        index = self.parts.inodes.xattr_index(inode)
+        if index is not None and self.parts.xattrs is not None:
+            for name in self.parts.xattrs.names(index):
+                self.parts.xattrs.value(index, name)
+
+    def _read_export(self, inode: Inode) -> None:
+        if self.parts.exports is None:
+            return
+        number = inode.header.inode_number
+        if (reference := self.parts.exports[number]) != inode.reference:
+            raise CorruptImageError(
+                f"the export table has inode {number} at {reference:#x} instead of"
+                f" {inode.reference:#x}"
+            )
+
+
+def _problem(path: bytes, error: SquashfsError) -> Problem:
+    return Problem(path.decode("utf-8", "surrogateescape"), error)

@@ -1,0 +1,144 @@
+"""Extended attributes: sets of names and values that inodes share."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.device import read_exactly
+from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.format import (
+    XATTR_PREFIXES,
+    XATTR_VALUE_ELSEWHERE,
+    XattrId,
+    XattrKey,
+    XattrTableHeader,
+)
+from s3archivefs.metadata import split_reference
+from s3archivefs.superblock import POINTER_SIZE, Extent, block_count
+from s3archivefs.tables import LookupTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from s3archivefs.device import BlockDevice
+    from s3archivefs.limits import Limits
+    from s3archivefs.metadata import MetadataCursor, MetadataReader
+
+__all__ = ["XattrTable"]
+
+_PREFIX_MASK = 0xFF
+_REFERENCE_SIZE = 8
+
+
+class _Parts(NamedTuple):
+    """What the table's header leads to."""
+
+    ids: LookupTable
+    pairs: MetadataReader
+
+
+class XattrTable:
+    """The image's sets of attributes. Nothing is read before the first is asked for.
+
+    `open_reader` makes a reader of a table's name and extent; `extent` reaches from the table's
+    header to the image's end, `lowest` is where its first metadata block may lie.
+    """
+
+    def __init__(
+        self,
+        device: BlockDevice,
+        open_reader: Callable[[str, Extent], MetadataReader],
+        extent: Extent,
+        lowest: int,
+        limits: Limits,
+    ) -> None:
+        self._device = device
+        self._open_reader = open_reader
+        self._extent = extent
+        self._lowest = lowest
+        self._limits = limits
+
+    def names(self, index: int) -> list[bytes]:
+        """The names of a set, prefix included, in the image's order; unknown prefixes left out."""
+        names: dict[bytes, None] = {}
+        for name, _, cursor in self._pairs(index):
+            cursor.skip(_u32(cursor))
+            if name is not None:
+                names[name] = None
+        return list(names)
+
+    def value(self, index: int, wanted: bytes) -> bytes | None:
+        """The value of the first attribute of that name, or None."""
+        for name, elsewhere, cursor in self._pairs(index):
+            if name != wanted:
+                cursor.skip(_u32(cursor))
+            elif elsewhere:
+                if _u32(cursor) != _REFERENCE_SIZE:
+                    raise CorruptImageError(
+                        f"xattr {wanted!r} has its value elsewhere, and no reference to it",
+                        self._extent.start,
+                    )
+                reference = int.from_bytes(cursor.take(_REFERENCE_SIZE), "little")
+                return self._value_at(self._cursor(reference))
+            else:
+                return self._value_at(cursor)
+        return None
+
+    def _value_at(self, cursor: MetadataCursor) -> bytes:
+        size = _u32(cursor)
+        if size > self._limits.xattr_value_bytes:
+            raise LimitExceededError("xattr_value_bytes", size, self._limits.xattr_value_bytes)
+        return cursor.take(size)
+
+    def _pairs(self, index: int) -> Iterator[tuple[bytes | None, bool, MetadataCursor]]:
+        """Each pair's name (None for an unknown prefix), whether its value stands elsewhere, and
+        the cursor at the size of its value, which the caller moves past it.
+        """
+        record = XattrId.decode(self._parts.ids.record(index))
+        if not record.count:
+            raise CorruptImageError(f"xattr set {index} is empty", self._extent.start)
+        if record.count > self._limits.xattrs:
+            raise LimitExceededError("xattrs", record.count, self._limits.xattrs)
+        cursor = self._cursor(record.reference)
+        for _ in range(record.count):
+            key = XattrKey.decode(cursor.take(XattrKey.layout.size))
+            name = cursor.take(key.name_size)
+            prefix = XATTR_PREFIXES.get(key.type & _PREFIX_MASK)
+            if key.type & ~(_PREFIX_MASK | XATTR_VALUE_ELSEWHERE):
+                prefix = None
+            elsewhere = bool(key.type & XATTR_VALUE_ELSEWHERE)
+            yield None if prefix is None else prefix + name, elsewhere, cursor
+
+    def _cursor(self, reference: int) -> MetadataCursor:
+        block, offset = split_reference(reference)
+        return self._parts.pairs.cursor(self._parts.pairs.extent.start + block, offset)
+
+    @cached_property
+    def _parts(self) -> _Parts:
+        start, end = self._extent
+        size = XattrTableHeader.layout.size
+        raw = read_exactly(self._device, start, min(size, end - start), "the xattr table's header")
+        if len(raw) < size:
+            raise CorruptImageError("the xattr table's header runs past the image's end", start)
+        header = XattrTableHeader.decode(raw)
+        blocks = block_count(header.count, XattrId.layout.size)
+        if not header.count or start + size + blocks * POINTER_SIZE > end:
+            raise CorruptImageError(f"the xattr table claims to hold {header.count} sets", start)
+        if not self._lowest <= header.pairs_start < start:
+            raise CorruptImageError(
+                f"the xattr table's pairs start at byte {header.pairs_start}", start
+            )
+        extent = Extent(header.pairs_start, start)
+        ids = LookupTable(
+            self._device,
+            self._open_reader("xattr id", extent),
+            header.count,
+            XattrId.layout.size,
+            list_start=start + size,
+        )
+        return _Parts(ids, self._open_reader("xattr", extent))
+
+
+def _u32(cursor: MetadataCursor) -> int:
+    return int.from_bytes(cursor.take(4), "little")
