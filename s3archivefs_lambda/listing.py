@@ -135,7 +135,7 @@ class _Merge:
             hidden = any(prefix.startswith(inner) for inner in nested)
             if not touches or hidden or _is_below(virtual, floor):
                 continue
-            self._walks[virtual] = _Walk(source, nested, floor)
+            self._walks[virtual] = _Walk(source, nested, floor, _end_of(prefix))
             if virtual < floor:
                 self._advance(virtual)
             else:
@@ -183,10 +183,15 @@ class _Frame(NamedTuple):
 
 
 class _Walk:
-    """The objects of one archive in the order of their keys, from a floor on that may be raised."""
+    """The objects of one archive in the order of their keys, from a floor on that may be raised, to
+    below an end.
+    """
 
-    def __init__(self, source: Source, nested: list[bytes], floor: bytes) -> None:
+    def __init__(
+        self, source: Source, nested: list[bytes], floor: bytes, end: bytes | None
+    ) -> None:
         self._source = source
+        self._end = end
         self._nested = nested  # longer virtual prefixes, whose keys belong to other archives
         self._virtual = source.prefix
         self._image: SquashFS | None = None
@@ -235,6 +240,9 @@ class _Walk:
                 passed = 0
                 continue
             place = path + name
+            if self._end is not None and self._virtual + place >= self._end:
+                self._frames.clear()
+                return None
             if place < self._floor and not (name.endswith(b"/") and self._floor.startswith(place)):
                 passed += 1
                 if passed == _STEPS_BEFORE_SEEK:

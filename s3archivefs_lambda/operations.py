@@ -117,7 +117,7 @@ class Operations:
         self, archive: Archive, path: str, request: S3Request, *, with_body: bool
     ) -> S3Response:
         stat = archive.image.stat(path)
-        if stat.kind is not FileKind.FILE or _is_behind_link(archive.image, path):
+        if stat.kind is not FileKind.FILE:
             raise no_such_key(request.key)
         etag = archive.etag(stat)
         check_preconditions(request.headers, etag, stat.mtime)
@@ -315,14 +315,6 @@ def _overrides(query: Mapping[str, str]) -> dict[str, str]:
 
 def _is_literal(path: str) -> bool:
     return not any(part in {"", ".", ".."} for part in path.split("/"))
-
-
-def _is_behind_link(image: SquashFS, path: str) -> bool:
-    """Whether one of the directories that the path goes through is a symlink to one."""
-    ends = [at for at, character in enumerate(path) if character == "/"]
-    return any(
-        image.stat(path[:end], follow_symlinks=False).kind is FileKind.SYMLINK for end in ends
-    )
 
 
 # ---- Parameters and tokens of listings -----------------------------------------------------------

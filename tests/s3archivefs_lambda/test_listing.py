@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import directory, file
+from s3archivefs_lambda import listing
 from s3archivefs_lambda.listing import list_items
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request
 from tests.support.drawn_trees import LETTERS, Directory, Link, build_tree, objects_of, trees
@@ -376,6 +377,18 @@ def test_a_listing_fails_where_a_directory_cannot_be_read_rather_than_leave_keys
     assert str(image) in line
     assert "at byte " in line
     assert list_keys(operations, prefix="sound/") == ["sound/y"]
+
+
+def test_directories_nested_too_deep_fail_only_a_listing_that_enters_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_DEPTH", 20)  # levels that no key has take long to pack
+    parents = ["/".join("d" * depth) for depth in range(1, 30)]
+    image = make_image(tmp_path, (*map(directory, parents), file(f"{parents[-1]}/x"), file("c")))
+    operations = operations_on({"": image})
+    assert list_keys(operations, prefix="c") == ["c"]
+    with pytest.raises(S3Error, match="InternalError"):
+        list_page(operations)
 
 
 class FailingDevice(CountingDevice):

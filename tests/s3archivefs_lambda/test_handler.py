@@ -1,0 +1,133 @@
+"""The function as Lambda loads it: settings from the environment, once, at import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tests.support.images import DIRECTORY, FIXTURES
+from tests.support.object_lambda_events import CallerRequest, Operation, event_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Loads the function as Lambda does, which gives the root logger a handler first. A stand-in for
+# boto3's client notes what S3 would be told.
+PROGRAM = """
+import json, logging, sys
+logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
+from s3archivefs_lambda import handler
+
+class Client:
+    def write_get_object_response(self, *, Body=None, **parameters):
+        body = None if Body is None else Body.read().decode()
+        written.append({name: str(value) for name, value in parameters.items()} | {"Body": body})
+
+handler._OBJECT_LAMBDA._response_client = Client
+answers, written = [], []
+for event in json.load(sys.stdin):
+    try:
+        answers.append(handler.lambda_handler(event, None))
+    except ValueError as error:
+        answers.append({"ValueError": str(error)})
+print(json.dumps({"answers": answers, "written": written, "boto3": "boto3" in sys.modules}))
+"""
+
+
+def run(environ: Mapping[str, str], *events: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What the function returned and wrote, and the lines of its log."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        cwd=DIRECTORY.parent,
+        env={"PATH": os.environ["PATH"], **environ},
+        input=json.dumps(events),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told, done.stderr.splitlines()
+
+
+def event(operation: Operation, key: str = "", query: str = "") -> dict[str, Any]:
+    request = CallerRequest(operation, key, query, ())
+    return event_for(request, route="route", token="token", payload="")
+
+
+EVERY_OPERATION = (
+    event(Operation.GET_OBJECT, "docs/short.txt"),
+    event(Operation.HEAD_OBJECT, "docs/short.txt"),
+    event(Operation.LIST_OBJECTS_V2, "", "list-type=2"),
+    event(Operation.LIST_OBJECTS),
+)
+
+
+def test_the_function_serves_what_the_environment_maps() -> None:
+    environ = {"S3ARCHIVEFS_PREFIX_VMAP1": f"docs|{FIXTURES['gzip'].image.as_uri()}"}
+    told, log = run(environ, *EVERY_OPERATION)
+    got, head, listed, refused = told["answers"]
+    assert got == {"statusCode": 200}
+    assert told["written"][0]["StatusCode"] == "200"
+    assert told["written"][0]["RequestToken"] == "token"
+    assert told["written"][0]["Body"].startswith("line 00000 of a text\n")
+    assert (head["statusCode"], head["headers"]["Content-Length"]) == (200, 700)
+    assert "<Key>docs/short.txt</Key>" in listed["listResultXml"]
+    assert refused["statusCode"] == 400
+    assert log == []
+
+
+def test_an_event_that_is_none_fails_and_the_next_is_served() -> None:
+    told, _ = run({}, {"Records": []}, EVERY_OPERATION[1])
+    no_event, head = told["answers"]
+    assert "not an S3 Object Lambda event" in no_event["ValueError"]
+    assert head["statusCode"] == 404  # nothing is mapped
+
+
+def test_malformed_settings_are_logged_one_line_a_fault_and_told_to_every_caller(
+    tmp_path: Path,
+) -> None:
+    mappings = tmp_path / "mappings"
+    mappings.write_text("# comment\nsrc|ftp://host/file\n")
+    environ = {
+        "S3ARCHIVEFS_PREFIX_VMAP1": "no separator",
+        "S3ARCHIVEFS_PREFIX_VMAP2": "docs|s3://bucket/a.sqfs",
+        "S3ARCHIVEFS_PREFIX_VMAP3": "docs/|s3://bucket/b.sqfs",
+        "S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE": str(mappings),
+        "S3ARCHIVEFS_CACHE_CHUNK_SIZE": "1M",
+        "S3ARCHIVEFS_CACHEDIR": "/tmp",  # noqa: S108 -- a misspelt name
+    }
+    told, log = run(environ, *EVERY_OPERATION)
+    assert len(log) == 5
+    assert all(line.startswith("CRITICAL ") for line in log)
+    for fault in (
+        "S3ARCHIVEFS_PREFIX_VMAP1: ",
+        "S3ARCHIVEFS_PREFIX_VMAP3: ",
+        f"{mappings}:2: ",
+        "S3ARCHIVEFS_CACHE_CHUNK_SIZE='1M': ",
+        "S3ARCHIVEFS_CACHEDIR: ",
+    ):
+        assert sum(fault in line for line in log) == 1, fault
+    message = "The function's settings are malformed; its log names each fault."
+    assert told["answers"] == [
+        {"statusCode": 500},
+        *[{"statusCode": 500, "errorCode": "InternalError", "errorMessage": message}] * 3,
+    ]
+    (written,) = told["written"]
+    assert written == {
+        "RequestRoute": "route",
+        "RequestToken": "token",
+        "StatusCode": "500",
+        "ErrorCode": "InternalError",
+        "ErrorMessage": message,
+        "Body": None,
+    }
+
+
+def test_boto3_is_not_loaded_before_it_is_needed() -> None:
+    told, _ = run({}, EVERY_OPERATION[1])
+    assert told["boto3"] is False

@@ -1,0 +1,609 @@
+"""Object Lambda events: what is asked, where it stands, and what S3 is told."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+import botocore.session
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.validate import ParamValidator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures.shapes import text
+from fixtures.tree import file
+from s3archivefs_lambda.object_lambda import ObjectLambda, _Body, make_response_client
+from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response
+from tests.support.images import FIXTURES, make_image
+from tests.support.local_archives import Page, content, operations_on, parse_page
+from tests.support.object_lambda_events import CallerRequest, Operation, event_for, invalid_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from botocore.awsrequest import AWSPreparedRequest
+    from botocore.model import Shape
+    from types_boto3_s3 import S3Client
+
+    from s3archivefs_lambda.operations import Operations
+
+ROUTE, TOKEN = "io-use1-001", "the token"
+
+ODD_NAMES = (
+    "a b",
+    "a+b",
+    "100%",
+    "a%2Fb",
+    "what?partNumber=2",
+    "hash#tag",
+    "a&b=c;d",
+    "ü日本\U0001f600",
+    "\udcff\udc80",
+    "new\nline\tand\x01",
+    "<&>\"'",
+    "[brackets]",
+    " ",
+)
+
+
+@cache
+def input_shape() -> Shape:
+    model = botocore.session.Session().get_service_model("s3")
+    shape = model.operation_model("WriteGetObjectResponse").input_shape
+    assert shape is not None
+    return shape
+
+
+class RecordingClient:
+    """A client that takes what botocore's own model of WriteGetObjectResponse takes."""
+
+    def __init__(self) -> None:
+        self.written: list[dict[str, Any]] = []
+        self.error: Exception | None = None
+
+    def write_get_object_response(self, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 -- botocore's
+        report = ParamValidator().validate(parameters, input_shape())
+        assert not report.has_errors(), report.generate_report()
+        # The validator lets unknown names pass, boto3 does not.
+        assert parameters.keys() <= cast("Any", input_shape()).members.keys()
+        if self.error is not None:
+            raise self.error
+        body = parameters.get("Body")
+        if body is not None:
+            parameters["Body"] = b"".join(iter(lambda: body.read(16384), b""))
+        self.written.append(parameters)
+        return {}
+
+
+class Function:
+    """The function over some operations, with a client that remembers."""
+
+    def __init__(self, operations: Callable[[], Operations]) -> None:
+        self.client = RecordingClient()
+        self.clients = 0
+        self.function = ObjectLambda(operations, self._make_client)
+
+    def _make_client(self) -> S3Client:
+        self.clients += 1
+        return cast("S3Client", self.client)
+
+    def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """The result, which must be JSON."""
+        result = self.function.handle(event)
+        assert json.loads(json.dumps(result)) == result
+        return result
+
+    def get(self, key: str, query: str = "", **headers: str) -> dict[str, Any]:
+        """What was written for a GetObject, without route and token."""
+        return self.written(event(Operation.GET_OBJECT, key, query, **headers))
+
+    def written(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        before = len(self.client.written)
+        result = self.handle(event)
+        (written,) = self.client.written[before:]
+        assert (written.pop("RequestRoute"), written.pop("RequestToken")) == (ROUTE, TOKEN)
+        assert result.keys() == {"statusCode"}  # S3 ignores it; whoever invokes by hand sees it
+        return written
+
+    def head(self, key: str, query: str = "", **headers: str) -> dict[str, Any]:
+        result = self.handle(event(Operation.HEAD_OBJECT, key, query, **headers))
+        assert invalid_result(Operation.HEAD_OBJECT, result) == ""
+        assert self.client.written == []
+        return result
+
+    def list(self, query: str) -> dict[str, Any]:
+        result = self.handle(event(Operation.LIST_OBJECTS_V2, "", f"list-type=2&{query}"))
+        assert invalid_result(Operation.LIST_OBJECTS_V2, result) == ""
+        assert self.client.written == []
+        return result
+
+    def page(self, query: str = "") -> Page:
+        result = self.list(f"encoding-type=url&{query}")
+        assert result.keys() == {"statusCode", "listResultXml"}
+        assert result["statusCode"] == 200
+        return parse_page(result["listResultXml"].encode())
+
+
+def event(operation: Operation, key: str, query: str = "", **headers: str) -> dict[str, Any]:
+    """The event that S3 makes of a request; in names of headers, `_` stands for `-`."""
+    encoded = quote(key.encode("utf-8", "surrogateescape"), safe="/")
+    lines = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    request = CallerRequest(operation, encoded, query, lines)
+    return event_for(request, route=ROUTE, token=TOKEN, payload="")
+
+
+@pytest.fixture(scope="module")
+def odd_operations(tmp_path_factory: pytest.TempPathFactory) -> Operations:
+    tree = tuple(file(name, name.encode("utf-8", "surrogateescape")) for name in ODD_NAMES)
+    image = make_image(tmp_path_factory.mktemp("odd"), tree)
+    return operations_on({"plain": FIXTURES["gzip"].image, "odd": image})
+
+
+@pytest.fixture
+def function(odd_operations: Operations) -> Function:
+    return Function(lambda: odd_operations)
+
+
+# ---- GetObject -----------------------------------------------------------------------------------
+
+
+def test_an_object_is_written_with_its_headers(
+    function: Function, odd_operations: Operations
+) -> None:
+    written = function.get("plain/docs/guide.txt")
+    told = odd_operations.head_object(S3Request(key="plain/docs/guide.txt")).headers
+    assert written == {
+        "StatusCode": 200,
+        "Body": text(4596),
+        "AcceptRanges": "bytes",
+        "ContentLength": 4596,
+        "ContentType": "text/plain",
+        "ETag": told["ETag"],
+        "LastModified": datetime(2017, 7, 14, 2, 40, 1, tzinfo=UTC),
+        "Metadata": {
+            "file-owner": "1000",
+            "file-group": "100",
+            "file-permissions": "0100644",
+            "file-mtime": "1500000001000000000ns",
+        },
+    }
+
+
+def test_an_empty_object_is_written(function: Function) -> None:
+    written = function.get("plain/empty.txt")
+    assert (written["StatusCode"], written["ContentLength"], written["Body"]) == (200, 0, b"")
+
+
+@pytest.mark.parametrize("name", ["Range", "range", "RANGE"])
+def test_the_range_is_found_in_any_case(function: Function, name: str) -> None:
+    written = function.get("plain/short.txt", **{name: "bytes=0-4"})
+    assert written["StatusCode"] == 206
+    assert written["ContentRange"] == "bytes 0-4/700"
+    assert written["ContentLength"] == 5
+    assert written["Body"] == text(5)
+
+
+def test_range_and_part_number_may_come_in_the_query(function: Function) -> None:
+    assert function.get("plain/short.txt", "Range=bytes%3D0-4")["Body"] == text(5)
+    written = function.get("plain/short.txt", "partNumber=1")
+    assert (written["StatusCode"], written["ContentRange"]) == (206, "bytes 0-699/700")
+    assert function.get("plain/short.txt", "partNumber=2")["ErrorCode"] == "InvalidPartNumber"
+    both = function.get("plain/short.txt", "partNumber=1", Range="bytes=0-4")
+    assert (both["StatusCode"], both["ErrorCode"]) == (400, "InvalidRequest")
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_key_of_any_characters_is_that_key(function: Function, name: str) -> None:
+    assert function.get(f"odd/{name}")["Body"] == name.encode("utf-8", "surrogateescape")
+    # With a query behind it, which in the decoded URL could be a part of the key.
+    written = function.get(f"odd/{name}", "partNumber=1&response-content-type=a/b")
+    assert (written["StatusCode"], written["ContentType"]) == (206, "a/b")
+
+
+def test_a_plus_in_the_path_of_the_signed_url_is_a_plus(function: Function) -> None:
+    made = event(Operation.GET_OBJECT, "odd/a+b")
+    context = made["getObjectContext"]
+    context["inputS3Url"] = context["inputS3Url"].replace("%2B", "+")
+    assert function.written(made)["Body"] == b"a+b"
+
+
+def test_the_query_overrides_headers(function: Function) -> None:
+    query = (
+        "response-content-type=image%2Fsvg%2Bxml&response-cache-control=no-store"
+        "&response-content-disposition=attachment%3B%20filename%3D%22a%20b%22"
+        "&response-content-encoding=gzip&response-content-language=mi"
+        "&response-expires=Thu%2C%2001%20Dec%201994%2016%3A00%3A00%20GMT"
+    )
+    written = function.get("plain/short.txt", query)
+    assert written["ContentType"] == "image/svg+xml"
+    assert written["CacheControl"] == "no-store"
+    assert written["ContentDisposition"] == 'attachment; filename="a b"'
+    assert written["ContentEncoding"] == "gzip"
+    assert written["ContentLanguage"] == "mi"
+    assert written["Expires"] == datetime(1994, 12, 1, 16, tzinfo=UTC)
+
+
+def test_an_expiry_that_is_no_date_is_left_out(function: Function) -> None:
+    for value in ("0", "never", "Fri%2C%2031%20Dec%209999%2023%3A59%3A59%20-1200"):
+        written = function.get("plain/short.txt", f"response-expires={value}")
+        assert written["StatusCode"] == 200
+        assert "Expires" not in written
+
+
+def test_a_header_that_cannot_be_sent_is_the_callers_error(function: Function) -> None:
+    written = function.get("plain/short.txt", "response-content-type=a%0D%0Ab")
+    assert (written["StatusCode"], written["ErrorCode"]) == (400, "InvalidArgument")
+
+
+# ---- Errors of GetObject -------------------------------------------------------------------------
+
+
+def test_an_error_is_written_without_a_body(function: Function) -> None:
+    assert function.get("plain/none") == {
+        "StatusCode": 404,
+        "ErrorCode": "NoSuchKey",
+        "ErrorMessage": "The specified key does not exist.",
+    }
+    assert function.get("unmapped")["ErrorCode"] == "NoSuchKey"
+
+
+def test_a_range_that_is_not_there_is_416(function: Function) -> None:
+    written = function.get("plain/short.txt", Range="bytes=700-")
+    assert (written["StatusCode"], written["ErrorCode"]) == (416, "InvalidRange")
+    assert written["ContentRange"] == "bytes */700"
+
+
+def test_not_modified_is_an_answer_with_the_etag_and_no_error(function: Function) -> None:
+    etag = function.get("plain/short.txt")["ETag"]
+    written = function.get("plain/short.txt", If_None_Match=etag)
+    modified = datetime.fromtimestamp(0, UTC)
+    assert written == {"StatusCode": 304, "ETag": etag, "LastModified": modified}
+    failed = function.get("plain/short.txt", If_Match='"other"')
+    assert (failed["StatusCode"], failed["ErrorCode"]) == (412, "PreconditionFailed")
+
+
+@pytest.mark.parametrize(("status", "written"), [(503, 503), (501, 500), (307, 500)])
+def test_a_status_that_s3_does_not_take_becomes_500(
+    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, status: int, written: int
+) -> None:
+    def refuse(request: S3Request) -> S3Response:
+        raise S3Error("SomeCode", status, "some message")
+
+    monkeypatch.setattr(odd_operations, "get_object", refuse)
+    assert Function(lambda: odd_operations).get("plain/short.txt") == {
+        "StatusCode": written,
+        "ErrorCode": "SomeCode",
+        "ErrorMessage": "some message",
+    }
+
+
+def test_a_fault_of_the_program_is_500_with_a_traceback_in_the_log(
+    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    function = Function(lambda: odd_operations)
+
+    def fail(request: S3Request) -> S3Response:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(odd_operations, "get_object", fail)
+        patch.setattr(odd_operations, "list_objects_v2", fail)
+        made = event(Operation.GET_OBJECT, "plain/short.txt")
+        assert function.written(made)["ErrorCode"] == "InternalError"
+        listed = function.handle(event(Operation.LIST_OBJECTS_V2, "", "list-type=2"))
+    assert (listed["statusCode"], listed["errorCode"]) == (500, "InternalError")
+    assert made["xAmzRequestId"] in caplog.records[0].getMessage()
+    assert caplog.records[0].exc_info is not None
+    assert function.get("plain/short.txt")["StatusCode"] == 200
+
+
+def test_settings_that_cannot_be_used_are_told_to_every_caller() -> None:
+    def no_operations() -> Operations:
+        raise S3Error("InternalError", 500, "malformed settings")
+
+    function = Function(no_operations)
+    told = {"errorCode": "InternalError", "errorMessage": "malformed settings", "statusCode": 500}
+    assert function.head("x") == told
+    assert function.list("") == told
+    assert function.get("x") == {
+        "StatusCode": 500,
+        "ErrorCode": "InternalError",
+        "ErrorMessage": "malformed settings",
+    }
+
+
+# ---- The body ------------------------------------------------------------------------------------
+
+
+class Pieces:
+    """A body that says whether it was closed."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self.pieces = iter(pieces)
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def function_with_body(
+    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, body: Pieces
+) -> Function:
+    response = S3Response(status=200, headers={"Content-Length": "6"}, body=body)
+    monkeypatch.setattr(odd_operations, "get_object", lambda _: response)
+    return Function(lambda: odd_operations)
+
+
+def test_a_body_that_breaks_off_fails_the_function(
+    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = Pieces(b"abc", S3Error("InternalError", 500, "a bad block"))
+    function = function_with_body(odd_operations, monkeypatch, body)
+    with pytest.raises(S3Error, match="a bad block"):
+        function.handle(event(Operation.GET_OBJECT, "x"))
+    assert body.closed
+    assert function.client.written == []  # nothing else can be said once the body has begun
+
+
+def test_a_body_is_closed_when_s3_refuses_it(
+    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = Pieces(b"abcdef")
+    function = function_with_body(odd_operations, monkeypatch, body)
+    function.client.error = ConnectionError("the caller went away")
+    with pytest.raises(ConnectionError):
+        function.handle(event(Operation.GET_OBJECT, "x"))
+    assert body.closed
+
+
+@given(st.lists(st.binary(min_size=1, max_size=9)), st.lists(st.integers(1, 12), min_size=1))
+def test_reading_a_body_gives_its_bytes_in_sizes_asked_for(
+    pieces: list[bytes], sizes: list[int]
+) -> None:
+    body = _Body(pieces)
+    assert body.readable()
+    whole = b""
+    for turn in range(1000):
+        size = sizes[turn % len(sizes)]
+        read = body.read(size)
+        assert len(read) <= size
+        if not read:
+            break
+        whole += read
+    assert whole == b"".join(pieces)
+    assert body.read(1) == body.read() == b""
+
+
+# ---- Events --------------------------------------------------------------------------------------
+
+
+def test_the_url_may_be_whole_or_a_path(function: Function) -> None:
+    whole = event(Operation.GET_OBJECT, "plain/short.txt", "Range=bytes%3D0-4")
+    assert whole["userRequest"]["url"].startswith("https://")
+    path = json.loads(json.dumps(whole))
+    path["userRequest"]["url"] = "/plain/short.txt?Range=bytes=0-4"
+    encoded = json.loads(json.dumps(whole))
+    encoded["userRequest"]["url"] = "/plain/short%2Etxt?Range=bytes%3D0-4"
+    for made in (whole, path, encoded):
+        assert function.written(made)["Body"] == text(5)
+
+
+def test_what_is_not_known_or_not_there_does_not_matter(function: Function) -> None:
+    made = event(Operation.GET_OBJECT, "plain/short.txt")
+    more = made | {"new": {"x": 1}, "getObjectContext": made["getObjectContext"] | {"newer": None}}
+    context = {
+        name: made["getObjectContext"][name]
+        for name in ("inputS3Url", "outputRoute", "outputToken")
+    }
+    for changed in (more, {"getObjectContext": context}):
+        assert function.written(changed)["Body"] == text(700)
+
+
+@pytest.mark.parametrize("version", ["1.00", "1.5", "1.99"])
+def test_any_minor_version_is_served(function: Function, version: str) -> None:
+    made = event(Operation.GET_OBJECT, "plain/short.txt") | {"protocolVersion": version}
+    assert function.written(made)["StatusCode"] == 200
+
+
+def test_another_major_version_is_refused(function: Function) -> None:
+    made = event(Operation.GET_OBJECT, "plain/short.txt") | {"protocolVersion": "2.0"}
+    written = function.written(made)
+    assert (written["StatusCode"], written["ErrorCode"]) == (400, "InvalidRequest")
+    assert "2.0" in written["ErrorMessage"]
+    made = event(Operation.HEAD_OBJECT, "plain/short.txt") | {"protocolVersion": "2.0"}
+    assert function.handle(made)["statusCode"] == 400
+
+
+@pytest.mark.parametrize(
+    "made",
+    [{}, {"Records": []}, {"getObjectContext": {}}, {"putObjectContext": {"inputS3Url": ""}}],
+)
+def test_what_is_no_event_is_a_value_error(function: Function, made: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not an S3 Object Lambda event"):
+        function.handle(made)
+    assert function.client.written == []
+
+
+def test_one_client_is_made_and_only_for_get_object(function: Function) -> None:
+    function.head("plain/short.txt")
+    function.page()
+    assert function.clients == 0
+    function.get("plain/short.txt")
+    function.get("plain/none")
+    assert function.clients == 1
+
+
+# ---- HeadObject ----------------------------------------------------------------------------------
+
+
+def test_head_returns_the_headers_and_a_length_that_is_a_number(
+    function: Function, odd_operations: Operations
+) -> None:
+    expected = odd_operations.head_object(S3Request(key="plain/short.txt")).headers
+    assert function.head("plain/short.txt") == {
+        "statusCode": 200,
+        "headers": expected | {"Content-Length": 700},
+    }
+
+
+def test_head_of_a_range(function: Function) -> None:
+    result = function.head("plain/short.txt", range="bytes=-7")
+    assert result["statusCode"] == 206
+    assert result["headers"]["Content-Length"] == 7
+    assert result["headers"]["Content-Range"] == "bytes 693-699/700"
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_head_of_a_key_of_any_characters(function: Function, name: str) -> None:
+    length = len(name.encode("utf-8", "surrogateescape"))
+    assert function.head(f"odd/{name}")["headers"]["Content-Length"] == length
+
+
+def test_errors_of_head(function: Function) -> None:
+    assert function.head("plain/none") == {
+        "statusCode": 404,
+        "errorCode": "NoSuchKey",
+        "errorMessage": "The specified key does not exist.",
+    }
+    failed = function.head("plain/short.txt", If_Match='"other"')
+    assert (failed["statusCode"], failed["errorCode"]) == (412, "PreconditionFailed")
+    outside = function.head("plain/short.txt", Range="bytes=700-")
+    assert (outside["statusCode"], outside["errorCode"]) == (416, "InvalidRange")
+    assert outside["headers"] == {"Content-Range": "bytes */700"}
+
+
+def test_not_modified_is_no_error_of_head(function: Function) -> None:
+    etag = function.head("plain/short.txt")["headers"]["ETag"]
+    result = function.head("plain/short.txt", If_None_Match=etag)
+    assert result.keys() == {"statusCode", "headers"}
+    assert result["statusCode"] == 304
+    assert result["headers"]["ETag"] == etag
+
+
+# ---- Listings ------------------------------------------------------------------------------------
+
+
+def test_a_listing_returns_the_document_of_the_operations(
+    function: Function, odd_operations: Operations
+) -> None:
+    response = odd_operations.list_objects_v2(S3Request())
+    assert function.list("") == {
+        "statusCode": 200,
+        "listResultXml": content(response).decode("utf-8"),
+    }
+
+
+def test_all_parameters_are_taken_from_the_signed_url(function: Function) -> None:
+    page = function.page("prefix=plain%2F&delimiter=%2F&max-keys=2")
+    assert page.items == [b"plain/block.txt", b"plain/docs/"]
+    assert page.elements["MaxKeys"] == "2"
+    token = quote(page.next_token or "", safe="")
+    page = function.page(f"prefix=plain%2F&delimiter=%2F&max-keys=2&continuation-token={token}")
+    assert page.items == [b"plain/empty.txt", b"plain/guide"]
+    page = function.page("start-after=plain%2Fguide&max-keys=1&fetch-owner=true")
+    assert page.items == [b"plain/noise.bin"]
+
+
+def test_what_is_signed_goes_before_what_is_shown(function: Function) -> None:
+    made = event(Operation.LIST_OBJECTS_V2, "", "list-type=2&prefix=odd%2F&encoding-type=url")
+    made["userRequest"]["url"] += "?prefix=plain/&max-keys=0"
+    page = parse_page(function.handle(made)["listResultXml"].encode())
+    assert page.elements["Prefix"] == "odd/"
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_prefix_of_any_characters(function: Function, name: str) -> None:
+    raw = f"odd/{name}".encode("utf-8", "surrogateescape")
+    page = function.page(f"prefix={quote(raw, safe='')}")
+    assert [found.key for found in page.objects] == [raw]
+
+
+def test_errors_of_listings(function: Function) -> None:
+    assert function.list("max-keys=x") == {
+        "statusCode": 400,
+        "errorCode": "InvalidArgument",
+        "errorMessage": "Provided max-keys not an integer or within integer range",
+    }
+    assert function.list("continuation-token=x")["errorCode"] == "InvalidArgument"
+    assert function.list("continuation-token=")["errorCode"] == "InvalidArgument"
+    assert function.list("encoding-type=")["errorCode"] == "InvalidArgument"
+
+
+def test_version_1_of_listings_is_refused(function: Function) -> None:
+    result = function.handle(event(Operation.LIST_OBJECTS, "", "prefix=plain%2F"))
+    assert (result["statusCode"], result["errorCode"]) == (400, "InvalidRequest")
+    assert "ListObjectsV2" in result["errorMessage"]
+
+
+# ---- The real client -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "EXAMPLEACCESSKEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example-secret")
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, f"https://{ROUTE}.s3-object-lambda.us-east-1.amazonaws.com/WriteGetObjectResponse"),
+        (
+            {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"},
+            "http://127.0.0.1:9/WriteGetObjectResponse",
+        ),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9/WriteGetObjectResponse"),
+    ],
+)
+def test_boto3_streams_the_answer_to_the_route_or_to_the_custom_endpoint(
+    odd_operations: Operations, aws: pytest.MonkeyPatch, environ: dict[str, str], url: str
+) -> None:
+    for name, value in environ.items():
+        aws.setenv(name, value)
+    sent: list[tuple[AWSPreparedRequest, bytes]] = []
+
+    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        body = cast("Any", request.body)
+        sent.append((request, b"".join(iter(lambda: body.read(100), b""))))
+        nothing: Any = SimpleNamespace(stream=lambda: [b""])
+        return AWSResponse(request.url, 200, HTTPHeaders(), nothing)
+
+    client = make_response_client()
+    events: Any = client.meta.events
+    events.register("before-send.s3.WriteGetObjectResponse", send)
+    function = ObjectLambda(lambda: odd_operations, lambda: client)
+    function.handle(event(Operation.GET_OBJECT, "plain/short.txt", Range="bytes=0-499"))
+    client.close()
+    ((request, body),) = sent
+    assert request.url == url
+    assert body == text(700)[:500]
+    fields = {name.lower(): cast("Any", value) for name, value in request.headers.items()}
+    headers = {
+        name: value.decode() if isinstance(value, bytes) else value
+        for name, value in fields.items()
+    }
+    assert headers["x-amz-request-token"] == TOKEN
+    assert headers["x-amz-fwd-status"] == "206"
+    assert headers["x-amz-fwd-header-content-range"] == "bytes 0-499/700"
+    assert headers["x-amz-fwd-header-content-type"] == "text/plain"
+    assert headers["x-amz-fwd-header-last-modified"] == "Thu, 01 Jan 1970 00:00:00 GMT"
+    assert headers["x-amz-meta-file-permissions"] == "0100644"
+    assert headers["content-length"] == "500"
+    assert headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+    assert "transfer-encoding" not in headers
