@@ -138,5 +138,5 @@ def _line(error: Exception) -> str:
     return str(error).replace("\n", " ")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover -- a process of its own, which nothing measures
     sys.exit(main())

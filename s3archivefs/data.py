@@ -246,7 +246,7 @@ class Content:
             whole = len(carried) & ~(_WORD - 1)
             words.frombytes(carried[:whole])
             carried = carried[whole:]
-        if sys.byteorder == "big":
+        if sys.byteorder == "big":  # pragma: no cover -- on no machine that runs the tests
             words.byteswap()
         self._reader.check_words(words, self._inode.tail[0])
         return words
@@ -352,7 +352,7 @@ class SquashFile(io.RawIOBase):
 _pool: ThreadPoolExecutor | None = None
 
 
-def _forget_pool() -> None:
+def _forget_pool() -> None:  # pragma: no cover -- in forked processes, which nothing measures
     global _pool  # noqa: PLW0603 -- a forked child has none of its parent's threads
     _pool = None
 

@@ -140,6 +140,8 @@ class Directory:
             if index.name_size_minus_one >= NAME_MAX:
                 return []
             name = cursor.take(index.name_size_minus_one + 1)
+            if not index.listing_offset:
+                continue  # squashfs-tools-ng names the first run too, where the listing starts
             previous_name, previous_start, previous_position, _ = places[-1]
             position = self._reader.extent.start + index.block
             # Blocks before the last are full, so the offset in the block follows from the offset in

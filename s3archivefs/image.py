@@ -109,13 +109,16 @@ class SquashFS:
             name = _decode_as(path, entry.name)
             yield DirEntry(self, entry, name, prefix + name)
 
-    def walk(self, top: AnyPath) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
+    def walk(
+        self, top: AnyPath, *, symlinks_as_files: bool = False
+    ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
         """The directories from `top` down, each with the names of its directories and of all else,
         as `os.walk`.
 
         Names removed from a yielded list of directories are not entered; symlinks to directories
-        are listed among them and never entered. Raises CorruptImageError where a directory contains
-        itself, LimitExceededError past Limits.walk_depth.
+        are listed among them, unless `symlinks_as_files`, and never entered. Raises
+        CorruptImageError where a directory contains itself, LimitExceededError past
+        Limits.walk_depth.
         """
         todo: list[tuple[AnyPath, tuple[int, ...]]] = [(top, ())]
         ancestors: tuple[int, ...]
@@ -130,7 +133,8 @@ class SquashFS:
             others: list[AnyPath] = []
             links: set[AnyPath] = set()
             for entry in self.scandir(path):
-                (directories if entry.is_dir() else others).append(entry.name)
+                is_directory = entry.is_dir(follow_symlinks=not symlinks_as_files)
+                (directories if is_directory else others).append(entry.name)
                 if entry.is_symlink():
                     links.add(entry.name)
             yield path, directories, others

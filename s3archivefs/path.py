@@ -30,6 +30,11 @@ class Tree(Protocol):
     def scandir(self, path: str) -> Iterator[DirEntry[str]]:
         """The entries of a directory."""
 
+    def walk(
+        self, top: str, *, symlinks_as_files: bool
+    ) -> Iterator[tuple[str, list[str], list[str]]]:
+        """The directories from `top` down."""
+
     def open(self, path: str) -> SquashFile:
         """A regular file."""
 
@@ -134,7 +139,9 @@ class Path:
             return NotImplemented
         return self._image is other._image and self._pure == other._pure
 
-    def __lt__(self, other: Path) -> bool:
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Path):
+            return NotImplemented
         return self._pure < other._pure
 
     def __hash__(self) -> int:
@@ -178,17 +185,11 @@ class Path:
     def walk(self) -> Iterator[tuple[Path, list[str], list[str]]]:
         """This directory and those below, each with the names of its directories and of all else,
         as `pathlib.Path.walk`; symlinks are not followed, and are among the others.
+
+        Raises what `SquashFS.walk` raises.
         """
-        todo = [self]
-        while todo:
-            top = todo.pop()
-            directories: list[str] = []
-            others: list[str] = []
-            for entry in self._image.scandir(str(top)):
-                is_directory = entry.is_dir(follow_symlinks=False)
-                (directories if is_directory else others).append(entry.name)
-            yield top, directories, others
-            todo += [top / name for name in reversed(directories)]
+        for top, directories, others in self._image.walk(str(self), symlinks_as_files=True):
+            yield Path(self._image, top), directories, others
 
     @overload
     def open(self, mode: Literal["rb"]) -> SquashFile: ...

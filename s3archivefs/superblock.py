@@ -98,7 +98,7 @@ def read_superblock(device: BlockDevice) -> Superblock:
         raise UnsupportedError(
             "a big-endian squashfs image (versions 1 to 3); only little-endian 4.0 images are read"
         )
-    if magic in MAGIC_STREAMED and device.size >= 2 * _SUPERBLOCK_SIZE:
+    if magic in MAGIC_STREAMED and device.size >= _SUPERBLOCK_SIZE:
         # mksquashfs -stream, which cannot go back to the start, writes the superblock last.
         start = device.size - _SUPERBLOCK_SIZE
         head = read_exactly(device, start, _SUPERBLOCK_SIZE, "the superblock at the end")

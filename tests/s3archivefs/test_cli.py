@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from s3archivefs import cli
 from s3archivefs.cli import main
-from tests.support.images import FIXTURES
+from tests.support.images import FIXTURES, open_fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,15 @@ def test_cat_writes_the_content(capfdbinary: pytest.CaptureFixture[bytes]) -> No
     assert len(done.stdout) == node.size
 
 
+def test_cat_writes_large_files_in_pieces(
+    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_PIECE", 1000)
+    assert main(["cat", image("gzip"), "/docs/guide.txt"]) == 0
+    with open_fixture(FIXTURES["gzip"]) as fs:
+        assert capsysbinary.readouterr().out == fs.read_bytes("/docs/guide.txt")
+
+
 def test_info_names_compressor_and_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", image("xz")]) == 0
     assert "compression xz, blocks of 4,096 bytes" in capsys.readouterr().out
@@ -97,6 +108,18 @@ def test_reader_that_stops_reading_ends_the_command_without_a_traceback() -> Non
         os.close(writing)
         _, errors = process.communicate()
     assert b"Traceback" not in errors
+
+
+def test_pipe_that_breaks_at_the_last_moment_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", Broken())
+    monkeypatch.setattr(sys, "stderr", errors)
+    assert main(["ls", image("gzip")]) == 1
+    assert errors.closed  # so that the interpreter has nothing to say at its end either
 
 
 @pytest.fixture

@@ -97,6 +97,17 @@ def test_closing_closes_what_was_opened_and_nothing_of_the_callers(path: Path) -
         assert not given_file.closed
 
 
+def test_device_closed_in_the_midst_of_a_read_is_closed() -> None:
+    class Closing(Slow):
+        def read(self, size: int | None = -1, /) -> bytes:
+            opened.close()
+            return super().read(size)
+
+    opened = FileDevice(Closing(CONTENT))
+    with pytest.raises(ValueError, match="closed"):
+        opened.pread(0, 20)
+
+
 @pytest.mark.parametrize("offset", [-1, len(CONTENT) + 1])
 def test_offset_outside_the_source_is_refused(offset: int) -> None:
     with pytest.raises(ValueError, match="outside the source"):

@@ -62,6 +62,7 @@ def test_entries_say_what_they_are(links: s3archivefs.SquashFS) -> None:
         )
         assert entry.stat(follow_symlinks=False) == itself
     assert entries["directory"].stat() == links.stat("/a/b")
+    assert repr(entries["directory"]) == "<DirEntry 'directory'>"
     with pytest.raises(FileNotFoundError):
         entries["dangling"].stat()
     with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fixtures.tree import Node
+    from s3archivefs.format import InodeHeader
 
 DIRECTORY = Path(__file__).parents[2] / "fixtures"
 
@@ -103,6 +104,12 @@ def observe(fs: s3archivefs.SquashFS) -> list[Observed]:
             )
         )
     return sorted(observed, key=lambda each: each.path.encode("utf-8", "surrogateescape"))
+
+
+def record_of(fs: s3archivefs.SquashFS, path: str) -> InodeHeader:
+    """The inode's record as the image has it."""
+    reference = fs.stat(path, follow_symlinks=False).reference
+    return fs._parts.inodes.inode(reference).header
 
 
 def split_rdev(rdev: int) -> tuple[int, int]:
