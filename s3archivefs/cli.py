@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `s3archivefs ls ... | head`
         sys.stderr.close()
         return 1
-    except (SquashfsError, OSError) as error:
+    except (SquashfsError, OSError, ValueError) as error:  # the last: a URL, offset or setting
         print(f"s3archivefs: {_line(error)}", file=sys.stderr)
         return 1
     return code

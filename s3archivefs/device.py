@@ -185,8 +185,11 @@ def _descriptor(file: BinaryIO) -> int | None:
 def _open_url(scheme: str, url: str) -> tuple[BlockDevice, Callable[[], None]]:
     from importlib.metadata import entry_points  # noqa: PLC0415 -- 10 ms that a local image need not pay
 
-    for entry in entry_points(group="s3archivefs.devices", name=scheme):
-        device = entry.load()(url)
-        return device, getattr(device, "close", lambda: None)
     hint = "; pip install 's3archivefs[lambda]'" if scheme == "s3" else ""
+    for entry in entry_points(group="s3archivefs.devices", name=scheme):
+        try:
+            device = entry.load()(url)
+        except ModuleNotFoundError as error:
+            raise UnsupportedError(f"{scheme}:// URLs need {error.name}{hint}") from error
+        return device, getattr(device, "close", lambda: None)
     raise UnsupportedError(f"no installed package opens {scheme}:// URLs{hint}")

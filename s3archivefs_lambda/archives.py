@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from s3archivefs import FileDevice, SquashFS, Superblock
 from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
 from s3archivefs_lambda.config import Config, chunk_size_for
-from s3archivefs_lambda.prefix_map import parse_location
+from s3archivefs_lambda.prefix_map import SettingError, parse_location
 from s3archivefs_lambda.s3_device import (
     SUPERBLOCK_METADATA,
     ArchiveForbiddenError,
@@ -217,7 +217,11 @@ def open_url(url: str) -> BlockDevice:
     Settings are those of the environment. Raises SettingError, ArchiveAccessError.
     """
     archives = Archives(Config.from_environ(os.environ))
-    device, _ = archives.s3_device(parse_location(url))
+    try:
+        location = parse_location(url)
+    except SettingError as error:
+        raise SettingError(f"{url} {error}") from None
+    device, _ = archives.s3_device(location)
     return device
 
 

@@ -1,0 +1,56 @@
+"""The command with an image in S3, by its URL."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.swift_store import SwiftStore
+
+    Command = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def command(store: SwiftStore, tmp_path: Path) -> Command:
+    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[bytes]:
+        environ = store.environ() | {"S3ARCHIVEFS_CACHE_DIR": str(tmp_path)} | environ
+        return subprocess.run(
+            [sys.executable, "-m", "s3archivefs.cli", *arguments],
+            env=os.environ | environ,
+            check=False,
+            capture_output=True,
+        )
+
+    return run
+
+
+def test_image_in_s3_is_listed_and_read(command: Command, archive: str, tree: Path) -> None:
+    listed = command("ls", archive, "/json")
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.decode().split() == sorted(path.name for path in (tree / "json").iterdir())
+    content = command("cat", archive, "/json/decoder.py")
+    assert content.stdout == (tree / "json/decoder.py").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "said"),
+    [
+        ("s3://archives/nowhere.sqfs", {}, "s3://archives/nowhere.sqfs"),
+        ("s3://X", {}, "s3://X has the bucket name"),
+        ("s3://archives/library.sqfs", {"S3ARCHIVEFS_CACHE_DIRECTORY": "/x"}, "CACHE_DIRECTORY"),
+    ],
+)
+def test_fault_is_one_line(command: Command, url: str, environ: dict[str, str], said: str) -> None:
+    done = command("ls", url, **environ)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("s3archivefs: ")
+    assert said in line
