@@ -72,7 +72,8 @@ def demo(session: nox.Session) -> None:
     """The main job on real parts: a packed tree in a real S3 server, read by the AWS CLI."""
     system_packages(session, "mksquashfs")
     install(session, group="demo", extras="all")
-    session.run("python", "-m", "tests.demo", *session.posargs)
+    # Ctrl-C leaves it time to stop its servers and remove its files.
+    session.run("python", "-m", "tests.demo", *session.posargs, interrupt_timeout=30)
 
 
 @nox.session

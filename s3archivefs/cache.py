@@ -86,8 +86,8 @@ class WeightedCache(Generic[V]):
 
     def _keep(self, key: Hashable, value: V) -> None:
         weight = self._weigh(value)
-        if weight > self._capacity:
-            return
+        if key in self._values or weight > self._capacity:
+            return  # there already, where it was put while a load was under way
         self._values[key] = value
         self._weight += weight
         while self._weight > self._capacity:

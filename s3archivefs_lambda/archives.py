@@ -23,7 +23,6 @@ from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
 from s3archivefs_lambda.config import Config, chunk_size_for
 from s3archivefs_lambda.prefix_map import SettingError, parse_location
 from s3archivefs_lambda.s3_device import (
-    SUPERBLOCK_METADATA,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveUnavailableError,
@@ -99,8 +98,6 @@ class Archives:
         self._store: ChunkStore | None = None
         self._lock = threading.Lock()
         self._slots: OrderedDict[Location, _Slot] = OrderedDict()
-        # Buckets whose objects have been seen to carry it.
-        self._superblock_in_metadata: set[str] = set()
 
     @property
     def mappings(self) -> PrefixMap:
@@ -173,19 +170,13 @@ class Archives:
     def s3_device(self, location: Location) -> tuple[BlockDevice, str]:
         """An archive in S3, through the chunk cache, and the ETag that it is pinned to."""
         config = self._config
-        expected = (
-            config.superblock_metadata == "expected"
-            or location.bucket in self._superblock_in_metadata
-        )
         opened = open_object(
             self._s3(),
             location.bucket,
             location.key,
             tail_bytes=config.tail_bytes,
-            expect_superblock=expected,
+            expect_superblock=config.superblock_metadata == "expected",
         )
-        if SUPERBLOCK_METADATA in opened.metadata:
-            self._superblock_in_metadata.add(location.bucket)
         etag = opened.device.etag
         head = opened.superblock()
         if head is None:  # too short for an image, which is the reader's to say

@@ -83,3 +83,15 @@ def test_failed_load_fails_its_own_thread_and_the_others_try_for_themselves() ->
         with pytest.raises(OSError, match="no"):
             first.result()
         assert second.result() == b"value"
+
+
+def test_value_put_while_it_is_being_loaded_counts_once() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(2, len)
+
+    def load() -> bytes:
+        cache.put("a", b"x")
+        return b"x"
+
+    cache.get("a", load)
+    cache.put("b", b"y")
+    assert [cache.peek(key) for key in "ab"] == [b"x", b"y"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gc
 import os
 import threading
@@ -20,7 +19,6 @@ from s3archivefs_lambda import archives as archives_module
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.prefix_map import Location
 from s3archivefs_lambda.s3_device import (
-    SUPERBLOCK_METADATA,
     ArchiveNotFoundError,
     ArchiveUnavailableError,
 )
@@ -356,22 +354,6 @@ def test_an_archive_in_s3_is_revalidated_with_a_head(
     second = archives.get(AT_S3)
     assert second.image.read_bytes("/a") == b"2"
     assert second.etag(second.image.stat("/a")) != first.etag(first.image.stat("/a"))
-
-
-def test_a_bucket_whose_objects_carry_their_superblock_is_remembered(
-    store: ScriptedStore, tmp_path: Path, clock: Clock
-) -> None:
-    store.metadata = {SUPERBLOCK_METADATA: base64.b64encode(store.content[:96]).decode()}
-    archives = archives_in(store, tmp_path / "cache", clock)
-    archives.get(AT_S3)
-    assert len(store.requests) == 2
-    store.requests.clear()
-    other = archives.get(Location("s3", "bucket", "other.sqfs"))
-    assert store.ranges == ["bytes=-4096"]
-    assert other.image.read_bytes("/a") == NOISE
-    store.requests.clear()
-    archives.get(Location("s3", "elsewhere", "a.sqfs"))
-    assert len(store.requests) == 2
 
 
 def test_an_object_too_short_for_an_image_is_none(

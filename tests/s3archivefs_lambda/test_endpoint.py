@@ -548,9 +548,10 @@ def test_the_log_never_holds_a_signature_or_a_secret(
     verifier = SigV4Verifier(ACCESS_KEY, SECRET)
     app = make_app(operations, bucket="archive", verifier=verifier)
     with S3HttpServer(app, port=0) as server, closing(client_of(server)) as client:
-        parameters = {"Bucket": "archive", "Key": "k"}
+        parameters = {"Bucket": "archive", "Key": "asked-here"}
         url = client.generate_presigned_url("get_object", Params=parameters)
-        for asked in (url, url + "0", f"{url}&X-Amz-Date=", url.replace("/k?", "/%?")):
+        malformed = url.replace("/asked-here?", "/%?")
+        for asked in (url, url + "0", f"{url}&X-Amz-Date=", malformed):
             try:
                 response = urlopen(asked)  # noqa: S310 -- it is http
             except HTTPError as error:
@@ -558,7 +559,9 @@ def test_the_log_never_holds_a_signature_or_a_secret(
             with response:
                 response.read()
     signature = url.rpartition("=")[2]
-    assert sorted(line["status"] for line in access_lines(caplog)) == [200, 400, 400, 403]
+    # Other servers of these tests may still be logging.
+    lines = [line for line in access_lines(caplog) if line["key"] == "asked-here"]
+    assert sorted(line["status"] for line in lines) == [200, 400, 403]
     assert not [text for text in (signature, SECRET, "Signature=") if text in caplog.text]
 
 

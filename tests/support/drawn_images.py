@@ -239,7 +239,7 @@ def _crowds(writer: Writer) -> st.SearchStrategy[dict[bytes, _Tree]]:
         }
         return {b"crowd": _Branch(directory(""), children)} if count else {}
 
-    counts = st.sampled_from([0, 0, 0, 0, 255, 256, 257, 1100])
+    counts = st.sampled_from([0, 0, 0, 1, 255, 256, 257, 1100])
     return st.builds(build, counts, st.integers(4, 60))
 
 
