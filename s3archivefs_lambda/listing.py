@@ -35,6 +35,8 @@ _STEPS_BEFORE_SEEK = 32
 """Entries passed over one by one before the directory's index is asked: a seek decodes about as
 many.
 """
+_NAME_MAX = 256
+"""Bytes in a name: longer beginnings of a start need no look-up."""
 _DEPTH = 1024
 """Directories nested in each other: S3's keys have at most 1024 bytes."""
 
@@ -289,7 +291,7 @@ def _in_key_order(
     # Directories, until no name sorts between theirs and their `/`.
     waiting: list[tuple[bytes, DirEntry[bytes]]] = []
     first = start.partition(b"/")[0]
-    for length in range(1, len(first)):
+    for length in range(1, min(len(first), _NAME_MAX + 1)):
         # The names up to `first` are not read; but a directory `a` sorts behind a start of `a-b`.
         if (
             first[length] < _SLASH
