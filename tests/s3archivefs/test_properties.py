@@ -5,6 +5,7 @@ What each way of packing cannot express stands with `WRITERS` in tests/support/d
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import stat
 import time
@@ -23,10 +24,16 @@ from tests.support.drawn_images import WRITERS, DrawnImage, Writer, images
 from tests.support.drawn_packing import pack_drawn
 from tests.support.images import Observed, observe
 
-pytestmark = [
-    pytest.mark.property,
-    pytest.mark.timeout(7200),  # seconds: the nightly profile packs thousands of images
-]
+# Each example packs an image, and the nightly profile has thousands.
+SECONDS = max(300, 2 * settings().max_examples)
+
+pytestmark = [pytest.mark.property, pytest.mark.timeout(SECONDS)]
+
+
+@pytest.fixture(autouse=True)
+def no_traceback_of_running_threads() -> None:
+    """faulthandler would print one after its timeout, and that may crash a test that still runs."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from fixtures.shapes import text
 from fixtures.tree import file
+from s3archivefs_lambda import object_lambda
 from s3archivefs_lambda.object_lambda import ObjectLambda, _Body, make_response_client
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response
 from tests.support.images import FIXTURES, make_image
@@ -607,3 +608,20 @@ def test_boto3_streams_the_answer_to_the_route_or_to_the_custom_endpoint(
     assert headers["content-length"] == "500"
     assert headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
     assert "transfer-encoding" not in headers
+
+
+def test_a_body_is_pulled_piece_by_piece_as_it_is_sent() -> None:
+    pulled = []
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(3):
+            pulled.append(number)
+            yield bytes([number]) * 10
+
+    body = object_lambda._Body(pieces())
+    assert pulled == []
+    assert body.read(4) + body.read(4) + body.read(4) == b"\0" * 10
+    assert pulled == [0]
+    assert body.read() == b"\1" * 10
+    assert pulled == [0, 1]
+    assert body.read(100) + body.read(100) == b"\2" * 10
