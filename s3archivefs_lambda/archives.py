@@ -1,8 +1,8 @@
 """Open archives, kept warm between requests, revalidated, and bounded in number.
 
 An archive is a SquashFS over a device: of S3 through the chunk cache, or of a local file. Opening
-one costs one round trip to S3 (two requests, or one where the object's metadata carries the
-superblock); a warm one costs a HEAD each time its revalidation interval has passed.
+one costs one round trip to S3 (two requests, or one where settings say that its metadata
+carries the superblock); a warm one costs a HEAD each time its revalidation interval has passed.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -83,19 +84,20 @@ def test_xattrs_are_those_of_rdsquashfs(fixture: Fixture, tmp_path: Path) -> Non
 @pytest.fixture(scope="module")
 def large_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image of the standard library, whole and many times in part, and of all odd shapes."""
-    top = tmp_path_factory.mktemp("large") / "tree"
-    library = standard_library_tree(top / "library")
-    files = [path for path in library.rglob("*") if path.is_file() and not path.is_symlink()]
-    copies = -(-REGULAR_FILES // len(files))
-    for number in range(copies):
-        for path in files:
-            copy = top / f"copy-{number}" / path.relative_to(library)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            # Unlike all others, so that each has its own place in the image.
-            copy.write_bytes(b"%d of %d\n" % (number, copies) + path.read_bytes()[: 6 << 10])
-    write_tree(sample_tree(), top / "shapes")
-    options = ("-Xcompression-level", "1")
-    return pack(top, top.with_name("large.sqfs"), compressor="zstd", extra=options)
+    image = tmp_path_factory.mktemp("large") / "large.sqfs"
+    with TemporaryDirectory() as name:  # pytest would keep the tree, hundreds of MB, for days
+        top = Path(name, "tree")
+        library = standard_library_tree(top / "library")
+        files = [path for path in library.rglob("*") if path.is_file() and not path.is_symlink()]
+        copies = -(-REGULAR_FILES // len(files))
+        for number in range(copies):
+            for path in files:
+                copy = top / f"copy-{number}" / path.relative_to(library)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                # Unlike all others, so that each has its own place in the image.
+                copy.write_bytes(b"%d of %d\n" % (number, copies) + path.read_bytes()[: 6 << 10])
+        write_tree(sample_tree(), top / "shapes")
+        return pack(top, image, compressor="zstd", extra=("-Xcompression-level", "1"))
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +121,15 @@ def test_walk_of_20_000_files_finds_what_unsquashfs_lists(large_image: Path) -> 
 
 
 def test_contents_of_20_000_files_are_those_that_unsquashfs_extracts(
-    large_image: Path, large_tree: list[Observed], tmp_path: Path
+    large_image: Path, large_tree: list[Observed]
 ) -> None:
-    extracted = tmp_path / "extracted"
-    run_tool("unsquashfs", "-quiet", "-no-progress", "-d", str(extracted), str(large_image))
     ours = {each.path: each.sha256 for each in large_tree if each.kind == "file"}
-    theirs = {
-        path: hashlib.sha256((extracted / path.lstrip("/")).read_bytes()).hexdigest()
-        for path in ours
-    }
+    with TemporaryDirectory() as name:
+        top = Path(name, "extracted")
+        run_tool("unsquashfs", "-quiet", "-no-progress", "-d", str(top), str(large_image))
+        theirs = {
+            path: hashlib.sha256((top / path.lstrip("/")).read_bytes()).hexdigest() for path in ours
+        }
     assert ours == theirs
 
 
