@@ -89,9 +89,13 @@ def test_listing_that_ends_within_an_entry_is_corrupt(image: Draft, size: int) -
     assert_corrupt(image, "ends within an entry|size of")
 
 
-@pytest.mark.parametrize("size", [256, 65535])
-def test_name_longer_than_256_bytes_is_corrupt(image: Draft, size: int) -> None:  # D50
-    image.put(image.entry(b"aa") + 6, "H", size)
+@pytest.mark.parametrize("size", [256, 257, 65535])
+def test_name_longer_than_256_bytes_is_corrupt(tmp_path: Path, size: int) -> None:  # D50
+    # More bytes of listing follow than the name would take.
+    names = [f"{letter}{'n' * 250}" for letter in "abcd"]
+    tree = (directory("d"), *(file(f"d/{name}") for name in names), directory("empty"))
+    image = draft(tmp_path, tree)
+    image.put(image.entry(names[0].encode()) + 6, "H", size)
     assert_corrupt(image, "a name is too long")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.resources
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from importlib.resources.abc import Traversable
 from pathlib import Path as RealPath
@@ -187,6 +189,25 @@ def test_text_is_utf8_unless_said(fs: s3archivefs.SquashFS) -> None:
     assert fs.path("latin").read_text(encoding="utf-8", errors="surrogateescape") == "na\udcefve\n"
     with pytest.raises(UnicodeDecodeError):
         fs.path("latin").read_text()
+
+
+def test_text_is_utf8_whatever_the_locale() -> None:
+    program = (
+        "import sys, s3archivefs\n"
+        "with s3archivefs.open(sys.argv[1]) as fs:\n"
+        "    print(ascii(fs.path('na\\u00efve').read_text()))"
+    )
+    image = str(FIXTURES["non-utf8"].image)
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, image],
+        env=locale,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == repr("Latin, two bytes of UTF-8\n") + "\n"
 
 
 def test_bytes_are_read_whole(fs: s3archivefs.SquashFS) -> None:

@@ -209,6 +209,15 @@ def test_all_faults_are_found_in_one_go_in_the_order_of_the_tree(image: Draft) -
     assert all(isinstance(problem.error, s3archivefs.SquashfsError) for problem in problems)
 
 
+def test_directories_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    times = {f"{name}/file": TAIL + number for number, name in enumerate("abc")}
+    tree = tuple(file(path, text(50), mtime=mtime) for path, mtime in times.items())
+    image = draft(tmp_path, tree)
+    for mtime in times.values():
+        image.put(image.inode(mtime) + 20, "I", 9)
+    assert [problem.path for problem in verified(image)] == ["/a/file", "/b/file", "/c/file"]
+
+
 def test_faults_of_the_root_are_at_the_root(image: Draft) -> None:
     root = image["inode_table_start"] + 2 + image["root_inode"]
     image.put(root + 4, "H", 200)
