@@ -8,6 +8,8 @@ to the exit code.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
@@ -26,15 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PIECE = 4 << 20  # bytes of a file written at once
+_INTERRUPTED = 128 + signal.SIGINT  # as a shell says it
 _PATH_HELP = "path inside the image"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 1 where the image or the path is at fault, 2 where the
-    arguments are.
+    arguments are, 130 where Ctrl-C ended it.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -42,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except (SquashfsError, OSError, ValueError) as error:  # the last: a URL, offset or setting
-        print(f"s3archivefs: {_line(error)}", file=sys.stderr)
+        print(f"s3archivefs: {_line(error, getattr(options, 'image', None))}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return code
 
 
@@ -132,10 +136,14 @@ def _escaped(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def _line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error).replace("\n", " ")
+def _line(error: Exception, image: str | None) -> str:
+    """What is wrong, and where: the path that the error names, else the image."""
+    what, where = str(error).replace("\n", " "), image
+    if isinstance(error, OSError) and error.strerror:
+        what, where = error.strerror, error.filename or image
+    if where is None or str(where) in what:
+        return what
+    return f"{_printable(os.fsdecode(where))}: {what}"
 
 
 if __name__ == "__main__":  # pragma: no cover -- a process of its own, which nothing measures

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.device import read_exactly
 from s3archivefs.errors import CorruptImageError, LimitExceededError
-from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED
+from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED, Superblock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from s3archivefs.cache import WeightedCache
     from s3archivefs.compression import Codec
     from s3archivefs.device import BlockDevice
-    from s3archivefs.format import Superblock
     from s3archivefs.inode import Inode, InodeTable
     from s3archivefs.limits import Limits
     from s3archivefs.tables import FragmentTable
@@ -35,6 +34,7 @@ _RUN_BYTES = 4 << 20
 """Content of one run, in bytes: what is read at once and decompressed in parallel; it bounds
 memory.
 """
+_DATA_START = Superblock.layout.size
 _ZEROS = memoryview(bytes(BLOCK_SIZE_MAX))
 _WORD = 4
 
@@ -63,11 +63,14 @@ class DataReader:
         cache: WeightedCache[bytes],
         fragments: FragmentTable,
         superblock: Superblock,
+        *,
+        limits: Limits,
     ) -> None:
         self._device = device
         self._codec = codec
         self._cache = cache
         self._fragments = fragments
+        self._limits = limits
         self.block_size = superblock.block_size
         self._end = superblock.bytes_used
 
@@ -89,6 +92,8 @@ class DataReader:
         """The decoded blocks of a run that lies in one piece: read at once, decompressed in
         parallel.
         """
+        if not run:
+            return iter(())
         start = run[0].position
         raw = memoryview(self._read(start, run[-1].position + run[-1].size - start))
 
@@ -134,9 +139,10 @@ class DataReader:
         return content
 
     def _read(self, position: int, length: int) -> bytes:
-        if position + length > self._end:
+        if not _DATA_START <= position <= self._end - length:
             raise CorruptImageError(
-                f"data ends at byte {position + length}, past the image's {self._end} bytes",
+                f"data has the bytes {position} to {position + length} of the image, whose data"
+                f" lies from {_DATA_START} to {self._end}",
                 position,
             )
         return read_exactly(self._device, position, length, "file data")
@@ -147,6 +153,11 @@ class DataReader:
                 f"a block's size word is {word:#x}, more than a block of {self.block_size} bytes",
                 position,
             )
+
+    def check_list_size(self, size: int) -> None:
+        """Refuse a block list of more bytes than the limits allow."""
+        if size > self._limits.block_list_bytes:
+            raise LimitExceededError("block_list_bytes", size, self._limits.block_list_bytes)
 
     def check_words(self, words: array[int], position: int) -> None:
         """Refuse a block list with sizes that no block has."""
@@ -186,44 +197,36 @@ class Content:
 
     def _block_pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         size = self._reader.block_size
-        first, last = start // size, (stop - 1) // size
-        if first == last and self._words[first]:
-            yield self._reader.block(self._stored(first))[
-                start - first * size : stop - first * size
-            ]
+        first, end = start // size, -(-stop // size)
+        if end - first == 1 and self._words[first]:
+            block = self._reader.block(self._stored(first))
+            yield block[start - first * size : stop - first * size]
             return
-        run: list[int] = []
-        for number in range(first, last + 1):
-            hole = not self._words[number]
-            # Only the first block can have been kept by the read before this one.
-            kept = None if hole or number > first else self._reader.kept(self._stored(number))
-            if hole or kept is not None:
-                yield from self._run_pieces(run, start, stop)
-                run = []
-                begin = number * size
-                content = (
-                    _ZEROS[: min(size, self.size - begin)] if kept is None else memoryview(kept)
-                )
-                yield content[max(0, start - begin) : stop - begin]
-                continue
-            run.append(number)
-            if len(run) * size >= _RUN_BYTES:
-                yield from self._run_pieces(run, start, stop)
-                run = []
-        yield from self._run_pieces(run, start, stop)
+        # Only the first block can have been kept by the read before this one.
+        kept = self._reader.kept(self._stored(first)) if self._words[first] else None
+        if kept is not None:
+            yield memoryview(kept)[start - first * size :]
+            first += 1
+        blocks_at_once = _RUN_BYTES // size
+        for begin in range(first, end, blocks_at_once):
+            run = range(begin, min(begin + blocks_at_once, end))
+            yield from self._run_pieces(run, start, stop)
 
-    def _run_pieces(self, run: list[int], start: int, stop: int) -> Iterator[bytes | memoryview]:
-        """The parts inside [start, stop) of blocks that lie one behind the other in the image."""
-        if not run:
-            return
-        stored = [self._stored(number) for number in run]
-        for number, block, content in zip(run, stored, self._reader.blocks(stored), strict=True):
+    def _run_pieces(self, run: range, start: int, stop: int) -> Iterator[bytes | memoryview]:
+        """The parts inside [start, stop) of consecutive blocks, which lie one behind the other in
+        the image; a hole lies nowhere and parts none of them.
+        """
+        blocks = [self._stored(number) for number in run]
+        contents = self._reader.blocks([block for block in blocks if block.word])
+        for number, block in zip(run, blocks, strict=True):
+            content = next(contents) if block.word else _ZEROS[: block.due]
             begin = number * self._reader.block_size
-            if start <= begin and begin + len(content) <= stop:
+            if start <= begin and begin + block.due <= stop:
                 yield content
-            else:
+                continue
+            if isinstance(content, bytes):
                 self._reader.keep(block, content)
-                yield memoryview(content)[max(0, start - begin) : stop - begin]
+            yield memoryview(content)[max(0, start - begin) : stop - begin]
 
     def _stored(self, number: int) -> _Stored:
         size = self._reader.block_size
@@ -236,8 +239,9 @@ class Content:
         those before.
         """
         words = array("I")
-        cursor = self._inodes.cursor(self._inode)
         left = self._block_count * _WORD
+        cursor = self._inodes.tail(self._inode, left, "block list")
+        self._reader.check_list_size(left)
         carried = b""
         while left:
             piece = cursor.take_some(left)

@@ -66,14 +66,19 @@ class FileDevice:
         self, source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
     ) -> None:
         if isinstance(source, str | bytes | os.PathLike):
-            self._file: BinaryIO | None = open(source, "rb", buffering=0)  # noqa: PTH123, SIM115 -- a Path is never bytes; closed by close()
+            self._file: BinaryIO | None = open(source, "rb", buffering=0, opener=_open_at_once)  # noqa: SIM115 -- closed by close()
             self._owned = True
         else:
             self._file = source
             self._owned = False
         self._lock = threading.Lock()
         self._descriptor = _descriptor(self._file)
-        self.size = self._file.seek(0, os.SEEK_END)
+        try:
+            self.size = self._file.seek(0, os.SEEK_END)
+        except OSError as error:  # a pipe, say
+            error.filename = getattr(self._file, "name", None)
+            self.close()
+            raise
 
     def pread(self, offset: int, length: int) -> bytes:
         """The `length` bytes at `offset`.
@@ -167,6 +172,11 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
             f"{what}: the device returned {len(data)} bytes where {length} were asked for", offset
         )
     return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for a writer, should the path be a fifo's."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _descriptor(file: BinaryIO) -> int | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from s3archivefs.inode import Inode, InodeTable
     from s3archivefs.metadata import MetadataCursor, MetadataReader
 
-__all__ = ["Directory", "Entry"]
+__all__ = ["Directory", "Entry", "Segment"]
 
 # An inode's directory size counts `.` and `..`, which no listing holds, as three bytes.
 _EMPTY_SIZE = 3
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
     inode_number: int
 
 
-class _Segment(NamedTuple):
+class Segment(NamedTuple):
     """A part of a listing that begins with a run."""
 
     first: bytes
@@ -70,13 +70,15 @@ class Directory:
         inode: Inode,
         inodes: InodeTable,
         reader: MetadataReader,
-        cache: WeightedCache[dict[bytes, Entry]],
+        entries: WeightedCache[dict[bytes, Entry]],
+        segments: WeightedCache[list[Segment]],
     ) -> None:
         self.inode = inode
         record = inode.directory
         self._inodes = inodes
         self._reader = reader
-        self._cache = cache
+        self._kept_entries = entries
+        self._kept_segments = segments
         self._position = reader.extent.start + record.start_block
         self._offset = record.offset
         self._size = max(0, record.size - _EMPTY_SIZE)
@@ -84,7 +86,6 @@ class Directory:
             raise CorruptImageError(
                 f"directory inode {record.inode_number} has a size of {record.size} bytes"
             )
-        self._segments: list[_Segment] | None = None
 
     def get(self, name: bytes) -> Entry | None:
         """The entry of that name, or None."""
@@ -108,34 +109,31 @@ class Directory:
         first = max(0, bisect_right(segments, start, key=_first_name) - 1)
         previous = b""
         for segment in segments[first:]:
-            for entry in self._scan(segment):
-                if entry.name <= previous:
-                    raise CorruptImageError(
-                        f"directory names {previous!r} and {entry.name!r} are out of order",
-                        segment.position,
-                    )
+            for entry in self._scan(segment, previous):
                 previous = entry.name
                 if entry.name >= start:
                     yield entry
 
     # ---- segments --------------------------------------------------------------------------------
 
-    def _cut(self) -> list[_Segment]:
+    def _cut(self) -> list[Segment]:
         """The listing's segments, in order. An index that contradicts itself is passed over: it
         only speeds up.
         """
-        if self._segments is None:
-            whole = _Segment(b"", 0, self._size, self._position, self._offset)
-            self._segments = self._indexed() or [whole]
-        return self._segments
-
-    def _indexed(self) -> list[_Segment]:
         record = self.inode.directory
-        if not isinstance(record, ExtendedDirectory) or not record.index_count:
-            return []
-        cursor = self._inodes.cursor(self.inode)
+        if isinstance(record, ExtendedDirectory) and record.index_count:
+            segments = self._kept_segments.get(
+                self.inode.reference, lambda: self._indexed(record.index_count)
+            )
+            if segments:
+                return segments
+        return [Segment(b"", 0, self._size, self._position, self._offset)]
+
+    def _indexed(self, count: int) -> list[Segment]:
+        size = count * DirectoryIndex.layout.size
+        cursor = self._inodes.tail(self.inode, size, "directory index")
         places = [(b"", 0, self._position, self._offset)]
-        for _ in range(record.index_count):
+        for _ in range(count):
             index = DirectoryIndex.decode(cursor.take(DirectoryIndex.layout.size))
             if index.name_size_minus_one >= NAME_MAX:
                 return []
@@ -153,19 +151,21 @@ class Directory:
             places.append((name, index.listing_offset, position, offset))
         ends = [start for _, start, _, _ in places[1:]] + [self._size]
         return [
-            _Segment(name, start, end, position, offset)
+            Segment(name, start, end, position, offset)
             for (name, start, position, offset), end in zip(places, ends, strict=True)
         ]
 
-    def _entries(self, segment: _Segment) -> dict[bytes, Entry]:
-        return self._cache.get(
+    def _entries(self, segment: Segment) -> dict[bytes, Entry]:
+        return self._kept_entries.get(
             # The end too: an empty directory may have the position of another that is not empty.
             (self._position, self._offset, segment.start, segment.end),
             lambda: {entry.name: entry for entry in self._scan(segment)},
         )
 
-    def _scan(self, segment: _Segment) -> Iterator[Entry]:
-        """Decode a segment's entries, a metadata block at a time."""
+    def _scan(self, segment: Segment, previous: bytes = b"") -> Iterator[Entry]:
+        """Decode a segment's entries, whose names come after `previous`, a metadata block at a
+        time.
+        """
         left = segment.end - segment.start
         if not left:
             return
@@ -209,6 +209,12 @@ class Directory:
                         segment.position,
                     )
                 expected = b""
+                if name <= previous:
+                    raise CorruptImageError(
+                        f"directory names {previous!r} and {name!r} are out of order",
+                        segment.position,
+                    )
+                previous = name
                 yield Entry(name, kind, block | offset, header.inode_number + delta)
 
 
@@ -216,7 +222,7 @@ _DOTS = (b".", b"..")
 _SHORT = "a directory listing ends within an entry, or a name is too long"
 
 
-def _first_name(segment: _Segment) -> bytes:
+def _first_name(segment: Segment) -> bytes:
     return segment.first
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from s3archivefs.errors import leads_nowhere
 from s3archivefs.inode import FileKind
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class DirEntry(Generic[AnyPath]):
             return self.kind
         try:
             return self.stat().kind
-        except OSError:  # leads nowhere, and is neither
-            return None
+        except OSError as error:
+            if not leads_nowhere(error):
+                raise
+            return None  # neither
 
     def __repr__(self) -> str:
         return f"<DirEntry {self.name!r}>"

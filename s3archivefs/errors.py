@@ -8,6 +8,8 @@ and a device's own errors pass through untouched.
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "CodecUnavailableError",
     "CorruptImageError",
@@ -17,6 +19,7 @@ __all__ = [
     "SquashfsError",
     "TruncatedImageError",
     "UnsupportedError",
+    "leads_nowhere",
 ]
 
 
@@ -71,3 +74,8 @@ class LimitExceededError(SquashfsError):
         )
         self.limit = limit
         self.value = value
+
+
+def leads_nowhere(error: OSError) -> bool:
+    """Whether the error says that nothing is at a path. Any other OSError comes from the device."""
+    return error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}

@@ -36,6 +36,7 @@ __all__ = [
     "METADATA_BLOCK_STORED",
     "NAME_MAX",
     "RUN_MAX",
+    "SYMLINK_MAX",
     "XATTR_PREFIXES",
     "XATTR_VALUE_ELSEWHERE",
     "BasicDevice",
@@ -98,6 +99,8 @@ DATA_BLOCK_STORED = 1 << 24
 """
 NAME_MAX = 256
 """Bytes in a directory entry's name."""
+SYMLINK_MAX = 65535
+"""Bytes in a symlink's target."""
 RUN_MAX = 256
 """Entries behind one directory header."""
 XATTR_PREFIXES = {0: b"user.", 1: b"trusted.", 2: b"security."}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 from s3archivefs.data import Content, SquashFile
 from s3archivefs.device import OffsetDevice, open_device, read_exactly
@@ -16,6 +16,7 @@ from s3archivefs.errors import (
     LimitExceededError,
     SquashfsError,
     UnsupportedError,
+    leads_nowhere,
 )
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
@@ -73,7 +74,9 @@ class SquashFS:
         """Whether the path leads to something, symlinks followed."""
         try:
             self._resolve(path)
-        except OSError:
+        except OSError as error:
+            if not leads_nowhere(error):
+                raise
             return False
         return True
 
@@ -117,18 +120,19 @@ class SquashFS:
 
         Names removed from a yielded list of directories are not entered; symlinks to directories
         are listed among them, unless `symlinks_as_files`, and never entered. Raises
-        CorruptImageError where a directory contains itself, LimitExceededError past
-        Limits.walk_depth.
+        CorruptImageError where a directory is met twice, as one that contains itself is, and
+        LimitExceededError past Limits.walk_depth. Takes an integer of memory for each directory.
         """
-        todo: list[tuple[AnyPath, tuple[int, ...]]] = [(top, ())]
-        ancestors: tuple[int, ...]
+        todo: list[tuple[AnyPath, int]] = [(top, 0)]
+        seen: set[int] = set()
         while todo:
-            path, ancestors = todo.pop()
+            path, depth = todo.pop()
             inode = self._resolve(path)
-            if inode.reference in ancestors:
-                raise CorruptImageError(f"directory {path!r} contains itself")
-            if len(ancestors) > self._limits.walk_depth:
-                raise LimitExceededError("walk_depth", len(ancestors), self._limits.walk_depth)
+            if inode.reference in seen:
+                raise CorruptImageError(f"directory {path!r} is in the tree twice")
+            seen.add(inode.reference)
+            if depth > self._limits.walk_depth:
+                raise LimitExceededError("walk_depth", depth, self._limits.walk_depth)
             directories: list[AnyPath] = []
             others: list[AnyPath] = []
             links: set[AnyPath] = set()
@@ -140,8 +144,9 @@ class SquashFS:
             yield path, directories, others
             separator = _decode_as(path, b"/")
             prefix = path if path.endswith(separator) else path + separator
-            below = (*ancestors, inode.reference)
-            todo += [(prefix + name, below) for name in reversed(directories) if name not in links]
+            todo += [
+                (prefix + name, depth + 1) for name in reversed(directories) if name not in links
+            ]
 
     # ---- files -----------------------------------------------------------------------------------
 
@@ -323,19 +328,25 @@ def open_image(source: object, *, offset: int = 0, limits: Limits | None = None)
 
 
 def is_squashfs(source: object) -> bool:
-    """Whether a path, binary file or block device starts as a squashfs 4.0 image does. A missing
-    file does not.
+    """Whether a path, binary file, block device or registered URL starts as a squashfs 4.0 image
+    does. A missing file does not, nor does a directory; a file's position stays where it is.
+
+    Raises whatever else the source itself raises.
     """
+    file = cast("BinaryIO", source) if hasattr(source, "tell") else None
+    position = file.tell() if file else 0
     try:
         device, close = open_device(source)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     try:
         return is_image_start(read_exactly(device, 0, 4, "the magic number"))
-    except (SquashfsError, OSError):
+    except SquashfsError:
         return False
     finally:
         close()
+        if file:
+            file.seek(position)
 
 
 def _encode(path: str | bytes) -> bytes:

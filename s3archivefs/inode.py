@@ -12,6 +12,7 @@ from s3archivefs.format import (
     ABSENT_32,
     EXTENDED,
     METADATA_BLOCK_SIZE,
+    SYMLINK_MAX,
     BasicDevice,
     BasicDirectory,
     BasicFile,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["FileKind", "Inode", "InodeTable", "Stat"]
 
 _PERMISSIONS = 0o7777
+_SMALLEST = BasicIpc.layout.size
 
 
 class FileKind(Enum):
@@ -139,6 +141,12 @@ class InodeTable:
         self._inode_count = inode_count
         self._block_size = block_size
         self._limits = limits
+        start, end = reader.extent
+        if inode_count * _SMALLEST > reader.capacity(start):
+            raise CorruptImageError(
+                f"{inode_count} inodes cannot be within the {end - start} bytes of the inode table",
+                start,
+            )
 
     def inode(self, reference: int) -> Inode:
         """The inode at a reference.
@@ -190,7 +198,7 @@ class InodeTable:
             raise LimitExceededError(
                 "symlink_target_bytes", size, self._limits.symlink_target_bytes
             )
-        target = self.cursor(inode).take(size)
+        target = self.tail(inode, size, "target").take(size)
         if not target or b"\0" in target:
             raise CorruptImageError(
                 f"symlink target {target!r} is empty or holds a NUL", inode.tail[0]
@@ -201,14 +209,24 @@ class InodeTable:
         """The index of the inode's set of attributes, or None where it has none."""
         index: int = getattr(inode.header, "xattr_index", ABSENT_32)
         if isinstance(inode.header, ExtendedSymlink):  # there it stands behind the target
-            cursor = self.cursor(inode)
-            cursor.skip(inode.header.target_size)
+            size = inode.header.target_size
+            cursor = self.tail(inode, size, "target")
+            cursor.skip(size)
             index = int.from_bytes(cursor.take(4), "little")
         return None if index == ABSENT_32 else index
 
-    def cursor(self, inode: Inode) -> MetadataCursor:
-        """At what follows the inode's record: a block list, a directory index."""
-        return self._reader.cursor(*inode.tail)
+    def tail(self, inode: Inode, length: int, what: str) -> MetadataCursor:
+        """At the `length` bytes or more that follow the inode's record: a block list, a target, a
+        directory index.
+        """
+        position, offset = inode.tail
+        if length > self._reader.capacity(position):
+            raise CorruptImageError(
+                f"the {what} of inode {inode.header.inode_number}, {length} bytes, cannot be within"
+                " the inode table",
+                position,
+            )
+        return self._reader.cursor(position, offset)
 
     def _record_at(
         self, data: bytes, position: int, offset: int
@@ -233,6 +251,12 @@ class InodeTable:
         if header.mode & ~_PERMISSIONS:
             raise CorruptImageError(
                 f"mode {header.mode:#o} of inode {header.inode_number} holds more than permissions",
+                position,
+            )
+        if isinstance(header, BasicSymlink) and header.target_size > SYMLINK_MAX:
+            raise CorruptImageError(
+                f"the target of inode {header.inode_number} has {header.target_size} bytes, more"
+                f" than {SYMLINK_MAX}",
                 position,
             )
         if kind is FileKind.FILE:

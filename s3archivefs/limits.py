@@ -39,6 +39,14 @@ class Limits:
     xattrs: int = 4096
     """Attributes of one inode."""
 
+    xattr_name_bytes: int = 255
+    """Length of an attribute's name with its prefix, in bytes: Linux XATTR_NAME_MAX."""
+
+    block_list_bytes: int = 32 << 20
+    """Length of one file's block list, in bytes, 4 for each block: at the default block size of
+    128 KiB that is a file of 1 TiB. The list is held in memory while its file is open.
+    """
+
     walk_depth: int = 1024
     """Directories nested below the start of a walk: 7-Zip's kNumDirLevelsMax."""
 

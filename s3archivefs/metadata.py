@@ -64,6 +64,12 @@ class MetadataReader:
             )
         return self._cache.get(position, lambda: self._load(position))
 
+    def capacity(self, position: int) -> int:
+        """The most bytes, decoded, that the table can hold from a block's `position` on: the
+        smallest block has a header and one byte, the largest content 8 KiB.
+        """
+        return (self.extent.end - position) // (HEADER_SIZE + 1) * METADATA_BLOCK_SIZE
+
     def cursor(self, position: int, offset: int) -> MetadataCursor:
         """A cursor at `offset` of the block at `position`."""
         if offset >= METADATA_BLOCK_SIZE:

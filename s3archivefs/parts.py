@@ -19,7 +19,7 @@ from s3archivefs.xattr import XattrTable
 
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice
-    from s3archivefs.directory import Entry
+    from s3archivefs.directory import Entry, Segment
     from s3archivefs.format import Superblock
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "open_parts"]
 
 _DIRECTORY_WEIGHT = 1000  # bytes that an open directory costs in memory, roughly
-_ENTRY_WEIGHT = 250  # the same for one of its entries
+_ENTRY_WEIGHT = 250  # the same for one of its entries, or a segment of its listing
 _BLOCK_WEIGHT = 100  # and for a block beside its content
 
 
@@ -41,12 +41,14 @@ class Parts:
     exports: ExportTable | None
     listings: MetadataReader
     entries: WeightedCache[dict[bytes, Entry]]
+    segments: WeightedCache[list[Segment]]
     directories: WeightedCache[Directory]
 
     def directory(self, inode: Inode) -> Directory:
         """The listing of a directory's inode."""
         return self.directories.get(
-            inode.reference, lambda: Directory(inode, self.inodes, self.listings, self.entries)
+            inode.reference,
+            lambda: Directory(inode, self.inodes, self.listings, self.entries, self.segments),
         )
 
     def root(self, reference: int) -> Directory:
@@ -110,16 +112,20 @@ def open_parts(device: BlockDevice, superblock: Superblock, limits: Limits) -> P
         data=DataReader(
             device,
             codec,
-            WeightedCache(limits.cache_bytes // 2, len),
+            WeightedCache(limits.cache_bytes * 3 // 8, len),
             FragmentTable(fragments),
             superblock,
+            limits=limits,
         ),
         xattrs=xattrs,
         exports=exports,
         listings=metadata("directory", tables.directories),
         entries=WeightedCache(
-            limits.cache_bytes // 4,
+            limits.cache_bytes * 3 // 16,
             lambda entries: _DIRECTORY_WEIGHT + len(entries) * _ENTRY_WEIGHT,
+        ),
+        segments=WeightedCache(
+            limits.cache_bytes // 8, lambda segments: len(segments) * _ENTRY_WEIGHT
         ),
         directories=WeightedCache(limits.cache_bytes // 16, lambda _: _DIRECTORY_WEIGHT),
     )

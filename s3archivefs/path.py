@@ -8,6 +8,7 @@ import io
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Literal, Protocol, overload
 
+from s3archivefs.errors import leads_nowhere
 from s3archivefs.inode import FileKind
 
 if TYPE_CHECKING:
@@ -242,5 +243,7 @@ class Path:
     def _kind(self, *, follow_symlinks: bool = True) -> FileKind | None:
         try:
             return self.stat(follow_symlinks=follow_symlinks).kind
-        except OSError:  # leads nowhere
+        except OSError as error:
+            if not leads_nowhere(error):
+                raise
             return None

@@ -69,8 +69,9 @@ class Verifier:
         below: list[tuple[bytes, Directory]],
     ) -> Iterator[Problem]:
         path = top + b"/" + entry.name
+        found = directory.get(entry.name)  # a fault of this is the directory's
         try:
-            if directory.get(entry.name) != entry:
+            if found != entry:
                 raise CorruptImageError("a look-up of the name does not find its entry")
             inode = self.parts.entry_inode(entry)
             is_directory = inode.kind is FileKind.DIRECTORY

@@ -103,12 +103,16 @@ class XattrTable:
         cursor = self._cursor(record.reference)
         for _ in range(record.count):
             key = XattrKey.decode(cursor.take(XattrKey.layout.size))
-            name = cursor.take(key.name_size)
             prefix = XATTR_PREFIXES.get(key.type & _PREFIX_MASK)
             if key.type & ~(_PREFIX_MASK | XATTR_VALUE_ELSEWHERE):
                 prefix = None
+            name = (prefix or b"") + cursor.take(key.name_size)
+            if len(name) > self._limits.xattr_name_bytes:
+                raise LimitExceededError(
+                    "xattr_name_bytes", len(name), self._limits.xattr_name_bytes
+                )
             elsewhere = bool(key.type & XATTR_VALUE_ELSEWHERE)
-            yield None if prefix is None else prefix + name, elsewhere, cursor
+            yield None if prefix is None else name, elsewhere, cursor
 
     def _cursor(self, reference: int) -> MetadataCursor:
         block, offset = split_reference(reference)

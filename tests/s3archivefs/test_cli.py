@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -83,7 +84,8 @@ def test_offset_opens_an_embedded_image(capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "said"),
     [
         (["ls", "nowhere.sqfs"], "nowhere.sqfs: No such file or directory"),
-        (["ls", __file__], "not a squashfs image"),
+        (["ls", __file__], f"{__file__}: not a squashfs image"),
+        (["ls", "/proc/self/mem"], "/proc/self/mem: "),
         (["cat", image("gzip"), "/nowhere"], "/nowhere: No such file or directory"),
         (["cat", image("gzip"), "/"], "/: Is a directory"),
         (["ls", "ftp://host/image"], "no installed package opens ftp:// URLs"),
@@ -98,6 +100,28 @@ def test_fault_is_one_line_and_status_1(
     assert said in written.err
     assert written.err.count("\n") == 1
     assert written.out == ""
+
+
+def test_fault_of_the_device_names_the_image(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(descriptor: int, length: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", fail)
+    assert main(["ls", image("gzip")]) == 1
+    assert capsys.readouterr().err == f"s3archivefs: {image('gzip')}: Input/output error\n"
+
+
+def test_interrupt_ends_the_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(descriptor: int, length: int, offset: int) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "pread", interrupt)
+    assert main(["cat", image("gzip"), "/docs/guide.txt"]) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_reader_that_stops_reading_ends_the_command_without_a_traceback() -> None:

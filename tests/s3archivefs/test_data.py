@@ -314,6 +314,27 @@ def test_a_run_of_blocks_is_one_read(device: CountingDevice) -> None:
         assert [length for _, length in device.reads] == [2 * BLOCK]
 
 
+def test_blocks_around_holes_are_one_read(device: CountingDevice) -> None:
+    content = CONTENTS["mixed"]
+    with s3archivefs.open(device) as counted, counted.open("mixed") as opened:
+        opened.seek(-1, os.SEEK_END)
+        opened.read(1)
+        device.forget()
+        opened.seek(10)
+        length = len(content) // BLOCK * BLOCK - 20
+        assert opened.read(length) == content[10 : 10 + length]
+        assert len(device.reads) == 1
+
+
+def test_no_read_takes_more_than_4_mib(tmp_path: Path) -> None:
+    content = noise(9 << 20)
+    path = make_image(tmp_path, (file("large", content),), "-b", "128K", "-noD", "-noF")
+    device = CountingDevice(path.read_bytes())
+    with s3archivefs.open(device) as fs:
+        assert fs.read_bytes("large") == content
+    assert sorted(length for _, length in device.reads)[-2:] == [4 << 20, 4 << 20]
+
+
 def test_one_byte_costs_one_block(device: CountingDevice) -> None:
     with s3archivefs.open(device) as counted, counted.open("large") as opened:
         opened.read(1)

@@ -90,7 +90,7 @@ def test_blocks_outside_the_image_are_corrupt(image: Draft, start: int | None) -
     # The device has more bytes than bytes_used says: padding is not part of the image.
     end = image["bytes_used"]
     image.put(image.inode(TIME) + 16, "I", end - BLOCK if start is None else start)
-    assert_corrupt(image, f"past the image's {end} bytes")
+    assert_corrupt(image, f"whose data lies from 96 to {end}")
 
 
 def test_block_list_longer_than_its_table_is_corrupt(image: Draft) -> None:
@@ -121,7 +121,7 @@ def test_size_word_that_no_fragment_has_is_corrupt(image: Draft, word: int) -> N
 @pytest.mark.parametrize("start", [2**63, 2**64 - 1, 1 << 40])
 def test_fragment_outside_the_image_is_corrupt(image: Draft, start: int) -> None:  # D44
     image.put(fragment_entry(image), "Q", start)
-    assert_corrupt(image, "past the image's")
+    assert_corrupt(image, "whose data lies from")
 
 
 @pytest.mark.parametrize("offset", [1, BLOCK, 2**32 - 1])

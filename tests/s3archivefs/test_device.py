@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,16 @@ def test_closing_closes_what_was_opened_and_nothing_of_the_callers(path: Path) -
     with path.open("rb") as given_file:
         FileDevice(given_file).close()
         assert not given_file.closed
+
+
+def test_fifo_is_refused_at_once_and_closed(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208 -- no Path
+    with pytest.raises(OSError, match="Illegal seek") as caught:
+        FileDevice(fifo)
+    assert caught.value.filename == str(fifo)
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
 
 
 def test_device_closed_in_the_midst_of_a_read_is_closed() -> None:

@@ -56,7 +56,7 @@ def index_of(fs: s3archivefs.SquashFS, path: str) -> list[tuple[int, int, bytes]
     """The index of a directory: offset in the listing, block, name."""
     record = record_of(fs, path)
     assert isinstance(record, ExtendedDirectory)
-    cursor = fs._parts.inodes.cursor(opened(fs, path).inode)
+    cursor = fs._parts.inodes.tail(opened(fs, path).inode, 12 * record.index_count, "index")
     found = []
     for _ in range(record.index_count):
         entry = DirectoryIndex.decode(cursor.take(12))

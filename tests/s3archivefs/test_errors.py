@@ -177,6 +177,26 @@ def test_errors_of_the_device_pass_through_unchanged(error: Exception) -> None:
         assert caught.value is error
 
 
+def test_errors_of_the_device_are_no_answers_to_questions() -> None:
+    image = FIXTURES["symlinks"].image.read_bytes()
+    device = FailingDevice(image, StoreError(errno.EIO, "the store is down"), healthy=10**6)
+    small = s3archivefs.Limits(cache_bytes=0)
+    with s3archivefs.open(device, limits=small) as fs:
+        (link,) = (entry for entry in fs.scandir("/") if entry.name == "dangling")
+        assert not link.is_file()
+        device._healthy = 0
+        questions: tuple[Callable[[], bool], ...] = (
+            lambda: fs.exists("/a"),
+            fs.path("/a").exists,
+            fs.path("/a").is_dir,
+            link.is_file,
+            lambda: s3archivefs.is_squashfs(device),
+        )
+        for question in questions:
+            with pytest.raises(StoreError):
+                question()
+
+
 def test_read_works_again_once_the_device_does() -> None:
     image = FIXTURES["uncompressed"].image.read_bytes()
     device = FailingDevice(image, StoreError(errno.EIO, "once"), healthy=10**6)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import s3archivefs
-from fixtures.tree import file, symlink
+from fixtures.tree import directory, file, symlink
 from tests.support.images import (
     FIXTURES,
     make_image,
@@ -129,6 +129,17 @@ def _utf16(name: str) -> bytes:
 def test_symlinks_resolve_inside_the_image(links: s3archivefs.SquashFS, path: str) -> None:
     assert links.read_bytes(path) == TARGET
     assert links.stat(path) == links.stat("/a/b/target.txt")
+
+
+def test_absolute_symlink_starts_at_the_root_wherever_it_stands(tmp_path: Path) -> None:
+    tree = (
+        directory("a"),
+        *(directory("a/x"), file("a/x/file", b"wrong"), symlink("a/link", "/x/file")),
+        *(directory("x"), file("x/file", b"right"), symlink("a/up", "/a/../x/../x/file")),
+    )
+    with s3archivefs.open(make_image(tmp_path, tree)) as fs:
+        assert fs.read_bytes("/a/link") == fs.read_bytes("/a/up") == b"right"
+        assert fs.stat("/a/../a/link").size == 5
 
 
 def test_parent_of_a_symlinked_directory_is_the_real_one(links: s3archivefs.SquashFS) -> None:
@@ -300,6 +311,20 @@ def test_opens_any_seekable_binary_file() -> None:
     data = FIXTURES["embedded"].image.read_bytes()
     with s3archivefs.open(io.BytesIO(data), offset=1000) as fs:
         assert fs.listdir("/docs") == ["deep", "guide.txt"]
+
+
+@pytest.mark.parametrize("name", ["gzip", "embedded"])
+def test_asking_whether_a_file_is_an_image_leaves_its_position(name: str) -> None:
+    source = io.BytesIO(FIXTURES[name].image.read_bytes())
+    source.seek(7)
+    assert s3archivefs.is_squashfs(source) is (name == "gzip")
+    assert source.tell() == 7
+
+
+def test_no_image_is_where_no_file_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    for path in (tmp_path / "nowhere", tmp_path, tmp_path / "file", tmp_path / "file/below"):
+        assert not s3archivefs.is_squashfs(path)
 
 
 @pytest.mark.parametrize("offset", [-1, 10**9])

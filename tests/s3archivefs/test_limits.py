@@ -36,10 +36,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 CASES: dict[str, tuple[int, Callable[[s3archivefs.SquashFS], object]]] = {
+    "block_list_bytes": (8, lambda fs: fs.read_bytes("/file")),
     "entries": (5, lambda fs: fs.listdir("/")),
     "read_all_bytes": (5000, lambda fs: fs.read_bytes("/file")),
     "symlink_target_bytes": (19, lambda fs: fs.readlink("/long")),
     "walk_depth": (3, lambda fs: list(fs.walk("/"))),
+    "xattr_name_bytes": (6, lambda fs: fs.listxattr("/file")),
     "xattr_value_bytes": (50, lambda fs: fs.getxattr("/file", "user.a")),
     "xattrs": (3, lambda fs: fs.listxattr("/file")),
 }
@@ -84,6 +86,8 @@ def test_defaults_are_those_of_their_precedents() -> None:
         "symlink_hops": 40,
         "xattr_value_bytes": 65536,
         "xattrs": 4096,
+        "xattr_name_bytes": 255,
+        "block_list_bytes": 32 << 20,
         "walk_depth": 1024,
         "entries": 1 << 20,
         "read_all_bytes": 256 << 20,

@@ -121,7 +121,7 @@ _SIZE = 24  # offset in the record of a basic directory
 DAMAGE = {
     "word": Damage(BLOCKS, _BLOCKS + 8, "I", 1 << 25, "/blocks", "size word is 0x2000000"),
     "block": Damage(BLOCKS, _BLOCKS, "I", 1 << 24 | 4000, "/blocks", "holds 4000 bytes instead"),
-    "start": Damage(BLOCKS, 16, "Q", 1 << 40, "/blocks", "past the image's"),
+    "start": Damage(BLOCKS, 16, "Q", 1 << 40, "/blocks", "whose data lies from"),
     "fragment": Damage(TAIL, _FRAGMENT, "I", 77, "/tail", "fragment 77 of 1"),
     "tail": Damage(TAIL, _FRAGMENT + 4, "I", 4000, "/tail", "tail ends at byte 4099 of fragment 0"),
     "target": Damage(LINK, 24, "B", 0, "/link", "symlink target"),
@@ -185,7 +185,9 @@ def test_damage_to_compressed_blocks_is_found_where_their_files_are(tmp_path: Pa
         words: list[int] = []  # of the three blocks, in the order of the image
         for path, count in (("a", 1), ("b", 2)):
             inode = fs._parts.inodes.inode(fs.stat(path).reference)
-            words += struct.unpack(f"<{count}I", fs._parts.inodes.cursor(inode).take(4 * count))
+            words += struct.unpack(
+                f"<{count}I", fs._parts.inodes.tail(inode, 4 * count, "list").take(4 * count)
+            )
     starts = [96 + sum(words[:blocks]) for blocks in range(4)]  # and of the fragment
     for start, paths in zip(starts, (["/a"], ["/b"], ["/b"], ["/c", "/d"]), strict=True):
         damaged = Draft(bytes(image.data))
