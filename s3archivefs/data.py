@@ -54,7 +54,10 @@ class _Stored(NamedTuple):
 
 
 class DataReader:
-    """Reads and decodes data blocks and fragments of one image."""
+    """Reads and decodes data blocks and fragments of one image.
+
+    Format: "Data and Fragment Blocks".
+    """
 
     def __init__(
         self,
@@ -166,7 +169,10 @@ class DataReader:
 
 
 class Content:
-    """The content of one regular file: random access, in whole blocks underneath."""
+    """The content of one regular file: random access, in whole blocks underneath.
+
+    Format: "File Inodes", "Data and Fragment Blocks".
+    """
 
     def __init__(self, inode: Inode, inodes: InodeTable, reader: DataReader) -> None:
         self._inode = inode
@@ -266,6 +272,11 @@ class SquashFile(io.RawIOBase):
     between threads.
 
     A read returns all the bytes asked for, up to the end of the file.
+
+    Reading raises FormatError where the content is damaged, LimitExceededError where the block list
+    is longer than Limits.block_list_bytes, ValueError once closed, and what the device raises.
+
+    Format: "Data and Fragment Blocks", "Fragment Table".
     """
 
     def __init__(self, content: Content, name: str | bytes, limits: Limits) -> None:

@@ -63,7 +63,10 @@ class Segment(NamedTuple):
 
 
 class Directory:
-    """The listing of one directory. Reads nothing before it is asked."""
+    """The listing of one directory. Reads nothing before it is asked.
+
+    Format: "Directory Table", "Directory Index".
+    """
 
     def __init__(
         self,

@@ -27,7 +27,10 @@ class Tree(Protocol):
 
 
 class DirEntry(Generic[AnyPath]):
-    """One entry of a directory, as `os.DirEntry`: what it says without asking costs no reading."""
+    """One entry of a directory, as `os.DirEntry`: what it says without asking costs no reading.
+
+    Format: "Directory Table".
+    """
 
     __slots__ = ("_entry", "_image", "name", "path")
 

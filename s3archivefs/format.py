@@ -9,8 +9,11 @@ Variable-length tails (names, block lists, link targets) are read by the modules
 bounds; checks of values live with the readers, which can say where a fault is.
 
 All integers are little-endian. A "reference" is (metadata block, relative to its table) << 16 |
-offset inside the block once decoded. Sections named below are those of the format's public
-description.
+offset inside the block once decoded.
+
+Docstrings here and elsewhere name, as `Format: "..."`, the sections of the format's public
+description that they rest on: "Squashfs Binary Format", https://dr-emann.github.io/squashfs/, kept
+as doc/format.adoc of squashfs-tools-ng.
 """
 
 from __future__ import annotations
@@ -114,7 +117,7 @@ ABSENT_64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Compression(IntEnum):
-    """Compressor ids."""
+    """Compressor ids. Format: "The Superblock"."""
 
     GZIP = 1
     LZMA = 2
@@ -125,7 +128,10 @@ class Compression(IntEnum):
 
 
 class SuperblockFlags(IntFlag):
-    """How the image was written. Only COMPRESSOR_OPTIONS changes the layout; the others inform."""
+    """How the image was written. Only COMPRESSOR_OPTIONS changes the layout; the others inform.
+
+    Format: "The Superblock".
+    """
 
     UNCOMPRESSED_INODES = 0x0001
     UNCOMPRESSED_DATA = 0x0002
@@ -142,7 +148,10 @@ class SuperblockFlags(IntFlag):
 
 
 class InodeType(IntEnum):
-    """Inode types: a basic one per kind of file, and the same plus EXTENDED."""
+    """Inode types: a basic one per kind of file, and the same plus EXTENDED.
+
+    Format: "Common Inode Header".
+    """
 
     DIRECTORY = 1
     FILE = 2
@@ -200,6 +209,8 @@ class Superblock(Record):
 
     The id, xattr, fragment and export starts point at lists of block positions (the xattr start at
     a header before its list); the inode and directory starts at the first metadata block.
+
+    Format: "The Superblock".
     """
 
     magic: U32
@@ -234,7 +245,10 @@ class Superblock(Record):
 
 @record
 class GzipOptions(Record):
-    """Options of gzip."""
+    """Options of gzip.
+
+    Format: "Compression Options".
+    """
 
     level: U32
     window_log: U16
@@ -243,7 +257,10 @@ class GzipOptions(Record):
 
 @record
 class LzoOptions(Record):
-    """Options of lzo: which of its algorithms made the blocks; all decode alike."""
+    """Options of lzo: which of its algorithms made the blocks; all decode alike.
+
+    Format: "Compression Options".
+    """
 
     algorithm: U32
     level: U32
@@ -251,7 +268,10 @@ class LzoOptions(Record):
 
 @record
 class XzOptions(Record):
-    """Options of xz; each block is a whole .xz stream that says the same itself."""
+    """Options of xz; each block is a whole .xz stream that says the same itself.
+
+    Format: "Compression Options".
+    """
 
     dictionary_size: U32
     """Bytes."""
@@ -261,7 +281,10 @@ class XzOptions(Record):
 
 @record
 class Lz4Options(Record):
-    """Options of lz4."""
+    """Options of lz4.
+
+    Format: "Compression Options".
+    """
 
     version: U32
     flags: U32
@@ -270,7 +293,10 @@ class Lz4Options(Record):
 
 @record
 class ZstdOptions(Record):
-    """Options of zstd."""
+    """Options of zstd.
+
+    Format: "Compression Options".
+    """
 
     level: U32
 
@@ -280,7 +306,10 @@ class ZstdOptions(Record):
 
 @record
 class InodeHeader(Record):
-    """What every inode starts with."""
+    """What every inode starts with.
+
+    Format: "Common Inode Header".
+    """
 
     type: U16
     mode: U16
@@ -296,6 +325,8 @@ class InodeHeader(Record):
 class BasicDirectory(InodeHeader):
     """Directory; its listing is `size - 3` bytes at `start_block`, `offset` of the directory
     table.
+
+    Format: "Directory Inodes".
     """
 
     start_block: U32
@@ -309,6 +340,8 @@ class BasicDirectory(InodeHeader):
 class ExtendedDirectory(InodeHeader):
     """Directory with xattrs, an index or a long listing; `index_count` DirectoryIndex records
     follow.
+
+    Format: "Directory Inodes".
     """
 
     nlink: U32
@@ -322,7 +355,10 @@ class ExtendedDirectory(InodeHeader):
 
 @record
 class BasicFile(InodeHeader):
-    """Regular file; the list of u32 block sizes follows."""
+    """Regular file; the list of u32 block sizes follows.
+
+    Format: "File Inodes".
+    """
 
     blocks_start: U32
     fragment_index: U32
@@ -334,6 +370,8 @@ class BasicFile(InodeHeader):
 class ExtendedFile(InodeHeader):
     """Regular file with links, xattrs, holes or 64-bit sizes; the list of u32 block sizes
     follows.
+
+    Format: "File Inodes".
     """
 
     blocks_start: U64
@@ -348,7 +386,10 @@ class ExtendedFile(InodeHeader):
 
 @record
 class BasicSymlink(InodeHeader):
-    """Symbolic link; `target_size` bytes of target follow."""
+    """Symbolic link; `target_size` bytes of target follow.
+
+    Format: "Symbolic Links".
+    """
 
     nlink: U32
     target_size: U32
@@ -356,12 +397,18 @@ class BasicSymlink(InodeHeader):
 
 @record
 class ExtendedSymlink(BasicSymlink):
-    """As BasicSymlink; behind the target stands a u32 xattr index."""
+    """As BasicSymlink; behind the target stands a u32 xattr index.
+
+    Format: "Symbolic Links".
+    """
 
 
 @record
 class BasicDevice(InodeHeader):
-    """Block or character device; `rdev` in Linux's 32-bit encoding."""
+    """Block or character device; `rdev` in Linux's 32-bit encoding.
+
+    Format: "Device Special Files".
+    """
 
     nlink: U32
     rdev: U32
@@ -369,21 +416,30 @@ class BasicDevice(InodeHeader):
 
 @record
 class ExtendedDevice(BasicDevice):
-    """A device with xattrs."""
+    """A device with xattrs.
+
+    Format: "Device Special Files".
+    """
 
     xattr_index: U32
 
 
 @record
 class BasicIpc(InodeHeader):
-    """Fifo or socket."""
+    """Fifo or socket.
+
+    Format: "IPC Inodes".
+    """
 
     nlink: U32
 
 
 @record
 class ExtendedIpc(BasicIpc):
-    """A fifo or socket with xattrs."""
+    """A fifo or socket with xattrs.
+
+    Format: "IPC Inodes".
+    """
 
     xattr_index: U32
 
@@ -393,7 +449,10 @@ class ExtendedIpc(BasicIpc):
 
 @record
 class DirectoryHeader(Record):
-    """Heads a run of `count_minus_one + 1` entries whose inodes share a metadata block."""
+    """Heads a run of `count_minus_one + 1` entries whose inodes share a metadata block.
+
+    Format: "Directory Table".
+    """
 
     count_minus_one: U32
     inode_block: U32
@@ -404,7 +463,10 @@ class DirectoryHeader(Record):
 
 @record
 class DirectoryEntry(Record):
-    """One name; `name_size_minus_one + 1` bytes of it follow."""
+    """One name; `name_size_minus_one + 1` bytes of it follow.
+
+    Format: "Directory Table".
+    """
 
     inode_offset: U16
     inode_delta: S16
@@ -417,6 +479,8 @@ class DirectoryEntry(Record):
 class DirectoryIndex(Record):
     """A place in a long listing where a run begins a metadata block; the run's first name
     follows.
+
+    Format: "Directory Index".
     """
 
     listing_offset: U32
@@ -431,7 +495,10 @@ class DirectoryIndex(Record):
 
 @record
 class XattrTableHeader(Record):
-    """Stands at the superblock's xattr table start; the list of block positions of ids follows."""
+    """Stands at the superblock's xattr table start; the list of block positions of ids follows.
+
+    Format: "Extended Attribute Table".
+    """
 
     pairs_start: U64
     """The first metadata block of names and values, from the start of the image."""
@@ -442,7 +509,10 @@ class XattrTableHeader(Record):
 
 @record
 class XattrId(Record):
-    """A set of attributes, shared by the inodes that name its index."""
+    """A set of attributes, shared by the inodes that name its index.
+
+    Format: "Extended Attribute Table".
+    """
 
     reference: U64
     """Of the first pair, relative to `pairs_start`."""
@@ -453,7 +523,10 @@ class XattrId(Record):
 
 @record
 class XattrKey(Record):
-    """Heads a pair: `name_size` bytes of name without prefix, a u32 size and the value follow."""
+    """Heads a pair: `name_size` bytes of name without prefix, a u32 size and the value follow.
+
+    Format: "Extended Attribute Table".
+    """
 
     type: U16
     """The prefix, and XATTR_VALUE_ELSEWHERE."""
@@ -465,7 +538,10 @@ class XattrKey(Record):
 
 @record
 class FragmentEntry(Record):
-    """A block of tails of files; `size` is a word like those of block lists."""
+    """A block of tails of files; `size` is a word like those of block lists.
+
+    Format: "Fragment Table".
+    """
 
     start: U64
     size: U32

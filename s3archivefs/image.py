@@ -39,6 +39,12 @@ __all__ = ["SquashFS", "is_squashfs", "open_image"]
 class SquashFS:
     """An open image. Safe to use from several threads; a context manager that closes what it
     opened.
+
+    Paths are `str` (with surrogateescape for bytes that are not UTF-8) or `bytes`, from the root,
+    with or without a leading slash. Every method raises FormatError where what it reads is damaged,
+    LimitExceededError, ValueError once the image is closed, and whatever the device raises. One
+    that takes a path raises FileNotFoundError, NotADirectoryError or OSError (ELOOP) where that
+    leads nowhere, with `errno` and `filename` set.
     """
 
     def __init__(self, source: object, *, offset: int = 0, limits: Limits | None = None) -> None:
@@ -46,6 +52,8 @@ class SquashFS:
         registered URL.
 
         Raises the errors of `s3archivefs.errors`, and whatever the source itself raises.
+
+        Format: "The Superblock".
         """
         limits = limits or Limits()
         device, self._close = open_device(source)
@@ -65,8 +73,7 @@ class SquashFS:
     def stat(self, path: str | bytes, *, follow_symlinks: bool = True) -> Stat:
         """The attributes of a path, or of the symlink there itself.
 
-        Raises FileNotFoundError, NotADirectoryError or OSError (ELOOP), as every method that takes
-        a path.
+        Format: "Inode Table".
         """
         return self._parts.inodes.stat(self._resolve(path, follow=follow_symlinks))
 
@@ -84,6 +91,8 @@ class SquashFS:
         """The names in a directory, in byte order.
 
         Raises LimitExceededError past Limits.entries; `scandir` has no such bound.
+
+        Format: "Directory Table".
         """
         names: list[AnyPath] = []
         for entry in self._opened(path).entries():
@@ -99,6 +108,8 @@ class SquashFS:
 
         With `start`, from the first name that is not below it: the directory's index finds the
         place.
+
+        Format: "Directory Table", "Directory Index".
         """
         directory = self._opened(path)
         return self._dir_entries(directory, path, b"" if start is None else _encode(start))
@@ -122,6 +133,8 @@ class SquashFS:
         are listed among them, unless `symlinks_as_files`, and never entered. Raises
         CorruptImageError where a directory is met twice, as one that contains itself is, and
         LimitExceededError past Limits.walk_depth. Takes an integer of memory for each directory.
+
+        Format: "Directory Table".
         """
         todo: list[tuple[AnyPath, int]] = [(top, 0)]
         seen: set[int] = set()
@@ -155,6 +168,8 @@ class SquashFS:
 
         Raises IsADirectoryError, or OSError (ENXIO) for a device, fifo or socket, whose content no
         image holds.
+
+        Format: "File Inodes".
         """
         inode = self._resolve(path)
         if inode.kind is FileKind.DIRECTORY:
@@ -164,14 +179,19 @@ class SquashFS:
         return SquashFile(Content(inode, self._parts.inodes, self._parts.data), path, self._limits)
 
     def read_bytes(self, path: str | bytes) -> bytes:
-        """The whole content of a regular file, at most Limits.read_all_bytes."""
+        """The whole content of a regular file, at most Limits.read_all_bytes.
+
+        Format: "Data and Fragment Blocks".
+        """
         with self.open(path) as file:
             return file.read()
 
     def readlink(self, path: AnyPath) -> AnyPath:
-        """A symlink's target, as it is stored.
+        """A symlink's target, as it is stored; at most Limits.symlink_target_bytes.
 
         Raises OSError (EINVAL) where the path is no symlink.
+
+        Format: "Symbolic Links".
         """
         inode = self._resolve(path, follow=False)
         if inode.kind is not FileKind.SYMLINK:
@@ -181,7 +201,11 @@ class SquashFS:
     # ---- attributes and other ways to an inode ---------------------------------------------------
 
     def listxattr(self, path: str | bytes, *, follow_symlinks: bool = True) -> list[str]:
-        """The names of a path's extended attributes (`user.`, `trusted.` and `security.`)."""
+        """The names of a path's extended attributes (`user.`, `trusted.` and `security.`), in the
+        image's order; at most Limits.xattrs.
+
+        Format: "Extended Attribute Table".
+        """
         inode = self._resolve(path, follow=follow_symlinks)
         index = self._parts.inodes.xattr_index(inode)
         if index is None or self._parts.xattrs is None:
@@ -194,6 +218,8 @@ class SquashFS:
         """The value of one extended attribute, at most Limits.xattr_value_bytes.
 
         Raises OSError (ENODATA) where the path has none of that name.
+
+        Format: "Extended Attribute Table".
         """
         inode = self._resolve(path, follow=follow_symlinks)
         index = self._parts.inodes.xattr_index(inode)
@@ -208,6 +234,8 @@ class SquashFS:
 
         Raises FileNotFoundError where no inode has the number, UnsupportedError where the image has
         no export table.
+
+        Format: "Export Table".
         """
         self._check_open()
         if self._parts.exports is None:
@@ -225,6 +253,8 @@ class SquashFS:
     def compressor_options(self) -> Record | None:
         """What the image says of how it was compressed: GzipOptions, LzoOptions, XzOptions,
         Lz4Options or ZstdOptions; None where its writer used the defaults.
+
+        Format: "Compression Options".
         """
         self._check_open()
         return read_compressor_options(self._device, self.superblock)
@@ -332,6 +362,8 @@ def is_squashfs(source: object) -> bool:
     does. A missing file does not, nor does a directory; a file's position stays where it is.
 
     Raises whatever else the source itself raises.
+
+    Format: "The Superblock".
     """
     file = cast("BinaryIO", source) if hasattr(source, "tell") else None
     position = file.tell() if file else 0

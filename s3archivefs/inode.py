@@ -40,7 +40,10 @@ _SMALLEST = BasicIpc.layout.size
 
 
 class FileKind(Enum):
-    """The seven kinds of file; the values are those of a basic inode's type."""
+    """The seven kinds of file; the values are those of a basic inode's type.
+
+    Format: "Common Inode Header".
+    """
 
     DIRECTORY = InodeType.DIRECTORY
     FILE = InodeType.FILE
@@ -80,17 +83,23 @@ _RECORDS: dict[int, tuple[FileKind, type[InodeHeader]]] = {
 
 
 class Stat(NamedTuple):
-    """What `stat` says of a file. Times are seconds since the epoch, sizes are bytes."""
+    """What `stat` says of a file.
+
+    Format: "Common Inode Header", "ID Table".
+    """
 
     mode: int
     """File type and permission bits, as os.stat_result.st_mode."""
     uid: int
     gid: int
     mtime: int
+    """Seconds since the epoch, 0 to 2**32 - 1."""
     size: int
-    """Of a file its content, of a symlink its target, else 0."""
+    """Bytes: of a file its content, of a symlink its target, else 0."""
     nlink: int
+    """Links to the inode; 1 where the image does not count them."""
     inode_number: int
+    """From 1 to the superblock's inode_count."""
     kind: FileKind
     rdev: int
     """Device number of a device in Linux's encoding, else 0."""
@@ -126,7 +135,10 @@ class Inode:
 
 
 class InodeTable:
-    """Reads inodes by reference."""
+    """Reads inodes by reference.
+
+    Format: "Inode Table".
+    """
 
     def __init__(
         self,

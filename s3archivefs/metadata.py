@@ -37,7 +37,10 @@ def split_reference(reference: int) -> tuple[int, int]:
 
 
 class MetadataReader:
-    """Reads the metadata blocks of one table, and cannot leave that table's extent."""
+    """Reads the metadata blocks of one table, and cannot leave that table's extent.
+
+    Format: "Packing Metadata".
+    """
 
     def __init__(
         self,

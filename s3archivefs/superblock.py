@@ -91,6 +91,8 @@ def read_superblock(device: BlockDevice) -> Superblock:
 
     Raises NotSquashfsError, UnsupportedError (big-endian, other versions, unknown compressors),
     TruncatedImageError where the device is shorter than the image, CorruptImageError.
+
+    Format: "The Superblock".
     """
     head = read_exactly(device, 0, min(_SUPERBLOCK_SIZE, device.size), "the superblock")
     magic = int.from_bytes(head[:4], "little")
@@ -166,6 +168,8 @@ def read_compressor_options(device: BlockDevice, superblock: Superblock) -> Reco
     """What the writer stored of its compressor's options, or None where it used its defaults.
 
     Raises CorruptImageError where they are damaged, or missing with lz4, which always has them.
+
+    Format: "Compression Options".
     """
     kind = _OPTIONS.get(superblock.compression)
     if not superblock.flags & SuperblockFlags.COMPRESSOR_OPTIONS:
@@ -215,6 +219,8 @@ def tables_of(superblock: Superblock) -> Tables:
 
     Raises CorruptImageError naming the tables that are out of order, out of the image, or too small
     for their count.
+
+    Format: "Overview".
     """
     fragments = superblock.fragment_table_start if superblock.fragment_count else ABSENT_64
     starts = {

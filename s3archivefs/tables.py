@@ -28,6 +28,8 @@ class LookupTable:
 
     The reader's extent is where the table's metadata blocks may lie, and the last of them ends with
     it; the list of their positions starts there, unless `list_start` says otherwise.
+
+    Format: "Storing Lookup Tables".
     """
 
     def __init__(
@@ -100,7 +102,10 @@ class LookupTable:
 
 
 class IdTable:
-    """User and group ids: 32 bits each, indexed by the inodes' 16-bit fields."""
+    """User and group ids: 32 bits each, indexed by the inodes' 16-bit fields.
+
+    Format: "ID Table".
+    """
 
     def __init__(self, table: LookupTable) -> None:
         self._table = table
@@ -117,7 +122,10 @@ class IdTable:
 
 
 class ExportTable:
-    """Where each inode is, by its number."""
+    """Where each inode is, by its number.
+
+    Format: "Export Table".
+    """
 
     def __init__(self, table: LookupTable) -> None:
         self._table = table
@@ -128,7 +136,10 @@ class ExportTable:
 
 
 class FragmentTable:
-    """Where the blocks of file tails lie."""
+    """Where the blocks of file tails lie.
+
+    Format: "Fragment Table".
+    """
 
     def __init__(self, table: LookupTable | None) -> None:
         self._table = table

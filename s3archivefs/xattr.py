@@ -43,6 +43,8 @@ class XattrTable:
 
     `open_reader` makes a reader of a table's name and extent; `extent` reaches from the table's
     header to the image's end, `lowest` is where its first metadata block may lie.
+
+    Format: "Extended Attribute Table".
     """
 
     def __init__(

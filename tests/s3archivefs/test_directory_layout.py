@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -213,6 +216,26 @@ def test_look_up_in_a_large_directory_reads_a_few_blocks_whoever_wrote_it(
             assert device.reads == []
     with s3archivefs.open(device) as fs:
         assert fs.listdir("/d") == names
+
+
+def test_look_up_among_200_000_names_reads_a_few_blocks(tmp_path: Path) -> None:  # D51
+    top, image = tmp_path / "top", tmp_path / "many.sqfs"
+    top.mkdir()
+    # Packed from a disk: of a tar stream, and with squashfs-tools-ng, it would take minutes.
+    for number in range(200_000):
+        os.close(os.open(top / f"{number:06d}-name", os.O_CREAT | os.O_WRONLY))
+    subprocess.run(["mksquashfs", top, image, "-quiet", "-no-progress"], check=True)
+    device = CountingDevice(image.read_bytes())
+    with s3archivefs.open(device) as fs:
+        assert fs.superblock.inode_count == 200_001
+        for number in (199_999, 0, 100_000):
+            device.forget()
+            assert fs.stat(f"/{number:06d}-name").size == 0
+            assert not fs.exists(f"/{number:06d}-nobody")
+            # The first finds the index, which lies in a few blocks itself.
+            assert len(device.reads) <= 10
+        names = [entry.name for entry in islice(fs.scandir("/", start="1234"), 2)]
+        assert names == ["123400-name", "123401-name"]
 
 
 def test_long_listing_without_its_index_is_searched_and_not_kept(tmp_path: Path) -> None:  # D51
