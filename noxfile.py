@@ -83,6 +83,13 @@ def fixtures(session: nox.Session) -> None:
     session.run("python", "-m", "fixtures.build", *session.posargs)
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The reader's API documentation, from its docstrings, as pages in site/."""
+    install(session, group="docs", extras="all")
+    session.run("pdoc", "s3archivefs", "--output-directory", "site", *session.posargs)
+
+
 def install(session: nox.Session, *, group: str, extras: str = "") -> None:
     """Install a dependency group and, where `extras` are named, the project itself.
 
