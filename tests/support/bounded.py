@@ -1,0 +1,69 @@
+"""Calls in a child process that has little memory and little time, so that neither a crash nor a
+loop ends the tests.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import resource
+import signal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+T = TypeVar("T")
+
+ADDRESS_SPACE = 512 << 20
+"""Bytes that a child may map, its interpreter included."""
+
+# Children are forked from a server that has imported what they need and nothing else: a case costs
+# milliseconds, and not a byte of what the tests have loaded counts as its own.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["pytest", "s3archivefs", "tests.support.survive"])
+
+
+class ChildFailedError(AssertionError):
+    """The child did not come back: it crashed, or its time was over."""
+
+
+def in_child(function: Callable[..., T], *arguments: object, deadline: float = 10.0) -> T:
+    """What `function`, a module's own, returns or raises when a child calls it.
+
+    Raises ChildFailedError where the child dies, or takes more than `deadline` seconds.
+    """
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=_run, args=(sender, function, arguments), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(deadline):
+            raise ChildFailedError(f"{function.__name__} takes more than {deadline} s")
+        value, error = receiver.recv()
+    except EOFError:
+        process.join()
+        raise ChildFailedError(f"{function.__name__} died: exit code {process.exitcode}") from None
+    finally:
+        receiver.close()
+        process.kill()
+        process.join()
+        process.close()
+    if error is not None:
+        raise error
+    result: T = value
+    return result
+
+
+def _run(sender: Connection, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    value: object = None
+    error: BaseException | None = None
+    try:
+        value = function(*arguments)
+    except BaseException as caught:  # noqa: BLE001 -- it is raised again, in the parent
+        error = caught
+    sender.send((value, error))
