@@ -92,8 +92,8 @@ def _hang(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise HangError
 
 
-def differences(image: bytes, contents: Mapping[bytes, bytes]) -> list[bytes] | None:
-    """The paths whose content unsquashfs extracts otherwise; None where it refuses the image."""
+def differences(image: bytes, contents: Mapping[bytes, bytes]) -> dict[bytes, bytes | None] | None:
+    """What unsquashfs extracts otherwise, by path; None where it refuses the image."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "image.sqfs"), Path(folder, "out")
         source.write_bytes(image)
@@ -104,11 +104,8 @@ def differences(image: bytes, contents: Mapping[bytes, bytes]) -> list[bytes] | 
         try:
             if done.returncode != 0:
                 return None
-            return [
-                path
-                for path, content in contents.items()
-                if _extracted(os.fsencode(target) + path) != content
-            ]
+            extracted = {path: _extracted(os.fsencode(target) + path) for path in contents}
+            return {path: one for path, one in extracted.items() if one != contents[path]}
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
@@ -137,7 +134,9 @@ def run(images: Mapping[str, bytes], numbers: range) -> Batch:
         batch.counts["refused by unsquashfs" if different is None else "compared"] += 1
         if different:
             batch.counts["silent differences"] += 1
-            batch.findings.append((number, f"{name}: unsquashfs extracts {different} otherwise"))
+            path, extracted = next(iter(different.items()))
+            what = f"{len(different)} files unlike unsquashfs, {path!r} as {extracted!r:.50}"
+            batch.findings.append((number, f"{name}: {what}"))
     batch.compared.clear()
     return batch
 

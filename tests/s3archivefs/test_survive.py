@@ -1,0 +1,89 @@
+"""`survive` passes sound images, and fails for each way in which a reader may break its promise."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from s3archivefs import UnsupportedError
+from s3archivefs.cache import WeightedCache
+from s3archivefs.data import Content, SquashFile
+from s3archivefs.directory import Directory, Entry
+from s3archivefs.inode import InodeTable
+from s3archivefs.tables import IdTable
+from tests.support.images import FIXTURES
+from tests.support.survive import WHOLE, survive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SOUND = sorted(FIXTURES.keys() - {"embedded"})  # which starts behind other bytes
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_image_answers_everything(name: str) -> None:
+    survey = survive(FIXTURES[name].image.read_bytes())
+    assert survey.calls > 4
+    known = (UnsupportedError, FileNotFoundError, NotADirectoryError, OSError)
+    assert all(isinstance(error, known) for error in survey.errors)  # no export table; links
+    for observed in FIXTURES[name].tree:
+        if observed.kind == "file" and observed.size <= WHOLE:
+            assert observed.holds(survey.contents[observed.path.encode(errors="surrogateescape")])
+
+
+@pytest.mark.parametrize("image", [b"", b"hsqs", bytes(96), b"no image at all" * 20])
+def test_what_is_no_image_is_refused(image: bytes) -> None:
+    survey = survive(image)
+    assert (survey.calls, len(survey.errors)) == (0, 1)
+
+
+def undocumented(*_: object) -> Any:  # noqa: ANN401 -- stands for any method
+    raise KeyError("undocumented")
+
+
+def device_fault(*_: object) -> Any:  # noqa: ANN401 -- likewise
+    raise OSError(errno.EIO, "undocumented")
+
+
+def short(self: Content, start: int, stop: int) -> Iterator[bytes]:
+    del self
+    yield b"x" * (stop - start - 1)
+
+
+def other_than_whole(self: SquashFile, size: int | None = -1, /) -> bytes:
+    left = self._content.size - self._position
+    taken = left if size is None or size < 0 else min(size, left)
+    self._position += taken
+    return (b"a" if size == -1 else b"b") * taken
+
+
+def first_entry(self: Directory, name: bytes) -> Entry | None:
+    del name
+    return next(self.entries(), None)
+
+
+def never_kept(self: WeightedCache[Any], key: object, load: Callable[[], object]) -> object:
+    del self, key
+    for _ in range(500):
+        load()
+    return load()
+
+
+BROKEN = {
+    "undocumented exception": (IdTable, "__getitem__", undocumented, KeyError, "undocumented"),
+    "undocumented OSError": (InodeTable, "stat", device_fault, OSError, "undocumented"),
+    "short content": (Content, "pieces", short, AssertionError, "of "),
+    "parts unlike the whole": (SquashFile, "read", other_than_whole, AssertionError, "from 0"),
+    "wrong look-up": (Directory, "get", first_entry, AssertionError, "a look-up"),
+    "too many reads": (WeightedCache, "get", never_kept, AssertionError, "too many reads"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_broken_promise_is_found(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, method, broken, error, said = BROKEN[how]
+    monkeypatch.setattr(owner, method, broken)
+    with pytest.raises(error, match=said):
+        survive(FIXTURES["gzip"].image.read_bytes())
