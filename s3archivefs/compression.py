@@ -57,9 +57,10 @@ class Codec:
         try:
             content = self._decompress(data, limit)
         except self._errors as error:
+            # Without its traceback, whose frames hold the decompressor and all its memory.
             raise CorruptImageError(
                 f"{what} does not decompress ({self.name}: {error})", offset
-            ) from error
+            ) from error.with_traceback(None)
         if len(content) > limit:
             raise CorruptImageError(
                 f"{what} decompresses to more than the {limit} bytes it may hold ({self.name})",

@@ -129,4 +129,5 @@ class Verifier:
 
 
 def _problem(path: bytes, error: SquashfsError) -> Problem:
-    return Problem(path.decode("utf-8", "surrogateescape"), error)
+    # A problem may be kept; the frames of its traceback hold blocks and runs of them.
+    return Problem(path.decode("utf-8", "surrogateescape"), error.with_traceback(None))

@@ -37,7 +37,7 @@ SECONDS = 1.0
 """Time that one image may take."""
 _COMPARED_ALWAYS = 16
 # unsquashfs is not trusted with these images: bytes of memory and of output, seconds.
-_UNSQUASHFS_LIMITS = "ulimit -v 1048576; ulimit -f 65536; exec timeout 10 "
+_UNSQUASHFS = 'ulimit -v 1048576; ulimit -f 65536; exec timeout 10 unsquashfs "$@"'
 
 
 class HangError(BaseException):
@@ -93,21 +93,33 @@ def _hang(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def differences(image: bytes, contents: Mapping[bytes, bytes]) -> dict[bytes, bytes | None] | None:
-    """What unsquashfs extracts otherwise, by path; None where it refuses the image."""
+    """What unsquashfs extracts otherwise, by path; None where it refuses the image.
+
+    It extracts inodes of one number as links to one file, whatever they hold. So where a file
+    differs, that file is asked for by itself.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "image.sqfs"), Path(folder, "out")
         source.write_bytes(image)
-        unsquashfs = f"unsquashfs -quiet -no-progress -no-xattrs -dest {target} {source}"
-        done = subprocess.run(
-            ["/bin/sh", "-c", _UNSQUASHFS_LIMITS + unsquashfs], capture_output=True, check=False
-        )
+        done = _unsquashfs("-quiet", "-no-progress", "-no-xattrs", "-dest", target, source)
         try:
             if done.returncode != 0:
                 return None
             extracted = {path: _extracted(os.fsencode(target) + path) for path in contents}
-            return {path: one for path, one in extracted.items() if one != contents[path]}
+            different = {path: one for path, one in extracted.items() if one != contents[path]}
+            alone = {path: _unsquashfs("-cat", source, path) for path in different}
+            return {
+                path: different[path]
+                for path, cat in alone.items()
+                if cat.returncode != 0 or cat.stdout != contents[path]
+            }
         finally:
             shutil.rmtree(target, ignore_errors=True)
+
+
+def _unsquashfs(*arguments: str | bytes | Path) -> subprocess.CompletedProcess[bytes]:
+    command = ["/bin/sh", "-c", _UNSQUASHFS, "sh", *arguments]
+    return subprocess.run(command, capture_output=True, check=False)
 
 
 def _extracted(path: bytes) -> bytes | None:

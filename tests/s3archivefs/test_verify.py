@@ -177,6 +177,16 @@ def test_damaged_value_and_damaged_export_are_problems_at_their_paths(image: Dra
     assert "xattr table" in str(value)
 
 
+def test_problem_holds_neither_blocks_nor_decompressors(tmp_path: Path) -> None:
+    tree = (file("a", text(4096)), file("b", text(50)))
+    image = Draft(make_image(tmp_path, tree, "-comp", "xz").read_bytes())
+    image.data[96 + 40] ^= 0xFF  # in the first block, behind the stream's header
+    (problem,) = verified(image)
+    assert problem.error.__traceback__ is None
+    assert problem.error.__cause__ is not None  # what liblzma said
+    assert problem.error.__cause__.__traceback__ is None
+
+
 def test_damage_to_compressed_blocks_is_found_where_their_files_are(tmp_path: Path) -> None:
     tree = (file("a", text(4096)), file("b", text(8192)), file("c", text(50)), file("d", text(60)))
     image = Draft(make_image(tmp_path, tree, "-no-duplicates").read_bytes())

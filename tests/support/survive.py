@@ -87,7 +87,7 @@ def survive(image: bytes, limits: Limits | None = None) -> Survey:
     try:
         fs = s3archivefs.open(device, limits=limits)
     except SquashfsError as error:
-        survey.errors.append(error)
+        survey.errors.append(error.with_traceback(None))
         return survey
     with fs:
         _Surveyor(fs, device, survey).survey_all()
@@ -182,9 +182,9 @@ class _Surveyor:
         try:
             return call()
         except SquashfsError as error:
-            self._survey.errors.append(error)
+            self._survey.errors.append(error.with_traceback(None))
         except OSError as error:
             if error.errno not in _PATH_ERRORS:
                 raise
-            self._survey.errors.append(error)
+            self._survey.errors.append(error.with_traceback(None))
         return None
