@@ -9,6 +9,7 @@ and a device's own errors pass through untouched.
 from __future__ import annotations
 
 import errno
+from typing import Self
 
 __all__ = [
     "CodecUnavailableError",
@@ -38,6 +39,9 @@ class FormatError(SquashfsError, ValueError):
         super().__init__(what if offset is None else f"{what} (at byte {offset} of the image)")
         self.what = what
         self.offset = offset
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), (self.what, self.offset)  # pickle would call it with the message
 
 
 class NotSquashfsError(FormatError):
@@ -74,6 +78,10 @@ class LimitExceededError(SquashfsError):
         )
         self.limit = limit
         self.value = value
+        self._allowed = allowed
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), (self.limit, self.value, self._allowed)
 
 
 def leads_nowhere(error: OSError) -> bool:

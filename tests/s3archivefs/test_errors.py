@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import pickle
 import subprocess
 import sys
 import threading
@@ -50,6 +51,22 @@ def test_tree_of_errors_is_the_documented_one() -> None:
         s3archivefs.LimitExceededError,
     ):
         assert parents[kind] is s3archivefs.SquashfsError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        s3archivefs.CorruptImageError("a block is empty", 96),
+        s3archivefs.NotSquashfsError("no image"),
+        s3archivefs.LimitExceededError("entries", 9, 8),
+        s3archivefs.CodecUnavailableError("install something"),
+    ],
+)
+def test_errors_cross_processes(error: Exception) -> None:
+    copied = pickle.loads(pickle.dumps(error))  # noqa: S301 -- its own bytes
+    assert type(copied) is type(error)
+    assert str(copied) == str(error)
+    assert vars(copied) == vars(error)
 
 
 def test_format_error_says_what_and_where() -> None:
