@@ -93,7 +93,14 @@ class Directory:
     def get(self, name: bytes) -> Entry | None:
         """The entry of that name, or None."""
         segments = self._cut()
-        segment = segments[bisect_right(segments, name, key=_first_name) - 1]
+        after = bisect_right(segments, name, key=_first_name)
+        found = self._get_within(segments[after - 1], name)
+        if found is None and after < len(segments):
+            # Before a name is not there, the index must be right that it is not in the next.
+            next(self._scan(segments[after]), None)
+        return found
+
+    def _get_within(self, segment: Segment, name: bytes) -> Entry | None:
         if segment.end - segment.start <= _SEGMENT_KEPT:
             return self._entries(segment).get(name)
         for entry in self._scan(segment):

@@ -29,6 +29,7 @@ __all__ = ["XattrTable"]
 
 _PREFIX_MASK = 0xFF
 _REFERENCE_SIZE = 8
+_SMALLEST_PAIR = XattrKey.layout.size + 4  # an empty name and an empty value with its size
 
 
 class _Parts(NamedTuple):
@@ -89,6 +90,7 @@ class XattrTable:
 
     def _value_at(self, cursor: MetadataCursor) -> bytes:
         size = _u32(cursor)
+        self._check_room(size, "a value")
         if size > self._limits.xattr_value_bytes:
             raise LimitExceededError("xattr_value_bytes", size, self._limits.xattr_value_bytes)
         return cursor.take(size)
@@ -100,6 +102,7 @@ class XattrTable:
         record = XattrId.decode(self._parts.ids.record(index))
         if not record.count:
             raise CorruptImageError(f"xattr set {index} is empty", self._extent.start)
+        self._check_room(record.count * _SMALLEST_PAIR, f"set {index}")
         if record.count > self._limits.xattrs:
             raise LimitExceededError("xattrs", record.count, self._limits.xattrs)
         cursor = self._cursor(record.reference)
@@ -115,6 +118,13 @@ class XattrTable:
                 )
             elsewhere = bool(key.type & XATTR_VALUE_ELSEWHERE)
             yield None if prefix is None else name, elsewhere, cursor
+
+    def _check_room(self, size: int, what: str) -> None:
+        pairs = self._parts.pairs
+        if size > pairs.capacity(pairs.extent.start):
+            raise CorruptImageError(
+                f"{what} of {size} bytes cannot be within the xattr table", self._extent.start
+            )
 
     def _cursor(self, reference: int) -> MetadataCursor:
         block, offset = split_reference(reference)
