@@ -78,15 +78,15 @@ def test_unsquashfs_extracts_what_was_laid_out(image: Path, tmp_path: Path) -> N
     assert str((tmp_path / "out/link").readlink()) == "dir/fifo"
     assert (tmp_path / "out/dir/fifo").is_fifo()
     assert (tmp_path / "out/dir/socket").is_socket()
-    listed = run("unsquashfs", "-lls", "-UTC", image).decode()
+    listed = run("unsquashfs", "-lln", "-UTC", image).decode()
     assert "drwx------ 1000/0" in listed
     assert "2106-02-07 06:28 squashfs-root/blocks" in listed
-    assert "5,70000" in listed.replace(" ", "")
 
 
 def test_rdsquashfs_reads_what_was_laid_out(image: Path) -> None:
     for name, content in CONTENTS.items():
         assert run("rdsquashfs", "--cat", name, image) == content
+    assert b"nod char 0644 0 0 c 5 70000" in run("rdsquashfs", "--describe", image)
     assert b"user.kind=abc" in run("rdsquashfs", "--xattr", "large", image)
 
 
