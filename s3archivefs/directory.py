@@ -87,7 +87,8 @@ class Directory:
         self._size = max(0, record.size - _EMPTY_SIZE)
         if 0 < record.size < _EMPTY_SIZE or 0 < self._size < DirectoryHeader.layout.size:
             raise CorruptImageError(
-                f"directory inode {record.inode_number} has a size of {record.size} bytes"
+                f"directory inode {record.inode_number} has a size of {record.size} bytes",
+                inode.tail[0],
             )
 
     def get(self, name: bytes) -> Entry | None:

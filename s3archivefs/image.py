@@ -142,7 +142,7 @@ class SquashFS:
             path, depth = todo.pop()
             inode = self._resolve(path)
             if inode.reference in seen:
-                raise CorruptImageError(f"directory {path!r} is in the tree twice")
+                raise CorruptImageError(f"directory {path!r} is in the tree twice", inode.tail[0])
             seen.add(inode.reference)
             if depth > self._limits.walk_depth:
                 raise LimitExceededError("walk_depth", depth, self._limits.walk_depth)

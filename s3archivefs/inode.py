@@ -192,8 +192,8 @@ class InodeTable:
             size = 0
         return Stat(
             header.mode | _FORMAT_BITS[kind],
-            self._ids[header.uid_index],
-            self._ids[header.gid_index],
+            self._ids.get(header.uid_index, inode.tail[0]),
+            self._ids.get(header.gid_index, inode.tail[0]),
             header.mtime,
             size,
             getattr(header, "nlink", 1),  # a basic file has no count: it has one link

@@ -56,7 +56,7 @@ class Parts:
         inode = self.inodes.inode(reference)
         if inode.kind is not FileKind.DIRECTORY:
             kind = inode.kind.name.lower()
-            raise CorruptImageError(f"the root inode is a {kind}, not a directory")
+            raise CorruptImageError(f"the root inode is a {kind}, not a directory", inode.tail[0])
         return self.directory(inode)
 
     def entry_inode(self, entry: Entry) -> Inode:
@@ -66,7 +66,8 @@ class Parts:
             raise CorruptImageError(
                 f"directory entry {entry.name!r} says inode {entry.inode_number} of type"
                 f" {entry.type}; its inode says {inode.header.inode_number} of type"
-                f" {inode.kind.value}"
+                f" {inode.kind.value}",
+                inode.tail[0],
             )
         return inode
 

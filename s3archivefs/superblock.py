@@ -213,6 +213,17 @@ _OPTIONS: dict[Compression, type[Record]] = {
 }
 
 
+# Where the superblock has the start of each table, in bytes.
+_START_FIELDS = {
+    "id": 48,
+    "xattr": 56,
+    "inode": 64,
+    "directory": 72,
+    "fragment": 80,
+    "export": 88,
+}
+
+
 def tables_of(superblock: Superblock) -> Tables:
     """The extents of the tables, which stand in one fixed order: inodes, directories, fragments,
     exports, ids, xattrs.
@@ -240,7 +251,7 @@ def tables_of(superblock: Superblock) -> Tables:
             raise CorruptImageError(
                 f"the {name} table starts at byte {start}, "
                 f"which is not before {following} at byte {end}",
-                start if start < superblock.bytes_used else None,
+                _START_FIELDS[name],
             )
         extents[name] = Extent(start, end)
         following, end = f"the {name} table", start

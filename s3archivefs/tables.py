@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportTable", "FragmentTable", "IdTable", "LookupTable"]
 
+_FRAGMENT_COUNT = 16  # where the superblock has it, in bytes
+
 
 class LookupTable:
     """`count` records of `record_size` bytes each. Nothing is read before the first record is asked
@@ -114,11 +116,14 @@ class IdTable:
     def _ids(self) -> tuple[int, ...]:
         return struct.unpack(f"<{len(self._table)}I", self._table.records())
 
-    def __getitem__(self, index: int) -> int:
+    def get(self, index: int, position: int) -> int:
+        """The id that the inode at `position`, bytes from the start of the image, names."""
         try:
             return self._ids[index]
         except IndexError:
-            raise CorruptImageError(f"an inode names id {index} of {len(self._table)}") from None
+            raise CorruptImageError(
+                f"an inode names id {index} of {len(self._table)}", position
+            ) from None
 
 
 class ExportTable:
@@ -147,6 +152,7 @@ class FragmentTable:
     def __getitem__(self, index: int) -> FragmentEntry:
         if self._table is None:
             raise CorruptImageError(
-                f"an inode names fragment {index} in an image without fragments"
+                f"an inode names fragment {index} in an image without fragments",
+                _FRAGMENT_COUNT,
             )
         return FragmentEntry.decode(self._table.record(index))

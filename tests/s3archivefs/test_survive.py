@@ -72,7 +72,7 @@ def never_kept(self: WeightedCache[Any], key: object, load: Callable[[], object]
 
 
 BROKEN = {
-    "undocumented exception": (IdTable, "__getitem__", undocumented, KeyError, "undocumented"),
+    "undocumented exception": (IdTable, "get", undocumented, KeyError, "undocumented"),
     "undocumented OSError": (InodeTable, "stat", device_fault, OSError, "undocumented"),
     "short content": (Content, "pieces", short, AssertionError, "of "),
     "parts unlike the whole": (SquashFile, "read", other_than_whole, AssertionError, "from 0"),

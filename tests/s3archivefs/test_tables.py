@@ -159,10 +159,10 @@ def test_block_of_another_length_than_is_due_is_corrupt(
 def test_ids_are_indices_into_one_table_of_32_bits() -> None:  # D25
     numbers = (0, 4_000_000_000, 65_536, 2**32 - 1)
     ids = IdTable(table([struct.pack("<4I", *numbers)], 4, 4))
-    assert tuple(ids[index] for index in range(4)) == numbers
+    assert tuple(ids.get(index, 96) for index in range(4)) == numbers
     for index in (4, 65535):
         with pytest.raises(CorruptImageError, match=f"an inode names id {index} of 4"):
-            ids[index]
+            ids.get(index, 96)
 
 
 def test_thousands_of_ids_need_several_blocks(tmp_path: Path) -> None:  # D25

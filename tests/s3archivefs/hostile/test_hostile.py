@@ -34,7 +34,7 @@ def test_hostile_input_ends_as_it_must(name: str) -> None:
         in_child(run_case, name)
     assert caught.type is case.error
     if isinstance(caught.value, FormatError):
-        assert caught.value.what
+        assert caught.value.offset is not None
         assert "\n" not in str(caught.value)
 
 
