@@ -2,7 +2,8 @@
 
 An archive is a SquashFS over a device: of S3 through the chunk cache, or of a local file. Opening
 one costs one round trip to S3 (two requests, or one where settings say that its metadata
-carries the superblock); a warm one costs a HEAD each time its revalidation interval has passed.
+carries the superblock); a warm one costs a HEAD each time its revalidation interval has passed, and
+a local one a stat(2) each time.
 """
 
 from __future__ import annotations
@@ -14,21 +15,20 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s3archivefs import FileDevice, SquashFS, Superblock
 from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
 from s3archivefs_lambda.config import Config, chunk_size_for
 from s3archivefs_lambda.prefix_map import SettingError, parse_location
-from s3archivefs_lambda.s3_device import (
+from s3archivefs_lambda.s3_client import make_s3_client
+from s3archivefs_lambda.s3_device import current_etag, open_object
+from s3archivefs_lambda.s3_errors import (
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveUnavailableError,
-    current_etag,
-    make_s3_client,
-    open_object,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from s3archivefs import BlockDevice, Stat
+    from s3archivefs import BlockDevice, Limits, Stat
     from s3archivefs_lambda.prefix_map import Location, PrefixMap
 
 __all__ = ["Archive", "Archives", "open_url"]
@@ -104,14 +104,19 @@ class Archives:
         """The virtual prefixes and what they are mapped to."""
         return self._config.mappings
 
+    @property
+    def limits(self) -> Limits:
+        """What each image is allowed."""
+        return self._config.limits
+
     def get(self, location: Location) -> Archive:
-        """The archive at a location, as it is now or was at most Config.revalidate_seconds ago."""
+        """The archive at a location, as it is now; in S3, or was at most Config.revalidate_seconds
+        ago.
+        """
+        interval = 0 if location.scheme == "file" else self._config.revalidate_seconds
         slot = self._slot(location)
         with slot.lock:
-            if (
-                slot.archive is not None
-                and self._clock() - slot.checked >= self._config.revalidate_seconds
-            ):
+            if slot.archive is not None and self._clock() - slot.checked >= interval:
                 if self._identity(location) != slot.archive.identity:
                     _LOG.info("archive %s was replaced; opening the new one", location)
                     slot.archive = None
@@ -125,7 +130,10 @@ class Archives:
         """Forget an archive that turned out to be replaced or unreadable; the next `get` opens it
         anew.
         """
-        slot = self._slot(archive.location)
+        with self._lock:
+            slot = self._slots.get(archive.location)
+        if slot is None:
+            return
         with slot.lock:
             if slot.archive is archive:
                 slot.archive = None
@@ -140,32 +148,34 @@ class Archives:
             return slot
 
     def _identity(self, location: Location) -> str:
-        if location.scheme == "file":
-            return _file_identity(location)
-        return current_etag(self._s3(), location.bucket, location.key)
-
-    def _open(self, location: Location) -> Archive:
-        if location.scheme == "file":
-            return self._open_file(location)
-        return self._open_s3(location)
-
-    def _open_file(self, location: Location) -> Archive:
-        identity = _file_identity(location)
+        if location.scheme == "s3":
+            return current_etag(self._s3(), location.bucket, location.key)
         try:
-            device = FileDevice(location.key)
+            return _file_identity(os.stat(location.key))  # noqa: PTH116 -- at each request
         except OSError as error:
             raise _access_error(location, error) from error
+
+    def _open(self, location: Location) -> Archive:
+        return self._open_s3(location) if location.scheme == "s3" else self._open_file(location)
+
+    def _open_file(self, location: Location) -> Archive:
         try:
-            image = SquashFS(device)
-        except BaseException:
-            device.close()
-            raise
-        weakref.finalize(image, device.close)  # when the last request has let go of it
+            with ExitStack() as opened:
+                file = opened.enter_context(
+                    open(location.key, "rb", buffering=0, opener=_open_at_once)
+                )
+                # Of the file that is read: another may have its name by now.
+                identity = _file_identity(os.fstat(file.fileno()))
+                image = SquashFS(FileDevice(file), limits=self._config.limits)
+                # Closed when the last request has let go of it.
+                weakref.finalize(image, opened.pop_all().close)
+        except OSError as error:
+            raise _access_error(location, error) from error
         return Archive(location, image, identity)
 
     def _open_s3(self, location: Location) -> Archive:
         device, etag = self.s3_device(location)
-        return Archive(location, SquashFS(device), etag)
+        return Archive(location, SquashFS(device, limits=self._config.limits), etag)
 
     def s3_device(self, location: Location) -> tuple[BlockDevice, str]:
         """An archive in S3, through the chunk cache, and the ETag that it is pinned to."""
@@ -216,12 +226,13 @@ def open_url(url: str) -> BlockDevice:
     return device
 
 
-def _file_identity(location: Location) -> str:
-    try:
-        found = Path(location.key).stat()
-    except OSError as error:
-        raise _access_error(location, error) from error
+def _file_identity(found: os.stat_result) -> str:
     return f"{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for a writer, should the path be a fifo's."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _access_error(location: Location, error: OSError) -> OSError:

@@ -47,7 +47,8 @@ _REFRESH_SECONDS = 60.0  # how far the time of last use may lag behind, to spare
 
 
 class ChunkStore:
-    """Chunks in one directory, at most `max_bytes` of it, the least recently used deleted first.
+    """Chunks in one directory, at most `max_bytes` of it, the least recently used deleted first; of
+    0 bytes nothing is kept, and the directory not touched.
 
     `DirectoryLimit` says how closely the limit is kept. An error of the file system is a miss, or a
     chunk that is not kept; the first one is logged as a warning. Threads may share a store.
@@ -65,7 +66,7 @@ class ChunkStore:
 
     def get(self, archive_id: str, index: int) -> bytes | None:
         """The chunk, or None. A damaged one is deleted."""
-        owner = self._checked_owner()
+        owner = self._checked_owner() if self._max_bytes else None
         if owner is None:
             return None
         try:

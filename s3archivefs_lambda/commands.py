@@ -14,7 +14,9 @@ import re
 import signal
 import socket
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from s3archivefs_lambda.config import Config
+    from s3archivefs_lambda.http_server import S3HttpServer
     from s3archivefs_lambda.prefix_map import PrefixMap, PrefixMapping
     from s3archivefs_lambda.sigv4 import SigV4Verifier
 
@@ -74,6 +77,8 @@ def _serve(options: argparse.Namespace) -> int:
         for line in str(error).splitlines():
             sys.stderr.write(f"s3archivefs: {line}\n")
         return 2
+    except KeyboardInterrupt:  # before it was up
+        return 128 + signal.SIGINT  # as a shell says it
     return 0
 
 
@@ -90,15 +95,46 @@ def _run(options: argparse.Namespace) -> None:
     _require("cheroot", extra="endpoint", what="serve")
     from s3archivefs_lambda.archives import Archives  # noqa: PLC0415 -- see above
     from s3archivefs_lambda.endpoint import make_app  # noqa: PLC0415
-    from s3archivefs_lambda.http_server import S3HttpServer  # noqa: PLC0415
+    from s3archivefs_lambda.http_server import THREADS, S3HttpServer  # noqa: PLC0415
     from s3archivefs_lambda.operations import Operations  # noqa: PLC0415
+    from s3archivefs_lambda.s3_client import make_s3_client  # noqa: PLC0415
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
-    operations = Operations(Archives(config), bucket=options.bucket)
+    archives = Archives(config, partial(make_s3_client, requests=THREADS))
+    operations = Operations(archives, bucket=options.bucket)
     app = make_app(operations, bucket=options.bucket, verifier=verifier)
     server = S3HttpServer(app, host=options.host, port=options.port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ready = False
+    try:
+        with _held_back(signal.SIGINT, signal.SIGTERM):  # half of its threads could not be stopped
+            _start(server, options)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        sys.stdout.write(_ready_line(server.url, options.bucket, config.mappings, verifier))
+        sys.stdout.flush()
+        ready = True
+        server.wait()
+    except KeyboardInterrupt:
+        if not ready:
+            raise
+        # Those who cannot wait for the requests in flight ask a second time.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _held_back(*signals: signal.Signals) -> Iterator[None]:
+    """Let signals wait until the context ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start(server: S3HttpServer, options: argparse.Namespace) -> None:
     try:
         server.start()
     except OSError as error:
@@ -106,16 +142,6 @@ def _run(options: argparse.Namespace) -> None:
             f"cannot listen on {options.host} port {options.port}: {error.strerror}; "
             "choose another with --host and --port (0 takes a free port)"
         ) from error
-    try:
-        sys.stdout.write(_ready_line(server.url, options.bucket, config.mappings, verifier))
-        sys.stdout.flush()
-        server.wait()
-    except KeyboardInterrupt:
-        # Those who cannot wait for the requests in flight ask a second time.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    finally:
-        server.stop()
 
 
 def _ready_line(url: str, bucket: str, mappings: PrefixMap, verifier: SigV4Verifier | None) -> str:

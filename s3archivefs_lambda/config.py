@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from s3archivefs import Limits
 from s3archivefs_lambda.prefix_map import PrefixMap, PrefixMapping, SettingError, parse_mapping
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ _ENDPOINT_PREFIX = _PREFIX + "ENDPOINT_"
 _MAPPING_NAMES = tuple(f"{_PREFIX}PREFIX_VMAP{number}" for number in range(1, 21))
 _MAPPING_FILE_NAME = _PREFIX + "PREFIX_VMAP_EXT_FILE"
 
+_LIMITS = "limits."
+_LIMIT_NAMES = tuple(field.name for field in fields(Limits))
+
 _IN_MEMORY_MAX = 1 << 30  # bytes; a chunk and an archive's tail are held in memory whole
 _COUNT_MAX = 10**15  # an upper bound for counts and byte sizes that no machine reaches
 
@@ -37,7 +41,7 @@ class Setting:
     name: str
     """The variable, or the first and last of a family of variables."""
     field: str
-    """The field of `Config` it fills."""
+    """The field of `Config` it fills; `limits.NAME` is that of its `Limits`."""
     parse: Callable[[str], object] | None
     """Value from text; its SettingError says what would be right. None: a part of the mappings."""
     default: str | None
@@ -58,6 +62,8 @@ class Config:
     tail_bytes: int
     superblock_metadata: Literal["auto", "expected"]
     max_open_archives: int
+    limits: Limits
+    """What the reader allows each image."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -91,7 +97,8 @@ class Config:
             faults.append(str(error))
         if faults:
             raise SettingError("\n".join(faults))
-        return cls(**values)
+        limits = {name: values.pop(_LIMITS + name) for name in _LIMIT_NAMES}
+        return cls(limits=Limits(**limits), **values)
 
 
 def chunk_size_for(configured: int | None, block_size: int) -> int:
@@ -186,7 +193,8 @@ SETTINGS: tuple[Setting, ...] = (
         field="revalidate_seconds",
         parse=_seconds,
         default="60",
-        doc="Seconds for which an open archive is taken to be unchanged. 0: each request asks S3.",
+        doc="Seconds for which an open archive in S3 is taken to be unchanged. 0: each request "
+        "asks S3. Local images are looked at by each request.",
     ),
     Setting(
         name=_PREFIX + "TAIL_BYTES",
@@ -211,6 +219,16 @@ SETTINGS: tuple[Setting, ...] = (
         default="32",
         doc="Archives kept open between requests; the least recently used is closed.",
     ),
+    *(
+        Setting(
+            name=f"{_PREFIX}LIMIT_{field.name.upper()}",
+            field=_LIMITS + field.name,
+            parse=_integer(0, _COUNT_MAX),
+            default=str(field.default),
+            doc=f"The reader's limit `{field.name}` on what one image may cost.",
+        )
+        for field in fields(Limits)
+    ),
 )
 
 _KNOWN_NAMES = frozenset(setting.name for setting in SETTINGS if setting.parse) | {
@@ -230,10 +248,16 @@ def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
                 f" zeros; for more, name a file in {_MAPPING_FILE_NAME}"
             )
         else:
-            nearest = difflib.get_close_matches(name.upper(), sorted(_KNOWN_NAMES), n=1, cutoff=0)[
-                0
-            ]
-            yield f"{name}: there is no such setting; the nearest is {nearest}"
+            yield f"{name}: there is no such setting; {_hint(name)}"
+
+
+def _hint(name: str) -> str:
+    """Which setting was meant, or where they are listed. What all names begin with is left aside,
+    for it would make any two alike.
+    """
+    known = sorted(known.removeprefix(_PREFIX) for known in _KNOWN_NAMES)
+    near = difflib.get_close_matches(name.removeprefix(_PREFIX).upper(), known, n=1)
+    return f"the nearest is {_PREFIX}{near[0]}" if near else "docs/settings.md lists them all"
 
 
 def _mapping_texts(environ: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ counted. Counting is done when needed and in steps, so that no caller waits for 
 files on a network file system.
 """
 
-# ruff: noqa: PTH106, PTH108 -- a Path for each of a million entries costs more than the entries
+# ruff: noqa: PTH106, PTH108, PTH116 -- a Path for each of a million entries costs more than the entries
 
 from __future__ import annotations
 
@@ -133,15 +133,20 @@ def _files(top: str) -> Iterator[_File]:
             entries = _entries(archive)
             if not entries:
                 with suppress(OSError):
-                    os.rmdir(archive)
+                    # A young one has just been made, for a file that is about to come.
+                    if _is_stale(os.stat(archive)):
+                        os.rmdir(archive)
             for entry in entries:
                 with suppress(OSError):
                     found = entry.stat(follow_symlinks=False)
-                    is_temporary = entry.name.endswith(TEMPORARY_SUFFIX)
-                    if is_temporary and time.time() - found.st_mtime > _STALE_SECONDS:
+                    if entry.name.endswith(TEMPORARY_SUFFIX) and _is_stale(found):
                         os.unlink(entry.path)
                     else:
                         yield _File(found.st_mtime, occupied(found.st_size), entry.path)
+
+
+def _is_stale(found: os.stat_result) -> bool:
+    return time.time() - found.st_mtime > _STALE_SECONDS
 
 
 def _delete(files: list[_File], excess: int) -> int:

@@ -130,6 +130,8 @@ class _Endpoint:
         method, raw_target = exchange.method, environ["REQUEST_URI"]
         headers = _request_headers(environ)
         target = parse_target(raw_target)
+        if target.host is not None:
+            headers["host"] = target.host
         bucket, _, key = target.path[1:].decode("utf-8", "surrogateescape").partition("/")
         exchange.key = key or None
         if method not in {"GET", "HEAD"}:
@@ -154,7 +156,7 @@ class _Endpoint:
 
     def _route(self, method: str, bucket: str, request: S3Request) -> tuple[str, _Operation]:
         """The operation's name, and what answers it."""
-        if not bucket:
+        if not bucket and not request.key:
             if method == "HEAD":
                 raise _method_not_allowed(method, allowed="GET")
             return "ListBuckets", self._list_buckets

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from wsgiref.types import WSGIApplication
 
-__all__ = ["S3HttpServer"]
+__all__ = ["THREADS", "S3HttpServer"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_THREADS = 32  # slow readers hold one each, and a response is mostly waiting: for S3, or for them
+THREADS = 32
+"""Requests that are answered at once. Slow readers hold one each, and a response is mostly waiting:
+for S3, or for them.
+"""
 _MAX_HEADER_BYTES = 64 * 1024
 _MAX_IDLE_CONNECTIONS = 512
 _REQUEST_TIMEOUT_SECONDS = 10  # between two pieces of a request that has begun
@@ -68,6 +71,11 @@ class _Request(HTTPRequest):
     """A request, with S3's error documents, and without reading bodies that nobody wants."""
 
     header_reader = _HeaderReader()
+
+    def __init__(self, server: _Server, conn: _Connection) -> None:
+        # Targets in absolute form, which cheroot takes for a proxy's, are any server's to accept
+        # (RFC 9112, 3.2.2).
+        super().__init__(server, conn, proxy_mode=True)
 
     def parse_request(self) -> None:
         self.conn.socket.settimeout(_REQUEST_TIMEOUT_SECONDS)
@@ -132,6 +140,10 @@ class _Connection(HTTPConnection):
                     received = len(self.socket.recv(min(left, 65536)))
                     left = left - received if received else 0
         super().close()
+        # What the client did not take is lost. Left to the garbage collector, the writer would fail
+        # at a closed socket, which Python 3.13 reports.
+        with contextlib.suppress(OSError):
+            self.wfile.close()
 
 
 class _ThreadPool(ThreadPool):
@@ -159,8 +171,10 @@ class _Server(Server):
             timeout=_TIMEOUT_SECONDS,
             shutdown_timeout=_STOP_SECONDS,
         )
-        self.requests = _ThreadPool(self, min=_THREADS)
+        self.requests = _ThreadPool(self, min=THREADS)
         self.bind_fault: OSError | None = None
+        self._putting = threading.Lock()
+        self._stopping = False
 
     def process_conn(self, conn: Any) -> None:  # noqa: ANN401 -- as in cheroot
         """Serve a connection that has something to say; let a new one wait until it has, without a
@@ -170,6 +184,20 @@ class _Server(Server):
             self.put_conn(conn)
         else:
             super().process_conn(conn)
+
+    def put_conn(self, conn: Any) -> None:  # noqa: ANN401 -- as in cheroot
+        """Let a connection wait for its next request, or end it where the server stops."""
+        with self._putting:
+            if not self._stopping:
+                super().put_conn(conn)
+                return
+        conn.close()
+
+    def stop(self) -> None:
+        """As cheroot's, but not while a connection is put among those that it closes."""
+        with self._putting:
+            self._stopping = True
+        super().stop()
 
     def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002 -- as in cheroot
         try:
@@ -227,10 +255,11 @@ class S3HttpServer:
 
     def stop(self) -> None:
         """Take no more requests, finish those in flight (what takes longer than 8 seconds is cut
-        off), and close.
+        off), and close. Nothing happens where it has not started, or has stopped.
         """
         self._server.stop()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def __enter__(self) -> Self:
         self.start()

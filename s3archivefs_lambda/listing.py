@@ -37,8 +37,6 @@ many.
 """
 _NAME_MAX = 256
 """Bytes in a name: longer beginnings of a start need no look-up."""
-_DEPTH = 1024
-"""Directories nested in each other: S3's keys have at most 1024 bytes."""
 
 
 class Item(NamedTuple):
@@ -55,6 +53,10 @@ class Source(Protocol):
     @property
     def prefix(self) -> bytes:
         """Virtual prefix: empty, or ending in `/`."""
+
+    @property
+    def walk_depth(self) -> int:
+        """Directories nested in each other that are entered."""
 
     def image(self) -> SquashFS | None:
         """The archive's image, opened on first use; None where only its part of the listing is to
@@ -251,8 +253,9 @@ class _Walk:
                     self._frames[-1] = self._frame(path)
                 continue
             if name.endswith(b"/"):
-                if len(self._frames) > _DEPTH:
-                    raise LimitExceededError("walk_depth", len(self._frames), _DEPTH)
+                if len(self._frames) > self._source.walk_depth:
+                    depth = self._source.walk_depth
+                    raise LimitExceededError("walk_depth", len(self._frames), depth)
                 self._frames.append(self._frame(place))
             elif (found := _stat_of_object(entry)) is not None:
                 return place, found

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
+from s3archivefs_lambda.s3_client import make_response_client
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response, parse_http_date
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.operations import Operations
 
-__all__ = ["ObjectLambda", "make_response_client"]
+__all__ = ["ObjectLambda"]
 
 _LOG = logging.getLogger("s3archivefs")
 
@@ -148,27 +148,6 @@ class ObjectLambda:
             ) from error
 
 
-def make_response_client() -> S3Client:
-    """The client for WriteGetObjectResponse: it streams what cannot be read twice, so it signs no
-    payload and tries once; and where a custom S3 endpoint is set, the call goes to that endpoint.
-    """
-    import boto3  # noqa: PLC0415 -- 0.2 s that a process without such events need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    custom = "AWS_ENDPOINT_URL_S3" in os.environ or "AWS_ENDPOINT_URL" in os.environ
-    return boto3.client(
-        "s3",
-        config=Config(
-            s3={"payload_signing_enabled": False},
-            retries={"total_max_attempts": 1},
-            connect_timeout=2,
-            read_timeout=60,  # the answer comes when the caller has the whole body
-            inject_host_prefix=not custom,
-            request_checksum_calculation="when_required",
-        ),
-    )
-
-
 # ---- Events --------------------------------------------------------------------------------------
 
 
@@ -181,13 +160,13 @@ def _parse(event: Mapping[str, Any]) -> _Event:
     user = event.get("userRequest", {})
     target = urlsplit(context["inputS3Url"])
     key = unquote_to_bytes(target.path.removeprefix("/")).decode("utf-8", "surrogateescape")
-    request = S3Request(
-        key=key,
-        # What S3 signed into inputS3Url (all that a listing has) goes before what the caller's URL
-        # says.
-        query=_asked(user.get("url", ""), key) | _query(target.query),
-        headers={name.lower(): value for name, value in user.get("headers", {}).items()},
-    )
+    # What S3 signed into inputS3Url (all that a listing has) goes before the URL of the caller.
+    query = _asked(user.get("url", ""), key) | _query(target.query)
+    headers = {name.lower(): value for name, value in user.get("headers", {}).items()}
+    # S3 Object Lambda, unlike S3, takes a range from the query too; the header goes first.
+    if "Range" in query:
+        headers.setdefault("range", query.pop("Range"))
+    request = S3Request(key=key, query=query, headers=headers)
     return _Event(
         operation=operation,
         protocol=str(event.get("protocolVersion", "1.00")),

@@ -10,14 +10,16 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import mimetypes
 import re
 import zlib
 from typing import TYPE_CHECKING
 
 from s3archivefs import FileKind, SquashFile, SquashfsError
 from s3archivefs_lambda.listing import PATH_FAULTS, list_items
-from s3archivefs_lambda.s3_device import (
+from s3archivefs_lambda.object_headers import object_headers, overrides
+from s3archivefs_lambda.s3_errors import (
+    ArchiveAccessError,
+    ArchiveCredentialsError,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
@@ -32,7 +34,7 @@ from s3archivefs_lambda.s3_protocol import (
     S3Request,
     S3Response,
     check_preconditions,
-    http_date,
+    check_version,
     invalid_argument,
     no_such_key,
     select_range,
@@ -40,14 +42,11 @@ from s3archivefs_lambda.s3_protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import TypeVar
+    from collections.abc import Iterator
 
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.archives import Archive, Archives
     from s3archivefs_lambda.prefix_map import Location, PrefixMapping
-
-    T = TypeVar("T")
 
 __all__ = ["Operations"]
 
@@ -76,24 +75,21 @@ class Operations:
 
         Raises S3Error.
         """
-        return self._at_archive(
-            request.key, lambda archive, path: self._object(archive, path, request, with_body=True)
-        )
+        return self._answer(request, with_body=True)
 
     def head_object(self, request: S3Request) -> S3Response:
         """As get_object, without the body.
 
         Raises S3Error.
         """
-        return self._at_archive(
-            request.key, lambda archive, path: self._object(archive, path, request, with_body=False)
-        )
+        return self._answer(request, with_body=False)
 
-    def _at_archive(self, key: str, answer: Callable[[Archive, str], T]) -> T:
-        """`answer` of the open archive that owns a key and of the member's path in it.
-
-        Asked once more, of the archive's new version, where the archive is replaced meanwhile.
+    def _answer(self, request: S3Request, *, with_body: bool) -> S3Response:
+        """The answer from the archive that owns the key; where that is replaced meanwhile, from its
+        new version.
         """
+        key = request.key
+        check_version(request.query)
         found = self._archives.mappings.find(key)
         if found is None or not _is_literal(found[1]):
             raise no_such_key(key)
@@ -102,7 +98,7 @@ class Operations:
             archive = None
             try:
                 archive = self._archives.get(location)
-                return answer(archive, found[1])
+                return self._object(archive, found[1], request, with_body=with_body)
             except (OSError, SquashfsError) as error:
                 if isinstance(error, OSError) and error.errno in PATH_FAULTS:
                     raise no_such_key(key) from error
@@ -123,7 +119,7 @@ class Operations:
         check_preconditions(request.headers, etag, stat.mtime)
         part = select_range(request, stat.size)
         wanted = part or ByteRange(0, stat.size)
-        headers = _object_headers(path, stat, etag) | _overrides(request.query)
+        headers = object_headers(path, stat, etag) | overrides(request.query)
         headers["Content-Length"] = str(wanted.stop - wanted.start)
         if part is not None:
             headers["Content-Range"] = part.content_range(stat.size)
@@ -231,18 +227,20 @@ class _Source:
         self.prefix = _bytes(mapping.prefix) + b"/" if mapping.prefix else b""
         self._archives = archives
         self._location = mapping.location
+        self.walk_depth = archives.limits.walk_depth
         self._alone = listed.startswith(self.prefix)
         self._archive: Archive | None = None
 
     def image(self) -> SquashFS | None:
-        """The archive's image. One that fails fails a listing inside it, and is left out of a
-        listing across many.
+        """The archive's image. A listing across many goes without one that has no keys to list, and
+        will have none until somebody mends it. Any other fault fails the listing, for clients take
+        a key that is not listed for deleted (`aws s3 sync --delete`).
         """
         try:
             self._archive = self._archives.get(self._location)
         except (OSError, SquashfsError) as error:
             failure = self.failure(error)
-            if self._alone:
+            if self._alone or not _is_lasting(error):
                 raise failure from error
             return None
         return self._archive.image
@@ -257,57 +255,6 @@ class _Source:
         if self._archive is not None and isinstance(error, ArchiveReplacedError):
             self._archives.discard(self._archive)
         return _as_s3_error(error, self._location, self.prefix.decode("utf-8", "replace"))
-
-
-# ---- Members as objects --------------------------------------------------------------------------
-
-_OVERRIDES = {
-    "response-content-type": "Content-Type",
-    "response-content-language": "Content-Language",
-    "response-expires": "Expires",
-    "response-cache-control": "Cache-Control",
-    "response-content-disposition": "Content-Disposition",
-    "response-content-encoding": "Content-Encoding",
-}
-"""Query parameters of GetObject and HeadObject that set a header of the answer."""
-
-_TYPES = mimetypes.MimeTypes()  # without the machine's own tables: the same answer everywhere
-_ENCODED_TYPES = {
-    "gzip": "application/gzip",
-    "bzip2": "application/x-bzip2",
-    "xz": "application/x-xz",
-}
-
-
-def _object_headers(path: str, stat: Stat, etag: str) -> dict[str, str]:
-    """The headers of a member, its POSIX attributes in the form of AWS DataSync and FSx."""
-    return {
-        "Accept-Ranges": "bytes",
-        "Content-Type": _content_type(path),
-        "ETag": etag,
-        "Last-Modified": http_date(stat.mtime),
-        "x-amz-meta-file-owner": str(stat.uid),
-        "x-amz-meta-file-group": str(stat.gid),
-        "x-amz-meta-file-permissions": f"{stat.mode:07o}",
-        "x-amz-meta-file-mtime": f"{stat.mtime * 1_000_000_000}ns",
-    }
-
-
-def _content_type(path: str) -> str:
-    kind, encoding = _TYPES.guess_type(path.rpartition("/")[2])
-    if encoding is not None:
-        kind = _ENCODED_TYPES.get(encoding)
-    return kind or "binary/octet-stream"
-
-
-def _overrides(query: Mapping[str, str]) -> dict[str, str]:
-    """The headers that the query sets."""
-    headers = {header: query[name] for name, header in _OVERRIDES.items() if name in query}
-    for name, header in _OVERRIDES.items():
-        if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", headers.get(header, "")):
-            message = "Header value cannot be represented using ISO-8859-1."
-            raise invalid_argument(message, name, query[name])
-    return headers
 
 
 # A key names a member only as the listing would: S3's keys are literal, not paths to be tidied.
@@ -359,11 +306,18 @@ def _decode_token(token: str) -> bytes:
 # ---- Faults --------------------------------------------------------------------------------------
 
 
+def _is_lasting(error: OSError | SquashfsError) -> bool:
+    """Whether the fault is the archive's own and stays until somebody mends it."""
+    lasting = (ArchiveNotFoundError, ArchiveForbiddenError, SquashfsError)
+    return isinstance(error, lasting) and not isinstance(error, ArchiveCredentialsError)
+
+
 def _as_s3_error(error: OSError | SquashfsError, location: Location, key: str) -> S3Error:
     """What the client is told of a fault of the archive; the operator gets one log line that says
     more.
     """
-    _LOG.error("%s: %s: %s (key %r)", location, type(error).__name__, error, key)
+    names_archive = isinstance(error, ArchiveAccessError)
+    _LOG.error("%s (key %r)", error if names_archive else f"{location}: {error}", key)
     match error:
         case ArchiveNotFoundError():
             return no_such_key(key)

@@ -13,6 +13,7 @@ from s3archivefs_lambda.s3_protocol import S3Error
 
 __all__ = ["RequestTarget", "parse_target"]
 
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL)
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -24,20 +25,32 @@ class RequestTarget:
     """Begins with "/"; neither dot segments nor empty ones are taken out."""
     query: tuple[tuple[str, str], ...]
     """Names and values in the order given; text that is not UTF-8 by surrogateescape."""
+    host: str | None = None
+    """Host, and port if one is given, of a target in absolute form: it stands in place of the Host
+    header (RFC 9112, 3.2.2).
+    """
 
 
 def parse_target(raw: str) -> RequestTarget:
-    """Decode a target in origin form, given as WSGI does (bytes as latin-1).
+    """Decode a target in origin form or in absolute form, given as WSGI does (bytes as latin-1).
 
     "+" is a plus in the path and a space in the query, as for S3. Raises S3Error InvalidURI.
     """
-    path, _, query = raw.encode("latin-1", "replace").partition(b"?")
+    target = raw.encode("latin-1", "replace")
+    host = None
+    if absolute := _ABSOLUTE.fullmatch(target):
+        host, target = absolute[1].decode("latin-1"), absolute[2]
+        if not target.startswith(b"/"):
+            target = b"/" + target
+    path, _, query = target.partition(b"?")
     if not path.startswith(b"/") or _BROKEN_ESCAPE.search(path):
         uri = path.decode("latin-1")  # without the query, which may hold a signature
         raise S3Error("InvalidURI", 400, "Couldn't parse the specified URI.", extra={"URI": uri})
     pairs = (part.partition(b"=") for part in query.replace(b"+", b" ").split(b"&") if part)
     return RequestTarget(
-        unquote_to_bytes(path), tuple((_text(name), _text(value)) for name, _, value in pairs)
+        unquote_to_bytes(path),
+        tuple((_text(name), _text(value)) for name, _, value in pairs),
+        host,
     )
 
 

@@ -1,4 +1,9 @@
-"""The S3 client: boto3's, with the time-outs and retries that a function's 60 seconds allow."""
+"""The S3 clients: boto3's, with the time-outs and retries that a function's 60 seconds allow.
+
+Endpoint, region, credentials and retries are the standard AWS settings. Where the environment names
+an endpoint, all requests go there: path-style, which every S3-compatible store understands, and
+without a prefix to its host name.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +11,57 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from types_boto3_s3 import S3Client
 
-__all__ = ["make_s3_client"]
+__all__ = ["make_response_client", "make_s3_client"]
+
+_CONNECTIONS_PER_REQUEST = 2  # opening an archive reads both its ends at once
+_MIN_CONNECTIONS = 10  # botocore's own default
 
 
-def make_s3_client(*, parallelism: int = 10) -> S3Client:
-    """An S3 client that `parallelism` threads can use at once.
-
-    Endpoint, region, credentials and retries are the standard AWS settings; where the environment
-    names an endpoint, addressing is path-style, which every S3-compatible store understands.
-    """
-    import boto3  # noqa: PLC0415 -- 0.2 s that settings and images on local disks need not pay
-    from botocore.config import Config  # noqa: PLC0415
-
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+def make_s3_client(*, requests: int = 1) -> S3Client:
+    """The client for reading archives, while as many as `requests` requests are being answered."""
     # What is given here would win over the environment's settings, and those are the operator's.
-    retries: Any = {}
+    retries: dict[str, Any] = {}
     if not os.environ.get("AWS_RETRY_MODE"):
         retries["mode"] = "standard"
     if not os.environ.get("AWS_MAX_ATTEMPTS"):
         retries["total_max_attempts"] = 5
-    config = Config(
+    return _client(
         connect_timeout=2,  # seconds, as is the next
         read_timeout=5,
         retries=retries,
-        max_pool_connections=max(2, parallelism),  # two: opening reads both ends at once
+        max_pool_connections=max(_MIN_CONNECTIONS, _CONNECTIONS_PER_REQUEST * requests),
         tcp_keepalive=True,
         # By default boto3 checks what a ranged GET returns against a checksum of the whole object,
         # on stores that send one (rclone). S3 sends none with ranges: nothing is lost.
-        request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={"addressing_style": "path"} if endpoint else None,
+    )
+
+
+def make_response_client() -> S3Client:
+    """The client for WriteGetObjectResponse: it streams what cannot be read twice, so it signs no
+    payload and tries once.
+    """
+    return _client(
+        s3={"payload_signing_enabled": False},
+        retries={"total_max_attempts": 1},
+        connect_timeout=2,
+        read_timeout=60,  # the answer comes when the caller has the whole body
+    )
+
+
+def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa: ANN401 -- botocore's settings
+    import boto3  # noqa: PLC0415 -- 0.2 s that settings and images on local disks need not pay
+    from botocore.config import Config  # noqa: PLC0415
+
+    is_custom = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+    addressing = {"addressing_style": "path"} if is_custom else {}
+    settings["s3"] = {**s3, **addressing}
+    config = Config(
+        request_checksum_calculation="when_required", inject_host_prefix=not is_custom, **settings
     )
     # botocore itself reads AWS_DEFAULT_REGION alone; as in the other SDKs, AWS_REGION comes first.
     session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)

@@ -18,7 +18,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from s3archivefs_lambda.s3_client import make_s3_client
 from s3archivefs_lambda.s3_errors import (
     ArchiveAccessError,
     ArchiveForbiddenError,
@@ -51,7 +50,6 @@ __all__ = [
     "OpenedObject",
     "S3Device",
     "current_etag",
-    "make_s3_client",
     "open_object",
 ]
 
@@ -139,8 +137,6 @@ class OpenedObject:
     """What opening an object brought."""
 
     device: S3Device
-    last_modified: float
-    """Seconds since the epoch."""
     metadata: dict[str, str]
     """User metadata, names in lower case: stores differ in the case they return."""
     head: bytes
@@ -193,9 +189,7 @@ def open_object(
                 head = device.pread(0, min(head_bytes, device.size))
             else:
                 head = b""
-        modified = read.facts.get("LastModified")
-        last_modified = 0.0 if modified is None else modified.timestamp()
-        return OpenedObject(device, last_modified, metadata, head, tail)
+        return OpenedObject(device, metadata, head, tail)
 
     try:
         opened = attempt()

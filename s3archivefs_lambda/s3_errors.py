@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveAccessError",
+    "ArchiveCredentialsError",
     "ArchiveForbiddenError",
     "ArchiveNotFoundError",
     "ArchiveReplacedError",
@@ -50,6 +51,12 @@ class ArchiveForbiddenError(ArchiveAccessError):
     advice = "check the credentials, and that they allow s3:GetObject on this object"
 
 
+class ArchiveCredentialsError(ArchiveForbiddenError):
+    """The credentials are at fault, which says nothing of the object."""
+
+    advice = "check the credentials"
+
+
 class ArchiveReplacedError(ArchiveAccessError):
     """The object is no longer the version that was opened."""
 
@@ -68,11 +75,13 @@ class ArchiveUnavailableError(ArchiveAccessError):
     advice = "check the store, the network and the region, and try again"
 
 
-# Errors that S3 answers with status 400 although they are about credentials.
 _CREDENTIAL_CODES = {
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
+    "InvalidAccessKeyId",
     "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
 _THROTTLING_CODES = {
@@ -122,7 +131,7 @@ def _access_error(error: Exception, bucket: str, key: str) -> ArchiveAccessError
         return _answered_error(error, bucket, key)
     name = type(error).__name__
     if "Credential" in name or "Token" in name:
-        return ArchiveForbiddenError.of(bucket, key, f"there are no usable credentials ({name})")
+        return ArchiveCredentialsError.of(bucket, key, f"there are no usable credentials ({name})")
     return ArchiveUnavailableError.of(bucket, key, f"the request failed ({name})")
 
 
@@ -137,7 +146,9 @@ def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessE
         kind, what = ArchiveReplacedError, "the object was replaced"
     elif status == 404:
         kind, what = ArchiveNotFoundError, "there is no such object or bucket"
-    elif status in {401, 403} or code in _CREDENTIAL_CODES:
+    elif code in _CREDENTIAL_CODES:  # with status 400 or 403
+        kind, what = ArchiveCredentialsError, "the credentials were refused"
+    elif status in {401, 403}:
         kind, what = ArchiveForbiddenError, "access was refused"
     elif status == 429 or code in _THROTTLING_CODES:
         kind, what = ArchiveThrottledError, "S3 asks for fewer requests"

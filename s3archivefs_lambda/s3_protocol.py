@@ -26,6 +26,7 @@ __all__ = [
     "S3Request",
     "S3Response",
     "check_preconditions",
+    "check_version",
     "http_date",
     "parse_http_date",
     "parse_range",
@@ -183,7 +184,7 @@ def select_range(request: S3Request, size: int) -> ByteRange | None:
 
     An object that was not uploaded in parts has one part, which is all of it.
     """
-    header = request.headers.get("range", request.query.get("Range"))
+    header = request.headers.get("range")
     part = request.query.get("partNumber")
     if part is None:
         return None if header is None else parse_range(header, size)
@@ -215,6 +216,18 @@ def _invalid_range(header: str, size: int) -> S3Error:
 
 
 # ---- Preconditions -------------------------------------------------------------------------------
+
+
+def check_version(query: Mapping[str, str]) -> None:
+    """Refuse any version of an object but `null`, the only one that a bucket without versions has.
+
+    Raises S3Error InvalidArgument (400).
+    """
+    version = query.get("versionId", "null")
+    if version != "null":
+        empty = "Version id cannot be the empty string"
+        message = "Invalid version id specified" if version else empty
+        raise invalid_argument(message, "versionId", version)
 
 
 def check_preconditions(headers: Mapping[str, str], etag: str, modified: float) -> None:

@@ -5,12 +5,13 @@ import glob
 import hashlib
 import os
 import random
+import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.directory_limit import occupied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 CHUNK = random.Random(2).randbytes(8192)
 
@@ -130,6 +131,19 @@ def test_the_least_recently_used_chunks_go_first(tmp_path: Path) -> None:
     store.put("archive", 10, CHUNK)
     kept = [index for index in range(11) if store.get("archive", index)]
     assert kept == [0, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
+
+def test_a_cache_of_no_bytes_does_not_touch_the_directory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ChunkStore(tmp_path, 1 << 20).put("archive", 0, CHUNK)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for directory in (tmp_path, tmp_path / "missing", Path("/proc/nowhere")):
+        store = ChunkStore(directory, 0)
+        store.put("archive", 0, CHUNK)
+        assert store.get("archive", 0) is None
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("max_bytes", [0, 1, 8192, 12287])
@@ -424,8 +438,9 @@ from pathlib import Path
 from s3archivefs_lambda.chunk_store import ChunkStore
 store = ChunkStore(Path(sys.argv[1]), int(sys.argv[2]))
 choice = random.Random(int(sys.argv[3]))
-print("ready", flush=True)
-for _ in range(600):
+for round in range(600):
+    if round % 20 == 0:
+        print(round, flush=True)
     index = choice.randrange(60)
     right = random.Random(index).randbytes(8192)
     chunk = store.get("archive", index)
@@ -442,16 +457,19 @@ def test_processes_share_a_directory_that_is_being_damaged(tmp_path: Path) -> No
     most = 0
     with ExitStack() as running:
         workers = [running.enter_context(hammer(tmp_path, limit, seed)) for seed in range(4)]
-        while any(worker.poll() is None for worker in workers):
-            # Not Path.glob, which raises where a directory goes while it looks.
-            pattern = str(tmp_path / "s3archivefs-cache/v1/*/*/*")
-            found = [Path(path) for path in glob.glob(pattern)]  # noqa: PTH207
-            most = max(most, sum(occupied_by(path) for path in found))
-            if found:
-                damage(choice.choice(found), choice)
+        for worker in workers * (600 // 20):
+            assert worker.stdout is not None
+            worker.stdout.readline()  # its next 20 rounds begin
+            with stopped(workers):
+                # Not Path.glob, which raises where a directory goes while it looks.
+                pattern = str(tmp_path / "s3archivefs-cache/v1/*/*/*")
+                found = [Path(path) for path in glob.glob(pattern)]  # noqa: PTH207
+                most = max(most, sum(occupied(path.stat().st_size) for path in found))
+            for path in choice.sample(found, min(5, len(found))):
+                damage(path, choice)
         for worker in workers:
             output, errors = worker.communicate()
-            assert (worker.returncode, output, errors) == (0, "ready\n", "")
+            assert (worker.returncode, output, errors) == (0, "", "")
     assert 0 < most <= limit + processes * 12288
 
 
@@ -464,23 +482,33 @@ def hammer(directory: Path, limit: int, seed: int) -> subprocess.Popen[str]:
     )
 
 
-def occupied_by(path: Path) -> int:
+@contextmanager
+def stopped(workers: list[subprocess.Popen[str]]) -> Iterator[None]:
+    """Hold up those that still run: what files occupy cannot be added up while they change."""
     try:
-        return occupied(path.stat().st_size)
-    except FileNotFoundError:
-        return 0  # deleted by a worker
+        for worker in workers:
+            worker.send_signal(signal.SIGSTOP)
+        for worker in workers:
+            if worker.returncode is None:  # else it has ended, and been waited for
+                os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        yield
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGCONT)
 
 
 def damage(path: Path, choice: random.Random) -> None:
+    """Delete a chunk, or spoil it without making it longer."""
     try:
         if choice.random() < 0.3:
             path.unlink()
         elif not path.name.endswith(".tmp"):
             with path.open("r+b") as file:
+                size = file.seek(0, os.SEEK_END)
                 if choice.random() < 0.5:
-                    file.truncate(choice.randrange(8192))
-                else:
-                    file.seek(choice.randrange(8192))
+                    file.truncate(choice.randrange(size + 1))
+                elif size > 6:
+                    file.seek(choice.randrange(size - 6))
                     file.write(b"damage")
     except FileNotFoundError:
         pass  # deleted by a worker
@@ -489,7 +517,7 @@ def damage(path: Path, choice: random.Random) -> None:
 def test_a_killed_writer_leaves_nothing_that_is_read(tmp_path: Path) -> None:
     with hammer(tmp_path, 1 << 20, seed=1) as worker:
         assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
+        assert worker.stdout.readline() == "0\n"
         worker.kill()
     store = ChunkStore(tmp_path, 1 << 20)
     for index in range(60):

@@ -176,15 +176,62 @@ def test_registering_loads_nothing_heavy() -> None:
     assert done.stdout == "\n"
 
 
+PROGRAM = (
+    "import argparse, os, signal, sys; from s3archivefs_lambda.commands import register_serve;"
+    "signal.signal(signal.SIGINT, signal.default_int_handler);"  # shells ignore it for jobs
+    "parser = argparse.ArgumentParser(); register_serve(parser.add_subparsers());"
+    "options = parser.parse_args();"
+)
+
+
+def at_import(module: str) -> str:
+    """Code that lets Ctrl-C come when that module is looked for."""
+    return (
+        "from importlib.abc import MetaPathFinder;"
+        f"find = lambda _, name, *r: name == {module!r} and os.kill(os.getpid(), signal.SIGINT);"
+        "finder = type('Finder', (MetaPathFinder,), {'find_spec': lambda *a: find(*a) or None});"
+        "sys.meta_path.insert(0, finder());"
+    )
+
+
+def at_call(name: str) -> str:
+    """Code that lets Ctrl-C come when that function is called."""
+    owner, _, function = name.rpartition(".")
+    return (
+        "from pkgutil import resolve_name;"
+        f"owner = resolve_name({owner!r}); found = getattr(owner, {function!r});"
+        "interrupt = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT) or found(*a, **k);"
+        f"setattr(owner, {function!r}, interrupt);"
+    )
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        at_import("s3archivefs_lambda.config"),
+        at_import("cheroot"),
+        at_call("s3archivefs_lambda.operations.Operations"),
+        at_call("s3archivefs_lambda.http_server._Server.prepare"),
+        at_call("s3archivefs_lambda.http_server._ThreadPool._spawn_worker"),
+    ],
+)
+def test_ctrl_c_before_it_serves_ends_it_quietly(tmp_path: Path, interruption: str) -> None:
+    program = PROGRAM + interruption + "sys.exit(options.run(options))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve", "--map", f"docs={IMAGE}", "--port", "0"],
+        cwd=ROOT,
+        env=os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize("asked_by", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Signals) -> None:
     arguments = ["--map", f"docs={IMAGE}", "--port", "0", "--bucket", "books"]
-    program = (
-        "import argparse, signal, sys; from s3archivefs_lambda.commands import register_serve;"
-        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # shells ignore it for jobs
-        "parser = argparse.ArgumentParser(); register_serve(parser.add_subparsers());"
-        "options = parser.parse_args(); sys.exit(options.run(options))"
-    )
+    program = PROGRAM + "sys.exit(options.run(options))"
     environ = os.environ | {
         "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
         "S3ARCHIVEFS_PREFIX_VMAP7": f"more/docs|file://{IMAGE}",

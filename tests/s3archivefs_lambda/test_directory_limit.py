@@ -137,9 +137,13 @@ def test_temporary_files_count_but_only_old_ones_are_deleted(tmp_path: Path) -> 
 
 
 def test_directories_of_deleted_archives_are_tidied_up(tmp_path: Path) -> None:
-    (tmp_path / "ab/archive").mkdir(parents=True)
+    old, young = tmp_path / "ab/old", tmp_path / "ab/young"
+    old.mkdir(parents=True)
+    os.utime(old, (time.time() - 4000,) * 2)
+    young.mkdir()
     assert DirectoryLimit(str(tmp_path), BLOCK).make_room(BLOCK)
-    assert not (tmp_path / "ab/archive").exists()
+    assert not old.exists()
+    assert young.exists()  # somebody may be about to write to it
 
 
 def test_links_are_not_followed_out_of_the_directory(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import re
 from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 from xml.etree import ElementTree as ET
 
@@ -115,13 +117,26 @@ def test_the_bucket_has_the_region_of_its_signatures(
     assert head.headers["x-amz-bucket-region"] == (told or "us-east-1")
 
 
-@pytest.mark.parametrize("target", ["/other", "/other/", "/other/archive", "/Archive?list-type=2"])
+@pytest.mark.parametrize("target", ["/other", "/other/", "//archive/k", "/Archive?list-type=2"])
 def test_there_are_no_other_buckets(operations: FakeOperations, target: str) -> None:
     answer = ask(operations, target)
     assert (answer.status, answer.error["Code"]) == (404, "NoSuchBucket")
     assert answer.error["BucketName"] == re.split("[/?]", target)[1]
     assert ask(operations, target, "HEAD").status == 404
     assert operations.asked == []
+
+
+def test_a_target_in_absolute_form_names_the_host_and_the_rest(
+    operations: FakeOperations,
+) -> None:
+    elsewhere = {"HTTP_HOST": "elsewhere.example"}
+    assert ask(operations, "http://localhost:9000/archive/k%2F", environ=elsewhere).status == 200
+    assert operations.last.key == "k/"
+    assert operations.last.headers["host"] == "localhost:9000"
+    here = {"HTTP_HOST": "localhost"}
+    refused = ask(operations, "http://elsewhere.example/archive/k", environ=here)
+    assert (refused.status, refused.error["Code"]) == (403, "AccessDenied")
+    assert len(operations.asked) == 1
 
 
 @pytest.mark.parametrize("target", ["/archive?list-type=2", "/archive/?list-type=2"])
@@ -234,7 +249,10 @@ def test_a_key_is_the_decoded_path_and_nothing_else(
     assert operations.last.query == {"partNumber": "1"}
 
 
-@pytest.mark.parametrize("target", ["*", "archive/k", "/archive/%", "/archive/%zz", ""])
+@pytest.mark.parametrize(
+    "target",
+    ["*", "archive/k", "/archive/%", "/archive/%zz", "", "http://", "http:///archive/k", "h:80"],
+)
 def test_a_target_that_is_no_path_is_an_invalid_uri(
     operations: FakeOperations, target: str
 ) -> None:
@@ -507,6 +525,11 @@ def test_presigned_urls_open_without_further_ado(site: Site, key: str) -> None:
         assert response.read() == b"content"
     assert site.operations.last.key == key
     assert site.operations.last.query == {"response-content-type": "a b+c"}
+    site.operations.reset()
+    with closing(HTTPConnection(urlsplit(url).netloc)) as client:
+        client.request("GET", url)  # the whole URL as the target
+        assert client.getresponse().read() == b"content"
+    assert site.operations.last.key == key
 
 
 def test_boto3_learns_of_the_bucket(site: Site) -> None:

@@ -6,11 +6,13 @@ import logging
 import socket
 import threading
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
+from cheroot.makefile import MakeFile
+from cheroot.server import HTTPConnection
 
 from s3archivefs_lambda.endpoint import make_app
 from s3archivefs_lambda.http_server import S3HttpServer
@@ -117,8 +119,7 @@ def test_targets_arrive_as_they_were_sent() -> None:
         b"GET * HTTP/1.1",
         b"GET archive/k HTTP/1.1",
         b"GET //[x HTTP/1.1",
-        b"GET //archive/k HTTP/1.1",
-        b"GET http://host/archive/k HTTP/1.1",
+        b"GET http://[x HTTP/1.1",
         b"GET /archive/\xc3\xbc HTTP/1.1",
         b"GET /archive/k#f HTTP/1.1",
         b"GET /archive/k HTTP/9.9",
@@ -168,6 +169,22 @@ def test_a_body_is_refused_before_it_is_sent(site: Site) -> None:
             b"Expect: 100-continue\r\n\r\n"
         )
         assert connection.recv(65536).startswith(b"HTTP/1.1 405 ")
+
+
+def test_a_target_may_name_the_host(site: Site) -> None:
+    """RFC 9112, 3.2.2: so a client may ask any server, and means the host that it names."""
+    host = "{}:{}".format(*site.address).encode()
+    for asked, other, status in (
+        (host, b"other.example", b"200"),
+        (b"other.example", host, b"403"),
+    ):
+        answer = site.raw(
+            b"GET http://%b/archive/a%%20k?versionId=null HTTP/1.1\r\nHost: %b\r\n"
+            b"Connection: close\r\n\r\n" % (asked, other)
+        )
+        assert answer.startswith(b"HTTP/1.1 " + status)
+    ((_, request),) = site.operations.asked
+    assert (request.key, request.query) == ("a k", {"versionId": "null"})
 
 
 @pytest.mark.parametrize(
@@ -314,6 +331,15 @@ def test_a_reader_who_leaves_ends_the_body(site: Site, caplog: pytest.LogCapture
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+def test_what_a_reader_did_not_take_is_not_written_to_a_closed_socket(site: Site) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        connection = site.server._server.ConnectionClass(site.server._server, ours, MakeFile)
+        connection.wfile._write_buf.extend(PIECE)  # as a write that fails leaves it
+        connection.close()
+    assert connection.wfile.closed  # else the garbage collector would do that, and fail
+
+
 # ---- Starting and stopping -----------------------------------------------------------------------
 
 
@@ -373,6 +399,45 @@ def test_idle_connections_do_not_keep_the_server_up() -> None:
             get(client)
             assert client.sock is not None
         assert client.sock.recv(1) == b""
+
+
+def test_a_connection_put_aside_while_the_server_stops_is_closed_with_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    site = Site()
+    server = site.server._server
+    server.expiration_interval = 0.01
+    stop = threading.Thread(target=site.server.stop)
+    with site.server, site.client() as client:
+        manager = cast("Any", server)._connections
+        put, close = manager.put, manager.close
+        closed = threading.Event()
+
+        def put_late(conn: HTTPConnection) -> None:
+            if conn.last_used is not None:  # after its first request
+                stop.start()
+                closed.wait(0.5)  # in vain: no put is under way while those put aside are closed
+            put(conn)
+
+        def close_all() -> None:
+            close()
+            closed.set()
+
+        monkeypatch.setattr(manager, "put", put_late)
+        monkeypatch.setattr(manager, "close", close_all)
+        assert get(client) == b"content"
+        assert client.sock is not None
+        assert client.sock.recv(1) == b""
+        stop.join()
+
+
+def test_a_server_that_has_not_started_need_not_be_stopped() -> None:
+    app = make_app(FakeOperations(), bucket="archive", verifier=None)
+    server = S3HttpServer(app, port=0)
+    server.stop()
+    with server:
+        pass
+    server.stop()
 
 
 def test_a_taken_port_says_so() -> None:

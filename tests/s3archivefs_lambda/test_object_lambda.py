@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from fixtures.shapes import text
 from fixtures.tree import file
 from s3archivefs_lambda import object_lambda
-from s3archivefs_lambda.object_lambda import ObjectLambda, _Body, make_response_client
+from s3archivefs_lambda.object_lambda import ObjectLambda, _Body
+from s3archivefs_lambda.s3_client import make_response_client
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response
 from tests.support.images import FIXTURES, make_image
 from tests.support.local_archives import Page, content, operations_on, parse_page
@@ -193,11 +194,27 @@ def test_the_range_is_found_in_any_case(function: Function, name: str) -> None:
 
 def test_range_and_part_number_may_come_in_the_query(function: Function) -> None:
     assert function.get("plain/short.txt", "Range=bytes%3D0-4")["Body"] == text(5)
+    header_first = function.get("plain/short.txt", "Range=bytes%3D0-4", Range="bytes=0-1")
+    assert header_first["Body"] == text(2)
     written = function.get("plain/short.txt", "partNumber=1")
     assert (written["StatusCode"], written["ContentRange"]) == (206, "bytes 0-699/700")
     assert function.get("plain/short.txt", "partNumber=2")["ErrorCode"] == "InvalidPartNumber"
     both = function.get("plain/short.txt", "partNumber=1", Range="bytes=0-4")
     assert (both["StatusCode"], both["ErrorCode"]) == (400, "InvalidRequest")
+
+
+def test_an_object_has_no_version_but_null(function: Function) -> None:
+    assert function.get("plain/short.txt", "versionId=null")["Body"] == text(700)
+    refused = function.get("plain/short.txt", "versionId=3HL4kqtJlcpXroDTDmJ")
+    assert (refused["StatusCode"], refused["ErrorCode"]) == (400, "InvalidArgument")
+    assert refused["ErrorMessage"] == "Invalid version id specified"
+
+
+def test_head_of_a_version_or_a_range_in_the_query(function: Function) -> None:
+    ranged = function.head("plain/short.txt", "Range=bytes%3D0-4&versionId=null")
+    assert (ranged["statusCode"], ranged["headers"]["Content-Length"]) == (206, 5)
+    head = function.head("plain/short.txt", "versionId=")
+    assert (head["statusCode"], head["errorCode"]) == (400, "InvalidArgument")
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -570,6 +587,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
             "http://127.0.0.1:9/WriteGetObjectResponse",
         ),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9/WriteGetObjectResponse"),
+        (
+            {"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL_S3": ""},
+            f"https://{ROUTE}.s3-object-lambda.eu-west-1.amazonaws.com/WriteGetObjectResponse",
+        ),
     ],
 )
 def test_boto3_streams_the_answer_to_the_route_or_to_the_custom_endpoint(

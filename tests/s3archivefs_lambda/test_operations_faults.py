@@ -17,8 +17,9 @@ from s3archivefs_lambda import archives as archives_module
 from s3archivefs_lambda.archives import Archive, Archives
 from s3archivefs_lambda.operations import Operations
 from s3archivefs_lambda.prefix_map import Location, PrefixMap
-from s3archivefs_lambda.s3_device import (
+from s3archivefs_lambda.s3_errors import (
     ArchiveAccessError,
+    ArchiveCredentialsError,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
@@ -27,10 +28,19 @@ from s3archivefs_lambda.s3_device import (
 )
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request
 from tests.support.images import FIXTURES, CountingDevice, make_image
-from tests.support.local_archives import config_for, content, get, location_of, operations_on
+from tests.support.local_archives import (
+    config_for,
+    content,
+    get,
+    list_keys,
+    list_page,
+    location_of,
+    operations_on,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 KEY = "bad/short.txt"
 
@@ -44,6 +54,11 @@ def refused(operations: Operations, key: str) -> tuple[str, int]:
         seen.append((caught.value.code, caught.value.status))
     assert seen[0] == seen[1]
     return seen[0]
+
+
+def get_range(operations: Operations, wanted: str) -> bytes:
+    """Part of the object `large`."""
+    return content(operations.get_object(S3Request(key="large", headers={"range": wanted})))
 
 
 # ---- Archives that cannot be opened --------------------------------------------------------------
@@ -97,8 +112,11 @@ def test_an_archive_that_cannot_be_opened(
     assert len(caplog.records) == 2  # one a request
     for record in caplog.records:
         assert record.levelname == "ERROR"
-        assert f"file://{bad}" in record.getMessage()
-        assert "\n" not in record.getMessage()
+        line = record.getMessage()
+        assert line.startswith(f"file://{bad}: ")
+        assert line.endswith(f" (key {KEY!r})")
+        assert line.count(str(bad)) == line.count(KEY) == 1
+        assert "\n" not in line
     assert get(operations, "good/short.txt") == text(700)
     # Once it is in order, it is served.
     if bad.is_dir():
@@ -110,8 +128,8 @@ def test_an_archive_that_cannot_be_opened(
 def test_an_archive_that_may_not_be_read_is_403(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(path: str) -> s3archivefs.FileDevice:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    def refuse(file: BinaryIO) -> s3archivefs.FileDevice:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file.name)
 
     operations = operations_on({"bad": FIXTURES["gzip"].image})
     with monkeypatch.context() as patch:  # root may read anything, so no mode would do
@@ -153,7 +171,7 @@ def test_a_block_that_does_not_decompress_is_500_and_the_log_says_where(
     assert (found := re.search(r"at byte (\d+) of the image", line))
     assert 0 <= place - int(found[1]) < 131072
     assert get(operations, "small") == b"small"
-    assert get(operations, "large", Range="bytes=100-199") == LARGE[100:200]
+    assert get_range(operations, "bytes=100-199") == LARGE[100:200]
 
 
 def test_a_bad_block_amidst_a_body_breaks_the_body_off(
@@ -210,6 +228,8 @@ def test_a_disk_that_fails_is_503_and_not_a_missing_key(
 class ScriptedArchives:
     """Archives that open to what a test prepared, or raise it."""
 
+    limits = s3archivefs.Limits()
+
     def __init__(self, outcomes: Iterable[Archive | Exception]) -> None:
         self.outcomes = list(outcomes)
         self.discarded: list[Archive] = []
@@ -258,6 +278,7 @@ def version(image: Path, *, answers: int = 1_000_000) -> Archive:
     [
         (ArchiveNotFoundError("s3://b/k: gone"), ("NoSuchKey", 404)),
         (ArchiveForbiddenError("s3://b/k: no"), ("AccessDenied", 403)),
+        (ArchiveCredentialsError("s3://b/k: who?"), ("AccessDenied", 403)),
         (ArchiveThrottledError("s3://b/k: slow"), ("SlowDown", 503)),
         (ArchiveUnavailableError("s3://b/k: no answer"), ("ServiceUnavailable", 503)),
         (ArchiveReplacedError("s3://b/k: replaced"), ("ServiceUnavailable", 503)),
@@ -272,7 +293,77 @@ def test_a_fault_of_s3_is_the_clients_error_and_the_operators_line(
     with pytest.raises(S3Error) as caught:
         operations.list_objects_v2(S3Request())
     assert (caught.value.code, caught.value.status) == expected
-    assert [str(error) in line for line in caplog.messages] == [True] * 3
+    assert caplog.messages == [f"{error} (key 'x')"] * 2 + [f"{error} (key '')"]
+
+
+class OneFailing(Archives):
+    """Archives of which one fails."""
+
+    failing: Location
+    error: Exception
+
+    def get(self, location: Location) -> Archive:
+        if location == self.failing:
+            raise self.error
+        return super().get(location)
+
+
+def listing_across(image: Path, error: Exception) -> Operations:
+    """A sound archive at `a` and `z`, and one between them that fails."""
+    archives = OneFailing(config_for({"a": image, "bad": image.with_name("bad"), "z": image}))
+    archives.failing = location_of(image.with_name("bad"))
+    archives.error = error
+    return Operations(archives)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return make_image(tmp_path, (file("x", b"x"),))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ArchiveNotFoundError("s3://b/k: gone"),
+        ArchiveForbiddenError("s3://b/k: no"),
+        s3archivefs.NotSquashfsError("no image"),
+        s3archivefs.CorruptImageError("damaged", 7),
+        s3archivefs.UnsupportedError("squashfs 3"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_listing_across_archives_leaves_out_one_that_is_no_use_to_anybody(
+    small: Path, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    operations = listing_across(small, error)
+    assert list_keys(operations) == ["a/x", "z/x"]
+    (line,) = caplog.messages
+    assert str(error) in line
+    with pytest.raises(S3Error):
+        list_keys(operations, prefix="bad/")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (ArchiveThrottledError("s3://b/k: slow"), "SlowDown", 503),
+        (ArchiveUnavailableError("s3://b/k: no answer"), "ServiceUnavailable", 503),
+        (ArchiveReplacedError("s3://b/k: replaced"), "ServiceUnavailable", 503),
+        (ArchiveCredentialsError("s3://b/k: expired"), "AccessDenied", 403),
+        (OSError(errno.EIO, "Input/output error"), "ServiceUnavailable", 503),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_a_listing_across_archives_fails_rather_than_leave_out_one_that_may_come_back(
+    small: Path, error: Exception, code: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    operations = listing_across(small, error)
+    with pytest.raises(S3Error) as caught:
+        list_keys(operations)
+    assert (caught.value.code, caught.value.status) == (code, status)
+    assert len(caplog.messages) == 1
+    assert list_keys(operations, prefix="z/") == ["z/x"]
+    assert list_page(operations, delimiter="/").prefixes == (b"a/", b"bad/", b"z/")
 
 
 @pytest.fixture
@@ -290,7 +381,7 @@ def test_an_archive_replaced_before_the_answer_is_asked_for_anew(
 ) -> None:
     old, new = (version(images[0], answers=0), version(images[1]))
     operations, archives = scripted(old, new)
-    assert get(operations, "large", Range="bytes=0-1") == b"bb"
+    assert get_range(operations, "bytes=0-1") == b"bb"
     assert archives.discarded == [old]
     assert caplog.messages == []
 
@@ -314,7 +405,7 @@ def test_an_archive_replaced_amidst_a_body_breaks_it_off(images: tuple[Path, Pat
     assert 0 < sum(map(len, sent)) < 12 << 20
     assert set(b"".join(sent)) == {ord("a")}  # never bytes of two versions
     assert archives.discarded == [old]
-    assert get(operations, "large", Range="bytes=-1") == b"b"
+    assert get_range(operations, "bytes=-1") == b"b"
 
 
 def test_an_archive_replaced_amidst_a_listing_is_opened_anew_by_the_next(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -27,10 +28,35 @@ def test_a_target_is_decoded_once_and_not_tidied(
     raw: str, path: bytes, query: tuple[tuple[str, str], ...]
 ) -> None:
     target = parse_target(raw)
-    assert (target.path, target.query) == (path, query)
+    assert (target.path, target.query, target.host) == (path, query, None)
 
 
-@pytest.mark.parametrize("raw", ["", "*", "?a", "a/b", "http://h/", "/%", "/%4", "/%4g", "/a%%41"])
+@pytest.mark.parametrize(
+    ("raw", "host", "same"),
+    [
+        ("http://h/", "h", "/"),
+        ("http://h", "h", "/"),
+        ("http://h?a=b", "h", "/?a=b"),
+        ("http://127.0.0.1:9000/b/a+b%20c?x=a+b", "127.0.0.1:9000", "/b/a+b%20c?x=a+b"),
+        ("HTTPS://[::1]:80//a/../b?c://d/e", "[::1]:80", "//a/../b?c://d/e"),
+        ("http://u:p@h/k", "u:p@h", "/k"),
+    ],
+)
+def test_a_target_in_absolute_form_is_the_one_in_origin_form_and_a_host(
+    raw: str, host: str, same: str
+) -> None:
+    target = parse_target(raw)
+    assert target.host == host
+    assert replace(target, host=None) == parse_target(same)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("", "*", "?a", "a/b", "/%", "/%4", "/%4g", "/a%%41"),
+        *("http://", "http:///a", "http:/a", "http:a", "ftp://h/a", "h:80", "http://h/%"),
+    ],
+)
 def test_what_is_no_path_is_an_invalid_uri(raw: str) -> None:
     with pytest.raises(S3Error) as caught:
         parse_target(raw)

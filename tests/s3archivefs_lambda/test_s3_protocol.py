@@ -24,6 +24,7 @@ from s3archivefs_lambda.s3_protocol import (
     S3Request,
     S3Response,
     check_preconditions,
+    check_version,
     http_date,
     invalid_argument,
     no_such_key,
@@ -134,12 +135,34 @@ def test_any_range_header_gives_a_range_inside_the_object_or_416(header: str, si
         assert part is None or 0 <= part.start < part.stop <= size
 
 
-def test_the_range_comes_from_the_header_before_the_query() -> None:
-    query = {"Range": "bytes=2-3"}
-    assert select_range(S3Request(query=query), 8) == ByteRange(2, 4)
-    header = {"range": "bytes=0-0"}
-    assert select_range(S3Request(query=query, headers=header), 8) == ByteRange(0, 1)
+def test_the_range_comes_from_the_header_alone() -> None:
+    assert select_range(S3Request(headers={"range": "bytes=0-0"}), 8) == ByteRange(0, 1)
+    assert select_range(S3Request(query={"Range": "bytes=2-3"}), 8) is None
     assert select_range(S3Request(), 8) is None
+
+
+# ---- Versions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", [{}, {"versionId": "null"}])
+def test_there_is_one_version(query: dict[str, str]) -> None:
+    check_version(query)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("", "Version id cannot be the empty string"),
+        ("NULL", "Invalid version id specified"),
+        ("L4kqtJlcpXroDTDmpUMLUo", "Invalid version id specified"),
+    ],
+)
+def test_there_is_no_other_version(version: str, message: str) -> None:
+    with pytest.raises(S3Error) as caught:
+        check_version({"versionId": version})
+    assert (caught.value.code, caught.value.status) == ("InvalidArgument", 400)
+    assert caught.value.message == message
+    assert caught.value.extra == {"ArgumentName": "versionId", "ArgumentValue": version}
 
 
 # ---- Part numbers --------------------------------------------------------------------------------

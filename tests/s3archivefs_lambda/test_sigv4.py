@@ -555,7 +555,7 @@ def test_session_tokens_are_refused(sent: Callable[..., Sent]) -> None:
     assert (error.code, error.status) == ("InvalidToken", 400)
 
 
-@pytest.mark.parametrize("target", ["*", "archive/k", "/archive/%zz", "/archive/%4", "http://h/k"])
+@pytest.mark.parametrize("target", ["*", "archive/k", "/archive/%zz", "/archive/%4", "ftp://h/k"])
 def test_a_target_that_is_no_path_is_refused(target: str) -> None:
     error = refusal(replace(signed(), target=target))
     assert (error.code, error.status) == ("InvalidURI", 400)
