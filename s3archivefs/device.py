@@ -161,6 +161,8 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
             f"past the end of the image's {device.size} bytes",
             offset,
         )
+    if not length:
+        return b""  # HTTP has no range for it
     data = device.pread(offset, length)
     # A device that breaks its contract must not become wrong data.
     if data is None or len(data) < length:  # type: ignore[redundant-expr]  # no type stops a device

@@ -53,6 +53,8 @@ class Segment(NamedTuple):
 
     first: bytes
     """Its first name; empty for the first segment."""
+    following: bytes
+    """The next one's first name; empty for the last segment."""
     start: int
     """Bytes from the start of the listing."""
     end: int
@@ -138,7 +140,7 @@ class Directory:
             )
             if segments:
                 return segments
-        return [Segment(b"", 0, self._size, self._position, self._offset)]
+        return [Segment(b"", b"", 0, self._size, self._position, self._offset)]
 
     def _indexed(self, count: int) -> list[Segment]:
         size = count * DirectoryIndex.layout.size
@@ -160,10 +162,10 @@ class Directory:
             if not ordered or position < previous_position:
                 return []
             places.append((name, index.listing_offset, position, offset))
-        ends = [start for _, start, _, _ in places[1:]] + [self._size]
+        nexts = [(name, start) for name, start, _, _ in places[1:]] + [(b"", self._size)]
         return [
-            Segment(name, start, end, position, offset)
-            for (name, start, position, offset), end in zip(places, ends, strict=True)
+            Segment(name, following, start, end, position, offset)
+            for (name, start, position, offset), (following, end) in zip(places, nexts, strict=True)
         ]
 
     def _entries(self, segment: Segment) -> dict[bytes, Entry]:
@@ -220,9 +222,11 @@ class Directory:
                         segment.position,
                     )
                 expected = b""
-                if name <= previous:
+                # A look-up would search for a name behind the next segment's first one there.
+                if name <= previous or (segment.following and name >= segment.following):
+                    names = (previous, name) if name <= previous else (name, segment.following)
                     raise CorruptImageError(
-                        f"directory names {previous!r} and {name!r} are out of order",
+                        f"directory names {names[0]!r} and {names[1]!r} are out of order",
                         segment.position,
                     )
                 previous = name

@@ -136,29 +136,32 @@ class SquashFS:
 
         Format: "Directory Table".
         """
-        todo: list[tuple[AnyPath, int]] = [(top, 0)]
+        separator = _decode_as(top, b"/")
+        todo = [(top, 0, self._opened(top).inode)]
         seen: set[int] = set()
         while todo:
-            path, depth = todo.pop()
-            inode = self._resolve(path)
+            path, depth, inode = todo.pop()
             if inode.reference in seen:
                 raise CorruptImageError(f"directory {path!r} is in the tree twice", inode.tail[0])
             seen.add(inode.reference)
             if depth > self._limits.walk_depth:
                 raise LimitExceededError("walk_depth", depth, self._limits.walk_depth)
+            prefix = path if path.endswith(separator) else path + separator
             directories: list[AnyPath] = []
             others: list[AnyPath] = []
-            links: set[AnyPath] = set()
-            for entry in self.scandir(path):
-                is_directory = entry.is_dir(follow_symlinks=not symlinks_as_files)
-                (directories if is_directory else others).append(entry.name)
-                if entry.is_symlink():
-                    links.add(entry.name)
+            below: dict[AnyPath, Entry] = {}
+            for entry in self._parts.directory(inode).entries():
+                name = _decode_as(path, entry.name)
+                found = DirEntry(self, entry, name, prefix + name)
+                is_directory = found.is_dir(follow_symlinks=not symlinks_as_files)
+                (directories if is_directory else others).append(name)
+                if is_directory and not found.is_symlink():
+                    below[name] = entry
             yield path, directories, others
-            separator = _decode_as(path, b"/")
-            prefix = path if path.endswith(separator) else path + separator
             todo += [
-                (prefix + name, depth + 1) for name in reversed(directories) if name not in links
+                (prefix + name, depth + 1, self._parts.entry_inode(below[name]))
+                for name in reversed(directories)
+                if name in below
             ]
 
     # ---- files -----------------------------------------------------------------------------------

@@ -182,6 +182,8 @@ def read_compressor_options(device: BlockDevice, superblock: Superblock) -> Reco
         )
     size = _HEADER_SIZE + kind.layout.size
     what = "the compressor options"
+    if _SUPERBLOCK_SIZE + size > superblock.inode_table_start:
+        raise CorruptImageError(f"{what} run into the inode table", _SUPERBLOCK_SIZE)
     block = read_exactly(device, _SUPERBLOCK_SIZE, size, what)
     header = int.from_bytes(block[:_HEADER_SIZE], "little")
     if header != kind.layout.size | METADATA_BLOCK_STORED:

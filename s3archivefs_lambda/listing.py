@@ -235,7 +235,7 @@ class _Walk:
     def _next(self) -> tuple[bytes, Stat] | None:
         if self._frames is None:
             self._image = self._source.image()
-            self._frames = [] if self._image is None else [self._enter(b"")]
+            self._frames = [] if self._image is None else [self._enter(b"", self._image.stat(b"/"))]
         passed = 0
         while self._frames:
             path, entries = self._frames[-1]
@@ -257,22 +257,20 @@ class _Walk:
                 if len(self._frames) > self._source.walk_depth:
                     depth = self._source.walk_depth
                     raise LimitExceededError("walk_depth", len(self._frames), depth)
-                self._frames.append(self._enter(place))
+                self._frames.append(self._enter(place, entry.stat()))
             elif (found := _stat_of_object(entry)) is not None:
                 return place, found
         return None
 
-    def _enter(self, path: bytes) -> _Frame:
+    def _enter(self, path: bytes, stat: Stat) -> _Frame:
         """Begin to list a directory that was not met before.
 
         In a hostile image it may have been: n directories, each twice in the one above, have 2 to
         the power of n paths, and a page would not end before it has gone through them.
         """
-        assert self._image is not None  # noqa: S101 -- as below
-        reference = self._image.stat(b"/" + path).reference
-        if reference in self._entered:
+        if stat.reference in self._entered:
             raise CorruptImageError(f"directory {path!r} is in the tree twice")
-        self._entered.add(reference)
+        self._entered.add(stat.reference)
         return self._frame(path)
 
     def _frame(self, path: bytes) -> _Frame:

@@ -129,6 +129,19 @@ def test_names_twice_or_out_of_order_are_corrupt(image: Draft, name: bytes) -> N
             fs.stat("/d/cc")
 
 
+def test_name_behind_the_place_where_the_index_leads_is_corrupt(tmp_path: Path) -> None:  # D51
+    names = [f"{number:02d}-" + "n" * 240 for number in range(36)]
+    image = draft(tmp_path, (directory("many"), *(file(f"many/{name}") for name in names)))
+    last = names[31].encode()  # before the second metadata block, where the index leads
+    image.data[image.entry(last) + 8] = ord("z")
+    with image.open() as fs:
+        for name in (names[0], names[30]):
+            with pytest.raises(CorruptImageError, match="out of order"):
+                fs.exists(f"/many/{name}")
+        with pytest.raises(CorruptImageError, match="out of order"):
+            fs.listdir("/many")
+
+
 def test_entry_that_leads_to_no_inode_is_corrupt(image: Draft) -> None:  # D17
     image.put(image.entry(b"bb"), "H", image.get(image.entry(b"bb"), "H") + 2)
     with image.open() as fs:

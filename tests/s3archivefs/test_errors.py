@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import s3archivefs
+from fixtures.shapes import noise
+from fixtures.tree import file
+from tests.support.drafts import draft
 from tests.support.images import FIXTURES, CountingDevice, ShortDevice, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 BUILTINS = {
     s3archivefs.SquashfsError: Exception,
@@ -230,6 +234,23 @@ class LongDevice(ShortDevice):
 
     def pread(self, offset: int, length: int) -> bytes:
         return super().pread(offset, length) + b"more"
+
+
+def test_device_is_never_asked_for_nothing(tmp_path: Path) -> None:
+    # HTTP has no range of no bytes.
+    image = draft(tmp_path, (file("a", noise(4096), mtime=9),))
+    image.put(image.inode(9) + 32, "I", 1 << 24)  # a stored block of no bytes
+    device = CountingDevice(bytes(image.data))
+    with (
+        s3archivefs.open(device) as fs,
+        pytest.raises(s3archivefs.CorruptImageError, match="instead of 4096"),
+    ):
+        fs.read_bytes("/a")
+    assert all(length for _, length in device.reads)
+    empty = CountingDevice(b"")
+    with pytest.raises(s3archivefs.NotSquashfsError):
+        s3archivefs.open(empty)
+    assert not empty.reads
 
 
 def test_device_that_returns_too_much_is_not_believed() -> None:

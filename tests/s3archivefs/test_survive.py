@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from s3archivefs import UnsupportedError
+import s3archivefs
+from s3archivefs import SquashFS, Stat, UnsupportedError
 from s3archivefs.cache import WeightedCache
 from s3archivefs.data import Content, SquashFile
 from s3archivefs.directory import Directory, Entry
 from s3archivefs.inode import InodeTable
 from s3archivefs.tables import IdTable
+from tests.support.drafts import edited
 from tests.support.images import FIXTURES
 from tests.support.survive import WHOLE, survive
 
@@ -71,19 +73,56 @@ def never_kept(self: WeightedCache[Any], key: object, load: Callable[[], object]
     return load()
 
 
+def nothing(*_: object) -> None:
+    pass
+
+
+def shortened(_: object, path: bytes) -> list[bytes]:
+    del path
+    return []
+
+
+def from_the_start(self: SquashFS, path: bytes, *, start: bytes | None = None) -> object:
+    del start
+    return self._dir_entries(self._opened(path), path, b"")
+
+
+def of_the_root(self: SquashFS, inode_number: int) -> Stat:
+    del inode_number
+    return self.stat("/")
+
+
 BROKEN = {
-    "undocumented exception": (IdTable, "get", undocumented, KeyError, "undocumented"),
-    "undocumented OSError": (InodeTable, "stat", device_fault, OSError, "undocumented"),
-    "short content": (Content, "pieces", short, AssertionError, "of "),
-    "parts unlike the whole": (SquashFile, "read", other_than_whole, AssertionError, "from 0"),
-    "wrong look-up": (Directory, "get", first_entry, AssertionError, "a look-up"),
-    "too many reads": (WeightedCache, "get", never_kept, AssertionError, "too many reads"),
+    "undocumented exception": (IdTable, "get", undocumented, "undocumented KeyError"),
+    "undocumented OSError": (InodeTable, "stat", device_fault, "OSError"),
+    "short content": (Content, "pieces", short, "of "),
+    "parts unlike the whole": (SquashFile, "read", other_than_whole, "from 0"),
+    "wrong look-up": (Directory, "get", first_entry, "a look-up"),
+    "no look-up": (Directory, "get", nothing, "FileNotFoundError"),
+    "denial": (SquashFS, "exists", lambda *_: False, "does not exist"),
+    "another list": (SquashFS, "listdir", shortened, "is listed as"),
+    "start passed over": (SquashFS, "scandir", from_the_start, "from the middle"),
+    "wrong number": (SquashFS, "stat_inode", of_the_root, "inode"),
+    "short target": (InodeTable, "target", lambda *_: b"x", "target"),
+    "other kind of file": (s3archivefs, "is_squashfs", lambda _: False, "is_squashfs"),
+    "too many reads": (WeightedCache, "get", never_kept, "too many reads"),
 }
 
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_broken_promise_is_found(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner, method, broken, error, said = BROKEN[how]
+    owner, method, broken, said = BROKEN[how]
     monkeypatch.setattr(owner, method, broken)
-    with pytest.raises(error, match=said):
+    with pytest.raises(AssertionError, match=said):
         survive(FIXTURES["gzip"].image.read_bytes())
+
+
+def test_verification_that_finds_no_damage_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = edited("uncompressed")
+    image.put(
+        image.inode(1_500_000_001) + 16, "I", image["inode_table_start"]
+    )  # where blocks start
+    assert survive(bytes(image.data)).errors
+    monkeypatch.setattr(SquashFS, "verify", lambda _: iter(()))
+    with pytest.raises(AssertionError, match="verify says nothing"):
+        survive(bytes(image.data))

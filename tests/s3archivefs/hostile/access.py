@@ -17,7 +17,6 @@ from s3archivefs import (
 )
 from tests.s3archivefs.hostile.case import Case, read_file
 from tests.support.built import DATA_STORED, Image, Node, build, directory, file, symlink
-from tests.support.images import CountingDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,20 +128,24 @@ class StoreError(OSError):
 class Device:
     """A device that answers rightly for a while."""
 
-    def __init__(self, image: bytes, answer: Callable[[bytes], object], healthy: int) -> None:
-        self._image = image
+    def __init__(
+        self, device: BlockDevice, answer: Callable[[bytes], object], healthy: int
+    ) -> None:
+        self._device = device
         self._answer = answer
         self._healthy = healthy
-        self.size = len(image)
+        self.size = device.size
 
     def pread(self, offset: int, length: int) -> bytes:
         self._healthy -= 1
-        right = self._image[offset : offset + length]
+        right = self._device.pread(offset, length)
         return right if self._healthy >= 0 else self._answer(right)  # type: ignore[return-value]  # that is what is tested
 
 
-def answering(answer: Callable[[bytes], object], *, healthy: int) -> Callable[[bytes], BlockDevice]:
-    return lambda image: Device(image, answer, healthy)
+def answering(
+    answer: Callable[[bytes], object], *, healthy: int
+) -> Callable[[BlockDevice], BlockDevice]:
+    return lambda device: Device(device, answer, healthy)
 
 
 def replaced(_: bytes) -> object:
@@ -353,9 +356,8 @@ CASES: dict[str, Case] = {
             error=None,
             ask=all_files,
             answer=True,
-            reads=25_000,
-            total=100 << 20,
-            wrap=CountingDevice,
+            reads=200,
+            total=2 << 20,
             whole=False,
         )
         for name, in_fragment in (("fragment", True), ("blocks", False))

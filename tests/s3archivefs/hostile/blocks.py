@@ -219,7 +219,7 @@ CASES: dict[str, Case] = {
     },
     **{
         f"M4-{size}": Case(image=inodes_as(zlib.compress(bytes(size), 9)), match="decompress")
-        for size in (8193, 100_000, 5 << 20)
+        for size in (8193, 100_000, 8 << 20)
     },
     "M5": Case(image=short_first_block, match="outside a metadata block"),
     "M6-one": Case(image=inodes_as(zlib.compress(b"")), match="is empty"),

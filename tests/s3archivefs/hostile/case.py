@@ -44,8 +44,8 @@ class Case:
     """The most reads that opening and asking may take."""
     total: int = 1 << 20
     """The most bytes that these reads may have."""
-    wrap: Callable[[bytes], BlockDevice] | None = None
-    """The device that the image lies in, where that is what is odd."""
+    wrap: Callable[[BlockDevice], BlockDevice] | None = None
+    """What stands between the image's device and its reader."""
     limits: Limits = field(default_factory=Limits)
     whole: bool = True
     """Whether it is also asked all else, which takes too long of the largest images."""
@@ -56,7 +56,8 @@ def run(case: Case) -> object:
     image = bytes(case.image())  # type: ignore[call-overload]  # bytes, or an Image
     device = CountingDevice(image)
     try:
-        with s3archivefs.open(case.wrap(image) if case.wrap else device, limits=case.limits) as fs:
+        wrapped = case.wrap(device) if case.wrap else device
+        with s3archivefs.open(wrapped, limits=case.limits) as fs:
             return case.ask(fs)
     finally:
         assert len(device.reads) <= case.reads, f"{len(device.reads)} reads"

@@ -98,9 +98,9 @@ def options_of(fs: SquashFS) -> object:
     return fs.compressor_options
 
 
-def options_past_the_end() -> bytes:
-    """Options that would begin behind the last byte of the image."""
-    return bytes(full(flags=0x400).put_superblock())[:96]
+def options_in_the_inode_table() -> Image:
+    """Nothing stands between the superblock and the inode table."""
+    return build(directory(), superblock={"flags": 0x400})
 
 
 CASES: dict[str, Case] = {
@@ -228,10 +228,12 @@ CASES: dict[str, Case] = {
         f"S20-flags-{flags:#x}": Case(image=with_fields(flags=flags), error=None, answer=SOUND)
         for flags in (0, 0x4, 0x1, 0x10, 0x80, 0x200, 0xFBFF, 0xFFFF)
     },
-    "S21-missing": Case(image=options_past_the_end, error=TruncatedImageError, ask=options_of),
+    "S21-in-the-inode-table": Case(
+        image=options_in_the_inode_table, ask=options_of, match="run into the inode table"
+    ),
     "S21-data-in-their-place": Case(image=with_fields(flags=0x400), ask=options_of),
     "S21-compressed": Case(image=options(8, bytes(8)), ask=options_of, match="header 0x0008"),
-    "S21-size-0": Case(image=options(0x8000, b""), ask=options_of, match="header 0x8000"),
+    "S21-size-0": Case(image=options(0x8000, b""), ask=options_of, match="header 0x8000|run into"),
     "S21-size-8192": Case(
         image=options(0xA000, bytes(8192)), ask=options_of, match="header 0xa000"
     ),
