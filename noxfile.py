@@ -68,6 +68,15 @@ def property_tests(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Look for images the reader does not survive: `-- --minutes 10`, `-- --mutations 200000`."""
+    system_packages(session, "mksquashfs", "cc", "Python.h", "lzo/lzo1x.h")
+    install(session, group="fuzz", extras="all,lzo")
+    # Ctrl-C leaves it time to end its children.
+    session.run("python", "-m", "tests.fuzz", *session.posargs, interrupt_timeout=30)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The main job on real parts: a packed tree in a real S3 server, read by the AWS CLI."""
     system_packages(session, "mksquashfs")

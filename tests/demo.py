@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -40,6 +42,7 @@ PREFIX = "python"
 SUPERBLOCK_BYTES = 96
 LEFT_OUT = ("site-packages", "dist-packages")
 SHOWN_LINES = 12
+AWS = (sys.executable, "-m", "awscli")
 
 
 def main() -> int:
@@ -50,6 +53,8 @@ def main() -> int:
     # The packed tree must not change while it is compared: nothing may write bytecode to it.
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    # Like Ctrl-C, what ends the demo from outside leaves neither servers nor files behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     tree = Path(sysconfig.get_path("stdlib"))
     with tempfile.TemporaryDirectory(prefix="s3archivefs-demo-") as scratch:
         directory = Path(scratch)
@@ -122,16 +127,8 @@ class Demo:
 
     def aws(self, *arguments: str) -> str:
         """Run one command of the AWS CLI, and say what it cost."""
-        command = [
-            sys.executable,
-            "-m",
-            "awscli",
-            "--endpoint-url",
-            self.url,
-            "--no-sign-request",
-            *arguments,
-        ]
-        print(f"\n$ aws --endpoint-url {self.url} {' '.join(arguments)}", flush=True)
+        command = [*aws_command(self.url), *arguments]
+        say(f"\n$ aws {' '.join(command[len(AWS) :])}")
         self.proxy.reset()
         done = subprocess.run(
             command, env=self.environ, check=False, capture_output=True, text=True
@@ -142,9 +139,9 @@ class Demo:
             raise DemoError(
                 f"the AWS CLI failed with status {done.returncode}: {done.stderr.strip()}"
             )
-        print(shortened(done.stdout), end="")
-        print(
-            f"  -> {len(requests)} requests to S3, {sent:,} bytes:"
+        say(
+            f"{shortened(done.stdout)}"
+            f"  -> {counted(len(requests), 'request')} to S3, {counted(sent, 'byte')}:"
             f" {100 * sent / self.archive_bytes:.2f} % of downloading the archive"
         )
         return done.stdout
@@ -152,7 +149,7 @@ class Demo:
     def check(self, what: str, got: object, wanted: object) -> None:
         """Note a difference."""
         equal = got == wanted
-        print(f"  -> {'equal to' if equal else 'DIFFERENT from'} what was packed")
+        say(f"  -> {'equal to' if equal else 'DIFFERENT from'} what was packed")
         if not equal:
             self.differences.append(what)
 
@@ -166,8 +163,8 @@ def pack_with_progress(tree: Path, image: Path) -> None:
     pack(tree, image, extra=["-e", *LEFT_OUT], progress=sys.stdout.isatty())
     sizes = [path.stat().st_size for path in members(tree)]
     say(
-        f"{len(sizes):,} files of {sum(sizes):,} bytes"
-        f" are one image of {image.stat().st_size:,} bytes"
+        f"{counted(len(sizes), 'file')} of {counted(sum(sizes), 'byte')}"
+        f" in one image of {counted(image.stat().st_size, 'byte')}"
     )
 
 
@@ -188,29 +185,38 @@ def upload(store: SwiftStore, image: Path) -> None:
 
 def stay(url: str) -> None:
     """Name what to go on with, and serve until Ctrl-C."""
-    client = f"aws --no-sign-request --endpoint-url {url}"
-    print(f"""
+    say(f"""
 The endpoint stays up at {url}; Ctrl-C ends it. To go on:
-    {client} s3 ls s3://{BUCKET}/{PREFIX}/
-    {client} s3 cp s3://{BUCKET}/{PREFIX}/os.py -
-    {client} s3 sync s3://{BUCKET}/{PREFIX}/email ./email
+    alias demo={shlex.quote(shlex.join(aws_command(url)))}
+    demo s3 ls s3://{BUCKET}/{PREFIX}/
+    demo s3 cp s3://{BUCKET}/{PREFIX}/os.py -
+    demo s3 sync s3://{BUCKET}/{PREFIX}/email ./email
     curl {url}/{BUCKET}/{PREFIX}/LICENSE.txt""")
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
-    print()
+    say("")
+
+
+def aws_command(url: str) -> list[str]:
+    """The AWS CLI for the endpoint, which takes unsigned requests; found where none is on PATH."""
+    return [*AWS, "--no-sign-request", "--endpoint-url", url]
 
 
 def say(line: str) -> None:
-    """One line about what happens."""
+    """One line about what happens; seen at once, also through a pipe."""
     print(line, flush=True)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def shortened(text: str) -> str:
     """The first lines of a command's output."""
     lines = text.splitlines(keepends=True)
-    left_out = (
-        f"  ... and {len(lines) - SHOWN_LINES} lines more\n" if len(lines) > SHOWN_LINES else ""
-    )
+    more = len(lines) - SHOWN_LINES
+    left_out = f"  ... and {counted(more, 'line')} more\n" if more > 0 else ""
     return "".join(lines[:SHOWN_LINES]) + left_out
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 SECONDS = 1.0
-"""Time that one image may take."""
+"""Of processor time that one image may take, and of time that a batch may take for each."""
 _COMPARED_ALWAYS = 16
 # unsquashfs is not trusted with these images: bytes of memory and of output, seconds.
 _UNSQUASHFS = 'ulimit -v 1048576; ulimit -f 65536; exec timeout 10 unsquashfs "$@"'
@@ -57,13 +57,13 @@ class Batch:
 
 def run_batch(images: Mapping[str, bytes], numbers: range) -> Batch:
     """Survey each mutation."""
-    signal.signal(signal.SIGALRM, _hang)
+    signal.signal(signal.SIGPROF, _hang)
     mutator = Mutator(images)
     sound = {name: survive(image).contents for name, image in images.items()}
     batch = Batch()
     for number in numbers:
         name, image = mutator.mutation(number)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             survey = survive(image)
         except HangError:
@@ -79,7 +79,7 @@ def run_batch(images: Mapping[str, bytes], numbers: range) -> Batch:
             batch.findings.append((number, f"{name}: {type(error).__name__}: {error}"))
             continue
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         batch.counts["opened" if survey.calls else "refused"] += 1
         changed = any(content != sound[name].get(path) for path, content in survey.contents.items())
         batch.counts["changed"] += changed
@@ -107,7 +107,8 @@ def differences(image: bytes, contents: Mapping[bytes, bytes]) -> dict[bytes, by
                 return None
             extracted = {path: _extracted(os.fsencode(target) + path) for path in contents}
             different = {path: one for path, one in extracted.items() if one != contents[path]}
-            alone = {path: _unsquashfs("-cat", source, path) for path in different}
+            cat = ("-no-wildcards", "-no-xattrs", "-cat", source)
+            alone = {path: _unsquashfs(*cat, path) for path in different}
             return {
                 path: different[path]
                 for path, cat in alone.items()

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.shapes import noise
-from fixtures.tree import file
-from s3archivefs import FileDevice, NotSquashfsError, SquashFS, TruncatedImageError
+from fixtures.tree import file, symlink
+from s3archivefs import FileDevice, Limits, NotSquashfsError, SquashFS, TruncatedImageError
 from s3archivefs_lambda import archives as archives_module
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.prefix_map import Location
@@ -26,9 +26,9 @@ from tests.support.scripted_store import ScriptedStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
+    from typing import BinaryIO, Literal
 
-    from s3archivefs import BlockDevice, Limits
+    from s3archivefs import BlockDevice
 
 
 class Clock:
@@ -284,6 +284,23 @@ def test_an_archive_that_is_slow_to_open_holds_up_no_other(
         assert archives.get(location_of(three[1])).image.read_bytes("/a") == b"1"
         go_on.set()
         assert slow.result(30).image.read_bytes("/a") == b"0"
+
+
+# ---- Limits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["file", "s3"])
+def test_images_are_opened_with_the_limits_of_the_settings(
+    scheme: Literal["file", "s3"], tmp_path: Path
+) -> None:
+    image = make_image(tmp_path, (file("a", b"1"), symlink("link", "a")))
+    config = replace(config_for({}), cache_dir=tmp_path, limits=Limits(symlink_hops=0))
+    with ScriptedStore(image.read_bytes()) as store:
+        archives = Archives(config, store.client)
+        found = archives.get(location_of(image) if scheme == "file" else AT_S3).image
+        assert found.read_bytes("/a") == b"1"
+        with pytest.raises(OSError, match="symbolic links"):
+            found.read_bytes("/link")
 
 
 # ---- S3 ------------------------------------------------------------------------------------------

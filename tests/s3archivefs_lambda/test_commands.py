@@ -10,11 +10,22 @@ import sys
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from s3archivefs_lambda import archives
+from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.commands import register_serve
+from s3archivefs_lambda.http_server import THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from types_boto3_s3 import S3Client
+
+    from s3archivefs_lambda.config import Config
 
 ROOT = Path(__file__).parents[2]
 IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
@@ -150,6 +161,25 @@ def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in told
 
 
+def test_each_request_answered_at_once_has_its_connections_to_s3(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    class RecordedArchives(Archives):
+        def __init__(self, config: Config, client_factory: Callable[[], S3Client]) -> None:
+            made.append(client_factory)
+            super().__init__(config, client_factory)
+
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setattr(archives, "Archives", RecordedArchives)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert run("--map", f"={IMAGE}", "--port", str(taken.getsockname()[1])) == 2
+    (client_factory,) = made
+    config: Any = client_factory().meta.config
+    assert config.max_pool_connections == 2 * THREADS
+
+
 @pytest.mark.parametrize(
     ("module", "map_", "extra"),
     [("cheroot", f"={IMAGE}", "endpoint"), ("boto3", "=s3://bucket/key", "lambda")],
@@ -214,6 +244,7 @@ def at_call(name: str) -> str:
         at_call("s3archivefs_lambda.http_server._Server.prepare"),
         at_call("s3archivefs_lambda.http_server._ThreadPool._spawn_worker"),
     ],
+    ids=["import-settings", "import-server", "prepare", "listen", "start-threads"],
 )
 def test_ctrl_c_before_it_serves_ends_it_quietly(tmp_path: Path, interruption: str) -> None:
     program = PROGRAM + interruption + "sys.exit(options.run(options))"

@@ -44,7 +44,7 @@ def in_child(function: Callable[..., T], *arguments: object, deadline: float = 1
         value, error = receiver.recv()
     except EOFError:
         process.join()
-        raise ChildFailedError(f"{function.__name__} died: exit code {process.exitcode}") from None
+        raise ChildFailedError(f"{function.__name__} died: {_cause(process.exitcode)}") from None
     finally:
         receiver.close()
         process.kill()
@@ -54,6 +54,12 @@ def in_child(function: Callable[..., T], *arguments: object, deadline: float = 1
         raise error
     result: T = value
     return result
+
+
+def _cause(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return signal.Signals(-exit_code).name
+    return f"exit code {exit_code}"
 
 
 def _run(sender: Connection, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:

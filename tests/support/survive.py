@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -14,21 +15,20 @@ from s3archivefs import FileKind, Limits, SquashfsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from s3archivefs import SquashFS, Stat
+    from s3archivefs import DirEntry, SquashFS, Stat
 
 T = TypeVar("T")
 
-NODES = 2000
+NODES = 500
 """Entries that are looked at; more than any image has that is meant to be surveyed whole."""
 WHOLE = 1 << 20
 """Bytes of content up to which a file is read whole."""
+CONTENT = 8 << 20
+"""Bytes of content that are read whole of one image: its files may share one block."""
 EDGE = 100
 """Bytes read at the start, in the middle and at the end of a file."""
 
-_PATH_ERRORS = {
-    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP),
-    *(errno.EINVAL, errno.ENXIO, errno.ENODATA),  # readlink of no link, open of a device, getxattr
-}
+_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # where a symlink may lead
 
 
 @dataclass(slots=True)
@@ -57,15 +57,18 @@ class MeteredDevice:
     def begin(self, content: int = 0) -> None:
         """A call begins that may return so many bytes of content.
 
-        Metadata that is read decodes to no less than 8 KiB a block, but for the last of a table,
-        and no codec makes that of less than some 16 bytes. A block is read with what may follow it.
+        Metadata is kept once it is decoded, so a call reads each block of it once, with up to 8 KiB
+        that may follow; no codec makes 8 KiB of less than 8 bytes. References may lead into the
+        midst of blocks, some for each of the names on a path. Of content, a run of blocks is read
+        at once, and none is smaller than 4 KiB; a part of a block costs the whole.
         """
-        self._reads_left = 64 + self.size // 16
-        self._bytes_left = (1 << 20) + 64 * self.size + content
+        blocks = 64 + self.size // 8
+        self._reads_left = blocks + content // 4096
+        self._bytes_left = blocks * min(self.size, 8194) + content + (2 << 20)
 
     def pread(self, offset: int, length: int) -> bytes:
         assert offset >= 0, "a read before the start"
-        assert 0 <= length <= self.size - offset, "a read past the end"
+        assert 0 < length <= self.size - offset, "a read past the end, or of nothing"
         self._survey.reads += 1
         self._survey.total += length
         self._reads_left -= 1
@@ -78,93 +81,148 @@ class MeteredDevice:
 def survive(image: bytes, limits: Limits | None = None) -> Survey:
     """Ask an image everything. It may answer, or refuse with a documented error.
 
-    AssertionError where two answers contradict each other, or one costs too much; any other
-    exception is one that no caller was told of.
+    AssertionError where an error is none of those that SECURITY.md promises, two answers contradict
+    each other, or one costs too much. Memory and time are the caller's to bound.
     """
     survey = Survey()
     device = MeteredDevice(image, survey)
-    device.begin()
-    try:
-        fs = s3archivefs.open(device, limits=limits)
-    except SquashfsError as error:
-        survey.errors.append(error.with_traceback(None))
-        return survey
-    with fs:
-        _Surveyor(fs, device, survey).survey_all()
+    surveyor = _Surveyor(device, survey)
+    known = surveyor.ask("is_squashfs", lambda: s3archivefs.is_squashfs(device))
+    fs = surveyor.ask("open", lambda: s3archivefs.open(device, limits=limits))
+    survey.calls = 0  # so far the image was asked nothing
+    if fs is not None:
+        assert known, "open takes what is_squashfs denies"
+        with fs:
+            surveyor.survey(fs)
     return survey
 
 
 class _Surveyor:
-    def __init__(self, fs: SquashFS, device: MeteredDevice, survey: Survey) -> None:
-        self._fs = fs
+    def __init__(self, device: MeteredDevice, survey: Survey) -> None:
         self._device = device
         self._survey = survey
-        self._largest = 0
+        self._seen: dict[int, Stat] = {}
+        self._content = 0
 
-    def survey_all(self) -> None:
-        fs = self._fs
-        self._ask(lambda: fs.compressor_options)
-        root = self._ask(lambda: fs.stat("/"))
+    def survey(self, fs: SquashFS) -> None:
+        self._fs = fs
+        self.ask("compressor_options", lambda: fs.compressor_options)
+        root = self.ask("stat of the root", lambda: fs.stat("/"))
         if root is not None:
             assert root.kind is FileKind.DIRECTORY
-            self._survey_directories(root)
-        self._ask(lambda: list(islice(fs.walk("/"), 100)), content=1 << 20)
-        if self._largest <= WHOLE:
-            self._ask(lambda: list(islice(fs.verify(), 100)), content=1 << 30)
+            nodes = self._survey_tree(root)
+            self.ask("walk", lambda: list(islice(fs.walk("/"), NODES)))
+            if nodes < NODES and self._size_of_files() <= CONTENT:
+                problems = self.ask("verify", lambda: list(fs.verify()), content=CONTENT)
+                assert problems or not self._damaged(), "verify says nothing of an error"
 
-    def _survey_directories(self, root: Stat) -> None:
-        seen = {root.reference}
-        todo, left = [b"/"], NODES
-        while todo and left > 0:
-            path = todo.pop(0)
-            entries = self._ask(partial(self._entries, path))
-            for entry in (entries or [])[:left]:
-                left -= 1
-                stat = self._survey_path(entry.path, entry)
-                if stat and stat.kind is FileKind.DIRECTORY and stat.reference not in seen:
-                    seen.add(stat.reference)
+    def _size_of_files(self) -> int:
+        return sum(stat.size for stat in self._seen.values() if stat.kind is FileKind.FILE)
+
+    def _damaged(self) -> bool:
+        return any(isinstance(error, s3archivefs.FormatError) for error in self._survey.errors)
+
+    def _survey_tree(self, root: Stat) -> int:
+        """Look at every path; how many there are."""
+        self._seen[root.reference] = root
+        todo, nodes = [b"/"], 0
+        self._survey_inode(b"/", root)
+        while todo and nodes < NODES:
+            path = todo.pop()
+            for entry in self._entries(path)[: NODES - nodes]:
+                nodes += 1
+                stat = self._survey_entry(entry)
+                if stat is None:
+                    continue
+                if stat.kind is FileKind.FILE:
+                    self._survey_content(entry.path, stat.size)
+                if stat.reference in self._seen:
+                    continue  # a hard link
+                self._seen[stat.reference] = stat
+                self._survey_inode(entry.path, stat)
+                if stat.kind is FileKind.DIRECTORY:
                     todo.append(entry.path)
+        return nodes
 
-    def _survey_path(self, path: bytes, entry: s3archivefs.DirEntry[bytes]) -> Stat | None:
-        """A path that a listing names: a look-up finds what the listing says."""
+    def _entries(self, path: bytes) -> list[DirEntry[bytes]]:
+        """A directory's entries, as far as they can be read; the same however asked for."""
         fs = self._fs
-        said = self._ask(lambda: entry.stat(follow_symlinks=False))
-        found = self._ask(lambda: fs.stat(path, follow_symlinks=False))
-        if found is None:
+        entries: list[DirEntry[bytes]] = []
+
+        def collect() -> bool:
+            entries.extend(islice(fs.scandir(path), NODES))  # keeps those before an error
+            return True
+
+        whole = self.ask(f"scandir of {path!r}", collect)
+        names = [entry.name for entry in entries]
+        assert names == sorted(set(names)), f"{path!r} is listed as {names}"
+        if whole and len(names) < NODES:
+            listed = self.ask(f"listdir of {path!r}", lambda: fs.listdir(path))
+            assert listed in (None, names), f"{path!r} is listed as {names} and as {listed}"
+        if names:
+            half = names[len(names) // 2 :]
+            rest = self.ask(
+                f"scandir of {path!r} from the middle", partial(self._from, path, half[0])
+            )
+            assert rest is None or rest[: len(half)] == half, (
+                f"{path!r} is listed as {names}; from the middle, as {rest}"
+            )
+        return entries
+
+    def _from(self, path: bytes, start: bytes) -> list[bytes]:
+        return [entry.name for entry in islice(self._fs.scandir(path, start=start), NODES)]
+
+    def _survey_entry(self, entry: DirEntry[bytes]) -> Stat | None:
+        """What a listing names: a look-up finds what the listing says."""
+        fs, path = self._fs, entry.path
+        said = self.ask(f"stat of entry {path!r}", lambda: entry.stat(follow_symlinks=False))
+        found = self.ask(f"stat of {path!r}", lambda: fs.stat(path, follow_symlinks=False))
+        if said is None or found is None:
             return None
         assert said == found, f"{path!r}: the listing says {said}, a look-up {found}"
-        assert found.kind is entry.kind
+        assert found.kind is entry.kind, f"{path!r} is listed as {entry.kind}, and is {found.kind}"
         assert found.inode_number == entry.inode_number
-        self._largest = max(self._largest, found.size)
-        self._ask(lambda: fs.exists(path))
-        self._ask(lambda: fs.stat_inode(found.inode_number))
-        names = self._ask(lambda: fs.listxattr(path, follow_symlinks=False))
-        for name in (names or [])[:20]:
-            self._ask(partial(fs.getxattr, path, name, follow_symlinks=False))
-        if found.kind is FileKind.SYMLINK:
-            target = self._ask(lambda: fs.readlink(path))
-            assert target is None or len(target) == found.size
-            self._ask(lambda: fs.stat(path))
-        if found.kind is FileKind.FILE:
-            self._survey_content(path, found.size)
+        name = os.fsdecode(path)
+        exists = self.ask(f"exists {name!r}", lambda: fs.exists(name))
+        assert exists is not False or found.kind is FileKind.SYMLINK, f"{name!r} does not exist"
         return found
+
+    def _survey_inode(self, path: bytes, stat: Stat) -> None:
+        fs = self._fs
+        again = self.ask("stat_inode", lambda: fs.stat_inode(stat.inode_number))
+        if again is not None and again != stat:  # of two inodes with one number it has the other
+            assert again.inode_number == stat.inode_number, f"inode {again} for {stat}"
+            assert again.reference != stat.reference, f"inode {again} for {stat}"
+        names = self.ask(
+            f"listxattr of {path!r}", lambda: fs.listxattr(path, follow_symlinks=False)
+        )
+        for name in (names or [])[:20]:
+            self.ask(
+                f"getxattr of {path!r} {name!r}",
+                partial(fs.getxattr, path, name, follow_symlinks=False),
+            )
+        if stat.kind is FileKind.SYMLINK:
+            target = self.ask(f"readlink of {path!r}", lambda: fs.readlink(path))
+            assert target is None or len(target) == stat.size, f"{path!r} has target {target!r}"
+            self.ask(f"stat through {path!r}", lambda: fs.stat(path), allowed=_NOWHERE)
 
     def _survey_content(self, path: bytes, size: int) -> None:
         """Reads of a file: each returns all there is, and parts equal the whole."""
         whole = None
-        if size <= WHOLE:
-            whole = self._ask(lambda: self._fs.read_bytes(path), content=size)
+        if size <= WHOLE and self._content + size <= CONTENT:
+            self._content += size
+            whole = self.ask(f"{path!r}", lambda: self._fs.read_bytes(path), content=size)
             assert whole is None or len(whole) == size, f"{path!r}: {len(whole or b'')} of {size}"
         for start in {0, size // 2, max(0, size - EDGE)}:
-            part = self._ask(partial(self._part, path, start), content=4 << 20)
+            part = self.ask(
+                f"{path!r} from {start}", partial(self._part, path, start), content=EDGE
+            )
             assert part is None or len(part) == min(EDGE, size - start)
             assert whole is None or part == whole[start : start + EDGE], f"{path!r} from {start}"
         if whole is not None:
             self._survey.contents[path] = whole
-            assert self._ask(lambda: self._in_steps(path), content=4 * size) == whole
-
-    def _entries(self, path: bytes) -> list[s3archivefs.DirEntry[bytes]]:
-        return list(islice(self._fs.scandir(path), NODES))
+            steps = self.ask(f"{path!r} in steps", lambda: self._in_steps(path), content=4 * size)
+            assert steps == whole, f"{path!r} in steps"
 
     def _part(self, path: bytes, start: int) -> bytes:
         with self._fs.open(path) as file:
@@ -175,16 +233,31 @@ class _Surveyor:
         with self._fs.open(path) as file:
             return b"".join(iter(lambda: file.read(5000), b""))
 
-    def _ask(self, call: Callable[[], T], *, content: int = 0) -> T | None:
-        """The answer of one call, or None where it is a documented error."""
+    def ask(
+        self,
+        what: str,
+        call: Callable[[], T],
+        *,
+        content: int = 0,
+        allowed: frozenset[int] = frozenset(),
+    ) -> T | None:
+        """The answer of one call, or None where it is a documented error.
+
+        `allowed`: the numbers of the OSErrors that the call may raise.
+        """
         self._survey.calls += 1
         self._device.begin(content)
         try:
             return call()
+        except (AssertionError, MemoryError) as error:
+            error.add_note(what)
+            raise
         except SquashfsError as error:
             self._survey.errors.append(error.with_traceback(None))
         except OSError as error:
-            if error.errno not in _PATH_ERRORS:
-                raise
+            if error.errno not in allowed:
+                raise AssertionError(f"{what}: {error!r}") from error
             self._survey.errors.append(error.with_traceback(None))
+        except Exception as error:
+            raise AssertionError(f"{what}: undocumented {error!r}") from error
         return None
