@@ -130,6 +130,20 @@ def indexed(*index: tuple[int, int, bytes], **fields: int) -> Callable[[], Image
     return make
 
 
+def negative_delta() -> Image:
+    """The run's inode number is above the entry's, as hard links bring about."""
+    listing = entries(0, 2, (0, -1, 2, b"file"))
+    return build(directory({b"file": file(b"content")}, listing=listing))
+
+
+def named_behind_its_index() -> Image:
+    """The last name before the place to which the index leads comes after the first name there."""
+    names = [b"%03d" % number + b"n" * 240 for number in range(90)]
+    names[31] = b"z" + names[31][1:]
+    inner = directory({name: file() for name in names}, index=[(RUN * 32, 8194, names[32])])
+    return build(directory({b"d": inner}))
+
+
 def every_name_or_corrupt(fs: SquashFS) -> object:
     """Look every name up; an error is an answer, a wrong answer is none."""
     answers = set()
@@ -216,6 +230,9 @@ CASES: dict[str, Case] = {
         f"R11-{delta}": Case(image=entry(delta=delta), ask=stat_z, match="says inode")
         for delta in (1, -1, 32767)
     },
+    "R11-u-boot-negative-delta": Case(
+        image=negative_delta, error=None, answer=(["file"], 1, b"content")
+    ),
     **{
         f"R12-{reference:#x}": Case(image=entry(reference=reference), ask=stat_z)
         for reference in (1 << 40, 0xFFFFFF << 16, 1, 10, 33)
@@ -243,6 +260,9 @@ CASES: dict[str, Case] = {
         reads=400,
         total=1 << 22,
         whole=False,
+    ),
+    "R16-name-behind-it": Case(
+        image=named_behind_its_index, ask=listing_of_d, match="out of order"
     ),
     **{
         f"R16-{name}": Case(

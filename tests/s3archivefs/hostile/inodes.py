@@ -168,6 +168,10 @@ CASES: dict[str, Case] = {
     "I16-short-compressed": Case(
         image=lambda: deflated(BLOCK - 1), match="4095 bytes instead of 4096"
     ),
+    # No bytes are to be read: HTTP has no such range.
+    "I16-stored-empty": Case(
+        image=only(file(b"x" * BLOCK, words=[DATA_STORED])), match="0 bytes instead of 4096"
+    ),
     "I16-long-compressed": Case(image=lambda: deflated(BLOCK + 1), match="decompress"),
     **{
         f"I17-ng-13-size-{size}": Case(
