@@ -92,6 +92,12 @@ class Directory:
                 f"directory inode {record.inode_number} has a size of {record.size} bytes",
                 inode.tail[0],
             )
+        if 0 < reader.capacity(self._position) < self._size:
+            raise CorruptImageError(
+                f"directory inode {record.inode_number} has a listing of {self._size} bytes, more"
+                " than its table can hold",
+                inode.tail[0],
+            )
 
     def get(self, name: bytes) -> Entry | None:
         """The entry of that name, or None."""

@@ -107,8 +107,8 @@ def differences(image: bytes, contents: Mapping[bytes, bytes]) -> dict[bytes, by
                 return None
             extracted = {path: _extracted(os.fsencode(target) + path) for path in contents}
             different = {path: one for path, one in extracted.items() if one != contents[path]}
-            cat = ("-no-wildcards", "-no-xattrs", "-cat", source)
-            alone = {path: _unsquashfs(*cat, path) for path in different}
+            options = ("-no-wildcards", "-no-xattrs", "-cat", source)
+            alone = {path: _unsquashfs(*options, path) for path in different}
             return {
                 path: different[path]
                 for path, cat in alone.items()

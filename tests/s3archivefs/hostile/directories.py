@@ -199,6 +199,12 @@ CASES: dict[str, Case] = {
         for size in (16, 24, 27, 29, 500, 65535)
     },
     **{
+        f"R5-extended-{size}": Case(
+            image=in_d(extended=1, size=size), ask=listing_of_d, match="more than its table"
+        )
+        for size in (2**24, 2**31, 2**32 - 1)
+    },
+    **{
         f"R6-squashfuse-153-{size}": Case(
             image=entry(size=size), ask=listing, match="too long|ends within"
         )
