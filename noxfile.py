@@ -51,7 +51,8 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything under tests/, with branch coverage. Arguments go to pytest."""
-    system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
+    needs = ("mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h", "radosgw")
+    system_packages(session, *needs)
     install(session, group="test", extras="all,lzo")
     profile = "ci" if os.environ.get("CI") else "dev"
     # Where CI is set, pytest prints differences whole: millions of lines for those of a tree.

@@ -48,6 +48,12 @@ PACKAGES = {
     "cc": ("gcc libc6-dev", "gcc glibc-devel", "gcc musl-dev", "gcc"),
     "Python.h": ("python3-dev", "python3-devel", "python3-dev", "python"),
     "lzo/lzo1x.h": ("liblzo2-dev", "lzo-devel", "lzo-dev", "lzo"),
+    "radosgw": (
+        "ceph-mon ceph-osd radosgw",
+        "ceph-mon ceph-osd ceph-radosgw",
+        "ceph19-mon ceph19-osd ceph19-radosgw",
+        "ceph",
+    ),
 }
 
 

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from s3archivefs_lambda.request_target import parse_target
 from s3archivefs_lambda.s3_protocol import (
+    S3_NAMESPACE,
+    XML_HEAD,
     S3Error,
     S3Request,
     S3Response,
@@ -40,8 +42,6 @@ __all__ = ["S3Operations", "make_app"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_XML_HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n'
-_NAMESPACE = b'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _DEFAULT_REGION = "us-east-1"
 
 # Query parameters that make a request another operation than the one its path and method say.
@@ -145,9 +145,11 @@ class _Endpoint:
             # for any other name to it (DNS rebinding), and would hand the answer to that page.
             message = "Without credentials, only requests for localhost are answered."
             raise S3Error("AccessDenied", 403, message)
+        names = {name for name, _ in target.query}
+        signed = "authorization" in headers or "X-Amz-Signature" in names
         # What signs the request is no business of the operations'.
         query = {name: value for name, value in target.query if not name.startswith("X-Amz-")}
-        request = S3Request(key=key, query=query, headers=headers)
+        request = S3Request(key=key, query=query, headers=headers, is_anonymous=not signed)
         operation, run = self._route(method, bucket, request)
         exchange.operation = operation
         return run(request)
@@ -186,11 +188,10 @@ class _Endpoint:
 
     def _list_buckets(self, _: S3Request) -> S3Response:
         return _xml(
-            b"<ListAllMyBucketsResult %b><Owner><ID>s3archivefs</ID></Owner><Buckets><Bucket>"
-            b"<Name>%b</Name><CreationDate>%b</CreationDate></Bucket></Buckets>"
-            b"</ListAllMyBucketsResult>",
-            self._bucket,
-            self._started,
+            f'<ListAllMyBucketsResult xmlns="{S3_NAMESPACE}"><Owner><ID>s3archivefs</ID></Owner>'
+            f"<Buckets><Bucket><Name>{self._bucket}</Name>"
+            f"<CreationDate>{self._started}</CreationDate></Bucket></Buckets>"
+            "</ListAllMyBucketsResult>"
         )
 
     def _head_bucket(self, _: S3Request) -> S3Response:
@@ -200,7 +201,7 @@ class _Endpoint:
     def _get_location(self, _: S3Request) -> S3Response:
         # S3 names every region but its first.
         region = "" if self._region == _DEFAULT_REGION else self._region
-        return _xml(b"<LocationConstraint %b>%b</LocationConstraint>", region)
+        return _xml(f'<LocationConstraint xmlns="{S3_NAMESPACE}">{region}</LocationConstraint>')
 
     def _error_response(self, exchange: _Exchange, error: S3Error) -> S3Response:
         headers = dict(error.headers)
@@ -231,9 +232,9 @@ def _method_not_allowed(method: str, *, allowed: str = "GET, HEAD") -> S3Error:
     )
 
 
-def _xml(template: bytes, *values: str) -> S3Response:
-    """A document of values that need no escaping: names of buckets and regions, and times."""
-    return xml_response(_XML_HEAD + template % (_NAMESPACE, *(value.encode() for value in values)))
+def _xml(root: str) -> S3Response:
+    """A document whose values need no escaping: names of buckets and regions, and times."""
+    return xml_response(f"{XML_HEAD}{root}".encode())
 
 
 def _request_headers(environ: WSGIEnvironment) -> dict[str, str]:

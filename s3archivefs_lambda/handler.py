@@ -50,7 +50,5 @@ _OBJECT_LAMBDA = ObjectLambda(_operations)
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 -- Lambda's signature
-    """Answer one S3 Object Lambda event: GetObject, HeadObject, ListObjectsV2 (ListObjects is
-    refused).
-    """
+    """Answer one S3 Object Lambda event: GetObject, HeadObject, ListObjectsV2 or ListObjects."""
     return _OBJECT_LAMBDA.handle(event)

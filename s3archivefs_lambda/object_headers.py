@@ -8,12 +8,11 @@ import mimetypes
 import re
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.s3_protocol import http_date, invalid_argument
+from s3archivefs_lambda.s3_protocol import S3Error, http_date, invalid_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from s3archivefs import Stat
+    from s3archivefs_lambda.s3_protocol import S3Request
 
 __all__ = ["object_headers", "overrides"]
 
@@ -56,11 +55,18 @@ def _content_type(path: str) -> str:
     return kind or "binary/octet-stream"
 
 
-def overrides(query: Mapping[str, str]) -> dict[str, str]:
-    """The headers that the query sets."""
-    headers = {header: query[name] for name, header in _OVERRIDES.items() if name in query}
-    for name, header in _OVERRIDES.items():
-        if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", headers.get(header, "")):
+def overrides(request: S3Request) -> dict[str, str]:
+    """The headers that the query sets.
+
+    Raises S3Error: what nobody signed must not, lest a link make a browser take an object for
+    something else.
+    """
+    given = {name: request.query[name] for name in _OVERRIDES if name in request.query}
+    if given and request.is_anonymous:
+        message = "Request specific response headers cannot be used for anonymous GET requests."
+        raise S3Error("InvalidRequest", 400, message)
+    for name, value in given.items():
+        if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value):
             message = "Header value cannot be represented using ISO-8859-1."
-            raise invalid_argument(message, name, query[name])
-    return headers
+            raise invalid_argument(message, name, value)
+    return {_OVERRIDES[name]: value for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""GetObject, HeadObject and ListObjectsV2 over mapped archives: an S3 request in, an S3 response
+"""GetObject, HeadObject and ListObjects over mapped archives: an S3 request in, an S3 response
 out.
 
 Both transports call these, so that they cannot differ. Every failure is an S3Error; for what the
@@ -7,11 +7,7 @@ operator must know of it there is one log line.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
-import re
-import zlib
 from typing import TYPE_CHECKING
 
 from s3archivefs import FileKind, SquashFile, SquashfsError
@@ -25,17 +21,14 @@ from s3archivefs_lambda.s3_errors import (
     ArchiveReplacedError,
     ArchiveThrottledError,
 )
+from s3archivefs_lambda.s3_listing import ListedObject, ListPage, ListRequest
 from s3archivefs_lambda.s3_protocol import (
-    MAX_KEYS,
     ByteRange,
-    ListedObject,
-    Listing,
     S3Error,
     S3Request,
     S3Response,
     check_preconditions,
     check_version,
-    invalid_argument,
     no_such_key,
     select_range,
     xml_response,
@@ -56,7 +49,6 @@ _PIECE = 4 << 20
 """Bytes read at once while a body streams: enough blocks to decompress in parallel, and a bound on
 memory.
 """
-_INT32_MAX = (1 << 31) - 1
 
 
 class Operations:
@@ -119,7 +111,7 @@ class Operations:
         check_preconditions(request.headers, etag, stat.mtime)
         part = select_range(request, stat.size)
         wanted = part or ByteRange(0, stat.size)
-        headers = object_headers(path, stat, etag) | overrides(request.query)
+        headers = object_headers(path, stat, etag) | overrides(request)
         headers["Content-Length"] = str(wanted.stop - wanted.start)
         if part is not None:
             headers["Content-Range"] = part.content_range(stat.size)
@@ -156,57 +148,38 @@ class Operations:
 
         Raises S3Error.
         """
-        query = request.query
-        max_keys = _max_keys(query.get("max-keys"))
-        encoding = query.get("encoding-type")
-        if encoding not in {None, "url"}:
-            raise invalid_argument(
-                "Invalid Encoding Method specified in Request", "encoding-type", encoding or ""
-            )
-        token = query.get("continuation-token")
-        prefix, delimiter = _bytes(query.get("prefix", "")), _bytes(query.get("delimiter", ""))
-        start_after = _bytes(query["start-after"]) if "start-after" in query else None
-        after = (start_after or b"") if token is None else _decode_token(token)
+        return self._list(ListRequest.parse(request.query, version=2))
+
+    def list_objects(self, request: S3Request) -> S3Response:
+        """The same, as version 1 of the operation asks and says it.
+
+        Raises S3Error.
+        """
+        return self._list(ListRequest.parse(request.query, version=1))
+
+    def _list(self, asked: ListRequest) -> S3Response:
         objects: list[ListedObject] = []
         common_prefixes: list[bytes] = []
-        next_token = None
-        if max_keys:
+        continues_after = None
+        if asked.max_keys:
             last = b""
-            for key, listed in self._items(prefix, delimiter, after):
-                if len(objects) + len(common_prefixes) == max_keys:
-                    next_token = _encode_token(last)
+            for key, listed in self._items(asked.prefix, asked.delimiter, asked.after):
+                if len(objects) + len(common_prefixes) == asked.max_keys:
+                    continues_after = last
                     break
                 if listed is None:
                     common_prefixes.append(key)
                 else:
                     objects.append(listed)
                 last = key
-        listing = Listing(
+        page = ListPage(
             bucket=self.bucket,
-            prefix=prefix,
-            delimiter=delimiter,
-            max_keys=max_keys,
-            start_after=start_after,
-            continuation_token=token,
-            next_token=next_token,
-            url_encoding=encoding == "url",
-            fetch_owner=query.get("fetch-owner", "").lower() == "true",
+            request=asked,
             objects=objects,
             common_prefixes=common_prefixes,
+            continues_after=continues_after,
         )
-        return xml_response(listing.to_xml())
-
-    def list_objects(self, request: S3Request) -> S3Response:
-        """ListObjects version 1 is refused.
-
-        Raises S3Error.
-        """
-        raise S3Error(
-            "InvalidRequest",
-            400,
-            "ListObjects version 1 is not supported here; use ListObjectsV2 (list-type=2).",
-            extra={"Prefix": request.query.get("prefix", "")},
-        )
+        return xml_response(page.to_xml())
 
     def _items(
         self, prefix: bytes, delimiter: bytes, after: bytes
@@ -264,43 +237,8 @@ def _is_literal(path: str) -> bool:
     return not any(part in {"", ".", ".."} for part in path.split("/"))
 
 
-# ---- Parameters and tokens of listings -----------------------------------------------------------
-
-
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def _max_keys(text: str | None) -> int:
-    if text is None or text == "":
-        return MAX_KEYS
-    if not re.fullmatch(r"-?\d{1,12}", text, re.ASCII) or int(text) > _INT32_MAX:
-        message = "Provided max-keys not an integer or within integer range"
-        raise invalid_argument(message, "max-keys", text)
-    if int(text) < 0:
-        message = "Argument maxKeys must be an integer between 0 and 2147483647"
-        raise invalid_argument(message, "maxKeys", text)
-    return min(int(text), MAX_KEYS)
-
-
-def _encode_token(last: bytes) -> str:
-    """The token to go on after a key or common prefix. It holds the key alone, so any instance can
-    go on from it.
-    """
-    return base64.urlsafe_b64encode(zlib.crc32(last).to_bytes(4, "big") + last).decode("ascii")
-
-
-def _decode_token(token: str) -> bytes:
-    try:
-        raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        raw = b""
-    last = raw[4:]
-    if not last or zlib.crc32(last).to_bytes(4, "big") != raw[:4]:
-        raise invalid_argument(
-            "The continuation token provided is incorrect", "continuation-token", token
-        )
-    return last
 
 
 # ---- Faults --------------------------------------------------------------------------------------

@@ -1,5 +1,4 @@
-"""What Amazon S3 says and how: requests, responses, errors, byte ranges, preconditions, and the XML
-of listings.
+"""What Amazon S3 says and how: requests, responses, errors, byte ranges and preconditions.
 
 The rules here follow captured behaviour of Amazon S3; nothing in this module knows of archives or
 transports.
@@ -12,31 +11,32 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "S3_NAMESPACE",
+    "XML_HEAD",
     "ByteRange",
-    "ListedObject",
-    "Listing",
     "S3Error",
     "S3Request",
     "S3Response",
     "check_preconditions",
     "check_version",
     "http_date",
+    "invalid_argument",
+    "no_such_key",
     "parse_http_date",
     "parse_range",
     "select_range",
     "xml_response",
+    "xml_text",
 ]
 
-MAX_KEYS = 1000
-_XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
-_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 # ---- Requests, responses, errors -----------------------------------------------------------------
@@ -51,6 +51,8 @@ class S3Request:
     """Decoded query parameters."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Header fields by lower-case name."""
+    is_anonymous: bool = False
+    """Whether nobody signed it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +101,7 @@ class S3Error(Exception):
             "HostId": host_id,
         }
         body = "".join(f"<{name}>{xml_text(value)}</{name}>" for name, value in elements.items())
-        return f"{_XML_HEAD}<Error>{body}</Error>".encode()
+        return f"{XML_HEAD}<Error>{body}</Error>".encode()
 
 
 def invalid_argument(message: str, name: str, value: str) -> S3Error:
@@ -271,77 +273,8 @@ def _precondition_failed(header: str) -> S3Error:
     return S3Error("PreconditionFailed", 412, message, extra={"Condition": header})
 
 
-# ---- Listings ------------------------------------------------------------------------------------
+# ---- XML ----------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True)
-class ListedObject:
-    """An object in a listing."""
-
-    key: bytes
-    size: int
-    modified: int
-    """Seconds since the epoch."""
-    etag: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """The answer to ListObjectsV2, before it is XML. Keys and prefixes are bytes."""
-
-    bucket: str
-    prefix: bytes
-    delimiter: bytes
-    max_keys: int
-    start_after: bytes | None
-    continuation_token: str | None
-    next_token: str | None
-    url_encoding: bool
-    fetch_owner: bool
-    objects: Sequence[ListedObject]
-    common_prefixes: Sequence[bytes]
-
-    def to_xml(self) -> bytes:
-        """The ListBucketResult document, UTF-8."""
-        return "".join(self._parts()).encode()
-
-    def _parts(self) -> Iterator[str]:
-        name = self._name
-        yield f'{_XML_HEAD}<ListBucketResult xmlns="{_NAMESPACE}">'
-        yield f"<Name>{xml_text(self.bucket)}</Name><Prefix>{name(self.prefix)}</Prefix>"
-        if self.start_after is not None and self.continuation_token is None:
-            yield f"<StartAfter>{name(self.start_after)}</StartAfter>"
-        if self.continuation_token is not None:
-            yield f"<ContinuationToken>{xml_text(self.continuation_token)}</ContinuationToken>"
-        if self.next_token is not None:
-            yield f"<NextContinuationToken>{xml_text(self.next_token)}</NextContinuationToken>"
-        count = len(self.objects) + len(self.common_prefixes)
-        yield f"<KeyCount>{count}</KeyCount><MaxKeys>{self.max_keys}</MaxKeys>"
-        if self.delimiter:
-            yield f"<Delimiter>{name(self.delimiter)}</Delimiter>"
-        if self.url_encoding:
-            yield "<EncodingType>url</EncodingType>"
-        yield f"<IsTruncated>{'false' if self.next_token is None else 'true'}</IsTruncated>"
-        owner = "<Owner><ID>s3archivefs</ID></Owner>" if self.fetch_owner else ""
-        for item in self.objects:
-            modified = datetime.fromtimestamp(item.modified, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-            yield (
-                f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
-                f"<ETag>{escape(item.etag, _QUOTES)}</ETag><Size>{item.size}</Size>{owner}"
-                "<StorageClass>STANDARD</StorageClass></Contents>"
-            )
-        for prefix in self.common_prefixes:
-            yield f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
-        yield "</ListBucketResult>"
-
-    def _name(self, name: bytes) -> str:
-        if self.url_encoding:
-            # SDKs decode a raw plus as a space, so all but `/` and unreserved is encoded.
-            return quote(name, safe="/")
-        return xml_text(name.decode("utf-8", "replace"))
-
-
-_QUOTES = {'"': "&quot;"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

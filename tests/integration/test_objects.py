@@ -110,10 +110,13 @@ def test_missing_and_unmapped_keys_are_404(transport: Transport, key: str) -> No
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 
 
-def test_list_objects_version_1_is_refused_with_what_to_use(transport: Transport) -> None:
-    with pytest.raises(ClientError, match="ListObjectsV2") as raised:
-        transport.client.list_objects(Bucket=BUCKET)
-    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+def test_version_1_of_list_objects_pages_through_the_same_keys(
+    transport: Transport, objects: dict[str, Path]
+) -> None:
+    pages = transport.client.get_paginator("list_objects").paginate(
+        Bucket=BUCKET, Prefix=PREFIX, PaginationConfig={"PageSize": 500}
+    )
+    assert [found["Key"] for page in pages for found in page["Contents"]] == sorted(objects)
 
 
 def test_download_file_above_the_multipart_threshold_is_equal(

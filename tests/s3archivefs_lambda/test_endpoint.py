@@ -154,9 +154,9 @@ def test_list_type_2_lists(operations: FakeOperations, target: str) -> None:
     }
 
 
-def test_listing_version_1_is_for_the_operations_to_refuse(operations: FakeOperations) -> None:
-    answer = ask(operations, "/archive?prefix=a")
-    assert (answer.status, answer.error["Message"]) == (400, "use ListObjectsV2")
+def test_listing_without_a_type_is_of_version_1(operations: FakeOperations) -> None:
+    assert ask(operations, "/archive?prefix=a").status == 200
+    assert operations.asked[-1][0] == "ListObjects"
 
 
 def test_other_list_types_are_refused(operations: FakeOperations) -> None:
@@ -193,7 +193,7 @@ def test_sub_resources_of_objects_are_not_implemented(
 def bucket_reads() -> list[str]:
     """Every read of a bucket that botocore knows, but for those that are served."""
     model = botocore.session.get_session().get_service_model("s3")
-    names = set(model.operation_names) - {"ListObjectsV2", "GetBucketLocation"}
+    names = set(model.operation_names) - {"ListObjects", "ListObjectsV2", "GetBucketLocation"}
     https = [model.operation_model(name).http for name in sorted(names)]
     uris = {http["requestUri"] for http in https if http["method"] == "GET"}
     return sorted(uri for uri in uris if "Bucket" in uri and "Key" not in uri)
@@ -204,7 +204,7 @@ def test_no_other_read_of_the_bucket_passes_for_a_listing(
     operations: FakeOperations, uri: str
 ) -> None:
     assert ask(operations, uri.replace("{Bucket}", "archive")).status in {400, 501}
-    assert [name for name, _ in operations.asked if name != "ListObjects"] == []
+    assert operations.asked == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "CONNECT", "X"])
@@ -426,7 +426,7 @@ def access_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
         ("GET", "/archive/d/%C3%BC%ff", ("GetObject", "d/ü\udcff", 200)),
         ("HEAD", "/archive/k", ("HeadObject", "k", 200)),
         ("GET", "/archive?list-type=2", ("ListObjectsV2", None, 200)),
-        ("GET", "/archive", ("ListObjects", None, 400)),
+        ("GET", "/archive", ("ListObjects", None, 200)),
         ("GET", "/", ("ListBuckets", None, 200)),
         ("HEAD", "/archive", ("HeadBucket", None, 200)),
         ("GET", "/archive?location", ("GetBucketLocation", None, 200)),
@@ -620,3 +620,18 @@ def test_unsigned_request_for_another_name_is_refused(
     answer = ask(operations, "/archive/key", environ={"HTTP_HOST": host})
     assert answer.status == 403
     assert answer.error["Code"] == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    ("target", "environ", "is_anonymous"),
+    [
+        ("/archive/key", {}, True),
+        ("/archive/key", {"HTTP_AUTHORIZATION": "AWS4-HMAC-SHA256 Credential=..."}, False),
+        ("/archive/key?X-Amz-Signature=00", {}, False),
+    ],
+)
+def test_operations_learn_whether_anybody_signed(
+    operations: FakeOperations, *, target: str, environ: dict[str, str], is_anonymous: bool
+) -> None:
+    ask(operations, target, environ=environ)
+    assert operations.last.is_anonymous is is_anonymous

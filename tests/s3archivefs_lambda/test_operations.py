@@ -274,6 +274,13 @@ def test_a_header_that_http_cannot_carry_is_refused(plain: Operations, value: st
         assert error.extra == {"ArgumentName": name, "ArgumentValue": value}
 
 
+def test_an_unsigned_request_may_not_override_headers(plain: Operations) -> None:
+    request = S3Request(key="short.txt", query={"response-expires": "0"}, is_anonymous=True)
+    error = refused(plain, request)
+    assert (error.code, error.status) == ("InvalidRequest", 400)
+    content(plain.get_object(S3Request(key="short.txt", is_anonymous=True)))
+
+
 # ---- Content types -------------------------------------------------------------------------------
 
 TYPES = {

@@ -1,4 +1,4 @@
-"""ListObjectsV2: its parameters, its pages, and what it refuses."""
+"""ListObjects, mostly in version 2: its parameters, its pages, and what it refuses."""
 
 from __future__ import annotations
 
@@ -261,11 +261,17 @@ def test_a_token_that_was_not_given_out_is_refused(operations: Operations) -> No
 # ---- Version 1 -----------------------------------------------------------------------------------
 
 
-def test_version_1_is_refused_and_version_2_named(operations: Operations) -> None:
-    with pytest.raises(S3Error) as caught:
-        operations.list_objects(S3Request(query={"prefix": "d/"}))
-    assert caught.value.status == 400
-    assert "ListObjectsV2" in caught.value.message
+def test_version_1_goes_on_behind_its_marker_and_counts_as_version_2_does(
+    operations: Operations,
+) -> None:
+    query = {"encoding-type": "url", "delimiter": "/", "max-keys": "2"}
+    page = parse_page(content(operations.list_objects(S3Request(query=query))))
+    assert page.items == [b"a b", b"a+b"]
+    assert page.elements["NextMarker"] == "a%2Bb"
+    further = S3Request(query=query | {"marker": "a+b"})
+    page = parse_page(content(operations.list_objects(further)))
+    assert page.items == [b"d/", b"n/"]
+    assert page.elements["IsTruncated"] == "false"
 
 
 # ---- No archives ---------------------------------------------------------------------------------

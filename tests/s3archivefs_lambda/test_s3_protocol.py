@@ -6,20 +6,14 @@ import time
 import xml.etree.ElementTree as ET
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import botocore.handlers
-import botocore.parsers
-import botocore.session
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from s3archivefs_lambda.s3_protocol import (
     ByteRange,
-    ListedObject,
-    Listing,
     S3Error,
     S3Request,
     S3Response,
@@ -33,12 +27,10 @@ from s3archivefs_lambda.s3_protocol import (
     select_range,
     xml_response,
 )
-from tests.support.local_archives import XMLNS, parse_page
+from tests.support.sdk import parsed_by_botocore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from botocore.model import ServiceModel
 
 # ---- Ranges --------------------------------------------------------------------------------------
 
@@ -346,19 +338,6 @@ def test_dates_of_headers_are_gmt(seconds: float, text: str) -> None:
     assert http_date(seconds) == text
 
 
-@cache
-def botocore_model() -> ServiceModel:
-    return botocore.session.Session().get_service_model("s3")
-
-
-def parsed_by_botocore(operation: str, status: int, document: bytes) -> dict[str, Any]:
-    shape = botocore_model().operation_model(operation).output_shape
-    assert shape is not None
-    answer = {"status_code": status, "headers": {}, "body": document}
-    parsed: dict[str, Any] = botocore.parsers.RestXMLParser().parse(answer, shape)
-    return parsed
-
-
 # ---- Errors --------------------------------------------------------------------------------------
 
 
@@ -409,165 +388,6 @@ def test_an_sdk_reads_the_error() -> None:
     told = parsed_by_botocore("GetObject", 404, no_such_key("k").to_xml("R", "H"))["Error"]
     assert (told["Code"], told["Key"]) == ("NoSuchKey", "k")
     assert told["Message"] == "The specified key does not exist."
-
-
-# ---- Listings ------------------------------------------------------------------------------------
-
-
-def listing(**changes: Any) -> Listing:  # noqa: ANN401 -- fields of Listing
-    defaults: dict[str, Any] = {
-        "bucket": "archive",
-        "prefix": b"",
-        "delimiter": b"",
-        "max_keys": 1000,
-        "start_after": None,
-        "continuation_token": None,
-        "next_token": None,
-        "url_encoding": True,
-        "fetch_owner": False,
-        "objects": (),
-        "common_prefixes": (),
-    }
-    return Listing(**(defaults | changes))
-
-
-def listed(key: bytes) -> ListedObject:
-    return ListedObject(key, 5, MODIFIED, ETAG)
-
-
-def as_botocore_reads(document: bytes) -> dict[str, Any]:
-    """What boto3 makes of a listing that it asked for with its own encoding-type."""
-    parsed = parsed_by_botocore("ListObjectsV2", 200, document)
-    botocore.handlers.decode_list_object_v2(parsed, {"encoding_type_auto_set": True})
-    return parsed
-
-
-def test_an_empty_listing_has_the_elements_that_are_always_there() -> None:
-    page = parse_page(listing().to_xml())
-    assert page.elements == {
-        "Name": "archive",
-        "Prefix": "",
-        "KeyCount": "0",
-        "MaxKeys": "1000",
-        "EncodingType": "url",
-        "IsTruncated": "false",
-    }
-    assert page.items == []
-
-
-def test_a_listing_says_what_s3_says_of_an_object() -> None:
-    document = listing(objects=[listed(b"k")], fetch_owner=False).to_xml()
-    root = ET.fromstring(document)  # noqa: S314 -- made by the code under test
-    (contents,) = root.findall(XMLNS + "Contents")
-    assert {child.tag.removeprefix(XMLNS): child.text for child in contents} == {
-        "Key": "k",
-        "LastModified": "2020-09-13T12:26:40.000Z",
-        "ETag": ETAG,
-        "Size": "5",
-        "StorageClass": "STANDARD",
-    }
-
-
-def test_the_owner_is_there_when_asked_for() -> None:
-    with_owner = as_botocore_reads(listing(objects=[listed(b"k")], fetch_owner=True).to_xml())
-    assert with_owner["Contents"][0]["Owner"]["ID"]
-    without = as_botocore_reads(listing(objects=[listed(b"k")]).to_xml())
-    assert "Owner" not in without["Contents"][0]
-
-
-def test_objects_and_common_prefixes_count_together() -> None:
-    document = listing(objects=[listed(b"k")], common_prefixes=[b"a/", b"b/"], delimiter=b"/")
-    page = parse_page(document.to_xml())
-    assert page.elements["KeyCount"] == "3"
-    assert page.elements["Delimiter"] == "/"
-
-
-def test_the_start_is_echoed_unless_a_token_goes_on_from_elsewhere() -> None:
-    assert parse_page(listing(start_after=b"s").to_xml()).elements["StartAfter"] == "s"
-    elements = parse_page(listing(start_after=b"s", continuation_token="t").to_xml()).elements
-    assert "StartAfter" not in elements
-    assert elements["ContinuationToken"] == "t"
-
-
-def test_a_truncated_listing_has_the_next_token() -> None:
-    elements = parse_page(listing(next_token="more").to_xml()).elements
-    assert elements["IsTruncated"] == "true"
-    assert elements["NextContinuationToken"] == "more"
-
-
-@pytest.mark.parametrize(
-    ("key", "encoded"),
-    [
-        (b"plain/key-1_2.txt~", "plain/key-1_2.txt~"),
-        (b"quux ab/", "quux%20ab/"),
-        (b"asdf+b", "asdf%2Bb"),
-        (b"a%20b", "a%2520b"),
-        (b"a=b&c", "a%3Db%26c"),
-        (b"test_file(3).png", "test_file%283%29.png"),
-        ("\u00fc".encode(), "%C3%BC"),
-        (b"\xff\xfe", "%FF%FE"),
-        (b"\x01\n\x7f", "%01%0A%7F"),
-        (b"<&>\"'", "%3C%26%3E%22%27"),
-    ],
-)
-def test_names_are_percent_encoded_as_s3_does(key: bytes, encoded: str) -> None:
-    document = listing(
-        objects=[listed(key)], common_prefixes=[key], prefix=key, delimiter=key, start_after=key
-    ).to_xml()
-    root = ET.fromstring(document)  # noqa: S314 -- made by the code under test
-    for path in ("Contents/Key", "CommonPrefixes/Prefix", "Prefix", "Delimiter", "StartAfter"):
-        found = root.find("/".join(XMLNS + name for name in path.split("/")))
-        assert found is not None
-        assert found.text == encoded, path
-
-
-@given(st.binary(min_size=1, max_size=20))
-def test_an_encoded_listing_gives_every_byte_back(name: bytes) -> None:
-    document = listing(
-        objects=[listed(name)], common_prefixes=[name], prefix=name, start_after=name
-    ).to_xml()
-    page = parse_page(document)
-    assert page.objects[0].key == name
-    assert page.prefixes == (name,)
-
-
-@pytest.mark.parametrize("name", ["a b", "a+b", "a%b", "a%2Fb", "a=b", "\u00fc\U0001f600", "<&>"])
-def test_boto3_reads_the_names_back(name: str) -> None:
-    raw = name.encode()
-    document = listing(
-        objects=[listed(raw)],
-        common_prefixes=[raw],
-        prefix=raw,
-        delimiter=raw,
-        start_after=raw,
-        next_token="t+/=",
-    ).to_xml()
-    parsed = as_botocore_reads(document)
-    assert parsed["Contents"][0]["Key"] == name
-    assert parsed["CommonPrefixes"] == [{"Prefix": name}]
-    assert (parsed["Prefix"], parsed["Delimiter"], parsed["StartAfter"]) == (name, name, name)
-    assert parsed["NextContinuationToken"] == "t+/="
-    assert parsed["Contents"][0]["ETag"] == ETAG
-    assert parsed["Contents"][0]["Size"] == 5
-    assert parsed["Contents"][0]["LastModified"] == datetime.fromtimestamp(MODIFIED, UTC)
-    assert parsed["KeyCount"] == 2
-    assert parsed["IsTruncated"] is True
-
-
-def test_without_encoding_names_are_text_with_replacements_for_what_xml_cannot_hold() -> None:
-    document = listing(url_encoding=False, objects=[listed(b"a+ <\xff\x01")], prefix=b"a+").to_xml()
-    root = ET.fromstring(document)  # noqa: S314 -- made by the code under test
-    key = root.find(f"{XMLNS}Contents/{XMLNS}Key")
-    assert key is not None
-    assert key.text == "a+ <\ufffd\ufffd"
-    assert root.find(f"{XMLNS}EncodingType") is None
-
-
-@pytest.mark.parametrize("modified", [0, 2**32 - 1])
-def test_dates_of_listings_are_iso_8601_in_utc(modified: int) -> None:
-    found = listing(objects=[ListedObject(b"k", 0, modified, ETAG)]).to_xml()
-    (parsed,) = as_botocore_reads(found)["Contents"]
-    assert parsed["LastModified"] == datetime.fromtimestamp(modified, UTC)
 
 
 # ---- Responses -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response, xml_response
+from s3archivefs_lambda.s3_protocol import S3Request, S3Response, xml_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,7 +57,7 @@ class FakeOperations:
 
     def list_objects(self, request: S3Request) -> S3Response:
         self.asked.append(("ListObjects", request))
-        raise S3Error("InvalidRequest", 400, "use ListObjectsV2")
+        return xml_response(EMPTY_LISTING)
 
 
 class Body:

@@ -1,0 +1,191 @@
+"""ListObjects as Amazon S3 speaks it, in both versions: parameters, tokens, and the XML of a page.
+
+Nothing here knows of archives or transports.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from s3archivefs_lambda.s3_protocol import S3_NAMESPACE, XML_HEAD, invalid_argument, xml_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["ListPage", "ListRequest", "ListedObject"]
+
+MAX_KEYS = 1000
+_INT32_MAX = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRequest:
+    """What is asked of a listing. Keys and their parts are bytes."""
+
+    version: Literal[1, 2]
+    prefix: bytes
+    delimiter: bytes
+    """Empty for none."""
+    max_keys: int
+    """Keys and common prefixes on a page, at most 1000."""
+    after: bytes
+    """The page begins behind this key or common prefix: marker, start-after, or that of the token.
+    """
+    url_encoding: bool
+    with_owner: bool
+    start_after: bytes | None
+    """As given; version 2 says it again unless there is a token."""
+    token: str | None
+    """As given, and valid."""
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str], version: Literal[1, 2]) -> Self:
+        """The parameters of a request, checked in S3's order; raises S3Error InvalidArgument."""
+        max_keys = _max_keys(query.get("max-keys"))
+        encoding = query.get("encoding-type")
+        if encoding not in {None, "url"}:
+            message = "Invalid Encoding Method specified in Request"
+            raise invalid_argument(message, "encoding-type", encoding or "")
+        token = query.get("continuation-token") if version == 2 else None
+        start_after = None
+        if version == 1:
+            after = _bytes(query.get("marker", ""))
+        else:
+            start_after = _bytes(query["start-after"]) if "start-after" in query else None
+            after = (start_after or b"") if token is None else _decode_token(token)
+        return cls(
+            version=version,
+            prefix=_bytes(query.get("prefix", "")),
+            delimiter=_bytes(query.get("delimiter", "")),
+            max_keys=max_keys,
+            after=after,
+            url_encoding=encoding == "url",
+            with_owner=version == 1 or query.get("fetch-owner", "").lower() == "true",
+            start_after=start_after,
+            token=token,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object in a listing."""
+
+    key: bytes
+    size: int
+    modified: int
+    """Seconds since the epoch."""
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPage:
+    """The answer, before it is XML."""
+
+    bucket: str
+    request: ListRequest
+    objects: Sequence[ListedObject]
+    common_prefixes: Sequence[bytes]
+    continues_after: bytes | None
+    """The last key or common prefix of a page that others follow; None for the last page."""
+
+    def to_xml(self) -> bytes:
+        """The ListBucketResult document, UTF-8."""
+        return "".join(self._parts()).encode()
+
+    def _parts(self) -> Iterator[str]:
+        name, request = self._name, self.request
+        yield f'{XML_HEAD}<ListBucketResult xmlns="{S3_NAMESPACE}">'
+        yield f"<Name>{xml_text(self.bucket)}</Name><Prefix>{name(request.prefix)}</Prefix>"
+        yield from self._place() if request.version == 1 else self._place_in_version_2()
+        yield f"<MaxKeys>{request.max_keys}</MaxKeys>"
+        if request.delimiter:
+            yield f"<Delimiter>{name(request.delimiter)}</Delimiter>"
+        if request.url_encoding:
+            yield "<EncodingType>url</EncodingType>"
+        truncated = "false" if self.continues_after is None else "true"
+        yield f"<IsTruncated>{truncated}</IsTruncated>"
+        owner = "<Owner><ID>s3archivefs</ID></Owner>" if request.with_owner else ""
+        for item in self.objects:
+            modified = datetime.fromtimestamp(item.modified, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            yield (
+                f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
+                f"<ETag>{escape(item.etag, _QUOTES)}</ETag><Size>{item.size}</Size>{owner}"
+                "<StorageClass>STANDARD</StorageClass></Contents>"
+            )
+        for prefix in self.common_prefixes:
+            yield f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
+        yield "</ListBucketResult>"
+
+    def _place(self) -> Iterator[str]:
+        """Where the page begins and the next one would, as version 1 says it: without a delimiter
+        clients take the last key for the next marker.
+        """
+        yield f"<Marker>{self._name(self.request.after)}</Marker>"
+        if self.continues_after is not None and self.request.delimiter:
+            yield f"<NextMarker>{self._name(self.continues_after)}</NextMarker>"
+
+    def _place_in_version_2(self) -> Iterator[str]:
+        request = self.request
+        if request.token is not None:
+            yield f"<ContinuationToken>{xml_text(request.token)}</ContinuationToken>"
+        elif request.start_after is not None:
+            yield f"<StartAfter>{self._name(request.start_after)}</StartAfter>"
+        if self.continues_after is not None:
+            token = _encode_token(self.continues_after)
+            yield f"<NextContinuationToken>{token}</NextContinuationToken>"
+        yield f"<KeyCount>{len(self.objects) + len(self.common_prefixes)}</KeyCount>"
+
+    def _name(self, name: bytes) -> str:
+        if self.request.url_encoding:
+            # SDKs decode a raw plus as a space, so all but `/` and unreserved is encoded.
+            return quote(name, safe="/")
+        return xml_text(name.decode("utf-8", "replace"))
+
+
+_QUOTES = {'"': "&quot;"}
+
+# ---- Parameters and tokens -----------------------------------------------------------------------
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _max_keys(text: str | None) -> int:
+    if text is None or text == "":
+        return MAX_KEYS
+    if not re.fullmatch(r"-?\d{1,12}", text, re.ASCII) or int(text) > _INT32_MAX:
+        message = "Provided max-keys not an integer or within integer range"
+        raise invalid_argument(message, "max-keys", text)
+    if int(text) < 0:
+        message = "Argument maxKeys must be an integer between 0 and 2147483647"
+        raise invalid_argument(message, "maxKeys", text)
+    return min(int(text), MAX_KEYS)
+
+
+def _encode_token(last: bytes) -> str:
+    """The token to go on after a key or common prefix. It holds the key alone, so any instance can
+    go on from it.
+    """
+    return base64.urlsafe_b64encode(zlib.crc32(last).to_bytes(4, "big") + last).decode("ascii")
+
+
+def _decode_token(token: str) -> bytes:
+    try:
+        raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raw = b""
+    last = raw[4:]
+    if not last or zlib.crc32(last).to_bytes(4, "big") != raw[:4]:
+        raise invalid_argument(
+            "The continuation token provided is incorrect", "continuation-token", token
+        )
+    return last
