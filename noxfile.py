@@ -29,6 +29,8 @@ nox.options.envdir = str(machine.ENVIRONMENTS)
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "typing", "tests"]  # pytest's summary comes last
 
+STAMP = "installed.txt"  # in an environment: what was asked for when it was made
+
 
 @nox.session
 def lint(session: nox.Session) -> None:
@@ -57,7 +59,8 @@ def tests(session: nox.Session) -> None:
     profile = "ci" if os.environ.get("CI") else "dev"
     # Where CI is set, pytest prints differences whole: millions of lines for those of a tree.
     arguments = ["--cov", f"--hypothesis-profile={profile}", *session.posargs]
-    session.run("pytest", *arguments, env={"CI": None})
+    s3fs = program_environment(session, group="s3fs")
+    session.run("pytest", *arguments, env={"CI": None, "TESTS_S3FS_PYTHON": s3fs})
 
 
 @nox.session(name="property")
@@ -75,6 +78,15 @@ def fuzz(session: nox.Session) -> None:
     install(session, group="fuzz", extras="all,lzo")
     # Ctrl-C leaves it time to end its children.
     session.run("python", "-m", "tests.fuzz", *session.posargs, interrupt_timeout=30)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what docs/performance.md shows: `-- listing --members 10000,100000`."""
+    system_packages(session, "mksquashfs")
+    install(session, group="bench", extras="all")
+    # Ctrl-C leaves it time to stop its servers and remove its files.
+    session.run("python", "-m", "benchmarks", *session.posargs, interrupt_timeout=30)
 
 
 @nox.session
@@ -110,11 +122,35 @@ def install(session: nox.Session, *, group: str, extras: str = "") -> None:
     wanted = list(nox.project.dependency_groups(project, group))
     if extras:
         wanted += ["--editable", f".[{extras}]"]
-    stamp = Path(session.virtualenv.location) / "installed.txt"
+    stamp = Path(session.virtualenv.location) / STAMP
     contents = repr((wanted, project["project"]))
-    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == contents):
+    if not is_current(stamp, contents):
         session.install(*wanted)
         stamp.write_text(contents, encoding="utf-8")
+
+
+def program_environment(session: nox.Session, *, group: str) -> str:
+    """The Python of an environment that holds a dependency group and nothing else: for a program
+    that cannot live with the session's packages.
+
+    It lies within the session's environment, so that both are made anew together. Done once until
+    the group changes.
+    """
+    wanted = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), group)
+    environment = Path(session.virtualenv.location) / "programs" / group
+    python = str(environment / "bin" / "python")
+    stamp = environment / STAMP
+    if not is_current(stamp, repr(wanted)):
+        session.run_install("python", "-m", "venv", "--clear", "--without-pip", str(environment))
+        pip = ("python", "-m", "pip", "--python", python)
+        session.run_install(*pip, "install", *wanted, silent=True)
+        stamp.write_text(repr(wanted), encoding="utf-8")
+    return python
+
+
+def is_current(stamp: Path, contents: str) -> bool:
+    """Whether an environment holds what its stamp should say."""
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == contents
 
 
 def system_packages(session: nox.Session, *needs: str) -> None:
