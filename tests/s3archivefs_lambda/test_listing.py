@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import MagicMock, patch
 
 import pytest
 from hypothesis import given
@@ -17,8 +19,15 @@ import s3archivefs
 from fixtures.tree import directory, file
 from s3archivefs_lambda.listing import list_items
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request
-from tests.support.drawn_trees import LETTERS, Directory, Link, build_tree, objects_of, trees
+from tests.support.drawn_trees import Directory, Link, build_tree
 from tests.support.images import CountingDevice, make_image
+from tests.support.listing_model import (
+    DELIMITERS,
+    expected_items,
+    mapped_trees,
+    objects_in,
+    places,
+)
 from tests.support.local_archives import (
     content,
     get,
@@ -29,62 +38,8 @@ from tests.support.local_archives import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.operations import Operations
-
-# ---- The model -----------------------------------------------------------------------------------
-
-
-def expected_items(
-    archives: dict[bytes, Directory], prefix: bytes, delimiter: bytes, after: bytes
-) -> list[bytes]:
-    """What a listing is, by the book: all keys sorted, grouped by the delimiter, then cut.
-
-    A mapping shows as a common prefix whatever its archive holds, as nobody has opened that.
-    """
-    keys = {
-        virtual + path
-        for virtual, tree in archives.items()
-        for path in objects_of(tree)
-        if owner(archives, virtual + path) == virtual
-    }
-    items: list[bytes] = []
-    for key in sorted(keys | archives.keys()):
-        if not key.startswith(prefix):
-            continue
-        cut = key.find(delimiter, len(prefix)) if delimiter else -1
-        if cut >= 0:
-            group = key[: cut + len(delimiter)]
-            if group not in items and group > after and not after.startswith(group):
-                items.append(group)
-        elif key in keys and key > after:
-            items.append(key)
-    return items
-
-
-def owner(archives: Iterable[bytes], key: bytes) -> bytes:
-    return max((virtual for virtual in archives if key.startswith(virtual)), key=len)
-
-
-# ---- What is drawn -------------------------------------------------------------------------------
-
-VIRTUAL = (b"", b"a/", b"a/b/", b"a-/", b"b/", b"\xff/", b"0/a/")
-DELIMITERS = (b"/", b"/", b"", b"-", b"a", b"ab", b"/a", b"\xff")
-
-
-def mapped_trees() -> st.SearchStrategy[dict[bytes, Directory]]:
-    return st.dictionaries(st.sampled_from(VIRTUAL), trees(), min_size=1, max_size=3)
-
-
-@st.composite
-def places(draw: st.DrawFn, archives: dict[bytes, Directory]) -> bytes:
-    """Where to list, or to start: a part of a key, perhaps with something behind it."""
-    keys = sorted(v + path for v, tree in archives.items() for path in objects_of(tree))
-    key = draw(st.sampled_from([b"", *archives, *keys]))
-    part = key[: draw(st.integers(0, len(key)))]
-    return part + draw(st.sampled_from([b"", b"", b"/", *LETTERS]))
 
 
 @dataclass
@@ -217,12 +172,12 @@ def check_pages(
 
 def check_objects(operations: Operations, archives: dict[bytes, Directory]) -> None:
     """Whatever is listed can be read, with the size and ETag that the listing says."""
+    contents = objects_in(archives)
     for page in list_pages(operations):
         for listed in page.objects:
-            virtual = owner(archives, listed.key)
             response = operations.get_object(S3Request(key=text(listed.key)))
             body = content(response)
-            assert body == objects_of(archives[virtual])[listed.key.removeprefix(virtual)]
+            assert body == contents[listed.key]
             assert response.headers["ETag"] == listed.etag
             assert listed.size == len(body)
 
@@ -287,6 +242,36 @@ def test_a_crowded_directory_shown_as_one_common_prefix_is_not_read() -> None:
     keys, cost = page_of_crowd(10, delimiter=b"/")
     assert keys == [b"before/", b"crowd/", b"z"]
     assert cost.reads <= 10
+
+
+def test_behind_the_first_key_of_a_common_prefix_nothing_is_looked_at(tmp_path: Path) -> None:
+    parents = [f"d{number}" for number in range(5)]
+    keys = [f"{parent}/{name}" for parent in parents for name in "xyz"]
+    image = make_image(tmp_path, (*map(directory, parents), *map(file, keys)))
+    with s3archivefs.open(image) as fs, counted("stat_of_entry") as looked_at:
+        got = [item.key for item in list_items([OpenSource(b"", fs)], b"", b"/", b"")]
+    assert got == [parent.encode() + b"/" for parent in parents]
+    assert looked_at.call_count == 2 * len(parents)  # each directory, and its first file
+
+
+def test_directories_before_a_start_are_looked_for_once_where_there_are_none(
+    tmp_path: Path,
+) -> None:
+    beginning = "a" + "-a" * 100
+    keys = [*(f"{beginning}-{number}" for number in range(5)), "b/x"]
+    image = make_image(tmp_path, (directory("b"), *map(file, keys)))
+    for start in (keys[0], beginning, "b" + "-b" * 100):
+        with s3archivefs.open(image) as fs, counted("scandir") as seeks:
+            items = list_items([OpenSource(b"", fs)], b"", b"", start.encode())
+            got = [text(item.key) for item in items]
+        assert got == [key for key in keys if key > start]
+        assert seeks.call_count <= 4
+
+
+def counted(method: str) -> AbstractContextManager[MagicMock]:
+    """The calls of a method of SquashFS, which does what it always does."""
+    real = getattr(s3archivefs.SquashFS, method)
+    return patch.object(s3archivefs.SquashFS, method, autospec=True, side_effect=real)
 
 
 def test_names_grouped_by_another_delimiter_are_passed_over_by_seeking() -> None:
