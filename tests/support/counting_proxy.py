@@ -7,65 +7,80 @@
         assert proxy.round_trips() == 1
 
 Messages pass unaltered in both directions, the Host header included, so SigV4 signatures stay
-valid. Each request goes to the server on a connection of its own: a connection that the server has
-given up can then never be mistaken for a fault of the client under test.
+valid. Connections to the server are kept for further requests without a body. Where the server has
+given one of them up meanwhile, the request goes to it again on a new one: that is no fault of the
+client under test, nor of what it is tested against.
+
+As a process of its own, for measurements in which it must not share the client's interpreter:
+
+    python -m tests.support.counting_proxy --upstream URL [--latency-ms 20] [--bandwidth-mbs 80]
+
+prints its URL as one line, and serves until its standard input ends. There, as with any proxy,
+`GET /-/requests` answers with what has been counted, as JSON: `count`, `bytes` (of bodies sent),
+`round_trips`, and `requests`, each with `method`, `path`, `range`, `status`, `bytes`, `start`,
+`end` and `complete` as in `Recorded`. `DELETE /-/requests` forgets it. Neither counts itself.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import http.client
+import json
 import socket
 import struct
+import sys
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from tests.support.faults import (
+    Answer,
+    CutBody,
+    Fault,
+    Reset,
+    Rewrite,
+    Stall,
+    WrongRange,
+    WrongVersion,
+)
 from tests.support.http_relay import (
     HEAD_MAX_BYTES,
     PIECE_BYTES,
+    Connection,
+    Connections,
     close,
-    connection,
     copy_body,
-    is_chunked,
+    has_body,
     parse_request,
-    parse_response,
     send,
 )
 from tests.support.recorded import Recorded, Request, round_trips
+from tests.support.relayed_answer import AnswerBrokenError, RelayedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+__all__ = [
+    "Answer",
+    "CountingProxy",
+    "CutBody",
+    "Fault",
+    "Reset",
+    "Rewrite",
+    "Stall",
+    "WrongRange",
+    "WrongVersion",
+]
+
+COUNTS_PATH = "/-/requests"
+"""No bucket can be called "-"."""
 SETTLE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Fault: answer so, as S3 reports errors, without asking the server."""
-
-    status: int
-    code: str = "SlowDown"
-
-
-@dataclass(frozen=True, slots=True)
-class CutBody:
-    """Fault: end the connection in order (FIN) after so many bytes of the response body."""
-
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """Fault: reset the connection (RST) instead of answering."""
-
-
-Fault = Answer | CutBody | Reset
 
 
 @dataclass(slots=True)
@@ -75,23 +90,22 @@ class _Injected:
     match: Callable[[Request], bool]
 
 
-class _ClientGoneError(Exception):
-    """The response cannot be completed: the client left, or a fault says so."""
-
-
 class CountingProxy:
     """Proxy in front of `upstream_url` (http://host:port), serving in a thread while entered.
 
-    `latency` seconds pass before each request is sent on; it may be changed at any time. Give it
-    some tens of milliseconds where requests made in parallel are to be seen as overlapping.
+    `latency` seconds pass before each request is sent on; give it some tens of milliseconds where
+    requests made in parallel are to be seen as overlapping. Response bodies reach the client at no
+    more than `bandwidth` bytes a second on each connection; 0 is no limit. Both may be changed at
+    any time, for the requests that follow.
     """
 
-    def __init__(self, upstream_url: str, latency: float = 0.0) -> None:
+    def __init__(self, upstream_url: str, latency: float = 0.0, bandwidth: float = 0.0) -> None:
         parts = urlsplit(upstream_url)
         if parts.scheme != "http" or parts.hostname is None or parts.port is None:
             raise ValueError(f"upstream_url {upstream_url!r} is not http://host:port")
         self.latency = latency
-        self._upstream = (parts.hostname, parts.port)
+        self.bandwidth = bandwidth
+        self._upstream = Connections((parts.hostname, parts.port))
         self._changed = threading.Condition()
         self._recorded: list[Recorded] = []
         self._in_flight: list[Request] = []
@@ -150,6 +164,11 @@ class CountingProxy:
         with self._changed:
             self._faults.append(_Injected(fault, times, match))
 
+    def heal(self) -> None:
+        """Forget the faults that have not befallen a request yet."""
+        with self._changed:
+            self._faults.clear()
+
     def _settle(self) -> None:
         if not self._changed.wait_for(lambda: not self._in_flight, SETTLE_SECONDS):
             raise TimeoutError(f"still under way: {self._in_flight}")
@@ -177,6 +196,7 @@ class CountingProxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._upstream.close()
         await server.wait_closed()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -188,7 +208,7 @@ class CountingProxy:
             while await self._exchange(await reader.readuntil(b"\r\n\r\n"), reader, writer):
                 pass
         except (
-            _ClientGoneError,
+            AnswerBrokenError,
             asyncio.CancelledError,  # __exit__ asks this task to end, and here it does
             asyncio.IncompleteReadError,
             asyncio.LimitOverrunError,
@@ -205,26 +225,23 @@ class CountingProxy:
         """Serve one request; whether the connection can take another."""
         start = time.monotonic()
         request = Request(*parse_request(head))
+        if request.path == COUNTS_PATH:
+            await self._tell_counts(request, writer)
+            return False
         fault = self._begin(request)
-        answer = _Answer(writer, None if not isinstance(fault, CutBody) else fault.after)
+        answer = RelayedAnswer(request, writer, fault, self.bandwidth)
         try:
             await asyncio.sleep(self.latency)
+            if await answer.is_given_by_fault():
+                return False
+            return await self._ask(request, head, reader, answer)
+        except AnswerBrokenError:
             if isinstance(fault, Reset):
                 _reset(writer)
-                raise _ClientGoneError
-            if isinstance(fault, Answer):
-                await answer.report(fault, request)
-                return False
-            async with connection(self._upstream) as (up_reader, up_writer):
-                up_writer.write(head)
-                pass_on = partial(send, up_writer)
-                upload = asyncio.create_task(copy_body(request.headers, reader, pass_on, pass_on))
-                try:
-                    keep = await answer.relay(request, up_reader)
-                    return keep and upload.done() and upload.exception() is None
-                finally:
-                    upload.cancel()
-                    await asyncio.gather(upload, return_exceptions=True)
+            if isinstance(fault, Stall):
+                while await reader.read(PIECE_BYTES):  # until the client leaves
+                    pass
+            raise
         finally:
             recorded = Recorded(
                 method=request.method,
@@ -237,6 +254,7 @@ class CountingProxy:
                 # the event loop only while the client is slow to take what was written.
                 end=time.monotonic(),
                 complete=answer.complete,
+                fault=fault,
             )
             with self._changed:
                 self._in_flight.remove(request)
@@ -255,62 +273,59 @@ class CountingProxy:
                     return injected.fault
             return None
 
-
-class _Answer:
-    """The response to one request, on its way to the client."""
-
-    def __init__(self, writer: asyncio.StreamWriter, cut_after: int | None) -> None:
-        self.status = 0
-        self.bytes_sent = 0
-        self.complete = False
-        self._writer = writer
-        self._cut_after = cut_after
-
-    async def report(self, fault: Answer, request: Request) -> None:
-        """Send an S3 error document and announce the end of the connection."""
-        body = f"<Error><Code>{fault.code}</Code><Message>Injected.</Message></Error>".encode()
-        reason = http.client.responses.get(fault.status, "")
-        self._writer.write(
-            f"HTTP/1.1 {fault.status} {reason}\r\nContent-Type: application/xml\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        )
-        self.status = fault.status
-        if request.method != "HEAD":
-            await self._send_payload(body)
-        await self._writer.drain()
-        self.complete = True
-
-    async def relay(self, request: Request, reader: asyncio.StreamReader) -> bool:
-        """Pass the server's response on; whether the client's connection can be used again."""
+    async def _ask(
+        self, request: Request, head: bytes, reader: asyncio.StreamReader, answer: RelayedAnswer
+    ) -> bool:
+        """Send the request on, and its answer back; whether the client's connection can take
+        another request.
+        """
+        can_repeat = request.method in {"GET", "HEAD"} and not has_body(request.headers)
         while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            version, status, headers = parse_response(head)
-            self._writer.write(head)
-            if status >= 200:
-                break  # What came before was "100 Continue" or the like.
-        self.status = status
-        keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        if request.method != "HEAD" and status not in {204, 304}:
-            framed = "content-length" in headers or is_chunked(headers)
-            if framed:
-                frame = partial(send, self._writer)
-                await copy_body(headers, reader, frame, self._send_payload)
-            else:
-                keep = False
-                while data := await reader.read(PIECE_BYTES):
-                    await self._send_payload(data)
-        await self._writer.drain()
-        self.complete = True
-        return keep
+            async with self._upstream.connection(used=can_repeat) as connection:
+                try:
+                    return await self._ask_on(connection, request, head, reader, answer)
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    if not connection.is_used or answer.status:
+                        raise
+                    # Given up by the server while it was idle.
 
-    async def _send_payload(self, data: bytes) -> None:
-        if self._cut_after is not None and self.bytes_sent + len(data) > self._cut_after:
-            data = data[: self._cut_after - self.bytes_sent]
-            self.bytes_sent += len(data)
-            self._writer.write(data)
-            raise _ClientGoneError
-        self.bytes_sent += len(data)
-        await send(self._writer, data)
+    async def _ask_on(
+        self,
+        connection: Connection,
+        request: Request,
+        head: bytes,
+        reader: asyncio.StreamReader,
+        answer: RelayedAnswer,
+    ) -> bool:
+        connection.writer.write(head)
+        pass_on = partial(send, connection.writer)
+        upload = asyncio.create_task(copy_body(request.headers, reader, pass_on, pass_on))
+        try:
+            keep = await answer.relay(connection.reader)
+            connection.is_reusable = keep and upload.done() and upload.exception() is None
+            return connection.is_reusable
+        finally:
+            upload.cancel()
+            await asyncio.gather(upload, return_exceptions=True)
+
+    async def _tell_counts(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        answer = RelayedAnswer(request, writer, None, 0)
+        try:
+            if request.method == "DELETE":
+                await asyncio.to_thread(self.reset)
+                counted = []
+            else:
+                counted = await asyncio.to_thread(lambda: self.requests)
+        except TimeoutError as error:
+            await answer.report(503, str(error).encode(), "text/plain")
+            return
+        counts = {
+            "count": len(counted),
+            "bytes": sum(each.bytes_sent for each in counted),
+            "round_trips": round_trips(counted),
+            "requests": [each.summary() for each in counted],
+        }
+        await answer.report(200, json.dumps(counts).encode(), "application/json")
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -318,3 +333,22 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
     )
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    parser = argparse.ArgumentParser(description="Count what passes between a client and a server.")
+    parser.add_argument("--upstream", required=True, metavar="URL", help="http://host:port")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="before each request")
+    parser.add_argument(
+        "--bandwidth-mbs", type=float, default=0.0, help="10^6 bytes a second, on each connection"
+    )
+    options = parser.parse_args()
+    latency, bandwidth = options.latency_ms / 1e3, options.bandwidth_mbs * 1e6
+    with CountingProxy(options.upstream, latency, bandwidth) as proxy, suppress(KeyboardInterrupt):
+        print(proxy.url, flush=True)
+        sys.stdin.buffer.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import io
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,16 +16,50 @@ HEAD_MAX_BYTES = 64 * 1024
 PIECE_BYTES = 64 * 1024
 
 
-@asynccontextmanager
-async def connection(
-    address: tuple[str, int],
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to `address`, closed afterwards."""
-    reader, writer = await asyncio.open_connection(*address, limit=HEAD_MAX_BYTES)
-    try:
-        yield reader, writer
-    finally:
-        await close(writer)
+@dataclass(slots=True)
+class Connection:
+    """A connection to a server, on loan for one request."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    is_used: bool = False
+    """Whether it has carried a request before: then the server may have given it up by now."""
+    is_reusable: bool = False
+    """To be set once the response has been read to its end and announces no other."""
+
+
+class Connections:
+    """Connections to one server, of which those that can take another request are kept."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._idle: list[Connection] = []
+
+    @asynccontextmanager
+    async def connection(self, *, used: bool) -> AsyncIterator[Connection]:
+        """One for a request: where `used` allows it, the one that was kept last."""
+        connection = await self._take(used=used)
+        try:
+            yield connection
+        finally:
+            if connection.is_reusable:
+                self._idle.append(connection)
+            else:
+                await close(connection.writer)
+
+    async def _take(self, *, used: bool) -> Connection:
+        while used and self._idle:
+            connection = self._idle.pop()
+            connection.is_used, connection.is_reusable = True, False
+            if not connection.reader.at_eof():
+                return connection
+            await close(connection.writer)
+        return Connection(*await asyncio.open_connection(*self._address, limit=HEAD_MAX_BYTES))
+
+    async def close(self) -> None:
+        """Close those that are idle."""
+        while self._idle:
+            await close(self._idle.pop().writer)
 
 
 async def close(writer: asyncio.StreamWriter) -> None:
@@ -56,6 +91,11 @@ def _parse_headers(lines: bytes) -> dict[str, str]:
 def is_chunked(headers: Mapping[str, str]) -> bool:
     """Whether the body comes in chunks."""
     return "chunked" in headers.get("transfer-encoding", "").lower()
+
+
+def has_body(headers: Mapping[str, str]) -> bool:
+    """Whether a request with these headers has a body."""
+    return is_chunked(headers) or headers.get("content-length", "0") != "0"
 
 
 async def copy_body(

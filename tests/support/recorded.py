@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tests.support.faults import Fault
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -39,6 +41,21 @@ class Recorded(Request):
     """When the last byte of the response was handed to the client, likewise."""
     complete: bool
     """Whether the client got the whole response."""
+    fault: Fault | None = None
+    """What befell it."""
+
+    def summary(self) -> dict[str, str | int | float | bool | None]:
+        """What there is to count and time, fit for JSON."""
+        return {
+            "method": self.method,
+            "path": self.path,
+            "range": self.range,
+            "status": self.status,
+            "bytes": self.bytes_sent,
+            "start": self.start,
+            "end": self.end,
+            "complete": self.complete,
+        }
 
 
 def round_trips(requests: Iterable[Recorded]) -> int:

@@ -1,138 +1,26 @@
-"""The counting proxy in front of a small HTTP server."""
+"""What the counting proxy passes on, counts and tells."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import socket
+import subprocess
 import sys
 import threading
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.counting_proxy import Answer, CountingProxy, CutBody, Reset
+from tests.support.counting_proxy import CountingProxy
 from tests.support.recorded import Recorded, round_trips
+from tests.support.swift_store import PROJECT_ROOT
+from tests.support_tests.proxied_server import BODY, Upstream, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-BODY = bytes(range(256)) * 1000
-
-
-class Upstream(ThreadingHTTPServer):
-    daemon_threads = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), UpstreamHandler)
-        self.seen: list[tuple[str, list[tuple[str, str]], bytes]] = []
-        self.meeting = threading.Barrier(2, timeout=30)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a cut body reaches back to here
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
-
-
-class UpstreamHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Upstream
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        pass
-
-    def note(self) -> bytes:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if "Transfer-Encoding" in self.headers:
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-        self.server.seen.append((self.requestline, self.headers.items(), body))
-        return body
-
-    def do_GET(self) -> None:
-        self.note()
-        if self.path == "/meet":
-            self.server.meeting.wait()
-        if self.path == "/until-close":
-            self.protocol_version = "HTTP/1.0"
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(BODY)
-            self.close_connection = True
-        elif self.path == "/chunked":
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            for start in range(0, len(BODY), 100_000):
-                piece = BODY[start : start + 100_000]
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            self.wfile.write(b"0\r\n\r\n")
-        else:
-            self.answer(BODY)
-
-    def do_HEAD(self) -> None:
-        self.note()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(BODY)))
-        self.end_headers()
-
-    def do_PUT(self) -> None:
-        self.answer(self.note())
-
-    def answer(self, body: bytes) -> None:
-        self.send_response(206 if "Range" in self.headers else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.01])
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def proxy(upstream: Upstream) -> Iterator[CountingProxy]:
-    with CountingProxy(f"http://127.0.0.1:{upstream.server_port}") as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def connect(proxy: CountingProxy) -> Iterator[Callable[[], http.client.HTTPConnection]]:
-    opened = []
-
-    def connect() -> http.client.HTTPConnection:
-        parts = urlsplit(proxy.url)
-        assert parts.hostname
-        opened.append(http.client.HTTPConnection(parts.hostname, parts.port, timeout=30))
-        return opened[-1]
-
-    yield connect
-    for connection in opened:
-        connection.close()
-
-
-@pytest.fixture
-def connection(
-    connect: Callable[[], http.client.HTTPConnection],
-) -> http.client.HTTPConnection:
-    return connect()
-
-
-def fetch(
-    connection: http.client.HTTPConnection, path: str = "/", **headers: str
-) -> tuple[int, bytes]:
-    connection.request("GET", path, headers=headers)
-    response = connection.getresponse()
-    return response.status, response.read()
 
 
 def at(start: float, end: float) -> Recorded:
@@ -229,6 +117,16 @@ def test_each_request_waits_for_the_latency(
     assert request.end - request.start >= 0.049  # the timer may fire a clock tick early
 
 
+def test_a_body_takes_as_long_as_the_bandwidth_says(
+    proxy: CountingProxy, connection: http.client.HTTPConnection
+) -> None:
+    proxy.bandwidth = 2_000_000
+    assert fetch(connection) == (200, BODY)
+    [request] = proxy.requests
+    # Up to 10 ms of what is late is made up for.
+    assert request.end - request.start >= len(BODY) / proxy.bandwidth - 0.011
+
+
 def test_reset_forgets_the_requests(
     proxy: CountingProxy, connection: http.client.HTTPConnection
 ) -> None:
@@ -276,63 +174,127 @@ def test_round_trips_are_the_longest_chain(requests: list[Recorded], expected: i
     assert round_trips(reversed(requests)) == expected
 
 
-def test_a_status_fault_answers_as_often_as_told_and_never_asks_the_server(
+def test_connections_to_the_server_are_kept(
     upstream: Upstream, proxy: CountingProxy, connect: Callable[[], http.client.HTTPConnection]
 ) -> None:
-    proxy.inject(Answer(503), times=2)
-    for _ in range(2):
-        status, body = fetch(connect())
-        assert status == 503
-        assert b"<Code>SlowDown</Code>" in body
-    assert upstream.seen == []
-    assert fetch(connect()) == (200, BODY)
-    assert [request.status for request in proxy.requests] == [503, 503, 200]
-
-
-def test_a_fault_befalls_only_matching_requests(
-    proxy: CountingProxy, connect: Callable[[], http.client.HTTPConnection]
-) -> None:
-    proxy.inject(Answer(403, "AccessDenied"), match=lambda request: request.path == "/b")
-    assert fetch(connect(), "/a")[0] == 200
-    assert fetch(connect(), "/b")[0] == 403
-    assert fetch(connect(), "/b")[0] == 200
-
-
-@pytest.mark.parametrize("path", ["/", "/chunked", "/until-close"])
-@pytest.mark.parametrize("after", [0, 1, 70_000, len(BODY) - 1])
-def test_a_cut_body_ends_after_so_many_bytes(
-    path: str, after: int, proxy: CountingProxy, connection: http.client.HTTPConnection
-) -> None:
-    proxy.inject(CutBody(after))
-    if path == "/until-close":  # such a body has no end that could be missed
-        received = fetch(connection, path)[1]
-    else:
-        with pytest.raises(http.client.IncompleteRead) as caught:
-            fetch(connection, path)
-        received = caught.value.partial
-    assert BODY.startswith(received)
-    [request] = proxy.requests
-    assert (request.bytes_sent, request.complete) == (after, False)
-    if path != "/chunked":  # http.client drops the chunk that broke
-        assert len(received) == after
-
-
-def test_a_body_no_longer_than_the_cut_is_whole(
-    proxy: CountingProxy, connection: http.client.HTTPConnection
-) -> None:
-    proxy.inject(CutBody(len(BODY)))
-    assert fetch(connection) == (200, BODY)
-    assert [request.complete for request in proxy.requests] == [True]
-
-
-def test_a_reset_fault_resets_the_connection(
-    proxy: CountingProxy, connect: Callable[[], http.client.HTTPConnection]
-) -> None:
-    proxy.inject(Reset())
-    with pytest.raises(ConnectionResetError):
+    for _ in range(5):
         fetch(connect())
-    assert fetch(connect()) == (200, BODY)
-    assert [request.status for request in proxy.requests] == [0, 200]
+        assert proxy.requests  # the last one is over
+    assert len(upstream.connections) == 1
+
+
+def test_a_request_goes_again_to_a_server_that_gave_up_the_kept_connection(
+    upstream: Upstream, proxy: CountingProxy, connection: http.client.HTTPConnection
+) -> None:
+    fetch(connection)
+    assert fetch(connection, "/at-first") == (200, BODY)
+    assert [line for line, _, _ in upstream.seen] == [
+        "GET / HTTP/1.1",
+        "GET /at-first HTTP/1.1",
+        "GET /at-first HTTP/1.1",
+    ]
+    assert len(proxy.requests) == 2
+
+
+def test_a_server_that_does_not_answer_on_a_new_connection_is_asked_once(
+    upstream: Upstream, proxy: CountingProxy, connection: http.client.HTTPConnection
+) -> None:
+    with pytest.raises(http.client.RemoteDisconnected):
+        fetch(connection, "/never")
+    assert len(upstream.seen) == 1
+    assert [request.status for request in proxy.requests] == [0]
+
+
+def test_a_request_with_a_body_has_a_new_connection(
+    upstream: Upstream, proxy: CountingProxy, connection: http.client.HTTPConnection
+) -> None:
+    fetch(connection)
+    connection.request("PUT", "/", b"body")
+    assert connection.getresponse().read() == b"body"
+    assert len(upstream.connections) == 2
+
+
+def counts(
+    connect: Callable[[], http.client.HTTPConnection], method: str = "GET"
+) -> dict[str, object]:
+    connection = connect()
+    connection.request(method, "/-/requests")
+    response = connection.getresponse()
+    assert response.status == 200
+    counted: dict[str, object] = json.loads(response.read())
+    return counted
+
+
+def test_what_was_counted_can_be_asked_for(
+    upstream: Upstream, proxy: CountingProxy, connect: Callable[[], http.client.HTTPConnection]
+) -> None:
+    fetch(connect(), "/a?b", Range="bytes=0-9")
+    fetch(connect(), "/c")
+    counted = counts(connect)
+    first, second = proxy.requests
+    assert counted == {
+        "count": 2,
+        "bytes": 2 * len(BODY),
+        "round_trips": 2,
+        "requests": [
+            {
+                "method": "GET",
+                "path": "/a?b",
+                "range": "bytes=0-9",
+                "status": 206,
+                "bytes": len(BODY),
+                "start": first.start,
+                "end": first.end,
+                "complete": True,
+            },
+            {
+                "method": "GET",
+                "path": "/c",
+                "range": None,
+                "status": 200,
+                "bytes": len(BODY),
+                "start": second.start,
+                "end": second.end,
+                "complete": True,
+            },
+        ],
+    }
+    assert len(upstream.seen) == 2
+
+
+def test_what_was_counted_can_be_forgotten_from_outside(
+    proxy: CountingProxy, connect: Callable[[], http.client.HTTPConnection]
+) -> None:
+    fetch(connect())
+    nothing = {"count": 0, "bytes": 0, "round_trips": 0, "requests": []}
+    assert counts(connect, "DELETE") == nothing
+    assert counts(connect) == nothing
+    assert proxy.requests == []
+
+
+def test_it_serves_as_a_process_until_its_input_ends(upstream: Upstream) -> None:
+    url = f"http://127.0.0.1:{upstream.server_port}"
+    options = ["--upstream", url, "--latency-ms", "50", "--bandwidth-mbs", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.support.counting_proxy", *options],
+        cwd=PROJECT_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        address = urlsplit(process.stdout.readline().decode().strip())
+        assert address.hostname
+
+        def fetch_anew(path: str) -> bytes:
+            with closing(http.client.HTTPConnection(str(address.hostname), address.port)) as new:
+                return fetch(new, path)[1]
+
+        assert fetch_anew("/") == BODY
+        [request] = json.loads(fetch_anew("/-/requests"))["requests"]
+        assert request["end"] - request["start"] >= 0.05 + len(BODY) / 2_000_000 - 0.012
+        process.stdin.close()
+    assert process.returncode == 0
 
 
 def test_leaving_ends_open_connections(upstream: Upstream) -> None:
