@@ -9,7 +9,6 @@ with s3archivefs.open("linux.sqfs") as fs:
 
 from __future__ import annotations
 
-from s3archivefs.data import SquashFile
 from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice
 from s3archivefs.entry import DirEntry
 from s3archivefs.errors import (
@@ -22,6 +21,7 @@ from s3archivefs.errors import (
     TruncatedImageError,
     UnsupportedError,
 )
+from s3archivefs.file import SquashFile
 from s3archivefs.format import Compression, Superblock
 from s3archivefs.image import SquashFS, is_squashfs
 from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open

@@ -1,8 +1,7 @@
-"""File content: where its blocks lie, reading runs of them at once, and the file object over it."""
+"""File content: where its blocks lie, and reading runs of them at once."""
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from array import array
@@ -11,14 +10,12 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs.device import read_exactly
+from s3archivefs.device import prefetch_of, read_exactly
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED, Superblock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from _typeshed import WriteableBuffer
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.compression import Codec
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from s3archivefs.limits import Limits
     from s3archivefs.tables import FragmentTable
 
-__all__ = ["Content", "DataReader", "SquashFile"]
+__all__ = ["Content", "DataReader"]
 
 _SIZE_MASK = DATA_BLOCK_STORED - 1
 _RUN_BYTES = 4 << 20
@@ -70,12 +67,23 @@ class DataReader:
         limits: Limits,
     ) -> None:
         self._device = device
+        self._hint = prefetch_of(device)
         self._codec = codec
         self._cache = cache
         self._fragments = fragments
         self._limits = limits
         self.block_size = superblock.block_size
         self._end = superblock.bytes_used
+
+    @property
+    def can_prefetch(self) -> bool:
+        """Whether the device takes hints."""
+        return self._hint is not None
+
+    def prefetch(self, position: int, length: int) -> None:
+        """Tell the device that these bytes of the image will be wanted soon."""
+        if self._hint is not None and _DATA_START <= position < position + length <= self._end:
+            self._hint([(position, length)])
 
     def block(self, stored: _Stored) -> bytes:
         """One decoded data block, kept for the next read of another part of it."""
@@ -187,6 +195,22 @@ class Content:
         has_fragment = record.fragment_index != ABSENT_32
         self._block_count = self.size // size if has_fragment else -(-self.size // size)
 
+    @property
+    def can_prefetch(self) -> bool:
+        """Whether the device takes hints."""
+        return self._reader.can_prefetch
+
+    def prefetch(self, start: int, stop: int) -> None:
+        """Tell the device that the bytes [start, stop) of the content will be wanted soon; of the
+        tail that lies in a fragment it learns nothing.
+        """
+        size = self._reader.block_size
+        first, end = start // size, min(-(-stop // size), self._block_count)
+        if first < end:
+            begin = self._offsets[first]
+            length = self._offsets[end - 1] + (self._words[end - 1] & _SIZE_MASK) - begin
+            self._reader.prefetch(self._start + begin, length)
+
     def pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         """The bytes [start, stop) of the content, in order, as pieces of at most a block each.
 
@@ -265,101 +289,6 @@ class Content:
     def _offsets(self) -> array[int]:
         """Where each block starts, in bytes behind the file's first one; a hole takes no bytes."""
         return array("Q", accumulate((word & _SIZE_MASK for word in self._words[:-1]), initial=0))
-
-
-class SquashFile(io.RawIOBase):
-    """A regular file of the image, opened for reading: seekable, independent of others, not shared
-    between threads.
-
-    A read returns all the bytes asked for, up to the end of the file.
-
-    Reading raises FormatError where the content is damaged, LimitExceededError where the block list
-    is longer than Limits.block_list_bytes, ValueError once closed, and what the device raises.
-
-    Format: "Data and Fragment Blocks", "Fragment Table".
-    """
-
-    def __init__(self, content: Content, name: str | bytes, limits: Limits) -> None:
-        super().__init__()
-        self.name = name
-        self.mode = "rb"
-        self._content = content
-        self._limits = limits
-        self._position = 0
-
-    def readable(self) -> bool:
-        """Always true."""
-        self._check_open()
-        return True
-
-    def seekable(self) -> bool:
-        """Always true."""
-        self._check_open()
-        return True
-
-    def tell(self) -> int:
-        """The position, in bytes from the start."""
-        self._check_open()
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to `offset` bytes from the start, the position or the end; past the end is allowed
-        and reads nothing.
-        """
-        self._check_open()
-        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._content.size}
-        if whence not in bases:
-            raise ValueError(f"whence is {whence}; 0, 1 and 2 are known")
-        position = bases[whence] + offset
-        if position < 0:
-            raise ValueError(f"cannot seek to byte {position}")
-        self._position = position
-        return position
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill the buffer from the position, as far as the file goes; the bytes read."""
-        self._check_open()
-        view = memoryview(buffer).cast("B")
-        at = 0
-        for piece in self._take(len(view)):
-            view[at : at + len(piece)] = piece
-            at += len(piece)
-        return at
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """The next `size` bytes, or all that is left; fewer only at the end of the file.
-
-        Raises LimitExceededError where all that is left is more than Limits.read_all_bytes.
-        """
-        self._check_open()
-        if size is None or size < 0:
-            size = max(0, self._content.size - self._position)
-            if size > self._limits.read_all_bytes:
-                raise LimitExceededError("read_all_bytes", size, self._limits.read_all_bytes)
-        pieces = list(self._take(size))
-        if len(pieces) == 1 and isinstance(pieces[0], bytes):
-            return pieces[0]
-        return b"".join(pieces)
-
-    def write(self, _data: object, /) -> int:
-        """Refused, as by any file opened for reading."""
-        raise io.UnsupportedOperation("not writable")
-
-    def readall(self) -> bytes:
-        """As `read()`."""
-        return self.read()
-
-    def _take(self, size: int) -> Iterator[bytes | memoryview]:
-        """The pieces of the next `size` bytes, moving on with each."""
-        stop = min(self._position + size, self._content.size)
-        if stop > self._position:
-            for piece in self._content.pieces(self._position, stop):
-                self._position += len(piece)
-                yield piece
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
 
 
 # ---- Parallel decompression: the codecs release the GIL ------------------------------------------

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 from s3archivefs.errors import CorruptImageError, TruncatedImageError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import BinaryIO
+    from collections.abc import Callable, Iterable
+    from typing import BinaryIO, TypeAlias
+
+    Prefetch: TypeAlias = Callable[[Iterable[tuple[int, int]]], None]
 
 __all__ = [
     "BlockDevice",
@@ -23,13 +25,18 @@ __all__ = [
     "FileDevice",
     "OffsetDevice",
     "open_device",
+    "prefetch_of",
     "read_exactly",
 ]
 
 
 @runtime_checkable
 class BlockDevice(Protocol):
-    """Random access to bytes. Implementations must allow calls from several threads at once."""
+    """Random access to bytes. Implementations must allow calls from several threads at once.
+
+    One that can fetch ahead has a method `prefetch(ranges)` too: a hint that these ranges, each
+    (offset, length) inside [0, size), will be read soon. It returns at once and raises nothing.
+    """
 
     @property
     def size(self) -> int:
@@ -127,6 +134,17 @@ class OffsetDevice:
     def pread(self, offset: int, length: int) -> bytes:
         """The `length` bytes at `offset` of the part."""
         return self._device.pread(self._start + offset, length)
+
+    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Passes the hint on, where the other device takes it."""
+        if (hint := prefetch_of(self._device)) is not None:
+            hint([(self._start + offset, length) for offset, length in ranges])
+
+
+def prefetch_of(device: BlockDevice) -> Prefetch | None:
+    """What takes the device's hints, if it can fetch ahead."""
+    hint: Prefetch | None = getattr(device, "prefetch", None)
+    return hint
 
 
 def open_device(source: object) -> tuple[BlockDevice, Callable[[], None]]:

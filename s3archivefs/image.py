@@ -8,7 +8,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
-from s3archivefs.data import Content, SquashFile
+from s3archivefs.data import Content
 from s3archivefs.device import OffsetDevice, open_device, read_exactly
 from s3archivefs.entry import AnyPath, DirEntry
 from s3archivefs.errors import (
@@ -18,6 +18,7 @@ from s3archivefs.errors import (
     UnsupportedError,
     leads_nowhere,
 )
+from s3archivefs.file import SquashFile
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 from s3archivefs.parts import open_parts

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from s3archivefs.data import SquashFile
     from s3archivefs.entry import DirEntry
+    from s3archivefs.file import SquashFile
     from s3archivefs.inode import Stat
 
 __all__ = ["Path"]

@@ -32,6 +32,7 @@ LAYERS = (
     "directory",
     "xattr",
     "data",
+    "file",
     "parts",
     "verify",
     "entry",
