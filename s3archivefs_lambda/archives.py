@@ -1,9 +1,8 @@
 """Open archives, kept warm between requests, revalidated, and bounded in number.
 
 An archive is a SquashFS over a device: of S3 through the chunk cache, or of a local file. Opening
-one costs one round trip to S3 (two requests, or one where settings say that its metadata
-carries the superblock); a warm one costs a HEAD each time its revalidation interval has passed, and
-a local one a stat(2) each time.
+one costs one round trip to S3 where its metadata is short or was seen before; a warm one costs a
+HEAD each time its revalidation interval has passed, and a local one a stat(2) each time.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from s3archivefs import FileDevice, SquashFS, Superblock
-from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
-from s3archivefs_lambda.config import Config, chunk_size_for
+from s3archivefs import FileDevice, SquashFS
+from s3archivefs_lambda import usage
+from s3archivefs_lambda.config import Config
 from s3archivefs_lambda.prefix_map import SettingError, parse_location
+from s3archivefs_lambda.s3_archive import S3Opener
 from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_device import current_etag, open_object
+from s3archivefs_lambda.s3_device import current_etag
 from s3archivefs_lambda.s3_errors import (
     ArchiveForbiddenError,
     ArchiveNotFoundError,
@@ -43,8 +43,8 @@ __all__ = ["Archive", "Archives", "open_url"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_BLOCK_SIZE_MIN, _BLOCK_SIZE_MAX = 4096, 1 << 20
-"""What a sound superblock may say; the chunk size follows it before the image has been checked."""
+_HELD_BYTES_MAX = 128 << 20
+"""Of metadata, in memory for all open archives together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Archive:
     image: SquashFS
     identity: str
     """The version: ETag in S3; device, inode, size and modification time of a file."""
+    held_bytes: int = 0
+    """Of metadata, in memory as long as the archive is open."""
 
     def etag(self, stat: Stat) -> str:
         """The ETag of a member, quoted: the same wherever this version of the archive is served.
@@ -92,10 +94,8 @@ class Archives:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
-        self._client_factory = client_factory
+        self._s3 = S3Opener(config, client_factory)
         self._clock = clock
-        self._client: S3Client | None = None
-        self._store: ChunkStore | None = None
         self._lock = threading.Lock()
         self._slots: OrderedDict[Location, _Slot] = OrderedDict()
 
@@ -114,6 +114,7 @@ class Archives:
         ago.
         """
         interval = 0 if location.scheme == "file" else self._config.revalidate_seconds
+        usage.add_archive(location)
         slot = self._slot(location)
         with slot.lock:
             if slot.archive is not None and self._clock() - slot.checked >= interval:
@@ -124,6 +125,7 @@ class Archives:
             if slot.archive is None:
                 slot.archive = self._open(location)
                 slot.checked = self._clock()
+                self._let_go(slot)
             return slot.archive
 
     def discard(self, archive: Archive) -> None:
@@ -147,9 +149,19 @@ class Archives:
                 self._slots.popitem(last=False)
             return slot
 
+    def _let_go(self, opened: _Slot) -> None:
+        """Forget the least recently used archives where all hold too much metadata in memory."""
+        with self._lock:
+            held = {at: slot.archive.held_bytes for at, slot in self._slots.items() if slot.archive}
+            excess = sum(held.values()) - _HELD_BYTES_MAX
+            for location, size in held.items():
+                if excess > 0 and self._slots[location] is not opened:
+                    del self._slots[location]
+                    excess -= size
+
     def _identity(self, location: Location) -> str:
         if location.scheme == "s3":
-            return current_etag(self._s3(), location.bucket, location.key)
+            return current_etag(self._s3.client, location.bucket, location.key)
         try:
             return _file_identity(os.stat(location.key))  # noqa: PTH116 -- at each request
         except OSError as error:
@@ -174,42 +186,9 @@ class Archives:
         return Archive(location, image, identity)
 
     def _open_s3(self, location: Location) -> Archive:
-        device, etag = self.s3_device(location)
-        return Archive(location, SquashFS(device, limits=self._config.limits), etag)
-
-    def s3_device(self, location: Location) -> tuple[BlockDevice, str]:
-        """An archive in S3, through the chunk cache, and the ETag that it is pinned to."""
-        config = self._config
-        opened = open_object(
-            self._s3(),
-            location.bucket,
-            location.key,
-            tail_bytes=config.tail_bytes,
-            expect_superblock=config.superblock_metadata == "expected",
-        )
-        etag = opened.device.etag
-        head = opened.superblock()
-        if head is None:  # too short for an image, which is the reader's to say
-            return opened.device, etag
-        block_size = min(max(Superblock.decode(head).block_size, _BLOCK_SIZE_MIN), _BLOCK_SIZE_MAX)
-        chunk_size = chunk_size_for(config.cache_chunk_size, block_size)
-        archive_id = "\0".join((location.bucket, location.key, etag, str(chunk_size)))
-        device = CachedDevice(opened.device, self._chunks(), archive_id, chunk_size)
-        device.seed(0, head)
-        device.seed(device.size - len(opened.tail), opened.tail)
-        return device, etag
-
-    def _s3(self) -> S3Client:
-        with self._lock:
-            if self._client is None:
-                self._client = self._client_factory()
-            return self._client
-
-    def _chunks(self) -> ChunkStore:
-        with self._lock:
-            if self._store is None:
-                self._store = ChunkStore(self._config.cache_dir, self._config.cache_max_bytes)
-            return self._store
+        opened = self._s3.open(location)
+        image = SquashFS(opened.device, limits=self._config.limits)
+        return Archive(location, image, opened.etag, opened.held_bytes)
 
 
 def open_url(url: str) -> BlockDevice:
@@ -217,13 +196,12 @@ def open_url(url: str) -> BlockDevice:
 
     Settings are those of the environment. Raises SettingError, ArchiveAccessError.
     """
-    archives = Archives(Config.from_environ(os.environ))
+    opener = S3Opener(Config.from_environ(os.environ), make_s3_client)
     try:
         location = parse_location(url)
     except SettingError as error:
         raise SettingError(f"{url} {error}") from None
-    device, _ = archives.s3_device(location)
-    return device
+    return opener.open(location).device
 
 
 def _file_identity(found: os.stat_result) -> str:

@@ -1,30 +1,46 @@
-"""A block device that reads another by aligned chunks, which it keeps in a `ChunkStore`.
+"""A block device that reads another by aligned chunks, kept in memory and in a `ChunkStore`.
 
 Blocks of an image lie at any offset, so that one often reaches into two chunks: missing chunks that
-are adjacent are fetched together, with one read of the device below. Threads that want the same
-chunk at the same time fetch it once.
+are adjacent, or nearly so, are fetched together, with one read of the device below. Threads that
+want the same chunk at the same time fetch it once. What readers are known to want next, since they
+said so or read on and on, is fetched ahead of them.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from itertools import groupby
+from collections import deque
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda import usage
 from s3archivefs_lambda.chunk_store import ChunkStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TypeAlias
 
     from s3archivefs import BlockDevice
+    from s3archivefs_lambda.chunk_memory import ChunkMemory
 
     Chunk: TypeAlias = bytes | memoryview
+    Stream: TypeAlias = Callable[[int, int, int], Iterator[bytes]]
 
 __all__ = ["CachedDevice", "ChunkStore"]
 
+_LOG = logging.getLogger("s3archivefs")
+
 # S3's advice for throughput is 8 or 16 MB per request; this also bounds what one read may hold.
-_MAX_READ_BYTES = 8 * 1024 * 1024
+_MAX_READ_BYTES = 8 << 20
+# Ahead of a reader several are under way at once: smaller ones let more connections share the work.
+_AHEAD_READ_BYTES = 4 << 20
+# A request's latency of some 20 ms is worth 1.6 MB of a connection's 80 MB/s, and costs more.
+_GAP_BYTES = 512 << 10
+# Misses in sequence double what is fetched, up to this: 25 ms of a connection's time.
+_WINDOW_MAX_BYTES = 2 << 20
+_SEQUENCES = 8  # readers whose sequences are told apart
+# Listings and look-ups wander among a table's blocks of 8 KiB: whoever reads some will read more.
+_METADATA_READ_BYTES = 512 << 10
 
 
 class _Flight:
@@ -42,20 +58,34 @@ class CachedDevice:
     """`device` by chunks of `chunk_size` bytes (the last one shorter), kept in `store`.
 
     `archive_id` must name the device's content: another version of an archive needs another.
+    `memory` keeps chunks in memory as well, and is what reading ahead needs. From `metadata_start`
+    on, bytes from the start, chunks are fetched some at a time.
     """
 
     def __init__(
-        self, device: BlockDevice, store: ChunkStore, archive_id: str, chunk_size: int
+        self,
+        device: BlockDevice,
+        store: ChunkStore,
+        archive_id: str,
+        chunk_size: int,
+        *,
+        memory: ChunkMemory | None = None,
+        metadata_start: int | None = None,
     ) -> None:
         self._device = device
+        self._stream: Stream | None = getattr(device, "stream", None)
         self._size = device.size
         self._store = store
+        self._memory = memory
         self._chunk_size = chunk_size
+        self._metadata_start = self._size if metadata_start is None else metadata_start
         # Chunk numbers mean something only together with a size: functions that share a directory
         # may have different settings.
         self._store_id = f"{archive_id}\0{self._size}\0{chunk_size}"
         self._seeds: tuple[tuple[int, bytes], ...] = ()
         self._flights: dict[int, _Flight] = {}
+        # Of the last sequences of misses: the chunk behind them, and how many the last one fetched.
+        self._sequences: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
         self._lock = threading.Lock()
 
     @property
@@ -70,6 +100,11 @@ class CachedDevice:
         """
         self._check(offset, len(data))
         self._seeds = (*self._seeds, (offset, data))
+        later = self._memory is not None and self._memory.start(0, self._store_seed, offset, data)
+        if not later:
+            self._store_seed(offset, data)
+
+    def _store_seed(self, offset: int, data: bytes) -> None:
         for index in range(-(-offset // self._chunk_size), -(-self._size // self._chunk_size)):
             start, end = self._extent(index)
             if end > offset + len(data):
@@ -88,7 +123,7 @@ class CachedDevice:
         if (seeded := self._seeded(offset, end)) is not None:
             return bytes(seeded)
         first = offset // self._chunk_size
-        chunks = self._chunks(range(first, (end - 1) // self._chunk_size + 1))
+        chunks = self._chunks(self._indexes(offset, end))
         start = first * self._chunk_size
         if len(chunks) == 1:
             return bytes(chunks[0][offset - start : end - start])
@@ -96,9 +131,31 @@ class CachedDevice:
         chunks[-1] = memoryview(chunks[-1])[: (end - 1) % self._chunk_size + 1]
         return b"".join(chunks)
 
+    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Begin to fetch ranges, (offset, length) each, that will be read soon.
+
+        A hint: without memory for them, nothing happens; a fault is for the read to meet.
+        """
+        if self._memory is None:
+            return
+        wanted: set[int] = set()
+        for offset, length in ranges:
+            start, end = max(0, offset), min(offset + length, self._size)
+            wanted.update(self._indexes(start, end) if start < end else ())
+        for run in _runs(sorted(wanted), max(1, _AHEAD_READ_BYTES // self._chunk_size)):
+            flights = self._claim_ahead(run)
+            size = len(flights) * self._chunk_size
+            if flights and not self._memory.start(size, self._get_ahead, flights):
+                self._release(flights)
+                return
+
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self._size:
             raise ValueError(f"bytes {offset} + {length} are not within the device's {self._size}")
+
+    def _indexes(self, start: int, end: int) -> range:
+        """The chunks that the bytes [start, end) lie in."""
+        return range(start // self._chunk_size, (end - 1) // self._chunk_size + 1)
 
     def _extent(self, index: int) -> tuple[int, int]:
         """Where a chunk begins and ends, in bytes."""
@@ -110,6 +167,8 @@ class CachedDevice:
             if offset <= start and end <= offset + len(data):
                 return memoryview(data)[start - offset : end - offset]
         return None
+
+    # ---- Flights ---------------------------------------------------------------------------------
 
     def _chunks(self, indexes: range) -> list[Chunk]:
         chunks: dict[int, Chunk] = {}
@@ -137,6 +196,19 @@ class CachedDevice:
                     mine[index] = self._flights[index] = _Flight()
         return mine, others
 
+    def _claim_ahead(self, indexes: Iterable[int]) -> dict[int, _Flight]:
+        """Flights of those chunks that are neither in memory nor on their way."""
+        absent = [
+            index
+            for index in indexes
+            if self._seeded(*self._extent(index)) is None
+            and (self._memory is None or self._memory.get(self._store_id, index) is None)
+        ]
+        with self._lock:
+            claimed = {index: _Flight() for index in absent if index not in self._flights}
+            self._flights |= claimed
+        return claimed
+
     def _release(self, flights: dict[int, _Flight]) -> None:
         with self._lock:
             for index in flights:
@@ -144,41 +216,122 @@ class CachedDevice:
         for flight in flights.values():
             flight.done.set()
 
+    # ---- Fetching --------------------------------------------------------------------------------
+
     def _get(self, flights: dict[int, _Flight]) -> None:
-        missing = []
+        """Get chunks, and where some must be fetched, those that go with them."""
+        missing = self._land_kept(flights)
+        usage.add("cache_hits", len(flights) - len(missing))
+        if not missing:
+            return
+        company = self._claim_ahead(self._company(missing))
+        try:
+            self._fetch(missing | company)
+        finally:
+            self._release(company)
+
+    def _get_ahead(self, flights: dict[int, _Flight]) -> None:
+        """Get chunks for readers to come, who will meet the fault where there is one."""
+        try:
+            self._fetch(self._land_kept(flights))
+        except Exception as error:  # noqa: BLE001 -- whatever a device raises
+            _LOG.debug("reading ahead failed: %s", error)
+        finally:
+            self._release(flights)
+
+    def _land_kept(self, flights: dict[int, _Flight]) -> dict[int, _Flight]:
+        """Land the chunks that are in memory or stored; return the flights of the others."""
+        missing = {}
         for index, flight in flights.items():
             start, end = self._extent(index)
-            chunk = self._seeded(start, end) or self._store.get(self._store_id, index)
-            if chunk is not None and len(chunk) == end - start:
+            chunk = self._seeded(start, end) or self._kept(index, end - start)
+            if chunk is None:
+                missing[index] = flight
+            else:
                 flight.chunk = chunk
                 flight.done.set()
-            else:
-                missing.append(index)
-        for run in self._runs(missing):
-            data = self._fetch(run)
-            for index, chunk in data.items():
-                flights[index].chunk = chunk
-                flights[index].done.set()
-            # Released only once they are stored: a thread that comes in between finds the flight.
-            for index, chunk in data.items():
-                self._store.put(self._store_id, index, chunk)
+        return missing
 
-    def _runs(self, indexes: list[int]) -> Iterator[list[int]]:
-        """Divide ascending chunk numbers into runs of adjacent ones, each worth one read."""
+    def _kept(self, index: int, size: int) -> Chunk | None:
+        if self._memory is None:
+            chunk = self._store.get(self._store_id, index)
+        elif (chunk := self._memory.get(self._store_id, index)) is None:
+            chunk = self._store.get(self._store_id, index)
+            if chunk is not None:
+                self._memory.put(self._store_id, index, chunk)
+        return chunk if chunk is not None and len(chunk) == size else None
+
+    def _fetch(self, flights: dict[int, _Flight]) -> None:
+        """Fetch chunks with as few reads as are worth it, and keep them."""
         longest = max(1, _MAX_READ_BYTES // self._chunk_size)
-        for _, group in groupby(enumerate(indexes), lambda item: item[1] - item[0]):
-            run = [index for _, index in group]
-            for first in range(0, len(run), longest):
-                yield run[first : first + longest]
+        gap = _GAP_BYTES // self._chunk_size
+        for run in _runs(sorted(flights), longest, gap):
+            wanted = set(run)
+            fetched: dict[int, bytes] = {}
+            try:
+                for index, chunk in enumerate(self._read(run[0], run[-1]), run[0]):
+                    if index in wanted:
+                        usage.add("cache_misses")  # before its reader may end the request
+                        fetched[index] = flights[index].chunk = chunk
+                        flights[index].done.set()
+            finally:
+                # Released only once they are stored: a thread that comes in between finds the
+                # flight.
+                for index, chunk in fetched.items():
+                    if self._memory is not None:
+                        self._memory.put(self._store_id, index, chunk)
+                    self._store.put(self._store_id, index, chunk)
 
-    def _fetch(self, run: list[int]) -> dict[int, Chunk]:
-        start, _ = self._extent(run[0])
-        _, end = self._extent(run[-1])
+    def _read(self, first: int, last: int) -> Iterator[bytes]:
+        """Chunks from the first to the last, with one read: as they arrive, where the device has a
+        `stream(offset, length, piece_bytes)`.
+        """
+        start, _ = self._extent(first)
+        _, end = self._extent(last)
+        if self._stream is not None:
+            yield from self._stream(start, end - start, self._chunk_size)
+            return
         data = self._device.pread(start, end - start)
         if len(data) != end - start:
             raise OSError(f"the device returned {len(data)} bytes of {end - start} at {start}")
-        if len(run) == 1:
-            return {run[0]: data}
-        view = memoryview(data)
-        size = self._chunk_size
-        return {index: view[i * size : (i + 1) * size] for i, index in enumerate(run)}
+        for place in range(0, end - start, self._chunk_size):
+            yield data[place : place + self._chunk_size]
+
+    def _company(self, missing: Iterable[int]) -> Iterable[int]:
+        """Chunks to fetch along with missing ones: more of the metadata around them; behind the end
+        of a sequence of misses, as many again as the last of it fetched.
+        """
+        if self._memory is None:
+            return ()
+        first, last = min(missing), max(missing)
+        end = -(-self._size // self._chunk_size)
+        if self._extent(first)[0] >= self._metadata_start:
+            step = max(1, _METADATA_READ_BYTES // self._chunk_size)
+            begin = max(first // step * step, -(-self._metadata_start // self._chunk_size))
+            return self._unstored(range(begin, min((last // step + 1) * step, end)))
+        with self._lock:
+            before = next((each for each in self._sequences if each[0] == first), None)
+            count = last + 1 - first
+            if before is not None:
+                self._sequences.remove(before)
+                most = max(1, _WINDOW_MAX_BYTES // self._chunk_size)
+                count = max(count, min(2 * before[1], most))
+            self._sequences.append((min(first + count, end), count))
+        return self._unstored(range(last + 1, min(first + count, end)))
+
+    def _unstored(self, indexes: range) -> Iterator[int]:
+        return (index for index in indexes if not self._store.holds(self._store_id, index))
+
+
+def _runs(indexes: list[int], longest: int, gap: int = 0) -> Iterator[list[int]]:
+    """Divide ascending chunk numbers into runs that are each worth one read: no wider than
+    `longest`, with at most `gap` chunks between two of them.
+    """
+    run: list[int] = []
+    for index in indexes:
+        if run and (index - run[-1] > 1 + gap or index - run[0] >= longest):
+            yield run
+            run = []
+        run.append(index)
+    if run:
+        yield run

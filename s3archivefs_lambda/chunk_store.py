@@ -74,8 +74,16 @@ class ChunkStore:
         except OSError:  # mostly ENOENT; otherwise deleted meanwhile, or trouble with the network
             return None
 
-    def put(self, archive_id: str, index: int, chunk: bytes | memoryview) -> None:
-        """Keep the chunk if that is possible; one that is there already is left as it is."""
+    def holds(self, archive_id: str, index: int) -> bool:
+        """Whether there is a file of that chunk, sound or not."""
+        return bool(self._max_bytes) and os.path.lexists(self._path(archive_id, index))
+
+    def put(
+        self, archive_id: str, index: int, chunk: bytes | memoryview, *, replace: bool = False
+    ) -> None:
+        """Keep the chunk if that is possible; one that is there already is left as it is, unless
+        `replace`.
+        """
         size = occupied(_HEADER_BYTES + len(chunk))
         if size > self._max_bytes or time.monotonic() < self._unwritable_until:
             return
@@ -83,7 +91,8 @@ class ChunkStore:
             return
         try:
             path = self._path(archive_id, index)
-            if not _is_stored(path, len(chunk)) and self._limit.make_room(size):
+            is_there = not replace and _is_stored(path, len(chunk))
+            if not is_there and self._limit.make_room(size):
                 self._write(path, index, chunk)
         except OSError as error:
             self._unwritable_until = time.monotonic() + _RETRY_SECONDS

@@ -103,7 +103,8 @@ def _run(options: argparse.Namespace) -> None:
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
     archives = Archives(config, partial(make_s3_client, requests=THREADS))
     operations = Operations(archives, bucket=options.bucket)
-    app = make_app(operations, bucket=options.bucket, verifier=verifier)
+    emf = config.metrics == "emf"
+    app = make_app(operations, bucket=options.bucket, verifier=verifier, emf=emf)
     server = S3HttpServer(app, host=options.host, port=options.port)
     ready = False
     try:

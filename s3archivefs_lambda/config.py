@@ -60,8 +60,11 @@ class Config:
     mappings: PrefixMap
     revalidate_seconds: float
     tail_bytes: int
+    metadata_bytes: int
+    cache_memory_bytes: int
     superblock_metadata: Literal["auto", "expected"]
     max_open_archives: int
+    metrics: Literal["emf"] | None
     limits: Limits
     """What the reader allows each image."""
 
@@ -146,6 +149,12 @@ def _superblock_metadata(text: str) -> Literal["auto", "expected"]:
             raise SettingError('write "auto" or "expected"')
 
 
+def _metrics(text: str) -> Literal["emf"]:
+    if text == "emf":
+        return "emf"
+    raise SettingError('write "emf", or nothing for none')
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "CACHE_DIR",
@@ -171,6 +180,14 @@ SETTINGS: tuple[Setting, ...] = (
         default=str(384 * 1024 * 1024),
         doc="Bytes the chunk cache may occupy; beyond them the least recently used chunks are "
         "deleted. 0: no cache. The default leaves room in the 512 MB of Lambda's /tmp.",
+    ),
+    Setting(
+        name=_PREFIX + "CACHE_MEMORY_BYTES",
+        field="cache_memory_bytes",
+        parse=_integer(0, _COUNT_MAX),
+        default=str(64 * 1024 * 1024),
+        doc="Bytes of chunks that each process keeps in memory too; half as many may be on their "
+        "way ahead of those who read on and on. 0: none, and nothing is read ahead.",
     ),
     Setting(
         name=f"{_MAPPING_NAMES[0]} ... {_MAPPING_NAMES[-1]}",
@@ -202,7 +219,15 @@ SETTINGS: tuple[Setting, ...] = (
         parse=_integer(1, _IN_MEMORY_MAX),
         default=str(512 * 1024),
         doc="Bytes fetched from the end of an archive, where squashfs keeps its metadata, when it "
-        "is opened.",
+        "is opened for the first time. How many it needed is remembered in the chunk cache.",
+    ),
+    Setting(
+        name=_PREFIX + "METADATA_BYTES",
+        field="metadata_bytes",
+        parse=_integer(0, _IN_MEMORY_MAX),
+        default=str(8 * 1024 * 1024),
+        doc="Bytes of an archive's metadata up to which all of it is fetched when it is opened, "
+        "and held in memory; beyond them, chunks of it are fetched as they are needed.",
     ),
     Setting(
         name=_PREFIX + "SUPERBLOCK_METADATA",
@@ -218,6 +243,14 @@ SETTINGS: tuple[Setting, ...] = (
         parse=_integer(1, _COUNT_MAX),
         default="32",
         doc="Archives kept open between requests; the least recently used is closed.",
+    ),
+    Setting(
+        name=_PREFIX + "METRICS",
+        field="metrics",
+        parse=_metrics,
+        default=None,
+        doc='"emf": each line of the request log is a document of CloudWatch\'s embedded metric '
+        "format too, of which CloudWatch Logs makes metrics.",
     ),
     *(
         Setting(

@@ -9,16 +9,15 @@ from __future__ import annotations
 import base64
 import errno
 import ipaddress
-import json
 import logging
 import re
 import secrets
-import time
 from datetime import UTC, datetime
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, Self
 
+from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.request_target import parse_target
 from s3archivefs_lambda.s3_protocol import (
     S3_NAMESPACE,
@@ -29,6 +28,7 @@ from s3archivefs_lambda.s3_protocol import (
     invalid_argument,
     xml_response,
 )
+from s3archivefs_lambda.usage import charged_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -79,19 +79,20 @@ class S3Operations(Protocol):
 
 
 def make_app(
-    operations: S3Operations, *, bucket: str, verifier: SigV4Verifier | None
+    operations: S3Operations, *, bucket: str, verifier: SigV4Verifier | None, emf: bool = False
 ) -> WSGIApplication:
     """The application that serves `operations` as the one bucket named `bucket`.
 
-    With a verifier, every request must be signed; without one, signatures are not looked at. The
-    server must provide REQUEST_URI, and break the connection where the body's iterator raises.
+    With a verifier, every request must be signed; without one, signatures are not looked at. With
+    `emf`, lines of the request log carry metrics. The server must provide REQUEST_URI, and break
+    the connection where the body's iterator raises.
     """
-    return _Endpoint(operations, bucket, verifier)
+    return _Endpoint(operations, bucket, verifier, emf=emf)
 
 
 class _Endpoint:
     def __init__(
-        self, operations: S3Operations, bucket: str, verifier: SigV4Verifier | None
+        self, operations: S3Operations, bucket: str, verifier: SigV4Verifier | None, *, emf: bool
     ) -> None:
         self._operations = operations
         self._objects: dict[str, tuple[str, _Operation]] = {
@@ -100,14 +101,20 @@ class _Endpoint:
         }
         self._bucket = bucket
         self._verifier = verifier
+        self._emf = emf
         self._region = (verifier and verifier.region) or _DEFAULT_REGION
         self._started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> _Body:
-        exchange = _Exchange(environ["REQUEST_METHOD"])
+        exchange = Exchange(
+            request_id=secrets.token_hex(8).upper(),
+            emf=self._emf,
+            method=environ["REQUEST_METHOD"],
+        )
         try:
-            response = self._answer(exchange, environ)
+            with charged_to(exchange.usage):
+                response = self._answer(exchange, environ)
         except S3Error as error:
             response = self._error_response(exchange, error)
         except Exception:  # noqa: BLE001 -- the log has it, and the next request is served
@@ -126,8 +133,8 @@ class _Endpoint:
         start_response(f"{status.value} {status.phrase}", _header_fields(response.headers | common))
         return _Body(response, exchange)
 
-    def _answer(self, exchange: _Exchange, environ: WSGIEnvironment) -> S3Response:
-        method, raw_target = exchange.method, environ["REQUEST_URI"]
+    def _answer(self, exchange: Exchange, environ: WSGIEnvironment) -> S3Response:
+        method, raw_target = environ["REQUEST_METHOD"], environ["REQUEST_URI"]
         headers = _request_headers(environ)
         target = parse_target(raw_target)
         if target.host is not None:
@@ -203,7 +210,7 @@ class _Endpoint:
         region = "" if self._region == _DEFAULT_REGION else self._region
         return _xml(f'<LocationConstraint xmlns="{S3_NAMESPACE}">{region}</LocationConstraint>')
 
-    def _error_response(self, exchange: _Exchange, error: S3Error) -> S3Response:
+    def _error_response(self, exchange: Exchange, error: S3Error) -> S3Response:
         headers = dict(error.headers)
         if error.status == HTTPStatus.NOT_MODIFIED:
             return S3Response(status=error.status, headers=headers)
@@ -260,31 +267,6 @@ def _header_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     ]
 
 
-class _Exchange:
-    """A request on its way, and what the access log says of it in the end."""
-
-    def __init__(self, method: str) -> None:
-        self.method = method
-        self.request_id = secrets.token_hex(8).upper()
-        self.operation: str | None = None
-        self.key: str | None = None
-        self.status = 0
-        self.bytes_sent = 0
-        self._started = time.monotonic()
-
-    def log(self) -> None:
-        line = {
-            "operation": self.operation,
-            "method": self.method,
-            "key": self.key,
-            "status": self.status,
-            "bytes": self.bytes_sent,
-            "ms": round((time.monotonic() - self._started) * 1000, 1),
-            "request_id": self.request_id,
-        }
-        _LOG.info("%s", json.dumps(line))
-
-
 class _Body:
     """A response's body on its way out: counted, held to its Content-Length, and logged.
 
@@ -292,7 +274,7 @@ class _Body:
     connection: its status has been sent, and only so does the client learn that it has not all.
     """
 
-    def __init__(self, response: S3Response, exchange: _Exchange) -> None:
+    def __init__(self, response: S3Response, exchange: Exchange) -> None:
         self._response = response
         self._exchange = exchange
         self._pieces: Iterator[bytes] = iter(response.body)
@@ -304,7 +286,8 @@ class _Body:
 
     def __next__(self) -> bytes:
         try:
-            piece = next(self._pieces, None)
+            with charged_to(self._exchange.usage):
+                piece = next(self._pieces, None)
         except Exception as error:
             # The operations have logged what an S3Error stands for.
             expected = isinstance(error, S3Error)
@@ -329,6 +312,7 @@ class _Body:
 
     def _broken(self, why: str, *, exc_info: bool = False) -> ConnectionAbortedError:
         exchange = self._exchange
+        exchange.failed = True
         _LOG.error(
             "request %s broke off after %d bytes (key %r): %s",
             exchange.request_id,

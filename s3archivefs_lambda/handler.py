@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from functools import cache
 from typing import Any
 
@@ -17,12 +18,16 @@ from s3archivefs_lambda.config import Config
 from s3archivefs_lambda.object_lambda import ObjectLambda
 from s3archivefs_lambda.operations import Operations
 from s3archivefs_lambda.prefix_map import SettingError
+from s3archivefs_lambda.request_log import write_bare_lines
 from s3archivefs_lambda.s3_protocol import S3Error
 
 __all__ = ["lambda_handler"]
 
 _LOG = logging.getLogger("s3archivefs")
 _LOG.setLevel(logging.INFO)  # Lambda's own handler on the root logger writes the lines
+# But for those of the request log: that handler puts level, time and id before each line, or makes
+# it a member of its own JSON, and CloudWatch takes metrics only from an event that is the document.
+write_bare_lines(sys.stdout)
 
 
 def _configure() -> Config | None:
@@ -46,7 +51,7 @@ def _operations() -> Operations:
     return Operations(Archives(_CONFIG))
 
 
-_OBJECT_LAMBDA = ObjectLambda(_operations)
+_OBJECT_LAMBDA = ObjectLambda(_operations, emf=_CONFIG is not None and _CONFIG.metrics == "emf")
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 -- Lambda's signature

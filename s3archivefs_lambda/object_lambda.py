@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
+from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3_client import make_response_client
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response, parse_http_date
+from s3archivefs_lambda.usage import charged_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -52,7 +54,7 @@ class _Event:
     """What matters of an event."""
 
     operation: str
-    """`getObject`, `headObject`, `listObjectsV2` or `listObjects`."""
+    """S3's name of it, as in `_CONTEXTS`."""
     protocol: str
     request_id: str
     route: str
@@ -67,13 +69,16 @@ class ObjectLambda:
         self,
         operations: Callable[[], Operations],
         response_client: Callable[[], S3Client] | None = None,
+        *,
+        emf: bool = False,
     ) -> None:
         """`operations` may raise S3Error, where the function cannot serve at all; each client is
-        told so.
+        told so. With `emf`, lines of the request log carry metrics.
         """
         self._operations = operations
         self._response_client = response_client or make_response_client
         self._client: S3Client | None = None
+        self._emf = emf
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one event; what is returned matters for HeadObject and listings only.
@@ -82,33 +87,53 @@ class ObjectLambda:
         its first bytes.
         """
         parsed = _parse(event)
-        if parsed.operation == "getObject":
-            return self._get_object(parsed)
+        exchange = Exchange(
+            request_id=parsed.request_id,
+            emf=self._emf,
+            operation=parsed.operation,
+            key=parsed.request.key or None,
+        )
         try:
-            response = self._answer(parsed)
-        except S3Error as error:
-            return _returned_error(error)
-        if parsed.operation == "headObject":
-            headers: dict[str, Any] = dict(response.headers)
-            headers["Content-Length"] = int(headers["Content-Length"])
-            return {"statusCode": response.status, "headers": headers}
-        return {
-            "statusCode": response.status,
-            "listResultXml": b"".join(response.body).decode("utf-8"),
-        }
+            with charged_to(exchange.usage):
+                if parsed.operation == "GetObject":
+                    return self._get_object(parsed, exchange)
+                return self._returned(parsed, exchange)
+        except BaseException:
+            exchange.failed = True
+            raise
+        finally:
+            exchange.log()
 
-    def _get_object(self, event: _Event) -> dict[str, Any]:
+    def _returned(self, event: _Event, exchange: Exchange) -> dict[str, Any]:
         try:
             response = self._answer(event)
         except S3Error as error:
-            self._write(event, **_written_error(error))
+            exchange.status = error.status
+            return _returned_error(error)
+        exchange.status = response.status
+        if event.operation == "HeadObject":
+            headers: dict[str, Any] = dict(response.headers)
+            headers["Content-Length"] = int(headers["Content-Length"])
+            return {"statusCode": response.status, "headers": headers}
+        document = b"".join(response.body)
+        exchange.bytes_sent = len(document)
+        return {"statusCode": response.status, "listResultXml": document.decode("utf-8")}
+
+    def _get_object(self, event: _Event, exchange: Exchange) -> dict[str, Any]:
+        try:
+            response = self._answer(event)
+        except S3Error as error:
+            written = _written_error(error)
+            exchange.status = written["StatusCode"]
+            self._write(event, **written)
             return {"statusCode": error.status}
+        exchange.status = response.status
         try:
             self._write(
                 event,
                 StatusCode=response.status,
                 **_written_headers(response.headers),
-                Body=_Body(response.body),
+                Body=_Body(response.body, exchange),
             )
         finally:
             response.close()
@@ -131,11 +156,11 @@ class ObjectLambda:
         try:
             operations = self._operations()
             match event.operation:
-                case "getObject":
+                case "GetObject":
                     return operations.get_object(event.request)
-                case "headObject":
+                case "HeadObject":
                     return operations.head_object(event.request)
-                case "listObjectsV2":
+                case "ListObjectsV2":
                     return operations.list_objects_v2(event.request)
                 case _:
                     return operations.list_objects(event.request)
@@ -152,9 +177,9 @@ class ObjectLambda:
 
 
 def _parse(event: Mapping[str, Any]) -> _Event:
-    operation = next((name.removesuffix("Context") for name in event if name in _CONTEXTS), None)
-    context = event.get(f"{operation}Context", {})
-    if operation is None or "inputS3Url" not in context:
+    name = next((name for name in event if name in _CONTEXTS), "")
+    context = event.get(name, {})
+    if "inputS3Url" not in context:
         names = ", ".join(sorted(_CONTEXTS))
         raise ValueError(f"not an S3 Object Lambda event: no inputS3Url in any of {names}")
     user = event.get("userRequest", {})
@@ -168,7 +193,7 @@ def _parse(event: Mapping[str, Any]) -> _Event:
         headers.setdefault("range", query.pop("Range"))
     request = S3Request(key=key, query=query, headers=headers)
     return _Event(
-        operation=operation,
+        operation=_CONTEXTS[name],
         protocol=str(event.get("protocolVersion", "1.00")),
         request_id=event.get("xAmzRequestId", ""),
         route=context.get("outputRoute", ""),
@@ -177,9 +202,13 @@ def _parse(event: Mapping[str, Any]) -> _Event:
     )
 
 
-_CONTEXTS = frozenset(
-    {"getObjectContext", "headObjectContext", "listObjectsV2Context", "listObjectsContext"}
-)
+_CONTEXTS = {
+    "getObjectContext": "GetObject",
+    "headObjectContext": "HeadObject",
+    "listObjectsV2Context": "ListObjectsV2",
+    "listObjectsContext": "ListObjects",
+}
+"""The member of an event that says what is asked, and S3's name of that."""
 
 
 def _asked(url: str, key: str) -> dict[str, str]:
@@ -251,11 +280,12 @@ def _returned_error(error: S3Error) -> dict[str, Any]:
 
 
 class _Body(io.RawIOBase):
-    """The pieces of a body as the file object that botocore sends."""
+    """The pieces of a body as the file object that botocore sends, counted for the log."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes], exchange: Exchange) -> None:
         super().__init__()
         self._pieces = iter(pieces)
+        self._exchange = exchange
         self._piece = memoryview(b"")
 
     def readable(self) -> bool:
@@ -268,4 +298,5 @@ class _Body(io.RawIOBase):
         if size is None or size < 0:
             size = len(self._piece)
         taken, self._piece = self._piece[:size], self._piece[size:]
+        self._exchange.bytes_sent += len(taken)
         return bytes(taken)

@@ -49,6 +49,8 @@ _PIECE = 4 << 20
 """Bytes read at once while a body streams: enough blocks to decompress in parallel, and a bound on
 memory.
 """
+_FIRST_PIECE = 1 << 20
+"""And at first: the client is waiting, and what comes next is fetched at the same time."""
 
 
 class Operations:
@@ -119,9 +121,10 @@ class Operations:
         if with_body and wanted.stop > wanted.start:
             file = archive.image.open(path)
             file.seek(wanted.start)
+            file.will_read(wanted.stop)
             # The first piece is read before the answer begins, while a fault can still become an
             # error response.
-            first = file.read(min(_PIECE, wanted.stop - wanted.start))
+            first = file.read(_piece_length(wanted.start, wanted.stop, _FIRST_PIECE))
             response.body = self._body(archive, file, first, wanted.stop, request.key)
         return response
 
@@ -135,7 +138,7 @@ class Operations:
                 if file.tell() >= stop:
                     return
                 try:
-                    piece = file.read(min(_PIECE, stop - file.tell()))
+                    piece = file.read(_piece_length(file.tell(), stop, _PIECE))
                 except (OSError, SquashfsError) as error:
                     if isinstance(error, ArchiveReplacedError):
                         self._archives.discard(archive)
@@ -228,6 +231,11 @@ class _Source:
         if self._archive is not None and isinstance(error, ArchiveReplacedError):
             self._archives.discard(self._archive)
         return _as_s3_error(error, self._location, self.prefix.decode("utf-8", "replace"))
+
+
+def _piece_length(start: int, stop: int, size: int) -> int:
+    """Bytes up to the next multiple of `size`: pieces end where blocks do."""
+    return min(size - start % size, stop - start)
 
 
 # A key names a member only as the listing would: S3's keys are literal, not paths to be tidied.

@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from s3archivefs_lambda import usage
+from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["make_response_client", "make_s3_client"]
 
 _CONNECTIONS_PER_REQUEST = 2  # opening an archive reads both its ends at once
-_MIN_CONNECTIONS = 10  # botocore's own default
 
 
 def make_s3_client(*, requests: int = 1) -> S3Client:
@@ -29,16 +31,20 @@ def make_s3_client(*, requests: int = 1) -> S3Client:
         retries["mode"] = "standard"
     if not os.environ.get("AWS_MAX_ATTEMPTS"):
         retries["total_max_attempts"] = 5
-    return _client(
+    client = _client(
         connect_timeout=2,  # seconds, as is the next
         read_timeout=5,
         retries=retries,
-        max_pool_connections=max(_MIN_CONNECTIONS, _CONNECTIONS_PER_REQUEST * requests),
+        max_pool_connections=_CONNECTIONS_PER_REQUEST * requests + AHEAD_THREADS,
         tcp_keepalive=True,
         # By default boto3 checks what a ranged GET returns against a checksum of the whole object,
         # on stores that send one (rclone). S3 sends none with ranges: nothing is lost.
         response_checksum_validation="when_required",
     )
+    # botocore tells of each attempt, in the thread that makes it; what a handler returns other than
+    # None it would take for the answer.
+    client.meta.events.register("before-send.s3", lambda **_: usage.add("s3_requests"))
+    return client
 
 
 def make_response_client() -> S3Client:

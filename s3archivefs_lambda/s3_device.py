@@ -8,22 +8,20 @@ does.
 
 from __future__ import annotations
 
-import base64
 import logging
 import random
 import re
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from s3archivefs_lambda import usage
 from s3archivefs_lambda.s3_errors import (
     ArchiveAccessError,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
-    ArchiveThrottledError,
     ArchiveUnavailableError,
     client_faults,
     mapped_errors,
@@ -31,7 +29,7 @@ from s3archivefs_lambda.s3_errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
     from botocore.response import StreamingBody
@@ -40,24 +38,9 @@ if TYPE_CHECKING:
     # Not the stubs' type of an answer: that promises headers which only S3 itself always sends.
     Facts: TypeAlias = Mapping[str, Any]
 
-__all__ = [
-    "ArchiveAccessError",
-    "ArchiveForbiddenError",
-    "ArchiveNotFoundError",
-    "ArchiveReplacedError",
-    "ArchiveThrottledError",
-    "ArchiveUnavailableError",
-    "OpenedObject",
-    "S3Device",
-    "current_etag",
-    "open_object",
-]
+__all__ = ["Answer", "Range", "S3Device", "current_etag", "get_range", "head_object", "pinned"]
 
 _LOG = logging.getLogger("s3archivefs")
-
-SUPERBLOCK_METADATA = "s3archivefs-superblock"
-"""Name of the user metadata that holds the first `SUPERBLOCK_BYTES` bytes of an image in base64."""
-SUPERBLOCK_BYTES = 96
 
 # Five attempts, as mountpoint-s3 and s3transfer make. None begins after 15 s: with the client's own
 # retries within one last request that stays below the 60 s S3 Object Lambda gives a function.
@@ -65,13 +48,22 @@ _ATTEMPTS = 5
 _LAST_ATTEMPT_SECONDS = 15.0
 # Doubled at each attempt. Short: a broken body, other than SlowDown, does not ask for patience.
 _BACKOFF_SECONDS = 0.05
-_PIECE_BYTES = 256 * 1024
+_PART_BYTES = 256 * 1024  # read at once from a body
 
 
 class S3Device:
     """The bytes of one version of an S3 object, as a block device; threads may share it."""
 
-    def __init__(self, client: S3Client, bucket: str, key: str, *, etag: str, size: int) -> None:
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        key: str,
+        *,
+        etag: str,
+        size: int,
+        version_id: str | None = None,
+    ) -> None:
         self._client = client
         self.bucket = bucket
         self.key = key
@@ -79,6 +71,7 @@ class S3Device:
         """The version's ETag as S3 gave it, quotes included."""
         self.size = size
         """Length of the object, in bytes."""
+        self._version_id = version_id
 
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, with one ranged GET (more where its body breaks).
@@ -87,11 +80,18 @@ class S3Device:
         """
         if offset < 0 or length < 0 or offset + length > self.size:
             raise ValueError(f"bytes {offset} + {length} are not within the object's {self.size}")
-        return self.complete(offset, length, None) if length else b""
+        return b"".join(self.stream(offset, length, length)) if length else b""
 
-    def complete(self, offset: int, length: int, body: StreamingBody | None) -> bytes:
-        """As pread, but read first from `body`, the verified answer to a GET of this range."""
-        pieces: list[bytes] = []
+    def stream(
+        self, offset: int, length: int, piece_bytes: int, body: StreamingBody | None = None
+    ) -> Iterator[bytes]:
+        """The same as it arrives, in pieces of `piece_bytes` (the last one shorter); read first
+        from `body`, where there is the verified answer to a GET of this range.
+
+        Raises ArchiveAccessError.
+        """
+        parts: list[bytes] = []
+        due = min(piece_bytes, length)  # bytes missing from the current piece
         missing = length
         started = time.monotonic()
         fault = ""
@@ -105,16 +105,25 @@ class S3Device:
             if attempt or body is None:
                 body = self._request(offset + length - missing, missing)
             fault = "the body ended"
-            try:
-                with closing(body):  # gives the connection back to the pool once all is read
-                    read = _reader(body)
-                    while missing and (piece := read(min(missing, _PIECE_BYTES))):
-                        pieces.append(piece)
-                        missing -= len(piece)
-            except client_faults() as error:
-                fault = f"the body broke off ({type(error).__name__})"
+            with closing(body):  # gives the connection back to the pool once all is read
+                read = _reader(body)
+                while missing:
+                    try:
+                        part = read(min(due, _PART_BYTES))
+                    except client_faults() as error:
+                        fault = f"the body broke off ({type(error).__name__})"
+                        break
+                    if not part:
+                        break
+                    usage.add("s3_bytes", len(part))
+                    parts.append(part)
+                    missing -= len(part)
+                    due -= len(part)
+                    if not due:
+                        yield parts[0] if len(parts) == 1 else b"".join(parts)
+                        parts, due = [], min(piece_bytes, missing)
             if not missing:
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                return
         what = f"{fault} with {missing} of {length} bytes missing, also when asked for again"
         raise ArchiveUnavailableError.of(self.bucket, self.key, what)
 
@@ -124,99 +133,41 @@ class S3Device:
 
     def _request(self, offset: int, length: int) -> StreamingBody:
         """The verified, unread body of one GET pinned to this version."""
-        wanted = _Range(offset, length)
-        answer = _get(self._client, self.bucket, self.key, wanted, self.etag)
+        answer = self._pinned_answer(Range(offset, length))
         if self.is_same_version(answer.device):
             return answer.body
         answer.body.close()  # the store ignores If-Match, as rclone does
         raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")
 
-
-@dataclass(frozen=True, slots=True)
-class OpenedObject:
-    """What opening an object brought."""
-
-    device: S3Device
-    metadata: dict[str, str]
-    """User metadata, names in lower case: stores differ in the case they return."""
-    head: bytes
-    """The object's first bytes; empty where they were not fetched."""
-    tail: bytes
-    """The object's last bytes."""
-
-    def superblock(self) -> bytes | None:
-        """The object's first 96 bytes, from itself or from its user metadata; None if in neither.
-
-        The object wins: its metadata may have been copied from another archive.
-        """
-        if len(self.head) >= SUPERBLOCK_BYTES:
-            return self.head[:SUPERBLOCK_BYTES]
-        return _superblock_in(self.metadata)
-
-
-def open_object(
-    client: S3Client,
-    bucket: str,
-    key: str,
-    *,
-    tail_bytes: int,
-    head_bytes: int = SUPERBLOCK_BYTES,
-    expect_superblock: bool = False,
-) -> OpenedObject:
-    """Open the current version of an object, in one round trip.
-
-    One suffix GET brings the last `tail_bytes` bytes, ETag, size and user metadata. The first
-    `head_bytes` come at the same time; with `expect_superblock` afterwards, and only where the
-    metadata lacks the superblock. Stores that refuse the suffix get a HEAD and ordinary ranges.
-    Raises ArchiveAccessError.
-    """
-
-    def attempt() -> OpenedObject:
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            early: Future[_Read] | None = None
-            if not expect_superblock:
-                early = executor.submit(_read_range, client, bucket, key, _Range(0, head_bytes))
-            read = _read_tail(client, bucket, key, tail_bytes)
-            device, tail = read.device, read.data
-            metadata = {k.lower(): v for k, v in read.facts.get("Metadata", {}).items()}
-            if len(tail) == device.size:
-                head = tail[:head_bytes]
-            elif early:
-                head = early.result().data
-                if not device.is_same_version(early.result().device):
-                    raise ArchiveReplacedError.of(bucket, key, "the object was replaced meanwhile")
-            elif _superblock_in(metadata) is None:
-                head = device.pread(0, min(head_bytes, device.size))
-            else:
-                head = b""
-        return OpenedObject(device, metadata, head, tail)
-
-    try:
-        opened = attempt()
-    except ArchiveReplacedError:  # between two of the requests; twice in a row is no coincidence
-        opened = attempt()
-    mentioned = SUPERBLOCK_METADATA in opened.metadata and opened.head
-    if mentioned and opened.head[:SUPERBLOCK_BYTES] != _superblock_in(opened.metadata):
-        _LOG.warning(
-            "%s: its user metadata %s is not its first %d bytes in base64, and is ignored",
-            object_url(bucket, key),
-            SUPERBLOCK_METADATA,
-            SUPERBLOCK_BYTES,
-        )
-    return opened
+    def _pinned_answer(self, wanted: Range) -> Answer:
+        get = partial(get_range, self._client, self.bucket, self.key, wanted, IfMatch=self.etag)
+        if (version := self._version_id) is not None:
+            try:
+                return get(VersionId=version)
+            except ArchiveNotFoundError as error:
+                what = "its version is no longer there"
+                raise ArchiveReplacedError.of(self.bucket, self.key, what) from error
+            except ArchiveForbiddenError:
+                # Reading a version by name takes s3:GetObjectVersion, which whoever may read the
+                # object need not have. The ETag alone pins it too.
+                self._version_id = None
+        return get()
 
 
 def current_etag(client: S3Client, bucket: str, key: str) -> str:
     """The ETag of the object's current version, by one HEAD; raises ArchiveAccessError."""
-    return _pinned(client, bucket, key, _head(client, bucket, key), 0).etag
+    return pinned(client, bucket, key, head_object(client, bucket, key), 0).etag
 
 
-class _Range(NamedTuple):
+class Range(NamedTuple):
+    """Bytes of an object: `length` from `start` on."""
+
     start: int | None
     """None: the last `length` bytes."""
     length: int
 
     def header(self) -> str:
+        """The Range header that asks for it."""
         if self.start is None:
             return f"bytes=-{self.length}"
         return f"bytes={self.start}-{self.start + self.length - 1}"
@@ -227,7 +178,7 @@ class _Range(NamedTuple):
         return start, min(start + self.length, size)
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """The verified answer to a GET."""
 
     device: S3Device
@@ -243,29 +194,21 @@ class _Answer(NamedTuple):
         return body
 
 
-class _Read(NamedTuple):
-    """Bytes of an object, the version they come from, and what else the store said of it."""
-
-    device: S3Device
-    data: bytes
-    facts: Facts
-
-
-def _get(
-    client: S3Client, bucket: str, key: str, wanted: _Range, if_match: str | None = None
-) -> _Answer:
-    pin: dict[str, Any] = {"IfMatch": if_match} if if_match else {}
+def get_range(client: S3Client, bucket: str, key: str, wanted: Range, **pin: Any) -> Answer:  # noqa: ANN401 -- GetObject's
+    """Ask for the range, of the version that `pin` (IfMatch, VersionId) says, and verify the
+    answer; raises ArchiveAccessError.
+    """
     with mapped_errors(bucket, key):
         facts: Facts = client.get_object(Bucket=bucket, Key=key, Range=wanted.header(), **pin)
     try:
         start, end, size = _verified_range(facts, bucket, key, wanted)
-        return _Answer(_pinned(client, bucket, key, facts, size), start, end, facts)
+        return Answer(pinned(client, bucket, key, facts, size), start, end, facts)
     except ArchiveAccessError:
         facts["Body"].close()  # not drained: it may be the whole archive
         raise
 
 
-def _verified_range(facts: Facts, bucket: str, key: str, wanted: _Range) -> tuple[int, int, int]:
+def _verified_range(facts: Facts, bucket: str, key: str, wanted: Range) -> tuple[int, int, int]:
     """First byte, end and size of the object as the answer states them, if they were asked for."""
     status = facts["ResponseMetadata"]["HTTPStatusCode"]
     length = facts.get("ContentLength")
@@ -287,46 +230,21 @@ def _verified_range(facts: Facts, bucket: str, key: str, wanted: _Range) -> tupl
     raise ArchiveUnavailableError.of(bucket, key, what, status)
 
 
-def _head(client: S3Client, bucket: str, key: str) -> Facts:
+def head_object(client: S3Client, bucket: str, key: str) -> Facts:
+    """What S3 says of the object's current version; raises ArchiveAccessError."""
     with mapped_errors(bucket, key):
         return client.head_object(Bucket=bucket, Key=key)
 
 
-def _pinned(client: S3Client, bucket: str, key: str, facts: Facts, size: int | None) -> S3Device:
-    etag = facts.get("ETag")
+def pinned(client: S3Client, bucket: str, key: str, facts: Facts, size: int | None) -> S3Device:
+    """The device pinned to the version that an answer tells of."""
+    etag, version = facts.get("ETag"), facts.get("VersionId")
+    if version in {"", "null"}:  # of an object from before its bucket kept versions
+        version = None
     if etag and size is not None:
-        return S3Device(client, bucket, key, etag=etag, size=size)
+        return S3Device(client, bucket, key, etag=etag, size=size, version_id=version)
     # Refused: without an ETag, bytes of two versions could be mixed unnoticed.
     raise ArchiveUnavailableError.of(bucket, key, "the store's answer lacks ETag or Content-Length")
-
-
-def _read_range(client: S3Client, bucket: str, key: str, wanted: _Range) -> _Read:
-    """Read the range of the current version."""
-    answer = _get(client, bucket, key, wanted)
-    data = answer.device.complete(answer.start, answer.end - answer.start, answer.body)
-    return _Read(answer.device, data, answer.facts)
-
-
-def _read_tail(client: S3Client, bucket: str, key: str, length: int) -> _Read:
-    """Read the last `length` bytes of the current version, or all where it is shorter."""
-    try:
-        return _read_range(client, bucket, key, _Range(None, length))
-    except ArchiveAccessError as error:
-        # 400, 501: no suffix ranges here. 416: an empty object, or one shorter than the suffix.
-        if error.status not in {400, 416, 501} or isinstance(error, ArchiveForbiddenError):
-            raise
-    facts = _head(client, bucket, key)
-    device = _pinned(client, bucket, key, facts, facts.get("ContentLength"))
-    start = max(0, device.size - length)
-    return _Read(device, device.pread(start, device.size - start), facts)
-
-
-def _superblock_in(metadata: dict[str, str]) -> bytes | None:
-    try:
-        data = base64.b64decode(metadata.get(SUPERBLOCK_METADATA, ""), validate=True)
-    except ValueError:
-        return None
-    return data if len(data) == SUPERBLOCK_BYTES else None
 
 
 def _reader(body: StreamingBody) -> Callable[[int], bytes]:

@@ -420,7 +420,7 @@ def test_chunks_outlive_the_process(store: ScriptedStore, tmp_path: Path, clock:
     store.requests.clear()
     again = archives_in(store, tmp_path / "cache", clock).get(AT_S3)
     assert again.image.read_bytes("/a") == NOISE
-    assert sorted(map(str, store.ranges)) == ["bytes=-4096", "bytes=0-95"]
+    assert len(store.requests) == 2  # the opening
 
 
 def test_an_object_too_short_for_an_image_is_none(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -17,8 +18,10 @@ import pytest
 
 from s3archivefs_lambda import archives
 from s3archivefs_lambda.archives import Archives
+from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
 from s3archivefs_lambda.commands import register_serve
 from s3archivefs_lambda.http_server import THREADS
+from tests.support.emf import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +180,7 @@ def test_each_request_answered_at_once_has_its_connections_to_s3(
         assert run("--map", f"={IMAGE}", "--port", str(taken.getsockname()[1])) == 2
     (client_factory,) = made
     config: Any = client_factory().meta.config
-    assert config.max_pool_connections == 2 * THREADS
+    assert config.max_pool_connections == 2 * THREADS + AHEAD_THREADS
 
 
 @pytest.mark.parametrize(
@@ -266,6 +269,7 @@ def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Si
     environ = os.environ | {
         "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
         "S3ARCHIVEFS_PREFIX_VMAP7": f"more/docs|file://{IMAGE}",
+        "S3ARCHIVEFS_METRICS": "emf",
     }
     with subprocess.Popen(
         [sys.executable, "-c", program, "serve", *arguments],
@@ -292,5 +296,6 @@ def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Si
     assert b"<Prefix>more/</Prefix>" in listing
     assert server.returncode == 0
     assert out == ""
-    (access,) = log.splitlines()
-    assert '"operation": "ListObjectsV2"' in access
+    (line,) = log.splitlines()
+    assert json.loads(line)["operation"] == "ListObjectsV2"
+    assert {metric.namespace for metric in metrics_of(line)} == {"s3archivefs"}

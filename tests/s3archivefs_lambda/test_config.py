@@ -38,6 +38,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert config.tail_bytes == 524288
     assert config.superblock_metadata == "auto"
     assert config.max_open_archives == 32
+    assert config.metrics is None
     assert config.limits == Limits()
 
 
@@ -56,6 +57,7 @@ def test_every_setting_is_taken_from_its_variable() -> None:
             "S3ARCHIVEFS_TAIL_BYTES": "1",
             "S3ARCHIVEFS_SUPERBLOCK_METADATA": "expected",
             "S3ARCHIVEFS_MAX_OPEN_ARCHIVES": "1",
+            "S3ARCHIVEFS_METRICS": "emf",
             "S3ARCHIVEFS_LIMIT_SYMLINK_HOPS": "7",
             "S3ARCHIVEFS_LIMIT_CACHE_BYTES": "0",
             "PATH": "/bin",
@@ -70,6 +72,7 @@ def test_every_setting_is_taken_from_its_variable() -> None:
     assert config.tail_bytes == 1
     assert config.superblock_metadata == "expected"
     assert config.max_open_archives == 1
+    assert config.metrics == "emf"
     assert config.limits == Limits(symlink_hops=7, cache_bytes=0)
 
 
@@ -128,6 +131,12 @@ def test_sizes_that_are_held_in_memory_are_bounded() -> None:
 def test_the_superblock_setting_knows_two_words(value: str) -> None:
     (fault,) = faults({"S3ARCHIVEFS_SUPERBLOCK_METADATA": value})
     assert 'write "auto" or "expected"' in fault
+
+
+@pytest.mark.parametrize("value", ["EMF", "emf ", "none", "0"])
+def test_metrics_are_of_a_known_kind(value: str) -> None:
+    (fault,) = faults({"S3ARCHIVEFS_METRICS": value})
+    assert fault == f'S3ARCHIVEFS_METRICS={value!r}: write "emf", or nothing for none'
 
 
 # --- the chunk size

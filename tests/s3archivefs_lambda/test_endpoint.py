@@ -21,8 +21,10 @@ from botocore.exceptions import ClientError
 
 from s3archivefs_lambda.endpoint import make_app
 from s3archivefs_lambda.http_server import S3HttpServer
-from s3archivefs_lambda.s3_protocol import S3Error, S3Response
+from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response
 from s3archivefs_lambda.sigv4 import SigV4Verifier
+from s3archivefs_lambda.usage import add, add_archive
+from tests.support.emf import metrics_of
 from tests.support.fake_operations import Body, FakeOperations, streamed
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def ask(
     *,
     verifier: SigV4Verifier | None = None,
     environ: dict[str, str] | None = None,
+    emf: bool = False,
 ) -> Answer:
     """One request straight to the application, without a server."""
     told: list[Any] = []
@@ -71,7 +74,7 @@ def ask(
     def start_response(status: str, fields: list[tuple[str, str]], exc_info: object = None) -> Any:  # noqa: ANN401
         told.extend((int(status[:3]), {name.lower(): value for name, value in fields}))
 
-    app = make_app(operations, bucket="archive", verifier=verifier)
+    app = make_app(operations, bucket="archive", verifier=verifier, emf=emf)
     body = app(whole, start_response)
     try:
         content = b"".join(body)
@@ -411,12 +414,12 @@ def test_only_a_bug_in_a_body_is_worth_a_traceback(
     assert [bool(record.exc_info) for record in errors] == [False, True]
 
 
-# ---- The access log ------------------------------------------------------------------------------
+# ---- The request log -----------------------------------------------------------------------------
 
 
-def access_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+def logged_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     lines = [record for record in caplog.records if record.levelno == logging.INFO]
-    assert {record.name for record in lines} <= {"s3archivefs"}
+    assert {record.name for record in lines} <= {"s3archivefs.requests"}
     return [json.loads(record.getMessage()) for record in lines]
 
 
@@ -434,7 +437,7 @@ def access_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
         ("GET", "/archive/%", (None, None, 400)),
     ],
 )
-def test_each_request_is_one_line_of_the_access_log(
+def test_each_request_is_one_line_of_the_request_log(
     operations: FakeOperations,
     caplog: pytest.LogCaptureFixture,
     method: str,
@@ -443,17 +446,106 @@ def test_each_request_is_one_line_of_the_access_log(
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
     answer = ask(operations, target, method)
-    (logged,) = access_lines(caplog)
+    (logged,) = logged_lines(caplog)
     assert logged.pop("ms") >= 0
     operation, key, status = line
     assert logged == {
         "operation": operation,
         "method": method,
         "key": key,
+        "archive": None,
         "status": status,
         "bytes": len(answer.body),
+        "s3_requests": 0,
+        "s3_bytes": 0,
+        "cache_hits": 0,
+        "cache_misses": 0,
         "request_id": answer.headers["x-amz-request-id"],
     }
+
+
+def costly(*pieces: bytes) -> Iterator[bytes]:
+    """A body of which each piece costs a request of its length."""
+    for piece in pieces:
+        add("s3_requests")
+        add("s3_bytes", len(piece))
+        yield piece
+
+
+def test_a_line_says_what_its_request_alone_cost_body_included(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+
+    def answer(request: S3Request) -> S3Response:
+        add_archive("s3://bucket/archive.sqfs")
+        add("s3_requests")
+        add("cache_hits", 3)
+        return streamed(Body(costly(b"ab", b"cde")), 5)(request)
+
+    operations.answer = answer
+    ask(operations, "/archive/k")
+    ask(operations, "/archive/k")
+    add("s3_requests")  # for no request
+    ask(operations, "/archive/k", "HEAD")
+    lines = [
+        (line["archive"], line["s3_requests"], line["s3_bytes"], line["cache_hits"], line["bytes"])
+        for line in logged_lines(caplog)
+    ]
+    got = ("s3://bucket/archive.sqfs", 3, 5, 3, 5)
+    assert lines == [got, got, ("s3://bucket/archive.sqfs", 1, 0, 3, 0)]
+
+
+def test_what_a_refused_request_has_cost_stands_in_its_line(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+
+    def answer(_: S3Request) -> S3Response:
+        add("s3_requests", 5)
+        raise S3Error("SlowDown", 503, "slow")
+
+    operations.answer = answer
+    refused = ask(operations, "/archive/k")
+    (line,) = logged_lines(caplog)
+    assert (line["status"], line["s3_requests"]) == (503, 5)
+    assert line["request_id"] == refused.error["RequestId"]
+
+
+def test_a_body_that_breaks_off_is_logged_with_the_bytes_that_went_out(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    operations.answer = streamed(Body(breaks_after(b"ab", b"c", error=OSError("gone"))), 9)
+    with pytest.raises(ConnectionAbortedError):
+        ask(operations, "/archive/k", emf=True)
+    (line,) = logged_lines(caplog)
+    assert (line["status"], line["bytes"], line["Errors"]) == (200, 3, 1)
+
+
+def test_a_reader_who_leaves_is_no_error(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    operations.answer = streamed(Body(iter([b"ab", b"cd"])), 4)
+    app = make_app(operations, bucket="archive", verifier=None, emf=True)
+    body: Any = app({"REQUEST_METHOD": "GET", "REQUEST_URI": "/archive/k"}, lambda *_: print)
+    assert next(body) == b"ab"
+    body.close()
+    (line,) = logged_lines(caplog)
+    assert (line["status"], line["bytes"], line["Errors"]) == (200, 2, 0)
+
+
+def test_lines_carry_metrics_where_they_are_asked_for(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    ask(operations, "/archive/k", emf=True)
+    ask(operations, "/archive/k")
+    with_metrics, plain = caplog.messages
+    found = {metric.name: metric.value for metric in metrics_of(with_metrics)}
+    assert (found["Requests"], found["BytesOut"]) == (1, 7)
+    assert "_aws" not in json.loads(plain)
 
 
 # ---- With boto3 ----------------------------------------------------------------------------------
@@ -583,7 +675,7 @@ def test_the_log_never_holds_a_signature_or_a_secret(
                 response.read()
     signature = url.rpartition("=")[2]
     # Other servers of these tests may still be logging.
-    lines = [line for line in access_lines(caplog) if line["key"] == "asked-here"]
+    lines = [line for line in logged_lines(caplog) if line["key"] == "asked-here"]
     assert sorted(line["status"] for line in lines) == [200, 400, 403]
     assert not [text for text in (signature, SECRET, "Signature=") if text in caplog.text]
 

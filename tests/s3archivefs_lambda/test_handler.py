@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tests.support.emf import metrics_of
 from tests.support.images import DIRECTORY, FIXTURES
 from tests.support.object_lambda_events import CallerRequest, Operation, event_for
 
@@ -39,7 +40,9 @@ print(json.dumps({"answers": answers, "written": written, "boto3": "boto3" in sy
 
 
 def run(environ: Mapping[str, str], *events: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What the function returned and wrote, and the lines of its log."""
+    """What the function returned and wrote, and the lines of its log; `requests` are those of the
+    request log, which go to standard output.
+    """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM],
         cwd=DIRECTORY.parent,
@@ -50,8 +53,9 @@ def run(environ: Mapping[str, str], *events: dict[str, Any]) -> tuple[dict[str, 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told, done.stderr.splitlines()
+    *requests, last = done.stdout.splitlines()
+    told: dict[str, Any] = json.loads(last)
+    return told | {"requests": requests}, done.stderr.splitlines()
 
 
 def event(operation: Operation, key: str = "", query: str = "") -> dict[str, Any]:
@@ -81,6 +85,28 @@ def test_the_function_serves_what_the_environment_maps() -> None:
     assert log == []
 
 
+def test_lines_of_the_request_log_are_bare_json() -> None:
+    """Lambda's own handler, which the root logger has, would put a head before them."""
+    environ = {"S3ARCHIVEFS_PREFIX_VMAP1": f"docs|{FIXTURES['gzip'].image.as_uri()}"}
+    told, _ = run(environ, *EVERY_OPERATION)
+    lines = [json.loads(line) for line in told["requests"]]
+    assert [line["operation"] for line in lines] == [
+        *("GetObject", "HeadObject", "ListObjectsV2", "ListObjects")
+    ]
+    assert [line["request_id"] for line in lines] == [
+        event["xAmzRequestId"] for event in EVERY_OPERATION
+    ]
+    assert not any("_aws" in line for line in lines)
+
+
+def test_they_carry_metrics_where_the_setting_says_so() -> None:
+    told, _ = run({"S3ARCHIVEFS_METRICS": "emf"}, *EVERY_OPERATION)
+    for line in told["requests"]:
+        values = {metric.name: metric.value for metric in metrics_of(line)}
+        assert values["Requests"] == 1
+    assert len(told["requests"]) == len(EVERY_OPERATION)
+
+
 def test_an_event_that_is_none_fails_and_the_next_is_served() -> None:
     told, _ = run({}, {"Records": []}, EVERY_OPERATION[1])
     no_event, head = told["answers"]
@@ -102,6 +128,7 @@ def test_malformed_settings_are_logged_one_line_a_fault_and_told_to_every_caller
         "S3ARCHIVEFS_CACHEDIR": "/tmp",  # noqa: S108 -- a misspelt name
     }
     told, log = run(environ, *EVERY_OPERATION)
+    assert [json.loads(line)["status"] for line in told["requests"]] == [500] * 4
     assert len(log) == 5
     assert all(line.startswith("CRITICAL ") for line in log)
     for fault in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace
@@ -19,10 +20,12 @@ from hypothesis import strategies as st
 
 from fixtures.shapes import text
 from fixtures.tree import file
-from s3archivefs_lambda import object_lambda
 from s3archivefs_lambda.object_lambda import ObjectLambda, _Body
+from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3_client import make_response_client
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response
+from s3archivefs_lambda.usage import add
+from tests.support.emf import metrics_of
 from tests.support.images import FIXTURES, make_image
 from tests.support.local_archives import Page, content, operations_on, parse_page
 from tests.support.object_lambda_events import CallerRequest, Operation, event_for, invalid_result
@@ -87,10 +90,10 @@ class RecordingClient:
 class Function:
     """The function over some operations, with a client that remembers."""
 
-    def __init__(self, operations: Callable[[], Operations]) -> None:
+    def __init__(self, operations: Callable[[], Operations], *, emf: bool = False) -> None:
         self.client = RecordingClient()
         self.clients = 0
-        self.function = ObjectLambda(operations, self._make_client)
+        self.function = ObjectLambda(operations, self._make_client, emf=emf)
 
     def _make_client(self) -> S3Client:
         self.clients += 1
@@ -391,7 +394,8 @@ def test_a_body_is_closed_when_s3_refuses_it(
 def test_reading_a_body_gives_its_bytes_in_sizes_asked_for(
     pieces: list[bytes], sizes: list[int]
 ) -> None:
-    body = _Body(pieces)
+    exchange = Exchange(request_id="", emf=False)
+    body = _Body(pieces, exchange)
     assert body.readable()
     whole = b""
     for turn in range(1000):
@@ -401,6 +405,7 @@ def test_reading_a_body_gives_its_bytes_in_sizes_asked_for(
         if not read:
             break
         whole += read
+        assert exchange.bytes_sent == len(whole)
     assert whole == b"".join(pieces)
     assert body.read(1) == body.read() == b""
 
@@ -568,6 +573,137 @@ def test_version_1_of_listings_says_the_same_in_its_own_words(function: Function
     assert page.elements["Marker"] == ""
 
 
+# ---- The request log -----------------------------------------------------------------------------
+
+
+def logged_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [
+        json.loads(record.getMessage())
+        for record in caplog.records
+        if record.name == "s3archivefs.requests"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ((Operation.GET_OBJECT, "plain/short.txt", ""), ("GetObject", "plain/short.txt", 200)),
+        ((Operation.GET_OBJECT, "odd/\udcff\udc80", ""), ("GetObject", "odd/\udcff\udc80", 200)),
+        ((Operation.GET_OBJECT, "plain/none", ""), ("GetObject", "plain/none", 404)),
+        ((Operation.HEAD_OBJECT, "plain/short.txt", ""), ("HeadObject", "plain/short.txt", 200)),
+        ((Operation.HEAD_OBJECT, "unmapped", ""), ("HeadObject", "unmapped", 404)),
+        ((Operation.LIST_OBJECTS_V2, "", "list-type=2"), ("ListObjectsV2", None, 200)),
+        ((Operation.LIST_OBJECTS, "", ""), ("ListObjects", None, 200)),
+        ((Operation.LIST_OBJECTS_V2, "", "list-type=2&max-keys=x"), ("ListObjectsV2", None, 400)),
+    ],
+)
+def test_each_event_is_one_line_of_the_request_log(
+    function: Function,
+    caplog: pytest.LogCaptureFixture,
+    asked: tuple[Operation, str, str],
+    line: tuple[str, str | None, int],
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    made = event(*asked)
+    result = function.handle(made)
+    (logged,) = logged_lines(caplog)
+    assert logged.pop("ms") >= 0
+    del logged["archive"]
+    written = function.client.written
+    body = written[0].get("Body", b"") if written else result.get("listResultXml", "").encode()
+    assert logged == {
+        "operation": line[0],
+        "key": line[1],
+        "status": line[2],
+        "bytes": len(body),
+        "s3_requests": 0,
+        "s3_bytes": 0,
+        "cache_hits": 0,
+        "cache_misses": 0,
+        "request_id": made["xAmzRequestId"],
+    }
+
+
+def test_the_line_names_the_archives_that_were_asked(
+    odd_operations: Operations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    function = Function(lambda: odd_operations)
+    function.get("plain/none")
+    function.get("unmapped")
+    function.handle(event(Operation.LIST_OBJECTS_V2, "", "list-type=2"))
+    urls = {found.prefix: str(found.location) for found in odd_operations._archives.mappings}
+    told = [line["archive"] for line in logged_lines(caplog)]
+    assert told == [urls["plain"], None, f"{urls['odd']}, {urls['plain']}"]
+
+
+def test_the_line_has_the_status_that_the_client_gets(
+    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(request: S3Request) -> S3Response:
+        raise S3Error("SomeCode", 501, "some message")
+
+    caplog.set_level(logging.INFO, "s3archivefs")
+    monkeypatch.setattr(odd_operations, "get_object", refuse)
+    assert Function(lambda: odd_operations).get("plain/short.txt")["StatusCode"] == 500
+    (line,) = logged_lines(caplog)
+    assert line["status"] == 500
+
+
+def test_a_body_that_breaks_off_is_logged_with_the_bytes_that_went_out(
+    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    body = Pieces(b"abc", S3Error("InternalError", 500, "a bad block"))
+    function_with_body(odd_operations, monkeypatch, body)
+    function = Function(lambda: odd_operations, emf=True)
+    with pytest.raises(S3Error, match="a bad block"):
+        function.handle(event(Operation.GET_OBJECT, "x"))
+    (line,) = logged_lines(caplog)
+    assert (line["status"], line["bytes"], line["Errors"]) == (200, 3, 1)
+
+
+def test_a_line_says_what_its_event_alone_cost_body_included(
+    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+
+    def costly() -> Iterator[bytes]:
+        add("s3_bytes", 5)
+        yield b"abcdef"
+
+    def answer(_: S3Request) -> S3Response:
+        add("s3_requests", 2)
+        return S3Response(status=200, headers={"Content-Length": "6"}, body=costly())
+
+    monkeypatch.setattr(odd_operations, "get_object", answer)
+    function = Function(lambda: odd_operations)
+    for _ in range(2):
+        function.get("x")
+        add("s3_requests")  # for no event
+    costs = [(line["s3_requests"], line["s3_bytes"]) for line in logged_lines(caplog)]
+    assert costs == [(2, 5), (2, 5)]
+
+
+def test_lines_carry_metrics_where_they_are_asked_for(
+    odd_operations: Operations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    Function(lambda: odd_operations, emf=True).get("plain/short.txt")
+    Function(lambda: odd_operations).get("plain/short.txt")
+    with_metrics, plain = caplog.messages
+    found = {metric.name: metric.value for metric in metrics_of(with_metrics)}
+    assert (found["Requests"], found["BytesOut"]) == (1, 700)
+    assert "_aws" not in json.loads(plain)
+
+
+def test_what_is_no_event_has_no_line(function: Function, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    with pytest.raises(ValueError, match="not an S3 Object Lambda event"):
+        function.handle({"Records": []})
+    assert caplog.records == []
+
+
 # ---- The real client -----------------------------------------------------------------------------
 
 
@@ -641,7 +777,7 @@ def test_a_body_is_pulled_piece_by_piece_as_it_is_sent() -> None:
             pulled.append(number)
             yield bytes([number]) * 10
 
-    body = object_lambda._Body(pieces())
+    body = _Body(pieces(), Exchange(request_id="", emf=False))
     assert pulled == []
     assert body.read(4) + body.read(4) + body.read(4) == b"\0" * 10
     assert pulled == [0]

@@ -101,8 +101,10 @@ def test_retries_are_the_operators_to_change(environ: pytest.MonkeyPatch) -> Non
     assert retries == {"mode": "adaptive", "total_max_attempts": 2}
 
 
-@pytest.mark.parametrize(("requests", "connections"), [(1, 10), (5, 10), (6, 12), (32, 64)])
-def test_each_request_in_progress_may_have_two_connections(requests: int, connections: int) -> None:
+@pytest.mark.parametrize(("requests", "connections"), [(1, 10), (5, 18), (32, 72)])
+def test_requests_have_two_connections_each_besides_those_that_read_ahead(
+    requests: int, connections: int
+) -> None:
     assert settings_of(make_s3_client(requests=requests)).max_pool_connections == connections
 
 

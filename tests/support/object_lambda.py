@@ -50,6 +50,7 @@ STATUS_CODES = {200, 206, 304, 400, 401, 403, 404, 405, 409, 411, 412, 416, 500,
 ERROR_CODE = re.compile(r"[A-Z][a-zA-Z]+")
 FORWARDED_HEADER = "x-amz-fwd-header-"
 METADATA_HEADER = "x-amz-meta-"
+REQUEST_ID_HEADER = "x-amz-request-id"
 # Queries that make a GET or HEAD something else than the four transformed operations.
 SUBRESOURCES = {
     *("acl", "attributes", "legal-hold", "retention", "tagging", "torrent", "uploadId"),  # object
@@ -130,6 +131,8 @@ class _AccessPointHandler(Handler):
     """One connection of a caller or of the function."""
 
     server: AccessPoint
+    request_id = ""
+    """What S3 calls the caller's request, to the function and to the caller."""
 
     def do_GET(self) -> None:  # noqa: N802 - http.server's name
         request = self._caller_request()
@@ -175,6 +178,7 @@ class _AccessPointHandler(Handler):
     def _invoke(self, request: CallerRequest, token: str) -> Any:  # noqa: ANN401 - any JSON value
         event = event_for(request, route=ROUTE, token=token, payload=self.server.payload)
         self.server.events.append(event)
+        self.request_id = event["xAmzRequestId"]
         return self.server.function.invoke(event)
 
     # -- GetObject, the caller's side
@@ -308,16 +312,15 @@ class _AccessPointHandler(Handler):
             self.error(400, "LambdaInvalidResponse", invalid)
         elif "listResultXml" in result:
             body = result["listResultXml"].encode()
-            self.reply(result["statusCode"], {"Content-Type": "application/xml"}, body)
+            headers = {"Content-Type": "application/xml", REQUEST_ID_HEADER: self.request_id}
+            self.reply(result["statusCode"], headers, body)
         elif result["statusCode"] >= 400:
             self.error(
                 result["statusCode"], result.get("errorCode", ""), result.get("errorMessage", "")
             )
         else:
-            self.reply(
-                result["statusCode"],
-                {name: header_value(value) for name, value in result["headers"].items()},
-            )
+            headers = {name: header_value(value) for name, value in result["headers"].items()}
+            self.reply(result["statusCode"], {**headers, REQUEST_ID_HEADER: self.request_id})
 
     # -- responses
 
@@ -328,6 +331,7 @@ class _AccessPointHandler(Handler):
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the head of a response."""
         self.send_response(status)
+        self.send_header(REQUEST_ID_HEADER, self.request_id)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -338,6 +342,8 @@ class _AccessPointHandler(Handler):
         """Send an S3 error document; only its status and headers in answer to HEAD."""
         body = (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
-            f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
+            f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+            f"<RequestId>{self.request_id}</RequestId></Error>"
         ).encode()
-        self.reply(status, {**(headers or {}), "Content-Type": "application/xml"}, body)
+        common = {"Content-Type": "application/xml", REQUEST_ID_HEADER: self.request_id}
+        self.reply(status, {**(headers or {}), **common}, body)

@@ -70,6 +70,11 @@ class Reply:
 Change = Callable[[Request, Reply], Reply]
 
 
+def always(reply: Reply) -> Change:
+    """A change that makes every reply this one."""
+    return lambda _request, _honest: reply
+
+
 def error_reply(status: int, code: str) -> Reply:
     body = f"<Error><Code>{code}</Code><Message>m</Message></Error>"
     headers = {"Content-Type": "application/xml", "x-amz-request-id": "R1"}

@@ -1,0 +1,248 @@
+"""What a cached device fetches before it is asked for: hints, sequences of misses, metadata."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
+from s3archivefs_lambda.chunk_memory import ChunkMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KIB, MIB = 1 << 10, 1 << 20
+CHUNK = 64 * KIB
+SIZE = 24 * MIB + 1000
+DATA = random.Random(7).randbytes(SIZE)
+
+
+class Device:
+    """Records its reads, and can be made to fail or wait."""
+
+    def __init__(self) -> None:
+        self.size = SIZE
+        self.reads: list[tuple[int, int]] = []
+        self.before: Callable[[], None] = lambda: None
+
+    def pread(self, offset: int, length: int) -> bytes:
+        self.before()
+        self.reads.append((offset, length))
+        return DATA[offset : offset + length]
+
+    @property
+    def chunks(self) -> set[int]:
+        """Those that were read, each once."""
+        read = [n for offset, length in self.reads for n in _numbers(offset, length)]
+        assert len(read) == len(set(read))
+        return set(read)
+
+
+def _numbers(offset: int, length: int) -> range:
+    assert offset % CHUNK == 0
+    return range(offset // CHUNK, -(-(offset + length) // CHUNK))
+
+
+@pytest.fixture
+def below() -> Device:
+    return Device()
+
+
+def cached_device(
+    below: Device,
+    directory: Path,
+    *,
+    metadata_start: int = SIZE,
+    memory: int = 64 * MIB,
+    store: int = 256 * MIB,
+) -> CachedDevice:
+    return CachedDevice(
+        below,
+        ChunkStore(directory, store),
+        "archive",
+        CHUNK,
+        memory=ChunkMemory(memory),
+        metadata_start=metadata_start,
+    )
+
+
+# ---- Hints ---------------------------------------------------------------------------------------
+
+
+def test_a_hint_fetches_what_the_reads_behind_it_want(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    cached.prefetch([(100, 10 * MIB)])
+    assert cached.pread(100, 10 * MIB) == DATA[100 : 100 + 10 * MIB]
+    assert sorted(below.reads) == [(0, 4 * MIB), (4 * MIB, 4 * MIB), (8 * MIB, 2 * MIB + CHUNK)]
+
+
+def test_a_hint_returns_before_anything_has_come(below: Device, tmp_path: Path) -> None:
+    go_on = threading.Event()
+    below.before = lambda: assert_set(go_on)
+    cached = cached_device(below, tmp_path)
+    cached.prefetch([(0, 8 * MIB)])
+    go_on.set()
+    assert cached.pread(5 * MIB, 10) == DATA[5 * MIB : 5 * MIB + 10]
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(30)
+
+
+def test_a_hint_is_fetched_once_however_often_it_is_given(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    for _ in range(3):
+        cached.prefetch([(0, MIB), (MIB, MIB)])
+        cached.pread(0, 2 * MIB)
+    assert below.chunks == set(range(2 * MIB // CHUNK))
+
+
+def test_what_is_stored_is_not_fetched_for_a_hint(below: Device, tmp_path: Path) -> None:
+    cached_device(below, tmp_path).pread(0, 2 * MIB)
+    below.reads.clear()
+    again = cached_device(below, tmp_path)
+    again.prefetch([(0, 2 * MIB)])
+    assert again.pread(0, 2 * MIB) == DATA[: 2 * MIB]
+    assert below.reads == []
+
+
+def test_a_hint_beyond_the_end_is_cut_and_one_outside_ignored(
+    below: Device, tmp_path: Path
+) -> None:
+    cached = cached_device(below, tmp_path)
+    cached.prefetch([(SIZE - 10, 100), (SIZE + 5, 10), (-20, 10), (0, 0)])
+    assert cached.pread(SIZE - 10, 10) == DATA[-10:]
+    assert len(below.chunks) == 1
+
+
+def test_without_memory_a_hint_does_nothing(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=0)
+    cached.prefetch([(0, MIB)])
+    assert below.reads == []
+    assert cached.pread(0, MIB) == DATA[:MIB]
+
+
+def test_hints_take_no_more_than_half_of_the_memory(below: Device, tmp_path: Path) -> None:
+    go_on = threading.Event()
+    below.before = lambda: assert_set(go_on)
+    cached = cached_device(below, tmp_path, memory=16 * MIB)
+    cached.prefetch([(0, 20 * MIB)])
+    go_on.set()
+    cached.pread(8 * MIB - 1, 1)  # the last that has room
+    cached.pread(0, 8 * MIB)
+    assert below.chunks == set(range(8 * MIB // CHUNK))
+
+
+def test_the_fault_of_a_hint_is_for_the_read_to_meet(below: Device, tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ConnectionError("lost")
+
+    cached = cached_device(below, tmp_path)
+    below.before = fail
+    cached.prefetch([(0, MIB)])
+    with pytest.raises(ConnectionError, match="lost"):
+        cached.pread(0, 10)
+    below.before = lambda: None
+    assert cached.pread(0, MIB) == DATA[:MIB]
+
+
+def test_chunks_fetched_ahead_come_from_memory_where_none_are_stored(
+    below: Device, tmp_path: Path
+) -> None:
+    cached = cached_device(below, tmp_path, store=0)
+    cached.prefetch([(0, 4 * MIB)])
+    for offset in range(0, 4 * MIB, 100_000):  # many reads meet the same chunk
+        cached.pread(offset, min(100_000, 4 * MIB - offset))
+    assert below.reads == [(0, 4 * MIB)]
+
+
+# ---- Sequences of misses -------------------------------------------------------------------------
+
+
+def test_reading_on_and_on_takes_ever_fewer_reads(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    for offset in range(0, 8 * MIB, 10_000):
+        cached.pread(offset, 10_000)
+    lengths = [length // CHUNK for _, length in below.reads]
+    most = 2 * MIB // CHUNK
+    assert lengths[:6] == [1, 2, 4, 8, 16, 32]
+    assert set(lengths[6:]) == {most}
+    assert below.chunks  # none twice
+
+
+def test_several_that_read_on_are_told_apart(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    for step in range(0, 2 * MIB, 20_000):
+        for start in (0, 8 * MIB, 16 * MIB):
+            cached.pread(start + step, 20_000)
+    assert len(below.reads) <= 3 * 7
+
+
+def test_random_reads_fetch_their_own_chunks_only(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    places = random.Random(1).sample(range(0, SIZE // CHUNK, 3), 40)
+    for place in places:
+        cached.pread(place * CHUNK, 10)
+    assert below.chunks == set(places)
+
+
+def test_a_sequence_stops_at_what_is_stored_already(below: Device, tmp_path: Path) -> None:
+    cached_device(below, tmp_path).pread(3 * CHUNK, 2 * CHUNK)
+    below.reads.clear()
+    cached = cached_device(below, tmp_path)
+    for offset in range(0, 8 * CHUNK, CHUNK // 8):
+        cached.pread(offset, CHUNK // 8)
+    runs = [(0, 1), (1, 2), (5, 1), (6, 2)]
+    assert below.reads == [(first * CHUNK, count * CHUNK) for first, count in runs]
+
+
+def test_the_end_of_the_device_ends_a_sequence(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    start = SIZE // CHUNK - 20
+    for offset in range(start * CHUNK, SIZE, 10_000):
+        length = min(10_000, SIZE - offset)
+        assert cached.pread(offset, length) == DATA[offset : offset + length]
+    assert below.chunks == set(range(start, -(-SIZE // CHUNK)))
+
+
+# ---- Metadata ------------------------------------------------------------------------------------
+
+
+def test_metadata_is_fetched_half_a_mebibyte_at_a_time(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, metadata_start=10 * MIB + 5)
+    cached.pread(20 * MIB + 3 * CHUNK, 100)
+    assert below.reads == [(20 * MIB, 512 * KIB)]
+    cached.pread(20 * MIB, 512 * KIB)
+    assert len(below.reads) == 1
+
+
+def test_metadata_does_not_bring_data_along(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, metadata_start=10 * MIB + 2 * CHUNK + 5)
+    cached.pread(10 * MIB + 4 * CHUNK, 100)
+    assert below.reads == [(10 * MIB + 3 * CHUNK, 5 * CHUNK)]
+
+
+# ---- Threads -------------------------------------------------------------------------------------
+
+
+def test_readers_and_hints_of_many_threads_get_right_bytes(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=2 * MIB, metadata_start=20 * MIB)
+
+    def read(seed: int) -> bool:
+        choice = random.Random(seed)
+        for _ in range(60):
+            start = choice.randrange(SIZE)
+            length = min(choice.choice([10, CHUNK, 300_000]), SIZE - start)
+            if choice.random() < 0.3:
+                cached.prefetch([(start, MIB)])
+            if cached.pread(start, length) != DATA[start : start + length]:
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as executor:
+        assert all(executor.map(read, range(8)))
