@@ -8,7 +8,6 @@ said so or read on and on, is fetched ahead of them.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from s3archivefs_lambda import usage
 from s3archivefs_lambda.chunk_store import ChunkStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
     from typing import TypeAlias
 
     from s3archivefs import BlockDevice
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     Stream: TypeAlias = Callable[[int, int, int], Iterator[bytes]]
 
 __all__ = ["CachedDevice", "ChunkStore"]
-
-_LOG = logging.getLogger("s3archivefs")
 
 # S3's advice for throughput is 8 or 16 MB per request; this also bounds what one read may hold.
 _MAX_READ_BYTES = 8 << 20
@@ -46,12 +43,16 @@ _METADATA_READ_BYTES = 512 << 10
 class _Flight:
     """A chunk that a thread is getting; others wait for it."""
 
-    __slots__ = ("chunk", "done")
+    __slots__ = ("chunk", "done", "error")
 
     def __init__(self) -> None:
         self.done = threading.Event()
         self.chunk: Chunk | None = None
-        """None where the thread failed; those who wait then try for themselves."""
+        """None where the thread failed."""
+        self.error: Exception | None = None
+        """Why, where it was reading ahead of those who wait: they need not try as often again. To
+        those who wait for another reader it says nothing, and they try for themselves.
+        """
 
 
 class CachedDevice:
@@ -142,7 +143,7 @@ class CachedDevice:
         for offset, length in ranges:
             start, end = max(0, offset), min(offset + length, self._size)
             wanted.update(self._indexes(start, end) if start < end else ())
-        for run in _runs(sorted(wanted), max(1, _AHEAD_READ_BYTES // self._chunk_size)):
+        for run in self._parts(sorted(wanted)):
             flights = self._claim_ahead(run)
             size = len(flights) * self._chunk_size
             if flights and not self._memory.start(size, self._get_ahead, flights):
@@ -182,6 +183,8 @@ class CachedDevice:
                 flight.done.wait()
                 if flight.chunk is not None:
                     chunks[index] = flight.chunk
+                elif flight.error is not None:
+                    raise flight.error
         return [chunks[index] for index in indexes]
 
     def _claim(self, indexes: Iterable[int]) -> tuple[dict[int, _Flight], dict[int, _Flight]]:
@@ -211,8 +214,9 @@ class CachedDevice:
 
     def _release(self, flights: dict[int, _Flight]) -> None:
         with self._lock:
-            for index in flights:
-                del self._flights[index]
+            for index, flight in flights.items():
+                if self._flights.get(index) is flight:
+                    del self._flights[index]
         for flight in flights.values():
             flight.done.set()
 
@@ -226,16 +230,21 @@ class CachedDevice:
             return
         company = self._claim_ahead(self._company(missing))
         try:
-            self._fetch(missing | company)
+            self._fetch(missing | company, missing)
+        except Exception:
+            if any(flight.chunk is None for flight in missing.values()):
+                raise  # else it befell their company alone
         finally:
             self._release(company)
 
     def _get_ahead(self, flights: dict[int, _Flight]) -> None:
         """Get chunks for readers to come, who will meet the fault where there is one."""
         try:
-            self._fetch(self._land_kept(flights))
+            missing = self._land_kept(flights)
+            self._fetch(missing, missing)
         except Exception as error:  # noqa: BLE001 -- whatever a device raises
-            _LOG.debug("reading ahead failed: %s", error)
+            for flight in flights.values():
+                flight.error = error
         finally:
             self._release(flights)
 
@@ -261,11 +270,15 @@ class CachedDevice:
                 self._memory.put(self._store_id, index, chunk)
         return chunk if chunk is not None and len(chunk) == size else None
 
-    def _fetch(self, flights: dict[int, _Flight]) -> None:
-        """Fetch chunks with as few reads as are worth it, and keep them."""
+    def _fetch(self, flights: dict[int, _Flight], needed: Container[int]) -> None:
+        """Fetch chunks with as few reads as are worth it, and keep them; none for those alone that
+        are not needed.
+        """
         longest = max(1, _MAX_READ_BYTES // self._chunk_size)
         gap = _GAP_BYTES // self._chunk_size
         for run in _runs(sorted(flights), longest, gap):
+            if not any(index in needed for index in run):
+                continue
             wanted = set(run)
             fetched: dict[int, bytes] = {}
             try:
@@ -318,6 +331,16 @@ class CachedDevice:
                 count = max(count, min(2 * before[1], most))
             self._sequences.append((min(first + count, end), count))
         return self._unstored(range(last + 1, min(first + count, end)))
+
+    def _parts(self, indexes: list[int]) -> Iterator[list[int]]:
+        """Divide ascending chunk numbers into runs of about as many as are fetched ahead at once.
+
+        Evenly: the end of what was asked for is no request of its own.
+        """
+        for run in _runs(indexes, len(indexes)):
+            parts = max(1, round(len(run) * self._chunk_size / _AHEAD_READ_BYTES))
+            for part in range(parts):
+                yield run[len(run) * part // parts : len(run) * (part + 1) // parts]
 
     def _unstored(self, indexes: range) -> Iterator[int]:
         return (index for index in indexes if not self._store.holds(self._store_id, index))

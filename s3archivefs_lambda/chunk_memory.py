@@ -57,7 +57,7 @@ class ChunkMemory:
 
     def start(self, size: int, function: Callable[..., None], *arguments: Any) -> bool:  # noqa: ANN401 -- the function's
         """Call `function` in another thread, where what it fetches, `size` bytes, has room; return
-        whether it will be called. It must not raise.
+        False where that cannot be relied upon. It must not raise.
         """
         with self._lock:
             if self._ahead + size > self._max_bytes // 2:
@@ -65,7 +65,12 @@ class ChunkMemory:
             self._ahead += size
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(AHEAD_THREADS, "s3archivefs-ahead")
-        self._pool.submit(usage.carried(self._run), size, function, *arguments)
+        try:
+            self._pool.submit(usage.carried(self._run), size, function, *arguments)
+        except RuntimeError:  # no thread can be had: there are too many, or the process ends
+            with self._lock:
+                self._ahead -= size
+            return False
         return True
 
     def _run(self, size: int, function: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 -- likewise

@@ -75,7 +75,8 @@ class DirectoryLimit:
     """At most `max_bytes` in the directories two levels below `top`; threads may share it.
 
     Processes do not see what others write until they count. Each fills at most 1/16 of the room
-    between two counts, so that 16 together pass the limit by no more than a file a thread each. One
+    between two counts, so that 16 together pass the limit by little more than a file a thread each:
+    by what one that counted an emptier directory may still write, at worst, and for a second. One
     that has long been alone fills all of it (the rule in Lambda's /tmp), and learns of others at
     its next count, a second later. Where counting takes long, it gets a twentieth of the time, and
     the limit is kept less closely.

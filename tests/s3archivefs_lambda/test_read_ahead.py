@@ -13,7 +13,7 @@ from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
 from s3archivefs_lambda.chunk_memory import ChunkMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -78,7 +78,15 @@ def test_a_hint_fetches_what_the_reads_behind_it_want(below: Device, tmp_path: P
     cached = cached_device(below, tmp_path)
     cached.prefetch([(100, 10 * MIB)])
     assert cached.pread(100, 10 * MIB) == DATA[100 : 100 + 10 * MIB]
-    assert sorted(below.reads) == [(0, 4 * MIB), (4 * MIB, 4 * MIB), (8 * MIB, 2 * MIB + CHUNK)]
+    assert [length / MIB for _, length in sorted(below.reads)] == pytest.approx([10 / 3] * 3, 0.1)
+    assert below.chunks == set(range(10 * MIB // CHUNK + 1))
+
+
+def test_the_end_of_a_hint_is_no_read_of_its_own(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    cached.prefetch([(96, 8 * MIB)])  # of 129 chunks, as nothing lies at the start of one
+    cached.pread(96, 8 * MIB)
+    assert len(below.reads) == 2
 
 
 def test_a_hint_returns_before_anything_has_come(below: Device, tmp_path: Path) -> None:
@@ -151,6 +159,47 @@ def test_the_fault_of_a_hint_is_for_the_read_to_meet(below: Device, tmp_path: Pa
     assert cached.pread(0, MIB) == DATA[:MIB]
 
 
+def test_who_waits_for_a_hint_that_fails_does_not_try_as_often_again(
+    below: Device, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    tries = 0
+
+    def fail() -> None:
+        nonlocal tries
+        tries += 1
+        begun.set()
+        assert_set(go_on)
+        raise ConnectionError("lost")
+
+    cached = cached_device(below, tmp_path)
+    below.before = fail
+    cached.prefetch([(0, MIB)])
+    assert_set(begun)
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(cached.pread, 0, 10)
+        go_on.set()
+        with pytest.raises(ConnectionError, match="lost"):
+            waiting.result(30)
+    assert tries <= 2  # 2 where the reader came when the hint had failed already
+
+
+def test_a_hint_for_which_no_thread_can_be_had_is_none(
+    below: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    cached = cached_device(below, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", cannot_start)
+        for _ in range(20):  # what they would have taken is free again
+            cached.prefetch([(0, 4 * MIB)])
+        assert cached.pread(0, 10) == DATA[:10]
+    cached.prefetch([(0, 8 * MIB)])
+    assert cached.pread(0, 8 * MIB) == DATA[: 8 * MIB]
+
+
 def test_chunks_fetched_ahead_come_from_memory_where_none_are_stored(
     below: Device, tmp_path: Path
 ) -> None:
@@ -199,6 +248,35 @@ def test_a_sequence_stops_at_what_is_stored_already(below: Device, tmp_path: Pat
         cached.pread(offset, CHUNK // 8)
     runs = [(0, 1), (1, 2), (5, 1), (6, 2)]
     assert below.reads == [(first * CHUNK, count * CHUNK) for first, count in runs]
+
+
+def test_a_fault_among_what_was_not_asked_for_is_nobodys(below: Device, tmp_path: Path) -> None:
+    class Breaking(Device):
+        def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
+            self.reads.append((offset, length))
+            yield DATA[offset : offset + piece_bytes]
+            if length > piece_bytes:
+                raise ConnectionError("lost")
+
+    breaking = Breaking()
+    cached = cached_device(breaking, tmp_path)
+    for offset in range(0, 3 * CHUNK, CHUNK):
+        assert cached.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
+    assert breaking.reads == [(0, CHUNK), (CHUNK, 2 * CHUNK), (2 * CHUNK, CHUNK)]
+
+
+def test_chunks_are_not_fetched_for_company_alone(below: Device, tmp_path: Path) -> None:
+    start = 16 * MIB
+    cached_device(below, tmp_path, metadata_start=start).pread(start, 512 * KIB)
+    for index in range(3):
+        (path,) = (tmp_path / "s3archivefs-cache").glob(f"v1/*/*/{start // CHUNK + 2 * index}")
+        path.unlink()
+    below.reads.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("s3archivefs_lambda.chunk_cache._GAP_BYTES", 0)
+        again = cached_device(below, tmp_path, metadata_start=start)
+        again.pread(start + 2 * CHUNK, 10)
+    assert below.reads == [(start + 2 * CHUNK, CHUNK)]
 
 
 def test_the_end_of_the_device_ends_a_sequence(below: Device, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_long_metadata_is_fetched_in_parallel_parts(
     parts = [each for each in store.ranges if each not in {f"bytes=-{TAIL}", "bytes=0-95"}]
     spans = sorted(tuple(map(int, str(each).removeprefix("bytes=").split("-"))) for each in parts)
     assert len(spans) > 3
-    assert all(stop - start < 8 * CHUNK for start, stop in spans)
+    assert all(stop - start < 12 * CHUNK for start, stop in spans)
     assert [stop + 1 for _, stop in spans[:-1]] == [start for start, _ in spans[1:]]
 
 
