@@ -128,6 +128,7 @@ class _Merge:
         self._walks: dict[bytes, _Walk] = {}
         # Next key, virtual prefix of its source, item.
         self._heads: list[tuple[bytes, bytes, Item]] = []
+        self._given: bytes | None = None  # virtual prefix of the source that the last item was of
         for source in sources:
             virtual = source.prefix
             touches = virtual.startswith(prefix) or prefix.startswith(virtual)
@@ -147,11 +148,14 @@ class _Merge:
 
     def next(self) -> Item | None:
         """The next item, or None."""
+        if self._given is not None:
+            self._advance(self._given)
+            self._given = None
         if not self._heads:
             return None
         _, virtual, item = heappop(self._heads)
         if item.source is not None:
-            self._advance(virtual)
+            self._given = virtual  # moved on when more is asked for: `seek` may pass that over
         return item
 
     def enter(self, virtual: bytes) -> None:
@@ -164,6 +168,9 @@ class _Merge:
         behind = [virtual for key, virtual, _ in self._heads if key < floor]
         self._heads = [head for head in self._heads if head[0] >= floor]
         heapify(self._heads)
+        if self._given is not None:
+            behind.append(self._given)
+            self._given = None
         for virtual in behind:
             self._walks[virtual].seek(floor)
             if not _is_below(virtual, floor):
@@ -283,7 +290,8 @@ def _stat_of_object(entry: DirEntry[bytes]) -> Stat | None:
     """The attributes of the object that an entry is, or None where it is none: devices, dangling
     links, ...
     """
-    if entry.kind not in {FileKind.FILE, FileKind.SYMLINK}:
+    kind = entry.kind
+    if kind is not FileKind.FILE and kind is not FileKind.SYMLINK:
         return None
     try:
         found = entry.stat()
@@ -306,14 +314,18 @@ def _in_key_order(
     # Directories, until no name sorts between theirs and their `/`.
     waiting: list[tuple[bytes, DirEntry[bytes]]] = []
     first = start.partition(b"/")[0]
+    reached = b""  # the lowest name from the last one looked for on: none lies between
     for length in range(1, min(len(first), _NAME_MAX + 1)):
         # The names up to `first` are not read; but a directory `a` sorts behind a start of `a-b`.
-        if (
-            first[length] < _SLASH
-            and (entry := _entry(image, path, first[:length])) is not None
-            and _is_dir(entry)
-        ):
-            heappush(waiting, (entry.name + b"/", entry))
+        name = first[:length]
+        if first[length] >= _SLASH or name < reached:
+            continue
+        entry = next(image.scandir(path, start=name), None)
+        if entry is None:
+            break
+        reached = entry.name
+        if reached == name and _is_dir(entry):
+            heappush(waiting, (name + b"/", entry))
     for entry in image.scandir(path, start=first):
         while waiting and waiting[0][0] < entry.name:
             yield heappop(waiting)
@@ -325,11 +337,6 @@ def _in_key_order(
             yield entry.name, entry
     while waiting:
         yield heappop(waiting)
-
-
-def _entry(image: SquashFS, path: bytes, name: bytes) -> DirEntry[bytes] | None:
-    entry = next(image.scandir(path, start=name), None)
-    return entry if entry is not None and entry.name == name else None
 
 
 def _is_dir(entry: DirEntry[bytes]) -> bool:

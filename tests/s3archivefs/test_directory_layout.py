@@ -14,7 +14,7 @@ import s3archivefs
 from fixtures.build import build
 from fixtures.recipes import Recipe
 from fixtures.tree import Node, directory, file, hard_link, symlink
-from s3archivefs.directory import Directory
+from s3archivefs.directory import _SEGMENTS_MAX, Directory, Segment
 from s3archivefs.format import BasicDirectory, DirectoryHeader, DirectoryIndex, ExtendedDirectory
 from tests.support.drafts import draft
 from tests.support.images import FIXTURES, CountingDevice, make_image, open_fixture, record_of
@@ -236,6 +236,33 @@ def test_look_up_among_200_000_names_reads_a_few_blocks(tmp_path: Path) -> None:
             assert len(device.reads) <= 10
         names = [entry.name for entry in islice(fs.scandir("/", start="1234"), 2)]
         assert names == ["123400-name", "123401-name"]
+
+
+@either_tool
+def test_long_index_is_thinned_out_and_finds_every_name(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # D51
+    names = [f"{number:04d}-{'n' * 90}" for number in range(1500)]
+    tree = (directory("a"), file("a/x"), directory("d"), *(file(f"d/{name}") for name in names))
+    image = make(tmp_path, tool, tree)
+    with s3archivefs.open(image) as fs:
+        assert len(opened(fs, "/d")._cut()) > 10
+    for most in (1, 2, 7):
+        monkeypatch.setattr("s3archivefs.directory._SEGMENTS_MAX", most)
+        with s3archivefs.open(image) as fs:
+            assert 1 <= len(opened(fs, "/d")._cut()) <= most
+            assert fs.listdir("/d") == names
+            assert all(fs.exists(f"/d/{name}") for name in names)
+            assert not any(fs.exists(f"/d/{name}x") for name in names)
+            for number, name in enumerate(names):
+                assert next(fs.scandir("/d", start=f"{number:04d}")).name == name
+
+
+def test_as_many_segments_as_there_may_be_are_kept() -> None:
+    segments = [Segment(b"", b"", 0, 0, 0, 0)] * _SEGMENTS_MAX
+    with open_fixture(FIXTURES["indexed"]) as fs:
+        fs._parts.segments.put("index", segments)
+        assert fs._parts.segments.peek("index") is segments
 
 
 def test_long_listing_without_its_index_is_searched_and_not_kept(tmp_path: Path) -> None:  # D51

@@ -1,0 +1,34 @@
+"""Run a benchmark by its name; what follows the name goes to it.
+
+    python -m benchmarks listing --members 10000,100000
+
+Measures, and never judges a change: no test depends on time.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+BENCHMARKS = {
+    "listing": "a page of ListObjectsV2, in archives of 10,000 to 10,000,000 members",
+    "remote": "reading archives in S3, beside others that do",
+}
+
+
+def main() -> None:
+    """Do what is asked."""
+    names = "\n".join(f"  {name:10}{meaning}" for name, meaning in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="benchmarks",
+        description=f"Measure one of:\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=BENCHMARKS, metavar="NAME")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="NAME --help lists them")
+    options = parser.parse_args()
+    import_module(f"benchmarks.{options.name}").main(options.arguments)
+
+
+if __name__ == "__main__":
+    main()
