@@ -82,11 +82,16 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what docs/performance.md shows: `-- listing --members 10000,100000`."""
+    """Measure what docs/performance.md shows: `-- listing --members 10000,100000`, `-- remote`."""
     system_packages(session, "mksquashfs")
     install(session, group="bench", extras="all")
+    environ = {}
+    if "remote" in session.posargs:
+        system_packages(session, "radosgw")
+        environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
+    command = ("python", "-m", "benchmarks", *session.posargs)
     # Ctrl-C leaves it time to stop its servers and remove its files.
-    session.run("python", "-m", "benchmarks", *session.posargs, interrupt_timeout=30)
+    session.run(*command, env=environ, interrupt_timeout=30)
 
 
 @nox.session

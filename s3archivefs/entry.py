@@ -26,6 +26,11 @@ class Tree(Protocol):
         """The attributes of the entry itself."""
 
 
+_KINDS: dict[int, FileKind] = {
+    kind.value: kind for kind in FileKind
+}  # half of FileKind(type)'s time
+
+
 class DirEntry(Generic[AnyPath]):
     """One entry of a directory, as `os.DirEntry`: what it says without asking costs no reading.
 
@@ -44,7 +49,7 @@ class DirEntry(Generic[AnyPath]):
     @property
     def kind(self) -> FileKind:
         """What the entry itself is; a symlink is a symlink."""
-        return FileKind(self._entry.type)
+        return _KINDS[self._entry.type]
 
     @property
     def inode_number(self) -> int:

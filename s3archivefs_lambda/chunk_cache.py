@@ -36,6 +36,9 @@ _GAP_BYTES = 512 << 10
 # Misses in sequence double what is fetched, up to this: 25 ms of a connection's time.
 _WINDOW_MAX_BYTES = 2 << 20
 _SEQUENCES = 8  # readers whose sequences are told apart
+# Of what is announced in one piece, the share of the store that it may take: whoever streams a file
+# from end to end must not push out all else, as bcache leaves sequential reads out beyond 4 MiB.
+_STREAM_SHARE = 8
 # Listings and look-ups wander among a table's blocks of 8 KiB: whoever reads some will read more.
 _METADATA_READ_BYTES = 512 << 10
 
@@ -87,6 +90,8 @@ class CachedDevice:
         self._flights: dict[int, _Flight] = {}
         # Of the last sequences of misses: the chunk behind them, and how many the last one fetched.
         self._sequences: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
+        # Of the last streams that were announced: the chunk behind them, and where they began.
+        self._streams: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
         self._lock = threading.Lock()
 
     @property
@@ -144,11 +149,25 @@ class CachedDevice:
             start, end = max(0, offset), min(offset + length, self._size)
             wanted.update(self._indexes(start, end) if start < end else ())
         for run in self._parts(sorted(wanted)):
+            keeps = self._is_worth_storing(run)
             flights = self._claim_ahead(run)
             size = len(flights) * self._chunk_size
-            if flights and not self._memory.start(size, self._get_ahead, flights):
+            if flights and not self._memory.start(size, self._get_ahead, flights, keeps):
                 self._release(flights)
                 return
+
+    def _is_worth_storing(self, run: list[int]) -> bool:
+        """Whether what was announced so far in one piece with this run leaves room for others."""
+        with self._lock:
+            before = next(
+                (each for each in self._streams if run[0] in {each[0] - 1, each[0]}), None
+            )
+            begun = run[0]
+            if before is not None:
+                self._streams.remove(before)
+                begun = before[1]
+            self._streams.append((run[-1] + 1, begun))
+        return (run[-1] + 1 - begun) * self._chunk_size <= self._store.max_bytes // _STREAM_SHARE
 
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self._size:
@@ -230,18 +249,18 @@ class CachedDevice:
             return
         company = self._claim_ahead(self._company(missing))
         try:
-            self._fetch(missing | company, missing)
+            self._fetch(missing | company, missing, keep=self._keep_soon)
         except Exception:
             if any(flight.chunk is None for flight in missing.values()):
                 raise  # else it befell their company alone
         finally:
             self._release(company)
 
-    def _get_ahead(self, flights: dict[int, _Flight]) -> None:
+    def _get_ahead(self, flights: dict[int, _Flight], keeps: bool) -> None:  # noqa: FBT001 -- passed on by the pool
         """Get chunks for readers to come, who will meet the fault where there is one."""
         try:
             missing = self._land_kept(flights)
-            self._fetch(missing, missing)
+            self._fetch(missing, missing, keep=self._keep if keeps else self._keep_in_memory)
         except Exception as error:  # noqa: BLE001 -- whatever a device raises
             for flight in flights.values():
                 flight.error = error
@@ -270,7 +289,13 @@ class CachedDevice:
                 self._memory.put(self._store_id, index, chunk)
         return chunk if chunk is not None and len(chunk) == size else None
 
-    def _fetch(self, flights: dict[int, _Flight], needed: Container[int]) -> None:
+    def _fetch(
+        self,
+        flights: dict[int, _Flight],
+        needed: Container[int],
+        *,
+        keep: Callable[[dict[int, bytes]], None],
+    ) -> None:
         """Fetch chunks with as few reads as are worth it, and keep them; none for those alone that
         are not needed.
         """
@@ -288,12 +313,29 @@ class CachedDevice:
                         fetched[index] = flights[index].chunk = chunk
                         flights[index].done.set()
             finally:
-                # Released only once they are stored: a thread that comes in between finds the
-                # flight.
-                for index, chunk in fetched.items():
-                    if self._memory is not None:
-                        self._memory.put(self._store_id, index, chunk)
-                    self._store.put(self._store_id, index, chunk)
+                # Before they are released: a thread that comes in between finds the flight.
+                keep(fetched)
+
+    def _keep(self, chunks: dict[int, bytes]) -> None:
+        """Keep chunks in memory and on disk."""
+        self._keep_in_memory(chunks)
+        self._put(chunks)
+
+    def _keep_soon(self, chunks: dict[int, bytes]) -> None:
+        """The same, but let no reader wait for the disk, where they are in memory meanwhile."""
+        self._keep_in_memory(chunks)
+        size = sum(map(len, chunks.values()))
+        if self._memory is None or not self._memory.start(size, self._put, chunks):
+            self._put(chunks)
+
+    def _keep_in_memory(self, chunks: dict[int, bytes]) -> None:
+        if self._memory is not None:
+            for index, chunk in chunks.items():
+                self._memory.put(self._store_id, index, chunk)
+
+    def _put(self, chunks: dict[int, bytes]) -> None:
+        for index, chunk in chunks.items():
+            self._store.put(self._store_id, index, chunk)
 
     def _read(self, first: int, last: int) -> Iterator[bytes]:
         """Chunks from the first to the last, with one read: as they arrive, where the device has a

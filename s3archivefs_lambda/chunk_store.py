@@ -58,7 +58,8 @@ class ChunkStore:
         self._directory = directory
         self._root = f"{directory}/s3archivefs-cache"
         self._top = f"{self._root}/v1"
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        """As given."""
         self._limit = DirectoryLimit(self._top, max_bytes)
         self._owner: int | None = None  # user id of the directory and our files; None: unchecked
         self._unusable_until = self._unwritable_until = 0.0  # on time.monotonic's clock
@@ -66,7 +67,7 @@ class ChunkStore:
 
     def get(self, archive_id: str, index: int) -> bytes | None:
         """The chunk, or None. A damaged one is deleted."""
-        owner = self._checked_owner() if self._max_bytes else None
+        owner = self._checked_owner() if self.max_bytes else None
         if owner is None:
             return None
         try:
@@ -76,7 +77,7 @@ class ChunkStore:
 
     def holds(self, archive_id: str, index: int) -> bool:
         """Whether there is a file of that chunk, sound or not."""
-        return bool(self._max_bytes) and os.path.lexists(self._path(archive_id, index))
+        return bool(self.max_bytes) and os.path.lexists(self._path(archive_id, index))
 
     def put(
         self, archive_id: str, index: int, chunk: bytes | memoryview, *, replace: bool = False
@@ -85,7 +86,7 @@ class ChunkStore:
         `replace`.
         """
         size = occupied(_HEADER_BYTES + len(chunk))
-        if size > self._max_bytes or time.monotonic() < self._unwritable_until:
+        if size > self.max_bytes or time.monotonic() < self._unwritable_until:
             return
         if self._checked_owner() is None:
             return

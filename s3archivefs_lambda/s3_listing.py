@@ -114,10 +114,11 @@ class ListPage:
         yield f"<IsTruncated>{truncated}</IsTruncated>"
         owner = "<Owner><ID>s3archivefs</ID></Owner>" if request.with_owner else ""
         for item in self.objects:
-            modified = datetime.fromtimestamp(item.modified, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            modified = datetime.fromtimestamp(item.modified, UTC).isoformat()[:19] + ".000Z"
+            etag = escape(item.etag).replace('"', "&quot;")
             yield (
                 f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
-                f"<ETag>{escape(item.etag, _QUOTES)}</ETag><Size>{item.size}</Size>{owner}"
+                f"<ETag>{etag}</ETag><Size>{item.size}</Size>{owner}"
                 "<StorageClass>STANDARD</StorageClass></Contents>"
             )
         for prefix in self.common_prefixes:
@@ -149,8 +150,6 @@ class ListPage:
             return quote(name, safe="/")
         return xml_text(name.decode("utf-8", "replace"))
 
-
-_QUOTES = {'"': "&quot;"}
 
 # ---- Parameters and tokens -----------------------------------------------------------------------
 

@@ -71,6 +71,19 @@ def cached_device(
     )
 
 
+def store_chunks(directory: Path, offset: int, length: int, metadata_start: int = SIZE) -> None:
+    """As an instance leaves them that has read them, and ended."""
+    cached = cached_device(Device(), directory, metadata_start=metadata_start)
+    cached.pread(offset, length)
+    assert cached._memory is not None
+    assert cached._memory._pool is not None
+    cached._memory._pool.shutdown()
+
+
+def stored_chunks(directory: Path) -> set[int]:
+    return {int(path.name) for path in directory.glob("s3archivefs-cache/v1/*/*/*")}
+
+
 # ---- Hints ---------------------------------------------------------------------------------------
 
 
@@ -111,8 +124,7 @@ def test_a_hint_is_fetched_once_however_often_it_is_given(below: Device, tmp_pat
 
 
 def test_what_is_stored_is_not_fetched_for_a_hint(below: Device, tmp_path: Path) -> None:
-    cached_device(below, tmp_path).pread(0, 2 * MIB)
-    below.reads.clear()
+    store_chunks(tmp_path, 0, 2 * MIB)
     again = cached_device(below, tmp_path)
     again.prefetch([(0, 2 * MIB)])
     assert again.pread(0, 2 * MIB) == DATA[: 2 * MIB]
@@ -210,6 +222,46 @@ def test_chunks_fetched_ahead_come_from_memory_where_none_are_stored(
     assert below.reads == [(0, 4 * MIB)]
 
 
+@pytest.mark.parametrize("step", [MIB, 4 * MIB, 24 * MIB])
+def test_a_stream_is_stored_up_to_an_eighth_of_the_store(
+    below: Device, tmp_path: Path, step: int
+) -> None:
+    cached = cached_device(below, tmp_path, store=64 * MIB)
+    for offset in range(0, 24 * MIB, step):
+        cached.prefetch([(offset, step)])
+        assert cached.pread(offset, step) == DATA[offset : offset + step]
+    assert cached._memory is not None
+    assert cached._memory._pool is not None
+    cached._memory._pool.shutdown()
+    stored = stored_chunks(tmp_path)
+    assert stored == set(range(len(stored)))  # its beginning
+    assert 4 * MIB <= len(stored) * CHUNK <= 8 * MIB
+    assert below.chunks == set(range(24 * MIB // CHUNK))
+
+
+def test_streams_elsewhere_are_stored_too(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, store=64 * MIB)
+    for start in (0, 8 * MIB, 16 * MIB):
+        cached.prefetch([(start + CHUNK, 4 * MIB)])
+        cached.pread(start + CHUNK, 4 * MIB)
+    assert cached._memory is not None
+    assert cached._memory._pool is not None
+    cached._memory._pool.shutdown()
+    assert stored_chunks(tmp_path) == below.chunks
+
+
+def test_no_reader_waits_for_the_disk(
+    below: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(ChunkStore, "put", lambda *_, **__: assert_set(go_on))
+    cached = cached_device(below, tmp_path)
+    assert cached.pread(0, 10) == DATA[:10]
+    assert cached.pread(0, 10) == DATA[:10]
+    assert below.reads == [(0, CHUNK)]
+    go_on.set()
+
+
 # ---- Sequences of misses -------------------------------------------------------------------------
 
 
@@ -241,8 +293,7 @@ def test_random_reads_fetch_their_own_chunks_only(below: Device, tmp_path: Path)
 
 
 def test_a_sequence_stops_at_what_is_stored_already(below: Device, tmp_path: Path) -> None:
-    cached_device(below, tmp_path).pread(3 * CHUNK, 2 * CHUNK)
-    below.reads.clear()
+    store_chunks(tmp_path, 3 * CHUNK, 2 * CHUNK)
     cached = cached_device(below, tmp_path)
     for offset in range(0, 8 * CHUNK, CHUNK // 8):
         cached.pread(offset, CHUNK // 8)
@@ -267,11 +318,10 @@ def test_a_fault_among_what_was_not_asked_for_is_nobodys(below: Device, tmp_path
 
 def test_chunks_are_not_fetched_for_company_alone(below: Device, tmp_path: Path) -> None:
     start = 16 * MIB
-    cached_device(below, tmp_path, metadata_start=start).pread(start, 512 * KIB)
+    store_chunks(tmp_path, start, 512 * KIB, metadata_start=start)
     for index in range(3):
         (path,) = (tmp_path / "s3archivefs-cache").glob(f"v1/*/*/{start // CHUNK + 2 * index}")
         path.unlink()
-    below.reads.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("s3archivefs_lambda.chunk_cache._GAP_BYTES", 0)
         again = cached_device(below, tmp_path, metadata_start=start)

@@ -1,0 +1,152 @@
+"""The store that remote reading is measured against: a real S3 server behind a proxy that delays,
+throttles and counts. Both are processes of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+from benchmarks.remote_data import Packed
+from tests.support.radosgw_server import RadosGateway
+from tests.support.swift_store import REGION
+
+__all__ = ["BANDWIDTH_MBS", "BUCKET", "LATENCY_MS", "Store", "Uploaded"]
+
+BUCKET = "archives"
+LATENCY_MS = 20
+"""Before each request."""
+BANDWIDTH_MBS = 80
+"""10^6 bytes a second, on each connection."""
+
+_UPLOADS = 8
+_SUPERBLOCK_BYTES = 96
+
+
+class Uploaded(NamedTuple):
+    """What a tree is packed in."""
+
+    image: str
+    """Its key."""
+    zip_url: str
+    """Presigned, through the proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A running store with one bucket, seen through the proxy."""
+
+    gateway: RadosGateway
+    url: str
+    """The proxy's."""
+
+    @classmethod
+    @contextmanager
+    def start(cls, directory: Path) -> Iterator[Store]:
+        """Serve until the context ends."""
+        with ExitStack() as stack:
+            gateway = stack.enter_context(RadosGateway.start(directory))
+            gateway.client().create_bucket(Bucket=BUCKET)
+            yield cls(gateway, stack.enter_context(_proxy(gateway.url)))
+
+    def environ(self) -> dict[str, str]:
+        """What a process that reads through the proxy needs in its environment."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.gateway.owner.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.gateway.owner.secret_key,
+            "AWS_ENDPOINT_URL_S3": self.url,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    def upload(self, packed: Packed, members: Iterable[str]) -> Uploaded:
+        """Upload the image and the zip of a tree, and some of its members as `plain/PATH`, past the
+        proxy.
+        """
+        client = self.gateway.client()
+        name = packed.tree.name
+        # In a directory of its own: rclone looks at all that lies beside an archive.
+        image, archive = f"images/{name}/image.sqfs", f"zips/{name}.zip"
+        with packed.image.open("rb") as file:
+            superblock = base64.b64encode(file.read(_SUPERBLOCK_BYTES)).decode()
+        extra = {"Metadata": {"s3archivefs-superblock": superblock}}
+        client.upload_file(str(packed.image), BUCKET, image, ExtraArgs=extra)
+        client.upload_file(str(packed.zip), BUCKET, archive)
+
+        def put(member: str) -> None:
+            content = (packed.tree / member).read_bytes()
+            client.put_object(Bucket=BUCKET, Key=f"plain/{member}", Body=content)
+
+        with ThreadPoolExecutor(_UPLOADS) as uploads:
+            for _ in uploads.map(put, members):
+                pass
+        return Uploaded(image, self._presigned(archive))
+
+    def _presigned(self, key: str) -> str:
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=self.gateway.owner.access_key,
+            aws_secret_access_key=self.gateway.owner.secret_key,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+        url = client.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": key})
+        client.close()
+        return url
+
+    def forget(self) -> None:
+        """Count from here on."""
+        self._ask("DELETE")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The requests since then, as the proxy tells them; waits for those under way."""
+        requests: list[dict[str, Any]] = json.loads(self._ask("GET"))["requests"]
+        return requests
+
+    def _ask(self, method: str) -> bytes:
+        asking = http.client.HTTPConnection(urlsplit(self.url).netloc)
+        try:
+            asking.request(method, "/-/requests")
+            answer = asking.getresponse()
+            body = answer.read()
+        finally:
+            asking.close()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"the proxy cannot tell its counts: {body.decode()}")
+        return body
+
+
+@contextmanager
+def _proxy(upstream: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.support.counting_proxy", "--upstream", upstream]
+    command += ["--latency-ms", str(LATENCY_MS), "--bandwidth-mbs", str(BANDWIDTH_MBS)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        if not url:
+            raise RuntimeError("the proxy did not start; what it said is above")
+        try:
+            yield url
+        finally:
+            process.stdin.close()
