@@ -43,8 +43,8 @@ __all__ = ["Archive", "Archives", "open_url"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_HELD_BYTES_MAX = 128 << 20
-"""Of metadata, in memory for all open archives together."""
+_HELD_BYTES_MIN = 16 << 20
+"""Of metadata, in memory for all open archives: so much they may hold, whatever the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,8 @@ class Archives:
         """Forget the least recently used archives where all hold too much metadata in memory."""
         with self._lock:
             held = {at: slot.archive.held_bytes for at, slot in self._slots.items() if slot.archive}
-            excess = sum(held.values()) - _HELD_BYTES_MAX
+            most = max(_HELD_BYTES_MIN, 2 * self._config.cache_memory_bytes)
+            excess = sum(held.values()) - most
             for location, size in held.items():
                 if excess > 0 and self._slots[location] is not opened:
                     del self._slots[location]

@@ -88,6 +88,8 @@ class Config:
                 values[setting.field] = setting.parse(text)
             except SettingError as error:
                 faults.append(f"{setting.name}={text!r}: {error}")
+        if values["cache_memory_bytes"] is None:
+            values["cache_memory_bytes"] = _default_memory_bytes(environ)
         mappings: list[PrefixMapping] = []
         for origin, text in _mapping_texts(environ, faults):
             try:
@@ -111,6 +113,13 @@ def chunk_size_for(configured: int | None, block_size: int) -> int:
     the format) where none is configured or where it is larger.
     """
     return max(_floor_to_power_of_two(configured or 0), block_size)
+
+
+def _default_memory_bytes(environ: Mapping[str, str]) -> int:
+    """Lambda gives a function 128 MB unless told otherwise, of which Python and boto3 take most."""
+    megabytes = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    function = int(megabytes) << 20 if re.fullmatch(r"[0-9]{1,9}", megabytes) else _COUNT_MAX
+    return min(64 << 20, function // 8)
 
 
 def _floor_to_power_of_two(number: int) -> int:
@@ -185,9 +194,11 @@ SETTINGS: tuple[Setting, ...] = (
         name=_PREFIX + "CACHE_MEMORY_BYTES",
         field="cache_memory_bytes",
         parse=_integer(0, _COUNT_MAX),
-        default=str(64 * 1024 * 1024),
+        default=None,
         doc="Bytes of chunks that each process keeps in memory too; half as many may be on their "
-        "way ahead of those who read on and on. 0: none, and nothing is read ahead.",
+        "way ahead of those who read on and on, and twice as many may be metadata of open "
+        "archives. 0: none, and nothing is read ahead. Unset: 67108864, but in a Lambda function "
+        "no more than an eighth of its memory.",
     ),
     Setting(
         name=f"{_MAPPING_NAMES[0]} ... {_MAPPING_NAMES[-1]}",

@@ -423,6 +423,26 @@ def test_chunks_outlive_the_process(store: ScriptedStore, tmp_path: Path, clock:
     assert len(store.requests) == 2  # the opening
 
 
+def test_archives_that_hold_too_much_metadata_are_let_go_least_recently_used_first(
+    store: ScriptedStore, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives_module, "_HELD_BYTES_MIN", 10_000)
+    config = replace(
+        config_for({}), cache_dir=tmp_path / "cache", tail_bytes=4096, cache_memory_bytes=0
+    )
+    archives = Archives(config, store.client, clock=clock)
+    zero, one, two = (Location("s3", "bucket", f"{n}.sqfs") for n in range(3))
+    first = archives.get(zero)
+    assert first.held_bytes == 4096
+    second = archives.get(one)
+    assert archives.get(zero) is first
+    third = archives.get(two)  # more than two do not fit
+    assert archives.get(zero) is first
+    assert archives.get(two) is third
+    assert archives.get(one) is not second
+    assert second.image.read_bytes("/a") == NOISE
+
+
 def test_an_object_too_short_for_an_image_is_none(
     store: ScriptedStore, tmp_path: Path, clock: Clock
 ) -> None:

@@ -46,6 +46,17 @@ def test_the_default_cache_limit_leaves_room_in_lambdas_512_mb() -> None:
     assert Config.from_environ({}).cache_max_bytes <= 0.8 * 512_000_000
 
 
+@pytest.mark.parametrize(
+    ("function", "mebibytes"),
+    [("", 64), ("128", 16), ("512", 64), ("10240", 64), ("many", 64), ("0", 0)],
+)
+def test_memory_for_chunks_fits_into_the_function(function: str, mebibytes: int) -> None:
+    environ = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": function}
+    assert Config.from_environ(environ).cache_memory_bytes == mebibytes << 20
+    environ["S3ARCHIVEFS_CACHE_MEMORY_BYTES"] = "5"
+    assert Config.from_environ(environ).cache_memory_bytes == 5
+
+
 def test_every_setting_is_taken_from_its_variable() -> None:
     config = Config.from_environ(
         {
