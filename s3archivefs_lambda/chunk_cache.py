@@ -9,11 +9,11 @@ said so or read on and on, is fetched ahead of them.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.chunk_store import ChunkStore
+from s3archivefs_lambda.fetch_plan import FetchPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
@@ -27,21 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedDevice", "ChunkStore"]
 
-# S3's advice for throughput is 8 or 16 MB per request; this also bounds what one read may hold.
-_MAX_READ_BYTES = 8 << 20
-# Ahead of a reader several are under way at once: smaller ones let more connections share the work.
-_AHEAD_READ_BYTES = 4 << 20
-# A request's latency of some 20 ms is worth 1.6 MB of a connection's 80 MB/s, and costs more.
-_GAP_BYTES = 512 << 10
-# Misses in sequence fetch four times as much as the one before, up to this: 25 ms of a connection's
-# time. Of a directory's small files, which are read one by one, the second miss brings most.
-_WINDOW_MAX_BYTES = 2 << 20
-_SEQUENCES = 8  # readers whose sequences are told apart
+
 # Of what is announced in one piece, the share of the store that it may take: whoever streams a file
 # from end to end must not push out all else, as bcache leaves sequential reads out beyond 4 MiB.
 _STREAM_SHARE = 8
-# Listings and look-ups wander among a table's blocks of 8 KiB: whoever reads some will read more.
-_METADATA_READ_BYTES = 512 << 10
 
 
 class _Flight:
@@ -83,16 +72,13 @@ class CachedDevice:
         self._store = store
         self._memory = memory
         self._chunk_size = chunk_size
-        self._metadata_start = self._size if metadata_start is None else metadata_start
+        metadata_start = self._size if metadata_start is None else metadata_start
+        self._plan = FetchPlan(self._size, chunk_size, metadata_start)
         # Chunk numbers mean something only together with a size: functions that share a directory
         # may have different settings.
         self._store_id = f"{archive_id}\0{self._size}\0{chunk_size}"
         self._seeds: tuple[tuple[int, bytes], ...] = ()
         self._flights: dict[int, _Flight] = {}
-        # Of the last sequences of misses: the chunk behind them, and how many the last one fetched.
-        self._sequences: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
-        # Of the last streams that were announced: the chunk behind them, and where they began.
-        self._streams: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
         self._lock = threading.Lock()
 
     @property
@@ -149,26 +135,13 @@ class CachedDevice:
         for offset, length in ranges:
             start, end = max(0, offset), min(offset + length, self._size)
             wanted.update(self._indexes(start, end) if start < end else ())
-        for run in self._parts(sorted(wanted)):
-            keeps = self._is_worth_storing(run)
+        for run in self._plan.parts(wanted):
+            keeps = self._plan.announced(run) <= self._store.max_bytes // _STREAM_SHARE
             flights = self._claim_ahead(run)
             size = len(flights) * self._chunk_size
             if flights and not self._memory.start(size, self._get_ahead, flights, keeps):
                 self._release(flights)
                 return
-
-    def _is_worth_storing(self, run: list[int]) -> bool:
-        """Whether what was announced so far in one piece with this run leaves room for others."""
-        with self._lock:
-            before = next(
-                (each for each in self._streams if run[0] in {each[0] - 1, each[0]}), None
-            )
-            begun = run[0]
-            if before is not None:
-                self._streams.remove(before)
-                begun = before[1]
-            self._streams.append((run[-1] + 1, begun))
-        return (run[-1] + 1 - begun) * self._chunk_size <= self._store.max_bytes // _STREAM_SHARE
 
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self._size:
@@ -300,9 +273,7 @@ class CachedDevice:
         """Fetch chunks with as few reads as are worth it, and keep them; none for those alone that
         are not needed.
         """
-        longest = max(1, _MAX_READ_BYTES // self._chunk_size)
-        gap = _GAP_BYTES // self._chunk_size
-        for run in _runs(sorted(flights), longest, gap):
+        for run in self._plan.reads(flights):
             if not any(index in needed for index in run):
                 continue
             wanted = set(run)
@@ -354,50 +325,6 @@ class CachedDevice:
             yield data[place : place + self._chunk_size]
 
     def _company(self, missing: Iterable[int]) -> Iterable[int]:
-        """Chunks to fetch along with missing ones: more of the metadata around them; behind the end
-        of a sequence of misses, several times as many as the last of it fetched.
-        """
-        if self._memory is None:
-            return ()
-        first, last = min(missing), max(missing)
-        end = -(-self._size // self._chunk_size)
-        if self._extent(first)[0] >= self._metadata_start:
-            step = max(1, _METADATA_READ_BYTES // self._chunk_size)
-            begin = max(first // step * step, -(-self._metadata_start // self._chunk_size))
-            return self._unstored(range(begin, min((last // step + 1) * step, end)))
-        with self._lock:
-            before = next((each for each in self._sequences if each[0] == first), None)
-            count = last + 1 - first
-            if before is not None:
-                self._sequences.remove(before)
-                most = max(1, _WINDOW_MAX_BYTES // self._chunk_size)
-                count = max(count, min(4 * before[1], most))
-            self._sequences.append((min(first + count, end), count))
-        return self._unstored(range(last + 1, min(first + count, end)))
-
-    def _parts(self, indexes: list[int]) -> Iterator[list[int]]:
-        """Divide ascending chunk numbers into runs of about as many as are fetched ahead at once.
-
-        Evenly: the end of what was asked for is no request of its own.
-        """
-        for run in _runs(indexes, len(indexes)):
-            parts = max(1, round(len(run) * self._chunk_size / _AHEAD_READ_BYTES))
-            for part in range(parts):
-                yield run[len(run) * part // parts : len(run) * (part + 1) // parts]
-
-    def _unstored(self, indexes: range) -> Iterator[int]:
-        return (index for index in indexes if not self._store.holds(self._store_id, index))
-
-
-def _runs(indexes: list[int], longest: int, gap: int = 0) -> Iterator[list[int]]:
-    """Divide ascending chunk numbers into runs that are each worth one read: no wider than
-    `longest`, with at most `gap` chunks between two of them.
-    """
-    run: list[int] = []
-    for index in indexes:
-        if run and (index - run[-1] > 1 + gap or index - run[0] >= longest):
-            yield run
-            run = []
-        run.append(index)
-    if run:
-        yield run
+        """Chunks to fetch along with missing ones, where there is memory for them."""
+        planned = () if self._memory is None else self._plan.company(missing)
+        return (index for index in planned if not self._store.holds(self._store_id, index))

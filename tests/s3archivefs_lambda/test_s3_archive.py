@@ -80,7 +80,7 @@ def test_metadata_longer_than_the_tail_is_fetched_whole_and_once(
 def test_long_metadata_is_fetched_in_parallel_parts(
     store: ScriptedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("s3archivefs_lambda.chunk_cache._AHEAD_READ_BYTES", 8 * CHUNK)
+    monkeypatch.setattr("s3archivefs_lambda.fetch_plan._AHEAD_READ_BYTES", 8 * CHUNK)
     read_all_names(opener(store, tmp_path).open(AT_S3))
     parts = [each for each in store.ranges if each not in {f"bytes=-{TAIL}", "bytes=0-95"}]
     spans = sorted(tuple(map(int, str(each).removeprefix("bytes=").split("-"))) for each in parts)
