@@ -9,11 +9,11 @@ import pytest
 
 from tests.conformance.cases import Scope, Server
 from tests.conformance.keys import BUCKET, objects, tree
+from tests.conformance.servers import CREDENTIALS, endpoint_on, object_lambda_on
 from tests.support.images import make_image
-from tests.support.object_lambda import AccessPoint, RuntimeApi
 from tests.support.radosgw_server import RadosGateway
 from tests.support.served import served
-from tests.support.swift_store import Credentials, SwiftStore
+from tests.support.swift_store import SwiftStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-CREDENTIALS = Credentials("CONFORMANCE", "a secret of the endpoint")
+    from tests.support.swift_store import Credentials
 
 
 @pytest.fixture(scope="session")
@@ -33,16 +33,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def endpoint(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The HTTP endpoint, which wants signatures."""
-    log = tmp_path_factory.mktemp("endpoint") / "log"
-    environ = {
-        "S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID": CREDENTIALS.access_key,
-        "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY": CREDENTIALS.secret_key,
-    }
-    with served("--map", f"={image}", "--bucket", BUCKET, environ=environ, log=log) as url:
-        scopes = frozenset({Scope.ANY, Scope.SIGNED, Scope.OURS, Scope.ENDPOINT})
-        yield Server(
-            name="endpoint", url=url, credentials=CREDENTIALS, scopes=scopes, log=log.read_text
-        )
+    with endpoint_on({"": image}, tmp_path_factory.mktemp("endpoint")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -57,23 +49,8 @@ def open_endpoint(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def object_lambda(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The function in Lambda's own runtime client, behind an access point that checks nothing."""
-    with AccessPoint("http://127.0.0.1:9", bucket=BUCKET) as access_point:
-        environ = {
-            "AWS_ENDPOINT_URL_S3": access_point.url,
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": CREDENTIALS.access_key,
-            "AWS_SECRET_ACCESS_KEY": CREDENTIALS.secret_key,
-            "S3ARCHIVEFS_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
-            "S3ARCHIVEFS_PREFIX_VMAP1": f"|file://{image}",
-        }
-        with RuntimeApi(environ) as function:
-            access_point.function = function
-            yield Server(
-                name="object lambda",
-                url=access_point.url,
-                credentials=CREDENTIALS,
-                scopes=frozenset({Scope.ANY, Scope.OURS}),
-            )
+    with object_lambda_on({"": image}, tmp_path_factory.mktemp("cache")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
