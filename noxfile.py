@@ -34,10 +34,11 @@ STAMP = "installed.txt"  # in an environment: what was asked for when it was mad
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style with ruff, and a distribution that builds and describes itself well."""
+    """Check style with ruff and hadolint, and a distribution that builds and describes itself."""
     install(session, group="lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("hadolint", *map(str, Path("deploy").glob("*/Containerfile")))
     distributions = session.create_tmp()
     session.run("python", "-m", "build", "--no-isolation", "--outdir", distributions, silent=True)
     session.run("twine", "check", "--strict", *map(str, Path(distributions).iterdir()))
@@ -59,8 +60,13 @@ def tests(session: nox.Session) -> None:
     profile = "ci" if os.environ.get("CI") else "dev"
     # Where CI is set, pytest prints differences whole: millions of lines for those of a tree.
     arguments = ["--cov", f"--hypothesis-profile={profile}", *session.posargs]
-    s3fs = program_environment(session, group="s3fs")
-    session.run("pytest", *arguments, env={"CI": None, "TESTS_S3FS_PYTHON": s3fs})
+    environ = {
+        "CI": None,
+        "TESTS_S3FS_PYTHON": program_environment(session, group="s3fs"),
+        "TESTS_LAMBDA_PYTHON": program_environment(session, group="lambda"),
+        "TESTS_WHEELS": wheels(session),
+    }
+    session.run("pytest", *arguments, env=environ)
 
 
 @nox.session(name="property")
@@ -82,13 +88,16 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what docs/performance.md shows: `-- listing --members 10000,100000`, `-- remote`."""
+    """Measure what docs/performance.md shows: `-- listing --members 10000`, remote, cold-start."""
     system_packages(session, "mksquashfs")
     install(session, group="bench", extras="all")
     environ = {}
     if "remote" in session.posargs:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
+    if "cold-start" in session.posargs:
+        system_packages(session, "radosgw")
+        environ["BENCHMARKS_LAMBDA_PYTHON"] = program_environment(session, group="lambda")
     command = ("python", "-m", "benchmarks", *session.posargs)
     # Ctrl-C leaves it time to stop its servers and remove its files.
     session.run(*command, env=environ, interrupt_timeout=30)
@@ -115,6 +124,16 @@ def docs(session: nox.Session) -> None:
     """The reader's API documentation, from its docstrings, as pages in site/."""
     install(session, group="docs", extras="all")
     session.run("pdoc", "s3archivefs", "--output-directory", "site", *session.posargs)
+
+
+@nox.session
+def lambda_zip(session: nox.Session) -> None:
+    """Build the function's zip, in dist/: `-- --arch arm64 --python 3.13`; `--layer`, `--endpoint`.
+
+    With bytecode, if that version's Python is on PATH. `--help` tells of all options.
+    """
+    install(session, group="wheel")
+    session.run("python", "-m", "deploy.lambda_zip", *session.posargs)
 
 
 def install(session: nox.Session, *, group: str, extras: str = "") -> None:
@@ -151,6 +170,21 @@ def program_environment(session: nox.Session, *, group: str) -> str:
         session.run_install(*pip, "install", *wanted, silent=True)
         stamp.write_text(repr(wanted), encoding="utf-8")
     return python
+
+
+def wheels(session: nox.Session) -> str:
+    """A folder with the wheels that go into the zips for this machine, so that tests, which build
+    them, need no registry. Fetched once until the project's dependencies change.
+    """
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    wanted = (project["dependencies"], project["optional-dependencies"])
+    directory = Path(session.virtualenv.location) / "wheels"
+    stamp = directory / STAMP
+    if not is_current(stamp, repr(wanted)):
+        program = ("python", "-m", "deploy.lambda_zip", "--download", str(directory))
+        session.run_install(*program, "--endpoint", "--with-boto3", silent=True)
+        stamp.write_text(repr(wanted), encoding="utf-8")
+    return str(directory)
 
 
 def is_current(stamp: Path, contents: str) -> bool:

@@ -11,6 +11,7 @@ import argparse
 from importlib import import_module
 
 BENCHMARKS = {
+    "cold-start": "a cold start of the Lambda function, and its parts",
     "listing": "a page of ListObjectsV2, in archives of 10,000 to 10,000,000 members",
     "remote": "reading archives in S3, beside others that do",
 }
@@ -18,7 +19,7 @@ BENCHMARKS = {
 
 def main() -> None:
     """Do what is asked."""
-    names = "\n".join(f"  {name:10}{meaning}" for name, meaning in BENCHMARKS.items())
+    names = "\n".join(f"  {name:12}{meaning}" for name, meaning in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="benchmarks",
         description=f"Measure one of:\n{names}",
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("name", choices=BENCHMARKS, metavar="NAME")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="NAME --help lists them")
     options = parser.parse_args()
-    import_module(f"benchmarks.{options.name}").main(options.arguments)
+    import_module("benchmarks." + options.name.replace("-", "_")).main(options.arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The Lambda function: `s3archivefs_lambda.handler.lambda_handler`.
 
-Settings are read when the function starts. Malformed ones stop it from serving anything: the log
-names each fault at once, and every request is answered with an error, since S3 Object Lambda would
-tell the client nothing better.
+Settings are read, and the S3 clients made, when the function starts: Lambda then gives it a whole
+processor, however small its memory. Malformed settings stop it from serving anything: the
+log names each fault at once, and every request is answered with an error, since S3 Object Lambda
+would tell the client nothing better.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from functools import cache
 from typing import Any
 
 from s3archivefs_lambda.archives import Archives
@@ -19,6 +19,7 @@ from s3archivefs_lambda.object_lambda import ObjectLambda
 from s3archivefs_lambda.operations import Operations
 from s3archivefs_lambda.prefix_map import SettingError
 from s3archivefs_lambda.request_log import write_bare_lines
+from s3archivefs_lambda.s3_client import make_response_client, make_s3_client
 from s3archivefs_lambda.s3_protocol import S3Error
 
 __all__ = ["lambda_handler"]
@@ -39,19 +40,22 @@ def _configure() -> Config | None:
         return None
 
 
-_CONFIG = _configure()
+def _refuse() -> Operations:
+    raise S3Error(
+        "InternalError", 500, "The function's settings are malformed; its log names each fault."
+    )
 
 
-@cache
-def _operations() -> Operations:
-    if _CONFIG is None:
-        raise S3Error(
-            "InternalError", 500, "The function's settings are malformed; its log names each fault."
-        )
-    return Operations(Archives(_CONFIG))
+def _object_lambda(config: Config | None) -> ObjectLambda:
+    response_client = make_response_client()
+    if config is None:
+        return ObjectLambda(_refuse, lambda: response_client)
+    client = make_s3_client()
+    operations = Operations(Archives(config, lambda: client))
+    return ObjectLambda(lambda: operations, lambda: response_client, emf=config.metrics == "emf")
 
 
-_OBJECT_LAMBDA = ObjectLambda(_operations, emf=_CONFIG is not None and _CONFIG.metrics == "emf")
+_OBJECT_LAMBDA = _object_lambda(_configure())
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 -- Lambda's signature

@@ -1,4 +1,6 @@
-"""The S3 clients: boto3's, with the time-outs and retries that a function's 60 seconds allow.
+"""The S3 clients: botocore's, with the time-outs and retries that a function's 60 seconds allow.
+
+They are botocore's own, not boto3's, which add file transfers, and 40 ms to each cold start.
 
 Endpoint, region, credentials and retries are the standard AWS settings. Where the environment names
 an endpoint, all requests go there: path-style, which every S3-compatible store understands, and
@@ -8,7 +10,8 @@ without a prefix to its host name.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
@@ -16,25 +19,20 @@ from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from botocore.loaders import Loader
     from types_boto3_s3 import S3Client
 
-__all__ = ["make_response_client", "make_s3_client"]
+__all__ = ["make_response_client", "make_s3_client", "make_upload_client"]
 
 _CONNECTIONS_PER_REQUEST = 2  # opening an archive reads both its ends at once
 
 
 def make_s3_client(*, requests: int = 1) -> S3Client:
     """The client for reading archives, while as many as `requests` requests are being answered."""
-    # What is given here would win over the environment's settings, and those are the operator's.
-    retries: dict[str, Any] = {}
-    if not os.environ.get("AWS_RETRY_MODE"):
-        retries["mode"] = "standard"
-    if not os.environ.get("AWS_MAX_ATTEMPTS"):
-        retries["total_max_attempts"] = 5
     client = _client(
         connect_timeout=2,  # seconds, as is the next
         read_timeout=5,
-        retries=retries,
+        retries=_retries(5),
         max_pool_connections=_CONNECTIONS_PER_REQUEST * requests + AHEAD_THREADS,
         tcp_keepalive=True,
         # By default boto3 checks what a ranged GET returns against a checksum of the whole object,
@@ -59,9 +57,31 @@ def make_response_client() -> S3Client:
     )
 
 
+def make_upload_client(*, threads: int) -> S3Client:
+    """The client that stores an archive, in as many parts at once: it has time, and tries often."""
+    return _client(
+        connect_timeout=10,  # bounds each piece that is sent, too
+        read_timeout=60,  # S3 may take long to put parts together
+        retries=_retries(8),
+        max_pool_connections=threads,
+    )
+
+
+def _retries(attempts: int) -> dict[str, Any]:
+    """Standard retries, `attempts` in all, as far as the operator has not said otherwise: what is
+    given in code would win over the environment's settings.
+    """
+    retries: dict[str, Any] = {}
+    if not os.environ.get("AWS_RETRY_MODE"):
+        retries["mode"] = "standard"
+    if not os.environ.get("AWS_MAX_ATTEMPTS"):
+        retries["total_max_attempts"] = attempts
+    return retries
+
+
 def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa: ANN401 -- botocore's settings
-    import boto3  # noqa: PLC0415 -- 0.2 s that settings and images on local disks need not pay
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 -- 0.1 s, not needed for local images
+    from botocore.session import Session  # noqa: PLC0415
 
     is_custom = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
     addressing = {"addressing_style": "path"} if is_custom else {}
@@ -69,6 +89,17 @@ def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa
     config = Config(
         request_checksum_calculation="when_required", inject_host_prefix=not is_custom, **settings
     )
+    session = Session()
+    session.register_component("data_loader", _descriptions())
     # botocore itself reads AWS_DEFAULT_REGION alone; as in the other SDKs, AWS_REGION comes first.
-    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
-    return session.client("s3", config=config)
+    region = os.environ.get("AWS_REGION") or None
+    return cast("S3Client", session.create_client("s3", region_name=region, config=config))
+
+
+@cache
+def _descriptions() -> Loader:
+    """What botocore knows of S3. Each session would read it anew: half of a client's 60 ms."""
+    from botocore.session import Session  # noqa: PLC0415 -- as above
+
+    loader: Loader = Session().get_component("data_loader")
+    return loader

@@ -6,7 +6,6 @@ a token of the other.
 
 from __future__ import annotations
 
-import faulthandler
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -32,12 +31,6 @@ if TYPE_CHECKING:
 SECONDS = max(300, settings().max_examples)
 
 pytestmark = [pytest.mark.property, pytest.mark.timeout(SECONDS)]
-
-
-@pytest.fixture(autouse=True)
-def no_traceback_of_running_threads() -> None:
-    """faulthandler would print one after its timeout, and that may crash a test that still runs."""
-    faulthandler.cancel_dump_traceback_later()
 
 
 # ---- The archives --------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ What each way of packing cannot express stands with `WRITERS` in tests/support/d
 
 from __future__ import annotations
 
-import faulthandler
 import hashlib
 import stat
 import time
@@ -28,12 +27,6 @@ from tests.support.images import Observed, observe
 SECONDS = max(300, 2 * settings().max_examples)
 
 pytestmark = [pytest.mark.property, pytest.mark.timeout(SECONDS)]
-
-
-@pytest.fixture(autouse=True)
-def no_traceback_of_running_threads() -> None:
-    """faulthandler would print one after its timeout, and that may crash a test that still runs."""
-    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="module")

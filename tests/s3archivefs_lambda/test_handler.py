@@ -16,26 +16,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# Loads the function as Lambda does, which gives the root logger a handler first. A stand-in for
-# boto3's client notes what S3 would be told.
+# Loads the function as Lambda does, which gives the root logger a handler first. Notes what S3
+# would be told, and when botocore makes clients.
 PROGRAM = """
 import json, logging, sys
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
+import botocore.session
+
+clients = []
+create_client = botocore.session.Session.create_client
+def noted(*arguments, **options):
+    clients.append(when)
+    return create_client(*arguments, **options)
+botocore.session.Session.create_client = noted
+
+when = "start"
 from s3archivefs_lambda import handler
+when = "request"
 
-class Client:
-    def write_get_object_response(self, *, Body=None, **parameters):
-        body = None if Body is None else Body.read().decode()
-        written.append({name: str(value) for name, value in parameters.items()} | {"Body": body})
+def write_get_object_response(*, Body=None, **parameters):
+    body = None if Body is None else Body.read().decode()
+    written.append({name: str(value) for name, value in parameters.items()} | {"Body": body})
 
-handler._OBJECT_LAMBDA._response_client = Client
+made = handler._OBJECT_LAMBDA._response_client()
+made.write_get_object_response = write_get_object_response
 answers, written = [], []
 for event in json.load(sys.stdin):
     try:
         answers.append(handler.lambda_handler(event, None))
     except ValueError as error:
         answers.append({"ValueError": str(error)})
-print(json.dumps({"answers": answers, "written": written, "boto3": "boto3" in sys.modules}))
+print(json.dumps({"answers": answers, "written": written, "clients": clients}))
 """
 
 
@@ -155,6 +166,15 @@ def test_malformed_settings_are_logged_one_line_a_fault_and_told_to_every_caller
     }
 
 
-def test_boto3_is_not_loaded_before_it_is_needed() -> None:
-    told, _ = run({}, EVERY_OPERATION[1])
-    assert told["boto3"] is False
+def test_clients_are_made_while_the_function_starts_and_at_no_request() -> None:
+    environ = {
+        "S3ARCHIVEFS_PREFIX_VMAP1": f"docs|{FIXTURES['gzip'].image.as_uri()}",
+        "S3ARCHIVEFS_PREFIX_VMAP2": "unreachable|s3://bucket/key",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_ACCESS_KEY_ID": "EXAMPLEACCESSKEY",
+        "AWS_SECRET_ACCESS_KEY": "example",
+    }
+    told, _ = run(environ, *EVERY_OPERATION, event(Operation.GET_OBJECT, "unreachable/file"))
+    assert [answer["StatusCode"] for answer in told["written"]] == ["200", "503"]
+    assert told["clients"] == ["start", "start"]

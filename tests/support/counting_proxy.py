@@ -51,6 +51,7 @@ from tests.support.faults import (
 from tests.support.http_relay import (
     HEAD_MAX_BYTES,
     PIECE_BYTES,
+    BodyEndedError,
     Connection,
     Connections,
     close,
@@ -300,13 +301,19 @@ class CountingProxy:
         connection.writer.write(head)
         pass_on = partial(send, connection.writer)
         upload = asyncio.create_task(copy_body(request.headers, reader, pass_on, pass_on))
+        relay = asyncio.create_task(answer.relay(connection.reader))
         try:
-            keep = await answer.relay(connection.reader)
+            await asyncio.wait({upload, relay}, return_when=asyncio.FIRST_COMPLETED)
+            failure = upload.exception() if upload.done() else None
+            if isinstance(failure, (BodyEndedError, asyncio.IncompleteReadError)):
+                raise failure  # the client has gone: there is nothing that the server could answer
+            keep = await relay
             connection.is_reusable = keep and upload.done() and upload.exception() is None
             return connection.is_reusable
         finally:
             upload.cancel()
-            await asyncio.gather(upload, return_exceptions=True)
+            relay.cancel()
+            await asyncio.gather(upload, relay, return_exceptions=True)
 
     async def _tell_counts(self, request: Request, writer: asyncio.StreamWriter) -> None:
         answer = RelayedAnswer(request, writer, None, 0)

@@ -98,19 +98,26 @@ def has_body(headers: Mapping[str, str]) -> bool:
     return is_chunked(headers) or headers.get("content-length", "0") != "0"
 
 
+class BodyEndedError(ConnectionResetError):
+    """Who sends a body has gone before its end."""
+
+
 async def copy_body(
     headers: Mapping[str, str],
     reader: asyncio.StreamReader,
     send_framing: Callable[[bytes], Awaitable[None]],
     send_payload: Callable[[bytes], Awaitable[None]],
 ) -> None:
-    """Copy a message body as `headers` frame it: the lines about chunks one way, data the other."""
+    """Copy a message body as `headers` frame it: the lines about chunks one way, data the other.
+
+    Raises BodyEndedError, or IncompleteReadError between chunks, where the reader ends before it.
+    """
 
     async def copy(length: int) -> None:
         while length:
             data = await reader.read(min(length, PIECE_BYTES))
             if not data:
-                raise ConnectionResetError
+                raise BodyEndedError
             length -= len(data)
             await send_payload(data)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.support.loopback_server import Handler, LoopbackServer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -53,8 +53,9 @@ class FunctionError(Exception):
 class RuntimeApi:
     """The function `handler` ("module.function"), run with `environ` and nothing of ours but PATH.
 
-    `task_root` is its working directory and where its modules are found first; those of this
-    project are found as well. `timeout` bounds each invocation, in seconds.
+    `task_root` is its working directory and where its modules are found first, then those in each
+    of `modules`: by default this project's. `python` runs it, and has awslambdaric. `timeout`
+    bounds each invocation, in seconds.
     """
 
     def __init__(
@@ -63,17 +64,20 @@ class RuntimeApi:
         *,
         handler: str = "s3archivefs_lambda.handler.lambda_handler",
         task_root: Path = PROJECT_ROOT,
+        modules: Sequence[Path] = (PROJECT_ROOT,),
+        python: str = sys.executable,
         timeout: float = 60.0,
     ) -> None:
         self.handler = handler
         self.task_root = task_root
+        self.python = python
         self.timeout = timeout
         self.cold_starts = 0
         self._environ = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
-            "PYTHONPATH": str(PROJECT_ROOT),
+            "PYTHONPATH": os.pathsep.join(map(str, modules)),
             "LAMBDA_TASK_ROOT": str(task_root),
             "_HANDLER": handler,
             "AWS_LAMBDA_FUNCTION_NAME": "s3archivefs",
@@ -114,7 +118,10 @@ class RuntimeApi:
                 self._end_environment()  # it ended between two invocations
             if self._environment is None:
                 self._environment = _Environment(
-                    self.handler, self._environ, self.task_root, self._log.fileno()
+                    (self.python, "-m", "awslambdaric", self.handler),
+                    self._environ,
+                    self.task_root,
+                    self._log.fileno(),
                 )
                 self.cold_starts += 1
             try:
@@ -148,7 +155,7 @@ class _Environment:
     """One execution environment: a process and the Runtime API that it, and no other, talks to."""
 
     def __init__(
-        self, handler: str, environ: Mapping[str, str], task_root: Path, log_fd: int
+        self, command: Sequence[str], environ: Mapping[str, str], task_root: Path, log_fd: int
     ) -> None:
         self._lock = threading.Lock()
         self._failure: FunctionError | None = None
@@ -157,7 +164,7 @@ class _Environment:
         self._server = _RuntimeServer(self)
         self._server.__enter__()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "awslambdaric", handler],
+            command,
             cwd=task_root,
             env={**environ, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._server.server_port}"},
             stdin=subprocess.DEVNULL,

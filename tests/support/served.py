@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+SERVE = (sys.executable, "-m", "s3archivefs.cli", "serve", "--port", "0")
 READY_SECONDS = 30
 STOP_SECONDS = 10
 
@@ -23,16 +24,21 @@ class ServeError(RuntimeError):
 
 
 @contextmanager
-def served(*arguments: str, environ: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Run `s3archivefs serve --port 0` with `arguments` until the context ends; yields its URL.
+def served(
+    *arguments: str, environ: Mapping[str, str], log: Path, command: Sequence[str] = SERVE
+) -> Iterator[str]:
+    """Run `s3archivefs serve --port 0`, or what else `command` is, with `arguments` until the
+    context ends; yields its URL.
 
     Its standard error goes to `log`.
     """
-    command = [sys.executable, "-m", "s3archivefs.cli", "serve", "--port", "0", *arguments]
     with (
         log.open("wb") as errors,
         subprocess.Popen(
-            command, env=os.environ | dict(environ), stdout=subprocess.PIPE, stderr=errors
+            [*command, *arguments],
+            env=os.environ | dict(environ),
+            stdout=subprocess.PIPE,
+            stderr=errors,
         ) as server,
     ):
         try:

@@ -19,8 +19,8 @@ import pytest
 from s3archivefs_lambda import archives
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
-from s3archivefs_lambda.commands import register_serve
 from s3archivefs_lambda.http_server import THREADS
+from s3archivefs_lambda.serve_command import register_serve
 from tests.support.emf import metrics_of
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def test_each_request_answered_at_once_has_its_connections_to_s3(
 
 @pytest.mark.parametrize(
     ("module", "map_", "extra"),
-    [("cheroot", f"={IMAGE}", "endpoint"), ("boto3", "=s3://bucket/key", "lambda")],
+    [("cheroot", f"={IMAGE}", "endpoint"), ("botocore", "=s3://bucket/key", "lambda")],
 )
 def test_a_missing_library_is_named_with_its_extra(
     capsys: pytest.CaptureFixture[str],
@@ -201,7 +201,7 @@ def test_a_missing_library_is_named_with_its_extra(
 
 def test_registering_loads_nothing_heavy() -> None:
     program = (
-        "import sys; from s3archivefs_lambda.commands import register_serve;"
+        "import sys; from s3archivefs_lambda.serve_command import register_serve;"
         "print(*{'boto3', 'botocore', 'cheroot', 'construct'}.intersection(sys.modules))"
     )
     command = [sys.executable, "-c", program]
@@ -210,7 +210,7 @@ def test_registering_loads_nothing_heavy() -> None:
 
 
 PROGRAM = (
-    "import argparse, os, signal, sys; from s3archivefs_lambda.commands import register_serve;"
+    "import argparse, os, signal, sys; from s3archivefs_lambda.serve_command import register_serve;"
     "signal.signal(signal.SIGINT, signal.default_int_handler);"  # shells ignore it for jobs
     "parser = argparse.ArgumentParser(); register_serve(parser.add_subparsers());"
     "options = parser.parse_args();"

@@ -6,7 +6,6 @@ imported by the function that needs it.
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import logging
 import os
@@ -20,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from s3archivefs_lambda.usage_error import UsageError, require
 
 if TYPE_CHECKING:
     import argparse
@@ -36,10 +37,6 @@ _ENDPOINT_PREFIX = "S3ARCHIVEFS_ENDPOINT_"
 _ACCESS_KEY_ID = _ENDPOINT_PREFIX + "ACCESS_KEY_ID"
 _SECRET_ACCESS_KEY = _ENDPOINT_PREFIX + "SECRET_ACCESS_KEY"
 _MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
-
-
-class _UsageError(Exception):
-    """Something that the operator must change; the message says what, a line for each fault."""
 
 
 def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,10 +70,8 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 def _serve(options: argparse.Namespace) -> int:
     try:
         _run(options)
-    except _UsageError as error:
-        for line in str(error).splitlines():
-            sys.stderr.write(f"s3archivefs: {line}\n")
-        return 2
+    except UsageError as error:
+        return error.report()
     except KeyboardInterrupt:  # before it was up
         return 128 + signal.SIGINT  # as a shell says it
     return 0
@@ -84,7 +79,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", options.bucket):
-        raise _UsageError(
+        raise UsageError(
             f"--bucket {options.bucket!r}: write 3 to 63 lower-case letters, digits, dots and "
             "hyphens, beginning and ending with a letter or digit"
         )
@@ -92,7 +87,7 @@ def _run(options: argparse.Namespace) -> None:
     verifier = _verifier(os.environ)
     _check_address(options.host, options.port, signed=verifier is not None)
     _check_images(config.mappings)
-    _require("cheroot", extra="endpoint", what="serve")
+    require("cheroot", extra="endpoint", what="serve")
     from s3archivefs_lambda.archives import Archives  # noqa: PLC0415 -- see above
     from s3archivefs_lambda.endpoint import make_app  # noqa: PLC0415
     from s3archivefs_lambda.http_server import THREADS, S3HttpServer  # noqa: PLC0415
@@ -139,7 +134,7 @@ def _start(server: S3HttpServer, options: argparse.Namespace) -> None:
     try:
         server.start()
     except OSError as error:
-        raise _UsageError(
+        raise UsageError(
             f"cannot listen on {options.host} port {options.port}: {error.strerror}; "
             "choose another with --host and --port (0 takes a free port)"
         ) from error
@@ -167,9 +162,9 @@ def _config(maps: list[str], environ: Mapping[str, str]) -> Config:
         given = [_parse_map(text) for text in maps]
         mappings = PrefixMap.from_mappings([*config.mappings, *given])
     except SettingError as error:
-        raise _UsageError(str(error)) from error
+        raise UsageError(str(error)) from error
     if not mappings:
-        raise _UsageError(f"there is nothing to serve: give a mapping, such as {_MAP_EXAMPLE}")
+        raise UsageError(f"there is nothing to serve: give a mapping, such as {_MAP_EXAMPLE}")
     return replace(config, mappings=mappings)
 
 
@@ -193,7 +188,7 @@ def _check_images(mappings: PrefixMap) -> None:
     faults = []
     for mapping in mappings:
         if mapping.location.scheme == "s3":
-            _require("boto3", extra="lambda", what=mapping.origin)
+            require("botocore", extra="lambda", what=mapping.origin)
             continue
         try:
             s3archivefs.open(mapping.location.key).close()
@@ -202,12 +197,7 @@ def _check_images(mappings: PrefixMap) -> None:
         except s3archivefs.SquashfsError as error:
             faults.append(f"{mapping.origin}: {mapping.location.key}: {error}")
     if faults:
-        raise _UsageError("\n".join(faults))
-
-
-def _require(module: str, *, extra: str, what: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise _UsageError(f"{what} needs {module}: pip install 's3archivefs[{extra}]'")
+        raise UsageError("\n".join(faults))
 
 
 # ---- To whom -------------------------------------------------------------------------------------
@@ -220,12 +210,12 @@ def _verifier(environ: Mapping[str, str]) -> SigV4Verifier | None:
     # A misspelt name must not open the endpoint to everybody.
     for name in sorted(name for name in environ if name.startswith(_ENDPOINT_PREFIX)):
         if name not in known:
-            raise _UsageError(f"{name}: there is no such setting; there are {_names(known)}")
+            raise UsageError(f"{name}: there is no such setting; there are {_names(known)}")
     given = {name for name in known if environ.get(name)}
     if not given:
         return None
     if given != known:
-        raise _UsageError(f"{_names(known - given)}: set it too, or neither of the two")
+        raise UsageError(f"{_names(known - given)}: set it too, or neither of the two")
     return SigV4Verifier(environ[_ACCESS_KEY_ID], environ[_SECRET_ACCESS_KEY])
 
 
@@ -236,15 +226,15 @@ def _names(names: set[str]) -> str:
 def _check_address(host: str, port: int, *, signed: bool) -> None:
     """Hold the address to what can be listened on, and to whom it would serve."""
     if not 0 <= port <= 65535:
-        raise _UsageError(f"--port {port}: write a number from 0 to 65535")
+        raise UsageError(f"--port {port}: write a number from 0 to 65535")
     try:
         addresses = list(_addresses(host))
     except (OSError, UnicodeError) as error:
-        raise _UsageError(
+        raise UsageError(
             f"--host {host}: is not an address: {getattr(error, 'strerror', error)}"
         ) from error
     if not signed and not all(address.is_loopback for address in addresses):
-        raise _UsageError(
+        raise UsageError(
             f"--host {host}: other machines are served signed requests only; set {_ACCESS_KEY_ID} "
             f"and {_SECRET_ACCESS_KEY}, or listen on 127.0.0.1"
         )

@@ -1,0 +1,350 @@
+"""The function as a zip for AWS Lambda, from wheels for Lambda's systems.
+
+    python -m deploy.lambda_zip --arch arm64 --python 3.13
+
+`--layer` makes a layer of the same packages, `--endpoint` the zip of the HTTP endpoint. The same
+sources and wheels give the same bytes. Needs hatchling in the running environment, and a registry
+of Python packages, or the wheels that `--download DIR` has fetched:
+
+    PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR python -m deploy.lambda_zip ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from stat import S_IFREG
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["ARCHITECTURES", "PYTHONS", "Build", "BuildError", "Built", "Part", "build", "download"]
+
+ROOT = Path(__file__).resolve().parent.parent
+ARCHITECTURES = {"arm64": "aarch64", "x86_64": "x86_64"}
+"""Lambda's names, and those of Linux and of wheels."""
+PYTHONS = {"3.11": 26, "3.12": 34, "3.13": 34, "3.14": 34}
+"""Lambda's runtimes, and which glibc 2.x each has: Amazon Linux 2's, then Amazon Linux 2023's."""
+THIS_ARCHITECTURE = next(
+    (n for n, wheels in ARCHITECTURES.items() if wheels == platform.machine()), ""
+)
+THIS_PYTHON = "{}.{}".format(*sys.version_info)
+
+_CODECS = ("fast", "lz4", "lzo-wheels", "zstd")
+_RUN = "run.sh"
+_UNNEEDED = (
+    "bin",  # commands, which name this machine's Python
+    "*.pyi",
+    "cheroot/test",
+    "zstandard/*cffi*",  # its second backend, 12 MB, which CPython does not load
+    # Of *.dist-info the rest stays: the licences have to come with what they license, METADATA says
+    # which version it is, and `s3archivefs serve` is found by entry_points.txt.
+    "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json",
+    "boto3/examples",
+)
+_SERVICES = ("s3", "sts")
+"""Of some 400 that botocore describes: what is read, and what lends credentials."""
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can hold; its real times would differ each time
+
+
+class BuildError(Exception):
+    """There is no zip; the message says why, in one line, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What to build."""
+
+    arch: str = THIS_ARCHITECTURE
+    """One of ARCHITECTURES."""
+    python: str = THIS_PYTHON
+    """One of PYTHONS."""
+    kind: str = "lambda"
+    """`lambda`, the function; `layer`, the same under python/; or `endpoint`."""
+    with_boto3: bool = False
+    """Lambda's runtimes have one, of a version of their own."""
+    with_bytecode: bool = True
+
+    @property
+    def name(self) -> str:
+        """That of the file."""
+        return f"s3archivefs-{self.kind}-{self.arch}-python{self.python}.zip"
+
+    @property
+    def extras(self) -> str:
+        """The project's extras that it takes."""
+        endpoint = ["endpoint"] if self.kind == "endpoint" else []
+        boto3 = ["lambda"] if self.with_boto3 else []
+        return ",".join([*_CODECS, *endpoint, *boto3])
+
+    @property
+    def pip_options(self) -> list[str]:
+        """What makes pip take wheels for that Python on that system, and nothing else."""
+        arch, glibc = ARCHITECTURES[self.arch], PYTHONS[self.python]
+        options = ["--only-binary=:all:", "--implementation=cp", f"--python-version={self.python}"]
+        # pip takes a platform by its name and knows no order among these: older ones must be named.
+        # 2.17 is the oldest that wheels of both architectures are built for, as manylinux2014 too.
+        tags = [f"manylinux_2_{minor}" for minor in range(glibc, 16, -1)] + ["manylinux2014"]
+        return options + [f"--platform={tag}_{arch}" for tag in tags]
+
+
+class Part(NamedTuple):
+    """A package in the zip, and its share, in bytes."""
+
+    package: str
+    zipped: int
+    unzipped: int
+
+
+class Built(NamedTuple):
+    """A zip."""
+
+    path: Path
+    parts: list[Part]
+    """Largest first."""
+    compiled_by: str | None
+    """The Python that compiled the bytecode, where there is any."""
+
+
+# ---- Building ------------------------------------------------------------------------------------
+
+
+def build(wanted: Build, directory: Path) -> Built:
+    """Write the zip into `directory`. Raises BuildError."""
+    with tempfile.TemporaryDirectory() as scratch:
+        packages = Path(scratch, "packages")
+        wheel = _wheel(Path(scratch))
+        _pip("install", "--no-compile", "--target", str(packages), wheel=wheel, wanted=wanted)
+        owners = _owners(packages)
+        _strip(packages)
+        if wanted.kind == "endpoint":
+            shutil.copy(Path(__file__).with_name(_RUN), packages)
+        top = "python/" if wanted.kind == "layer" else ""
+        python = _interpreter(wanted.python) if wanted.with_bytecode else None
+        if python:
+            _compile(packages, python, seen_at="/opt/python" if top else "/var/task")
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / wanted.name
+        parts = _write(path, packages, top, owners)
+    return Built(path, parts, python)
+
+
+def download(wanted: Build, directory: Path) -> None:
+    """Fetch the wheels of all that the zip takes from elsewhere. Raises BuildError."""
+    with tempfile.TemporaryDirectory() as scratch:
+        wheel = _wheel(Path(scratch))
+        _pip("download", "--dest", str(directory), wheel=wheel, wanted=wanted)
+        (directory / wheel.name).unlink()  # it would be outdated by the next change
+
+
+def _wheel(directory: Path) -> Path:
+    """The project's own, made by the hatchling that is installed here."""
+    command = ("hatchling", "build", "--target", "wheel", "--directory", str(directory))
+    done = _run(sys.executable, "-m", *command, cwd=ROOT)
+    if done.returncode != 0:
+        raise BuildError(f"the project's wheel cannot be built: {_last_line(done)}")
+    return next(directory.glob("*.whl"))
+
+
+def _pip(*command: str, wheel: Path, wanted: Build) -> None:
+    # Markers such as `python_version < "3.12"` pip holds against the Python that it runs under.
+    options = ["--quiet", "--no-input", "--disable-pip-version-check", *wanted.pip_options]
+    done = _run(sys.executable, "-m", "pip", *command, *options, f"{wheel}[{wanted.extras}]")
+    if done.returncode == 0:
+        return
+    if missing := re.search(r"No matching distribution found for (\S+)", done.stderr):
+        raise BuildError(
+            f"{missing[1]}: there is no wheel for Python {wanted.python} on {wanted.arch} with "
+            f"glibc 2.{PYTHONS[wanted.python]}: choose another --python or --arch, or build that "
+            "wheel yourself and name its folder in PIP_FIND_LINKS"
+        )
+    raise BuildError(f"pip {command[0]} failed: {_last_line(done)}")
+
+
+def _run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = f"{done.stdout}\n{done.stderr}".strip().splitlines()
+    return lines[-1] if lines else f"status {done.returncode}"
+
+
+# ---- What goes in --------------------------------------------------------------------------------
+
+
+def _owners(packages: Path) -> dict[str, str]:
+    """The package, with its version, that each file belongs to."""
+    return {
+        str(file): f"{found.name} {found.version}"
+        for found in importlib.metadata.distributions(path=[str(packages)])
+        for file in found.files or ()
+    }
+
+
+def _strip(packages: Path) -> None:
+    services = {*packages.glob("botocore/data/*/"), *packages.glob("boto3/data/*/")}
+    unneeded = {path for path in services if path.is_dir() and path.name not in _SERVICES}
+    for pattern in _UNNEEDED:
+        unneeded |= set(packages.rglob(pattern) if pattern == "*.pyi" else packages.glob(pattern))
+    for path in unneeded:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _interpreter(version: str) -> str | None:
+    """A CPython of that version: no other compiles bytecode that Lambda's would take."""
+    for candidate in (sys.executable, shutil.which(f"python{version}")):
+        if candidate is None:
+            continue
+        # What is on PATH may be a shim, for a Python that is not there.
+        program = "import sys; print(sys.implementation.cache_tag, sys.version_info.releaselevel)"
+        done = _run(candidate, "-I", "-c", program)
+        if done.stdout.split() == [f"cpython-{version.replace('.', '')}", "final"]:
+            return candidate
+    return None
+
+
+def _compile(packages: Path, python: str, *, seen_at: str) -> None:
+    # Held against no source: neither its time, which the zip has not, nor its content.
+    mode = ("--invalidation-mode", "unchecked-hash")
+    paths = ("-s", str(packages), "-p", seen_at)  # as tracebacks show them
+    done = _run(python, "-I", "-m", "compileall", "-q", *mode, *paths, str(packages))
+    if done.returncode != 0:
+        raise BuildError(f"{python} cannot compile the packages: {_last_line(done)}")
+
+
+# ---- The zip -------------------------------------------------------------------------------------
+
+
+def _write(path: Path, packages: Path, top: str, owners: Mapping[str, str]) -> list[Part]:
+    sizes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(_files(packages)):
+            entry = zipfile.ZipInfo(top + name, _EARLIEST)
+            entry.create_system = 3  # Unix, whose permissions Lambda keeps
+            entry.external_attr = (S_IFREG | (0o755 if name == _RUN else 0o644)) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, (packages / name).read_bytes())
+            size = sizes[owners.get(_source(name), name)]
+            size[0] += entry.compress_size
+            size[1] += entry.file_size
+    return sorted((Part(package, *size) for package, size in sizes.items()), key=_by_size)
+
+
+def _files(packages: Path) -> Iterator[str]:
+    for path in packages.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(packages).as_posix()
+
+
+def _source(name: str) -> str:
+    """The module whose bytecode a file is; any other file is its own."""
+    path = PurePosixPath(name)
+    if path.parent.name != "__pycache__":
+        return name
+    return str(path.parent.parent / f"{path.name.partition('.')[0]}.py")
+
+
+def _by_size(part: Part) -> int:
+    return -part.zipped
+
+
+# ---- The command ---------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what is asked; the exit code."""
+    options = _parser().parse_args(arguments)
+    wanted = Build(
+        arch=options.arch,
+        python=options.python,
+        kind=options.kind,
+        with_boto3=options.with_boto3,
+        with_bytecode=options.with_bytecode,
+    )
+    try:
+        if options.download:
+            download(wanted, options.download)
+        else:
+            _report(build(wanted, options.directory), wanted)
+    except BuildError as error:
+        sys.stderr.write(f"lambda_zip: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lambda_zip", description="Build a zip for AWS Lambda, with all six codecs."
+    )
+    for name, choices, here in (
+        ("arch", ARCHITECTURES, THIS_ARCHITECTURE),
+        ("python", PYTHONS, THIS_PYTHON),
+    ):
+        known = here in choices
+        parser.add_argument(
+            f"--{name}",
+            choices=choices,
+            default=here,
+            required=not known,
+            help="of the function; by default, this machine's",
+        )
+    kind = parser.add_mutually_exclusive_group()
+    for name, meaning in (
+        ("layer", "a layer of the packages, for functions of your own"),
+        ("endpoint", f"the HTTP endpoint, and {_RUN}, which starts it"),
+    ):
+        kind.add_argument(f"--{name}", dest="kind", action="store_const", const=name, help=meaning)
+    parser.set_defaults(kind="lambda")
+    parser.add_argument(
+        "--with-boto3", action="store_true", help="instead of the one that Lambda's runtime has"
+    )
+    parser.add_argument(
+        "--without-bytecode", dest="with_bytecode", action="store_false", help="sources alone"
+    )
+    parser.add_argument(
+        "--directory", type=Path, default=ROOT / "dist", help="where the zip goes: dist/"
+    )
+    parser.add_argument(
+        "--download", type=Path, metavar="DIR", help="only fetch the wheels that it takes, to DIR"
+    )
+    return parser
+
+
+def _report(built: Built, wanted: Build) -> None:
+    zipped, unzipped = built.path.stat().st_size, sum(part.unzipped for part in built.parts)
+    lines = [
+        str(built.path),
+        f"{_mb(zipped)} zipped, {_mb(unzipped)} unzipped",
+        *(f"  {_mb(part.zipped)}  {_mb(part.unzipped)}  {part.package}" for part in built.parts),
+    ]
+    if built.compiled_by:
+        lines.append(f"bytecode compiled by {built.compiled_by}")
+    elif wanted.with_bytecode:
+        lines.append(
+            f"without bytecode, as no python{wanted.python} is on PATH to compile it: each cold "
+            "start does, which takes longer (docs/performance.md)"
+        )
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:6.2f} MB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

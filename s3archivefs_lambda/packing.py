@@ -1,0 +1,68 @@
+"""Packing a directory with mksquashfs, as suits images that are read in S3."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["PackingError", "mksquashfs_command", "pack"]
+
+# docs/packing.md measures these.
+OPTIONS = ("-comp", "zstd", "-b", "128K")
+
+
+class PackingError(Exception):
+    """The directory was not packed; the message says why, and what to do."""
+
+
+def mksquashfs_command(directory: Path, image: Path) -> list[str]:
+    """The command that packs `directory` into `image`, which must not be there yet."""
+    paths = [str(path.absolute()) for path in (directory, image)]  # neither looks like an option
+    # Else an image that is there would be added to, and a file that cannot be read be packed empty.
+    strict = ["-noappend", "-exit-on-error"]
+    return ["mksquashfs", *paths, *OPTIONS, *strict, "-quiet"]
+
+
+def pack(directory: Path, image: Path, *, progress: bool = False) -> None:
+    """Pack `directory` into a new file, `image`.
+
+    With `progress`, mksquashfs shows its own on standard output. On a fault, and on whatever else
+    ends this early, there is no `image`. Raises PackingError.
+    """
+    command = mksquashfs_command(directory, image)
+    if not progress:
+        command.append("-no-progress")
+    done = False
+    try:
+        ran = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=None if progress else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+        )
+        done = ran.returncode == 0
+    except FileNotFoundError as error:
+        raise PackingError(
+            "packing a directory needs mksquashfs 4.4 or later: install squashfs-tools"
+        ) from error
+    finally:
+        if not done:
+            image.unlink(missing_ok=True)
+    if not done:
+        raise PackingError(f"{directory}: mksquashfs failed: {_reason(ran)}")
+
+
+def _reason(ran: subprocess.CompletedProcess[str]) -> str:
+    """What mksquashfs says, on one line."""
+    if ran.returncode < 0:
+        return f"it was ended by signal {-ran.returncode}"
+    lines = [line.strip() for line in ran.stderr.splitlines() if line.strip()]
+    if any("ompressor" in line and "not supported" in line for line in lines):
+        return "it was built without zstd: install squashfs-tools 4.4 or later"
+    return " ".join(lines[-3:]) or f"status {ran.returncode}"
