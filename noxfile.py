@@ -64,6 +64,7 @@ def tests(session: nox.Session) -> None:
         "CI": None,
         "TESTS_S3FS_PYTHON": program_environment(session, group="s3fs"),
         "TESTS_LAMBDA_PYTHON": program_environment(session, group="lambda"),
+        "TESTS_DEPLOY_PYTHON": program_environment(session, group="deploy"),
         "TESTS_WHEELS": wheels(session),
     }
     session.run("pytest", *arguments, env=environ)
