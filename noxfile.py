@@ -54,7 +54,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Everything under tests/, with branch coverage. Arguments go to pytest."""
-    needs = ("mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h", "radosgw")
+    needs = ("mksquashfs", "gensquashfs", "jq", "cc", "Python.h", "lzo/lzo1x.h", "radosgw")
     system_packages(session, *needs)
     install(session, group="test", extras="all,lzo")
     profile = "ci" if os.environ.get("CI") else "dev"
@@ -89,13 +89,15 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what docs/performance.md shows: `-- listing --members 10000`, remote, cold-start."""
+    """Measure what docs/performance.md shows: `-- listing`, remote, packing, cold-start."""
     system_packages(session, "mksquashfs")
     install(session, group="bench", extras="all")
     environ = {}
     if "remote" in session.posargs:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
+    if "packing" in session.posargs:
+        system_packages(session, "radosgw")
     if "cold-start" in session.posargs:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_LAMBDA_PYTHON"] = program_environment(session, group="lambda")

@@ -45,6 +45,7 @@ PACKAGES = {
     "venv": ("python3-venv", "python3", "python3", "python"),
     "mksquashfs": ("squashfs-tools",) * 4,
     "gensquashfs": ("squashfs-tools-ng",) * 4,
+    "jq": ("jq",) * 4,
     "cc": ("gcc libc6-dev", "gcc glibc-devel", "gcc musl-dev", "gcc"),
     "Python.h": ("python3-dev", "python3-devel", "python3-dev", "python"),
     "lzo/lzo1x.h": ("liblzo2-dev", "lzo-devel", "lzo-dev", "lzo"),
