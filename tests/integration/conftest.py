@@ -71,7 +71,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def image(tree: Path) -> Path:
     """The tree as mksquashfs packs it."""
-    return pack(tree, tree.parent / "library.sqfs")
+    return pack(tree, tree.parent / "library.sqfs", extra=["-Xcompression-level", "1"])
 
 
 @pytest.fixture(scope="session")
