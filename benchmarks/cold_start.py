@@ -110,7 +110,8 @@ def main(arguments: Sequence[str]) -> None:
 def _upload(store: Store, directory: Path) -> None:
     tree = directory / "tree"
     standard_library_tree(tree / "lib")
-    content = pack(tree, directory / "image.sqfs", compressor="zstd").read_bytes()
+    fast = ["-Xcompression-level", "1"]
+    content = pack(tree, directory / "image.sqfs", compressor="zstd", extra=fast).read_bytes()
     superblock = base64.b64encode(content[:96]).decode()
     store.gateway.client().put_object(
         Bucket=BUCKET, Key=_KEY, Body=content, Metadata={"s3archivefs-superblock": superblock}
