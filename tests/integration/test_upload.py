@@ -38,7 +38,7 @@ ADDRESS_SPACE = 768 << 20
 """Bytes that the command may map, less than the largest image."""
 STALLED_PART = 21
 """The part at which an upload of 1 GiB is interrupted."""
-WAIT_SECONDS = 60
+WAIT_SECONDS = 200
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class Store:
             running.send_signal(number)
             written, _ = running.communicate()
         self.proxy.heal()
+        self.proxy.reset()  # waits for what is still on its way to the store
         assert running.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), written
         assert "Traceback" not in written
         return written
