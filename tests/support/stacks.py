@@ -2,11 +2,13 @@
 
 resources = resolve(load("deploy/template.yaml"), {"Mapping1": "docs|s3://bucket/docs.sqfs"})
 resources["Role"]["Properties"]["Policies"]
+outputs = resolve(load("deploy/template.yaml"), {}, section="Outputs")
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -52,13 +54,16 @@ def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> Tree:
 _Loader.add_multi_constructor("!", _short_form)
 
 
+@cache
 def load(template: str) -> Tree:
-    """A template of the project, by its path."""
+    """A template of the project, by its path; not to be changed."""
     return yaml.load((ROOT / template).read_text(encoding="utf-8"), _Loader)  # noqa: S506 -- a SafeLoader
 
 
-def resolve(template: Tree, parameters: dict[str, str]) -> dict[str, Tree]:
-    """The resources that are made with these parameters, references to each other as `<Name.Attr>`.
+def resolve(
+    template: Tree, parameters: dict[str, str], *, section: str = "Resources"
+) -> dict[str, Tree]:
+    """What is made with these parameters, references of resources to each other as `<Name.Attr>`.
 
     Raises ValueError for a parameter that the template does not allow.
     """
@@ -75,9 +80,9 @@ def resolve(template: Tree, parameters: dict[str, str]) -> dict[str, Tree]:
         raise ValueError(f"there are no such parameters: {unknown}")
     resolver = _Resolver(template, values)
     return {
-        name: resolver.value(resource)
-        for name, resource in template["Resources"].items()
-        if "Condition" not in resource or resolver.condition(resource["Condition"])
+        name: resolver.value(part)
+        for name, part in template[section].items()
+        if "Condition" not in part or resolver.condition(part["Condition"])
     }
 
 
