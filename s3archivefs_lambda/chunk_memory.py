@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ class ChunkMemory:
         self._kept = 0
         self._ahead = 0
         self._pool: ThreadPoolExecutor | None = None
+        self._process = 0  # whose threads they are
         self._lock = threading.Lock()
 
     def get(self, archive_id: str, index: int) -> bytes | None:
@@ -63,7 +65,8 @@ class ChunkMemory:
             if self._ahead + size > self._max_bytes // 2:
                 return False
             self._ahead += size
-            if self._pool is None:
+            if self._pool is None or self._process != os.getpid():  # a fork has none of its threads
+                self._process, self._ahead = os.getpid(), size
                 self._pool = ThreadPoolExecutor(AHEAD_THREADS, "s3archivefs-ahead")
         try:
             self._pool.submit(usage.carried(self._run), size, function, *arguments)

@@ -178,10 +178,14 @@ class _Server(Server):
 
     def process_conn(self, conn: Any) -> None:  # noqa: ANN401 -- as in cheroot
         """Serve a connection that has something to say; let a new one wait until it has, without a
-        thread, as cheroot does only after the first request.
+        thread, as cheroot does only after the first request, and end it where too many wait: it
+        bounds only those that had a request, and without a file descriptor left it serves nobody.
         """
         if conn.last_used is None:
-            self.put_conn(conn)
+            if self.can_add_keepalive_connection:
+                self.put_conn(conn)
+            else:
+                conn.close()
         else:
             super().process_conn(conn)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
@@ -49,6 +50,12 @@ _WRITABLE_STATUS = frozenset({200, 206, 304, 400, 401, 403, 404, 405, 409, 411, 
 """What WriteGetObjectResponse accepts; any other status becomes 500."""
 
 
+_IDLE_SECONDS = 5
+"""After so long a connection may be gone without a sign, as after Lambda has frozen the instance; a
+body cannot be sent a second time.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Event:
     """What matters of an event."""
@@ -78,6 +85,7 @@ class ObjectLambda:
         self._operations = operations
         self._response_client = response_client or make_response_client
         self._client: S3Client | None = None
+        self._written = 0.0  # when it last was, by the wall clock: others stop while Lambda freezes
         self._emf = emf
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,9 +150,12 @@ class ObjectLambda:
     def _write(self, event: _Event, **parameters: Any) -> None:  # noqa: ANN401 -- botocore's parameters
         if self._client is None:
             self._client = self._response_client()
+        elif time.time() - self._written > _IDLE_SECONDS:
+            self._client.close()  # its connections: it makes new ones
         self._client.write_get_object_response(
             RequestRoute=event.route, RequestToken=event.token, **parameters
         )
+        self._written = time.time()
 
     def _answer(self, event: _Event) -> S3Response:
         """The operation's answer; a fault of the program is an S3 error for the client and a

@@ -52,8 +52,11 @@ def make_response_client() -> S3Client:
     return _client(
         s3={"payload_signing_enabled": False},
         retries={"total_max_attempts": 1},
-        connect_timeout=2,
-        read_timeout=60,  # the answer comes when the caller has the whole body
+        # urllib3 bounds by the first how long each piece of the body may take too, and the caller
+        # may pause as long as S3 waits for it; by the second how long the answer may take, which
+        # comes when the caller has all.
+        connect_timeout=60,
+        read_timeout=60,
     )
 
 

@@ -45,8 +45,11 @@ class OpenedObject:
 
     @property
     def has_superblock(self) -> bool:
-        """Whether the user metadata holds one."""
-        return _superblock_in(self.metadata) is not None
+        """Whether the user metadata holds one, and not another than the object itself, as far as
+        its first bytes were fetched.
+        """
+        found = _superblock_in(self.metadata)
+        return found is not None and found.startswith(self.head[:SUPERBLOCK_BYTES])
 
     def superblock(self) -> bytes | None:
         """The object's first 96 bytes, from itself or from its user metadata; None if in neither.
@@ -55,7 +58,7 @@ class OpenedObject:
         """
         if len(self.head) >= SUPERBLOCK_BYTES:
             return self.head[:SUPERBLOCK_BYTES]
-        return _superblock_in(self.metadata)
+        return _superblock_in(self.metadata) if self.device.size >= SUPERBLOCK_BYTES else None
 
 
 def open_object(

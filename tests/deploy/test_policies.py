@@ -298,3 +298,38 @@ def test_a_caller_reads_through_the_access_point_and_not_around_it() -> None:
             assert statement["Resource"] == "<ObjectLambdaAccessPoint.Arn>"
         else:
             assert statement["Condition"] == through
+
+
+ACCOUNT_ARN = f"eu-central-1:{ACCOUNT}"
+EXACT = {
+    "Log": ("<Logs.Arn>", None),
+    "Answer": (f"arn:aws:s3-object-lambda:{ACCOUNT_ARN}:accesspoint/archives", None),
+    "Mount": (
+        f"arn:aws:elasticfilesystem:{ACCOUNT_ARN}:file-system/<FileSystem>",
+        {
+            "StringEquals": {
+                "elasticfilesystem:AccessPointArn": (
+                    f"arn:aws:elasticfilesystem:{ACCOUNT_ARN}:access-point/<FileSystemAccessPoint>"
+                )
+            }
+        },
+    ),
+    "NotByTheCodeItself": (
+        "*",
+        {
+            "ArnEquals": {
+                "lambda:SourceFunctionArn": f"arn:aws:lambda:{ACCOUNT_ARN}:function:s3archivefs"
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("sid", EXACT)
+def test_a_statement_is_about_this_and_nothing_else(sid: str) -> None:
+    (found,) = [
+        statement
+        for statement in statements({"deploy/template.yaml": {**MAPPING, **EFS}})
+        if statement["Sid"] == sid
+    ]
+    assert (found["Resource"], found.get("Condition")) == EXACT[sid]

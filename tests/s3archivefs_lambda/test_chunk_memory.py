@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from s3archivefs_lambda.chunk_memory import AHEAD_THREADS, ChunkMemory
@@ -89,3 +90,15 @@ def test_as_many_as_eight_are_fetched_at_once() -> None:
     for _ in range(AHEAD_THREADS):
         assert met.acquire(timeout=30)
     assert not broken.is_set()
+
+
+def test_a_fork_fetches_ahead_with_threads_of_its_own() -> None:
+    memory = ChunkMemory(100)
+    ran = threading.Event()
+    assert memory.start(10, ran.set)
+    assert ran.wait(30)
+    child = os.fork()
+    if not child:  # pragma: no cover -- a process of its own, which nothing measures
+        again = threading.Event()
+        os._exit(0 if memory.start(50, again.set) and again.wait(30) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

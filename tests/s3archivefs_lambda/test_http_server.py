@@ -3,9 +3,10 @@ from __future__ import annotations
 import errno
 import http.client
 import logging
+import select
 import socket
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
@@ -253,6 +254,23 @@ def test_connections_without_a_request_hold_up_nobody(site: Site) -> None:
             assert client.sock is not None  # kept open by both
         with site.client() as client:
             assert get(client) == b"content"
+
+
+def test_no_more_connections_wait_than_there_is_room_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.server._server, "keep_alive_conn_limit", 20)
+    with ExitStack() as idle:
+        waiting = [idle.enter_context(site.socket()) for _ in range(60)]
+        ended, _, _ = select.select(waiting, [], [], SECONDS)
+        assert ended
+        assert all(connection.recv(1) == b"" for connection in ended)
+    # Those that have gone make room.
+    for _ in range(100):
+        with site.client() as client, suppress(http.client.HTTPException, OSError):
+            assert get(client) == b"content"
+            return
+    pytest.fail("nobody is served any more")
 
 
 # ---- Bodies --------------------------------------------------------------------------------------

@@ -72,6 +72,10 @@ class RecordingClient:
     def __init__(self) -> None:
         self.written: list[dict[str, Any]] = []
         self.error: Exception | None = None
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def write_get_object_response(self, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 -- botocore's
         report = ParamValidator().validate(parameters, input_shape())
@@ -470,6 +474,17 @@ def test_one_client_is_made_and_only_for_get_object(function: Function) -> None:
 
 
 # ---- HeadObject ----------------------------------------------------------------------------------
+
+
+def test_connections_that_may_be_gone_are_not_used_again(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("s3archivefs_lambda.object_lambda.time.time", lambda: now)
+    for pause, closed in [(0, 0), (1, 0), (4, 0), (60, 1), (1, 1), (600, 2)]:
+        now += pause  # while which Lambda may have frozen the instance
+        function.get("plain/short.txt")
+        assert function.client.closed == closed
 
 
 def test_head_returns_the_headers_and_a_length_that_is_a_number(

@@ -94,6 +94,12 @@ def test_time_outs_and_retries_fit_into_a_functions_60_seconds() -> None:
     assert config.tcp_keepalive is True
 
 
+def test_a_caller_may_pause_for_as_long_as_s3_waits_for_it() -> None:
+    config: Any = make_response_client().meta.config
+    # urllib3 has the first also for each piece of a body that is sent.
+    assert (config.connect_timeout, config.read_timeout) == (60, 60)
+
+
 def test_retries_are_the_operators_to_change(environ: pytest.MonkeyPatch) -> None:
     environ.setenv("AWS_RETRY_MODE", "adaptive")
     environ.setenv("AWS_MAX_ATTEMPTS", "2")

@@ -93,6 +93,23 @@ def test_opening_costs_one_request_where_the_metadata_has_the_superblock(
     assert result.head == b""
 
 
+def test_metadata_that_is_another_archives_is_not_counted_on_the_next_time(
+    store: ScriptedStore,
+) -> None:
+    store.metadata = superblock_metadata(b"x" * 96)
+    result = opened(store)
+    assert result.superblock() == CONTENT[:96]
+    assert not result.has_superblock
+    store.metadata = superblock_metadata()
+    assert opened(store).has_superblock
+
+
+def test_an_object_that_is_no_image_has_no_superblock_whatever_its_metadata_says() -> None:
+    with ScriptedStore(b"short") as store:
+        store.metadata = superblock_metadata()
+        assert opened(store, expect_superblock=True).superblock() is None
+
+
 def test_a_missing_superblock_is_fetched_after_all(store: ScriptedStore) -> None:
     result = opened(store, expect_superblock=True)
     assert store.ranges == ["bytes=-1000", "bytes=0-95"]
