@@ -20,7 +20,8 @@ class PackingError(Exception):
 
 def mksquashfs_command(directory: Path, image: Path) -> list[str]:
     """The command that packs `directory` into `image`, which must not be there yet."""
-    paths = [str(path.absolute()) for path in (directory, image)]  # neither looks like an option
+    # Neither looks like an option; of a link, mksquashfs would pack the link.
+    paths = [str(directory.resolve()), str(image.absolute())]
     # Else an image that is there would be added to, and a file that cannot be read be packed empty.
     strict = ["-noappend", "-exit-on-error"]
     return ["mksquashfs", *paths, *OPTIONS, *strict, "-quiet"]

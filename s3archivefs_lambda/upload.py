@@ -83,7 +83,7 @@ class ImageUpload:
     image: BinaryIO
     """The file, open for reading, on disk: its bytes are read by position, in threads."""
     storage_class: str = ""
-    """One of S3's; the bucket's default where it is empty."""
+    """One of S3's; STANDARD where it is empty."""
     replace: bool = False
     """Whether an object that is there may be replaced."""
     progress: Callable[[int], None] = lambda _: None
@@ -153,7 +153,7 @@ class ImageUpload:
     # ---- In one request ------------------------------------------------------------------------
 
     def _put_whole(self) -> None:
-        with self._faults():
+        with self._unless_stored():
             self.client.put_object(
                 **self._target(),
                 **self._attributes(),
@@ -166,22 +166,23 @@ class ImageUpload:
     def _begin(self) -> dict[int, str]:
         """Find an upload to go on with, or begin one; returns the ETags of the parts it holds."""
         for upload_id in self._candidates():
-            if kept := self._kept(upload_id):
+            kept = self._kept(upload_id)
+            # The first part holds the superblock: it was begun with this image's metadata.
+            if 1 in kept:
                 self.progress(sum(part.length for part in self._parts() if part.number in kept))
                 self.upload_id = upload_id
                 return kept
         with self._faults():
             created = self.client.create_multipart_upload(**self._target(), **self._attributes())
         self.upload_id = created["UploadId"]
-        return {}
+        first = next(self._parts())  # before all others: without it nothing can be gone on from
+        return {1: self._send_part(first, Event())}
 
     def _candidates(self) -> list[str]:
         """Unfinished uploads, of which one may be of this image."""
-        return [
-            upload.upload_id
-            for upload in self._unfinished()
-            if not self.storage_class or upload.storage_class == self.storage_class
-        ]
+        wanted = self.storage_class or "STANDARD"
+        found = self._unfinished()
+        return [upload.upload_id for upload in found if upload.storage_class == wanted]
 
     def _unfinished(self) -> list[Unfinished]:
         try:
@@ -260,7 +261,7 @@ class ImageUpload:
     def _complete(self, etags: dict[int, str]) -> None:
         self._refuse_existing()  # again: not every store heeds the condition
         parts: Any = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-        with self._faults():
+        with self._unless_stored():
             self.client.complete_multipart_upload(
                 **self._target(),
                 **self._condition(),
@@ -268,20 +269,33 @@ class ImageUpload:
                 MultipartUpload={"Parts": parts},
             )
 
-    def _check(self) -> None:
-        """Hold the object against the image. Each part's content S3 has checked by its MD5."""
+    @contextmanager
+    def _unless_stored(self) -> Iterator[None]:
+        """A conditional write, which fails as well where an earlier attempt of it had succeeded and
+        only its answer was lost.
+        """
+        try:
+            with self._faults():
+                yield
+        except UploadError as error:
+            if not isinstance(error.__cause__, ArchiveReplacedError) or not self._is_stored():
+                raise
+
+    def _is_stored(self) -> bool:
+        """Whether the object is this image. Each part's content S3 has checked by its MD5."""
         with self._faults():
             there = self.client.head_object(**self._target())
         metadata = {name.lower(): value for name, value in there["Metadata"].items()}
-        if there["ContentLength"] != self.size:
+        return (there["ContentLength"], metadata.get(SUPERBLOCK_METADATA)) == (
+            self.size,
+            self._superblock(),
+        )
+
+    def _check(self) -> None:
+        if not self._is_stored():
             raise UploadError(
-                f"{self._url} has {there['ContentLength']} bytes, the image {self.size}: "
-                "it was replaced meanwhile; look who else writes to it"
-            )
-        if metadata.get(SUPERBLOCK_METADATA) != self._superblock():
-            raise UploadError(
-                f"{self._url} is complete, but without the user metadata {SUPERBLOCK_METADATA}, as "
-                "another program had begun it: reading it takes a request more; --force replaces it"
+                f"{self._url} has another length than the image, or other user metadata: it was "
+                "replaced meanwhile, or the store keeps no metadata; look who else writes to it"
             )
 
     # ---- Requests ------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
         default="",
         metavar="CLASS",
         help="such as STANDARD_IA or GLACIER_IR; reading needs one with immediate access "
-        "(default: the bucket's)",
+        "(default: STANDARD)",
     )
     parser.add_argument(
         "--no-verify",
@@ -74,7 +74,9 @@ def _upload(options: argparse.Namespace) -> int:
     from s3archivefs_lambda.packing import PackingError  # noqa: PLC0415 -- see above
     from s3archivefs_lambda.upload import UploadError  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: clean up
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: clean up
     try:
         _run(options)
     except UsageError as error:

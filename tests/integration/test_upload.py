@@ -321,6 +321,15 @@ def test_a_directory_leaves_nothing_when_interrupted(uploads: Store, tmp_path: P
     assert [*(tmp_path / "temporary").iterdir()] == []
 
 
+def test_a_terminal_that_is_closed_ends_it_as_ctrl_c_does(uploads: Store, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file").write_bytes(Random(8).randbytes(3 * PART_BYTES))
+    uploads.interrupt(signal.SIGHUP, tree, f"s3://{BUCKET}/a.sqfs", part=2)
+    assert uploads.unfinished() == []
+    assert [*(tmp_path / "temporary").iterdir()] == []
+
+
 def test_the_kept_image_of_a_directory_is_gone_on_from(uploads: Store, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -410,6 +419,22 @@ def test_a_fault_of_the_network_or_the_store_is_tried_again(
     assert sum(request.fault == fault for request in uploads.proxy.requests) == 4
     assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
     assert uploads.unfinished() == []
+
+
+@pytest.mark.parametrize("which", ["image", "image_in_parts"])
+def test_a_write_whose_answer_is_lost_is_no_failure(
+    which: str, uploads: Store, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(which)
+
+    def writes_the_object(request: Request) -> bool:
+        completes = request.method == "POST" and "uploadId=" in request.path
+        return completes or (request.method == "PUT" and "partNumber" not in request.path)
+
+    uploads.proxy.inject(Reset(0), match=writes_the_object)
+    uploads.upload(path, f"s3://{BUCKET}/a.sqfs")
+    assert any(request.fault == Reset(0) for request in uploads.proxy.requests)
+    assert uploads.hash("a.sqfs") == hash_of(path)
 
 
 def test_a_store_that_fails_for_good_leaves_what_it_has(swift: Store, image_in_parts: Path) -> None:

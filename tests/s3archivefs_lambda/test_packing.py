@@ -92,3 +92,10 @@ def test_a_file_that_cannot_be_read_is_not_packed_empty(directory: Path, tmp_pat
     assert done.returncode == 1
     assert "PackingError" in done.stderr
     assert not (tmp_path / "image.sqfs").exists()
+
+
+def test_a_link_to_a_directory_is_that_directory(directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(directory)
+    pack(tmp_path / "link", tmp_path / "image.sqfs")
+    with s3archivefs.open(tmp_path / "image.sqfs") as image:
+        assert image.read_bytes("/below/file") == b"content"

@@ -23,10 +23,11 @@ IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
 
 @pytest.fixture(autouse=True)
 def signals_as_they_were() -> Iterator[None]:
-    """The command takes over SIGTERM."""
-    before = signal.getsignal(signal.SIGTERM)
+    """The command takes over SIGTERM and SIGHUP."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def fault(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:

@@ -77,7 +77,7 @@ mon addr = {monitor}
 [osd]
 osd data = {directory}/osd
 osd objectstore = memstore
-memstore device bytes = 1073741824
+memstore device bytes = 8589934592
 [client.admin]
 rgw frontends = beast endpoint={gateway} tcp_nodelay=1
 rgw thread pool size = 16
