@@ -141,7 +141,6 @@ class CachedDevice:
             size = len(flights) * self._chunk_size
             if flights and not self._memory.start(size, self._get_ahead, flights, keeps):
                 self._release(flights)
-                return
 
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self._size:

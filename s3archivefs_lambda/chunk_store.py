@@ -22,11 +22,13 @@ import struct
 import time
 import zlib
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.directory_limit import TEMPORARY_SUFFIX, DirectoryLimit, occupied
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["ChunkStore"]
@@ -38,6 +40,18 @@ _HEADER = struct.Struct(">8sQII")
 _HEADER_CRC = struct.Struct(">I")
 _HEADER_BYTES = _HEADER.size + _HEADER_CRC.size
 _MAGIC = b"s3afch\x00\x01"
+
+
+def _fastest_crc32() -> Callable[[bytes | memoryview], int]:
+    """libdeflate's, where that is installed: 2 us for 128 KiB, of which zlib's takes 31."""
+    try:
+        crc32: Callable[[bytes | memoryview], int] = import_module("deflate").crc32
+    except ImportError:
+        return zlib.crc32
+    return crc32
+
+
+_crc32 = _fastest_crc32()
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # the last: for a planted FIFO
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -112,7 +126,7 @@ class ChunkStore:
                 length, crc = _parse_header(os.read(descriptor, _HEADER_BYTES), index)
                 if length is not None and found.st_size == _HEADER_BYTES + length:
                     chunk = os.read(descriptor, length)
-                    if len(chunk) == length and zlib.crc32(chunk) == crc:
+                    if len(chunk) == length and _crc32(chunk) == crc:
                         _mark_used(descriptor, found.st_mtime)
                         return chunk
         finally:
@@ -184,7 +198,7 @@ class ChunkStore:
 
 
 def _header(index: int, chunk: bytes | memoryview) -> bytes:
-    header = _HEADER.pack(_MAGIC, index, len(chunk), zlib.crc32(chunk))
+    header = _HEADER.pack(_MAGIC, index, len(chunk), _crc32(chunk))
     return header + _HEADER_CRC.pack(zlib.crc32(header))
 
 

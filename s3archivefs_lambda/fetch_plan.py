@@ -80,7 +80,7 @@ class FetchPlan:
     def announced(self, run: list[int]) -> int:
         """Bytes that were announced in one piece, from where it began to the end of this run."""
         with self._lock:
-            place = {run[0] - 1, run[0]}  # two announcements may share a chunk
+            place = {run[0], run[0] + 1}  # two announcements may share a chunk
             before = next((each for each in self._streams if each[0] in place), None)
             begun = run[0]
             if before is not None:

@@ -51,6 +51,25 @@ def test_a_chunk_comes_back(store: ChunkStore) -> None:
     assert store.get("archive", 0) == CHUNK
 
 
+@pytest.mark.parametrize("writer_has_libdeflate", [False, True])
+def test_processes_with_and_without_libdeflate_share_chunks(
+    store: ChunkStore, monkeypatch: pytest.MonkeyPatch, *, writer_has_libdeflate: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "deflate", None)
+        without = chunk_store._fastest_crc32()
+    faster = chunk_store._fastest_crc32()
+    assert without is not faster
+    writer, reader = (faster, without) if writer_has_libdeflate else (without, faster)
+    sizes = [*range(65), 4095, 8192]
+    monkeypatch.setattr(chunk_store, "_crc32", writer)
+    for size in sizes:
+        store.put("archive", size, memoryview(CHUNK)[:size])
+    monkeypatch.setattr(chunk_store, "_crc32", reader)
+    for size in sizes:
+        assert store.get("archive", size) == CHUNK[:size]
+
+
 @pytest.mark.parametrize("index", [0, 1, 1 << 40])
 @pytest.mark.parametrize("size", [0, 1, 8192])
 def test_chunks_of_any_size_and_index_come_back(store: ChunkStore, index: int, size: int) -> None:

@@ -71,13 +71,19 @@ def cached_device(
     )
 
 
+def finish(cached: CachedDevice) -> None:
+    """Wait for what it does in other threads."""
+    assert cached._memory is not None
+    assert cached._memory._pool is not None
+    cached._memory._pool.shutdown()
+    cached._memory._pool = None
+
+
 def store_chunks(directory: Path, offset: int, length: int, metadata_start: int = SIZE) -> None:
     """As an instance leaves them that has read them, and ended."""
     cached = cached_device(Device(), directory, metadata_start=metadata_start)
     cached.pread(offset, length)
-    assert cached._memory is not None
-    assert cached._memory._pool is not None
-    cached._memory._pool.shutdown()
+    finish(cached)
 
 
 def stored_chunks(directory: Path) -> set[int]:
@@ -222,21 +228,36 @@ def test_chunks_fetched_ahead_come_from_memory_where_none_are_stored(
     assert below.reads == [(0, 4 * MIB)]
 
 
-@pytest.mark.parametrize("step", [MIB, 4 * MIB, 24 * MIB])
+@pytest.mark.parametrize("step", [MIB, 4 * MIB, 24 * MIB, 3_000_000])
 def test_a_stream_is_stored_up_to_an_eighth_of_the_store(
     below: Device, tmp_path: Path, step: int
 ) -> None:
+    """Blocks of an image, and so the announced ranges, do not end where chunks do."""
     cached = cached_device(below, tmp_path, store=64 * MIB)
     for offset in range(0, 24 * MIB, step):
-        cached.prefetch([(offset, step)])
-        assert cached.pread(offset, step) == DATA[offset : offset + step]
-    assert cached._memory is not None
-    assert cached._memory._pool is not None
-    cached._memory._pool.shutdown()
+        length = min(step, 24 * MIB - offset)
+        cached.prefetch([(offset, length)])
+        assert cached.pread(offset, length) == DATA[offset : offset + length]
+    finish(cached)
     stored = stored_chunks(tmp_path)
     assert stored == set(range(len(stored)))  # its beginning
     assert 4 * MIB <= len(stored) * CHUNK <= 8 * MIB
     assert below.chunks == set(range(24 * MIB // CHUNK))
+
+
+def test_a_stream_stays_one_where_there_is_no_room_for_all_of_it(
+    below: Device, tmp_path: Path
+) -> None:
+    go_on = threading.Event()
+    below.before = lambda: assert_set(go_on)
+    cached = cached_device(below, tmp_path, memory=16 * MIB, store=64 * MIB)
+    cached.prefetch([(0, 16 * MIB)])  # half of it has room
+    go_on.set()
+    finish(cached)
+    cached.prefetch([(16 * MIB, 8 * MIB)])
+    finish(cached)
+    assert below.chunks == {*range(8 * MIB // CHUNK), *range(16 * MIB // CHUNK, 24 * MIB // CHUNK)}
+    assert stored_chunks(tmp_path) == set(range(8 * MIB // CHUNK))
 
 
 def test_streams_elsewhere_are_stored_too(below: Device, tmp_path: Path) -> None:
@@ -244,9 +265,7 @@ def test_streams_elsewhere_are_stored_too(below: Device, tmp_path: Path) -> None
     for start in (0, 8 * MIB, 16 * MIB):
         cached.prefetch([(start + CHUNK, 4 * MIB)])
         cached.pread(start + CHUNK, 4 * MIB)
-    assert cached._memory is not None
-    assert cached._memory._pool is not None
-    cached._memory._pool.shutdown()
+    finish(cached)
     assert stored_chunks(tmp_path) == below.chunks
 
 
