@@ -305,7 +305,8 @@ class CountingProxy:
         try:
             await asyncio.wait({upload, relay}, return_when=asyncio.FIRST_COMPLETED)
             failure = upload.exception() if upload.done() else None
-            if isinstance(failure, (BodyEndedError, asyncio.IncompleteReadError)):
+            has_ended = isinstance(failure, (BodyEndedError, asyncio.IncompleteReadError))
+            if failure is not None and (has_ended or reader.exception() is not None):
                 raise failure  # the client has gone: there is nothing that the server could answer
             keep = await relay
             connection.is_reusable = keep and upload.done() and upload.exception() is None

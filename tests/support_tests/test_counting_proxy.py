@@ -108,6 +108,21 @@ def test_expect_100_continue_is_answered_by_the_server(proxy: CountingProxy) -> 
     assert [request.status for request in proxy.requests] == [200]
 
 
+@pytest.mark.parametrize("read", [1000, 1], ids=["FIN", "RST"])
+def test_a_client_that_is_gone_in_the_middle_of_its_body_leaves_nothing_under_way(
+    read: int, proxy: CountingProxy
+) -> None:
+    """A connection ends in RST where its program has not read all that came."""
+    parts = urlsplit(proxy.url)
+    with closing(socket.create_connection((parts.hostname, parts.port or 0), 30)) as raw:
+        raw.sendall(
+            b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert raw.recv(read).startswith(b"H")
+        raw.sendall(b"hel")
+    assert [request.status for request in proxy.requests] == [0]
+
+
 def test_each_request_waits_for_the_latency(
     proxy: CountingProxy, connection: http.client.HTTPConnection
 ) -> None:
