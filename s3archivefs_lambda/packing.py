@@ -56,14 +56,15 @@ def pack(directory: Path, image: Path, *, progress: bool = False) -> None:
         if not done:
             image.unlink(missing_ok=True)
     if not done:
-        raise PackingError(f"{directory}: mksquashfs failed: {_reason(ran)}")
+        raise PackingError(f"{directory}: mksquashfs failed, {_reason(ran)}")
 
 
 def _reason(ran: subprocess.CompletedProcess[str]) -> str:
     """What mksquashfs says, on one line."""
     if ran.returncode < 0:
-        return f"it was ended by signal {-ran.returncode}"
+        return f"ended by signal {-ran.returncode}"
     lines = [line.strip() for line in ran.stderr.splitlines() if line.strip()]
     if any("ompressor" in line and "not supported" in line for line in lines):
-        return "it was built without zstd: install squashfs-tools 4.4 or later"
-    return " ".join(lines[-3:]) or f"status {ran.returncode}"
+        return "as it was built without zstd: install squashfs-tools 4.4 or later"
+    said = " ".join(lines[-3:]) or "without a message"
+    return f"with status {ran.returncode}: {said}"

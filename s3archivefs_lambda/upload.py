@@ -8,211 +8,211 @@ SSE-KMS or SSE-C, ETags are no MD5s, and an interrupted upload begins anew.
 from __future__ import annotations
 
 import base64
-import hashlib
-import io
-import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from s3archivefs_lambda.s3_errors import (
-    ArchiveAccessError,
-    ArchiveForbiddenError,
-    ArchiveNotFoundError,
-    ArchiveReplacedError,
-    mapped_errors,
-    object_url,
-)
-from s3archivefs_lambda.s3_object import SUPERBLOCK_BYTES, SUPERBLOCK_METADATA
+from s3archivefs_lambda.image_parts import BodyEndedError, ImageParts
+from s3archivefs_lambda.s3_object import SUPERBLOCK_METADATA
+from s3archivefs_lambda.upload_errors import UploadError
+from s3archivefs_lambda.upload_target import EXISTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from types_boto3_s3 import S3Client
+    from s3archivefs_lambda.image_parts import Part
+    from s3archivefs_lambda.upload_target import Unfinished, UploadTarget
 
-__all__ = ["THREADS", "ImageUpload", "UploadError", "abort_uploads", "part_size_of", "unfinished"]
+__all__ = ["THREADS", "ImageUpload", "UploadError"]
 
 THREADS = 4
 """Parts that are sent at once."""
 
-_PART_BYTES = 16 << 20
-_MAX_PARTS = 10_000
-_MAX_PART_BYTES = 5 << 30
-_MIB = 1 << 20
-_PIECE = 1 << 20  # bytes hashed at once
 _END_SECONDS = 2
-
-_ADVICE: dict[type[ArchiveAccessError], str] = {
-    ArchiveReplacedError: "it is there already; --force replaces it",
-    ArchiveNotFoundError: "make the bucket first, or correct its name",
-    ArchiveForbiddenError: "check the credentials, and that they allow s3:PutObject on this object",
-}
-
-
-class UploadError(Exception):
-    """The image is not in S3; the message says why, and what to do, on one line."""
-
-
-class _EndOfBody(BaseException):
-    """Ends a request from within its body; the message says why."""
-
-
-class Unfinished(NamedTuple):
-    """An upload that was begun, and neither completed nor aborted."""
-
-    upload_id: str
-    storage_class: str
-
-
-class _Part(NamedTuple):
-    number: int  # from 1, as S3 counts
-    offset: int
-    length: int
+# Statuses of writes that come too late, be it only that the answer to an earlier attempt was lost:
+# the upload is not there any more, others write, or the object is there.
+_TOO_LATE = {404, 409, 412}
 
 
 @dataclass(slots=True)
 class ImageUpload:
-    """One image on its way to s3://bucket/key."""
+    """One image on its way to S3. Raises UploadError where it is too large.
 
-    client: S3Client
-    bucket: str
-    key: str
-    image: BinaryIO
-    """The file, open for reading, on disk: its bytes are read by position, in threads."""
+    The image is what the file holds when this is made: a change after that is an error.
+    """
+
+    target: UploadTarget
+    file: BinaryIO
+    """The image, open for reading, on disk: its bytes are read by position, in threads."""
     storage_class: str = ""
     """One of S3's; STANDARD where it is empty."""
     replace: bool = False
     """Whether an object that is there may be replaced."""
     progress: Callable[[int], None] = lambda _: None
     """Told of bytes sent, and, in negative numbers, of those that must be sent again."""
-    size: int = field(init=False)
-    """Of the image, in bytes."""
     upload_id: str = field(init=False, default="")
     """S3's name of the upload, while it is in parts and unfinished."""
+    _image: ImageParts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = os.fstat(self.image.fileno()).st_size
+        self._image = ImageParts(self.file)
 
-    def run(self) -> None:
+    @property
+    def size(self) -> int:
+        """Of the image, in bytes."""
+        return self._image.size
+
+    def run(self) -> bool:
         """Store the image, whole: a reader sees the object before, or this one.
 
-        Its first 96 bytes become the user metadata `s3archivefs-superblock`. Raises UploadError;
-        after that, and after KeyboardInterrupt, the parts that were sent stay in S3.
+        Its first 96 bytes become the user metadata `s3archivefs-superblock`. False where the object
+        is this image already, so that there was nothing to do. Raises UploadError; after that, and
+        after KeyboardInterrupt, `upload_id` names the parts that stay in S3, if there are any.
         """
-        before = self._stamp()
-        self._refuse_existing()
-        if self.size <= _PART_BYTES:
-            self._put_whole()
-            return
-        kept = self._begin()
-        etags = kept | self._send(kept)
-        if self._stamp() != before:
-            raise UploadError(f"{self._url}: the image changed while it was read; try again")
-        self._complete(etags)
-        self.upload_id = ""
+        if self.is_stored():
+            return False
+        if self._image.has_changed():
+            raise self._changed()
+        abandoned: list[str] = []
+        try:
+            if len(self._image.parts) == 1:
+                self._put_whole()
+            else:
+                etags = self._send(self._begin())
+                abandoned = self._abandoned()
+                self._complete(etags)
+        except UploadError as error:
+            if self._image.has_changed():  # so its parts are of no image
+                with suppress(UploadError):
+                    self.abort()
+                raise self._changed() from error
+            if error.status not in _TOO_LATE or not self._is_there():
+                raise
+            self.abort()
         self._check()
+        with suppress(UploadError):  # the image is stored
+            for upload_id in abandoned:
+                self.target.abort(upload_id)
+        return True
+
+    def is_stored(self) -> bool:
+        """Whether the object is this image already: an earlier call may have been interrupted when
+        all was done. Raises UploadError where it is another one that may not be replaced.
+        """
+        if self.replace:
+            return False
+        there = self.target.head()
+        if there is None:
+            return False
+        if not self._is_image(there):
+            raise UploadError(f"{self.target} {EXISTS}")
+        return True
 
     def abort(self) -> None:
         """After `run` has failed: delete the parts that it has left in S3. Raises UploadError."""
         if self.upload_id:
-            _abort(self.client, self.bucket, self.key, self.upload_id)
+            self.target.abort(self.upload_id)
             self.upload_id = ""
 
-    def unfinished(self) -> int:
-        """How many unfinished uploads to the same key there are, as far as these credentials may
+    def unfinished(self) -> list[Unfinished]:
+        """The unfinished uploads to the same key, the newest first, as far as these credentials may
         see them. Raises UploadError.
         """
-        return len(self._unfinished())
+        try:
+            return self.target.unfinished()
+        except UploadError as error:
+            if error.is_forbidden:  # who may only write begins anew
+                return []
+            raise
 
     # ---- What is there -------------------------------------------------------------------------
 
-    @property
-    def _url(self) -> str:
-        return object_url(self.bucket, self.key)
+    def _changed(self) -> UploadError:
+        return UploadError(f"{self.target}: the image changed while it was read; try again")
 
-    def _stamp(self) -> tuple[int, int]:
-        stat = os.fstat(self.image.fileno())
-        return stat.st_size, stat.st_mtime_ns
+    def _is_image(self, there: Any) -> bool:  # noqa: ANN401 -- S3's answer to HEAD
+        """Whether an object is this image, stored as it is to be."""
+        return (
+            there["ContentLength"] == self.size
+            and _superblock_of(there) == self._image.superblock
+            and self.storage_class in {"", there.get("StorageClass", "STANDARD")}
+            and there["ETag"].strip('"') == self._image.etag
+        )
 
-    def _refuse_existing(self) -> None:
-        if self.replace:
+    def _is_there(self) -> bool:
+        with suppress(UploadError):
+            there = self.target.head()
+            return there is not None and self._is_image(there)
+        return False
+
+    def _check(self) -> None:
+        """Hold the object against the image. Each part's content S3 has checked by its MD5."""
+        there = self.target.head()
+        if there is None:  # these credentials may not read it
             return
-        try:
-            with self._faults():
-                self.client.head_object(**self._target())
-        except UploadError as error:
-            # 403 is S3's answer for a missing object too, to who may not list: the write will tell.
-            if isinstance(error.__cause__, (ArchiveNotFoundError, ArchiveForbiddenError)):
-                return
-            raise
-        raise UploadError(f"{self._url} is there already; --force replaces it")
-
-    # ---- In one request ------------------------------------------------------------------------
-
-    def _put_whole(self) -> None:
-        with self._unless_stored():
-            self.client.put_object(
-                **self._target(),
-                **self._attributes(),
-                **self._condition(),
-                **self._body(_Part(1, 0, self.size), Event()),
+        if there["ContentLength"] != self.size:
+            raise UploadError(
+                f"{self.target} has {there['ContentLength']} bytes, the image {self.size}: "
+                "it was replaced meanwhile; look who else writes to it"
+            )
+        if _superblock_of(there) != self._image.superblock:
+            raise UploadError(
+                f"{self.target} has not this image's user metadata {SUPERBLOCK_METADATA}: "
+                "it was replaced meanwhile, or the store keeps no metadata"
             )
 
-    # ---- In parts ------------------------------------------------------------------------------
+    # ---- The upload ----------------------------------------------------------------------------
+
+    def _put_whole(self) -> None:
+        (part,) = self._image.parts
+        with self._sending(part, Event()) as body:
+            self.target.client.put_object(
+                **self.target.name, **self._attributes(), **self._condition(), **body
+            )
 
     def _begin(self) -> dict[int, str]:
         """Find an upload to go on with, or begin one; returns the ETags of the parts it holds."""
-        for upload_id in self._candidates():
-            kept = self._kept(upload_id)
-            # The first part holds the superblock: it was begun with this image's metadata.
-            if 1 in kept:
-                self.progress(sum(part.length for part in self._parts() if part.number in kept))
-                self.upload_id = upload_id
+        for upload in self.unfinished():
+            if (self.storage_class or "STANDARD") != upload.storage_class:
+                continue
+            kept = self._kept(upload.upload_id)
+            # The superblock in the first part tells that the upload was begun with its metadata.
+            if kept and 1 in kept:
+                self.progress(sum(self._image.parts[number - 1].length for number in kept))
+                self.upload_id = upload.upload_id
                 return kept
-        with self._faults():
-            created = self.client.create_multipart_upload(**self._target(), **self._attributes())
+        with self.target.errors():
+            created = self.target.client.create_multipart_upload(
+                **self.target.name, **self._attributes()
+            )
         self.upload_id = created["UploadId"]
-        first = next(self._parts())  # before all others: without it nothing can be gone on from
-        return {1: self._send_part(first, Event())}
-
-    def _candidates(self) -> list[str]:
-        """Unfinished uploads, of which one may be of this image."""
-        wanted = self.storage_class or "STANDARD"
-        found = self._unfinished()
-        return [upload.upload_id for upload in found if upload.storage_class == wanted]
-
-    def _unfinished(self) -> list[Unfinished]:
         try:
-            return unfinished(self.client, self.bucket, self.key)
-        except UploadError as error:
-            if isinstance(error.__cause__, ArchiveForbiddenError):
-                return []  # who may only write begins anew
+            return {1: self._send_part(self._image.parts[0], Event())}
+        except BaseException:
+            with suppress(UploadError):
+                self.abort()  # there is nothing to go on from
             raise
 
-    def _kept(self, upload_id: str) -> dict[int, str]:
-        """The parts that an upload holds; none unless all of them are parts of this image."""
-        parts = {part.number: part for part in self._parts()}
+    def _kept(self, upload_id: str) -> dict[int, str] | None:
+        """The ETags of the parts that an upload holds; None if one is not of this image."""
+        parts = {part.number: part for part in self._image.parts}
         kept: dict[int, str] = {}
-        with self._faults():
-            pages = self.client.get_paginator("list_parts").paginate(
-                **self._target(), UploadId=upload_id
-            )
-            for there in (part for page in pages for part in page.get("Parts", [])):
-                part = parts.get(there["PartNumber"])
-                if part is None or there["Size"] != part.length:
-                    return {}
-                if there["ETag"].strip('"') != self._md5(part).hex():
-                    return {}
-                kept[part.number] = there["ETag"]
+        for there in self.target.parts(upload_id):
+            part = parts.get(there["PartNumber"])
+            if part is None or there["Size"] != part.length:
+                return None
+            if there["ETag"].strip('"') != self._image.md5(part).hex():
+                return None
+            kept[part.number] = there["ETag"]
         return kept
 
     def _send(self, kept: dict[int, str]) -> dict[int, str]:
-        """Send the parts that are not `kept`; returns their ETags by number."""
-        todo: SimpleQueue[_Part] = SimpleQueue()
-        for part in self._parts():
+        """Send the parts that are not `kept`; returns the ETags of all by number."""
+        todo: SimpleQueue[Part] = SimpleQueue()
+        for part in self._image.parts:
             if part.number not in kept:
                 todo.put(part)
         done: SimpleQueue[tuple[int, str | BaseException]] = SimpleQueue()
@@ -246,65 +246,51 @@ class ImageUpload:
             stop.set()
             for thread in threads:
                 thread.join(_END_SECONDS)
-        return sent
+        return kept | sent
 
-    def _send_part(self, part: _Part, stop: Event) -> str:
-        with self._faults():
-            answer = self.client.upload_part(
-                **self._target(),
-                UploadId=self.upload_id,
-                PartNumber=part.number,
-                **self._body(part, stop),
+    def _send_part(self, part: Part, stop: Event) -> str:
+        with self._sending(part, stop) as body:
+            answer = self.target.client.upload_part(
+                **self.target.name, UploadId=self.upload_id, PartNumber=part.number, **body
             )
         return answer["ETag"]
 
     def _complete(self, etags: dict[int, str]) -> None:
-        self._refuse_existing()  # again: not every store heeds the condition
+        if self._image.has_changed():
+            raise self._changed()
+        if self.is_stored():  # again: not every store heeds the condition
+            self.abort()
+            return
         parts: Any = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-        with self._unless_stored():
-            self.client.complete_multipart_upload(
-                **self._target(),
+        with self.target.errors():
+            self.target.client.complete_multipart_upload(
+                **self.target.name,
                 **self._condition(),
                 UploadId=self.upload_id,
                 MultipartUpload={"Parts": parts},
             )
+        self.upload_id = ""
 
-    @contextmanager
-    def _unless_stored(self) -> Iterator[None]:
-        """A conditional write, which fails as well where an earlier attempt of it had succeeded and
-        only its answer was lost.
+    def _abandoned(self) -> list[str]:
+        """Other uploads to the key that the same user began, not after this one, and that hold
+        nothing but parts of this image: what is left of earlier runs. Those of other images may be
+        under way elsewhere.
         """
-        try:
-            with self._faults():
-                yield
-        except UploadError as error:
-            if not isinstance(error.__cause__, ArchiveReplacedError) or not self._is_stored():
-                raise
-
-    def _is_stored(self) -> bool:
-        """Whether the object is this image. Each part's content S3 has checked by its MD5."""
-        with self._faults():
-            there = self.client.head_object(**self._target())
-        metadata = {name.lower(): value for name, value in there["Metadata"].items()}
-        return (there["ContentLength"], metadata.get(SUPERBLOCK_METADATA)) == (
-            self.size,
-            self._superblock(),
-        )
-
-    def _check(self) -> None:
-        if not self._is_stored():
-            raise UploadError(
-                f"{self._url} has another length than the image, or other user metadata: it was "
-                "replaced meanwhile, or the store keeps no metadata; look who else writes to it"
-            )
+        others = {upload.upload_id: upload for upload in self.unfinished()}
+        this = others.pop(self.upload_id, None)
+        if this is None or not this.initiator:
+            return []
+        return [
+            upload.upload_id
+            for upload in others.values()
+            if upload.initiator == this.initiator and upload.initiated <= this.initiated
+            if self._kept(upload.upload_id) is not None
+        ]
 
     # ---- Requests ------------------------------------------------------------------------------
 
-    def _target(self) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
-        return {"Bucket": self.bucket, "Key": self.key}
-
-    def _attributes(self) -> Any:  # noqa: ANN401
-        attributes: dict[str, Any] = {"Metadata": {SUPERBLOCK_METADATA: self._superblock()}}
+    def _attributes(self) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
+        attributes: dict[str, Any] = {"Metadata": {SUPERBLOCK_METADATA: self._image.superblock}}
         if self.storage_class:
             attributes["StorageClass"] = self.storage_class
         return attributes
@@ -312,128 +298,19 @@ class ImageUpload:
     def _condition(self) -> Any:  # noqa: ANN401
         return {} if self.replace else {"IfNoneMatch": "*"}
 
-    def _body(self, part: _Part, stop: Event) -> Any:  # noqa: ANN401
-        md5 = base64.b64encode(self._md5(part)).decode()
-        return {"Body": _Body(self.image, part, self.progress, stop), "ContentMD5": md5}
-
-    def _superblock(self) -> str:
-        return base64.b64encode(os.pread(self.image.fileno(), SUPERBLOCK_BYTES, 0)).decode()
-
-    def _parts(self) -> Iterator[_Part]:
-        length = part_size_of(self.size)
-        for number, offset in enumerate(range(0, self.size, length), 1):
-            yield _Part(number, offset, min(length, self.size - offset))
-
-    def _md5(self, part: _Part) -> bytes:
-        digest = hashlib.md5(usedforsecurity=False)
-        for offset in range(part.offset, part.offset + part.length, _PIECE):
-            length = min(_PIECE, part.offset + part.length - offset)
-            digest.update(os.pread(self.image.fileno(), length, offset))
-        return digest.digest()
-
     @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Turn what a client raises into UploadErrors."""
+    def _sending(self, part: Part, stop: Event) -> Iterator[Any]:
+        """What a request is to send of a part; turns what the client raises into UploadErrors."""
+        md5 = base64.b64encode(self._image.md5(part)).decode()
+        if self._image.has_changed():  # S3 would refuse whatever changes after this by its MD5
+            raise self._changed()
         try:
-            with _upload_errors(self.bucket, self.key):
-                yield
-        except _EndOfBody as error:
-            raise UploadError(f"{self._url}: {error}; try again") from error
+            with self.target.errors():
+                yield {"Body": self._image.body(part, self.progress, stop), "ContentMD5": md5}
+        except BodyEndedError as error:
+            raise UploadError(f"{self.target}: {error}; try again") from error
 
 
-class _Body(io.RawIOBase):
-    """A part of the image as the body of a request, read anew as often as it is sent."""
-
-    def __init__(
-        self, image: BinaryIO, part: _Part, progress: Callable[[int], None], stop: Event
-    ) -> None:
-        self._image = image
-        self._part = part
-        self._progress = progress
-        self._stop = stop
-        self._position = 0
-
-    def __len__(self) -> int:
-        return self._part.length
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._part.length}
-        position = min(max(base[whence] + offset, 0), self._part.length)
-        self._progress(position - self._position)
-        self._position = position
-        return position
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 -- any writable buffer
-        if self._stop.is_set():
-            raise _EndOfBody("the upload was ended")
-        view = memoryview(buffer)[: self._part.length - self._position]
-        count = os.preadv(self._image.fileno(), [view], self._part.offset + self._position)
-        if not count and view.nbytes:
-            raise _EndOfBody("the image became shorter while it was read")
-        self._progress(count)
-        self._position += count
-        return count
-
-
-def part_size_of(size: int) -> int:
-    """The length of the parts, in bytes, in which an image of `size` bytes is sent.
-
-    Raises UploadError where it is more than 10,000 parts of 5 GiB.
-    """
-    least = -(-size // _MAX_PARTS)
-    length = max(_PART_BYTES, -(-least // _MIB) * _MIB)
-    if length > _MAX_PART_BYTES:
-        raise UploadError(f"an image of {size} bytes is more than S3 takes; make several of it")
-    return length
-
-
-def unfinished(client: S3Client, bucket: str, key: str) -> list[Unfinished]:
-    """The unfinished uploads to s3://bucket/key, the newest first. Raises UploadError."""
-    with _upload_errors(bucket, key):
-        pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=key)
-        there = [found for page in pages for found in page.get("Uploads", [])]
-    ours = [found for found in there if found["Key"] == key]  # others begin with it
-    ours.sort(key=lambda found: found["Initiated"], reverse=True)
-    return [Unfinished(found["UploadId"], found.get("StorageClass", "STANDARD")) for found in ours]
-
-
-def abort_uploads(client: S3Client, bucket: str, key: str) -> int:
-    """Delete the parts of every unfinished upload to s3://bucket/key, whoever began it; returns
-    their number. Raises UploadError.
-    """
-    found = unfinished(client, bucket, key)
-    for upload in found:
-        _abort(client, bucket, key, upload.upload_id)
-    return len(found)
-
-
-def _abort(client: S3Client, bucket: str, key: str, upload_id: str) -> None:
-    # One that was finished or aborted meanwhile is not there any more.
-    with _upload_errors(bucket, key), suppress(client.exceptions.NoSuchUpload):
-        client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
-
-
-@contextmanager
-def _upload_errors(bucket: str, key: str) -> Iterator[None]:
-    """Turn what a client raises about s3://bucket/key into UploadErrors, with advice for who
-    writes.
-    """
-    try:
-        with mapped_errors(bucket, key):
-            yield
-    except ArchiveAccessError as error:
-        message = str(error)
-        for kind, advice in _ADVICE.items():
-            if isinstance(error, kind):
-                message = f"{message.removesuffix(error.advice)}{advice}"
-                break
-        raise UploadError(message) from error
+def _superblock_of(there: Any) -> str | None:  # noqa: ANN401 -- S3's answer to HEAD
+    metadata = {name.lower(): value for name, value in there["Metadata"].items()}
+    return metadata.get(SUPERBLOCK_METADATA)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import signal
+import stat
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from s3archivefs_lambda.prefix_map import Location
     from s3archivefs_lambda.upload import ImageUpload
+    from s3archivefs_lambda.upload_errors import UploadError
+    from s3archivefs_lambda.upload_target import UploadTarget
 
 __all__ = ["register_upload"]
 
@@ -54,7 +56,8 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument(
         "--no-verify",
         action="store_true",
-        help="look at the image's superblock and tables only, instead of reading all of it first",
+        help="look at the image's superblock and tables only. By default all of it is read first, "
+        "at 100 MB/s or more: damage is better found now than by whoever reads the file",
     )
     parser.add_argument(
         "--image",
@@ -72,7 +75,7 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 def _upload(options: argparse.Namespace) -> int:
     from s3archivefs_lambda.packing import PackingError  # noqa: PLC0415 -- see above
-    from s3archivefs_lambda.upload import UploadError  # noqa: PLC0415
+    from s3archivefs_lambda.upload_errors import UploadError  # noqa: PLC0415
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
@@ -92,26 +95,50 @@ def _run(options: argparse.Namespace) -> None:
         raise UsageError("give what to upload and where to, or --abort and where from")
     require("botocore", extra="lambda", what="upload")
     if options.abort:
-        _abort(_location(options.url))
-        return
-    source = Path(options.source)
-    directory = source.is_dir()
-    if options.keep and not directory:
-        raise UsageError(f"--image keeps what a directory is packed into; {source} is none")
-    name = f"{source.resolve().name or 'root'}.sqfs" if directory else source.name
-    location = _location(options.url, name)
-    packed = _packed(source, options.keep) if directory else nullcontext(source)
-    with packed as path, path.open("rb") as image:
-        _check(path, image, whole=not (directory or options.no_verify))
-        upload = _upload_of(image, location, options)
-        stays = not directory or options.keep
-        with _parts_named(upload, path, options) if stays else _parts_deleted(upload):
-            _send(upload, location)
+        _abort(_target(options.url))
+    elif Path(options.source).is_dir():
+        _upload_directory(Path(options.source), options)
+    else:
+        _upload_image(Path(options.source), options)
 
 
-def _location(url: str, name: str = "") -> Location:
+def _upload_image(path: Path, options: argparse.Namespace) -> None:
+    if options.keep:
+        raise UsageError(f"--image keeps what a directory is packed into; {path} is none")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UsageError(f"{path}: is neither a file nor a directory")
+    target = _target(options.url, path.name)
+    with path.open("rb") as file:
+        upload = _upload_of(file, target, options)
+        _check(path, file, may_verify=not options.no_verify)
+        target.require_bucket()  # before the time that verifying takes
+        if not upload.is_stored() and not options.no_verify:
+            _verify(path, file)
+        with _parts_named(upload, path, options):
+            _send(upload)
+
+
+def _upload_directory(directory: Path, options: argparse.Namespace) -> None:
+    if options.keep and Path(options.keep).exists():
+        raise UsageError(f"--image {options.keep}: is there already; upload it, or choose another")
+    target = _target(options.url, f"{directory.resolve().name or 'root'}.sqfs")
+    target.require_bucket()  # before the time that packing takes
+    if not options.force:
+        target.refuse_existing()
+    with _packed(directory, options.keep) as path, path.open("rb") as file:
+        upload = _upload_of(file, target, options)
+        with _parts_named(upload, path, options) if options.keep else _parts_deleted(upload):
+            _send(upload)
+
+
+def _target(url: str, name: str = "") -> UploadTarget:
     """Where to; `name` is that of the object where `url` ends in a slash."""
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- see above
+
     from s3archivefs_lambda.prefix_map import SettingError, parse_location  # noqa: PLC0415
+    from s3archivefs_lambda.s3_client import make_upload_client  # noqa: PLC0415
+    from s3archivefs_lambda.upload import THREADS  # noqa: PLC0415
+    from s3archivefs_lambda.upload_target import UploadTarget  # noqa: PLC0415
 
     try:
         location = parse_location(url + name if url.endswith("/") else url)
@@ -119,7 +146,11 @@ def _location(url: str, name: str = "") -> Location:
         raise UsageError(f"{url}: {error}") from error
     if location.scheme != "s3":
         raise UsageError(f"{url}: write s3://bucket/key")
-    return location
+    try:
+        client = make_upload_client(threads=THREADS)
+    except (BotoCoreError, ValueError) as error:  # a profile, a region, an endpoint, ...
+        raise UsageError(f"the settings for AWS: {error}") from error
+    return UploadTarget(client, location.bucket, location.key)
 
 
 # ---- The image -----------------------------------------------------------------------------------
@@ -130,8 +161,6 @@ def _packed(directory: Path, keep: str | None) -> Iterator[Path]:
     """The directory as an image, which is deleted in the end where nobody wants to `keep` it."""
     from s3archivefs_lambda.packing import pack  # noqa: PLC0415
 
-    if keep and Path(keep).exists():
-        raise UsageError(f"--image {keep}: is there already; upload it, or choose another")
     with TemporaryDirectory(prefix="s3archivefs-") as temporary:
         path = Path(keep or Path(temporary, "image.sqfs"))
         sys.stderr.write(f"Packing {directory}\n")
@@ -139,53 +168,66 @@ def _packed(directory: Path, keep: str | None) -> Iterator[Path]:
         yield path
 
 
-def _check(path: Path, file: BinaryIO, *, whole: bool) -> None:
-    """Refuse what is no sound image. With `whole`, all of it is read, which takes less time than
-    sending it, and finds what would else be found by whoever reads the one damaged file.
-    """
+def _check(path: Path, file: BinaryIO, *, may_verify: bool) -> None:
+    """Refuse at a glance what is no squashfs image, or not all of one."""
     import s3archivefs  # noqa: PLC0415
-    from s3archivefs_lambda.upload import UploadError  # noqa: PLC0415
 
     try:
         with s3archivefs.open(file) as image:
-            problem = None
             for _ in image.scandir("/"):
                 break
-            if whole:
-                sys.stderr.write(f"Checking {path}\n")
-                problem = next(image.verify(), None)
+    except s3archivefs.CodecUnavailableError as error:
+        if may_verify:
+            raise _refusal(path, f"cannot be verified: {error}, or give --no-verify") from error
+        sys.stderr.write(f"s3archivefs: {path}: only its superblock was looked at: {error}\n")
     except s3archivefs.SquashfsError as error:
-        raise UploadError(f"{path}: {error}; nothing was uploaded") from error
+        raise _refusal(path, error) from error
+
+
+def _verify(path: Path, file: BinaryIO) -> None:
+    """Refuse an image of which something cannot be read."""
+    import s3archivefs  # noqa: PLC0415
+
+    sys.stderr.write(f"Verifying {path}\n")
+    try:
+        with s3archivefs.open(file) as image:
+            problem = next(image.verify(), None)
+    except s3archivefs.SquashfsError as error:
+        raise _refusal(path, error) from error
     if problem is not None:
-        raise UploadError(f"{path}: {problem}; nothing was uploaded")
+        raise _refusal(path, problem)
+
+
+def _refusal(path: Path, reason: object) -> UploadError:
+    from s3archivefs_lambda.upload_errors import UploadError  # noqa: PLC0415
+
+    return UploadError(f"{path}: {reason}; nothing was uploaded")
 
 
 # ---- The upload ----------------------------------------------------------------------------------
 
 
-def _upload_of(image: BinaryIO, location: Location, options: argparse.Namespace) -> ImageUpload:
-    from s3archivefs_lambda.s3_client import make_upload_client  # noqa: PLC0415
-    from s3archivefs_lambda.upload import THREADS, ImageUpload  # noqa: PLC0415
+def _upload_of(image: BinaryIO, target: UploadTarget, options: argparse.Namespace) -> ImageUpload:
+    from s3archivefs_lambda.upload import ImageUpload  # noqa: PLC0415
 
-    return ImageUpload(
-        make_upload_client(threads=THREADS),
-        location.bucket,
-        location.key,
-        image,
-        storage_class=options.storage_class,
-        replace=options.force,
-    )
+    return ImageUpload(target, image, storage_class=options.storage_class, replace=options.force)
 
 
-def _send(upload: ImageUpload, location: Location) -> None:
+def _send(upload: ImageUpload) -> None:
     """Store the image, and say so."""
+    from s3archivefs_lambda.upload_errors import UploadError  # noqa: PLC0415
+
     with _progress(upload.size) as upload.progress:
-        upload.run()
-    sys.stdout.write(f"{location}: {upload.size:,} bytes stored\n")
-    if others := upload.unfinished():
+        stored = upload.run()
+    how = "stored" if stored else "stored already"
+    sys.stdout.write(f"{upload.target}: {upload.size:,} bytes {how}\n")
+    others = 0
+    with suppress(UploadError):  # the image is stored
+        others = len(upload.unfinished())
+    if others:
         sys.stderr.write(
-            f"s3archivefs: unfinished uploads to it keep parts in S3 ({others} of them); "
-            f"if they are nobody's, delete them: s3archivefs upload --abort {location}\n"
+            f"s3archivefs: unfinished uploads to it keep parts in S3 ({others} of them); if they "
+            f"are nobody's, delete them: {_abort_command(upload.target)}\n"
         )
 
 
@@ -196,13 +238,14 @@ def _parts_named(upload: ImageUpload, image: Path, options: argparse.Namespace) 
         yield
     except BaseException:
         if upload.upload_id:
-            command = ["s3archivefs", "upload", str(image), options.url]
+            command = ["s3archivefs", "upload", str(image), str(upload.target)]
             command += ["--force"] if options.force else []
+            command += ["--no-verify"] if options.no_verify else []
             command += ["--storage-class", options.storage_class] if options.storage_class else []
             sys.stderr.write(
                 "s3archivefs: what was sent is kept in S3; "
                 f"to go on: {shlex.join(command)}; "
-                f"to delete it: s3archivefs upload --abort {shlex.quote(options.url)}\n"
+                f"to delete it: {_abort_command(upload.target)}\n"
             )
         raise
 
@@ -210,20 +253,29 @@ def _parts_named(upload: ImageUpload, image: Path, options: argparse.Namespace) 
 @contextmanager
 def _parts_deleted(upload: ImageUpload) -> Iterator[None]:
     """Leave nothing in S3 after a failure: the image will be gone."""
+    from s3archivefs_lambda.upload_errors import UploadError  # noqa: PLC0415
+
     try:
         yield
     except BaseException:
-        upload.abort()
+        try:
+            upload.abort()
+        except UploadError as error:
+            sys.stderr.write(
+                f"s3archivefs: what was sent is still in S3 ({error}); "
+                f"to delete it: {_abort_command(upload.target)}\n"
+            )
         raise
 
 
-def _abort(location: Location) -> None:
-    from s3archivefs_lambda.s3_client import make_upload_client  # noqa: PLC0415
-    from s3archivefs_lambda.upload import abort_uploads  # noqa: PLC0415
+def _abort_command(target: UploadTarget) -> str:
+    return shlex.join(["s3archivefs", "upload", "--abort", str(target)])
 
-    count = abort_uploads(make_upload_client(threads=1), location.bucket, location.key)
+
+def _abort(target: UploadTarget) -> None:
+    count = target.abort_all()
     uploads = "upload" if count == 1 else "uploads"
-    sys.stdout.write(f"{location}: {count} unfinished {uploads} deleted\n")
+    sys.stdout.write(f"{target}: {count} unfinished {uploads} deleted\n")
 
 
 @contextmanager

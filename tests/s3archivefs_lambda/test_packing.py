@@ -71,7 +71,7 @@ def test_a_mksquashfs_without_zstd_is_named_as_such(
 
 
 def test_its_fault_is_told_and_leaves_no_image(tmp_path: Path) -> None:
-    with pytest.raises(PackingError, match=r"mksquashfs failed: .*Cannot stat source"):
+    with pytest.raises(PackingError, match=r"mksquashfs failed, with status 1: .*Cannot stat"):
         pack(tmp_path / "none-such", tmp_path / "image.sqfs")
     assert not (tmp_path / "image.sqfs").exists()
 

@@ -1,103 +1,75 @@
-"""How an image is cut into parts. What S3 makes of them: tests/integration/test_upload.py."""
+"""What an upload decides by itself. What S3 makes of it: tests/integration/test_upload.py."""
 
 from __future__ import annotations
 
-import io
-from threading import Event
-from typing import TYPE_CHECKING, cast
+import hashlib
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from s3archivefs_lambda.upload import ImageUpload, UploadError, _Body, _Part, part_size_of
+from s3archivefs_lambda.upload import ImageUpload, UploadError
+from s3archivefs_lambda.upload_target import Unfinished, UploadTarget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from types_boto3_s3 import S3Client
 
-MIB = 1 << 20
-LARGEST = 10_000 * (5 << 30)
+PART_BYTES = 16 << 20
+SIZE = PART_BYTES + 1000
+NO_CLIENT = cast("S3Client", None)
 
 
-@pytest.mark.property
-@given(st.integers(1, LARGEST))
-def test_no_image_has_more_parts_than_s3_allows(size: int) -> None:
-    length = part_size_of(size)
-    assert length % MIB == 0
-    assert 16 * MIB <= length <= 5 << 30
-    assert -(-size // length) <= 10_000
-    assert length == 16 * MIB or size > 10_000 * (length - MIB)  # not longer than it must be
-
-
-def test_an_image_that_s3_cannot_take_is_refused() -> None:
-    with pytest.raises(UploadError, match="more than S3 takes"):
-        part_size_of(LARGEST + 1)
-
-
-@pytest.mark.property
-@given(
-    part=st.tuples(st.integers(0, 900), st.integers(1, 100)),
-    steps=st.lists(
-        st.tuples(
-            st.sampled_from(["read", "seek"]),
-            st.integers(0, 120),
-            st.sampled_from([io.SEEK_SET, io.SEEK_CUR, io.SEEK_END]),
-        )
-    ),
-)
-def test_the_body_of_a_part_is_the_file_that_the_part_would_be(
-    part: tuple[int, int],
-    steps: list[tuple[str, int, int]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    content = bytes(range(250)) * 4
-    path = tmp_path_factory.getbasetemp() / "body"
-    path.write_bytes(content)
-    offset, length = part
-    model = io.BytesIO(content[offset : offset + length])
-    told: list[int] = []
-    with path.open("rb") as file:
-        body = _Body(file, _Part(1, offset, length), told.append, Event())
-        assert len(body) == length
-        for what, number, whence in steps:
-            if what == "read":
-                assert body.read(number) == model.read(number)
-            else:
-                back = -number if whence == io.SEEK_END else number
-                inside = min(max(_base(model, whence, length) + back, 0), length)
-                assert body.seek(back, whence) == model.seek(inside)
-            assert body.tell() == model.tell() == sum(told)
-
-
-def _base(file: io.BytesIO, whence: int, length: int) -> int:
-    return {io.SEEK_SET: 0, io.SEEK_CUR: file.tell(), io.SEEK_END: length}[whence]
-
-
-def test_the_body_of_a_part_ends_when_nothing_more_is_wanted(tmp_path: Path) -> None:
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
     path = tmp_path / "image"
-    path.write_bytes(bytes(100))
-    stop = Event()
-    with path.open("rb") as file:
-        body = _Body(file, _Part(1, 0, 100), lambda _: None, stop)
-        assert body.read(10) == bytes(10)
-        stop.set()
-        with pytest.raises(BaseException, match="the upload was ended") as ended:
-            body.read(10)
-    # botocore tries again after any Exception.
-    assert not isinstance(ended.value, Exception)
+    path.write_bytes(bytes(SIZE))
+    return path
 
 
-def test_the_parts_are_the_image(tmp_path: Path) -> None:
-    path = tmp_path / "image"
-    with path.open("wb") as file:
-        file.truncate(40 * MIB + 5)
+@pytest.mark.parametrize("size", [1000, SIZE])
+def test_an_image_that_changed_since_it_was_verified_is_not_sent(size: int, path: Path) -> None:
+    os.truncate(path, size)
     with path.open("rb") as file:
-        upload = ImageUpload(cast("S3Client", None), "bucket", "key", file)
-        parts = [*upload._parts()]
-    assert [(part.number, part.offset, part.length) for part in parts] == [
-        (1, 0, 16 * MIB),
-        (2, 16 * MIB, 16 * MIB),
-        (3, 32 * MIB, 8 * MIB + 5),
-    ]
+        upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file, replace=True)
+        os.utime(path, (1, 1))
+        with pytest.raises(UploadError, match="the image changed while it was read"):
+            upload.run()
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+class Begun(UploadTarget):
+    """A place to which uploads have been begun: each holds the parts that its name has."""
+
+    def unfinished(self) -> list[Unfinished]:
+        """All that a test may want."""
+        early, late = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
+        return [
+            Unfinished("this", "STANDARD", "me", early),
+            Unfinished("empty", "STANDARD", "me", early),
+            Unfinished("second part", "STANDARD", "me", early),
+            Unfinished("other part", "STANDARD", "me", early),
+            Unfinished("later", "STANDARD", "me", late),
+            Unfinished("another's", "STANDARD", "you", early),
+        ]
+
+    def parts(self, upload_id: str) -> Iterator[Any]:
+        """Those of an upload."""
+        second = {"PartNumber": 2, "Size": SIZE - PART_BYTES}
+        if upload_id == "second part":
+            yield second | {"ETag": f'"{md5(bytes(SIZE - PART_BYTES))}"'}
+        if upload_id == "other part":
+            yield second | {"ETag": f'"{md5(b"other")}"'}
+
+
+def test_what_other_users_or_images_have_begun_is_not_taken_for_abandoned(path: Path) -> None:
+    with path.open("rb") as file:
+        upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file)
+        upload.upload_id = "this"
+        assert upload._abandoned() == ["empty", "second part"]

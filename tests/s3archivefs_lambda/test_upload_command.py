@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
+NOWHERE = "s3://bucket/key"
+
+
+@pytest.fixture(autouse=True)
+def store_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens on TCP's port 1."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +41,10 @@ def signals_as_they_were() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def fault(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) -> str:
-    """What the one line says that the command ends with."""
+def fault(
+    capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2, lines: int = 1
+) -> str:
+    """What the command says: one line, if all it says is what is wrong."""
     parser = argparse.ArgumentParser(prog="s3archivefs")
     register_upload(parser.add_subparsers(required=True))
     options = parser.parse_args(["upload", *arguments])
@@ -39,7 +52,7 @@ def fault(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2) 
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.startswith("s3archivefs: ")
-    assert told.err.count("\n") == 1
+    assert told.err.count("\n") == lines
     return told.err
 
 
@@ -68,16 +81,60 @@ def test_a_packed_image_replaces_no_file(
     assert (tmp_path / "there").read_text() == "precious"
 
 
+@pytest.fixture
+def image_without_codec(monkeypatch: pytest.MonkeyPatch) -> str:
+    for module in ("zstandard", "compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, module, None)
+    return str(ROOT / "fixtures" / "zstd.sqfs")
+
+
 def test_an_image_without_its_codec_is_not_called_sound(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    image_without_codec: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    monkeypatch.setitem(sys.modules, "compression.zstd", None)
-    monkeypatch.setitem(sys.modules, "backports.zstd", None)
-    image = str(ROOT / "fixtures" / "zstd.sqfs")
-    said = fault(capsys, image, "s3://bucket/key", status=1)
-    assert "zstd" in said
-    assert said.endswith("nothing was uploaded\n")
+    said = fault(capsys, image_without_codec, "s3://bucket/key", status=1)
+    assert "cannot be verified: " in said
+    assert "pip install 's3archivefs[zstd]'" in said
+    assert said.endswith("or give --no-verify; nothing was uploaded\n")
+
+
+def test_an_image_without_its_codec_is_taken_as_it_is_where_nobody_wants_it_verified(
+    image_without_codec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = fault(capsys, image_without_codec, NOWHERE, "--no-verify", status=1, lines=2)
+    assert "zstd.sqfs: only its superblock was looked at: " in said.splitlines()[0]
+    assert "EndpointConnectionError" in said.splitlines()[1]
+
+
+def test_what_is_neither_a_file_nor_a_directory_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    said = fault(capsys, str(tmp_path / "fifo"), NOWHERE)
+    assert "is neither a file nor a directory" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("AWS_PROFILE", "none-such", "none-such"),
+        ("AWS_ENDPOINT_URL_S3", "localhost:9000", "localhost:9000"),
+        ("AWS_REGION", "no region", "no region"),
+        ("AWS_RETRY_MODE", "none-such", "none-such"),
+        ("AWS_MAX_ATTEMPTS", "many", "many"),
+        ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_a_setting_for_aws_that_makes_no_sense(
+    name: str,
+    value: str,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(name, value)
+    said = fault(capsys, IMAGE, NOWHERE)
+    assert said.startswith("s3archivefs: the settings for AWS: ")
+    assert told in said
 
 
 def test_without_the_sdk_the_extra_is_named(
