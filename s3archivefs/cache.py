@@ -19,11 +19,13 @@ V = TypeVar("V")
 class _Flight(Generic[V]):
     """A load under way: the first thread loads, the others wait for it."""
 
-    __slots__ = ("done", "value")
+    __slots__ = ("done", "error", "value")
 
     def __init__(self) -> None:
         self.done = threading.Event()
         self.value: V | None = None
+        """None where the load failed, or its thread was interrupted."""
+        self.error: Exception | None = None
 
 
 class WeightedCache(Generic[V]):
@@ -44,8 +46,9 @@ class WeightedCache(Generic[V]):
         """The value of `key`, from the cache or from `load()`, which runs once for all threads that
         wait for it.
 
-        An exception of `load` reaches the thread that ran it; each waiting thread then tries for
-        itself.
+        An exception of `load` is that of all of them: tried one after the other, loads that fail
+        slowly would hold the last thread as many times as long. Only where the thread that loads is
+        interrupted do those that wait try again.
         """
         while True:
             with self._lock:
@@ -60,8 +63,13 @@ class WeightedCache(Generic[V]):
             flight.done.wait()
             if flight.value is not None:
                 return flight.value
+            if flight.error is not None:
+                raise flight.error
         try:
             flight.value = value = load()
+        except Exception as error:
+            flight.error = error
+            raise
         finally:
             with self._lock:
                 del self._flights[key]

@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,14 +70,23 @@ class Archive:
 
 
 class _Slot:
-    """One location's archive, and the lock under which it is opened."""
+    """One location's archive."""
 
-    __slots__ = ("archive", "checked", "lock")
+    __slots__ = ("archive", "check", "checked", "lock")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.archive: Archive | None = None
         self.checked = 0.0
+        self.check: Future[Archive | None] | None = None
+        """Under way in one thread, which opens the archive where it must; None of it where that
+        thread was interrupted. Others wait for it.
+        """
+
+    def end_check(self) -> None:
+        """Let the next thread that comes begin another."""
+        with self.lock:
+            self.check = None
 
 
 class Archives:
@@ -116,17 +126,54 @@ class Archives:
         interval = 0 if location.scheme == "file" else self._config.revalidate_seconds
         usage.add_archive(location)
         slot = self._slot(location)
+        is_later = False  # than this request: what began before it may tell of the time before it
+        while True:
+            with slot.lock:
+                if slot.archive is not None and self._clock() - slot.checked < interval:
+                    return slot.archive
+                under_way = slot.check
+                if under_way is None:
+                    check: Future[Archive | None] = Future()
+                    slot.check = check
+                    break
+            # That S3 is silent is so for all who wait: they would find it one after another.
+            is_silent = isinstance(under_way.exception(), ArchiveUnavailableError)
+            if is_silent or is_later:
+                archive = under_way.result()
+                if archive is not None:
+                    return archive
+            is_later = True
+        try:
+            archive = self._current(location, slot)
+        except BaseException as error:
+            slot.end_check()
+            if isinstance(error, Exception):
+                check.set_exception(error)
+            else:
+                check.set_result(None)
+            raise
+        slot.end_check()
+        check.set_result(archive)
+        return archive
+
+    def _current(self, location: Location, slot: _Slot) -> Archive:
+        """The archive as it is now: the open one, or opened anew."""
+        archive = slot.archive
+        if archive is not None:
+            is_same = self._identity(location) == archive.identity
+            with slot.lock:
+                if is_same and slot.archive is archive:  # else it was discarded meanwhile
+                    slot.checked = self._clock()
+                    return archive
+                slot.archive = None
+            if not is_same:
+                _LOG.info("archive %s was replaced; opening the new one", location)
+        archive = self._open(location)
         with slot.lock:
-            if slot.archive is not None and self._clock() - slot.checked >= interval:
-                if self._identity(location) != slot.archive.identity:
-                    _LOG.info("archive %s was replaced; opening the new one", location)
-                    slot.archive = None
-                slot.checked = self._clock()
-            if slot.archive is None:
-                slot.archive = self._open(location)
-                slot.checked = self._clock()
-                self._let_go(slot)
-            return slot.archive
+            slot.archive = archive
+            slot.checked = self._clock()
+        self._let_go(slot)
+        return archive
 
     def discard(self, archive: Archive) -> None:
         """Forget an archive that turned out to be replaced or unreadable; the next `get` opens it

@@ -9,6 +9,7 @@ said so or read on and on, is fetched ahead of them.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda import usage
@@ -41,10 +42,10 @@ class _Flight:
     def __init__(self) -> None:
         self.done = threading.Event()
         self.chunk: Chunk | None = None
-        """None where the thread failed."""
+        """None where the read failed, or was not made."""
         self.error: Exception | None = None
-        """Why, where it was reading ahead of those who wait: they need not try as often again. To
-        those who wait for another reader it says nothing, and they try for themselves.
+        """Why it failed, for those who wait as well: it has been tried as often as is worth it, and
+        one after the other they would hold the last of them as many times as long.
         """
 
 
@@ -233,10 +234,8 @@ class CachedDevice:
         """Get chunks for readers to come, who will meet the fault where there is one."""
         try:
             missing = self._land_kept(flights)
-            self._fetch(missing, missing, keep=self._keep if keeps else self._keep_in_memory)
-        except Exception as error:  # noqa: BLE001 -- whatever a device raises
-            for flight in flights.values():
-                flight.error = error
+            with suppress(Exception):  # whatever a device raises
+                self._fetch(missing, missing, keep=self._keep if keeps else self._keep_in_memory)
         finally:
             self._release(flights)
 
@@ -283,6 +282,10 @@ class CachedDevice:
                         usage.add("cache_misses")  # before its reader may end the request
                         fetched[index] = flights[index].chunk = chunk
                         flights[index].done.set()
+            except Exception as error:
+                for index in wanted.difference(fetched):
+                    flights[index].error = error
+                raise
             finally:
                 # Before they are released: a thread that comes in between finds the flight.
                 keep(fetched)

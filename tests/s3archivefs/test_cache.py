@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3archivefs import cache as cache_module
 from s3archivefs.cache import WeightedCache
 
 KEYS = st.integers(0, 9)
@@ -66,23 +68,49 @@ def test_threads_that_want_one_value_load_it_once() -> None:
     assert len(loads) == 1
 
 
-def test_failed_load_fails_its_own_thread_and_the_others_try_for_themselves() -> None:
+class NoticedFlight(cache_module._Flight[bytes]):
+    """Tells when a thread begins to wait for it."""
+
+    waiting: ClassVar[threading.Event]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done = self.Done()
+
+    class Done(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            NoticedFlight.waiting.set()
+            return super().wait(timeout)
+
+
+def outcome_of_waiting(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Future[bytes]:
+    """What becomes of a thread that waits for a load that fails."""
+    NoticedFlight.waiting = threading.Event()
+    monkeypatch.setattr(cache_module, "_Flight", NoticedFlight)
     cache: WeightedCache[bytes] = WeightedCache(9, len)
-    loading, may_fail = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        others: list[Future[bytes]] = []
 
-    def fail() -> bytes:
-        loading.set()
-        may_fail.wait()
-        raise OSError("no")
+        def fail() -> bytes:
+            others.append(pool.submit(cache.get, "key", lambda: b"value"))
+            assert NoticedFlight.waiting.wait(30)
+            raise error
 
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(cache.get, "key", fail)
-        loading.wait()
-        second = pool.submit(cache.get, "key", lambda: b"value")
-        may_fail.set()
-        with pytest.raises(OSError, match="no"):
-            first.result()
-        assert second.result() == b"value"
+        with pytest.raises(type(error)):
+            cache.get("key", fail)
+    assert cache.get("key", lambda: b"value") == b"value"
+    return others[0]
+
+
+def test_a_failed_load_fails_all_who_wait_for_it_and_nobody_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = OSError("no")
+    assert outcome_of_waiting(error, monkeypatch).exception() is error
+
+
+def test_an_interrupted_load_lets_who_waits_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert outcome_of_waiting(KeyboardInterrupt(), monkeypatch).result() == b"value"
 
 
 def test_value_put_while_it_is_being_loaded_counts_once() -> None:

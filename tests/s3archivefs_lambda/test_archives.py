@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import hashlib
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from fixtures.shapes import noise
 from fixtures.tree import file, symlink
 from s3archivefs import FileDevice, Limits, NotSquashfsError, SquashFS, TruncatedImageError
 from s3archivefs_lambda import archives as archives_module
+from s3archivefs_lambda import s3_device
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.prefix_map import Location
 from s3archivefs_lambda.s3_errors import ArchiveNotFoundError, ArchiveUnavailableError
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO, Literal
 
+    from types_boto3_s3 import S3Client
+
     from s3archivefs import BlockDevice
+    from s3archivefs_lambda.archives import Archive
 
 
 class Clock:
@@ -449,3 +454,119 @@ def test_an_object_too_short_for_an_image_is_none(
     store.content = b"hsqs"
     with pytest.raises(TruncatedImageError):
         archives_in(store, tmp_path / "cache", clock).get(AT_S3)
+
+
+# ---- Threads that wait ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Released each time a thread begins to wait for another's check."""
+    begun = threading.Semaphore(0)
+
+    class NoticedFuture(Future[Any]):
+        def exception(self, timeout: float | None = None) -> BaseException | None:
+            begun.release()
+            return super().exception(timeout)
+
+    monkeypatch.setattr(archives_module, "Future", NoticedFuture)
+    return begun
+
+
+class FailsAtFirst:
+    """Opens images, but the first time waits until two other threads wait, and raises."""
+
+    def __init__(self, error: BaseException, waiting: threading.Semaphore) -> None:
+        self.count = 0
+        self.others: list[Future[bytes | BaseException]] = []
+        self._error = error
+        self._waiting = waiting
+
+    def outcomes(self, archives: Archives, at: Location) -> list[bytes | BaseException]:
+        """What the thread gets whose opening fails, and those that wait for it."""
+
+        def ask() -> bytes | BaseException:
+            try:
+                return archives.get(at).image.read_bytes("/a")
+            except BaseException as error:  # noqa: BLE001 -- the test looks at it
+                return error
+
+        with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
+
+            def open_image(device: BlockDevice, limits: Limits) -> SquashFS:
+                self.count += 1
+                if self.count == 1:
+                    self.others = [pool.submit(ask) for _ in range(2)]
+                    for _ in range(2):
+                        assert self._waiting.acquire(timeout=30)
+                    raise self._error
+                return SquashFS(device, limits=limits)
+
+            patch.setattr(archives_module, "SquashFS", open_image)
+            return [ask(), *(other.result(30) for other in self.others)]
+
+
+def test_a_store_that_does_not_answer_is_asked_once_for_all_who_wait(
+    image: Path, waiting: threading.Semaphore
+) -> None:
+    images = FailsAtFirst(OSError(errno.EIO, "silent"), waiting)
+    first, *others = images.outcomes(archives_of(image), location_of(image))
+    assert isinstance(first, ArchiveUnavailableError)
+    assert others == [first, first]
+    assert images.count == 1
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("not there"), KeyboardInterrupt()])
+def test_who_came_later_does_not_get_an_answer_from_before(
+    image: Path, waiting: threading.Semaphore, error: BaseException
+) -> None:
+    images = FailsAtFirst(error, waiting)
+    first, *others = images.outcomes(archives_of(image), location_of(image))
+    assert isinstance(first, (ArchiveNotFoundError, KeyboardInterrupt))
+    assert others == [b"1", b"1"]
+    assert images.count == 2
+
+
+def test_one_check_is_enough_for_all_who_came_before_it(
+    store: ScriptedStore,
+    tmp_path: Path,
+    clock: Clock,
+    waiting: threading.Semaphore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archives = archives_in(store, tmp_path / "cache", clock, revalidate=0)
+    first = archives.get(AT_S3)
+    heads = 0
+    with ThreadPoolExecutor(4) as pool:
+        others: list[Future[Archive]] = []
+
+        def current_etag(client: S3Client, bucket: str, key: str) -> str:
+            nonlocal heads
+            heads += 1
+            if heads == 1:
+                others.extend(pool.submit(archives.get, AT_S3) for _ in range(4))
+                for _ in range(4):
+                    assert waiting.acquire(timeout=30)
+            elif heads == 2:  # one of the four asks, the others wait again
+                for _ in range(3):
+                    assert waiting.acquire(timeout=30)
+            return s3_device.current_etag(client, bucket, key)
+
+        monkeypatch.setattr(archives_module, "current_etag", current_etag)
+        assert archives.get(AT_S3) is first
+        assert all(other.result(30) is first for other in others)
+    assert heads == 2
+
+
+def test_an_archive_discarded_while_it_is_checked_is_opened_anew(
+    store: ScriptedStore, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = archives_in(store, tmp_path / "cache", clock, revalidate=0)
+    first = archives.get(AT_S3)
+
+    def current_etag(client: S3Client, bucket: str, key: str) -> str:
+        archives.discard(first)
+        return s3_device.current_etag(client, bucket, key)
+
+    monkeypatch.setattr(archives_module, "current_etag", current_etag)
+    assert archives.get(AT_S3) is not first

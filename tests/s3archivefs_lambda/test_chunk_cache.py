@@ -353,8 +353,9 @@ def test_a_thread_that_waits_for_some_chunks_fetches_the_others(
     assert below.reads == [(2048, 1024), (0, 5 * 1024)]  # through the one in the middle
 
 
-def test_a_thread_whose_predecessor_fails_tries_for_itself(
-    cached: CachedDevice, below: CountingDevice, waiting: threading.Event
+@pytest.mark.parametrize("error", [ConnectionError("lost"), KeyboardInterrupt()])
+def test_a_fault_is_that_of_all_who_wait_and_an_interruption_is_not(
+    cached: CachedDevice, below: CountingDevice, waiting: threading.Event, error: BaseException
 ) -> None:
     with ThreadPoolExecutor(1) as executor:
         others: list[Future[bytes]] = []
@@ -363,13 +364,19 @@ def test_a_thread_whose_predecessor_fails_tries_for_itself(
             below.before = lambda: None
             others.append(executor.submit(cached.pread, 50, 100))
             assert waiting.wait(30)
-            raise ConnectionError("lost")
+            raise error
 
         below.before = fail_once_another_waits
-        with pytest.raises(ConnectionError):
+        with pytest.raises(type(error)):
             cached.pread(0, 100)
-        assert others[0].result(30) == DATA[50:150]
+        if isinstance(error, Exception):
+            assert others[0].exception(30) is error
+        else:
+            assert others[0].result(30) == DATA[50:150]
+    reads = len(below.reads)
+    assert cached.pread(0, 100) == DATA[:100]
     assert below.reads == [(0, 1024)] * 2
+    assert reads == (1 if isinstance(error, Exception) else 2)
 
 
 def test_many_threads_read_right_bytes(cached: CachedDevice) -> None:
