@@ -49,6 +49,10 @@ _LAST_ATTEMPT_SECONDS = 15.0
 # Doubled at each attempt. Short: a broken body, other than SlowDown, does not ask for patience.
 _BACKOFF_SECONDS = 0.05
 _PART_BYTES = 256 * 1024  # read at once from a body
+# A body that brings less than this in so long has broken off. The client's own time-out, which is
+# for each piece, may never pass: 8 MiB can come one byte every four seconds, for a year.
+_PROGRESS_BYTES = 64 * 1024
+_PROGRESS_SECONDS = 10.0
 
 
 class S3Device:
@@ -104,16 +108,13 @@ class S3Device:
                 time.sleep(random.uniform(0, _BACKOFF_SECONDS * 2**attempt))  # noqa: S311 -- jitter
             if attempt or body is None:
                 body = self._request(offset + length - missing, missing)
-            fault = "the body ended"
             with closing(body):  # gives the connection back to the pool once all is read
-                read = _reader(body)
+                reader = _BodyReader(body)
                 while missing:
                     try:
-                        part = read(min(due, _PART_BYTES))
-                    except client_faults() as error:
-                        fault = f"the body broke off ({type(error).__name__})"
-                        break
-                    if not part:
+                        part = reader.read(min(due, _PART_BYTES))
+                    except _BodyBrokenError as error:
+                        fault = str(error)
                         break
                     usage.add("s3_bytes", len(part))
                     parts.append(part)
@@ -247,11 +248,36 @@ def pinned(client: S3Client, bucket: str, key: str, facts: Facts, size: int | No
     raise ArchiveUnavailableError.of(bucket, key, "the store's answer lacks ETag or Content-Length")
 
 
-def _reader(body: StreamingBody) -> Callable[[int], bytes]:
-    """A read that returns what has arrived.
+class _BodyBrokenError(Exception):
+    """A body ends before its end; the message says how."""
 
-    StreamingBody's own waits for all it was asked for, and loses the part that came when the rest
-    does not. `read1` of the urllib3 response below it is the same without the wait.
+
+class _BodyReader:
+    """Reads of a body what has arrived.
+
+    StreamingBody's own `read` waits for all it was asked for, and loses the part that came when the
+    rest does not. `read1` of the urllib3 response below it is the same without the wait.
     """
-    read: Callable[[int], bytes] = getattr(getattr(body, "_raw_stream", body), "read1", body.read)
-    return read
+
+    def __init__(self, body: StreamingBody) -> None:
+        raw = getattr(body, "_raw_stream", body)
+        self._read: Callable[[int], bytes] = getattr(raw, "read1", body.read)
+        self._seconds, self._bytes = 0.0, 0
+
+    def read(self, size: int) -> bytes:
+        """At least one byte, at most `size`; raises _BodyBrokenError."""
+        if self._seconds > _PROGRESS_SECONDS:
+            if self._bytes < _PROGRESS_BYTES:
+                what = f"brought {self._bytes} bytes in {self._seconds:.0f} seconds"
+                raise _BodyBrokenError(f"the body {what}")
+            self._seconds, self._bytes = 0.0, 0
+        started = time.monotonic()
+        try:
+            part = self._read(size)
+        except client_faults() as error:
+            raise _BodyBrokenError(f"the body broke off ({type(error).__name__})") from error
+        self._seconds += time.monotonic() - started  # not what its reader does meanwhile
+        self._bytes += len(part)
+        if not part:
+            raise _BodyBrokenError("the body ended")
+        return part

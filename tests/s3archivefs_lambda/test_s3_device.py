@@ -374,6 +374,41 @@ def test_a_broken_body_is_not_resumed_with_another_version(store: ScriptedStore)
     assert len(store.requests) == 2
 
 
+def test_a_body_that_trickles_is_broken(
+    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_device, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(s3_device, "_PROGRESS_BYTES", SIZE)
+    with pytest.raises(ArchiveUnavailableError, match="the body brought"):
+        device_of(store).pread(0, SIZE)
+    assert len(store.requests) == 5
+    firsts = [int(str(asked).removeprefix("bytes=").split("-")[0]) for asked in store.ranges]
+    assert firsts == sorted(set(firsts))  # each goes on from what the one before brought
+
+
+def test_a_long_body_is_not_broken_while_it_brings_enough(
+    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_device, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(s3_device, "_PROGRESS_BYTES", 1)
+    assert device_of(store).pread(0, SIZE) == CONTENT
+    assert len(store.requests) == 1
+
+
+def test_the_time_that_the_reader_of_a_body_takes_does_not_count(
+    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_device, "_PROGRESS_BYTES", SIZE)
+    now = 0.0
+    monkeypatch.setattr("s3archivefs_lambda.s3_device.time.monotonic", lambda: now)
+    pieces = []
+    for piece in device_of(store).stream(0, SIZE, 10_000):
+        pieces.append(piece)
+        now += 60
+    assert b"".join(pieces) == CONTENT
+    assert len(store.requests) == 1
+
+
 # --- current_etag
 
 
