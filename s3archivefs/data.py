@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
+from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import accumulate, chain
@@ -80,10 +81,14 @@ class DataReader:
         """Whether the device takes hints."""
         return self._hint is not None
 
-    def prefetch(self, position: int, length: int) -> None:
-        """Tell the device that these bytes of the image will be wanted soon."""
+    def prefetch(self, position: int, length: int) -> int:
+        """Tell the device that these bytes of the image will be wanted soon; returns how many of
+        them, from the first on, are settled.
+        """
+        taken = None
         if self._hint is not None and _DATA_START <= position < position + length <= self._end:
-            self._hint([(position, length)])
+            taken = self._hint([(position, length)])
+        return length if taken is None else taken
 
     def block(self, stored: _Stored) -> bytes:
         """One decoded data block, kept for the next read of another part of it."""
@@ -200,16 +205,19 @@ class Content:
         """Whether the device takes hints."""
         return self._reader.can_prefetch
 
-    def prefetch(self, start: int, stop: int) -> None:
+    def prefetch(self, start: int, stop: int) -> int:
         """Tell the device that the bytes [start, stop) of the content will be wanted soon; of the
-        tail that lies in a fragment it learns nothing.
+        tail that lies in a fragment it learns nothing. Returns the end of what it takes up.
         """
         size = self._reader.block_size
         first, end = start // size, min(-(-stop // size), self._block_count)
         if first < end:
             begin = self._offsets[first]
             length = self._offsets[end - 1] + (self._words[end - 1] & _SIZE_MASK) - begin
-            self._reader.prefetch(self._start + begin, length)
+            taken = self._reader.prefetch(self._start + begin, length)
+            if taken < length:
+                return max(start, (bisect_right(self._offsets, begin + taken, first) - 1) * size)
+        return stop
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         """The bytes [start, stop) of the content, in order, as pieces of at most a block each.

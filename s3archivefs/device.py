@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import BinaryIO, TypeAlias
 
-    Prefetch: TypeAlias = Callable[[Iterable[tuple[int, int]]], None]
+    Prefetch: TypeAlias = Callable[[Iterable[tuple[int, int]]], int | None]
 
 __all__ = [
     "BlockDevice",
@@ -35,7 +35,9 @@ class BlockDevice(Protocol):
     """Random access to bytes. Implementations must allow calls from several threads at once.
 
     One that can fetch ahead has a method `prefetch(ranges)` too: a hint that these ranges, each
-    (offset, length) inside [0, size), will be read soon. It returns at once and raises nothing.
+    (offset, length) inside [0, size), will be read soon. It returns at once and raises nothing. It
+    may return how many of the bytes, counted from the first, it takes up; the others are offered
+    again later. None means all.
     """
 
     @property
@@ -135,10 +137,11 @@ class OffsetDevice:
         """The `length` bytes at `offset` of the part."""
         return self._device.pread(self._start + offset, length)
 
-    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
+    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> int | None:
         """Passes the hint on, where the other device takes it."""
         if (hint := prefetch_of(self._device)) is not None:
-            hint([(self._start + offset, length) for offset, length in ranges])
+            return hint([(self._start + offset, length) for offset, length in ranges])
+        return None
 
 
 def prefetch_of(device: BlockDevice) -> Prefetch | None:

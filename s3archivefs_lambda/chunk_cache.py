@@ -37,7 +37,7 @@ _STREAM_SHARE = 8
 class _Flight:
     """A chunk that a thread is getting; others wait for it."""
 
-    __slots__ = ("chunk", "done", "error")
+    __slots__ = ("chunk", "done", "error", "is_wanted")
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -47,6 +47,8 @@ class _Flight:
         """Why it failed, for those who wait as well: it has been tried as often as is worth it, and
         one after the other they would hold the last of them as many times as long.
         """
+        self.is_wanted = False
+        """Whether a reader waits, or has waited, for what is fetched ahead."""
 
 
 class CachedDevice:
@@ -125,23 +127,34 @@ class CachedDevice:
         chunks[-1] = memoryview(chunks[-1])[: (end - 1) % self._chunk_size + 1]
         return b"".join(chunks)
 
-    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Begin to fetch ranges, (offset, length) each, that will be read soon.
+    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> int:
+        """Begin to fetch ranges, (offset, length) each, that will be read soon; returns how many of
+        the bytes, from the first on, it will not do to be told of again: there was memory for them.
 
-        A hint: without memory for them, nothing happens; a fault is for the read to meet.
+        A hint: a fault is for the read to meet.
         """
-        if self._memory is None:
-            return
-        wanted: set[int] = set()
+        taken = 0
         for offset, length in ranges:
             start, end = max(0, offset), min(offset + length, self._size)
-            wanted.update(self._indexes(start, end) if start < end else ())
-        for run in self._plan.parts(wanted):
-            keeps = self._plan.announced(run) <= self._store.max_bytes // _STREAM_SHARE
+            reached = self._prefetch(start, end) if start < end else end
+            if reached < end:
+                return taken + max(0, reached - start)
+            taken += length
+        return taken
+
+    def _prefetch(self, start: int, end: int) -> int:
+        """Begin to fetch the bytes [start, end); returns where memory ended."""
+        if self._memory is None:
+            return end
+        for run in self._plan.parts(self._indexes(start, end), self._memory.ahead_max_bytes // 2):
             flights = self._claim_ahead(run)
             size = len(flights) * self._chunk_size
+            keeps = self._plan.announced(run) <= self._store.max_bytes // _STREAM_SHARE
             if flights and not self._memory.start(size, self._get_ahead, flights, keeps):
                 self._release(flights)
+                return min(flights) * self._chunk_size
+            self._plan.follow(run)
+        return end
 
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self._size:
@@ -188,6 +201,7 @@ class CachedDevice:
             for index in indexes:
                 if flight := self._flights.get(index):
                     others[index] = flight
+                    flight.is_wanted = True
                 else:
                     mine[index] = self._flights[index] = _Flight()
         return mine, others
@@ -198,18 +212,20 @@ class CachedDevice:
             index
             for index in indexes
             if self._seeded(*self._extent(index)) is None
-            and (self._memory is None or self._memory.get(self._store_id, index) is None)
+            and (self._memory is None or not self._memory.holds(self._store_id, index))
         ]
         with self._lock:
             claimed = {index: _Flight() for index in absent if index not in self._flights}
             self._flights |= claimed
         return claimed
 
-    def _release(self, flights: dict[int, _Flight]) -> None:
+    def _release(self, flights: dict[int, _Flight], *, expected: bool = False) -> None:
         with self._lock:
             for index, flight in flights.items():
                 if self._flights.get(index) is flight:
                     del self._flights[index]
+                if expected and self._memory is not None and not flight.is_wanted:
+                    self._memory.expect(self._store_id, index)
         for flight in flights.values():
             flight.done.set()
 
@@ -237,7 +253,7 @@ class CachedDevice:
             with suppress(Exception):  # whatever a device raises
                 self._fetch(missing, missing, keep=self._keep if keeps else self._keep_in_memory)
         finally:
-            self._release(flights)
+            self._release(flights, expected=True)
 
     def _land_kept(self, flights: dict[int, _Flight]) -> dict[int, _Flight]:
         """Land the chunks that are in memory or stored; return the flights of the others."""

@@ -47,15 +47,16 @@ class FetchPlan:
         """Divide chunks into runs that are each worth one read, with gaps that are read through."""
         return _runs(sorted(chunks), self._chunks(_MAX_READ_BYTES), _GAP_BYTES // self._chunk_size)
 
-    def parts(self, chunks: Iterable[int]) -> Iterator[list[int]]:
-        """Divide chunks into runs of about as many as are fetched ahead at once.
+    def parts(self, chunks: range, most: int) -> Iterator[range]:
+        """Divide consecutive chunks into runs of about as many as are fetched ahead at once: 4 MiB,
+        or `most` bytes, if that is less.
 
         Evenly: the end of what was asked for is no request of its own.
         """
-        for run in _runs(sorted(chunks), self._end):
-            parts = max(1, round(len(run) * self._chunk_size / _AHEAD_READ_BYTES))
-            for part in range(parts):
-                yield run[len(run) * part // parts : len(run) * (part + 1) // parts]
+        about = max(min(_AHEAD_READ_BYTES, most), self._chunk_size)
+        parts = max(1, round(len(chunks) * self._chunk_size / about))
+        for part in range(parts):
+            yield chunks[len(chunks) * part // parts : len(chunks) * (part + 1) // parts]
 
     def company(self, missing: Iterable[int]) -> range:
         """Chunks to fetch along with missing ones: more of the metadata around them; behind the end
@@ -77,17 +78,25 @@ class FetchPlan:
             self._sequences.append((end, count))
         return range(last + 1, end)
 
-    def announced(self, run: list[int]) -> int:
-        """Bytes that were announced in one piece, from where it began to the end of this run."""
+    def announced(self, run: range) -> int:
+        """Bytes announced in one piece with this run, from where that began to the run's end."""
         with self._lock:
-            place = {run[0], run[0] + 1}  # two announcements may share a chunk
-            before = next((each for each in self._streams if each[0] in place), None)
+            before = self._stream_before(run)
+        begun = run[0] if before is None else before[1]
+        return (run[-1] + 1 - begun) * self._chunk_size
+
+    def follow(self, run: range) -> None:
+        """Remember that the run is announced, and fetched."""
+        with self._lock:
             begun = run[0]
-            if before is not None:
+            if (before := self._stream_before(run)) is not None:
                 self._streams.remove(before)
                 begun = before[1]
             self._streams.append((run[-1] + 1, begun))
-        return (run[-1] + 1 - begun) * self._chunk_size
+
+    def _stream_before(self, run: range) -> tuple[int, int] | None:
+        place = {run[0], run[0] + 1}  # two announcements may share a chunk
+        return next((each for each in self._streams if each[0] in place), None)
 
     def _chunks(self, size: int) -> int:
         return max(1, size // self._chunk_size)

@@ -16,22 +16,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1 << 20
-SIZE = 48 * MIB
+SIZE = 72 * MIB
+BLOCK = 128 << 10
 DATA_START = 96
 """The file is the image's first, and stored as it is: its byte n is the image's byte 96 + n."""
 
 
 class HintedDevice(CountingDevice):
-    """Remembers its hints."""
+    """Remembers its hints, and takes up no more than `room` bytes of each."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.hints: list[tuple[int, int]] = []
         """As (start, stop) of the file's content."""
+        self.room: int | None = None
 
-    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
+    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> int | None:
         for offset, length in ranges:
             self.hints.append((offset - DATA_START, offset - DATA_START + length))
+        return self.room
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +65,38 @@ def test_what_will_be_read_is_hinted_at_before_it_is_asked_for(
     assert device.hints == [(MIB, 8 * MIB)]  # no further than was said
 
 
-def test_a_long_file_is_hinted_at_piece_by_piece_32_mib_ahead_at_most(
+def test_a_long_file_is_hinted_at_piece_by_piece_48_mib_ahead_at_most(
     large: s3archivefs.SquashFile, device: HintedDevice
 ) -> None:
     large.will_read(SIZE)
     while large.read(4 * MIB):
         _, hinted = device.hints[-1]
-        assert hinted <= large.tell() + 32 * MIB
+        assert hinted <= large.tell() + 48 * MIB
     # Each byte behind the first read is hinted at once.
     assert device.hints[0][0] == 4 * MIB
     assert device.hints[-1][1] == SIZE
     ends = [end for _, end in device.hints[:-1]]
     assert ends == [start for start, _ in device.hints[1:]]
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("room", [0, 1, BLOCK - 1, BLOCK, 5 * MIB - 1, 100 * MIB])
+def test_what_a_device_does_not_take_up_is_offered_again(
+    image: bytes, offset: int, room: int
+) -> None:
+    device = HintedDevice(bytes(offset) + image)
+    device.room = room
+    with s3archivefs.open(device, offset=offset).open("/large") as large:
+        large.will_read(SIZE)
+        position, begun = 0, MIB
+        for _ in range(6):
+            large.read(MIB)
+            position += MIB
+            if device.hints:
+                start, stop = device.hints.pop(0)
+                assert start - offset == max(begun, position)
+                begun = min(start - offset + room // BLOCK * BLOCK, stop - offset)
+            assert device.hints == []
 
 
 def test_reads_that_follow_each_other_are_hinted_at_ever_further(

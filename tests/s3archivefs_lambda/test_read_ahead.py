@@ -58,7 +58,7 @@ def cached_device(
     directory: Path,
     *,
     metadata_start: int = SIZE,
-    memory: int = 64 * MIB,
+    memory: int | None = 64 * MIB,
     store: int = 256 * MIB,
 ) -> CachedDevice:
     return CachedDevice(
@@ -66,7 +66,7 @@ def cached_device(
         ChunkStore(directory, store),
         "archive",
         CHUNK,
-        memory=ChunkMemory(memory),
+        memory=None if memory is None else ChunkMemory(memory),
         metadata_start=metadata_start,
     )
 
@@ -74,9 +74,9 @@ def cached_device(
 def finish(cached: CachedDevice) -> None:
     """Wait for what it does in other threads."""
     assert cached._memory is not None
-    assert cached._memory._pool is not None
-    cached._memory._pool.shutdown()
-    cached._memory._pool = None
+    if cached._memory._pool is not None:
+        cached._memory._pool.shutdown()
+        cached._memory._pool = None
 
 
 def store_chunks(directory: Path, offset: int, length: int, metadata_start: int = SIZE) -> None:
@@ -141,27 +141,69 @@ def test_a_hint_beyond_the_end_is_cut_and_one_outside_ignored(
     below: Device, tmp_path: Path
 ) -> None:
     cached = cached_device(below, tmp_path)
-    cached.prefetch([(SIZE - 10, 100), (SIZE + 5, 10), (-20, 10), (0, 0)])
+    assert cached.prefetch([(SIZE - 10, 100), (SIZE + 5, 10), (-20, 10), (0, 0)]) == 120
     assert cached.pread(SIZE - 10, 10) == DATA[-10:]
     assert len(below.chunks) == 1
 
 
-def test_without_memory_a_hint_does_nothing(below: Device, tmp_path: Path) -> None:
-    cached = cached_device(below, tmp_path, memory=0)
-    cached.prefetch([(0, MIB)])
+@pytest.mark.parametrize("memory", [None, 0])
+def test_without_memory_a_hint_does_nothing(
+    below: Device, tmp_path: Path, memory: int | None
+) -> None:
+    cached = cached_device(below, tmp_path, memory=memory)
+    assert cached.prefetch([(0, MIB)]) == (0 if memory == 0 else MIB)
     assert below.reads == []
     assert cached.pread(0, MIB) == DATA[:MIB]
 
 
-def test_hints_take_no_more_than_half_of_the_memory(below: Device, tmp_path: Path) -> None:
+def test_hints_take_no_more_than_three_quarters_of_the_memory_and_say_so(
+    below: Device, tmp_path: Path
+) -> None:
     go_on = threading.Event()
     below.before = lambda: assert_set(go_on)
     cached = cached_device(below, tmp_path, memory=16 * MIB)
-    cached.prefetch([(0, 20 * MIB)])
+    assert cached.prefetch([(100, 20 * MIB)]) == 12 * MIB - 100
+    assert cached.prefetch([(100, MIB), (5 * MIB, 12 * MIB)]) == 8 * MIB
     go_on.set()
-    cached.pread(8 * MIB - 1, 1)  # the last that has room
-    cached.pread(0, 8 * MIB)
-    assert below.chunks == set(range(8 * MIB // CHUNK))
+    cached.pread(0, 12 * MIB)
+    assert below.chunks == set(range(12 * MIB // CHUNK))
+
+
+@pytest.mark.parametrize("memory", [MIB, 5 * MIB, 8 * MIB, 64 * MIB])
+def test_what_is_fetched_ahead_of_a_slow_reader_is_there_when_it_comes(
+    below: Device, tmp_path: Path, memory: int
+) -> None:
+    cached = cached_device(below, tmp_path, memory=memory, store=0)
+    end = 24 * MIB
+    hinted = 0
+    for offset in range(0, end, 100_000):
+        stop = min(offset + 100_000, end)
+        ahead = min(stop + 16 * MIB, end)
+        hinted = max(hinted, stop)
+        hinted += cached.prefetch([(hinted, ahead - hinted)])
+        finish(cached)  # all has come before the next is read
+        assert cached.pread(offset, stop - offset) == DATA[offset:stop]
+    assert below.chunks == set(range(end // CHUNK))  # each of them once
+
+
+def test_what_a_reader_waited_for_takes_no_room(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=16 * MIB, store=0)
+    for offset in range(0, 24 * MIB, 12 * MIB):
+        begun, go_on = threading.Event(), threading.Event()
+
+        def wait(begun: threading.Event = begun, go_on: threading.Event = go_on) -> None:
+            begun.set()
+            assert_set(go_on)
+
+        below.before = wait
+        assert cached.prefetch([(offset, 12 * MIB)]) == 12 * MIB
+        assert_set(begun)
+        with ThreadPoolExecutor(1) as executor:
+            reading = executor.submit(cached.pread, offset, 12 * MIB)
+            go_on.set()
+            assert reading.result(30) == DATA[offset : offset + 12 * MIB]
+        finish(cached)
+    assert below.chunks == set(range(24 * MIB // CHUNK))
 
 
 def test_the_fault_of_a_hint_is_for_the_read_to_meet(below: Device, tmp_path: Path) -> None:
@@ -251,12 +293,13 @@ def test_a_stream_stays_one_where_there_is_no_room_for_all_of_it(
     go_on = threading.Event()
     below.before = lambda: assert_set(go_on)
     cached = cached_device(below, tmp_path, memory=16 * MIB, store=64 * MIB)
-    cached.prefetch([(0, 16 * MIB)])  # half of it has room
+    assert cached.prefetch([(0, 24 * MIB)]) == 12 * MIB
     go_on.set()
     finish(cached)
-    cached.prefetch([(16 * MIB, 8 * MIB)])
+    assert cached.pread(0, 12 * MIB) == DATA[: 12 * MIB]
+    assert cached.prefetch([(12 * MIB, 12 * MIB)]) == 12 * MIB
     finish(cached)
-    assert below.chunks == {*range(8 * MIB // CHUNK), *range(16 * MIB // CHUNK, 24 * MIB // CHUNK)}
+    assert below.chunks == set(range(24 * MIB // CHUNK))
     assert stored_chunks(tmp_path) == set(range(8 * MIB // CHUNK))
 
 

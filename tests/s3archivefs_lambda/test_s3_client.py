@@ -107,7 +107,7 @@ def test_retries_are_the_operators_to_change(environ: pytest.MonkeyPatch) -> Non
     assert retries == {"mode": "adaptive", "total_max_attempts": 2}
 
 
-@pytest.mark.parametrize(("requests", "connections"), [(1, 10), (5, 18), (32, 72)])
+@pytest.mark.parametrize(("requests", "connections"), [(1, 14), (5, 22), (32, 76)])
 def test_requests_have_two_connections_each_besides_those_that_read_ahead(
     requests: int, connections: int
 ) -> None:
