@@ -97,7 +97,7 @@ def bench(session: nox.Session) -> None:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
     if "packing" in session.posargs:
-        system_packages(session, "radosgw")
+        system_packages(session, "radosgw", "gensquashfs")
     if "cold-start" in session.posargs:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_LAMBDA_PYTHON"] = program_environment(session, group="lambda")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -212,6 +213,24 @@ def test_what_is_read_ahead_is_fetched_for_the_request_that_reads(
     device.prefetch([(0, 8 * CHUNK)])
     assert device.pread(0, 8 * CHUNK) == CONTENT[: 8 * CHUNK]
     assert request_.figures["cache_misses"] == 8
+
+
+def test_what_has_come_ahead_and_is_not_on_disk_yet_is_found(
+    tmp_path: Path, request_: Usage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storing, go_on = threading.Event(), threading.Event()
+
+    def put(*_: object) -> None:
+        storing.set()
+        assert go_on.wait(30)
+
+    device = cached(tmp_path, ChunkMemory(len(CONTENT)))
+    monkeypatch.setattr(device._store, "put", put)
+    device.prefetch([(0, 8 * CHUNK)])
+    assert storing.wait(30)
+    assert device.pread(0, 8 * CHUNK) == CONTENT[: 8 * CHUNK]
+    go_on.set()
+    assert counted(request_) == (8, 8)
 
 
 def test_a_request_names_the_archives_that_it_asks(request_: Usage) -> None:
