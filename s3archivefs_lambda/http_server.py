@@ -1,14 +1,17 @@
 """The HTTP/1.1 server under the endpoint: cheroot, held to what S3 clients need.
 
-One thread serves one request at a time; connections that wait for a request, new ones and
-kept-alive ones, hold no thread. What is not HTTP enough to reach the application is answered with
-S3's error document and the end of the connection.
+One thread serves one request at a time, and never waits for what a client sends: connections hold
+no thread while they are idle, while the head of their request arrives, and while what nobody wants
+of them drains. What is not HTTP enough to reach the application is answered with S3's error
+document and the end of the connection.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import re
 import secrets
 import socket
 import threading
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from wsgiref.types import WSGIApplication
 
-__all__ = ["THREADS", "S3HttpServer"]
+__all__ = ["STOP_SECONDS", "THREADS", "S3HttpServer"]
 
 _LOG = logging.getLogger("s3archivefs")
 
@@ -34,15 +37,21 @@ THREADS = 32
 """Requests that are answered at once. Slow readers hold one each, and a response is mostly waiting:
 for S3, or for them.
 """
+STOP_SECONDS = 8
+"""What requests in flight have to finish when the server stops; Docker kills 10 s after asking."""
 _MAX_HEADER_BYTES = 64 * 1024
-_MAX_IDLE_CONNECTIONS = 512
-_REQUEST_TIMEOUT_SECONDS = 10  # between two pieces of a request that has begun
+_MAX_WAITING_CONNECTIONS = 512
+# From the first byte of a request's head to its last. A head comes at once; only a packet that is
+# lost takes time, and 15 s are enough to send it again four times (after 1, 2, 4 and 8 s).
+_HEAD_SECONDS = 15
 _TIMEOUT_SECONDS = (
     60  # for a reader to take the next bytes, for an idle connection to be used again
 )
-_STOP_SECONDS = 8  # for requests in flight; Docker kills 10 seconds after it has asked
-_LINGER_SECONDS = 1
+_LINGER_SECONDS = 1  # in all, as is the next
 _LINGER_BYTES = 1 << 20
+_RECEIVED_AT_ONCE = 16 * 1024
+
+_HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # a line without its CR ends it, too: as malformed
 
 _ERRORS = {
     "408": ("RequestTimeout", "Your request was not received within the timeout period."),
@@ -76,11 +85,6 @@ class _Request(HTTPRequest):
         # Targets in absolute form, which cheroot takes for a proxy's, are any server's to accept
         # (RFC 9112, 3.2.2).
         super().__init__(server, conn, proxy_mode=True)
-
-    def parse_request(self) -> None:
-        self.conn.socket.settimeout(_REQUEST_TIMEOUT_SECONDS)
-        super().parse_request()
-        self.conn.socket.settimeout(self.server.timeout)
 
     def read_request_line(self) -> bool:
         try:
@@ -122,28 +126,94 @@ class _Request(HTTPRequest):
             self.conn.wfile.write(head.encode("latin-1") + (b"" if is_head else body))
 
 
+class _Head(io.BytesIO):
+    """What cheroot reads a request from: its head, all of which is there, and nothing of a body."""
+
+    def has_data(self) -> bool:
+        """As cheroot asks; what follows the head waits in the connection."""
+        return False
+
+
 class _Connection(HTTPConnection):
     RequestHandlerClass = _Request
     unread = False
     """Whether the client may still be sending what nobody reads."""
+    lingers = False
+    """Whether it has been answered for good, and only its client is still to close."""
+    deadline: float | None = None
+    """Until when it may wait: for the rest of a head, or for its client to close."""
+
+    def __init__(self, server: _Server, sock: socket.socket, makefile: Any) -> None:  # noqa: ANN401 -- as in cheroot
+        super().__init__(server, sock, makefile)
+        self.rfile = _Head()
+        self._received = bytearray()
+        self._drained = 0
+
+    def receive(self) -> bool:
+        """Take what has arrived of a request; whether it is for a thread now, as take_head says, or
+        because the client sends no more.
+        """
+        data = self._arrived()
+        if data is None:
+            return False
+        searched = max(0, len(self._received) - 3)  # the end may have begun to arrive
+        self._received += data
+        if data:
+            return self.take_head(searched)
+        self._hand_over(len(self._received))
+        return True
+
+    def take_head(self, searched: int = 0) -> bool:
+        """Let a thread read the next head, if it has arrived, or more than a head may have."""
+        end = _HEAD_END.search(self._received, searched)
+        if end is not None or len(self._received) > _MAX_HEADER_BYTES:
+            self._hand_over(len(self._received) if end is None else end.end())
+            return True
+        if self._received and self.deadline is None:
+            self.deadline = time.time() + self.server.head_seconds
+        return False
+
+    def drain(self) -> bool:
+        """Drop what has arrived; whether to wait for more."""
+        data = self._arrived()
+        self._drained += len(data or b"")
+        return data != b"" and self._drained < _LINGER_BYTES
 
     def close(self) -> None:
         """Close, but let the client read the answer first: data that arrives at a closed socket
         resets the connection, and the answer is lost with it.
         """
-        if self.unread:
+        if not self.lingers and self.deadline is not None and time.time() > self.deadline:
+            _Request(self.server, self).simple_response("408 Request Timeout")
+        if not self.lingers and self.unread:
+            self.lingers = True
+            self.deadline = time.time() + _LINGER_SECONDS
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_WR)
-                self.socket.settimeout(_LINGER_SECONDS)
-                left, until = _LINGER_BYTES, time.monotonic() + _LINGER_SECONDS
-                while left > 0 and time.monotonic() < until:
-                    received = len(self.socket.recv(min(left, 65536)))
-                    left = left - received if received else 0
+                self.server.let_wait(self)  # closes it in the end
+                return
         super().close()
         # What the client did not take is lost. Left to the garbage collector, the writer would fail
         # at a closed socket, which Python 3.13 reports.
         with contextlib.suppress(OSError):
             self.wfile.close()
+
+    def _arrived(self) -> bytes | None:
+        """What can be received without waiting: None if there is nothing yet, empty at the end."""
+        self.socket.settimeout(0)
+        try:
+            data: bytes = self.socket.recv(_RECEIVED_AT_ONCE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return data
+
+    def _hand_over(self, length: int) -> None:
+        self.rfile = _Head(self._received[:length])
+        del self._received[:length]
+        self.deadline = None
+        self.socket.settimeout(self.server.timeout)  # for what is sent
 
 
 class _ThreadPool(ThreadPool):
@@ -160,7 +230,8 @@ class _ThreadPool(ThreadPool):
 class _Server(Server):
     ConnectionClass = _Connection
     max_request_header_size = _MAX_HEADER_BYTES
-    keep_alive_conn_limit = _MAX_IDLE_CONNECTIONS
+    keep_alive_conn_limit = _MAX_WAITING_CONNECTIONS
+    head_seconds: float = _HEAD_SECONDS
 
     def __init__(self, address: tuple[str, int], app: WSGIApplication) -> None:
         super().__init__(
@@ -169,7 +240,7 @@ class _Server(Server):
             server_name="s3archivefs",
             request_queue_size=128,
             timeout=_TIMEOUT_SECONDS,
-            shutdown_timeout=_STOP_SECONDS,
+            shutdown_timeout=STOP_SECONDS,
         )
         self.requests = _ThreadPool(self, min=THREADS)
         self.bind_fault: OSError | None = None
@@ -177,23 +248,37 @@ class _Server(Server):
         self._stopping = False
 
     def process_conn(self, conn: Any) -> None:  # noqa: ANN401 -- as in cheroot
-        """Serve a connection that has something to say; let a new one wait until it has, without a
-        thread, as cheroot does only after the first request, and end it where too many wait: it
-        bounds only those that had a request, and without a file descriptor left it serves nobody.
-        """
-        if conn.last_used is None:
-            if self.can_add_keepalive_connection:
-                self.put_conn(conn)
+        """Take what a connection has to say, new or waiting; give it a thread for a whole head."""
+        if conn.lingers:
+            if conn.drain():
+                self.let_wait(conn)
             else:
                 conn.close()
-        else:
+        elif conn.receive():
             super().process_conn(conn)
+        else:
+            self.let_wait(conn)
 
     def put_conn(self, conn: Any) -> None:  # noqa: ANN401 -- as in cheroot
-        """Let a connection wait for its next request, or end it where the server stops."""
+        """Go on with a connection that has been answered: its next request may have come with the
+        one before.
+        """
         with self._putting:
-            if not self._stopping:
+            if not self._stopping and conn.take_head():
+                super().process_conn(conn)
+                return
+        self.let_wait(conn)
+
+    def let_wait(self, conn: _Connection) -> None:
+        """Let a connection wait, without a thread, for what its client sends; or end it where the
+        server stops, or too many wait: without a file descriptor left it would serve nobody.
+        """
+        with self._putting:
+            if not self._stopping and self.can_add_keepalive_connection:
+                deadline = conn.deadline
                 super().put_conn(conn)
+                if deadline is not None:  # cheroot ends what was not used for `timeout`
+                    conn.last_used = deadline - self.timeout
                 return
         conn.close()
 
@@ -258,8 +343,9 @@ class S3HttpServer:
         self._thread.join()
 
     def stop(self) -> None:
-        """Take no more requests, finish those in flight (what takes longer than 8 seconds is cut
-        off), and close. Nothing happens where it has not started, or has stopped.
+        """Take no more requests, finish those in flight (who takes longer than STOP_SECONDS to read
+        an answer is cut off; S3 is waited for), and close. Nothing happens where it has not
+        started, or has stopped.
         """
         self._server.stop()
         if self._thread.is_alive():

@@ -29,6 +29,7 @@ from s3archivefs_lambda.s3_protocol import (
     S3Response,
     check_preconditions,
     check_version,
+    heed_if_range,
     no_such_key,
     select_range,
     xml_response,
@@ -111,7 +112,7 @@ class Operations:
             raise no_such_key(request.key)
         etag = archive.etag(stat)
         check_preconditions(request.headers, etag, stat.mtime)
-        part = select_range(request, stat.size)
+        part = select_range(heed_if_range(request, etag), stat.size)
         wanted = part or ByteRange(0, stat.size)
         headers = object_headers(path, stat, etag) | overrides(request)
         headers["Content-Length"] = str(wanted.stop - wanted.start)

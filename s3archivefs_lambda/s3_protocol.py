@@ -7,7 +7,7 @@ transports.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ __all__ = [
     "S3Response",
     "check_preconditions",
     "check_version",
+    "heed_if_range",
     "http_date",
     "invalid_argument",
     "no_such_key",
@@ -253,6 +254,20 @@ def check_preconditions(headers: Mapping[str, str], etag: str, modified: float) 
     if unchanged:
         known = {"ETag": etag, "Last-Modified": http_date(modified)}
         raise S3Error("NotModified", 304, "Not Modified", headers=known)
+
+
+def heed_if_range(request: S3Request, etag: str) -> S3Request:
+    """The request, without its Range where If-Range does not name the object as it is: who goes on
+    with a download of another version is to get all of this one (RFC 9110, 13.1.5).
+
+    Unlike If-Match, it takes an ETag in quotes only, and no date: images are packed with all times
+    the same, so that two versions of a file may have one.
+    """
+    known = request.headers.get("if-range")
+    if known is None or known.strip() == etag:
+        return request
+    headers = {name: value for name, value in request.headers.items() if name != "range"}
+    return replace(request, headers=headers)
 
 
 def _matches(wanted: str, etag: str) -> bool:

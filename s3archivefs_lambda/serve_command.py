@@ -13,6 +13,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,7 @@ from s3archivefs_lambda.usage_error import UsageError, require
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from s3archivefs_lambda.config import Config
     from s3archivefs_lambda.http_server import S3HttpServer
@@ -90,13 +91,15 @@ def _run(options: argparse.Namespace) -> None:
     require("cheroot", extra="endpoint", what="serve")
     from s3archivefs_lambda.archives import Archives  # noqa: PLC0415 -- see above
     from s3archivefs_lambda.endpoint import make_app  # noqa: PLC0415
-    from s3archivefs_lambda.http_server import THREADS, S3HttpServer  # noqa: PLC0415
+    from s3archivefs_lambda.http_server import STOP_SECONDS, THREADS, S3HttpServer  # noqa: PLC0415
     from s3archivefs_lambda.operations import Operations  # noqa: PLC0415
     from s3archivefs_lambda.s3_client import make_s3_client  # noqa: PLC0415
 
+    make_client = partial(make_s3_client, requests=THREADS)
+    _check_aws(config.mappings, make_client)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
-    archives = Archives(config, partial(make_s3_client, requests=THREADS))
+    archives = Archives(config, make_client)
     operations = Operations(archives, bucket=options.bucket)
     emf = config.metrics == "emf"
     app = make_app(operations, bucket=options.bucket, verifier=verifier, emf=emf)
@@ -116,6 +119,7 @@ def _run(options: argparse.Namespace) -> None:
         # Those who cannot wait for the requests in flight ask a second time.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _exit_after(STOP_SECONDS + 1)  # Docker kills 10 s after it has asked
     finally:
         server.stop()
 
@@ -128,6 +132,23 @@ def _held_back(*signals: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _exit_after(seconds: float) -> None:
+    """Let the process end by then at the latest, whatever its threads do.
+
+    One that waits for S3 cannot be stopped, nor does Python end before it: that takes 25 s while S3
+    is silent, and as long again for requests that wait for a thread.
+    """
+
+    def end() -> None:
+        sys.stderr.write("s3archivefs: stopped without waiting any longer for requests under way\n")
+        sys.stderr.flush()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _start(server: S3HttpServer, options: argparse.Namespace) -> None:
@@ -198,6 +219,18 @@ def _check_images(mappings: PrefixMap) -> None:
             faults.append(f"{mapping.origin}: {mapping.location.key}: {error}")
     if faults:
         raise UsageError("\n".join(faults))
+
+
+def _check_aws(mappings: PrefixMap, make_client: Callable[[], object]) -> None:
+    """Refuse settings for AWS with which no request to S3 could be made, where one is needed."""
+    if all(mapping.location.scheme != "s3" for mapping in mappings):
+        return
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- see above
+
+    try:
+        make_client()
+    except (BotoCoreError, ValueError) as error:  # a profile, a region, an endpoint, ...
+        raise UsageError(f"the settings for AWS: {error}") from error
 
 
 # ---- To whom -------------------------------------------------------------------------------------

@@ -15,16 +15,22 @@ import pytest
 from cheroot.makefile import MakeFile
 from cheroot.server import HTTPConnection
 
+from s3archivefs_lambda import http_server
 from s3archivefs_lambda.endpoint import make_app
-from s3archivefs_lambda.http_server import S3HttpServer
+from s3archivefs_lambda.http_server import THREADS, S3HttpServer
 from tests.support.fake_operations import Body, FakeOperations, streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from s3archivefs_lambda.s3_protocol import S3Request, S3Response
+
 PIECE = b"x" * 65536
 SECONDS = 5  # for what should happen at once; less than the server waits for a request
+WHOLE = b"GET /archive/k HTTP/1.1\r\nHost:\r\n\r\n"
+BEGUN = b"GET /archive/k HTTP/1.1\r\nHost:\r\nX-Slow: "
+WITH_BODY = b"PUT /archive/k HTTP/1.1\r\nHost:\r\nContent-Length: 1000000000\r\n\r\n"
 
 
 class Site:
@@ -34,6 +40,7 @@ class Site:
         self.operations = FakeOperations()
         app = make_app(self.operations, bucket="archive", verifier=None)
         self.server = S3HttpServer(app, port=0)
+        self.server._server.expiration_interval = 0.01  # else what is over ends half a second later
 
     @property
     def address(self) -> tuple[str, int]:
@@ -219,6 +226,146 @@ def test_an_expectation_without_a_body_is_answered_at_once(site: Site) -> None:
     )
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"\r\n\r\ncontent")
+
+
+# ---- Slow clients --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [b"", WHOLE], ids=["first-request", "pipelined-request"])
+def test_heads_that_arrive_slowly_hold_no_thread(site: Site, before: bytes) -> None:
+    with ExitStack() as opened:
+        slow = [opened.enter_context(site.socket()) for _ in range(2 * THREADS)]
+        for connection in slow:
+            connection.sendall(before + BEGUN)
+            if before:
+                assert answers(connection) == [b"200"]
+        with site.client() as client:
+            assert get(client) == b"content"
+        for connection in slow:
+            connection.sendall(b"x\r\n\r\n")
+            assert answers(connection) == [b"200"]
+
+
+def answers(connection: socket.socket) -> list[bytes]:
+    """The status of each answer that has come; one to a GET is to end in what it gets."""
+    received = b""
+    while not received.endswith(b"content"):
+        piece = connection.recv(65536)
+        assert piece
+        received += piece
+    return [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+
+
+def test_a_head_has_a_time_to_arrive_in_however_often_something_comes() -> None:
+    site = Site()
+    site.server._server.head_seconds = 0.3
+    with site.server, site.socket() as silent, site.socket() as slow:
+        silent.sendall(BEGUN)
+        slow.sendall(BEGUN)
+        for _ in range(1000):
+            if select.select([slow], [], [], 0.01)[0]:
+                break
+            slow.sendall(b"x")
+        else:
+            pytest.fail("it is waited for as long as something comes")
+        for connection in (silent, slow):
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))  # noqa: B023 -- used at once
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"<Code>RequestTimeout</Code>" in answer
+        with site.client() as client:
+            assert get(client) == b"content"
+    assert len(site.operations.asked) == 1
+
+
+def test_a_head_may_arrive_in_any_pieces_and_its_time_ends_with_it(site: Site) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        connection = site.server._server.ConnectionClass(site.server._server, ours, MakeFile)
+        timed = [connection.deadline]
+        for number in range(len(WHOLE) - 1):
+            theirs.sendall(WHOLE[number : number + 1])
+            assert not connection.receive()
+            timed.append(connection.deadline)
+        assert timed[0] is None
+        assert timed[1] is not None
+        assert set(timed[1:]) == {timed[1]}
+        theirs.sendall(WHOLE[-1:] + BEGUN)
+        assert connection.receive()
+        timed.append(connection.deadline)
+        assert connection.rfile.read() == WHOLE
+        assert not connection.take_head()
+        timed.append(connection.deadline)
+        theirs.sendall(b"x\r\n\r\n")
+        assert connection.receive()
+        timed.append(connection.deadline)
+        assert connection.rfile.read() == BEGUN + b"x\r\n\r\n"
+        assert [time is None for time in timed[-3:]] == [True, False, True]
+        connection.close()
+
+
+def test_a_head_that_its_client_gives_up_is_no_request(site: Site) -> None:
+    with site.socket() as connection:
+        connection.sendall(BEGUN)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+    assert site.operations.asked == []
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (WHOLE.replace(b"\r\n", b"\n"), b"400"),
+        (BEGUN + b"x" * 70_000, b"413"),
+        (b"GET /" + b"k" * 70_000, b"414"),
+    ],
+    ids=["line-feeds", "headers", "target"],
+)
+def test_a_head_that_cannot_become_one_is_refused_at_once(
+    site: Site, head: bytes, status: bytes
+) -> None:
+    assert site.raw(head).startswith(b"HTTP/1.1 " + status)
+
+
+def test_requests_that_come_together_are_answered_in_turn(site: Site) -> None:
+    answer = site.raw(WHOLE * 20 + WHOLE.replace(b"Host:", b"Host:\r\nConnection: close"))
+    assert answer.count(b"HTTP/1.1 200 ") == 21
+    assert len(site.operations.asked) == 21
+
+
+def test_who_does_not_leave_after_the_last_answer_holds_no_thread(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "_LINGER_SECONDS", 60)
+    with ExitStack() as opened:
+        for _ in range(2 * THREADS):
+            connection = opened.enter_context(site.socket())
+            connection.sendall(WITH_BODY)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 405 ")
+        with site.client() as client:
+            assert get(client) == b"content"
+
+
+@pytest.mark.parametrize(
+    ("piece", "limit", "value"),
+    [(b"x", "_LINGER_SECONDS", 0.3), (PIECE, "_LINGER_BYTES", 1 << 20)],
+    ids=["slowly", "much"],
+)
+def test_a_body_that_nobody_wants_is_not_taken_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch, piece: bytes, limit: str, value: float
+) -> None:
+    for name in ("_LINGER_SECONDS", "_LINGER_BYTES"):
+        monkeypatch.setattr(http_server, name, value if name == limit else 1 << 40)
+    with site.socket() as connection:
+        connection.sendall(WITH_BODY)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 405 ")
+        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+            keep_sending(connection, piece)
+
+
+def keep_sending(connection: socket.socket, piece: bytes) -> None:
+    for _ in range(1000):
+        connection.sendall(piece)
+        select.select([], [], [], 0.01 if len(piece) == 1 else 0)
 
 
 # ---- Connections ---------------------------------------------------------------------------------
@@ -432,7 +579,7 @@ def test_a_connection_put_aside_while_the_server_stops_is_closed_with_the_others
         closed = threading.Event()
 
         def put_late(conn: HTTPConnection) -> None:
-            if conn.last_used is not None:  # after its first request
+            if conn.rfile.getvalue():  # after its first request
                 stop.start()
                 closed.wait(0.5)  # in vain: no put is under way while those put aside are closed
             put(conn)
@@ -447,6 +594,22 @@ def test_a_connection_put_aside_while_the_server_stops_is_closed_with_the_others
         assert client.sock is not None
         assert client.sock.recv(1) == b""
         stop.join()
+
+
+def test_what_comes_while_the_server_stops_is_not_kept_waiting() -> None:
+    site = Site()
+    server = site.server._server
+
+    def stopping(request: S3Request) -> S3Response:
+        server._stopping = True
+        return site.operations.object(request)
+
+    site.operations.answer = stopping
+    with site.server, site.socket() as early:
+        assert site.raw(WHOLE * 2).count(b"HTTP/1.1 200 ") == 1
+        assert site.raw(b"") == b""
+        early.sendall(BEGUN)
+        assert early.recv(1) == b""
 
 
 def test_a_server_that_has_not_started_need_not_be_stopped() -> None:

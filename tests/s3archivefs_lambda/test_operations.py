@@ -242,6 +242,50 @@ def test_a_failed_precondition_is_412_and_wins_over_the_range(plain: Operations)
     assert (error.code, error.status) == ("PreconditionFailed", 412)
 
 
+def test_a_range_of_the_version_that_if_range_names_is_served(plain: Operations) -> None:
+    told = head(plain, "short.txt").headers
+    for known in (told["ETag"], f" {told['ETag']} "):
+        headers = {"range": "bytes=1-", "if-range": known}
+        response = plain.get_object(S3Request(key="short.txt", headers=headers))
+        assert response.status == 206
+        assert int(response.headers["Content-Length"]) == int(told["Content-Length"]) - 1
+        response.close()
+
+
+@pytest.mark.parametrize("asked", ["bytes=1-", "bytes=10000-"])
+@pytest.mark.parametrize(
+    "known",
+    [
+        '"other-1"',
+        "W/{ETag}",
+        "{ETag}x",
+        "*",
+        "",
+        "{Last-Modified}",
+        "Thu, 01 Jan 1970 00:00:01 GMT",
+        "Fri, 31 Dec 2100 23:59:59 GMT",
+        "yesterday",
+    ],
+)
+def test_a_range_of_another_version_gives_the_whole(
+    plain: Operations, known: str, asked: str
+) -> None:
+    told = head(plain, "short.txt").headers
+    headers = {"range": asked, "if-range": known.format(**told)}
+    response = plain.get_object(S3Request(key="short.txt", headers=headers))
+    assert response.status == 200
+    assert "Content-Range" not in response.headers
+    assert len(content(response)) == int(told["Content-Length"])
+
+
+def test_if_range_is_nothing_without_a_range_and_after_the_other_preconditions(
+    plain: Operations,
+) -> None:
+    assert head(plain, "short.txt", if_range='"other"').status == 200
+    headers = {"range": "bytes=1-", "if-range": '"other"', "if-match": '"other"'}
+    assert refused(plain, S3Request(key="short.txt", headers=headers)).status == 412
+
+
 # ---- Headers that the client asks for ------------------------------------------------------------
 
 OVERRIDES = {

@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fixtures.tree import file
 from s3archivefs_lambda import archives
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
 from s3archivefs_lambda.http_server import THREADS
 from s3archivefs_lambda.serve_command import register_serve
 from tests.support.emf import metrics_of
+from tests.support.images import make_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,6 +201,31 @@ def test_a_missing_library_is_named_with_its_extra(
     assert f"needs {module}: pip install 's3archivefs[{extra}]'" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_PROFILE", "nobody", "profile (nobody)"),
+        ("AWS_ENDPOINT_URL", "nowhere", "Invalid endpoint: nowhere"),
+    ],
+)
+def test_settings_for_aws_that_cannot_be_stop_the_start_where_images_are_in_s3(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        local = ["--map", f"docs={IMAGE}", "--port", port]
+        assert "cannot listen" in fault(capsys, *local)  # all else is well
+        told = fault(capsys, *local, "--map", "src=s3://bucket/key")
+    assert told.startswith("s3archivefs: the settings for AWS: ")
+    assert said in told
+
+
 def test_registering_loads_nothing_heavy() -> None:
     program = (
         "import sys; from s3archivefs_lambda.serve_command import register_serve;"
@@ -299,3 +326,79 @@ def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Si
     (line,) = log.splitlines()
     assert json.loads(line)["operation"] == "ListObjectsV2"
     assert {metric.namespace for metric in metrics_of(line)} == {"s3archivefs"}
+
+
+def serving(*arguments: str, environ: dict[str, str], before: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", f"{PROGRAM}{before}sys.exit(options.run(options))"),
+            *("serve", "--port", "0", *arguments),
+        ],
+        cwd=ROOT,
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def address_of(server: subprocess.Popen[str]) -> tuple[str, int]:
+    """Where it serves, once it does."""
+    assert server.stdout
+    found = re.search(r" on http://([0-9.]+):(\d+) ", server.stdout.readline())
+    assert found
+    return found[1], int(found[2])
+
+
+def test_a_request_in_flight_is_finished_before_it_stops(tmp_path: Path) -> None:
+    size = 64 << 20  # more than sockets hold
+    image = make_image(tmp_path, (file("large", bytes(size)),))
+    with (
+        serving("--map", f"={image}", environ={}) as server,
+        closing(HTTPConnection(*address_of(server), timeout=10)) as client,
+    ):
+        client.request("GET", "/archive/large")
+        response = client.getresponse()
+        server.send_signal(signal.SIGTERM)
+        while not is_refused(client.host, client.port):
+            pass
+        assert len(response.read()) == size
+        _, log = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert json.loads(log)["status"] == 200
+
+
+def is_refused(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=10).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_s3_that_is_silent_does_not_keep_it_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        environ = {
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:{1}".format(*silent.getsockname()),
+            "AWS_ACCESS_KEY_ID": "id",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "100",  # as good as for ever
+            "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
+        }
+        impatient = "from s3archivefs_lambda import http_server; http_server.STOP_SECONDS = 0;"
+        arguments = ["--map", "=s3://bucket/key"]
+        with serving(*arguments, environ=environ, before=impatient) as server:
+            try:
+                with socket.create_connection(address_of(server)) as client:
+                    client.sendall(b"GET /archive/k HTTP/1.1\r\nHost:\r\n\r\n")
+                    asked, _ = silent.accept()
+                    server.send_signal(signal.SIGTERM)
+                    out, log = server.communicate(timeout=30)
+                    asked.close()
+            finally:
+                server.kill()
+    assert server.returncode == 0
+    assert out == ""
+    assert log == "s3archivefs: stopped without waiting any longer for requests under way\n"
