@@ -39,7 +39,7 @@ class _ReadAhead:
         self._content = content
         self._begun = self._next = -1
         """Where the sequence began, and where a read that continues it begins."""
-        self._hinted = 0
+        self._hinted = self._offered_again = 0
         self._stop = content.size
 
     def announce(self, start: int, stop: int) -> None:
@@ -52,13 +52,15 @@ class _ReadAhead:
         """Hint at what lies behind a read of [start, stop), and again at what was not taken up."""
         if start != self._next:
             self._begun, self._hinted, self._stop = start, stop, self._content.size
-            self._next = stop
+            self._offered_again, self._next = 0, stop
             return
         self._next = stop
         window = min(stop - self._begun, _AHEAD_MAX)
+        step = max(window // 6, _AHEAD_STEP)
         begin, end = max(self._hinted, stop), min(stop + window, self._stop)
-        if end - begin >= max(window // 8, _AHEAD_STEP) or begin < end == self._stop:
+        if stop >= self._offered_again and (end - begin >= step or begin < end == self._stop):
             self._hinted = self._content.prefetch(begin, end)
+            self._offered_again = stop + step if self._hinted < end else 0
 
 
 class SquashFile(io.RawIOBase):

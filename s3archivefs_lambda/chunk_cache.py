@@ -17,7 +17,7 @@ from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.fetch_plan import FetchPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Hashable, Iterable, Iterator
     from typing import TypeAlias
 
     from s3archivefs import BlockDevice
@@ -100,12 +100,13 @@ class CachedDevice:
         if not later:
             self._store_seed(offset, data)
 
-    def _store_seed(self, offset: int, data: bytes) -> None:
+    def _store_seed(self, offset: int, data: bytes) -> int:
         for index in range(-(-offset // self._chunk_size), -(-self._size // self._chunk_size)):
             start, end = self._extent(index)
             if end > offset + len(data):
                 break
             self._store.put(self._store_id, index, memoryview(data)[start - offset : end - offset])
+        return 0
 
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`.
@@ -146,11 +147,18 @@ class CachedDevice:
         """Begin to fetch the bytes [start, end); returns where memory ended."""
         if self._memory is None:
             return end
-        for run in self._plan.parts(self._indexes(start, end), self._memory.ahead_max_bytes // 2):
+        # Two have room, so that one is on its way while the other is read.
+        most = self._memory.ahead_max_bytes // 2
+        for run in self._plan.parts(self._indexes(start, end), most):
+            begin = self._plan.begin_of(run)
+            stream = self._store_id, begin
+            keeps = (
+                run[-1] + 1 - begin
+            ) * self._chunk_size <= self._store.max_bytes // _STREAM_SHARE
             flights = self._claim_ahead(run)
             size = len(flights) * self._chunk_size
-            keeps = self._plan.announced(run) <= self._store.max_bytes // _STREAM_SHARE
-            if flights and not self._memory.start(size, self._get_ahead, flights, keeps):
+            arguments = flights, stream, keeps
+            if flights and not self._memory.start(size, self._get_ahead, *arguments, stream=stream):
                 self._release(flights)
                 return min(flights) * self._chunk_size
             self._plan.follow(run)
@@ -221,15 +229,20 @@ class CachedDevice:
             self._flights |= claimed
         return claimed
 
-    def _release(self, flights: dict[int, _Flight], *, expected: bool = False) -> None:
+    def _release(self, flights: dict[int, _Flight], stream: Hashable = None) -> int:
+        """End flights; returns how many bytes of them the reader of `stream` is expected to read
+        later, as nobody waited for them.
+        """
+        expected = 0
         with self._lock:
             for index, flight in flights.items():
                 if self._flights.get(index) is flight:
                     del self._flights[index]
-                if expected and self._memory is not None and not flight.is_wanted:
-                    self._memory.expect(self._store_id, index)
+                if stream is not None and self._memory is not None and not flight.is_wanted:
+                    expected += self._memory.expect(self._store_id, index, stream)
         for flight in flights.values():
             flight.done.set()
+        return expected
 
     # ---- Fetching --------------------------------------------------------------------------------
 
@@ -248,14 +261,16 @@ class CachedDevice:
         finally:
             self._release(company)
 
-    def _get_ahead(self, flights: dict[int, _Flight], keeps: bool) -> None:  # noqa: FBT001 -- passed on by the pool
+    def _get_ahead(self, flights: dict[int, _Flight], stream: Hashable, keeps: bool) -> int:  # noqa: FBT001 -- passed on by the pool
         """Get chunks for readers to come, who will meet the fault where there is one."""
+        expected = 0
         try:
             missing = self._land_kept(flights)
             with suppress(Exception):  # whatever a device raises
                 self._fetch(missing, missing, keep=self._keep if keeps else self._keep_in_memory)
         finally:
-            self._release(flights, expected=True)
+            expected = self._release(flights, stream)
+        return expected
 
     def _land_kept(self, flights: dict[int, _Flight]) -> dict[int, _Flight]:
         """Land the chunks that are in memory or stored; return the flights of the others."""
@@ -325,9 +340,10 @@ class CachedDevice:
             for index, chunk in chunks.items():
                 self._memory.put(self._store_id, index, chunk)
 
-    def _put(self, chunks: dict[int, bytes]) -> None:
+    def _put(self, chunks: dict[int, bytes]) -> int:
         for index, chunk in chunks.items():
             self._store.put(self._store_id, index, chunk)
+        return 0
 
     def _read(self, first: int, last: int) -> Iterator[bytes]:
         """Chunks from the first to the last, with one read: as they arrive, where the device has a

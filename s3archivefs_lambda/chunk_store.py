@@ -46,7 +46,7 @@ def _fastest_crc32() -> Callable[[bytes | memoryview], int]:
     """libdeflate's, where that is installed: 2 us for 128 KiB, of which zlib's takes 31."""
     try:
         crc32: Callable[[bytes | memoryview], int] = import_module("deflate").crc32
-    except ImportError:
+    except (ImportError, AttributeError):  # the latter of another module of that name
         return zlib.crc32
     return crc32
 

@@ -195,10 +195,10 @@ SETTINGS: tuple[Setting, ...] = (
         field="cache_memory_bytes",
         parse=_integer(0, _COUNT_MAX),
         default=None,
-        doc="Bytes of chunks that each process keeps in memory too; three quarters of them may be "
-        "what is fetched ahead of those who read on and on. Twice as many, and 16 MiB at least, "
-        "may be metadata of open archives. 0: none, and nothing is read ahead. Unset: 67108864, "
-        "but in a Lambda function no more than an eighth of its memory.",
+        doc="Bytes of chunks that each process keeps in memory too; three quarters as many may be "
+        "on their way ahead of those who read on and on. Twice as many, and 16 MiB at least, "
+        "may be metadata of open archives. 0: none, and nothing is read ahead. Unset: "
+        "67108864, but in a Lambda function no more than an eighth of its memory.",
     ),
     Setting(
         name=f"{_MAPPING_NAMES[0]} ... {_MAPPING_NAMES[-1]}",

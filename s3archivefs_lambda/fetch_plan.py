@@ -78,12 +78,11 @@ class FetchPlan:
             self._sequences.append((end, count))
         return range(last + 1, end)
 
-    def announced(self, run: range) -> int:
-        """Bytes announced in one piece with this run, from where that began to the run's end."""
+    def begin_of(self, run: range) -> int:
+        """The first chunk of the stream that this run goes on with, or begins."""
         with self._lock:
             before = self._stream_before(run)
-        begun = run[0] if before is None else before[1]
-        return (run[-1] + 1 - begun) * self._chunk_size
+        return run[0] if before is None else before[1]
 
     def follow(self, run: range) -> None:
         """Remember that the run is announced, and fetched."""
@@ -95,8 +94,12 @@ class FetchPlan:
             self._streams.append((run[-1] + 1, begun))
 
     def _stream_before(self, run: range) -> tuple[int, int] | None:
-        place = {run[0], run[0] + 1}  # two announcements may share a chunk
-        return next((each for each in self._streams if each[0] in place), None)
+        """The stream that ends where the run begins, or nearly so: what was announced when there
+        was no room for it is missing between the two. They may share a chunk.
+        """
+        most = self._chunks(_AHEAD_READ_BYTES)
+        near = [each for each in self._streams if 0 <= run[0] + 1 - each[0] <= most]
+        return max(near, default=None)
 
     def _chunks(self, size: int) -> int:
         return max(1, size // self._chunk_size)

@@ -50,8 +50,9 @@ _LAST_ATTEMPT_SECONDS = 15.0
 _BACKOFF_SECONDS = 0.05
 _PART_BYTES = 256 * 1024  # read at once from a body
 # A body that brings less than this in so long has broken off. The client's own time-out, which is
-# for each piece, may never pass: 8 MiB can come one byte every four seconds, for a year.
-_PROGRESS_BYTES = 64 * 1024
+# for each piece, may never pass: 8 MiB can come one byte every four seconds, for a year. With this,
+# a read of 8 MiB is over within three minutes.
+_PROGRESS_BYTES = 512 * 1024
 _PROGRESS_SECONDS = 10.0
 
 

@@ -2,7 +2,8 @@
 
 Nothing is kept on this side: the parts that S3 already holds are found by their MD5, which is their
 ETag, so the same call after any interruption, on any machine, sends only what is missing. With
-SSE-KMS or SSE-C, ETags are no MD5s, and an interrupted upload begins anew.
+SSE-KMS or SSE-C, ETags are no MD5s: an interrupted upload begins anew, and whether an object that
+is there is this image cannot be told.
 """
 
 from __future__ import annotations
@@ -82,16 +83,20 @@ class ImageUpload:
                 self._put_whole()
             else:
                 etags = self._send(self._begin())
-                abandoned = self._abandoned()
+                with suppress(UploadError):  # the image comes first
+                    abandoned = self._abandoned()
                 self._complete(etags)
         except UploadError as error:
             if self._image.has_changed():  # so its parts are of no image
                 with suppress(UploadError):
                     self.abort()
                 raise self._changed() from error
+            if error.is_missing:
+                self.upload_id = ""  # there is nothing to go on from
             if error.status not in _TOO_LATE or not self._is_there():
                 raise
-            self.abort()
+            with suppress(UploadError):  # the image is stored
+                self.abort()
         self._check()
         with suppress(UploadError):  # the image is stored
             for upload_id in abandoned:
@@ -134,19 +139,26 @@ class ImageUpload:
         return UploadError(f"{self.target}: the image changed while it was read; try again")
 
     def _is_image(self, there: Any) -> bool:  # noqa: ANN401 -- S3's answer to HEAD
-        """Whether an object is this image, stored as it is to be."""
-        return (
+        """Whether an object is this image, stored as it is to be. Raises UploadError where it looks
+        like it, and S3 does not tell.
+        """
+        is_alike = (
             there["ContentLength"] == self.size
             and _superblock_of(there) == self._image.superblock
             and self.storage_class in {"", there.get("StorageClass", "STANDARD")}
-            and there["ETag"].strip('"') == self._image.etag
         )
+        if is_alike and not _has_md5_etag(there):
+            raise UploadError(
+                f"{self.target} has this image's length and superblock, but encrypted as it is, S3 "
+                "does not tell whether it is this image; --force stores it again"
+            )
+        return is_alike and there["ETag"].strip('"') == self._image.etag
 
     def _is_there(self) -> bool:
+        there = None
         with suppress(UploadError):
             there = self.target.head()
-            return there is not None and self._is_image(there)
-        return False
+        return there is not None and self._is_image(there)
 
     def _check(self) -> None:
         """Hold the object against the image. Each part's content S3 has checked by its MD5."""
@@ -161,7 +173,8 @@ class ImageUpload:
         if _superblock_of(there) != self._image.superblock:
             raise UploadError(
                 f"{self.target} has not this image's user metadata {SUPERBLOCK_METADATA}: "
-                "it was replaced meanwhile, or the store keeps no metadata"
+                "it was replaced meanwhile, another program had begun the upload, or the store "
+                "keeps no metadata; --force stores it again"
             )
 
     # ---- The upload ----------------------------------------------------------------------------
@@ -197,16 +210,23 @@ class ImageUpload:
             raise
 
     def _kept(self, upload_id: str) -> dict[int, str] | None:
-        """The ETags of the parts that an upload holds; None if one is not of this image."""
+        """The ETags of the parts that an upload holds; None if one is not of this image, or these
+        credentials may not list them.
+        """
         parts = {part.number: part for part in self._image.parts}
         kept: dict[int, str] = {}
-        for there in self.target.parts(upload_id):
-            part = parts.get(there["PartNumber"])
-            if part is None or there["Size"] != part.length:
+        try:
+            for there in self.target.parts(upload_id):
+                part = parts.get(there["PartNumber"])
+                if part is None or there["Size"] != part.length:
+                    return None
+                if there["ETag"].strip('"') != self._image.md5(part).hex():
+                    return None
+                kept[part.number] = there["ETag"]
+        except UploadError as error:
+            if error.is_forbidden or error.is_missing:  # it may have been ended meanwhile
                 return None
-            if there["ETag"].strip('"') != self._image.md5(part).hex():
-                return None
-            kept[part.number] = there["ETag"]
+            raise
         return kept
 
     def _send(self, kept: dict[int, str]) -> dict[int, str]:
@@ -259,7 +279,8 @@ class ImageUpload:
         if self._image.has_changed():
             raise self._changed()
         if self.is_stored():  # again: not every store heeds the condition
-            self.abort()
+            with suppress(UploadError):
+                self.abort()
             return
         parts: Any = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
         with self.target.errors():
@@ -272,9 +293,9 @@ class ImageUpload:
         self.upload_id = ""
 
     def _abandoned(self) -> list[str]:
-        """Other uploads to the key that the same user began, not after this one, and that hold
-        nothing but parts of this image: what is left of earlier runs. Those of other images may be
-        under way elsewhere.
+        """Other uploads to the key that the same user began, not after this one, and that hold no
+        part but of this image, or none at all: what is left of earlier runs. Those of other images
+        may be under way elsewhere.
         """
         others = {upload.upload_id: upload for upload in self.unfinished()}
         this = others.pop(self.upload_id, None)
@@ -309,6 +330,11 @@ class ImageUpload:
                 yield {"Body": self._image.body(part, self.progress, stop), "ContentMD5": md5}
         except BodyEndedError as error:
             raise UploadError(f"{self.target}: {error}; try again") from error
+
+
+def _has_md5_etag(there: Any) -> bool:  # noqa: ANN401 -- S3's answer to HEAD
+    is_kms = there.get("ServerSideEncryption", "").startswith("aws:kms")
+    return not is_kms and "SSECustomerAlgorithm" not in there
 
 
 def _superblock_of(there: Any) -> str | None:  # noqa: ANN401 -- S3's answer to HEAD

@@ -525,6 +525,8 @@ def test_completing_parts_when_the_answer_is_lost(
         client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
 
     before(uploads, completes, complete, then=answer)
+    forbidden = Answer(403, "AccessDenied")
+    uploads.proxy.inject(forbidden, times=9, match=lambda request: request.method == "DELETE")
     assert " bytes stored\n" in uploads.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
     assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
     assert uploads.unfinished() == []
@@ -539,6 +541,7 @@ def test_an_upload_that_another_program_ends(swift: Store, image_in_parts: Path)
     before(swift, completes, end)
     written = swift.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs", status=1)
     assert "another program has ended the upload: run the command again" in written
+    assert "to go on" not in written
     assert swift.keys() == []
 
 
@@ -659,6 +662,21 @@ def test_credentials_that_may_not_write(swift: Store, store: SwiftStore, small_i
     assert done.returncode == 1
     assert "s3:PutObject" in done.stderr
     assert store.stranger.secret_key not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("answer", [Answer(403, "AccessDenied"), Answer(404, "NoSuchUpload")])
+def test_an_upload_whose_parts_cannot_be_listed_is_let_alone(
+    swift: Store, image_in_parts: Path, answer: Answer
+) -> None:
+    def lists_parts(request: Request) -> bool:
+        return request.method == "GET" and "uploadId=" in request.path
+
+    swift.interrupt(signal.SIGKILL, image_in_parts, f"s3://{BUCKET}/a.sqfs", part=3)
+    swift.proxy.inject(answer, times=99, match=lists_parts)
+    written = swift.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
+    assert swift.hash("a.sqfs") == hash_of(image_in_parts)
+    assert swift.unfinished() == ["a.sqfs"]
+    assert f"s3archivefs upload --abort s3://{BUCKET}/a.sqfs" in written
 
 
 def test_credentials_that_may_only_write(uploads: Store, image_in_parts: Path) -> None:

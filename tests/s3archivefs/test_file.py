@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,14 +90,19 @@ def test_what_a_device_does_not_take_up_is_offered_again(
     with s3archivefs.open(device, offset=offset).open("/large") as large:
         large.will_read(SIZE)
         position, begun = 0, MIB
-        for _ in range(6):
+        offered = []
+        for _ in range(24):
             large.read(MIB)
             position += MIB
             if device.hints:
                 start, stop = device.hints.pop(0)
                 assert start - offset == max(begun, position)
                 begun = min(start - offset + room // BLOCK * BLOCK, stop - offset)
+                if begun < stop - offset:
+                    offered.append(position)
             assert device.hints == []
+    assert len(offered) > 2 or room > SIZE
+    assert all(later - earlier >= 5 * MIB for earlier, later in pairwise(offered))
 
 
 def test_reads_that_follow_each_other_are_hinted_at_ever_further(

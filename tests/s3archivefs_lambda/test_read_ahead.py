@@ -169,15 +169,19 @@ def test_hints_take_no_more_than_three_quarters_of_the_memory_and_say_so(
     assert below.chunks == set(range(12 * MIB // CHUNK))
 
 
+@pytest.mark.parametrize(("step", "pause"), [(100_000, 3), (4 * MIB, 30)])
 @pytest.mark.parametrize("memory", [MIB, 5 * MIB, 8 * MIB, 64 * MIB])
 def test_what_is_fetched_ahead_of_a_slow_reader_is_there_when_it_comes(
-    below: Device, tmp_path: Path, memory: int
+    below: Device, tmp_path: Path, memory: int, step: int, pause: int
 ) -> None:
-    cached = cached_device(below, tmp_path, memory=memory, store=0)
+    now = 100.0
+    cached = cached_device(below, tmp_path, store=0)
+    cached._memory = ChunkMemory(memory, lambda: now)
     end = 24 * MIB
     hinted = 0
-    for offset in range(0, end, 100_000):
-        stop = min(offset + 100_000, end)
+    for offset in range(0, end, step):
+        now += pause
+        stop = min(offset + step, end)
         ahead = min(stop + 16 * MIB, end)
         hinted = max(hinted, stop)
         hinted += cached.prefetch([(hinted, ahead - hinted)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from datetime import UTC, datetime
@@ -66,6 +67,56 @@ class Begun(UploadTarget):
             yield second | {"ETag": f'"{md5(bytes(SIZE - PART_BYTES))}"'}
         if upload_id == "other part":
             yield second | {"ETag": f'"{md5(b"other")}"'}
+
+
+@pytest.mark.parametrize(
+    ("difference", "is_image"),
+    [
+        ({}, True),
+        ({"ServerSideEncryption": "AES256"}, True),
+        ({"ETag": f'"{md5(b"other")}"'}, False),
+        ({"ContentLength": 1}, False),
+        ({"ContentLength": 1, "ServerSideEncryption": "aws:kms"}, False),
+        ({"Metadata": {}}, False),
+        ({"StorageClass": "GLACIER_IR"}, True),
+    ],
+)
+def test_an_object_is_this_image_or_is_not(
+    path: Path, difference: dict[str, Any], *, is_image: bool
+) -> None:
+    os.truncate(path, 1000)
+    with path.open("rb") as file:
+        upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file)
+        assert upload._is_image(object_of(bytes(1000)) | difference) is is_image
+
+
+@pytest.mark.parametrize(
+    "encryption",
+    [
+        {"ServerSideEncryption": "aws:kms"},
+        {"ServerSideEncryption": "aws:kms:dsse"},
+        {"SSECustomerAlgorithm": "AES256"},
+    ],
+)
+def test_of_an_object_whose_etag_is_no_md5_that_is_not_known(
+    path: Path, encryption: dict[str, str]
+) -> None:
+    os.truncate(path, 1000)
+    with path.open("rb") as file:
+        upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file)
+        with pytest.raises(UploadError, match="does not tell whether it is this image"):
+            upload._is_image(object_of(bytes(1000)) | encryption)
+
+
+def object_of(content: bytes) -> dict[str, Any]:
+    """What S3 answers to HEAD of it."""
+    superblock = base64.b64encode(content[:96]).decode()
+    metadata = {"S3ArchiveFS-Superblock": superblock}
+    return {
+        "ContentLength": len(content),
+        "ETag": f'"{md5(content)}"',
+        "Metadata": metadata,
+    }
 
 
 def test_what_other_users_or_images_have_begun_is_not_taken_for_abandoned(path: Path) -> None:
