@@ -30,6 +30,10 @@ _AHEAD_STEP = 128 << 10
 """Less is not worth a hint."""
 
 
+_AHEAD_AGAIN = 4 << 20
+"""So much is read before what the device had no room for is offered again."""
+
+
 class _ReadAhead:
     """Tells the device what a sequential reader will want: as much ahead as it has read in
     sequence, hence twice as much each time, and nothing once it seeks.
@@ -60,7 +64,7 @@ class _ReadAhead:
         begin, end = max(self._hinted, stop), min(stop + window, self._stop)
         if stop >= self._offered_again and (end - begin >= step or begin < end == self._stop):
             self._hinted = self._content.prefetch(begin, end)
-            self._offered_again = stop + step if self._hinted < end else 0
+            self._offered_again = stop + _AHEAD_AGAIN if self._hinted < end else 0
 
 
 class SquashFile(io.RawIOBase):

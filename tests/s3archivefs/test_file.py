@@ -102,7 +102,7 @@ def test_what_a_device_does_not_take_up_is_offered_again(
                     offered.append(position)
             assert device.hints == []
     assert len(offered) > 2 or room > SIZE
-    assert all(later - earlier >= 5 * MIB for earlier, later in pairwise(offered))
+    assert all(later - earlier >= 4 * MIB for earlier, later in pairwise(offered))
 
 
 def test_reads_that_follow_each_other_are_hinted_at_ever_further(
