@@ -184,6 +184,7 @@ class _Connection(HTTPConnection):
         resets the connection, and the answer is lost with it.
         """
         if not self.lingers and self.deadline is not None and time.time() > self.deadline:
+            self.socket.settimeout(0)  # who reads nothing must not hold up all who wait
             _Request(self.server, self).simple_response("408 Request Timeout")
         if not self.lingers and self.unread:
             self.lingers = True

@@ -277,6 +277,25 @@ def test_a_head_has_a_time_to_arrive_in_however_often_something_comes() -> None:
     assert len(site.operations.asked) == 1
 
 
+def test_who_reads_nothing_is_told_of_a_late_head_without_waiting(site: Site) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        connection = site.server._server.ConnectionClass(site.server._server, ours, MakeFile)
+        theirs.sendall(WHOLE + BEGUN)
+        assert connection.receive()
+        with ours.dup() as full, suppress(BlockingIOError):  # of the answer to the first
+            full.settimeout(0)
+            while True:
+                full.send(PIECE)
+        ours.settimeout(SECONDS * 2)
+        assert not connection.take_head()
+        connection.deadline = 0.0
+        told = threading.Thread(target=connection.close, daemon=True)
+        told.start()
+        told.join(SECONDS)
+        assert not told.is_alive()
+
+
 def test_a_head_may_arrive_in_any_pieces_and_its_time_ends_with_it(site: Site) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
