@@ -49,7 +49,7 @@ class _ReadAhead:
     def announce(self, start: int, stop: int) -> None:
         """What will be read."""
         self._begun, self._next = start - _AHEAD_ANNOUNCED, start
-        self._hinted = start
+        self._hinted, self._offered_again = start, 0
         self._stop = min(stop, self._content.size)
 
     def before_read(self, start: int, stop: int) -> None:

@@ -150,18 +150,17 @@ class CachedDevice:
         # Two have room, so that one is on its way while the other is read.
         most = self._memory.ahead_max_bytes // 2
         for run in self._plan.parts(self._indexes(start, end), most):
-            begin = self._plan.begin_of(run)
-            stream = self._store_id, begin
-            keeps = (
-                run[-1] + 1 - begin
-            ) * self._chunk_size <= self._store.max_bytes // _STREAM_SHARE
+            stream = self._plan.stream_of(run)
+            size = (run[-1] + 1 - stream.begin) * self._chunk_size
+            keeps = size <= self._store.max_bytes // _STREAM_SHARE
             flights = self._claim_ahead(run)
+            reader = self._store_id, stream
+            arguments = flights, reader, keeps
             size = len(flights) * self._chunk_size
-            arguments = flights, stream, keeps
-            if flights and not self._memory.start(size, self._get_ahead, *arguments, stream=stream):
+            if flights and not self._memory.start(size, self._get_ahead, *arguments, stream=reader):
                 self._release(flights)
                 return min(flights) * self._chunk_size
-            self._plan.follow(run)
+            self._plan.follow(stream, run)
         return end
 
     def _check(self, offset: int, length: int) -> None:
@@ -265,8 +264,8 @@ class CachedDevice:
         """Get chunks for readers to come, who will meet the fault where there is one."""
         expected = 0
         try:
-            missing = self._land_kept(flights)
             with suppress(Exception):  # whatever a device raises
+                missing = self._land_kept(flights)
                 self._fetch(missing, missing, keep=self._keep if keeps else self._keep_in_memory)
         finally:
             expected = self._release(flights, stream)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["FetchPlan"]
+__all__ = ["FetchPlan", "Stream"]
 
 # S3's advice for throughput is 8 or 16 MB per request; this also bounds what one read may hold.
 _MAX_READ_BYTES = 8 << 20
@@ -29,6 +29,15 @@ _SEQUENCES = 8  # readers whose sequences are told apart
 _METADATA_READ_BYTES = 512 << 10
 
 
+class Stream(NamedTuple):
+    """What a reader announces in one piece."""
+
+    begin: int
+    """The first chunk."""
+    number: int
+    """Of one plan's streams, no two have the same."""
+
+
 class FetchPlan:
     """The plan for a device of `size` bytes, whose metadata begins at byte `metadata_start`."""
 
@@ -39,8 +48,9 @@ class FetchPlan:
         self._metadata_start = -(-metadata_start // chunk_size)
         # Of the last sequences of misses: the chunk behind them, and how many the last one fetched.
         self._sequences: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
-        # Of the last streams that were announced: the chunk behind them, and where they began.
-        self._streams: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
+        # The last streams that were announced, each behind the number of the chunk behind it.
+        self._streams: deque[tuple[int, Stream]] = deque(maxlen=_SEQUENCES)
+        self._count = 0  # of streams
         self._lock = threading.Lock()
 
     def reads(self, chunks: Iterable[int]) -> Iterator[list[int]]:
@@ -78,28 +88,25 @@ class FetchPlan:
             self._sequences.append((end, count))
         return range(last + 1, end)
 
-    def begin_of(self, run: range) -> int:
-        """The first chunk of the stream that this run goes on with, or begins."""
-        with self._lock:
-            before = self._stream_before(run)
-        return run[0] if before is None else before[1]
+    def stream_of(self, run: range) -> Stream:
+        """The stream that an announced run goes on with, or begins.
 
-    def follow(self, run: range) -> None:
-        """Remember that the run is announced, and fetched."""
-        with self._lock:
-            begun = run[0]
-            if (before := self._stream_before(run)) is not None:
-                self._streams.remove(before)
-                begun = before[1]
-            self._streams.append((run[-1] + 1, begun))
-
-    def _stream_before(self, run: range) -> tuple[int, int] | None:
-        """The stream that ends where the run begins, or nearly so: what was announced when there
+        It goes on with one that ends where it begins, or nearly so: what was announced when there
         was no room for it is missing between the two. They may share a chunk.
         """
         most = self._chunks(_AHEAD_READ_BYTES)
-        near = [each for each in self._streams if 0 <= run[0] + 1 - each[0] <= most]
-        return max(near, default=None)
+        with self._lock:
+            near = [each for each in self._streams if 0 <= run[0] + 1 - each[0] <= most]
+            if near:
+                return max(near)[1]
+            self._count += 1
+            return Stream(run[0], self._count)
+
+    def follow(self, stream: Stream, run: range) -> None:
+        """Remember that the run is fetched for the stream."""
+        with self._lock:
+            others = [each for each in self._streams if each[1] != stream]
+            self._streams = deque([*others, (run[-1] + 1, stream)], _SEQUENCES)
 
     def _chunks(self, size: int) -> int:
         return max(1, size // self._chunk_size)

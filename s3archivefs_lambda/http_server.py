@@ -19,6 +19,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Self
 
+from cheroot.connections import ConnectionManager
 from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from cheroot.workers.threadpool import ThreadPool
 from cheroot.wsgi import Server
@@ -47,11 +48,19 @@ _HEAD_SECONDS = 15
 _TIMEOUT_SECONDS = (
     60  # for a reader to take the next bytes, for an idle connection to be used again
 )
+_MAX_QUEUED_REQUESTS = 256
+"""They wait for a thread. With those that wait for a request they are fewer than the 1,024
+descriptors that a process has by default.
+"""
 _LINGER_SECONDS = 1  # in all, as is the next
 _LINGER_BYTES = 1 << 20
 _RECEIVED_AT_ONCE = 16 * 1024
+_ACCEPT_PAUSE_SECONDS = 0.1
 
 _HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # a line without its CR ends it, too: as malformed
+
+# In any of its lines: cheroot keeps the last, and a proxy in front may have heeded another.
+_BODY_LENGTH = re.compile(rb"(?im)^content-length[ \t]*:(?![ \t]*0[ \t]*\r\n(?![ \t]))")
 
 _ERRORS = {
     "408": ("RequestTimeout", "Your request was not received within the timeout period."),
@@ -96,7 +105,7 @@ class _Request(HTTPRequest):
 
     def read_request_headers(self) -> bool:
         read: bool = super().read_request_headers()  # type: ignore[no-untyped-call]
-        announced = self.inheaders.get(b"Content-Length", b"0") != b"0"
+        announced = _BODY_LENGTH.search(self.conn.rfile.getvalue()) is not None
         if announced or b"Transfer-Encoding" in self.inheaders:
             # Kept open, the connection would have its body taken for the next request, or read into
             # memory first, whatever its size.
@@ -160,6 +169,9 @@ class _Connection(HTTPConnection):
         self._received += data
         if data:
             return self.take_head(searched)
+        if not self._received:  # there is nobody to answer
+            self.close()
+            return False
         self._hand_over(len(self._received))
         return True
 
@@ -217,6 +229,35 @@ class _Connection(HTTPConnection):
         self.socket.settimeout(self.server.timeout)  # for what is sent
 
 
+class _Connections(ConnectionManager):
+    """Those that wait, and the listening socket."""
+
+    def make_room(self) -> None:
+        """End the connection that has been idle for longest: who sends a request comes first. In
+        the thread that waits for all of them alone.
+        """
+        selector = self._selector  # type: ignore[attr-defined]  # cheroot's stubs leave it out
+        waiting = [(fd, conn) for fd, conn in selector.connections if conn is not self.server]
+        idle = [(conn.last_used, fd, conn) for fd, conn in waiting if conn.deadline is None]
+        if idle:
+            _, fd, conn = min(idle, key=lambda each: each[:2])
+            selector.unregister(fd)
+            conn.close()
+
+    def _from_server_socket(self, server_socket: socket.socket) -> HTTPConnection | None:
+        """Let no fault of accept(2), such as that there are no descriptors left, end the round that
+        closes connections whose time is over.
+        """
+        try:
+            accept = super()._from_server_socket  # type: ignore[misc]  # likewise
+            accepted: HTTPConnection | None = accept(server_socket)
+        except OSError as error:
+            _LOG.warning("cannot accept a connection: %s", error)
+            time.sleep(_ACCEPT_PAUSE_SECONDS)
+            return None
+        return accepted
+
+
 class _ThreadPool(ThreadPool):
     @staticmethod
     def _force_close(conn: HTTPConnection | None) -> None:
@@ -256,8 +297,15 @@ class _Server(Server):
             else:
                 conn.close()
         elif conn.receive():
-            super().process_conn(conn)
-        else:
+            if self.requests.qsize < _MAX_QUEUED_REQUESTS:
+                super().process_conn(conn)
+            else:
+                conn.socket.settimeout(0)
+                _Request(self, conn).simple_response("503 Service Unavailable")
+                conn.close()
+        elif not conn.rfile.closed:
+            if not self.can_add_keepalive_connection:
+                self._connections.make_room()
             self.let_wait(conn)
 
     def put_conn(self, conn: Any) -> None:  # noqa: ANN401 -- as in cheroot
@@ -288,6 +336,11 @@ class _Server(Server):
         with self._putting:
             self._stopping = True
         super().stop()
+
+    def prepare(self) -> None:
+        """As cheroot does, but with connections as they are here."""
+        super().prepare()
+        self._connections = _Connections(self)
 
     def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002 -- as in cheroot
         try:

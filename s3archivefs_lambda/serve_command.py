@@ -10,11 +10,12 @@ import ipaddress
 import logging
 import os
 import re
+import select
 import signal
 import socket
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -109,9 +110,9 @@ def _run(options: argparse.Namespace) -> None:
         with _held_back(signal.SIGINT, signal.SIGTERM):  # half of its threads could not be stopped
             _start(server, options)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        ready = True  # before it says so: who reads that may stop it at once
         sys.stdout.write(_ready_line(server.url, options.bucket, config.mappings, verifier))
         sys.stdout.flush()
-        ready = True
         server.wait()
     except KeyboardInterrupt:
         if not ready:
@@ -142,8 +143,11 @@ def _exit_after(seconds: float) -> None:
     """
 
     def end() -> None:
-        sys.stderr.write("s3archivefs: stopped without waiting any longer for requests under way\n")
-        sys.stderr.flush()
+        said = b"s3archivefs: stopped without waiting any longer for requests under way\n"
+        with suppress(OSError, ValueError):
+            # Past sys.stderr, whose lock a thread may hold that writes to what nobody reads.
+            if select.select([], [2], [], 0)[1]:
+                os.write(2, said)
         os._exit(0)
 
     timer = threading.Timer(seconds, end)

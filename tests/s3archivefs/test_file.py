@@ -80,6 +80,20 @@ def test_a_long_file_is_hinted_at_piece_by_piece_48_mib_ahead_at_most(
     assert ends == [start for start, _ in device.hints[1:]]
 
 
+def test_each_announcement_is_hinted_at_anew(
+    large: s3archivefs.SquashFile, device: HintedDevice
+) -> None:
+    device.room = 0
+    large.seek(60 * MIB)
+    large.will_read(SIZE)
+    large.read(MIB)
+    device.room = None
+    large.seek(0)
+    large.will_read(8 * MIB)
+    large.read(MIB)
+    assert device.hints[1:] == [(MIB, 8 * MIB)]
+
+
 @pytest.mark.parametrize("offset", [0, 1000])
 @pytest.mark.parametrize("room", [0, 1, BLOCK - 1, BLOCK, 5 * MIB - 1, 100 * MIB])
 def test_what_a_device_does_not_take_up_is_offered_again(

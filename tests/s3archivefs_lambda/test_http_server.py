@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
+from cheroot.connections import ConnectionManager
 from cheroot.makefile import MakeFile
 from cheroot.server import HTTPConnection
 
@@ -275,6 +276,76 @@ def test_a_head_has_a_time_to_arrive_in_however_often_something_comes() -> None:
         with site.client() as client:
             assert get(client) == b"content"
     assert len(site.operations.asked) == 1
+
+
+def test_who_sends_a_request_comes_before_who_has_been_idle_for_longest() -> None:
+    site = Site()
+    site.server._server.keep_alive_conn_limit = 3
+    with site.server, ExitStack() as opened:
+        idle = [opened.enter_context(site.client()) for _ in range(3)]
+        for client in idle:
+            get(client)
+        with site.socket() as late:
+            late.sendall(WHOLE[:5])
+            sockets = [client.sock for client in idle]
+            readable, _, _ = select.select(sockets, [], [], SECONDS)
+            assert readable == [idle[0].sock]
+            assert idle[0].sock.recv(1) == b""
+            late.sendall(WHOLE[5:])
+            assert late.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_leaves_without_a_request_takes_no_thread(site: Site) -> None:
+    ours, theirs = socket.socketpair()
+    connection = site.server._server.ConnectionClass(site.server._server, ours, MakeFile)
+    theirs.close()
+    assert not connection.receive()
+    assert ours.fileno() == -1
+
+
+def test_more_requests_than_may_wait_for_a_thread_are_told_to_come_later(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "_MAX_QUEUED_REQUESTS", 0)
+    answer = site.raw(WHOLE)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"<Code>SlowDown</Code>" in answer
+    monkeypatch.undo()
+    with site.client() as client:
+        get(client)
+
+
+def test_without_descriptors_left_the_others_are_served_and_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site()
+    refused = threading.Event()
+    accept = ConnectionManager._from_server_socket  # type: ignore[attr-defined]  # as in the server
+
+    def out_of_descriptors(*_: object) -> None:
+        refused.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with site.server, site.client() as before, site.client() as client:
+        get(before)
+        monkeypatch.setattr(ConnectionManager, "_from_server_socket", out_of_descriptors)
+        client.connect()
+        assert refused.wait(SECONDS)
+        get(before)
+        monkeypatch.setattr(ConnectionManager, "_from_server_socket", accept)
+        get(client)
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert "Too many open files" in caplog.text
+
+
+@pytest.mark.parametrize("second", [b"Content-Length: 0\r\n", b" 0\r\n"])
+def test_a_body_is_not_taken_for_a_request_whatever_cheroot_takes_for_its_length(
+    site: Site, second: bytes
+) -> None:
+    head = b"GET /archive/k HTTP/1.1\r\nHost:\r\nContent-Length: %d\r\n" % len(WHOLE)
+    answer = site.raw(head + second + b"\r\n" + WHOLE)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert len(site.operations.asked) <= 1
 
 
 def test_who_reads_nothing_is_told_of_a_late_head_without_waiting(site: Site) -> None:

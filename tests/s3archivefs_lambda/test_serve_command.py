@@ -402,3 +402,26 @@ def test_s3_that_is_silent_does_not_keep_it_up(tmp_path: Path) -> None:
     assert server.returncode == 0
     assert out == ""
     assert log == "s3archivefs: stopped without waiting any longer for requests under way\n"
+
+
+@pytest.mark.parametrize("stderr", ["closed", "full"])
+def test_the_end_does_not_wait_for_who_reads_no_log(stderr: str) -> None:
+    made = f"""
+import os, time
+from s3archivefs_lambda.serve_command import _exit_after
+reading, writing = os.pipe()
+if {stderr == "closed"}:
+    os.close(2)
+else:
+    os.dup2(writing, 2)
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, bytes(65536))
+    except BlockingIOError:
+        os.set_blocking(2, True)
+_exit_after(0)
+time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", made], check=False, timeout=30)
+    assert done.returncode == 0
