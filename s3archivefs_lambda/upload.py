@@ -265,7 +265,8 @@ class ImageUpload:
         finally:
             stop.set()
             for thread in threads:
-                thread.join(_END_SECONDS)
+                if thread.is_alive():  # an interruption may come before it was started
+                    thread.join(_END_SECONDS)
         return kept | sent
 
     def _send_part(self, part: Part, stop: Event) -> str:
