@@ -394,7 +394,8 @@ class S3HttpServer:
 
     def wait(self) -> None:
         """Wait until the server has stopped."""
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(1)  # a signal that comes just before a wait is seen only after it
 
     def stop(self) -> None:
         """Take no more requests, finish those in flight (who takes longer than STOP_SECONDS to read

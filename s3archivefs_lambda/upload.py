@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3archivefs_lambda.image_parts import BodyEndedError, ImageParts
 from s3archivefs_lambda.s3_object import SUPERBLOCK_METADATA
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["THREADS", "ImageUpload", "UploadError"]
 
+T = TypeVar("T")
+
 THREADS = 4
 """Parts that are sent at once."""
 
 _END_SECONDS = 2
+_LOOK_SECONDS = 1
 # Statuses of writes that come too late, be it only that the answer to an earlier attempt was lost:
 # the upload is not there any more, others write, or the object is there.
 _TOO_LATE = {404, 409, 412}
@@ -258,7 +261,7 @@ class ImageUpload:
             for thread in threads:
                 thread.start()
             while len(sent) < count:
-                number, answer = done.get()
+                number, answer = _next(done)
                 if isinstance(answer, BaseException):
                     raise answer
                 sent[number] = answer
@@ -331,6 +334,15 @@ class ImageUpload:
                 yield {"Body": self._image.body(part, self.progress, stop), "ContentMD5": md5}
         except BodyEndedError as error:
             raise UploadError(f"{self.target}: {error}; try again") from error
+
+
+def _next(done: SimpleQueue[T]) -> T:
+    """Wait for the next one, a second at a time: a signal that comes just before a wait begins is
+    seen only when it is over.
+    """
+    while True:
+        with suppress(Empty):
+            return done.get(timeout=_LOOK_SECONDS)
 
 
 def _has_md5_etag(there: Any) -> bool:  # noqa: ANN401 -- S3's answer to HEAD
