@@ -9,22 +9,17 @@ document and the end of the connection.
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
-import re
-import secrets
 import socket
 import threading
 import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Self
 
 from cheroot.connections import ConnectionManager
-from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from cheroot.workers.threadpool import ThreadPool
 from cheroot.wsgi import Server
 
-from s3archivefs_lambda.s3_protocol import S3Error
+from s3archivefs_lambda.http_connection import HEAD_SECONDS, MAX_HEADER_BYTES, Connection
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,11 +35,7 @@ for S3, or for them.
 """
 STOP_SECONDS = 8
 """What requests in flight have to finish when the server stops; Docker kills 10 s after asking."""
-_MAX_HEADER_BYTES = 64 * 1024
 _MAX_WAITING_CONNECTIONS = 512
-# From the first byte of a request's head to its last. A head comes at once; only a packet that is
-# lost takes time, and 15 s are enough to send it again four times (after 1, 2, 4 and 8 s).
-_HEAD_SECONDS = 15
 _TIMEOUT_SECONDS = (
     60  # for a reader to take the next bytes, for an idle connection to be used again
 )
@@ -52,181 +43,7 @@ _MAX_QUEUED_REQUESTS = 256
 """They wait for a thread. With those that wait for a request they are fewer than the 1,024
 descriptors that a process has by default.
 """
-_LINGER_SECONDS = 1  # in all, as is the next
-_LINGER_BYTES = 1 << 20
-_RECEIVED_AT_ONCE = 16 * 1024
 _ACCEPT_PAUSE_SECONDS = 0.1
-
-_HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # a line without its CR ends it, too: as malformed
-
-# In any of its lines: cheroot keeps the last, and a proxy in front may have heeded another.
-_BODY_LENGTH = re.compile(rb"(?im)^content-length[ \t]*:(?![ \t]*0[ \t]*\r\n(?![ \t]))")
-
-_ERRORS = {
-    "408": ("RequestTimeout", "Your request was not received within the timeout period."),
-    "413": (
-        "RequestHeaderSectionTooLarge",
-        "Your request header section exceeds the maximum allowed size.",
-    ),
-    "414": ("InvalidURI", "The request target is too long."),
-    "500": ("InternalError", "We encountered an internal error. Please try again."),
-    "501": ("NotImplemented", "This transfer coding is not implemented."),
-    "503": ("SlowDown", "Please reduce your request rate."),
-    "505": ("HttpVersionNotSupported", "The HTTP version specified is not supported."),
-}
-_MALFORMED = ("BadRequest", "An error occurred when parsing the HTTP request.")
-
-
-class _HeaderReader(HeaderReader):
-    def _allow_header(self, key_name: bytes) -> bool:
-        # WSGI's names of X_Y and X-Y are one, so one could pass for the other behind a signature.
-        # Nobody reads a request body here, so nobody is to be encouraged to send it (RFC 9110,
-        # 10.1.1): Expect is answered with the final status.
-        return b"_" not in key_name and key_name != b"Expect"
-
-
-class _Request(HTTPRequest):
-    """A request, with S3's error documents, and without reading bodies that nobody wants."""
-
-    header_reader = _HeaderReader()
-
-    def __init__(self, server: _Server, conn: _Connection) -> None:
-        # Targets in absolute form, which cheroot takes for a proxy's, are any server's to accept
-        # (RFC 9112, 3.2.2).
-        super().__init__(server, conn, proxy_mode=True)
-
-    def read_request_line(self) -> bool:
-        try:
-            read: bool = super().read_request_line()  # type: ignore[no-untyped-call]
-        except ValueError:  # of urlsplit, for what only looks like a host: //[x
-            self.simple_response("400 Bad Request")
-            return False
-        return read
-
-    def read_request_headers(self) -> bool:
-        read: bool = super().read_request_headers()  # type: ignore[no-untyped-call]
-        announced = _BODY_LENGTH.search(self.conn.rfile.getvalue()) is not None
-        if announced or b"Transfer-Encoding" in self.inheaders:
-            # Kept open, the connection would have its body taken for the next request, or read into
-            # memory first, whatever its size.
-            self.close_connection = True
-            self.conn.unread = True
-        return read
-
-    def simple_response(self, status: str, msg: str = "") -> None:
-        """Answer in place of the application; the connection is closed afterwards."""
-        number = status[:3]
-        code, message = _ERRORS.get(number, _MALFORMED)
-        if number == "400" and msg:
-            message = f"{message} {msg}"
-        request_id = secrets.token_hex(8).upper()
-        body = S3Error(code, int(number), message).to_xml(request_id)
-        head = (
-            f"HTTP/1.1 {status}\r\nServer: {self.server.server_name}\r\n"
-            f"Date: {formatdate(usegmt=True)}\r\nx-amz-request-id: {request_id}\r\n"
-            f"Content-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
-        )
-        _LOG.info("http: request %s from %s: %s", request_id, self.conn.remote_addr, status)
-        self.close_connection = True
-        self.conn.unread = True
-        with contextlib.suppress(OSError):
-            is_head = getattr(self, "method", b"") == b"HEAD"
-            self.conn.wfile.write(head.encode("latin-1") + (b"" if is_head else body))
-
-
-class _Head(io.BytesIO):
-    """What cheroot reads a request from: its head, all of which is there, and nothing of a body."""
-
-    def has_data(self) -> bool:
-        """As cheroot asks; what follows the head waits in the connection."""
-        return False
-
-
-class _Connection(HTTPConnection):
-    RequestHandlerClass = _Request
-    unread = False
-    """Whether the client may still be sending what nobody reads."""
-    lingers = False
-    """Whether it has been answered for good, and only its client is still to close."""
-    deadline: float | None = None
-    """Until when it may wait: for the rest of a head, or for its client to close."""
-
-    def __init__(self, server: _Server, sock: socket.socket, makefile: Any) -> None:  # noqa: ANN401 -- as in cheroot
-        super().__init__(server, sock, makefile)
-        self.rfile = _Head()
-        self._received = bytearray()
-        self._drained = 0
-
-    def receive(self) -> bool:
-        """Take what has arrived of a request; whether it is for a thread now, as take_head says, or
-        because the client sends no more.
-        """
-        data = self._arrived()
-        if data is None:
-            return False
-        searched = max(0, len(self._received) - 3)  # the end may have begun to arrive
-        self._received += data
-        if data:
-            return self.take_head(searched)
-        if not self._received:  # there is nobody to answer
-            self.close()
-            return False
-        self._hand_over(len(self._received))
-        return True
-
-    def take_head(self, searched: int = 0) -> bool:
-        """Let a thread read the next head, if it has arrived, or more than a head may have."""
-        end = _HEAD_END.search(self._received, searched)
-        if end is not None or len(self._received) > _MAX_HEADER_BYTES:
-            self._hand_over(len(self._received) if end is None else end.end())
-            return True
-        if self._received and self.deadline is None:
-            self.deadline = time.time() + self.server.head_seconds
-        return False
-
-    def drain(self) -> bool:
-        """Drop what has arrived; whether to wait for more."""
-        data = self._arrived()
-        self._drained += len(data or b"")
-        return data != b"" and self._drained < _LINGER_BYTES
-
-    def close(self) -> None:
-        """Close, but let the client read the answer first: data that arrives at a closed socket
-        resets the connection, and the answer is lost with it.
-        """
-        if not self.lingers and self.deadline is not None and time.time() > self.deadline:
-            self.socket.settimeout(0)  # who reads nothing must not hold up all who wait
-            _Request(self.server, self).simple_response("408 Request Timeout")
-        if not self.lingers and self.unread:
-            self.lingers = True
-            self.deadline = time.time() + _LINGER_SECONDS
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_WR)
-                self.server.let_wait(self)  # closes it in the end
-                return
-        super().close()
-        # What the client did not take is lost. Left to the garbage collector, the writer would fail
-        # at a closed socket, which Python 3.13 reports.
-        with contextlib.suppress(OSError):
-            self.wfile.close()
-
-    def _arrived(self) -> bytes | None:
-        """What can be received without waiting: None if there is nothing yet, empty at the end."""
-        self.socket.settimeout(0)
-        try:
-            data: bytes = self.socket.recv(_RECEIVED_AT_ONCE)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-        return data
-
-    def _hand_over(self, length: int) -> None:
-        self.rfile = _Head(self._received[:length])
-        del self._received[:length]
-        self.deadline = None
-        self.socket.settimeout(self.server.timeout)  # for what is sent
 
 
 class _Connections(ConnectionManager):
@@ -244,13 +61,13 @@ class _Connections(ConnectionManager):
             selector.unregister(fd)
             conn.close()
 
-    def _from_server_socket(self, server_socket: socket.socket) -> HTTPConnection | None:
+    def _from_server_socket(self, server_socket: socket.socket) -> Connection | None:
         """Let no fault of accept(2), such as that there are no descriptors left, end the round that
         closes connections whose time is over.
         """
         try:
             accept = super()._from_server_socket  # type: ignore[misc]  # likewise
-            accepted: HTTPConnection | None = accept(server_socket)
+            accepted: Connection | None = accept(server_socket)
         except OSError as error:
             _LOG.warning("cannot accept a connection: %s", error)
             time.sleep(_ACCEPT_PAUSE_SECONDS)
@@ -260,7 +77,7 @@ class _Connections(ConnectionManager):
 
 class _ThreadPool(ThreadPool):
     @staticmethod
-    def _force_close(conn: HTTPConnection | None) -> None:
+    def _force_close(conn: Connection | None) -> None:
         """End a connection whose request outlived the time to stop; cheroot itself would wait on
         for a client that does not read.
         """
@@ -270,10 +87,10 @@ class _ThreadPool(ThreadPool):
 
 
 class _Server(Server):
-    ConnectionClass = _Connection
-    max_request_header_size = _MAX_HEADER_BYTES
+    ConnectionClass = Connection
+    max_request_header_size = MAX_HEADER_BYTES
     keep_alive_conn_limit = _MAX_WAITING_CONNECTIONS
-    head_seconds: float = _HEAD_SECONDS
+    head_seconds: float = HEAD_SECONDS
 
     def __init__(self, address: tuple[str, int], app: WSGIApplication) -> None:
         super().__init__(
@@ -300,8 +117,7 @@ class _Server(Server):
             if self.requests.qsize < _MAX_QUEUED_REQUESTS:
                 super().process_conn(conn)
             else:
-                conn.socket.settimeout(0)
-                _Request(self, conn).simple_response("503 Service Unavailable")
+                conn.refuse("503 Service Unavailable")
                 conn.close()
         elif not conn.rfile.closed:
             if not self.can_add_keepalive_connection:
@@ -318,7 +134,7 @@ class _Server(Server):
                 return
         self.let_wait(conn)
 
-    def let_wait(self, conn: _Connection) -> None:
+    def let_wait(self, conn: Connection) -> None:
         """Let a connection wait, without a thread, for what its client sends; or end it where the
         server stops, or too many wait: without a file descriptor left it would serve nobody.
         """

@@ -16,7 +16,7 @@ from cheroot.connections import ConnectionManager
 from cheroot.makefile import MakeFile
 from cheroot.server import HTTPConnection
 
-from s3archivefs_lambda import http_server
+from s3archivefs_lambda import http_connection, http_server
 from s3archivefs_lambda.endpoint import make_app
 from s3archivefs_lambda.http_server import THREADS, S3HttpServer
 from tests.support.fake_operations import Body, FakeOperations, streamed
@@ -425,7 +425,7 @@ def test_requests_that_come_together_are_answered_in_turn(site: Site) -> None:
 def test_who_does_not_leave_after_the_last_answer_holds_no_thread(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_server, "_LINGER_SECONDS", 60)
+    monkeypatch.setattr(http_connection, "_LINGER_SECONDS", 60)
     with ExitStack() as opened:
         for _ in range(2 * THREADS):
             connection = opened.enter_context(site.socket())
@@ -444,7 +444,7 @@ def test_a_body_that_nobody_wants_is_not_taken_for_ever(
     site: Site, monkeypatch: pytest.MonkeyPatch, piece: bytes, limit: str, value: float
 ) -> None:
     for name in ("_LINGER_SECONDS", "_LINGER_BYTES"):
-        monkeypatch.setattr(http_server, name, value if name == limit else 1 << 40)
+        monkeypatch.setattr(http_connection, name, value if name == limit else 1 << 40)
     with site.socket() as connection:
         connection.sendall(WITH_BODY)
         assert connection.recv(65536).startswith(b"HTTP/1.1 405 ")
