@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from s3archivefs import cache as cache_module
 from s3archivefs.cache import WeightedCache
+from tests.support.noticed_flights import notice_waiting
 
 KEYS = st.integers(0, 9)
 WEIGHTS = {key: key + 1 for key in range(10)}
@@ -68,32 +68,16 @@ def test_threads_that_want_one_value_load_it_once() -> None:
     assert len(loads) == 1
 
 
-class NoticedFlight(cache_module._Flight[bytes]):
-    """Tells when a thread begins to wait for it."""
-
-    waiting: ClassVar[threading.Event]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.done = self.Done()
-
-    class Done(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            NoticedFlight.waiting.set()
-            return super().wait(timeout)
-
-
 def outcome_of_waiting(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Future[bytes]:
     """What becomes of a thread that waits for a load that fails."""
-    NoticedFlight.waiting = threading.Event()
-    monkeypatch.setattr(cache_module, "_Flight", NoticedFlight)
+    waiting = notice_waiting(cache_module, monkeypatch)
     cache: WeightedCache[bytes] = WeightedCache(9, len)
     with ThreadPoolExecutor(1) as pool:
         others: list[Future[bytes]] = []
 
         def fail() -> bytes:
             others.append(pool.submit(cache.get, "key", lambda: b"value"))
-            assert NoticedFlight.waiting.wait(30)
+            assert waiting.wait(30)
             raise error
 
         with pytest.raises(type(error)):

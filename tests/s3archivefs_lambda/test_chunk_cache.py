@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from s3archivefs_lambda import chunk_cache
 from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
 from s3archivefs_lambda.chunk_memory import ChunkMemory
+from tests.support.noticed_flights import notice_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -275,28 +276,10 @@ def test_a_seed_outside_the_device_is_the_callers_mistake(
 # --- threads
 
 
-class NoticedFlight(chunk_cache._Flight):
-    """Tells when a thread begins to wait for it."""
-
-    waiting: ClassVar[threading.Event]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.done = self.Done()
-
-    class Done(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            if not self.is_set():
-                NoticedFlight.waiting.set()
-            return super().wait(timeout)
-
-
 @pytest.fixture
 def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set as soon as a thread waits for another's chunk."""
-    NoticedFlight.waiting = threading.Event()
-    monkeypatch.setattr(chunk_cache, "_Flight", NoticedFlight)
-    return NoticedFlight.waiting
+    return notice_waiting(chunk_cache, monkeypatch)
 
 
 @pytest.mark.parametrize("keeps", [True, False])
