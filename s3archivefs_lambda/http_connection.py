@@ -77,8 +77,12 @@ class Request(HTTPRequest):
         return read
 
     def read_request_headers(self) -> bool:
+        head = self.conn.rfile.getvalue()
+        if head[self.conn.rfile.tell() :][:1] in {b" ", b"\t"}:  # goes on with a line that is none
+            self.simple_response("400 Bad Request")
+            return False
         read: bool = super().read_request_headers()  # type: ignore[no-untyped-call]
-        announced = _BODY_LENGTH.search(self.conn.rfile.getvalue()) is not None
+        announced = _BODY_LENGTH.search(head) is not None
         if announced or b"Transfer-Encoding" in self.inheaders:
             # Kept open, the connection would have its body taken for the next request, or read into
             # memory first, whatever its size.

@@ -338,6 +338,15 @@ def test_without_descriptors_left_the_others_are_served_and_it_goes_on(
     assert "Too many open files" in caplog.text
 
 
+@pytest.mark.parametrize("blank", [b" ", b"\t"])
+def test_a_head_that_begins_with_the_rest_of_a_header_is_malformed(
+    site: Site, blank: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = site.raw(b"GET /archive/k HTTP/1.1\r\n" + blank + b"x\r\nHost:\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert all(record.levelno < logging.WARNING for record in caplog.records)
+
+
 @pytest.mark.parametrize("second", [b"Content-Length: 0\r\n", b" 0\r\n"])
 def test_a_body_is_not_taken_for_a_request_whatever_cheroot_takes_for_its_length(
     site: Site, second: bytes
