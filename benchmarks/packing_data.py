@@ -39,7 +39,7 @@ class Run(NamedTuple):
     """Reads that are measured, and before them others, in an archive just opened."""
 
     reads: list[Read]
-    before: list[Read] = []  # noqa: RUF012 -- never changed
+    before: tuple[Read, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _tree_of_small_files(path: Path, directory: str) -> Tree:
             Operation("one file", [Run([Read(each)]) for each in one], is_timed=True),
             Operation(
                 "the next of its directory",
-                [Run([Read(after)], before=[Read(each)]) for each, after in neighbours],
+                [Run([Read(after)], before=(Read(each),)) for each, after in neighbours],
             ),
             Operation(
                 "200 of one directory",

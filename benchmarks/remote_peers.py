@@ -24,8 +24,8 @@ class Dissect(Reader):
     """dissect.squashfs on a file of s3fs; of its caches the one that was fastest here."""
 
     def __init__(self, target: Target) -> None:
-        import s3fs  # noqa: PLC0415 -- each peer imports what is its own
-        from dissect.squashfs import SquashFS  # noqa: PLC0415
+        import s3fs
+        from dissect.squashfs import SquashFS
 
         super().__init__(target)
         self._squashfs = SquashFS
@@ -56,8 +56,8 @@ class Ratarmount(Reader):
     """
 
     def __init__(self, target: Target) -> None:
-        import s3fs  # noqa: PLC0415
-        from ratarmountcore.mountsource.factory import open_mount_source  # noqa: PLC0415
+        import s3fs
+        from ratarmountcore.mountsource.factory import open_mount_source
 
         super().__init__(target)
         self._open = open_mount_source
@@ -89,8 +89,8 @@ class RemoteZip(Reader):
     """remotezip on a zip of the same tree, with one session for all of its requests."""
 
     def __init__(self, target: Target) -> None:
-        import remotezip  # noqa: PLC0415
-        import requests  # noqa: PLC0415
+        import remotezip
+        import requests
 
         super().__init__(target)
         self._zip = remotezip.RemoteZip
@@ -123,8 +123,8 @@ class Rclone(Reader):
     """rclone's `archive` backend behind its own S3 server, asked by an S3 client."""
 
     def __init__(self, target: Target) -> None:
-        import botocore.session  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
+        import botocore.session
+        from botocore.config import Config
 
         super().__init__(target)
         self._bucket, _, self._archive = target.image.partition("/")

@@ -151,8 +151,8 @@ class CachedDevice:
         most = self._memory.ahead_max_bytes // 2
         for run in self._plan.parts(self._indexes(start, end), most):
             stream = self._plan.stream_of(run)
-            size = (run[-1] + 1 - stream.begin) * self._chunk_size
-            keeps = size <= self._store.max_bytes // _STREAM_SHARE
+            announced = (run[-1] + 1 - stream.begin) * self._chunk_size
+            keeps = announced <= self._store.max_bytes // _STREAM_SHARE
             flights = self._claim_ahead(run)
             reader = self._store_id, stream
             arguments = flights, reader, keeps

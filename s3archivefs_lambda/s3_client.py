@@ -84,7 +84,7 @@ def _retries(attempts: int) -> dict[str, Any]:
 
 def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa: ANN401 -- botocore's settings
     from botocore.config import Config  # noqa: PLC0415 -- 0.1 s, not needed for local images
-    from botocore.session import Session  # noqa: PLC0415
+    from botocore.session import Session  # noqa: PLC0415 -- likewise
 
     is_custom = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
     addressing = {"addressing_style": "path"} if is_custom else {}

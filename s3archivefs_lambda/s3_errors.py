@@ -100,8 +100,8 @@ def client_faults() -> tuple[type[Exception], ...]:
 
     ValueError: a header of the answer that botocore cannot parse.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- see s3_device
-    from urllib3.exceptions import HTTPError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- local images do without
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 -- likewise
 
     return (BotoCoreError, ClientError, HTTPError, OSError, ValueError)
 
@@ -125,7 +125,7 @@ def object_url(bucket: str, key: str) -> str:
 
 
 def _access_error(error: Exception, bucket: str, key: str) -> ArchiveAccessError:
-    from botocore.exceptions import ClientError  # noqa: PLC0415
+    from botocore.exceptions import ClientError  # noqa: PLC0415 -- likewise
 
     if isinstance(error, ClientError):
         return _answered_error(error, bucket, key)

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from s3archivefs_lambda.usage_error import UsageError, require
+from s3archivefs_lambda.usage_error import UsageError, made_client, require
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from s3archivefs_lambda.config import Config
     from s3archivefs_lambda.http_server import S3HttpServer
@@ -90,14 +90,15 @@ def _run(options: argparse.Namespace) -> None:
     _check_address(options.host, options.port, signed=verifier is not None)
     _check_images(config.mappings)
     require("cheroot", extra="endpoint", what="serve")
-    from s3archivefs_lambda.archives import Archives  # noqa: PLC0415 -- see above
-    from s3archivefs_lambda.endpoint import make_app  # noqa: PLC0415
-    from s3archivefs_lambda.http_server import STOP_SECONDS, THREADS, S3HttpServer  # noqa: PLC0415
-    from s3archivefs_lambda.operations import Operations  # noqa: PLC0415
-    from s3archivefs_lambda.s3_client import make_s3_client  # noqa: PLC0415
+    from s3archivefs_lambda.archives import Archives
+    from s3archivefs_lambda.endpoint import make_app
+    from s3archivefs_lambda.http_server import STOP_SECONDS, THREADS, S3HttpServer
+    from s3archivefs_lambda.operations import Operations
+    from s3archivefs_lambda.s3_client import make_s3_client
 
     make_client = partial(make_s3_client, requests=THREADS)
-    _check_aws(config.mappings, make_client)
+    if any(mapping.location.scheme == "s3" for mapping in config.mappings):
+        made_client(make_client)  # before the first request would find that it cannot be
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
     archives = Archives(config, make_client)
@@ -179,8 +180,8 @@ def _ready_line(url: str, bucket: str, mappings: PrefixMap, verifier: SigV4Verif
 
 def _config(maps: list[str], environ: Mapping[str, str]) -> Config:
     """The settings, with the mappings of the options among those of the variables."""
-    from s3archivefs_lambda.config import Config  # noqa: PLC0415
-    from s3archivefs_lambda.prefix_map import PrefixMap, SettingError  # noqa: PLC0415
+    from s3archivefs_lambda.config import Config
+    from s3archivefs_lambda.prefix_map import PrefixMap, SettingError
 
     try:
         config = Config.from_environ(environ)
@@ -194,7 +195,7 @@ def _config(maps: list[str], environ: Mapping[str, str]) -> Config:
 
 
 def _parse_map(text: str) -> PrefixMapping:
-    from s3archivefs_lambda.prefix_map import SettingError, parse_mapping  # noqa: PLC0415
+    from s3archivefs_lambda.prefix_map import SettingError, parse_mapping
 
     prefix, equals, image = text.partition("=")
     if not equals or not image:
@@ -208,7 +209,7 @@ def _parse_map(text: str) -> PrefixMapping:
 
 def _check_images(mappings: PrefixMap) -> None:
     """Open each local image once; those in S3 wait for their first request."""
-    import s3archivefs  # noqa: PLC0415
+    import s3archivefs
 
     faults = []
     for mapping in mappings:
@@ -225,23 +226,11 @@ def _check_images(mappings: PrefixMap) -> None:
         raise UsageError("\n".join(faults))
 
 
-def _check_aws(mappings: PrefixMap, make_client: Callable[[], object]) -> None:
-    """Refuse settings for AWS with which no request to S3 could be made, where one is needed."""
-    if all(mapping.location.scheme != "s3" for mapping in mappings):
-        return
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- see above
-
-    try:
-        make_client()
-    except (BotoCoreError, ValueError) as error:  # a profile, a region, an endpoint, ...
-        raise UsageError(f"the settings for AWS: {error}") from error
-
-
 # ---- To whom -------------------------------------------------------------------------------------
 
 
 def _verifier(environ: Mapping[str, str]) -> SigV4Verifier | None:
-    from s3archivefs_lambda.sigv4 import SigV4Verifier  # noqa: PLC0415
+    from s3archivefs_lambda.sigv4 import SigV4Verifier
 
     known = {_ACCESS_KEY_ID, _SECRET_ACCESS_KEY}
     # A misspelt name must not open the endpoint to everybody.

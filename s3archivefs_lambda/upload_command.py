@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.usage_error import UsageError, require
+from s3archivefs_lambda.usage_error import UsageError, made_client, require
 
 if TYPE_CHECKING:
     import argparse
@@ -74,8 +74,8 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _upload(options: argparse.Namespace) -> int:
-    from s3archivefs_lambda.packing import PackingError  # noqa: PLC0415 -- see above
-    from s3archivefs_lambda.upload_errors import UploadError  # noqa: PLC0415
+    from s3archivefs_lambda.packing import PackingError
+    from s3archivefs_lambda.upload_errors import UploadError
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
@@ -133,12 +133,10 @@ def _upload_directory(directory: Path, options: argparse.Namespace) -> None:
 
 def _target(url: str, name: str = "") -> UploadTarget:
     """Where to; `name` is that of the object where `url` ends in a slash."""
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- see above
-
-    from s3archivefs_lambda.prefix_map import SettingError, parse_location  # noqa: PLC0415
-    from s3archivefs_lambda.s3_client import make_upload_client  # noqa: PLC0415
-    from s3archivefs_lambda.upload import THREADS  # noqa: PLC0415
-    from s3archivefs_lambda.upload_target import UploadTarget  # noqa: PLC0415
+    from s3archivefs_lambda.prefix_map import SettingError, parse_location
+    from s3archivefs_lambda.s3_client import make_upload_client
+    from s3archivefs_lambda.upload import THREADS
+    from s3archivefs_lambda.upload_target import UploadTarget
 
     try:
         location = parse_location(url + name if url.endswith("/") else url)
@@ -146,10 +144,7 @@ def _target(url: str, name: str = "") -> UploadTarget:
         raise UsageError(f"{url}: {error}") from error
     if location.scheme != "s3":
         raise UsageError(f"{url}: write s3://bucket/key")
-    try:
-        client = make_upload_client(threads=THREADS)
-    except (BotoCoreError, ValueError) as error:  # a profile, a region, an endpoint, ...
-        raise UsageError(f"the settings for AWS: {error}") from error
+    client = made_client(lambda: make_upload_client(threads=THREADS))
     return UploadTarget(client, location.bucket, location.key)
 
 
@@ -159,7 +154,7 @@ def _target(url: str, name: str = "") -> UploadTarget:
 @contextmanager
 def _packed(directory: Path, keep: str | None) -> Iterator[Path]:
     """The directory as an image, which is deleted in the end where nobody wants to `keep` it."""
-    from s3archivefs_lambda.packing import pack  # noqa: PLC0415
+    from s3archivefs_lambda.packing import pack
 
     with TemporaryDirectory(prefix="s3archivefs-") as temporary:
         path = Path(keep or Path(temporary, "image.sqfs"))
@@ -170,7 +165,7 @@ def _packed(directory: Path, keep: str | None) -> Iterator[Path]:
 
 def _check(path: Path, file: BinaryIO, *, may_verify: bool) -> None:
     """Refuse at a glance what is no squashfs image, or not all of one."""
-    import s3archivefs  # noqa: PLC0415
+    import s3archivefs
 
     try:
         with s3archivefs.open(file) as image:
@@ -186,7 +181,7 @@ def _check(path: Path, file: BinaryIO, *, may_verify: bool) -> None:
 
 def _verify(path: Path, file: BinaryIO) -> None:
     """Refuse an image of which something cannot be read."""
-    import s3archivefs  # noqa: PLC0415
+    import s3archivefs
 
     sys.stderr.write(f"Verifying {path}\n")
     try:
@@ -199,7 +194,7 @@ def _verify(path: Path, file: BinaryIO) -> None:
 
 
 def _refusal(path: Path, reason: object) -> UploadError:
-    from s3archivefs_lambda.upload_errors import UploadError  # noqa: PLC0415
+    from s3archivefs_lambda.upload_errors import UploadError
 
     return UploadError(f"{path}: {reason}; nothing was uploaded")
 
@@ -208,14 +203,14 @@ def _refusal(path: Path, reason: object) -> UploadError:
 
 
 def _upload_of(image: BinaryIO, target: UploadTarget, options: argparse.Namespace) -> ImageUpload:
-    from s3archivefs_lambda.upload import ImageUpload  # noqa: PLC0415
+    from s3archivefs_lambda.upload import ImageUpload
 
     return ImageUpload(target, image, storage_class=options.storage_class, replace=options.force)
 
 
 def _send(upload: ImageUpload) -> None:
     """Store the image, and say so."""
-    from s3archivefs_lambda.upload_errors import UploadError  # noqa: PLC0415
+    from s3archivefs_lambda.upload_errors import UploadError
 
     with _progress(upload.size) as upload.progress:
         stored = upload.run()
@@ -253,7 +248,7 @@ def _parts_named(upload: ImageUpload, image: Path, options: argparse.Namespace) 
 @contextmanager
 def _parts_deleted(upload: ImageUpload) -> Iterator[None]:
     """Leave nothing in S3 after a failure: the image will be gone."""
-    from s3archivefs_lambda.upload_errors import UploadError  # noqa: PLC0415
+    from s3archivefs_lambda.upload_errors import UploadError
 
     try:
         yield
@@ -284,8 +279,8 @@ def _progress(size: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty() or importlib.util.find_spec("rich") is None:
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import (  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import (
         BarColumn,
         DownloadColumn,
         Progress,

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from typing import TYPE_CHECKING, TypeVar
 
-__all__ = ["UsageError", "require"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["UsageError", "made_client", "require"]
+
+T = TypeVar("T")
 
 
 class UsageError(Exception):
@@ -22,3 +28,15 @@ def require(module: str, *, extra: str, what: str) -> None:
     """Raise UsageError where `module` is not installed: `what` needs it, and `extra` brings it."""
     if importlib.util.find_spec(module) is None:
         raise UsageError(f"{what} needs {module}: pip install 's3archivefs[{extra}]'")
+
+
+def made_client(make: Callable[[], T]) -> T:
+    """The client for AWS that `make` makes; raises UsageError where the settings for it are of no
+    use: a profile, a region, an endpoint, ...
+    """
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- local images do without it
+
+    try:
+        return make()
+    except (BotoCoreError, ValueError) as error:
+        raise UsageError(f"the settings for AWS: {error}") from error

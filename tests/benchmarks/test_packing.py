@@ -61,7 +61,7 @@ def tree(tmp_path: Path) -> Tree:
         [
             Operation("a file", [Run([Read("b")])], is_timed=True),
             Operation("a range", [Run([Read("z", 64 * KIB, 64 * KIB)])]),
-            Operation("what was read before", [Run([Read("b")], before=[Read("b")])]),
+            Operation("what was read before", [Run([Read("b")], before=(Read("b"),))]),
             Operation("two files", [Run([Read("e"), Read("a")])]),
         ],
     )
