@@ -11,14 +11,14 @@ from __future__ import annotations
 import base64
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 from s3archivefs_lambda.image_parts import BodyEndedError, ImageParts
 from s3archivefs_lambda.s3_object import SUPERBLOCK_METADATA
 from s3archivefs_lambda.upload_errors import UploadError
 from s3archivefs_lambda.upload_target import EXISTS
+from s3archivefs_lambda.work_threads import do_in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,13 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["THREADS", "ImageUpload", "UploadError"]
 
-T = TypeVar("T")
-
 THREADS = 4
 """Parts that are sent at once."""
 
-_END_SECONDS = 2
-_LOOK_SECONDS = 1
 # Statuses of writes that come too late, be it only that the answer to an earlier attempt was lost:
 # the upload is not there any more, others write, or the object is there.
 _TOO_LATE = {404, 409, 412}
@@ -234,43 +230,9 @@ class ImageUpload:
 
     def _send(self, kept: dict[int, str]) -> dict[int, str]:
         """Send the parts that are not `kept`; returns the ETags of all by number."""
-        todo: SimpleQueue[Part] = SimpleQueue()
-        for part in self._image.parts:
-            if part.number not in kept:
-                todo.put(part)
-        done: SimpleQueue[tuple[int, str | BaseException]] = SimpleQueue()
-        count = todo.qsize()
-        stop = Event()
-
-        def send_parts() -> None:
-            while not stop.is_set():
-                try:
-                    part = todo.get_nowait()
-                except Empty:
-                    return
-                try:
-                    done.put((part.number, self._send_part(part, stop)))
-                except BaseException as error:  # noqa: BLE001 -- raised again by who waits for it
-                    done.put((part.number, error))
-
-        # Daemons: a request that waits for an answer cannot be ended, and must not hold up the end
-        # of the process.
-        threads = [Thread(target=send_parts, daemon=True) for _ in range(min(THREADS, count))]
-        sent: dict[int, str] = {}
-        try:
-            for thread in threads:
-                thread.start()
-            while len(sent) < count:
-                number, answer = _next(done)
-                if isinstance(answer, BaseException):
-                    raise answer
-                sent[number] = answer
-        finally:
-            stop.set()
-            for thread in threads:
-                if thread.is_alive():  # an interruption may come before it was started
-                    thread.join(_END_SECONDS)
-        return kept | sent
+        todo = [part for part in self._image.parts if part.number not in kept]
+        sent = do_in_threads(self._send_part, todo, threads=THREADS)
+        return kept | {part.number: etag for part, etag in sent}
 
     def _send_part(self, part: Part, stop: Event) -> str:
         with self._sending(part, stop) as body:
@@ -334,15 +296,6 @@ class ImageUpload:
                 yield {"Body": self._image.body(part, self.progress, stop), "ContentMD5": md5}
         except BodyEndedError as error:
             raise UploadError(f"{self.target}: {error}; try again") from error
-
-
-def _next(done: SimpleQueue[T]) -> T:
-    """Wait for the next one, a second at a time: a signal that comes just before a wait begins is
-    seen only when it is over.
-    """
-    while True:
-        with suppress(Empty):
-            return done.get(timeout=_LOOK_SECONDS)
 
 
 def _has_md5_etag(there: Any) -> bool:  # noqa: ANN401 -- S3's answer to HEAD

@@ -5,15 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import signal
-import threading
 from datetime import UTC, datetime
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from s3archivefs_lambda import upload as upload_module
 from s3archivefs_lambda.upload import ImageUpload, UploadError
 from s3archivefs_lambda.upload_target import Unfinished, UploadTarget
 
@@ -128,27 +124,3 @@ def test_what_other_users_or_images_have_begun_is_not_taken_for_abandoned(path: 
         upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file)
         upload.upload_id = "this"
         assert upload._abandoned() == ["empty", "second part"]
-
-
-def test_a_signal_that_does_not_interrupt_the_wait_is_seen_within_it() -> None:
-    """As one that comes just before the wait, or that another thread takes."""
-    waiting = threading.Event()
-
-    class Noticed(SimpleQueue[None]):
-        def get(self, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 -- as in the base
-            waiting.set()
-            super().get(block, timeout)
-
-    def take() -> None:
-        assert waiting.wait(30)
-        threading.Event().wait(0.1)  # else it may be seen before the wait begins
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-
-    done = Noticed()
-    give_up = threading.Timer(30, done.put, [None])
-    give_up.start()
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 -- the signal may come to the first, too
-        threading.Thread(target=take).start()
-        upload_module._next(done)
-    assert give_up.is_alive()
-    give_up.cancel()
