@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import xml.etree.ElementTree as ET
 from contextlib import suppress
@@ -125,6 +126,24 @@ def test_any_range_header_gives_a_range_inside_the_object_or_416(header: str, si
     with suppress(S3Error):
         part = parse_range(header, size)
         assert part is None or 0 <= part.start < part.stop <= size
+
+
+@given(st.from_regex(r"[ \t]{0,2}(bytes|Bytes|x)? ?=?[ \t]?\d{0,3}\x0b? ?-? ?-?\d{0,3}[ \r,x]?"))
+@example(" BYTES= 1 - 2 ")
+@example("bytes =1-2")
+@example("bytes=1 2-3")
+@example("bytes=\u20031-2")
+def test_white_space_counts_for_nothing_around_the_numbers_of_a_range(header: str) -> None:
+    plain = re.fullmatch(r"(?ai)\s*(bytes=)\s*(\d*)\s*(-)\s*(\d*)\s*", header)
+    assert parsed(header, 500) == (parsed("".join(plain.groups()), 500) if plain else None)
+
+
+def parsed(header: str, size: int) -> ByteRange | str | None:
+    """What parse_range returns, or the code of what it raises."""
+    try:
+        return parse_range(header, size)
+    except S3Error as error:
+        return error.code
 
 
 def test_the_range_comes_from_the_header_alone() -> None:
