@@ -1,7 +1,7 @@
-"""An S3-compatible HTTP endpoint, as a WSGI application: requests in path style, reading only.
+"""An S3-compatible HTTP endpoint, as an application: requests in path style, reading only.
 
 One bucket holds everything that is mapped. Keys come from the request target as it stood on the
-wire (REQUEST_URI), for PATH_INFO is decoded and tidied by each server in its own way.
+wire.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, Self
 
+from s3archivefs_lambda.http_messages import HttpApplication, HttpRequest, HttpResponse
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.request_target import parse_target
 from s3archivefs_lambda.s3_protocol import (
@@ -31,8 +32,7 @@ from s3archivefs_lambda.s3_protocol import (
 from s3archivefs_lambda.usage import charged_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from s3archivefs_lambda.sigv4 import SigV4Verifier
 
@@ -80,12 +80,12 @@ class S3Operations(Protocol):
 
 def make_app(
     operations: S3Operations, *, bucket: str, verifier: SigV4Verifier | None, emf: bool = False
-) -> WSGIApplication:
+) -> HttpApplication:
     """The application that serves `operations` as the one bucket named `bucket`.
 
     With a verifier, every request must be signed; without one, signatures are not looked at. With
-    `emf`, lines of the request log carry metrics. The server must provide REQUEST_URI, and break
-    the connection where the body's iterator raises.
+    `emf`, lines of the request log carry metrics. The server must break the connection where the
+    body's iterator raises.
     """
     return _Endpoint(operations, bucket, verifier, emf=emf)
 
@@ -106,15 +106,13 @@ class _Endpoint:
         self._started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> _Body:
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         exchange = Exchange(
-            request_id=secrets.token_hex(8).upper(),
-            emf=self._emf,
-            method=environ["REQUEST_METHOD"],
+            request_id=secrets.token_hex(8).upper(), emf=self._emf, method=request.method
         )
         try:
             with charged_to(exchange.usage):
-                response = self._answer(exchange, environ)
+                response = self._answer(exchange, request)
         except S3Error as error:
             response = self._error_response(exchange, error)
         except Exception:  # noqa: BLE001 -- the log has it, and the next request is served
@@ -129,14 +127,16 @@ class _Endpoint:
             "Date": formatdate(usegmt=True),
             "Server": "s3archivefs",
         }
-        status = HTTPStatus(response.status)
-        start_response(f"{status.value} {status.phrase}", _header_fields(response.headers | common))
-        return _Body(response, exchange)
+        return HttpResponse(
+            status=response.status,
+            headers=_header_fields(response.headers | common),
+            body=_Body(response, exchange),
+        )
 
-    def _answer(self, exchange: Exchange, environ: WSGIEnvironment) -> S3Response:
-        method, raw_target = environ["REQUEST_METHOD"], environ["REQUEST_URI"]
-        headers = _request_headers(environ)
-        target = parse_target(raw_target)
+    def _answer(self, exchange: Exchange, asked: HttpRequest) -> S3Response:
+        method = asked.method
+        headers = _by_name(asked.headers)
+        target = parse_target(asked.target)
         if target.host is not None:
             headers["host"] = target.host
         bucket, _, key = target.path[1:].decode("utf-8", "surrogateescape").partition("/")
@@ -146,7 +146,7 @@ class _Endpoint:
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             raise S3Error("InvalidRequest", 400, "A request that reads must not have a body.")
         if self._verifier is not None:
-            self._verifier.verify(method, raw_target, headers)
+            self._verifier.verify(method, asked.target, headers)
         elif not _names_this_machine(headers.get("host", "")):
             # Unsigned, only this machine is served; a browser here can be led to send a request
             # for any other name to it (DNS rebinding), and would hand the answer to that page.
@@ -244,15 +244,11 @@ def _xml(root: str) -> S3Response:
     return xml_response(f"{XML_HEAD}{root}".encode())
 
 
-def _request_headers(environ: WSGIEnvironment) -> dict[str, str]:
-    headers = {
-        name[5:].lower().replace("_", "-"): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(name):
-            headers[name.lower().replace("_", "-")] = environ[name]
+def _by_name(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The values of header fields; repeated ones are one, joined by commas (RFC 9110, 5.3)."""
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
 
 

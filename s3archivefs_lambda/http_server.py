@@ -13,6 +13,7 @@ import logging
 import socket
 import threading
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 from cheroot.connections import ConnectionManager
@@ -20,10 +21,14 @@ from cheroot.workers.threadpool import ThreadPool
 from cheroot.wsgi import Server
 
 from s3archivefs_lambda.http_connection import HEAD_SECONDS, MAX_HEADER_BYTES, Connection
+from s3archivefs_lambda.http_messages import HttpRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
-    from wsgiref.types import WSGIApplication
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from s3archivefs_lambda.http_messages import HttpApplication
 
 __all__ = ["STOP_SECONDS", "THREADS", "S3HttpServer"]
 
@@ -180,15 +185,41 @@ class _Server(Server):
         _LOG.log(level, "http: %s", msg, exc_info=traceback)
 
 
+def _as_wsgi(app: HttpApplication) -> WSGIApplication:
+    def run(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        headers = [
+            (name[5:].lower().replace("_", "-"), value)
+            for name, value in environ.items()
+            if name.startswith("HTTP_")
+        ]
+        headers += [
+            (name.lower().replace("_", "-"), environ[name])
+            for name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+            if environ.get(name)
+        ]
+        request = HttpRequest(
+            method=environ["REQUEST_METHOD"],
+            target=environ["REQUEST_URI"],
+            headers=tuple(headers),
+            client=environ.get("REMOTE_ADDR", ""),
+        )
+        response = app(request)
+        status = HTTPStatus(response.status)
+        start_response(f"{status.value} {status.phrase}", list(response.headers))
+        return response.body
+
+    return run
+
+
 class S3HttpServer:
-    """Serves a WSGI application in threads, from `start` to `stop` or as a context manager.
+    """Serves an application in threads, from `start` to `stop` or as a context manager.
 
     Port 0 takes a free one; `url` names it once the server has started.
     """
 
-    def __init__(self, app: WSGIApplication, *, host: str = "127.0.0.1", port: int = 9000) -> None:
+    def __init__(self, app: HttpApplication, *, host: str = "127.0.0.1", port: int = 9000) -> None:
         self._address = (host, port)
-        self._server = _Server(self._address, app)
+        self._server = _Server(self._address, _as_wsgi(app))
         self._thread = threading.Thread(target=self._server.serve, name="s3archivefs-http")
 
     @property

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from s3archivefs_lambda.endpoint import make_app
+from s3archivefs_lambda.http_messages import HttpRequest
 from s3archivefs_lambda.http_server import S3HttpServer
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response
 from s3archivefs_lambda.sigv4 import SigV4Verifier
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 ACCESS_KEY = "AKIDEXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 ODD_KEYS = ["a b/ü+%?#&=.txt", "x//y", "./z", "../z", "~t", "a*b(c)!'", "%2F", "+", "/", "a/"]
+Headers: TypeAlias = tuple[tuple[str, str], ...]
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
@@ -64,23 +66,17 @@ def ask(
     method: str = "GET",
     *,
     verifier: SigV4Verifier | None = None,
-    environ: dict[str, str] | None = None,
+    headers: Headers = (),
     emf: bool = False,
 ) -> Answer:
     """One request straight to the application, without a server."""
-    told: list[Any] = []
-    whole = {"REQUEST_METHOD": method, "REQUEST_URI": target} | (environ or {})
-
-    def start_response(status: str, fields: list[tuple[str, str]], exc_info: object = None) -> Any:  # noqa: ANN401
-        told.extend((int(status[:3]), {name.lower(): value for name, value in fields}))
-
     app = make_app(operations, bucket="archive", verifier=verifier, emf=emf)
-    body = app(whole, start_response)
+    response = app(HttpRequest(method=method, target=target, headers=headers))
     try:
-        content = b"".join(body)
+        content = b"".join(response.body)
     finally:
-        body.close()  # type: ignore[attr-defined]
-    return Answer(told[0], told[1], content)
+        response.body.close()
+    return Answer(response.status, {k.lower(): v for k, v in response.headers}, content)
 
 
 class Credulous(SigV4Verifier):
@@ -132,12 +128,12 @@ def test_there_are_no_other_buckets(operations: FakeOperations, target: str) -> 
 def test_a_target_in_absolute_form_names_the_host_and_the_rest(
     operations: FakeOperations,
 ) -> None:
-    elsewhere = {"HTTP_HOST": "elsewhere.example"}
-    assert ask(operations, "http://localhost:9000/archive/k%2F", environ=elsewhere).status == 200
+    elsewhere = (("host", "elsewhere.example"),)
+    assert ask(operations, "http://localhost:9000/archive/k%2F", headers=elsewhere).status == 200
     assert operations.last.key == "k/"
     assert operations.last.headers["host"] == "localhost:9000"
-    here = {"HTTP_HOST": "localhost"}
-    refused = ask(operations, "http://elsewhere.example/archive/k", environ=here)
+    here = (("host", "localhost"),)
+    refused = ask(operations, "http://elsewhere.example/archive/k", headers=here)
     assert (refused.status, refused.error["Code"]) == (403, "AccessDenied")
     assert len(operations.asked) == 1
 
@@ -264,25 +260,20 @@ def test_a_target_that_is_no_path_is_an_invalid_uri(
 
 
 def test_headers_reach_the_operations_by_lower_case_name(operations: FakeOperations) -> None:
-    environ = {"HTTP_RANGE": "bytes=0-1", "HTTP_IF_NONE_MATCH": '"e"', "CONTENT_TYPE": "a/b"}
-    ask(operations, "/archive/k", environ=environ)
-    assert operations.last.headers == {
-        "range": "bytes=0-1",
-        "if-none-match": '"e"',
-        "content-type": "a/b",
-    }
+    headers = (("range", "bytes=0-1"), ("x-amz-meta-a", "1"), ("b", ""), ("x-amz-meta-a", "2"))
+    ask(operations, "/archive/k", headers=headers)
+    assert operations.last.headers == {"range": "bytes=0-1", "x-amz-meta-a": "1,2", "b": ""}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize(
-    "environ", [{"CONTENT_LENGTH": "1"}, {"HTTP_TRANSFER_ENCODING": "chunked"}]
-)
+@pytest.mark.parametrize("field", [("content-length", "1"), ("transfer-encoding", "chunked")])
 def test_a_read_with_a_body_is_refused(
-    operations: FakeOperations, method: str, environ: dict[str, str]
+    operations: FakeOperations, method: str, field: tuple[str, str]
 ) -> None:
-    assert ask(operations, "/archive/k", method, environ=environ).status == 400
+    assert ask(operations, "/archive/k", method, headers=(field,)).status == 400
     assert operations.asked == []
-    assert ask(operations, "/archive/k", method, environ={"CONTENT_LENGTH": "0"}).status == 200
+    none = (("content-length", "0"),)
+    assert ask(operations, "/archive/k", method, headers=none).status == 200
 
 
 # ---- Answers -------------------------------------------------------------------------------------
@@ -529,7 +520,7 @@ def test_a_reader_who_leaves_is_no_error(
     caplog.set_level(logging.INFO, "s3archivefs")
     operations.answer = streamed(Body(iter([b"ab", b"cd"])), 4)
     app = make_app(operations, bucket="archive", verifier=None, emf=True)
-    body: Any = app({"REQUEST_METHOD": "GET", "REQUEST_URI": "/archive/k"}, lambda *_: print)
+    body = app(HttpRequest(method="GET", target="/archive/k")).body
     assert next(body) == b"ab"
     body.close()
     (line,) = logged_lines(caplog)
@@ -687,11 +678,12 @@ def test_unsigned_requests_are_refused_where_signatures_are_asked_for(
     operations: FakeOperations, target: str
 ) -> None:
     verifier = SigV4Verifier(ACCESS_KEY, SECRET)
-    answer = ask(operations, target, verifier=verifier, environ={"HTTP_HOST": "h"})
+    answer = ask(operations, target, verifier=verifier, headers=(("host", "h"),))
     assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
-    assert ask(
-        operations, target, "HEAD", verifier=verifier, environ={"HTTP_HOST": "h"}
-    ).status in {403, 405}
+    assert ask(operations, target, "HEAD", verifier=verifier, headers=(("host", "h"),)).status in {
+        403,
+        405,
+    }
     assert operations.asked == []
 
 
@@ -702,28 +694,28 @@ def test_unsigned_requests_are_refused_where_signatures_are_asked_for(
 def test_unsigned_request_for_this_machine_is_answered(
     operations: FakeOperations, host: str
 ) -> None:
-    assert ask(operations, "/archive/key", environ={"HTTP_HOST": host}).status == 200
+    assert ask(operations, "/archive/key", headers=(("host", host),)).status == 200
 
 
 @pytest.mark.parametrize("host", ["example.org", "rebound.example:9000", "10.0.0.1:9000", "x:y"])
 def test_unsigned_request_for_another_name_is_refused(
     operations: FakeOperations, host: str
 ) -> None:
-    answer = ask(operations, "/archive/key", environ={"HTTP_HOST": host})
+    answer = ask(operations, "/archive/key", headers=(("host", host),))
     assert answer.status == 403
     assert answer.error["Code"] == "AccessDenied"
 
 
 @pytest.mark.parametrize(
-    ("target", "environ", "is_anonymous"),
+    ("target", "headers", "is_anonymous"),
     [
-        ("/archive/key", {}, True),
-        ("/archive/key", {"HTTP_AUTHORIZATION": "AWS4-HMAC-SHA256 Credential=..."}, False),
-        ("/archive/key?X-Amz-Signature=00", {}, False),
+        ("/archive/key", (), True),
+        ("/archive/key", (("authorization", "AWS4-HMAC-SHA256 Credential=..."),), False),
+        ("/archive/key?X-Amz-Signature=00", (), False),
     ],
 )
 def test_operations_learn_whether_anybody_signed(
-    operations: FakeOperations, *, target: str, environ: dict[str, str], is_anonymous: bool
+    operations: FakeOperations, *, target: str, headers: Headers, is_anonymous: bool
 ) -> None:
-    ask(operations, target, environ=environ)
+    ask(operations, target, headers=headers)
     assert operations.last.is_anonymous is is_anonymous

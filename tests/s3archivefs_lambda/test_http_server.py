@@ -18,12 +18,12 @@ from cheroot.server import HTTPConnection
 
 from s3archivefs_lambda import http_connection, http_server
 from s3archivefs_lambda.endpoint import make_app
+from s3archivefs_lambda.http_messages import HttpRequest, HttpResponse
 from s3archivefs_lambda.http_server import THREADS, S3HttpServer
 from tests.support.fake_operations import Body, FakeOperations, streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
     from s3archivefs_lambda.s3_protocol import S3Request, S3Response
 
@@ -105,10 +105,9 @@ def test_targets_arrive_as_they_were_sent() -> None:
     targets = [f"/archive/{key}?prefix=a+b%2F&x" for key in RAW_KEYS]
     seen: list[str] = []
 
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        seen.append(environ["REQUEST_URI"])
-        start_response("200 OK", [("Content-Length", "0")])
-        return []
+    def app(request: HttpRequest) -> HttpResponse:
+        seen.append(request.target)
+        return HttpResponse(status=200, headers=[("Content-Length", "0")], body=Body(()))
 
     with S3HttpServer(app, port=0) as server:
         address = urlsplit(server.url).netloc

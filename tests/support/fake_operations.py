@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from s3archivefs_lambda.s3_protocol import S3Request, S3Response, xml_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 EMPTY_LISTING = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -69,7 +69,7 @@ class Body:
         """Bytes handed out."""
         self.closed = False
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
