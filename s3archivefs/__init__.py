@@ -22,6 +22,7 @@ from s3archivefs.errors import (
     UnsupportedError,
 )
 from s3archivefs.file import SquashFile
+from s3archivefs.forks import renew_after_fork
 from s3archivefs.format import Compression, Superblock
 from s3archivefs.image import SquashFS, is_squashfs
 from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open
@@ -55,4 +56,5 @@ __all__ = [
     "UnsupportedError",
     "is_squashfs",
     "open",
+    "renew_after_fork",
 ]

@@ -1,19 +1,41 @@
-"""One least-recently-used cache, bounded in bytes, that loads each missing value once however many
-threads want it.
+"""What is kept once it was made: an attribute of one object, and many values in a
+least-recently-used cache, bounded in bytes, that loads each missing one once however many threads
+want it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["WeightedCache"]
+__all__ = ["WeightedCache", "kept_property"]
 
 V = TypeVar("V")
+
+
+class kept_property(Generic[V]):  # noqa: N801 -- used as `property` is
+    """An attribute that is made on first use, as by `functools.cached_property`, without its lock.
+
+    Until Python 3.12 that lock is one for all instances and is held while the value is made: one
+    slow store would hold up the readers of all others, and a child of a fork for ever. Threads that
+    come at once each make the value.
+    """
+
+    def __init__(self, make: Callable[[Any], V]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> V:
+        value = instance.__dict__[self._name] = self._make(instance)
+        return value
 
 
 class _Flight(Generic[V]):
@@ -41,6 +63,7 @@ class WeightedCache(Generic[V]):
         self._values: OrderedDict[Hashable, V] = OrderedDict()
         self._flights: dict[Hashable, _Flight[V]] = {}
         self._lock = threading.Lock()
+        renew_after_fork(self, WeightedCache._renew)
 
     def get(self, key: Hashable, load: Callable[[], V]) -> V:
         """The value of `key`, from the cache or from `load()`, which runs once for all threads that
@@ -72,7 +95,7 @@ class WeightedCache(Generic[V]):
             raise
         finally:
             with self._lock:
-                del self._flights[key]
+                self._flights.pop(key, None)  # none is left where the load itself forked
                 if flight.value is not None:
                     self._keep(key, flight.value)
             flight.done.set()
@@ -101,3 +124,10 @@ class WeightedCache(Generic[V]):
         while self._weight > self._capacity:
             _, oldest = self._values.popitem(last=False)
             self._weight -= self._weigh(oldest)
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        if self._lock.locked():  # by a thread that may have kept a value and not yet its weight
+            self._values.clear()
+            self._weight = 0
+        self._flights.clear()
+        self._lock = threading.Lock()

@@ -7,12 +7,13 @@ import sys
 from array import array
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs.cache import kept_property
 from s3archivefs.device import prefetch_of, read_exactly
 from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.forks import renew_after_fork
 from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED, Superblock
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class DataReader:
             at = stored.position - start
             return self._decode(stored, raw[at : at + stored.size])
 
-        return _map(decode, run)
+        return _decoders.map(decode, run)
 
     def fragment(self, index: int, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of a decoded fragment block."""
@@ -271,7 +272,7 @@ class Content:
         due = min(size, self.size - number * size)
         return _Stored(self._start + self._offsets[number], self._words[number], due)
 
-    @cached_property
+    @kept_property
     def _words(self) -> array[int]:
         """The block list, a size word a block; read whole, as the position of a block is the sum of
         those before.
@@ -293,7 +294,7 @@ class Content:
         self._reader.check_words(words, self._inode.tail[0])
         return words
 
-    @cached_property
+    @kept_property
     def _offsets(self) -> array[int]:
         """Where each block starts, in bytes behind the file's first one; a hole takes no bytes."""
         return array("Q", accumulate((word & _SIZE_MASK for word in self._words[:-1]), initial=0))
@@ -301,27 +302,30 @@ class Content:
 
 # ---- Parallel decompression: the codecs release the GIL ------------------------------------------
 
-_pool: ThreadPoolExecutor | None = None
+
+class _Decoders:
+    """`map` on all processors where there is more than one."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        """Made on first use: most programs read small files."""
+        renew_after_fork(self, _Decoders._renew)
+
+    def map(self, decode: Callable[[_Stored], bytes], run: list[_Stored]) -> Iterator[bytes]:
+        """The decoded blocks: a share of the run for each processor, since handing over a block of
+        128 KiB costs half of what decoding it does.
+        """
+        workers = os.cpu_count() or 1
+        if len(run) == 1 or workers == 1:
+            return map(decode, run)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
+        share = -(-len(run) // workers)
+        shares = [run[first : first + share] for first in range(0, len(run), share)]
+        return chain.from_iterable(self._pool.map(lambda part: [*map(decode, part)], shares))
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._pool = None  # whose threads the child has not
 
 
-def _forget_pool() -> None:  # pragma: no cover -- in forked processes, which nothing measures
-    global _pool  # noqa: PLW0603 -- a forked child has none of its parent's threads
-    _pool = None
-
-
-os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _map(decode: Callable[[_Stored], bytes], run: list[_Stored]) -> Iterator[bytes]:
-    """`map`, on all processors where there is more than one of each: a share of the run for each,
-    since handing over a block of 128 KiB costs half of what decoding it does.
-    """
-    global _pool  # noqa: PLW0603 -- made on first use: most programs read small files
-    workers = os.cpu_count() or 1
-    if len(run) == 1 or workers == 1:
-        return map(decode, run)
-    if _pool is None:
-        _pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
-    share = -(-len(run) // workers)
-    shares = [run[first : first + share] for first in range(0, len(run), share)]
-    return chain.from_iterable(_pool.map(lambda part: [*map(decode, part)], shares))
+_decoders = _Decoders()

@@ -6,12 +6,14 @@ range and a cache look alike to the reader.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import threading
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from s3archivefs.errors import CorruptImageError, TruncatedImageError, UnsupportedError
+from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,7 +70,8 @@ class FileDevice:
     """A path, or a seekable binary file that stays its caller's to close.
 
     Real files are read with pread(2), which needs no lock; other file objects with seek and read,
-    under one.
+    under one. A forked child reads on, but for a file object of the second kind that has a
+    descriptor: its position is the parent's too.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class FileDevice:
             self._file = source
             self._owned = False
         self._lock = threading.Lock()
+        self._position_is_shared = False
         self._descriptor = _descriptor(self._file)
         try:
             self.size = self._file.seek(0, os.SEEK_END)
@@ -88,11 +92,13 @@ class FileDevice:
             error.filename = getattr(self._file, "name", None)
             self.close()
             raise
+        renew_after_fork(self, FileDevice._renew)
 
     def pread(self, offset: int, length: int) -> bytes:
         """The `length` bytes at `offset`.
 
-        Raises ValueError after `close`.
+        Raises ValueError after `close`, io.UnsupportedOperation in a forked child that shares the
+        file's position.
         """
         if self._file is None:
             raise ValueError("read from a closed image")
@@ -106,6 +112,11 @@ class FileDevice:
             return os.pread(self._descriptor, length, offset)
         if self._file is None:
             raise ValueError("read from a closed image")
+        if self._position_is_shared:
+            raise io.UnsupportedOperation(
+                f"a forked child shares the position of its parent's {type(self._file).__name__}:"
+                " open the image anew, or give its path"
+            )
         with self._lock:
             self._file.seek(offset)
             return self._file.read(length) or b""
@@ -115,6 +126,11 @@ class FileDevice:
         file, self._file, self._descriptor = self._file, None, None
         if file is not None and self._owned:
             file.close()
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._lock = threading.Lock()
+        if self._file is not None and self._descriptor is None:
+            self._position_is_shared = _has_descriptor(self._file)
 
 
 class OffsetDevice:
@@ -213,6 +229,15 @@ def _descriptor(file: BinaryIO) -> int | None:
         return file.fileno()
     except OSError:  # io.BytesIO: io.UnsupportedOperation
         return None
+
+
+def _has_descriptor(file: BinaryIO) -> bool:
+    """Whether a descriptor is under the file object, however far below."""
+    try:
+        file.fileno()
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def _open_url(scheme: str, url: str) -> tuple[BlockDevice, Callable[[], None]]:

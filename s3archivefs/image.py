@@ -38,8 +38,8 @@ __all__ = ["SquashFS", "is_squashfs", "open_image"]
 
 
 class SquashFS:
-    """An open image. Safe to use from several threads; a context manager that closes what it
-    opened.
+    """An open image. Safe to use from several threads, and in a process that forks among them; a
+    context manager that closes what it opened.
 
     Paths are `str` (with surrogateescape for bytes that are not UTF-8) or `bytes`, from the root,
     with or without a leading slash. Every method raises FormatError where what it reads is damaged,

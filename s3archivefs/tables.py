@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from s3archivefs.cache import kept_property
 from s3archivefs.device import read_exactly
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import METADATA_BLOCK_SIZE, FragmentEntry
@@ -80,7 +80,7 @@ class LookupTable:
             )
         return data
 
-    @cached_property
+    @kept_property
     def _positions(self) -> array[int]:
         """Where the table's metadata blocks start: bytes from the start of the image."""
         blocks = block_count(self._count, self._record_size)
@@ -112,7 +112,7 @@ class IdTable:
     def __init__(self, table: LookupTable) -> None:
         self._table = table
 
-    @cached_property
+    @kept_property
     def _ids(self) -> tuple[int, ...]:
         return struct.unpack(f"<{len(self._table)}I", self._table.records())
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs.cache import kept_property
 from s3archivefs.device import read_exactly
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import (
@@ -130,7 +130,7 @@ class XattrTable:
         block, offset = split_reference(reference)
         return self._parts.pairs.cursor(self._parts.pairs.extent.start + block, offset)
 
-    @cached_property
+    @kept_property
     def _parts(self) -> _Parts:
         start, end = self._extent
         size = XattrTableHeader.layout.size

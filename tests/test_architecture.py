@@ -21,6 +21,7 @@ ADAPTER = "s3archivefs_lambda"
 LAYERS = (
     "errors",
     "limits",
+    "forks",
     "cache",
     "format",
     "device",
@@ -42,7 +43,7 @@ LAYERS = (
     "cli",
     "__main__",
 )
-STANDALONE = {"errors", "limits", "cache", "format"}  # these import none of the package
+STANDALONE = {"errors", "limits", "forks", "format"}  # these import none of the package
 
 NETWORK = {
     "aiohttp",
