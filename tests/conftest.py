@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 settings.register_profile(
     "dev",
     max_examples=50,
-    deadline=timedelta(seconds=10),
+    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
-    "ci", parent=settings.get_profile("dev"), deadline=None, derandomize=True, print_blob=True
+    "ci", parent=settings.get_profile("dev"), derandomize=True, print_blob=True
 )
 settings.register_profile(
-    "nightly", parent=settings.get_profile("dev"), max_examples=2000, deadline=None, print_blob=True
+    "nightly", parent=settings.get_profile("dev"), max_examples=2000, print_blob=True
 )
 settings.load_profile("dev")  # unless --hypothesis-profile names another, as noxfile.py does
 

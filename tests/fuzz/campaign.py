@@ -11,6 +11,7 @@ and for every sixteenth of the others.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import signal
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 SECONDS = 1.0
-"""Of processor time that one image may take, and of time that a batch may take for each."""
+"""Of processor time that one image may take, and that a batch may take for each."""
 _COMPARED_ALWAYS = 16
 # unsquashfs is not trusted with these images: bytes of memory and of output, seconds.
 _UNSQUASHFS = 'ulimit -v 1048576; ulimit -f 65536; exec timeout 10 unsquashfs "$@"'
@@ -133,7 +134,7 @@ def _extracted(path: bytes) -> bytes | None:
 def run(images: Mapping[str, bytes], numbers: range) -> Batch:
     """A batch in a child, its findings completed by the comparison with unsquashfs."""
     try:
-        batch = in_child(run_batch, images, numbers, deadline=len(numbers) * SECONDS)
+        batch = in_child(run_batch, images, numbers, seconds=math.ceil(len(numbers) * SECONDS) + 10)
     except ChildFailedError as error:
         if len(numbers) == 1:
             return Batch(Counter(crashes=1), [(numbers[0], str(error))])

@@ -196,12 +196,31 @@ def test_reads_among_faults_are_right_or_fail_cleanly(
         *("served", "SlowDown", "ServiceUnavailable"),
         *("broken off: SlowDown", "broken off: ServiceUnavailable"),
     }
-    failures = READS - counts["served"]
-    assert sum(record.levelname == "ERROR" for record in caplog.records) == failures
-    # Most of the others are answers of another range, which nobody asks for twice.
-    assert counts["served"] > 0.95 * READS
+    reasons = Counter(
+        reason_of(record.getMessage()) for record in caplog.records if record.levelname == "ERROR"
+    )
+    assert reasons.total() == READS - counts["served"]
+    # Nobody asks twice where the store answers with another range, or with another version in the
+    # midst of a body: each such answer fails one read at most.
+    assert reasons["another range"] <= befallen[WrongRange()]
+    assert reasons["replaced"] <= befallen[WrongVersion()]
+    # What else befalls a sixth of the requests is asked for again: five in a row befall one read
+    # of ten thousand.
+    assert reasons["asked for again in vain"] <= READS // 200
     assert all(befallen[fault] for fault in FAULTS)
-    assert befallen.total() < 2 * READS  # a storm of repeated requests would make matters worse
+    # A storm of repeated requests would make matters worse. Those that a slow machine did not
+    # answer in time are not counted.
+    assert sum(request.complete for request in proxy.requests) < 2 * READS
+
+
+def reason_of(message: str) -> str:
+    """Why a read failed, by its line in the log."""
+    if "the store answered Range" in message:
+        return "another range"
+    if "was replaced" in message:
+        return "replaced"
+    # Where the machine is slow, time-outs befall requests that no fault was injected into.
+    return "out of time" if "Timeout" in message else "asked for again in vain"
 
 
 def test_a_store_that_stalls_is_asked_again(

@@ -72,7 +72,7 @@ def ask(request: pytest.FixtureRequest, image: Path) -> Iterator[Ask]:
 
 
 def ask_the_endpoint(url: str, key: str, query: str) -> Answer:
-    with closing(HTTPConnection(urlsplit(url).netloc, timeout=10)) as client:
+    with closing(HTTPConnection(urlsplit(url).netloc, timeout=60)) as client:
         client.putrequest("GET", f"/archive/{key}?{query}")
         client.endheaders()
         with client.getresponse() as response:

@@ -29,9 +29,15 @@ class Device:
         self.size = SIZE
         self.reads: list[tuple[int, int]] = []
         self.before: Callable[[], None] = lambda: None
+        self.failed: list[AssertionError] = []
+        """Assertions of `before`, which reading ahead swallows as it does any fault."""
 
     def pread(self, offset: int, length: int) -> bytes:
-        self.before()
+        try:
+            self.before()
+        except AssertionError as error:
+            self.failed.append(error)
+            raise
         self.reads.append((offset, length))
         return DATA[offset : offset + length]
 
@@ -49,8 +55,10 @@ def _numbers(offset: int, length: int) -> range:
 
 
 @pytest.fixture
-def below() -> Device:
-    return Device()
+def below() -> Iterator[Device]:
+    device = Device()
+    yield device
+    assert device.failed == []
 
 
 def cached_device(

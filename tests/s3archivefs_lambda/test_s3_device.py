@@ -328,8 +328,8 @@ def test_a_cut_body_is_resumed_at_the_byte_reached(store: ScriptedStore, cut: in
 
 def test_a_stalled_body_is_resumed_at_the_byte_reached(store: ScriptedStore) -> None:
     store.script(lambda _, reply: replace(reply, cut=70_000, ending="stall"))
-    assert device_of(store, read_timeout=0.5).pread(0, 500_000) == CONTENT[:500_000]
-    assert store.ranges == ["bytes=0-499999", "bytes=70000-499999"]
+    assert device_of(store, read_timeout=2).pread(0, 500_000) == CONTENT[:500_000]
+    assert store.ranges[:2] == ["bytes=0-499999", "bytes=70000-499999"]
 
 
 def test_a_reset_connection_is_resumed(store: ScriptedStore) -> None:

@@ -1,5 +1,7 @@
-"""Calls in a child process that has little memory and little time, so that neither a crash nor a
-loop ends the tests.
+"""Calls in a child process of bounded memory and processor time, so that neither a crash nor a loop
+ends the tests.
+
+The bound is processor time: a loaded machine gives a child less of it, and makes it no less right.
 """
 
 from __future__ import annotations
@@ -18,6 +20,12 @@ T = TypeVar("T")
 
 ADDRESS_SPACE = 512 << 20
 """Bytes that a child may map, its interpreter included."""
+PROCESSOR_SECONDS = 30
+"""Of processor time that a child may use: several times what the longest case takes."""
+_PATIENCE = 20
+"""Seconds on the clock, for each of processor time, after which a child is taken to wait for ever:
+only what never ends gets there, for a machine this slow would fail everything else first.
+"""
 
 # Children are forked from a server that has imported what they need and nothing else: a case costs
 # milliseconds, and not a byte of what the tests have loaded counts as its own.
@@ -29,22 +37,26 @@ class ChildFailedError(AssertionError):
     """The child did not come back: it crashed, or its time was over."""
 
 
-def in_child(function: Callable[..., T], *arguments: object, deadline: float = 10.0) -> T:
+def in_child(function: Callable[..., T], *arguments: object, seconds: int = PROCESSOR_SECONDS) -> T:
     """What `function`, a module's own, returns or raises when a child calls it.
 
-    Raises ChildFailedError where the child dies, or takes more than `deadline` seconds.
+    Raises ChildFailedError where the child dies, or uses more than `seconds` of processor time.
     """
     receiver, sender = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_run, args=(sender, function, arguments), daemon=True)
+    arguments = (sender, function, arguments, seconds)
+    process = _CONTEXT.Process(target=_run, args=arguments, daemon=True)
     process.start()
     sender.close()
     try:
-        if not receiver.poll(deadline):
-            raise ChildFailedError(f"{function.__name__} takes more than {deadline} s")
+        if not receiver.poll(seconds * _PATIENCE):
+            raise ChildFailedError(f"{function.__name__} waits for ever")
         value, error = receiver.recv()
     except EOFError:
         process.join()
-        raise ChildFailedError(f"{function.__name__} died: {_cause(process.exitcode)}") from None
+        what = _cause(process.exitcode)
+        if process.exitcode == -signal.SIGXCPU:
+            what = f"it takes more than {seconds} s of processor time"
+        raise ChildFailedError(f"{function.__name__} died: {what}") from None
     finally:
         receiver.close()
         process.kill()
@@ -62,10 +74,16 @@ def _cause(exit_code: int | None) -> str:
     return f"exit code {exit_code}"
 
 
-def _run(sender: Connection, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+def _run(
+    sender: Connection,
+    function: Callable[..., object],
+    arguments: tuple[Any, ...],
+    seconds: int,
+) -> None:
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     value: object = None
     error: BaseException | None = None
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import bounded
 from tests.support.bounded import ADDRESS_SPACE, ChildFailedError, in_child
 
 if TYPE_CHECKING:
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 
 def fail(message: str) -> None:
     raise LookupError(message)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def wait_for_ever() -> None:
+    threading.Event().wait()
 
 
 def take(size: int) -> int:
@@ -46,9 +56,15 @@ def test_memory_is_bounded() -> None:
         in_child(take, ADDRESS_SPACE)
 
 
-def test_time_is_bounded() -> None:
-    with pytest.raises(ChildFailedError, match=r"sleep takes more than 0\.2 s"):
-        in_child(time.sleep, 600, deadline=0.2)
+def test_processor_time_is_bounded() -> None:
+    with pytest.raises(ChildFailedError, match=r"spin died: it takes more than 1 s of processor"):
+        in_child(spin, seconds=1)
+
+
+def test_a_child_that_waits_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "_PATIENCE", 0.2)
+    with pytest.raises(ChildFailedError, match="wait_for_ever waits for ever"):
+        in_child(wait_for_ever, seconds=1)
 
 
 @pytest.mark.parametrize(("call", "code"), [(end, "SIGABRT"), (leave, "exit code 7")])

@@ -163,7 +163,7 @@ def by_200_threads(fs: SquashFS) -> object:
     all_here = threading.Barrier(200)
 
     def read(_: int) -> bool:
-        all_here.wait(timeout=10)
+        all_here.wait(timeout=60)
         return fs.read_bytes("/file") == CONTENT
 
     with ThreadPoolExecutor(200) as pool:
