@@ -159,8 +159,9 @@ def parse_range(header: str, size: int) -> ByteRange | None:
     """The range that a Range header asks of an object of `size` bytes; None where S3 ignores the
     header.
 
-    S3 serves one range; several, an unknown unit, or one that ends before it starts are ignored.
-    Raises S3Error InvalidRange (416) where nothing of the range exists.
+    S3 serves one range; several, an unknown unit, one that ends before it starts, or the last bytes
+    of an empty object are ignored. Raises S3Error InvalidRange (416) where nothing of the range
+    exists.
     """
     unit, _, positions = header.strip(whitespace).partition("=")
     first, dash, last = (part.strip(whitespace) for part in positions.partition("-"))
@@ -169,10 +170,10 @@ def parse_range(header: str, size: int) -> ByteRange | None:
     if not (_is_number(first or last) and _is_number(last or first)):
         return None
     if not first:
-        length = min(int(last), size)
+        length = int(last)
         if length == 0:
             raise _invalid_range(header, size)
-        return ByteRange(size - length, size)
+        return ByteRange(max(size - length, 0), size) if size else None
     start = int(first)
     if last and int(last) < start:
         return None

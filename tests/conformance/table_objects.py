@@ -113,7 +113,8 @@ RANGES = (
     unsatisfiable("range bytes=-0", "ten", "bytes=-0"),
     unsatisfiable("range bytes=100-200", "ten", "bytes=100-200"),
     unsatisfiable("range bytes=0- of nothing", "empty", "bytes=0-"),
-    unsatisfiable("range bytes=-1 of nothing", "empty", "bytes=-1"),
+    get("range bytes=-1 of nothing", "empty", {"Range": "bytes=-1"}, headers={"Content-Range": None,
+        "Content-Length": "0", "ETag": "{etag}"}, body=b""),
     get("range of a missing key", "nothing", {"Range": "bytes=100-200"}, status=404,
         code="NoSuchKey"),
 )  # fmt: skip

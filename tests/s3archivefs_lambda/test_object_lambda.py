@@ -185,8 +185,10 @@ def test_an_object_is_written_with_its_headers(
     }
 
 
-def test_an_empty_object_is_written(function: Function) -> None:
-    written = function.get("plain/empty.txt")
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=-1"}])
+def test_an_empty_object_is_written(function: Function, headers: dict[str, str]) -> None:
+    written = function.get("plain/empty.txt", **headers)
+    assert "ContentRange" not in written
     assert (written["StatusCode"], written["ContentLength"], written["Body"]) == (200, 0, b"")
 
 

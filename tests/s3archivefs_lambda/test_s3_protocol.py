@@ -91,10 +91,15 @@ def test_a_range_outside_the_object_is_416(header: str) -> None:
     assert error.headers == {"Content-Range": "bytes */10"}
 
 
-@pytest.mark.parametrize("header", ["bytes=0-0", "bytes=0-", "bytes=-1", "bytes=-0", "bytes=5-9"])
+@pytest.mark.parametrize("header", ["bytes=0-0", "bytes=0-", "bytes=-0", "bytes=5-9"])
 def test_an_empty_object_satisfies_no_range(header: str) -> None:
     with pytest.raises(S3Error, match="InvalidRange"):
         parse_range(header, 0)
+
+
+@pytest.mark.parametrize("header", ["bytes=-1", "bytes=-100"])
+def test_the_last_bytes_of_an_empty_object_are_all_of_it(header: str) -> None:
+    assert parse_range(header, 0) is None
 
 
 @given(
@@ -111,7 +116,10 @@ def test_a_range_selects_what_slicing_selects(
         wanted = positions[first:] if last is None else positions[first : last + 1]
     else:
         wanted = positions[max(0, size - (last or 0)) :]
-    ignored = last is None if first is None else last is not None and last < first
+    if first is None:
+        ignored = last is None or (last > 0 and size == 0)
+    else:
+        ignored = last is not None and last < first
     if ignored:
         assert parse_range(header, size) is None
     elif wanted:
