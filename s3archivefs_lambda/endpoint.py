@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Protocol, Self
 from s3archivefs_lambda.http_messages import HttpApplication, HttpRequest, HttpResponse
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.request_target import parse_target
+from s3archivefs_lambda.s3_buckets import Bucket, list_buckets
 from s3archivefs_lambda.s3_protocol import (
     S3_NAMESPACE,
     XML_HEAD,
     S3Error,
     S3Request,
     S3Response,
-    invalid_argument,
+    query_parameters,
     xml_response,
 )
 from s3archivefs_lambda.usage import charged_to
@@ -103,7 +104,7 @@ class _Endpoint:
         self._verifier = verifier
         self._emf = emf
         self._region = (verifier and verifier.region) or _DEFAULT_REGION
-        self._started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        self._started = datetime.now(UTC)
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
@@ -155,7 +156,7 @@ class _Endpoint:
         names = {name for name, _ in target.query}
         signed = "authorization" in headers or "X-Amz-Signature" in names
         # What signs the request is no business of the operations'.
-        query = {name: value for name, value in target.query if not name.startswith("X-Amz-")}
+        query = query_parameters(pair for pair in target.query if not pair[0].startswith("X-Amz-"))
         request = S3Request(key=key, query=query, headers=headers, is_anonymous=not signed)
         operation, run = self._route(method, bucket, request)
         exchange.operation = operation
@@ -185,21 +186,13 @@ class _Endpoint:
     def _route_bucket(self, query: Mapping[str, str]) -> tuple[str, _Operation]:
         if "location" in query:
             return "GetBucketLocation", self._get_location
-        match query.get("list-type"):
-            case None:
-                return "ListObjects", self._operations.list_objects
-            case "2":
-                return "ListObjectsV2", self._operations.list_objects_v2
-            case other:
-                raise invalid_argument("Invalid List Type specified", "list-type", other)
+        if query.get("list-type") == "2":
+            return "ListObjectsV2", self._operations.list_objects_v2
+        return "ListObjects", self._operations.list_objects
 
-    def _list_buckets(self, _: S3Request) -> S3Response:
-        return _xml(
-            f'<ListAllMyBucketsResult xmlns="{S3_NAMESPACE}"><Owner><ID>s3archivefs</ID></Owner>'
-            f"<Buckets><Bucket><Name>{self._bucket}</Name>"
-            f"<CreationDate>{self._started}</CreationDate></Bucket></Buckets>"
-            "</ListAllMyBucketsResult>"
-        )
+    def _list_buckets(self, request: S3Request) -> S3Response:
+        bucket = Bucket(self._bucket, self._region, self._started)
+        return xml_response(list_buckets(request.query, [bucket]))
 
     def _head_bucket(self, _: S3Request) -> S3Response:
         headers = {"x-amz-bucket-region": self._region, "Content-Length": "0"}

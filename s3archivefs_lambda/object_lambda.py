@@ -18,7 +18,13 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3_client import make_response_client
-from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response, parse_http_date
+from s3archivefs_lambda.s3_protocol import (
+    S3Error,
+    S3Request,
+    S3Response,
+    parse_http_date,
+    query_parameters,
+)
 from s3archivefs_lambda.usage import charged_to
 
 if TYPE_CHECKING:
@@ -232,7 +238,7 @@ def _asked(url: str, key: str) -> dict[str, str]:
 
 
 def _query(text: str) -> dict[str, str]:
-    return dict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
+    return query_parameters(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
 
 
 # ---- Answers -------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from s3archivefs_lambda.s3_protocol import S3_NAMESPACE, XML_HEAD, invalid_argum
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["ListPage", "ListRequest", "ListedObject"]
+__all__ = ["ListPage", "ListRequest", "ListedObject", "decode_token", "encode_token"]
 
 MAX_KEYS = 1000
 _INT32_MAX = (1 << 31) - 1
@@ -60,7 +60,7 @@ class ListRequest:
             after = _bytes(query.get("marker", ""))
         else:
             start_after = _bytes(query["start-after"]) if "start-after" in query else None
-            after = (start_after or b"") if token is None else _decode_token(token)
+            after = (start_after or b"") if token is None else decode_token(token)
         return cls(
             version=version,
             prefix=_bytes(query.get("prefix", "")),
@@ -140,7 +140,7 @@ class ListPage:
         elif request.start_after is not None:
             yield f"<StartAfter>{self._name(request.start_after)}</StartAfter>"
         if self.continues_after is not None:
-            token = _encode_token(self.continues_after)
+            token = encode_token(self.continues_after)
             yield f"<NextContinuationToken>{token}</NextContinuationToken>"
         yield f"<KeyCount>{len(self.objects) + len(self.common_prefixes)}</KeyCount>"
 
@@ -170,14 +170,13 @@ def _max_keys(text: str | None) -> int:
     return min(int(text), MAX_KEYS)
 
 
-def _encode_token(last: bytes) -> str:
-    """The token to go on after a key or common prefix. It holds the key alone, so any instance can
-    go on from it.
-    """
+def encode_token(last: bytes) -> str:
+    """The token to go on after a name. It holds the name alone: any instance can go on from it."""
     return base64.urlsafe_b64encode(zlib.crc32(last).to_bytes(4, "big") + last).decode("ascii")
 
 
-def _decode_token(token: str) -> bytes:
+def decode_token(token: str) -> bytes:
+    """The name that a token goes on after; raises S3Error InvalidArgument where it is not ours."""
     try:
         raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):

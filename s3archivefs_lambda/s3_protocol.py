@@ -32,6 +32,7 @@ __all__ = [
     "no_such_key",
     "parse_http_date",
     "parse_range",
+    "query_parameters",
     "select_range",
     "xml_response",
     "xml_text",
@@ -70,6 +71,14 @@ class S3Response:
         close = getattr(self.body, "close", None)
         if close is not None:
             close()
+
+
+def query_parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The values of a query by name: of a parameter that is repeated, S3 takes the first."""
+    parameters: dict[str, str] = {}
+    for name, value in pairs:
+        parameters.setdefault(name, value)
+    return parameters
 
 
 class S3Error(Exception):

@@ -366,6 +366,14 @@ LISTINGS = (
         delimiter="/",
         marker="folder/aSubfolder/subFile1",
     ),
+    listing(
+        "a list-type other than 2 is version 1",
+        "alt",
+        whole("alt"),
+        version=1,
+        scope=Scope.SIGNED,
+        list_type="3",
+    ),
     # ---- what a file tree has
     listing(
         "symlinks to directories and to nowhere are not listed",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.conformance.cases import ANYTHING, DATE, Case, Scope
-from tests.conformance.keys import CONTENTS, PAGE
+from tests.conformance.keys import BUCKET, CONTENTS, PAGE
 from tests.conformance.wire import Request, anonymous, presigned
 
 if TYPE_CHECKING:
@@ -246,6 +246,7 @@ OVERRIDES = {
     "response-content-encoding": "aaa",
 }
 OVERRIDDEN = {name.removeprefix("response-"): value for name, value in OVERRIDES.items()}
+TWICE = "response-content-type=foo%2Fbar&response-content-type=foo%2Fbaz"
 
 HEADERS = (
     get(
@@ -286,6 +287,13 @@ HEADERS = (
         ),
         headers=OVERRIDDEN | {"expires": PAST, "ETag": "{etag}"},
         body=TEN,
+    ),
+    Case(
+        id="the first of a repeated parameter",
+        request=Request(path=f"/{BUCKET}/objects/ten?{TWICE}"),
+        headers={"Content-Type": "foo/bar"},
+        body=TEN,
+        scope=Scope.OURS,  # the others compute another signature of such a query
     ),
     Case(
         id="overrides of an error",

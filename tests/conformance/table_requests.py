@@ -79,6 +79,10 @@ BUCKETS = (
     asked("test_bucket_head", Request(method="HEAD"), headers={"x-amz-request-id": ANYTHING}),
     asked("the region of the bucket", Request(method="HEAD"), Scope.ENDPOINT,
           headers={"x-amz-bucket-region": "us-east-1"}),
+    asked("max-buckets of 0", Request(path="/", query={"max-buckets": "0"}), status=400,
+          code="InvalidArgument", details={"ArgumentName": "max-buckets", "ArgumentValue": "0"}),
+    asked("a token for buckets that is malformed",
+          Request(path="/", query={"continuation-token": "x"}), status=400, code="InvalidArgument"),
     asked("test_bucket_get_location", Request(query={"location": ""}),
           headers={"Content-Type": re.compile("application/xml.*")}),
 )  # fmt: skip

@@ -95,6 +95,14 @@ def test_the_service_lists_its_one_bucket(operations: FakeOperations) -> None:
     assert [name.text for name in root.iter(f"{NAMESPACE}Name")] == ["archive"]
 
 
+def test_the_list_of_buckets_heeds_its_parameters(operations: FakeOperations) -> None:
+    assert b"<Name>archive</Name>" in ask(operations, "/?prefix=arch&max-buckets=1").body
+    elsewhere = ask(operations, "/?prefix=other").body
+    assert b"<Buckets></Buckets><Prefix>other</Prefix>" in elsewhere
+    refused = ask(operations, "/?max-buckets=0")
+    assert (refused.status, refused.error["Code"]) == (400, "InvalidArgument")
+
+
 @pytest.mark.parametrize("target", ["/archive", "/archive/"])
 def test_the_bucket_exists(operations: FakeOperations, target: str) -> None:
     answer = ask(operations, target, "HEAD")
@@ -158,10 +166,17 @@ def test_listing_without_a_type_is_of_version_1(operations: FakeOperations) -> N
     assert operations.asked[-1][0] == "ListObjects"
 
 
-def test_other_list_types_are_refused(operations: FakeOperations) -> None:
-    answer = ask(operations, "/archive?list-type=3")
-    assert (answer.status, answer.error["Code"]) == (400, "InvalidArgument")
-    assert answer.error["ArgumentValue"] == "3"
+@pytest.mark.parametrize("value", ["", "1", "3", "02", "2x"])
+def test_other_list_types_are_of_version_1_too(operations: FakeOperations, value: str) -> None:
+    assert ask(operations, f"/archive?list-type={value}").status == 200
+    assert operations.asked[-1][0] == "ListObjects"
+
+
+def test_of_a_repeated_parameter_the_first_counts(operations: FakeOperations) -> None:
+    repeated = "list-type=2&prefix=a&prefix=b&list-type=1&prefix=&max-keys&max-keys=1"
+    assert ask(operations, f"/archive?{repeated}").status == 200
+    assert operations.asked[-1][0] == "ListObjectsV2"
+    assert operations.last.query == {"list-type": "2", "prefix": "a", "max-keys": ""}
 
 
 @pytest.mark.parametrize(
@@ -617,6 +632,11 @@ def test_presigned_urls_open_without_further_ado(site: Site, key: str) -> None:
 
 def test_boto3_learns_of_the_bucket(site: Site) -> None:
     assert [found["Name"] for found in site.client.list_buckets()["Buckets"]] == ["archive"]
+    pages = site.client.get_paginator("list_buckets").paginate(
+        Prefix="arch", PaginationConfig={"PageSize": 1}
+    )
+    (found,) = pages.search("Buckets[]")
+    assert (found["Name"], found["BucketRegion"]) == ("archive", "eu-west-1")
     location = site.client.get_bucket_location(Bucket="archive")
     assert location["LocationConstraint"] == "eu-west-1"
     assert site.client.head_bucket(Bucket="archive")["BucketRegion"] == "eu-west-1"

@@ -212,6 +212,19 @@ def test_range_and_part_number_may_come_in_the_query(function: Function) -> None
     assert (both["StatusCode"], both["ErrorCode"]) == (400, "InvalidRequest")
 
 
+def test_of_a_repeated_parameter_the_first_counts(function: Function) -> None:
+    assert function.get("plain/short.txt", "Range=bytes%3D0-4&Range=bytes%3D0-0")["Body"] == text(5)
+    written = function.get(
+        "plain/short.txt", "partNumber=1&partNumber=2&versionId=null&versionId=x"
+    )
+    assert written["StatusCode"] == 206
+
+
+def test_of_a_repeated_parameter_of_a_listing_the_first_counts(function: Function) -> None:
+    page = function.page("prefix=plain%2Fdocs%2F&prefix=odd%2F&max-keys=1&max-keys=2")
+    assert (page.elements["Prefix"], page.elements["MaxKeys"]) == ("plain/docs/", "1")
+
+
 def test_an_object_has_no_version_but_null(function: Function) -> None:
     assert function.get("plain/short.txt", "versionId=null")["Body"] == text(700)
     refused = function.get("plain/short.txt", "versionId=3HL4kqtJlcpXroDTDmJ")

@@ -25,6 +25,7 @@ from s3archivefs_lambda.s3_protocol import (
     no_such_key,
     parse_http_date,
     parse_range,
+    query_parameters,
     select_range,
     xml_response,
 )
@@ -158,6 +159,13 @@ def test_the_range_comes_from_the_header_alone() -> None:
     assert select_range(S3Request(headers={"range": "bytes=0-0"}), 8) == ByteRange(0, 1)
     assert select_range(S3Request(query={"Range": "bytes=2-3"}), 8) is None
     assert select_range(S3Request(), 8) is None
+
+
+# ---- Queries -------------------------------------------------------------------------------------
+
+
+def test_of_a_repeated_parameter_the_first_counts() -> None:
+    assert query_parameters([("a", "1"), ("b", ""), ("a", "2"), ("b", "3")]) == {"a": "1", "b": ""}
 
 
 # ---- Versions ------------------------------------------------------------------------------------

@@ -224,6 +224,13 @@ def test_how_a_client_spells_its_escapes_does_not_matter(spelling: str) -> None:
     verify(replace(sent, target=spelling))
 
 
+def test_of_a_repeated_parameter_every_value_is_signed() -> None:
+    sent = signed("/archive/?prefix=b&prefix=a&x=")
+    verify(sent)
+    for changed in ("prefix=b&x=", "prefix=b&prefix=c&x=", "prefix=b&prefix=a&prefix=a&x="):
+        assert refusal(replace(sent, target=f"/archive/?{changed}")).code == "SignatureDoesNotMatch"
+
+
 def test_plus_in_a_query_is_a_space() -> None:
     sent = signed("/archive/?list-type=2&prefix=a%20b")
     verify(replace(sent, target="/archive/?list-type=2&prefix=a+b"))
