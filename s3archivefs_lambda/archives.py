@@ -25,7 +25,7 @@ from s3archivefs_lambda.config import Config
 from s3archivefs_lambda.prefix_map import SettingError, parse_location
 from s3archivefs_lambda.s3_archive import S3Opener
 from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_device import current_etag
+from s3archivefs_lambda.s3_device import current_identity
 from s3archivefs_lambda.s3_errors import (
     ArchiveForbiddenError,
     ArchiveNotFoundError,
@@ -55,12 +55,13 @@ class Archive:
     location: Location
     image: SquashFS
     identity: str
-    """The version: ETag in S3; device, inode, size and modification time of a file."""
+    """The version: see `s3_identity`; device, inode, size and modification time of a file."""
     held_bytes: int = 0
     """Of metadata, in memory as long as the archive is open."""
 
     def etag(self, stat: Stat) -> str:
-        """The ETag of a member, quoted: the same wherever this version of the archive is served.
+        """The ETag of a member, quoted: the same wherever this version of the archive is served
+        from the same store.
 
         It ends in `-1`, as that of an upload of one part, so that no client takes it for an MD5 of
         the content.
@@ -209,7 +210,7 @@ class Archives:
 
     def _identity(self, location: Location) -> str:
         if location.scheme == "s3":
-            return current_etag(self._s3.client, location.bucket, location.key)
+            return current_identity(self._s3.client, location.bucket, location.key)
         try:
             return _file_identity(os.stat(location.key))  # noqa: PTH116 -- at each request
         except OSError as error:
@@ -236,7 +237,7 @@ class Archives:
     def _open_s3(self, location: Location) -> Archive:
         opened = self._s3.open(location)
         image = SquashFS(opened.device, limits=self._config.limits)
-        return Archive(location, image, opened.etag, opened.held_bytes)
+        return Archive(location, image, opened.identity, opened.held_bytes)
 
 
 def open_url(url: str) -> BlockDevice:

@@ -18,6 +18,7 @@ from s3archivefs_lambda.chunk_cache import CachedDevice
 from s3archivefs_lambda.chunk_memory import ChunkMemory
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.config import chunk_size_for
+from s3archivefs_lambda.s3_identity import object_identity
 from s3archivefs_lambda.s3_object import open_object
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class OpenedArchive:
     """An archive's bytes, pinned to one version."""
 
     device: BlockDevice
-    etag: str
+    identity: str
+    """What identifies the version."""
     held_bytes: int
     """Of metadata, in memory as long as the device is."""
 
@@ -81,7 +83,8 @@ class S3Opener:
     def open(self, location: Location) -> OpenedArchive:
         """Open the current version of an archive; raises ArchiveAccessError."""
         config = self._config
-        before = self._remembered(location)
+        name_of_need = _name_of_need(self.client, location)
+        before = self._remembered(name_of_need)
         opened = open_object(
             self.client,
             location.bucket,
@@ -92,16 +95,15 @@ class S3Opener:
         source, tail = opened.device, opened.tail
         head = opened.superblock()
         if head is None:  # too short for an image, which is the reader's to say
-            return OpenedArchive(source, source.etag, 0)
+            return OpenedArchive(source, source.identity, 0)
         superblock = Superblock.decode(head)
         metadata_start = min(superblock.inode_table_start, source.size)
         block_size = min(max(superblock.block_size, _BLOCK_SIZE_MIN), _BLOCK_SIZE_MAX)
         chunk_size = chunk_size_for(config.cache_chunk_size, block_size)
-        name = (location.bucket, location.key, source.etag, str(chunk_size))
         device = CachedDevice(
             source,
             self._store,
-            "\0".join(name),
+            source.identity,
             chunk_size,
             memory=self._memory,
             metadata_start=metadata_start,
@@ -115,16 +117,16 @@ class S3Opener:
         device.seed(tail_start, tail)
         need = self._need(source.size - metadata_start, opened)
         if need != before:
-            self._store.put(_name_of_need(location), 0, _NEED.pack(*need), replace=True)
-        return OpenedArchive(device, source.etag, len(tail))
+            self._store.put(name_of_need, 0, _NEED.pack(*need), replace=True)
+        return OpenedArchive(device, source.identity, len(tail))
 
     def _is_fetched_whole(self, metadata_bytes: int) -> bool:
         return metadata_bytes <= self._config.metadata_bytes
 
-    def _remembered(self, location: Location) -> _Need:
+    def _remembered(self, name: str) -> _Need:
         config = self._config
         expected = config.superblock_metadata == "expected"
-        stored = self._store.get(_name_of_need(location), 0)
+        stored = self._store.get(name, 0)
         if stored is None or len(stored) != _NEED.size:
             return _Need(config.tail_bytes, int(expected))
         tail_bytes, has_superblock = _NEED.unpack(stored)
@@ -138,5 +140,5 @@ class S3Opener:
         return _Need(tail_bytes, int(opened.has_superblock))
 
 
-def _name_of_need(location: Location) -> str:
-    return f"need\0{location.bucket}\0{location.key}"
+def _name_of_need(client: S3Client, location: Location) -> str:
+    return f"need\0{object_identity(client, location.bucket, location.key)}"

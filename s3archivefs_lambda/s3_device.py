@@ -27,6 +27,7 @@ from s3archivefs_lambda.s3_errors import (
     mapped_errors,
     object_url,
 )
+from s3archivefs_lambda.s3_identity import version_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     # Not the stubs' type of an answer: that promises headers which only S3 itself always sends.
     Facts: TypeAlias = Mapping[str, Any]
 
-__all__ = ["Answer", "Range", "S3Device", "current_etag", "get_range", "head_object", "pinned"]
+__all__ = ["Answer", "Range", "S3Device", "current_identity", "get_range", "head_object", "pinned"]
 
 _LOG = logging.getLogger("s3archivefs")
 
@@ -76,7 +77,21 @@ class S3Device:
         """The version's ETag as S3 gave it, quotes included."""
         self.size = size
         """Length of the object, in bytes."""
-        self._version_id = version_id
+        self.version_id = version_id
+        """The version's id, where the bucket keeps versions."""
+        self._asks_for_version = version_id is not None
+
+    @property
+    def identity(self) -> str:
+        """What identifies the bytes: see `s3_identity`."""
+        return version_identity(
+            self._client,
+            self.bucket,
+            self.key,
+            etag=self.etag,
+            version_id=self.version_id,
+            size=self.size,
+        )
 
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, with one ranged GET (more where its body breaks).
@@ -143,22 +158,23 @@ class S3Device:
 
     def _pinned_answer(self, wanted: Range) -> Answer:
         get = partial(get_range, self._client, self.bucket, self.key, wanted, IfMatch=self.etag)
-        if (version := self._version_id) is not None:
+        if self._asks_for_version:
             try:
-                return get(VersionId=version)
+                return get(VersionId=self.version_id)
             except ArchiveNotFoundError as error:
                 what = "its version is no longer there"
                 raise ArchiveReplacedError.of(self.bucket, self.key, what) from error
             except ArchiveForbiddenError:
                 # Reading a version by name takes s3:GetObjectVersion, which whoever may read the
                 # object need not have. The ETag alone pins it too.
-                self._version_id = None
+                self._asks_for_version = False
         return get()
 
 
-def current_etag(client: S3Client, bucket: str, key: str) -> str:
-    """The ETag of the object's current version, by one HEAD; raises ArchiveAccessError."""
-    return pinned(client, bucket, key, head_object(client, bucket, key), 0).etag
+def current_identity(client: S3Client, bucket: str, key: str) -> str:
+    """The `S3Device.identity` of the current version, by one HEAD; raises ArchiveAccessError."""
+    facts = head_object(client, bucket, key)
+    return pinned(client, bucket, key, facts, facts.get("ContentLength")).identity
 
 
 class Range(NamedTuple):

@@ -172,7 +172,7 @@ def test_a_memory_that_is_damaged_does_no_harm(
     store: ScriptedStore, tmp_path: Path, written: bytes
 ) -> None:
     opening = opener(store, tmp_path)
-    name = s3_archive._name_of_need(AT_S3)
+    name = s3_archive._name_of_need(store.client(), AT_S3)
     opening._store.put(name, 0, written)
     read_all_names(opening.open(AT_S3))
     most = (8 << 20) + (64 << 10)

@@ -9,7 +9,7 @@ import pytest
 
 from s3archivefs_lambda import s3_device
 from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_device import S3Device, current_etag
+from s3archivefs_lambda.s3_device import S3Device, current_identity
 from s3archivefs_lambda.s3_errors import (
     ArchiveAccessError,
     ArchiveCredentialsError,
@@ -187,7 +187,7 @@ def test_an_answer_without_etag_is_refused(store: ScriptedStore) -> None:
 def test_an_answer_with_headers_that_cannot_be_parsed_is_refused(store: ScriptedStore) -> None:
     store.script(lambda _, reply: reply.with_headers(Last_Modified="yesterday"))
     with pytest.raises(ArchiveUnavailableError, match="ValueError"):
-        current_etag(store.client(), "bucket", "key")
+        current_identity(store.client(), "bucket", "key")
 
 
 def test_quotes_around_the_etag_do_not_matter(store: ScriptedStore) -> None:
@@ -409,11 +409,12 @@ def test_the_time_that_the_reader_of_a_body_takes_does_not_count(
     assert len(store.requests) == 1
 
 
-# --- current_etag
+# --- current_identity
 
 
-def test_the_current_etag_costs_one_head(store: ScriptedStore) -> None:
-    assert current_etag(store.client(), "bucket", "key") == '"v1"'
+def test_the_current_identity_costs_one_head(store: ScriptedStore) -> None:
+    device = S3Device(store.client(), "bucket", "key", etag='"v1"', size=SIZE)
+    assert current_identity(store.client(), "bucket", "key") == device.identity
     assert [request.method for request in store.requests] == ["HEAD"]
 
 
@@ -431,10 +432,10 @@ def test_an_error_without_body_has_its_class(
 ) -> None:
     store.script(always(Reply(status)))
     with pytest.raises(kind):
-        current_etag(store.client(), "bucket", "key")
+        current_identity(store.client(), "bucket", "key")
 
 
 def test_a_head_without_etag_is_refused(store: ScriptedStore) -> None:
     store.script(lambda _, reply: reply.without("ETag"))
     with pytest.raises(ArchiveUnavailableError):
-        current_etag(store.client(), "bucket", "key")
+        current_identity(store.client(), "bucket", "key")
