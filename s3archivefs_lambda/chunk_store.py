@@ -1,7 +1,8 @@
 """Chunks of archives on a local disk or on EFS, shared by threads, processes and machines.
 
 A file per chunk, DIRECTORY/s3archivefs-cache/v1/HH/HASH/INDEX, where HH and HASH are the hash of
-the archive's identity: no key ever becomes a path. A chunk is written under a temporary name and
+the archive's identity: no key ever becomes a path. In a directory of many users, as /tmp is, each
+has their own, s3archivefs-cache-UID. A chunk is written under a temporary name and
 renamed, so that readers see all of it or nothing, and carries checksums, so that a damaged one is a
 miss. There is no lock and no index on disk, which NFS makes slow and fragile. Whatever goes wrong
 costs time, never a request.
@@ -70,12 +71,11 @@ class ChunkStore:
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._directory = directory
-        self._root = f"{directory}/s3archivefs-cache"
-        self._top = f"{self._root}/v1"
+        self._root = self._top = ""  # not known before the directory is there
         self.max_bytes = max_bytes
         """As given."""
-        self._limit = DirectoryLimit(self._top, max_bytes)
-        self._owner: int | None = None  # user id of the directory and our files; None: unchecked
+        self._limit: DirectoryLimit | None = None
+        self._owner: int | None = None  # user id of our directory and its files; None: unchecked
         self._unusable_until = self._unwritable_until = 0.0  # on time.monotonic's clock
         self._warned = False
 
@@ -91,7 +91,9 @@ class ChunkStore:
 
     def holds(self, archive_id: str, index: int) -> bool:
         """Whether there is a file of that chunk, sound or not."""
-        return bool(self.max_bytes) and os.path.lexists(self._path(archive_id, index))
+        if not self.max_bytes or self._checked_owner() is None:
+            return False
+        return os.path.lexists(self._path(archive_id, index))
 
     def put(
         self, archive_id: str, index: int, chunk: bytes | memoryview, *, replace: bool = False
@@ -107,11 +109,16 @@ class ChunkStore:
         try:
             path = self._path(archive_id, index)
             is_there = not replace and _is_stored(path, len(chunk))
-            if not is_there and self._limit.make_room(size):
+            if not is_there and self._make_room(size):
                 self._write(path, index, chunk)
         except OSError as error:
             self._unwritable_until = time.monotonic() + _RETRY_SECONDS
             self._warn(error)
+
+    def _make_room(self, size: int) -> bool:
+        if self._limit is None:
+            self._limit = DirectoryLimit(self._top, self.max_bytes)
+        return self._limit.make_room(size)
 
     def _path(self, archive_id: str, index: int) -> str:
         name = hashlib.sha256(archive_id.encode("utf-8", "surrogateescape")).hexdigest()
@@ -173,6 +180,9 @@ class ChunkStore:
     def _prepare(self) -> int:
         """Make the directory where it is missing; refuse one that others can put chunks into."""
         self._directory.mkdir(parents=True, exist_ok=True)
+        if not self._root:
+            self._root = f"{self._directory}/{_own_name(self._directory)}"
+            self._top = f"{self._root}/v1"
         _make_directory(self._root)
         found = os.lstat(self._root)
         if not stat.S_ISDIR(found.st_mode):
@@ -191,7 +201,7 @@ class ChunkStore:
         _LOG.warning(
             "the chunk cache in %s cannot be used: %s; archives are read without it, and it is"
             " tried again every %d seconds",
-            self._root,
+            self._root or self._directory,
             error,
             _RETRY_SECONDS,
         )
@@ -235,6 +245,19 @@ def _make_directory(path: str) -> None:
 
 def _temporary_name(directory: str) -> str:
     return f"{directory}/.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+
+
+def _own_name(directory: Path) -> str:
+    """The cache's name in a directory: with the user's id where others have theirs there too."""
+    name = "s3archivefs-cache"
+    if not directory.stat().st_mode & 0o022:
+        return name
+    user = os.geteuid()
+    try:
+        is_ours = os.lstat(f"{directory}/{name}-{user}").st_uid == user
+    except FileNotFoundError:
+        is_ours = False
+    return f"{name}-{user if is_ours else _owner_of_new_files(str(directory))}"
 
 
 def _owner_of_new_files(directory: str) -> int:

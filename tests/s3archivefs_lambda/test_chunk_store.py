@@ -270,6 +270,57 @@ def test_a_directory_that_others_can_write_to_is_refused(
     assert "chmod 700" in refused(store, caplog)
 
 
+@pytest.mark.parametrize("mode", [0o1777, 0o777, 0o2775])
+def test_each_user_of_a_shared_directory_has_a_cache_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    tmp_path.chmod(mode)
+    stores = {}
+    for user in (1000, 1001):
+        with monkeypatch.context() as patch:
+            user_ids(patch, directory=user, new_files=user, process=user)
+            stores[user] = ChunkStore(tmp_path, 1 << 20)
+            stores[user].put("archive", 0, b"%d" % user)
+            assert stores[user].get("archive", 0) == b"%d" % user
+            assert ChunkStore(tmp_path, 1 << 20).get("archive", 0) == b"%d" % user
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "s3archivefs-cache-1000",
+        "s3archivefs-cache-1001",
+    ]
+    assert caplog.records == []
+
+
+def test_all_who_act_as_one_user_share_one_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they do through an access point of EFS, whatever the directory's mode."""
+    tmp_path.chmod(0o1777)
+    for process in (993, 994, 1000):
+        with monkeypatch.context() as patch:
+            user_ids(patch, directory=1000, new_files=1000, process=process)
+            store = ChunkStore(tmp_path, 1 << 20)
+            assert (store.get("archive", 0) is None) is (process == 993)
+            store.put("archive", 0, CHUNK)
+    assert [path.name for path in tmp_path.iterdir()] == ["s3archivefs-cache-1000"]
+
+
+def test_a_shared_directory_on_a_full_disk_can_be_read_by_a_new_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o1777)
+    ChunkStore(tmp_path, 1 << 20).put("archive", 0, CHUNK)
+    monkeypatch.setattr(chunk_store, "_owner_of_new_files", lambda _: pytest.fail("written to"))
+    assert ChunkStore(tmp_path, 1 << 20).get("archive", 0) == CHUNK
+
+
+def test_what_another_user_put_in_the_place_of_the_cache_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / f"s3archivefs-cache-{os.geteuid()}").symlink_to("/nonexistent")
+    assert "not a directory" in refused(ChunkStore(tmp_path, 1 << 20), caplog)
+
+
 def user_ids(
     monkeypatch: pytest.MonkeyPatch, *, directory: int, new_files: int, process: int
 ) -> None:
