@@ -96,7 +96,29 @@ def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa
     session.register_component("data_loader", _descriptions())
     # botocore itself reads AWS_DEFAULT_REGION alone; as in the other SDKs, AWS_REGION comes first.
     region = os.environ.get("AWS_REGION") or None
-    return cast("S3Client", session.create_client("s3", region_name=region, config=config))
+    client = cast("S3Client", session.create_client("s3", region_name=region, config=config))
+    client.meta.events.register("needs-retry.s3.HeadBucket", _end_redirects)
+    return client
+
+
+def _end_redirects(
+    *,
+    request_dict: dict[str, Any],
+    response: tuple[Any, dict[str, Any]] | None,
+    **_: object,
+) -> None:
+    """Keep botocore from asking for a bucket's region in answer to that question.
+
+    It sends a request that is redirected once more, to the bucket's region; never to a host that
+    the answer names. Where the answer does not name the region it asks by HeadBucket; of a store
+    that redirects this too, without end.
+    """
+    if response is None:  # there was none
+        return
+    parsed = response[1]
+    headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if "x-amz-bucket-region" not in headers and "Region" not in parsed.get("Error", {}):
+        request_dict["context"]["s3_redirect"]["redirected"] = True
 
 
 @cache

@@ -141,7 +141,9 @@ def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessE
     status = metadata["HTTPStatusCode"]
     kind: type[ArchiveAccessError] = ArchiveUnavailableError
     what = "the request failed"
-    if status in {412, 416}:
+    if 300 <= status < 400:
+        what = "the store redirects requests, which are not followed"
+    elif status in {412, 416}:
         # 416 too: to a range inside the pinned version it means that a shorter one is there now.
         kind, what = ArchiveReplacedError, "the object was replaced"
     elif status == 404:

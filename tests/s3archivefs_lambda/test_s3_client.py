@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from s3archivefs_lambda.s3_client import make_response_client, make_s3_client
+from s3archivefs_lambda.s3_client import (
+    make_response_client,
+    make_s3_client,
+    make_upload_client,
+)
 from s3archivefs_lambda.s3_device import S3Device, head_object
-from tests.support.scripted_store import SECRETS, ScriptedStore
+from s3archivefs_lambda.s3_errors import ArchiveUnavailableError
+from s3archivefs_lambda.upload_errors import UploadError, upload_errors
+from tests.support.scripted_store import SECRETS, Reply, ScriptedStore, always
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.scripted_store import Change
 
 CONTENT = bytes(range(256))
 both_clients = pytest.mark.parametrize("make", [make_s3_client, make_response_client])
@@ -81,6 +90,71 @@ def test_a_bucket_is_named_in_the_path_at_a_custom_endpoint(
     assert head_object(client, "bucket.with.dots", "key")["ETag"] == store.etag
     assert store.requests[0].path == "/bucket.with.dots/key"
     client.close()
+
+
+# ---- Redirects -----------------------------------------------------------------------------------
+
+
+def redirecting(to: str, **headers: str) -> Change:
+    """What answers all requests with a redirect, as far as a script has it do so."""
+    return always(Reply(307, {"Location": f"{to}/bucket/key"}).with_headers(**headers))
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("region", [{}, {"x_amz_bucket_region": "us-west-2"}])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_store_that_redirects_everything_is_one_error(
+    store: ScriptedStore,
+    environ: pytest.MonkeyPatch,
+    status: int,
+    region: dict[str, str],
+    *,
+    elsewhere: bool,
+) -> None:
+    environ.setenv("AWS_ENDPOINT_URL_S3", store.url)
+    with ScriptedStore(CONTENT) as other:
+        redirect = redirecting(other.url if elsewhere else store.url, **region)
+        store.script(lambda *both: replace(redirect(*both), status=status), times=1000)
+        client = make_s3_client()
+        for ask in (
+            lambda: S3Device(client, "bucket", "key", etag='"v1"', size=9).pread(0, 9),
+            lambda: head_object(client, "bucket", "key"),
+        ):
+            with pytest.raises(ArchiveUnavailableError) as error:
+                ask()
+            assert f"status {status}" in str(error.value)
+            assert "the store redirects requests, which are not followed" in str(error.value)
+            assert len(str(error.value)) < 250
+        client.close()
+        assert len(store.requests) <= 4
+        assert other.requests == []  # nor any credential, then
+
+
+def test_a_redirected_upload_is_one_error_too(
+    store: ScriptedStore, environ: pytest.MonkeyPatch
+) -> None:
+    environ.setenv("AWS_ENDPOINT_URL_S3", store.url)
+    with ScriptedStore(CONTENT) as other:
+        store.script(redirecting(other.url), times=1000)
+        client = make_upload_client(threads=1)
+        with pytest.raises(UploadError, match="status 307"), upload_errors("bucket", "key"):
+            client.head_bucket(Bucket="bucket")
+        client.close()
+        assert len(store.requests) == 1
+        assert other.requests == []
+
+
+def test_a_bucket_of_another_region_is_still_found(
+    store: ScriptedStore, environ: pytest.MonkeyPatch
+) -> None:
+    environ.setenv("AWS_ENDPOINT_URL_S3", store.url)
+    store.script(redirecting(store.url))
+    store.script(redirecting(store.url, x_amz_bucket_region="us-west-2"), match="HEAD", times=2)
+    client = make_s3_client()
+    assert S3Device(client, "bucket", "key", etag=store.etag, size=256).pread(0, 9) == CONTENT[:9]
+    client.close()
+    assert [request.method for request in store.requests] == ["GET", "HEAD", "HEAD", "GET"]
+    assert "us-west-2" in store.requests[-1].headers["authorization"]
 
 
 # ---- Time-outs, retries, connections -------------------------------------------------------------
