@@ -2,9 +2,7 @@
 returned JSON.
 
 GetObject is answered by calling WriteGetObjectResponse, into which the body streams; HeadObject and
-the listings by what the function returns. The key is taken from the path of `inputS3Url`, where it
-stands as the caller encoded it: `userRequest.url` is decoded, and no longer tells a `?` of a key
-from the start of a query.
+the listings by what the function returns.
 """
 
 from __future__ import annotations
@@ -12,19 +10,12 @@ from __future__ import annotations
 import io
 import logging
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
+from s3archivefs_lambda.object_lambda_event import Event, parse_event
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3_client import make_response_client
-from s3archivefs_lambda.s3_protocol import (
-    S3Error,
-    S3Request,
-    S3Response,
-    parse_http_date,
-    query_parameters,
-)
+from s3archivefs_lambda.s3_protocol import S3Error, S3Response, parse_http_date
 from s3archivefs_lambda.usage import charged_to
 
 if TYPE_CHECKING:
@@ -62,19 +53,6 @@ body cannot be sent a second time.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
-    """What matters of an event."""
-
-    operation: str
-    """S3's name of it, as in `_CONTEXTS`."""
-    protocol: str
-    request_id: str
-    route: str
-    token: str
-    request: S3Request
-
-
 class ObjectLambda:
     """Answers the events of an Object Lambda access point."""
 
@@ -97,10 +75,10 @@ class ObjectLambda:
     def handle(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one event; what is returned matters for HeadObject and listings only.
 
-        Raises ValueError for what is no Object Lambda event, and whatever breaks a body off after
-        its first bytes.
+        Raises ValueError for what is no Object Lambda event (it names the member at fault), and
+        whatever breaks a body off after its first bytes.
         """
-        parsed = _parse(event)
+        parsed = parse_event(event)
         exchange = Exchange(
             request_id=parsed.request_id,
             emf=self._emf,
@@ -118,7 +96,7 @@ class ObjectLambda:
         finally:
             exchange.log()
 
-    def _returned(self, event: _Event, exchange: Exchange) -> dict[str, Any]:
+    def _returned(self, event: Event, exchange: Exchange) -> dict[str, Any]:
         try:
             response = self._answer(event)
         except S3Error as error:
@@ -133,7 +111,7 @@ class ObjectLambda:
         exchange.bytes_sent = len(document)
         return {"statusCode": response.status, "listResultXml": document.decode("utf-8")}
 
-    def _get_object(self, event: _Event, exchange: Exchange) -> dict[str, Any]:
+    def _get_object(self, event: Event, exchange: Exchange) -> dict[str, Any]:
         try:
             response = self._answer(event)
         except S3Error as error:
@@ -153,7 +131,7 @@ class ObjectLambda:
             response.close()
         return {"statusCode": response.status}
 
-    def _write(self, event: _Event, **parameters: Any) -> None:  # noqa: ANN401 -- botocore's parameters
+    def _write(self, event: Event, **parameters: Any) -> None:  # noqa: ANN401 -- botocore's parameters
         if self._client is None:
             self._client = self._response_client()
         elif time.time() - self._written > _IDLE_SECONDS:
@@ -163,7 +141,7 @@ class ObjectLambda:
         )
         self._written = time.time()
 
-    def _answer(self, event: _Event) -> S3Response:
+    def _answer(self, event: Event) -> S3Response:
         """The operation's answer; a fault of the program is an S3 error for the client and a
         traceback in the log.
         """
@@ -188,57 +166,6 @@ class ObjectLambda:
             raise S3Error(
                 "InternalError", 500, "We encountered an internal error. Please try again."
             ) from error
-
-
-# ---- Events --------------------------------------------------------------------------------------
-
-
-def _parse(event: Mapping[str, Any]) -> _Event:
-    name = next((name for name in event if name in _CONTEXTS), "")
-    context = event.get(name, {})
-    if "inputS3Url" not in context:
-        names = ", ".join(sorted(_CONTEXTS))
-        raise ValueError(f"not an S3 Object Lambda event: no inputS3Url in any of {names}")
-    user = event.get("userRequest", {})
-    target = urlsplit(context["inputS3Url"])
-    key = unquote_to_bytes(target.path.removeprefix("/")).decode("utf-8", "surrogateescape")
-    # What S3 signed into inputS3Url (all that a listing has) goes before the URL of the caller.
-    query = _asked(user.get("url", ""), key) | _query(target.query)
-    headers = {name.lower(): value for name, value in user.get("headers", {}).items()}
-    # S3 Object Lambda, unlike S3, takes a range from the query too; the header goes first.
-    if "Range" in query:
-        headers.setdefault("range", query.pop("Range"))
-    request = S3Request(key=key, query=query, headers=headers)
-    return _Event(
-        operation=_CONTEXTS[name],
-        protocol=str(event.get("protocolVersion", "1.00")),
-        request_id=event.get("xAmzRequestId", ""),
-        route=context.get("outputRoute", ""),
-        token=context.get("outputToken", ""),
-        request=request,
-    )
-
-
-_CONTEXTS = {
-    "getObjectContext": "GetObject",
-    "headObjectContext": "HeadObject",
-    "listObjectsV2Context": "ListObjectsV2",
-    "listObjectsContext": "ListObjects",
-}
-"""The member of an event that says what is asked, and S3's name of that."""
-
-
-def _asked(url: str, key: str) -> dict[str, str]:
-    """The query of `userRequest.url`, which is a whole URL or only its path, with the key and the
-    query decoded: a `?` may belong to the key, and a `+` is none that stands for a space.
-    """
-    path = url if url.startswith("/") else "/" + url.partition("://")[2].partition("/")[2]
-    rest = path.removeprefix("/" + key)
-    return _query(rest.partition("?")[2].replace("+", "%2B"))
-
-
-def _query(text: str) -> dict[str, str]:
-    return query_parameters(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
 
 
 # ---- Answers -------------------------------------------------------------------------------------
