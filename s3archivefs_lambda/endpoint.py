@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import ipaddress
 import logging
 import re
 import secrets
@@ -17,6 +16,11 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, Self
 
+from s3archivefs_lambda.authentication import (
+    claimed_signer,
+    is_for_this_machine,
+    without_signature,
+)
 from s3archivefs_lambda.http_messages import HttpApplication, HttpRequest, HttpResponse
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.request_target import parse_target
@@ -30,12 +34,13 @@ from s3archivefs_lambda.s3_protocol import (
     query_parameters,
     xml_response,
 )
+from s3archivefs_lambda.signature import SignatureRefusedError, SignedRequest
 from s3archivefs_lambda.usage import charged_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from s3archivefs_lambda.sigv4 import SigV4Verifier
+    from s3archivefs_lambda.authentication import Verifier
 
     _Operation = Callable[[S3Request], S3Response]
 
@@ -80,11 +85,11 @@ class S3Operations(Protocol):
 
 
 def make_app(
-    operations: S3Operations, *, bucket: str, verifier: SigV4Verifier | None, emf: bool = False
+    operations: S3Operations, *, bucket: str, verifier: Verifier | None, emf: bool = False
 ) -> HttpApplication:
     """The application that serves `operations` as the one bucket named `bucket`.
 
-    With a verifier, every request must be signed; without one, signatures are not looked at. With
+    With a verifier, every request must be signed; without one, signatures are not checked. With
     `emf`, lines of the request log carry metrics. The server must break the connection where the
     body's iterator raises.
     """
@@ -93,7 +98,7 @@ def make_app(
 
 class _Endpoint:
     def __init__(
-        self, operations: S3Operations, bucket: str, verifier: SigV4Verifier | None, *, emf: bool
+        self, operations: S3Operations, bucket: str, verifier: Verifier | None, *, emf: bool
     ) -> None:
         self._operations = operations
         self._objects: dict[str, tuple[str, _Operation]] = {
@@ -135,32 +140,40 @@ class _Endpoint:
         )
 
     def _answer(self, exchange: Exchange, asked: HttpRequest) -> S3Response:
-        method = asked.method
-        headers = _by_name(asked.headers)
         target = parse_target(asked.target)
-        if target.host is not None:
-            headers["host"] = target.host
+        signed = SignedRequest.of(asked, target)
         bucket, _, key = target.path[1:].decode("utf-8", "surrogateescape").partition("/")
         exchange.key = key or None
-        if method not in {"GET", "HEAD"}:
-            raise _method_not_allowed(method)
+        if asked.method not in {"GET", "HEAD"}:
+            raise _method_not_allowed(asked.method)
+        # Repeated fields are one, joined by commas (RFC 9110, 5.3).
+        headers = {name: ",".join(values) for name, values in signed.headers.items()}
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             raise S3Error("InvalidRequest", 400, "A request that reads must not have a body.")
-        if self._verifier is not None:
-            self._verifier.verify(method, asked.target, headers)
-        elif not _names_this_machine(headers.get("host", "")):
-            # Unsigned, only this machine is served; a browser here can be led to send a request
-            # for any other name to it (DNS rebinding), and would hand the answer to that page.
-            message = "Without credentials, only requests for localhost are answered."
-            raise S3Error("AccessDenied", 403, message)
-        names = {name for name, _ in target.query}
-        signed = "authorization" in headers or "X-Amz-Signature" in names
-        # What signs the request is no business of the operations'.
-        query = query_parameters(pair for pair in target.query if not pair[0].startswith("X-Amz-"))
-        request = S3Request(key=key, query=query, headers=headers, is_anonymous=not signed)
-        operation, run = self._route(method, bucket, request)
+        exchange.access_key_id = self._signer(signed, bucket)
+        request = S3Request(
+            key=key,
+            query=query_parameters(without_signature(target.query)),
+            headers=headers,
+            is_anonymous=exchange.access_key_id is None,
+        )
+        operation, run = self._route(asked.method, bucket, request)
         exchange.operation = operation
         return run(request)
+
+    def _signer(self, request: SignedRequest, bucket: str) -> str | None:
+        """Who signed the request, if it may be answered at all."""
+        if self._verifier is None:
+            if not is_for_this_machine(request):
+                message = "Without credentials, only requests for localhost are answered."
+                raise S3Error("AccessDenied", 403, message)
+            return claimed_signer(request)
+        signer = self._verifier.verify(request)
+        if signer is None:
+            if bucket not in {"", self._bucket}:
+                raise _no_such_bucket(bucket)  # as S3 tells anybody
+            raise SignatureRefusedError("AccessDenied", 403, "Access Denied", reason="not signed")
+        return signer
 
     # ---- Routes ----------------------------------------------------------------------------------
 
@@ -171,9 +184,7 @@ class _Endpoint:
                 raise _method_not_allowed(method, allowed="GET")
             return "ListBuckets", self._list_buckets
         if bucket != self._bucket:
-            extra = {"BucketName": bucket}
-            message = "The specified bucket does not exist"
-            raise S3Error("NoSuchBucket", 404, message, extra=extra)
+            raise _no_such_bucket(bucket)
         if unknown := sorted(_SUB_RESOURCES.intersection(request.query)):
             message = "A parameter you provided implies functionality that is not implemented"
             raise S3Error("NotImplemented", 501, message, extra={"Parameter": unknown[0]})
@@ -213,13 +224,9 @@ class _Endpoint:
         return S3Response(status=error.status, headers=headers, body=body)
 
 
-def _names_this_machine(host: str) -> bool:
-    """Whether a Host header, port or none, is a loopback address or `localhost`; or is empty."""
-    name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name.lower() in {"", "localhost"}
+def _no_such_bucket(bucket: str) -> S3Error:
+    message = "The specified bucket does not exist"
+    return S3Error("NoSuchBucket", 404, message, extra={"BucketName": bucket})
 
 
 def _method_not_allowed(method: str, *, allowed: str = "GET, HEAD") -> S3Error:
@@ -235,14 +242,6 @@ def _method_not_allowed(method: str, *, allowed: str = "GET, HEAD") -> S3Error:
 def _xml(root: str) -> S3Response:
     """A document whose values need no escaping: names of buckets and regions, and times."""
     return xml_response(f"{XML_HEAD}{root}".encode())
-
-
-def _by_name(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The values of header fields; repeated ones are one, joined by commas (RFC 9110, 5.3)."""
-    headers: dict[str, str] = {}
-    for name, value in fields:
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return headers
 
 
 def _header_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:

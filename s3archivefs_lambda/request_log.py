@@ -56,6 +56,7 @@ class Exchange:
     """Where HTTP brought the request."""
     operation: str | None = None
     key: str | None = None
+    access_key_id: str | None = None
     status: int = 0
     bytes_sent: int = 0
     failed: bool = False

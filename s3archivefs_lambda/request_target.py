@@ -23,6 +23,8 @@ class RequestTarget:
 
     path: bytes
     """Begins with "/"; neither dot segments nor empty ones are taken out."""
+    raw_path: bytes
+    """The path as it was spelt; the older signatures are made over that."""
     query: tuple[tuple[str, str], ...]
     """Names and values in the order given; text that is not UTF-8 by surrogateescape."""
     host: str | None = None
@@ -49,6 +51,7 @@ def parse_target(raw: str) -> RequestTarget:
     pairs = (part.partition(b"=") for part in query.replace(b"+", b" ").split(b"&") if part)
     return RequestTarget(
         unquote_to_bytes(path),
+        path,
         tuple((_text(name), _text(value)) for name, _, value in pairs),
         host,
     )

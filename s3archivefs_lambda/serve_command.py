@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
 
+    from s3archivefs_lambda.authentication import Verifier
     from s3archivefs_lambda.config import Config
     from s3archivefs_lambda.http_server import S3HttpServer
     from s3archivefs_lambda.prefix_map import PrefixMap, PrefixMapping
-    from s3archivefs_lambda.sigv4 import SigV4Verifier
 
 __all__ = ["register_serve"]
 
@@ -166,7 +166,7 @@ def _start(server: S3HttpServer, options: argparse.Namespace) -> None:
         ) from error
 
 
-def _ready_line(url: str, bucket: str, mappings: PrefixMap, verifier: SigV4Verifier | None) -> str:
+def _ready_line(url: str, bucket: str, mappings: PrefixMap, verifier: Verifier | None) -> str:
     count = f"{len(mappings)} mapping{'' if len(mappings) == 1 else 's'}"
     unsigned = " --no-sign-request" if verifier is None else ""
     return (
@@ -229,8 +229,8 @@ def _check_images(mappings: PrefixMap) -> None:
 # ---- To whom -------------------------------------------------------------------------------------
 
 
-def _verifier(environ: Mapping[str, str]) -> SigV4Verifier | None:
-    from s3archivefs_lambda.sigv4 import SigV4Verifier
+def _verifier(environ: Mapping[str, str]) -> Verifier | None:
+    from s3archivefs_lambda.authentication import Verifier
 
     known = {_ACCESS_KEY_ID, _SECRET_ACCESS_KEY}
     # A misspelt name must not open the endpoint to everybody.
@@ -242,7 +242,7 @@ def _verifier(environ: Mapping[str, str]) -> SigV4Verifier | None:
         return None
     if given != known:
         raise UsageError(f"{_names(known - given)}: set it too, or neither of the two")
-    return SigV4Verifier(environ[_ACCESS_KEY_ID], environ[_SECRET_ACCESS_KEY])
+    return Verifier(environ[_ACCESS_KEY_ID], environ[_SECRET_ACCESS_KEY])
 
 
 def _names(names: set[str]) -> str:

@@ -17,24 +17,34 @@ import boto3
 import botocore.session
 import pytest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from s3archivefs_lambda.authentication import Verifier
 from s3archivefs_lambda.endpoint import make_app
 from s3archivefs_lambda.http_messages import HttpRequest
 from s3archivefs_lambda.http_server import S3HttpServer
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response
-from s3archivefs_lambda.sigv4 import SigV4Verifier
 from s3archivefs_lambda.usage import add, add_archive
 from tests.support.emf import metrics_of
 from tests.support.fake_operations import Body, FakeOperations, streamed
+from tests.support.signed_requests import (
+    ACCESS_KEY,
+    CREDENTIALS,
+    SECRET,
+    Sent,
+    presigned,
+    presigned_v2,
+    signed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from types_boto3_s3 import S3Client
 
-ACCESS_KEY = "AKIDEXAMPLE"
-SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+    from s3archivefs_lambda.signature import SignedRequest
+
 ODD_KEYS = ["a b/ü+%?#&=.txt", "x//y", "./z", "../z", "~t", "a*b(c)!'", "%2F", "+", "/", "a/"]
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
@@ -65,7 +75,7 @@ def ask(
     target: str,
     method: str = "GET",
     *,
-    verifier: SigV4Verifier | None = None,
+    verifier: Verifier | None = None,
     headers: Headers = (),
     emf: bool = False,
 ) -> Answer:
@@ -79,9 +89,9 @@ def ask(
     return Answer(response.status, {k.lower(): v for k, v in response.headers}, content)
 
 
-class Credulous(SigV4Verifier):
-    def verify(self, method: str, raw_target: str, headers: Mapping[str, str]) -> None:
-        pass
+class Credulous(Verifier):
+    def verify(self, request: SignedRequest) -> str:
+        return self.access_key_id
 
 
 # ---- Routes --------------------------------------------------------------------------------------
@@ -226,7 +236,7 @@ def test_no_other_read_of_the_bucket_passes_for_a_listing(
 def test_whatever_does_not_read_is_not_allowed(
     operations: FakeOperations, target: str, method: str
 ) -> None:
-    answer = ask(operations, target, method, verifier=SigV4Verifier(ACCESS_KEY, SECRET))
+    answer = ask(operations, target, method, verifier=Verifier(ACCESS_KEY, SECRET))
     assert (answer.status, answer.error["Code"]) == (405, "MethodNotAllowed")
     assert answer.headers["allow"] == "GET, HEAD"
     assert operations.asked == []
@@ -584,7 +594,7 @@ class Site:
 @pytest.fixture(scope="module")
 def running_site() -> Iterator[Site]:
     operations = FakeOperations()
-    verifier = SigV4Verifier(ACCESS_KEY, SECRET, region="eu-west-1")
+    verifier = Verifier(ACCESS_KEY, SECRET, region="eu-west-1")
     app = make_app(operations, bucket="archive", verifier=verifier)
     with S3HttpServer(app, port=0) as server, closing(client_of(server)) as client:
         yield Site(operations, server, client)
@@ -671,7 +681,7 @@ def test_the_log_never_holds_a_signature_or_a_secret(
     operations: FakeOperations, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "s3archivefs")
-    verifier = SigV4Verifier(ACCESS_KEY, SECRET)
+    verifier = Verifier(ACCESS_KEY, SECRET)
     app = make_app(operations, bucket="archive", verifier=verifier)
     with S3HttpServer(app, port=0) as server, closing(client_of(server)) as client:
         parameters = {"Bucket": "archive", "Key": "asked-here"}
@@ -692,12 +702,12 @@ def test_the_log_never_holds_a_signature_or_a_secret(
 
 
 @pytest.mark.parametrize(
-    "target", ["/", "/archive", "/archive/k", "/archive?list-type=2", "/other", "/archive?acl"]
+    "target", ["/", "/archive", "/archive/k", "/archive?list-type=2", "/archive?acl"]
 )
 def test_unsigned_requests_are_refused_where_signatures_are_asked_for(
     operations: FakeOperations, target: str
 ) -> None:
-    verifier = SigV4Verifier(ACCESS_KEY, SECRET)
+    verifier = Verifier(ACCESS_KEY, SECRET)
     answer = ask(operations, target, verifier=verifier, headers=(("host", "h"),))
     assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
     assert ask(operations, target, "HEAD", verifier=verifier, headers=(("host", "h"),)).status in {
@@ -726,16 +736,47 @@ def test_unsigned_request_for_another_name_is_refused(
     assert answer.error["Code"] == "AccessDenied"
 
 
+@pytest.mark.parametrize("target", ["/other", "/other/k", "/other?acl"])
+def test_anybody_is_told_that_there_is_no_such_bucket(
+    operations: FakeOperations, target: str
+) -> None:
+    verifier = Verifier(ACCESS_KEY, SECRET)
+    answer = ask(operations, target, verifier=verifier)
+    assert (answer.status, answer.error["Code"]) == (404, "NoSuchBucket")
+    assert ask(operations, target, "HEAD", verifier=verifier).status == 404
+    wrong = (("authorization", "AWS4-HMAC-SHA256 Credential=a"),)
+    refused = ask(operations, target, verifier=verifier, headers=wrong)
+    assert refused.error["Code"] == "AuthorizationHeaderMalformed"
+
+
+@pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
+def test_operations_learn_whether_anybody_signed(
+    operations: FakeOperations, sent: Callable[..., Sent]
+) -> None:
+    other = Credentials("AKIDOTHER", "secret")
+    for by, verifier in ((other, None), (CREDENTIALS, Verifier(ACCESS_KEY, SECRET))):
+        request = sent("/archive/key?partNumber=1", credentials=by)
+        headers = tuple(request.headers.items())
+        assert ask(operations, request.target, headers=headers, verifier=verifier).status == 200
+        assert not operations.last.is_anonymous
+        assert operations.last.query == {"partNumber": "1"}
+    ask(operations, "/archive/key")
+    assert operations.last.is_anonymous
+
+
 @pytest.mark.parametrize(
-    ("target", "headers", "is_anonymous"),
+    "signature",
     [
-        ("/archive/key", (), True),
-        ("/archive/key", (("authorization", "AWS4-HMAC-SHA256 Credential=..."),), False),
-        ("/archive/key?X-Amz-Signature=00", (), False),
+        *("X-Amz-Signature=1", "Signature=1", "AWSAccessKeyId=a&Signature=1&Expires=never"),
+        "X-Amz-Signature=1&X-Amz-Algorithm=AWS4-HMAC-SHA256",
     ],
 )
-def test_operations_learn_whether_anybody_signed(
-    operations: FakeOperations, *, target: str, headers: Headers, is_anonymous: bool
+@pytest.mark.parametrize("authorization", [None, "x", "AWS4-HMAC-SHA256 Credential=..."])
+def test_what_only_looks_signed_is_anonymous(
+    operations: FakeOperations, signature: str, authorization: str | None
 ) -> None:
-    ask(operations, target, headers=headers)
-    assert operations.last.is_anonymous is is_anonymous
+    headers = () if authorization is None else (("authorization", authorization),)
+    ask(operations, f"/archive/key?{signature}", headers=headers)
+    assert operations.last.is_anonymous
+    ask(operations, "/archive/key", headers=headers)
+    assert operations.last.is_anonymous
