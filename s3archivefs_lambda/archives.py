@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from s3archivefs import FileDevice, SquashFS
+from s3archivefs import FileDevice, SquashFS, renew_after_fork
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.config import Config
 from s3archivefs_lambda.prefix_map import SettingError, parse_location
@@ -84,6 +84,11 @@ class _Slot:
         thread was interrupted. Others wait for it.
         """
 
+    def renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        """Forget, after a fork, what other threads were at."""
+        self.lock = threading.Lock()
+        self.check = None
+
     def end_check(self) -> None:
         """Let the next thread that comes begin another."""
         with self.lock:
@@ -109,6 +114,7 @@ class Archives:
         self._clock = clock
         self._lock = threading.Lock()
         self._slots: OrderedDict[Location, _Slot] = OrderedDict()
+        renew_after_fork(self, Archives._renew)
 
     @property
     def mappings(self) -> PrefixMap:
@@ -187,6 +193,11 @@ class Archives:
         with slot.lock:
             if slot.archive is archive:
                 slot.archive = None
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._lock = threading.Lock()
+        for slot in self._slots.values():
+            slot.renew()
 
     def _slot(self, location: Location) -> _Slot:
         with self._lock:

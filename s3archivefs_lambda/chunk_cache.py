@@ -12,6 +12,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from s3archivefs import renew_after_fork
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.fetch_plan import FetchPlan
@@ -83,6 +84,7 @@ class CachedDevice:
         self._seeds: tuple[tuple[int, bytes], ...] = ()
         self._flights: dict[int, _Flight] = {}
         self._lock = threading.Lock()
+        renew_after_fork(self, CachedDevice._renew)
 
     @property
     def size(self) -> int:
@@ -162,6 +164,10 @@ class CachedDevice:
                 return min(flights) * self._chunk_size
             self._plan.follow(stream, run)
         return end
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._flights.clear()
+        self._lock = threading.Lock()
 
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self._size:

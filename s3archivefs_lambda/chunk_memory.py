@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from s3archivefs import renew_after_fork
 from s3archivefs_lambda import usage
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class ChunkMemory:
         self._kept = 0  # bytes of all chunks here
         self._ahead = 0  # bytes of those expected, and of those on their way
         self._pool: ThreadPoolExecutor | None = None
-        self._process = 0  # whose threads they are
         self._lock = threading.Lock()
+        renew_after_fork(self, ChunkMemory._renew)
 
     def get(self, archive_id: str, index: int) -> bytes | None:
         """The chunk, or None."""
@@ -133,10 +133,7 @@ class ChunkMemory:
             if self._ahead + size > self.ahead_max_bytes:
                 return False
             self._ahead += size
-            if self._pool is None or self._process != os.getpid():  # a fork has none of its threads
-                self._process = os.getpid()
-                there = [chunk for each in self._streams.values() for chunk in each.chunks.values()]
-                self._ahead = size + sum(map(len, there))
+            if self._pool is None:
                 self._pool = ThreadPoolExecutor(AHEAD_THREADS, "s3archivefs-ahead")
         begun: Future[None] = Future()
         try:
@@ -147,6 +144,18 @@ class ChunkMemory:
                     self._ahead -= size
                 return False
         return True
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        """Be as it was, without what was on its way; empty, where a thread was amid a change."""
+        if self._lock.locked():
+            self._chunks.clear()
+            self._streams.clear()
+            self._stream_of.clear()
+        expected = [chunk for each in self._streams.values() for chunk in each.chunks.values()]
+        self._ahead = sum(map(len, expected))
+        self._kept = self._ahead + sum(map(len, self._chunks.values()))
+        self._pool = None
+        self._lock = threading.Lock()
 
     def _see(self, stream: Stream) -> None:
         """Note a sign of life."""

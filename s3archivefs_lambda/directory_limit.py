@@ -15,6 +15,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs import renew_after_fork
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -93,6 +95,7 @@ class DirectoryLimit:
         self._company_seen = time.monotonic()  # when others had written; at first, it is assumed
         self._count: _Count | None = None
         self._lock = threading.Lock()
+        renew_after_fork(self, DirectoryLimit._renew)
 
     def make_room(self, size: int) -> bool:
         """Announce a file that will occupy `size` bytes; False where it must not be written."""
@@ -125,6 +128,12 @@ class DirectoryLimit:
         self._due = time.monotonic() + max(_COUNT_SECONDS, 20 * count.seconds)
         is_alone = time.monotonic() - self._company_seen > _ALONE_SECONDS
         self._allowance = (self._max_bytes - used) // (1 if is_alone else 16)
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        if self._lock.locked():  # by a thread amid a count, with which that is lost
+            self._count = None
+            self._counted, self._written, self._allowance, self._due = -1, 0, 0, -1.0
+        self._lock = threading.Lock()
 
 
 def _files(top: str) -> Iterator[_File]:

@@ -10,6 +10,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs import renew_after_fork
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -52,6 +54,7 @@ class FetchPlan:
         self._streams: deque[tuple[int, Stream]] = deque(maxlen=_SEQUENCES)
         self._count = 0  # of streams
         self._lock = threading.Lock()
+        renew_after_fork(self, FetchPlan._renew)
 
     def reads(self, chunks: Iterable[int]) -> Iterator[list[int]]:
         """Divide chunks into runs that are each worth one read, with gaps that are read through."""
@@ -107,6 +110,9 @@ class FetchPlan:
         with self._lock:
             others = [each for each in self._streams if each[1] != stream]
             self._streams = deque([*others, (run[-1] + 1, stream)], _SEQUENCES)
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._lock = threading.Lock()
 
     def _chunks(self, size: int) -> int:
         return max(1, size // self._chunk_size)

@@ -11,16 +11,22 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.config import Config
 from s3archivefs_lambda.object_lambda import ObjectLambda
 from s3archivefs_lambda.operations import Operations
 from s3archivefs_lambda.prefix_map import SettingError
+from s3archivefs_lambda.process_client import process_client
 from s3archivefs_lambda.request_log import write_bare_lines
 from s3archivefs_lambda.s3_client import make_response_client, make_s3_client
 from s3archivefs_lambda.s3_protocol import S3Error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from types_boto3_s3 import S3Client
 
 __all__ = ["lambda_handler"]
 
@@ -46,11 +52,17 @@ def _refuse() -> Operations:
     )
 
 
+def _ready(make: Callable[[], S3Client]) -> S3Client:
+    client = process_client(make)
+    client.meta  # noqa: B018 -- makes it now
+    return client
+
+
 def _object_lambda(config: Config | None) -> ObjectLambda:
-    response_client = make_response_client()
+    response_client = _ready(make_response_client)
     if config is None:
         return ObjectLambda(_refuse, lambda: response_client)
-    client = make_s3_client()
+    client = _ready(make_s3_client)
     operations = Operations(Archives(config, lambda: client))
     return ObjectLambda(lambda: operations, lambda: response_client, emf=config.metrics == "emf")
 

@@ -9,7 +9,6 @@ metadata is will be remembered in the chunk cache, for the next process and the 
 from __future__ import annotations
 
 import struct
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +17,7 @@ from s3archivefs_lambda.chunk_cache import CachedDevice
 from s3archivefs_lambda.chunk_memory import ChunkMemory
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.config import chunk_size_for
+from s3archivefs_lambda.process_client import process_client
 from s3archivefs_lambda.s3_identity import object_identity
 from s3archivefs_lambda.s3_object import open_object
 
@@ -66,19 +66,10 @@ class S3Opener:
 
     def __init__(self, config: Config, client_factory: Callable[[], S3Client]) -> None:
         self._config = config
-        self._client_factory = client_factory
-        self._client: S3Client | None = None
+        self.client = process_client(client_factory)
+        """The client, made on first use."""
         self._store = ChunkStore(config.cache_dir, config.cache_max_bytes)
         self._memory = ChunkMemory(config.cache_memory_bytes)
-        self._lock = threading.Lock()
-
-    @property
-    def client(self) -> S3Client:
-        """The client, made on first use."""
-        with self._lock:
-            if self._client is None:
-                self._client = self._client_factory()
-            return self._client
 
     def open(self, location: Location) -> OpenedArchive:
         """Open the current version of an archive; raises ArchiveAccessError."""

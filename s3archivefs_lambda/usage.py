@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Literal
 
+from s3archivefs import renew_after_fork
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import ParamSpec, TypeAlias, TypeVar
@@ -26,7 +28,7 @@ __all__ = ["Usage", "add", "add_archive", "carried", "charged_to"]
 class Usage:
     """The figures of one request; threads may add to them."""
 
-    __slots__ = ("_lock", "archives", "figures")
+    __slots__ = ("__weakref__", "_lock", "archives", "figures")
 
     def __init__(self) -> None:
         self.figures: dict[str, int] = {
@@ -38,11 +40,15 @@ class Usage:
         self.archives: dict[object, None] = {}
         """Locations of the archives that were asked, in that order, each once."""
         self._lock = threading.Lock()
+        renew_after_fork(self, Usage._renew)
 
     def add(self, figure: Figure, amount: int) -> None:
         """Raise a figure."""
         with self._lock:
             self.figures[figure] += amount
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._lock = threading.Lock()
 
 
 _current: ContextVar[Usage | None] = ContextVar("s3archivefs_usage", default=None)

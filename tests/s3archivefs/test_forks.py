@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import cycle
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -20,11 +19,11 @@ from fixtures.shapes import noise, text
 from fixtures.tree import file, symlink
 from s3archivefs import forks
 from s3archivefs.cache import WeightedCache, kept_property
-from tests.support.forked import Child, in_child
+from tests.support.forked import Child, Gate, amid, in_child
 from tests.support.images import make_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 BLOCK = 4096
@@ -36,35 +35,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = [file(name[1:], content) for name, content in FILES.items()]
     tree.append(symlink("link", "big"))
     return make_image(tmp_path_factory.mktemp("forks"), tuple(tree), "-b", str(BLOCK))
-
-
-class Gate:
-    """Holds the threads that come to it until it is opened."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self._opened = threading.Event()
-
-    def wait(self) -> None:
-        self.reached.set()
-        assert self._opened.wait(60)
-
-    def open(self) -> None:
-        self._opened.set()
-
-
-@contextmanager
-def amid(work: Callable[[Gate], object]) -> Iterator[None]:
-    """While another thread is at the gate that its work leads to."""
-    gate = Gate()
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(work, gate)
-        try:
-            assert gate.reached.wait(60)
-            yield
-        finally:
-            gate.open()
-            running.result()
 
 
 # ---- Caches --------------------------------------------------------------------------------------

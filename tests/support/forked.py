@@ -6,14 +6,17 @@ import os
 import pickle
 import select
 import signal
+import threading
 import traceback
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Child", "in_child"]
+__all__ = ["Child", "Gate", "amid", "in_child"]
 
 T = TypeVar("T")
 
@@ -63,3 +66,32 @@ class Child:
 def in_child(work: Callable[[], T]) -> T:
     """What `work()` returns in a forked child."""
     return Child(work).result()  # type: ignore[return-value]  # what work returned
+
+
+class Gate:
+    """Holds the threads that come to it until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._opened = threading.Event()
+
+    def wait(self) -> None:
+        self.reached.set()
+        assert self._opened.wait(60)
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+@contextmanager
+def amid(work: Callable[[Gate], object]) -> Iterator[None]:
+    """While another thread is at the gate that its work leads to."""
+    gate = Gate()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(work, gate)
+        try:
+            assert gate.reached.wait(60)
+            yield
+        finally:
+            gate.open()
+            running.result()

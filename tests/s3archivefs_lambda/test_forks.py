@@ -1,0 +1,315 @@
+"""A forked child serves and reads on, whatever the threads of its parent were at."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fixtures.shapes import noise, text
+from fixtures.tree import file
+from s3archivefs_lambda import usage
+from s3archivefs_lambda.archives import Archives
+from s3archivefs_lambda.chunk_cache import CachedDevice
+from s3archivefs_lambda.chunk_memory import ChunkMemory
+from s3archivefs_lambda.chunk_store import ChunkStore
+from s3archivefs_lambda.directory_limit import DirectoryLimit
+from s3archivefs_lambda.fetch_plan import FetchPlan
+from s3archivefs_lambda.prefix_map import Location
+from s3archivefs_lambda.process_client import process_client
+from s3archivefs_lambda.usage import Usage
+from tests.support.forked import Child, Gate, amid, in_child
+from tests.support.images import make_image
+from tests.support.local_archives import config_for
+from tests.support.scripted_store import Reply, Request, ScriptedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+AT_S3 = Location("s3", "bucket", "a.sqfs")
+CHUNK = 4096
+CONTENT = noise(1 << 20)
+FILES = {f"/{number}": text(number * 777) for number in range(1, 20)} | {"/big": noise(300_000)}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    tree = tuple(file(name[1:], content) for name, content in FILES.items())
+    return make_image(tmp_path_factory.mktemp("forks"), tree, "-b", "4096").read_bytes()
+
+
+@pytest.fixture
+def store(image: bytes) -> Iterator[ScriptedStore]:
+    with ScriptedStore(image) as running:
+        yield running
+
+
+class GatedDevice:
+    """Reads come to a gate in the process that set it."""
+
+    def __init__(self) -> None:
+        self.size = len(CONTENT)
+        self.gate: Gate | None = None
+        self.reads = 0
+        self._process = os.getpid()
+
+    def pread(self, offset: int, length: int) -> bytes:
+        self.reads += 1
+        if self.gate is not None and os.getpid() == self._process:
+            self.gate.wait()
+        return CONTENT[offset : offset + length]
+
+
+def cached_device(below: GatedDevice, directory: Path) -> CachedDevice:
+    memory = ChunkMemory(1 << 20)
+    return CachedDevice(below, ChunkStore(directory, 8 << 20), "archive", CHUNK, memory=memory)
+
+
+def archives_in(store: ScriptedStore, cache: Path, **settings: Any) -> Archives:  # noqa: ANN401 -- Config's
+    config = replace(config_for({}), cache_dir=cache, tail_bytes=4096, revalidate_seconds=0)
+    return Archives(replace(config, **settings), store.client)
+
+
+# ---- Chunks --------------------------------------------------------------------------------------
+
+
+def test_a_child_fetches_what_a_thread_of_its_parent_was_fetching(tmp_path: Path) -> None:
+    below = GatedDevice()
+    cached = cached_device(below, tmp_path)
+
+    def read(gate: Gate) -> None:
+        below.gate = gate
+        assert cached.pread(10, 9000) == CONTENT[10:9010]
+
+    with amid(read):
+        assert in_child(lambda: cached.pread(0, 20_000)) == CONTENT[:20_000]
+
+
+def test_a_child_reads_what_was_being_fetched_ahead_with_threads_of_its_own(tmp_path: Path) -> None:
+    below = GatedDevice()
+    cached = cached_device(below, tmp_path)
+    gate = below.gate = Gate()
+    cached.prefetch([(0, 100_000)])
+    assert gate.reached.wait(60)
+
+    def reads() -> tuple[bytes, bool]:
+        data = cached.pread(0, 200_000)
+        cached.prefetch([(300_000, 400_000)])
+        return data, cached.pread(300_000, 400_000) == CONTENT[300_000:700_000]
+
+    try:
+        assert in_child(reads) == (CONTENT[:200_000], True)
+    finally:
+        gate.open()
+    assert cached.pread(0, 100_000) == CONTENT[:100_000]
+
+
+def test_a_child_keeps_the_chunks_that_were_in_memory(tmp_path: Path) -> None:
+    below = GatedDevice()
+    cached = cached_device(below, tmp_path)
+    cached.pread(0, CHUNK)
+
+    def reads() -> int:
+        cached.pread(0, CHUNK)
+        return below.reads
+
+    assert in_child(reads) == 1
+
+
+# ---- Locks ---------------------------------------------------------------------------------------
+
+
+def uses_limit(limit: DirectoryLimit) -> object:
+    return [limit.make_room(4096) for _ in range(3)]
+
+
+def uses_memory(memory: ChunkMemory) -> object:
+    done = threading.Semaphore(0)
+    for index in range(9):
+        memory.put("a", index, bytes(10))
+
+    def land() -> int:
+        done.release()
+        return 0
+
+    assert memory.start(10, land)
+    assert done.acquire(timeout=60)
+    return [memory.get("a", index) is not None for index in range(9)]
+
+
+def uses_plan(plan: FetchPlan) -> object:
+    return list(plan.company([3])), list(plan.company([4]))
+
+
+def uses_usage(figures: Usage) -> object:
+    with usage.charged_to(figures):
+        usage.add("cache_hits", 7)
+    return figures.figures
+
+
+LOCKED: dict[str, tuple[Callable[[Path], Any], Callable[[Any], object]]] = {
+    "the directory's limit": (lambda top: DirectoryLimit(str(top), 8192), uses_limit),
+    "chunks in memory": (lambda _: ChunkMemory(70), uses_memory),
+    "the plan": (lambda _: FetchPlan(1 << 20, CHUNK, 1 << 20), uses_plan),
+    "the accounting": (lambda _: Usage(), uses_usage),
+    "a cached device": (
+        lambda top: cached_device(GatedDevice(), top),
+        lambda device: device.pread(1, 9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_a_child_uses_what_a_thread_of_its_parent_had_locked(name: str, tmp_path: Path) -> None:
+    make, use = LOCKED[name]
+    owner = make(tmp_path / "locked")
+
+    def hold(gate: Gate) -> None:
+        with owner._lock:
+            gate.wait()
+
+    with amid(hold):
+        assert in_child(lambda: use(owner)) == use(make(tmp_path / "free"))
+
+
+def test_a_child_keeps_to_the_limit_of_a_directory_that_was_being_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        path = tmp_path / f"ab/archive/{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(CHUNK))
+    limit = DirectoryLimit(str(tmp_path), 2 * CHUNK)
+    scandir = os.scandir
+
+    def count(gate: Gate) -> None:
+        process = os.getpid()
+
+        def gated(path: str) -> Any:  # noqa: ANN401 -- as os.scandir
+            if os.getpid() == process:
+                gate.wait()
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", gated)
+        limit.make_room(CHUNK)
+
+    with amid(count):
+        assert in_child(lambda: (limit.make_room(CHUNK), len(list(tmp_path.glob("*/*/*"))))) == (
+            True,
+            1,
+        )
+
+
+# ---- Archives and clients ------------------------------------------------------------------------
+
+
+def test_a_child_opens_and_checks_an_archive_that_a_thread_of_its_parent_was_checking(
+    store: ScriptedStore, tmp_path: Path
+) -> None:
+    archives = archives_in(store, tmp_path)
+    archives.get(AT_S3)
+    held = threading.Event()
+
+    def check(gate: Gate) -> None:
+        def hold(_: Request, reply: Reply) -> Reply:
+            if not held.is_set():
+                held.set()
+                gate.wait()
+            return reply
+
+        store.script(hold, match="HEAD", times=9)
+        archives.get(AT_S3)
+
+    with amid(check):
+        assert in_child(lambda: archives.get(AT_S3).image.read_bytes("/7")) == FILES["/7"]
+
+
+@pytest.mark.parametrize("what", ["all", "one"])
+def test_a_child_uses_archives_that_a_thread_of_its_parent_had_locked(
+    store: ScriptedStore, tmp_path: Path, what: str
+) -> None:
+    archives = archives_in(store, tmp_path)
+    archives.get(AT_S3)
+    lock = archives._lock if what == "all" else archives._slots[AT_S3].lock
+
+    def hold(gate: Gate) -> None:
+        with lock:
+            gate.wait()
+
+    with amid(hold):
+        assert in_child(lambda: archives.get(AT_S3).image.read_bytes("/7")) == FILES["/7"]
+
+
+def test_a_child_makes_a_client_and_connections_of_its_own(store: ScriptedStore) -> None:
+    made = []
+
+    def make() -> Any:  # noqa: ANN401 -- a client
+        made.append(os.getpid())
+        return store.client()
+
+    client = process_client(make)
+
+    def etag() -> str:
+        return client.head_object(Bucket="b", Key="k")["ETag"]
+
+    assert [etag(), etag()] == [store.etag] * 2
+    assert len(store.connections) == 1
+    children = [Child(lambda: (etag(), etag(), made[1:] == [os.getpid()])) for _ in range(3)]
+    for child in children:
+        assert child.result() == (store.etag, store.etag, True)
+    assert etag() == store.etag
+    assert made == [os.getpid()]
+    assert len(store.connections) == 4
+
+
+def test_a_child_makes_a_client_that_a_thread_of_its_parent_was_making(
+    store: ScriptedStore,
+) -> None:
+    process = os.getpid()
+
+    def make_at(gate: Gate) -> None:
+        gates.append(gate)
+        client.head_object(Bucket="b", Key="k")
+
+    def make() -> Any:  # noqa: ANN401 -- a client
+        if os.getpid() == process:
+            gates[0].wait()
+        return store.client()
+
+    gates: list[Gate] = []
+    client = process_client(make)
+    with amid(make_at):
+        assert in_child(lambda: client.head_object(Bucket="b", Key="k")["ETag"]) == store.etag
+
+
+def test_children_forked_among_reading_threads_read_on(
+    store: ScriptedStore, tmp_path: Path
+) -> None:
+    archives = archives_in(store, tmp_path, cache_max_bytes=1 << 17, cache_memory_bytes=1 << 17)
+    stop = threading.Event()
+
+    def is_right(name: str) -> bool:
+        return archives.get(AT_S3).image.read_bytes(name) == FILES[name]
+
+    with ThreadPoolExecutor(3) as pool:
+
+        def read_until_stopped() -> None:
+            for name in cycle(FILES):
+                assert is_right(name)
+                if stop.is_set():
+                    return
+
+        threads = [pool.submit(read_until_stopped) for _ in range(3)]
+        try:
+            for _ in range(10):
+                assert in_child(lambda: all(is_right(name) for name in ("/7", "/19", "/big")))
+        finally:
+            stop.set()
+        for thread in threads:
+            thread.result()
