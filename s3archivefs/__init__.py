@@ -24,11 +24,12 @@ from s3archivefs.errors import (
 from s3archivefs.file import SquashFile
 from s3archivefs.forks import renew_after_fork
 from s3archivefs.format import Compression, Superblock
-from s3archivefs.image import SquashFS, is_squashfs
+from s3archivefs.image import SquashFS
 from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open
 from s3archivefs.inode import FileKind, Stat
 from s3archivefs.limits import Limits
 from s3archivefs.path import Path
+from s3archivefs.sources import is_squashfs
 from s3archivefs.verify import Problem
 
 __all__ = [

@@ -6,18 +6,21 @@ range and a cache look alike to the reader.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
-import re
 import threading
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from mmap import mmap
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from s3archivefs.errors import CorruptImageError, TruncatedImageError, UnsupportedError
+from s3archivefs.errors import CorruptImageError, TruncatedImageError
 from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import BinaryIO, TypeAlias
+
+    from _typeshed import ReadableBuffer
 
     Prefetch: TypeAlias = Callable[[Iterable[tuple[int, int]]], int | None]
 
@@ -26,10 +29,15 @@ __all__ = [
     "BytesDevice",
     "FileDevice",
     "OffsetDevice",
-    "open_device",
+    "open_file",
     "prefetch_of",
     "read_exactly",
 ]
+
+_NOT_SEEKABLE = (
+    "not seekable, as a pipe is, and an image is read here and there: copy it to a file first, or"
+    " read it whole into BytesDevice"
+)
 
 
 @runtime_checkable
@@ -51,9 +59,9 @@ class BlockDevice(Protocol):
 
 
 class BytesDevice:
-    """An image held in memory."""
+    """An image held in memory: bytes, or anything else that has a buffer of them."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: ReadableBuffer) -> None:
         self._data = memoryview(data).cast("B").toreadonly()
 
     @property
@@ -87,12 +95,27 @@ class FileDevice:
         self._position_is_shared = False
         self._descriptor = _descriptor(self._file)
         try:
-            self.size = self._file.seek(0, os.SEEK_END)
-        except OSError as error:  # a pipe, say
-            error.filename = getattr(self._file, "name", None)
+            self.size = self._measured()
+        except BaseException:
             self.close()
             raise
         renew_after_fork(self, FileDevice._renew)
+
+    def _measured(self) -> int:
+        """The file's size, in bytes."""
+        file: Any = self._file
+        if self._descriptor is None and isinstance(file, io.TextIOBase):
+            raise TypeError("the file is open as text; open it in binary mode: 'rb'")
+        try:
+            file.seek(0, os.SEEK_END)
+            size: int = file.tell()
+        except OSError as error:
+            name = getattr(file, "name", None)
+            if error.errno != errno.ESPIPE and not isinstance(error, io.UnsupportedOperation):
+                error.filename = name
+                raise
+            raise OSError(errno.ESPIPE, _NOT_SEEKABLE, name) from error
+        return size
 
     def pread(self, offset: int, length: int) -> bytes:
         """The `length` bytes at `offset`.
@@ -133,6 +156,21 @@ class FileDevice:
             self._position_is_shared = _has_descriptor(self._file)
 
 
+class MappedDevice:
+    """A file that its caller mapped into memory, and closes."""
+
+    def __init__(self, mapping: mmap) -> None:
+        self._mapping = mapping
+        self.size = len(mapping)
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """A copy of the `length` bytes at `offset`.
+
+        Raises ValueError once the mapping is closed.
+        """
+        return self._mapping[offset : offset + length]
+
+
 class OffsetDevice:
     """The part of another device from `start` to its end: an image embedded in a larger file."""
 
@@ -166,26 +204,15 @@ def prefetch_of(device: BlockDevice) -> Prefetch | None:
     return hint
 
 
-def open_device(source: object) -> tuple[BlockDevice, Callable[[], None]]:
-    """The device for what a user names as an image, and the function that closes what was opened
-    for it.
-
-    `source` is a block device, a seekable binary file, a path, or a URL whose scheme an installed
-    package registered in the entry-point group `s3archivefs.devices` (as `s3://bucket/key`).
-    """
-    if isinstance(source, BlockDevice):
-        return source, lambda: None
-    if isinstance(source, str) and (scheme := re.match(r"([a-z][a-z0-9+.-]*)://", source)):
-        return _open_url(scheme[1], source)
+def open_file(source: object) -> FileDevice | MappedDevice | None:
+    """The device for a path, a seekable binary file or a memory-mapped one; None for others."""
+    if isinstance(source, mmap):
+        return MappedDevice(source)
     if isinstance(source, str | bytes | os.PathLike) or (
         hasattr(source, "read") and hasattr(source, "seek")
     ):
-        device = FileDevice(cast("str", source))
-        return device, device.close
-    raise TypeError(
-        f"an image is a path, a binary file or a block device, not {type(source).__name__}; "
-        "wrap bytes in BytesDevice"
-    )
+        return FileDevice(cast("str", source))
+    return None
 
 
 def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
@@ -238,16 +265,3 @@ def _has_descriptor(file: BinaryIO) -> bool:
     except (AttributeError, OSError):
         return False
     return True
-
-
-def _open_url(scheme: str, url: str) -> tuple[BlockDevice, Callable[[], None]]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 -- 10 ms that a local image need not pay
-
-    hint = "; pip install 's3archivefs[lambda]'" if scheme == "s3" else ""
-    for entry in entry_points(group="s3archivefs.devices", name=scheme):
-        try:
-            device = entry.load()(url)
-        except ModuleNotFoundError as error:
-            raise UnsupportedError(f"{scheme}:// URLs need {error.name}{hint}") from error
-        return device, getattr(device, "close", lambda: None)
-    raise UnsupportedError(f"no installed package opens {scheme}:// URLs{hint}")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol
 
 from s3archivefs.errors import leads_nowhere
 from s3archivefs.inode import FileKind
+from s3archivefs.names import AnyPath
 
 if TYPE_CHECKING:
     from s3archivefs.directory import Entry
     from s3archivefs.inode import Stat
 
-__all__ = ["AnyPath", "DirEntry"]
-
-AnyPath = TypeVar("AnyPath", str, bytes)
+__all__ = ["DirEntry", "Tree"]
 
 
 class Tree(Protocol):

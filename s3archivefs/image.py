@@ -5,12 +5,11 @@ here.
 from __future__ import annotations
 
 import errno
-import os
-from typing import TYPE_CHECKING, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from s3archivefs.data import Content
-from s3archivefs.device import OffsetDevice, open_device, read_exactly
-from s3archivefs.entry import AnyPath, DirEntry
+from s3archivefs.device import OffsetDevice
+from s3archivefs.entry import DirEntry
 from s3archivefs.errors import (
     CorruptImageError,
     LimitExceededError,
@@ -21,10 +20,14 @@ from s3archivefs.errors import (
 from s3archivefs.file import SquashFile
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
+from s3archivefs.names import AnyPath, as_plain, decode_as, encode, os_error
 from s3archivefs.parts import open_parts
 from s3archivefs.path import Path
-from s3archivefs.superblock import is_image_start, read_compressor_options, read_superblock
+from s3archivefs.resolution import Resolver
+from s3archivefs.sources import open_source
+from s3archivefs.superblock import read_compressor_options, read_superblock
 from s3archivefs.verify import Problem, Verifier
+from s3archivefs.walking import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,37 +36,43 @@ if TYPE_CHECKING:
     from s3archivefs.directory import Directory, Entry
     from s3archivefs.format import Record, Superblock
     from s3archivefs.inode import Inode, Stat
+    from s3archivefs.names import EitherPath, PathLike, StrPath
 
-__all__ = ["SquashFS", "is_squashfs", "open_image"]
+__all__ = ["SquashFS", "open_image"]
+
+T = TypeVar("T")
 
 
 class SquashFS:
     """An open image. Safe to use from several threads, and in a process that forks among them; a
     context manager that closes what it opened.
 
-    Paths are `str` (with surrogateescape for bytes that are not UTF-8) or `bytes`, from the root,
-    with or without a leading slash. Every method raises FormatError where what it reads is damaged,
-    LimitExceededError, ValueError once the image is closed, and whatever the device raises. One
-    that takes a path raises FileNotFoundError, NotADirectoryError or OSError (ELOOP) where that
-    leads nowhere, with `errno` and `filename` set.
+    Paths are `str` (with surrogateescape for bytes that are not UTF-8), `bytes`, `os.PathLike` or
+    `Path`, from the root, with or without a leading slash; names and paths come back as the `str`
+    or `bytes` that the given path is of. Every method raises FormatError where what it reads is
+    damaged, LimitExceededError, ValueError once the image is closed, and whatever the device
+    raises. One that takes a path raises FileNotFoundError, NotADirectoryError or OSError (ELOOP)
+    where that leads nowhere, with `errno` and `filename` set.
     """
 
     def __init__(self, source: object, *, offset: int = 0, limits: Limits | None = None) -> None:
-        """Open the image that starts at byte `offset` of a path, a binary file, a block device or a
-        registered URL.
+        """Open the image that starts at byte `offset` of a path, a binary file, an mmap, a block
+        device or a registered URL.
 
-        Raises the errors of `s3archivefs.errors`, and whatever the source itself raises.
+        Raises the errors of `s3archivefs.errors`, TypeError for what is no source, and whatever the
+        source itself raises.
 
         Format: "The Superblock".
         """
         limits = limits or Limits()
-        device, self._close = open_device(source)
+        device, self._close = open_source(source)
         try:
             self._device = OffsetDevice(device, offset) if offset else device
             self._limits = limits
             self.superblock: Superblock = read_superblock(self._device)
             self._parts = open_parts(self._device, self.superblock, limits)
             self._root = self._parts.root(self.superblock.root_inode)
+            self._resolver = Resolver(self._root, self._parts, limits)
         except BaseException:
             self._close()
             raise
@@ -71,14 +80,14 @@ class SquashFS:
 
     # ---- the tree --------------------------------------------------------------------------------
 
-    def stat(self, path: str | bytes, *, follow_symlinks: bool = True) -> Stat:
+    def stat(self, path: EitherPath, *, follow_symlinks: bool = True) -> Stat:
         """The attributes of a path, or of the symlink there itself.
 
         Format: "Inode Table".
         """
         return self._parts.inodes.stat(self._resolve(path, follow=follow_symlinks))
 
-    def exists(self, path: str | bytes) -> bool:
+    def exists(self, path: EitherPath) -> bool:
         """Whether the path leads to something, symlinks followed."""
         try:
             self._resolve(path)
@@ -88,7 +97,7 @@ class SquashFS:
             return False
         return True
 
-    def listdir(self, path: AnyPath) -> list[AnyPath]:
+    def listdir(self, path: PathLike[AnyPath]) -> list[AnyPath]:
         """The names in a directory, in byte order.
 
         Raises LimitExceededError past Limits.entries; `scandir` has no such bound.
@@ -96,14 +105,15 @@ class SquashFS:
         Format: "Directory Table".
         """
         names: list[AnyPath] = []
+        path = as_plain(path)
         for entry in self._opened(path).entries():
             if len(names) >= self._limits.entries:
                 raise LimitExceededError("entries", len(names) + 1, self._limits.entries)
-            names.append(_decode_as(path, entry.name))
+            names.append(decode_as(path, entry.name))
         return names
 
     def scandir(
-        self, path: AnyPath, *, start: AnyPath | None = None
+        self, path: PathLike[AnyPath], *, start: PathLike[AnyPath] | None = None
     ) -> Iterator[DirEntry[AnyPath]]:
         """The entries of a directory in byte order of their names, read as they are asked for.
 
@@ -112,20 +122,22 @@ class SquashFS:
 
         Format: "Directory Table", "Directory Index".
         """
+        path = as_plain(path)
         directory = self._opened(path)
-        return self._dir_entries(directory, path, b"" if start is None else _encode(start))
+        return self._dir_entries(directory, path, b"" if start is None else encode(start))
 
     def _dir_entries(
         self, directory: Directory, path: AnyPath, start: bytes
     ) -> Iterator[DirEntry[AnyPath]]:
-        separator = _decode_as(path, b"/")
+        separator = decode_as(path, b"/")
         prefix = path if path.endswith(separator) else path + separator
         for entry in directory.entries(start):
-            name = _decode_as(path, entry.name)
+            name = decode_as(path, entry.name)
             yield DirEntry(self, entry, name, prefix + name)
+            self._check_open()
 
     def walk(
-        self, top: AnyPath, *, symlinks_as_files: bool = False
+        self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False
     ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
         """The directories from `top` down, each with the names of its directories and of all else,
         as `os.walk`.
@@ -137,37 +149,14 @@ class SquashFS:
 
         Format: "Directory Table".
         """
-        separator = _decode_as(top, b"/")
-        todo = [(top, 0, self._opened(top).inode)]
-        seen: set[int] = set()
-        while todo:
-            path, depth, inode = todo.pop()
-            if inode.reference in seen:
-                raise CorruptImageError(f"directory {path!r} is in the tree twice", inode.tail[0])
-            seen.add(inode.reference)
-            if depth > self._limits.walk_depth:
-                raise LimitExceededError("walk_depth", depth, self._limits.walk_depth)
-            prefix = path if path.endswith(separator) else path + separator
-            directories: list[AnyPath] = []
-            others: list[AnyPath] = []
-            below: dict[AnyPath, Entry] = {}
-            for entry in self._parts.directory(inode).entries():
-                name = _decode_as(path, entry.name)
-                found = DirEntry(self, entry, name, prefix + name)
-                is_directory = found.is_dir(follow_symlinks=not symlinks_as_files)
-                (directories if is_directory else others).append(name)
-                if is_directory and not found.is_symlink():
-                    below[name] = entry
-            yield path, directories, others
-            todo += [
-                (prefix + name, depth + 1, self._parts.entry_inode(below[name]))
-                for name in reversed(directories)
-                if name in below
-            ]
+        top = as_plain(top)
+        start = self._opened(top)
+        steps = walk(self, self._parts, start, top, symlinks_as_files, self._limits)
+        yield from self._while_open(steps)
 
     # ---- files -----------------------------------------------------------------------------------
 
-    def open(self, path: str | bytes) -> SquashFile:
+    def open(self, path: EitherPath) -> SquashFile:
         """A regular file, opened for reading bytes; symlinks are followed.
 
         Raises IsADirectoryError, or OSError (ENXIO) for a device, fifo or socket, whose content no
@@ -175,14 +164,15 @@ class SquashFS:
 
         Format: "File Inodes".
         """
+        path = as_plain(path)
         inode = self._resolve(path)
         if inode.kind is FileKind.DIRECTORY:
-            raise _os_error(errno.EISDIR, path)
+            raise os_error(errno.EISDIR, path)
         if inode.kind is not FileKind.FILE:
-            raise _os_error(errno.ENXIO, path)
+            raise os_error(errno.ENXIO, path)
         return SquashFile(Content(inode, self._parts.inodes, self._parts.data), path, self._limits)
 
-    def read_bytes(self, path: str | bytes) -> bytes:
+    def read_bytes(self, path: EitherPath) -> bytes:
         """The whole content of a regular file, at most Limits.read_all_bytes.
 
         Format: "Data and Fragment Blocks".
@@ -190,21 +180,22 @@ class SquashFS:
         with self.open(path) as file:
             return file.read()
 
-    def readlink(self, path: AnyPath) -> AnyPath:
+    def readlink(self, path: PathLike[AnyPath]) -> AnyPath:
         """A symlink's target, as it is stored; at most Limits.symlink_target_bytes.
 
         Raises OSError (EINVAL) where the path is no symlink.
 
         Format: "Symbolic Links".
         """
+        path = as_plain(path)
         inode = self._resolve(path, follow=False)
         if inode.kind is not FileKind.SYMLINK:
-            raise _os_error(errno.EINVAL, path)
-        return _decode_as(path, self._parts.inodes.target(inode))
+            raise os_error(errno.EINVAL, path)
+        return decode_as(path, self._parts.inodes.target(inode))
 
     # ---- attributes and other ways to an inode ---------------------------------------------------
 
-    def listxattr(self, path: str | bytes, *, follow_symlinks: bool = True) -> list[str]:
+    def listxattr(self, path: EitherPath, *, follow_symlinks: bool = True) -> list[str]:
         """The names of a path's extended attributes (`user.`, `trusted.` and `security.`), in the
         image's order; at most Limits.xattrs.
 
@@ -214,10 +205,10 @@ class SquashFS:
         index = self._parts.inodes.xattr_index(inode)
         if index is None or self._parts.xattrs is None:
             return []
-        return [_decode_as("", name) for name in self._parts.xattrs.names(index)]
+        return [decode_as("", name) for name in self._parts.xattrs.names(index)]
 
     def getxattr(
-        self, path: str | bytes, name: str | bytes, *, follow_symlinks: bool = True
+        self, path: EitherPath, name: str | bytes, *, follow_symlinks: bool = True
     ) -> bytes:
         """The value of one extended attribute, at most Limits.xattr_value_bytes.
 
@@ -228,10 +219,10 @@ class SquashFS:
         inode = self._resolve(path, follow=follow_symlinks)
         index = self._parts.inodes.xattr_index(inode)
         if index is not None and self._parts.xattrs is not None:
-            value = self._parts.xattrs.value(index, _encode(name))
+            value = self._parts.xattrs.value(index, encode(name))
             if value is not None:
                 return value
-        raise _os_error(errno.ENODATA, path)
+        raise os_error(errno.ENODATA, as_plain(path))
 
     def stat_inode(self, inode_number: int) -> Stat:
         """The attributes of an inode by its number, through the image's export table.
@@ -245,7 +236,7 @@ class SquashFS:
         if self._parts.exports is None:
             raise UnsupportedError("the image has no export table: it was packed with -no-exports")
         if not 1 <= inode_number <= self.superblock.inode_count:
-            raise _os_error(errno.ENOENT, str(inode_number))
+            raise os_error(errno.ENOENT, str(inode_number))
         inode = self._parts.inodes.inode(self._parts.exports[inode_number])
         if inode.header.inode_number != inode_number:
             raise CorruptImageError(
@@ -263,7 +254,7 @@ class SquashFS:
         self._check_open()
         return read_compressor_options(self._device, self.superblock)
 
-    def path(self, path: str = "/") -> Path:
+    def path(self, path: StrPath = "/") -> Path:
         """A place in the image that is used as `pathlib.Path` is."""
         return Path(self, path)
 
@@ -272,6 +263,9 @@ class SquashFS:
         image is sound. Takes the time of reading it whole, and an integer of memory for each inode.
         """
         self._check_open()
+        yield from self._while_open(self._problems())
+
+    def _problems(self) -> Iterator[Problem]:
         try:
             read_compressor_options(self._device, self.superblock)
         except SquashfsError as error:
@@ -296,105 +290,31 @@ class SquashFS:
     ) -> None:
         self.close()
 
-    # ---- resolution ------------------------------------------------------------------------------
-
-    def _resolve(self, path: str | bytes, *, follow: bool = True) -> Inode:
-        """The inode that a path leads to, inside the image only: `..` at the root stays there, and
-        an absolute link starts at the image's root.
-        """
-        self._check_open()
-        todo = _encode(path).split(b"/")
-        todo.reverse()
-        above: list[Directory] = []
-        here = self._root
-        hops = 0
-        while todo:
-            part = todo.pop()
-            if part in {b"", b"."}:
-                continue
-            if part == b"..":
-                here = above.pop() if above else self._root
-                continue
-            entry = here.get(part)
-            if entry is None:
-                raise _os_error(errno.ENOENT, path)
-            inode = self._parts.entry_inode(entry)
-            if inode.kind is FileKind.DIRECTORY:
-                above.append(here)
-                here = self._parts.directory(inode)
-            elif inode.kind is FileKind.SYMLINK and (todo or follow):
-                hops += 1
-                target = self._followed(inode, hops, path)
-                todo += reversed(target.split(b"/"))
-                if target.startswith(b"/"):
-                    above.clear()
-                    here = self._root
-            elif todo:
-                raise _os_error(errno.ENOTDIR, path)
-            else:
-                return inode
-        return here.inode
-
-    def _followed(self, link: Inode, hops: int, path: str | bytes) -> bytes:
-        """The target of the symlink that is the path's `hops`th."""
-        if hops > self._limits.symlink_hops:
-            raise _os_error(errno.ELOOP, path)
-        return self._parts.inodes.target(link)
+    # ---- for what it hands out -------------------------------------------------------------------
 
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("the image is closed")
 
+    def _while_open(self, items: Iterator[T]) -> Iterator[T]:
+        for item in items:
+            yield item
+            self._check_open()
+
+    def _resolve(self, path: EitherPath, *, follow: bool = True) -> Inode:
+        self._check_open()
+        return self._resolver.inode(as_plain(path), follow=follow)
+
     def _opened(self, path: str | bytes) -> Directory:
-        inode = self._resolve(path)
-        if inode.kind is not FileKind.DIRECTORY:
-            raise _os_error(errno.ENOTDIR, path)
-        return self._parts.directory(inode)
+        self._check_open()
+        return self._resolver.directory(path)
 
     def stat_of_entry(self, entry: Entry) -> Stat:
         """The attributes of a directory's entry, which `DirEntry.stat` asks for."""
+        self._check_open()
         return self._parts.inodes.stat(self._parts.entry_inode(entry))
 
 
 def open_image(source: object, *, offset: int = 0, limits: Limits | None = None) -> SquashFS:
     """Open an image: `s3archivefs.open`. See `SquashFS`."""
     return SquashFS(source, offset=offset, limits=limits)
-
-
-def is_squashfs(source: object) -> bool:
-    """Whether a path, binary file, block device or registered URL starts as a squashfs 4.0 image
-    does. A missing file does not, nor does a directory; a file's position stays where it is.
-
-    Raises whatever else the source itself raises.
-
-    Format: "The Superblock".
-    """
-    file = cast("BinaryIO", source) if hasattr(source, "tell") else None
-    position = file.tell() if file else 0
-    try:
-        device, close = open_device(source)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return False
-    try:
-        return is_image_start(read_exactly(device, 0, 4, "the magic number"))
-    except SquashfsError:
-        return False
-    finally:
-        close()
-        if file:
-            file.seek(position)
-
-
-def _encode(path: str | bytes) -> bytes:
-    return path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
-
-
-def _decode_as(path: AnyPath, name: bytes) -> AnyPath:
-    """A name in the type in which its caller gave a path."""
-    if isinstance(path, str):
-        return name.decode("utf-8", "surrogateescape")
-    return name
-
-
-def _os_error(number: int, path: str | bytes) -> OSError:
-    return OSError(number, os.strerror(number), path)

@@ -10,14 +10,15 @@ from typing import IO, TYPE_CHECKING, Literal, Protocol, overload
 
 from s3archivefs.errors import leads_nowhere
 from s3archivefs.inode import FileKind
+from s3archivefs.names import as_plain
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from s3archivefs.entry import DirEntry
     from s3archivefs.file import SquashFile
     from s3archivefs.inode import Stat
+    from s3archivefs.names import StrPath
 
 __all__ = ["Path"]
 
@@ -55,9 +56,9 @@ class Path:
 
     __slots__ = ("_image", "_pure")
 
-    def __init__(self, image: Tree, path: str | os.PathLike[str] = "/") -> None:
+    def __init__(self, image: Tree, path: StrPath = "/") -> None:
         self._image = image
-        self._pure = PurePosixPath("/", path)
+        self._pure = PurePosixPath("/", as_plain(path))
 
     # ---- without reading -------------------------------------------------------------------------
 
@@ -96,11 +97,11 @@ class Path:
         """The directories above, the nearest first."""
         return tuple(Path(self._image, parent) for parent in self._pure.parents)
 
-    def joinpath(self, *descendants: str | os.PathLike[str]) -> Path:
+    def joinpath(self, *descendants: StrPath) -> Path:
         """The path below this one; an absolute one starts at the root again."""
-        return Path(self._image, self._pure.joinpath(*descendants))
+        return Path(self._image, self._pure.joinpath(*map(as_plain, descendants)))
 
-    def __truediv__(self, descendant: str | os.PathLike[str]) -> Path:
+    def __truediv__(self, descendant: StrPath) -> Path:
         return self.joinpath(descendant)
 
     def with_name(self, name: str) -> Path:
@@ -129,7 +130,8 @@ class Path:
     def __str__(self) -> str:
         return str(self._pure)
 
-    def __fspath__(self) -> str:
+    def as_posix(self) -> str:
+        """The path as text, which `SquashFS` takes too."""
         return str(self._pure)
 
     def __repr__(self) -> str:

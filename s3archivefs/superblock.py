@@ -108,12 +108,7 @@ def read_superblock(device: BlockDevice) -> Superblock:
             raise CorruptImageError("a streamed image does not end with its superblock", start)
         magic = MAGIC
     if magic != MAGIC:
-        raise NotSquashfsError(
-            f"not a squashfs image: it starts with {head[:4]!r} instead of b'hsqs'"
-            if head
-            else "an empty file, no squashfs image",
-            0,
-        )
+        raise NotSquashfsError(_what_else(head), 0)
     if len(head) < _SUPERBLOCK_SIZE:
         raise TruncatedImageError(
             f"the superblock has {_SUPERBLOCK_SIZE} bytes, the device only {len(head)}", 0
@@ -128,6 +123,24 @@ def read_superblock(device: BlockDevice) -> Superblock:
         )
     superblock.flags = SuperblockFlags(superblock.flags)
     return superblock
+
+
+_GIVE_OFFSET = "holds one further in: say at which byte it starts, as `offset`"
+
+
+def _what_else(head: bytes) -> str:
+    """What starts so, that is no image; containers of one, and where in them it is."""
+    if head[8:10] == b"AI":  # the magic number of AppImage, in bytes that ELF leaves free
+        return f"no squashfs image: an AppImage {_GIVE_OFFSET} (--appimage-offset prints that)"
+    if head[:4] == b"\x7fELF":
+        return f"no squashfs image: an ELF program. If it {_GIVE_OFFSET}"
+    if head[32:41] == b"SIF_MAGIC":
+        return (
+            f"no squashfs image: a SIF container {_GIVE_OFFSET} (`apptainer sif list` shows that)"
+        )
+    if not head:
+        return "an empty file, no squashfs image"
+    return f"not a squashfs image: it starts with {head[:4]!r} instead of b'hsqs'"
 
 
 def _check(superblock: Superblock) -> None:
