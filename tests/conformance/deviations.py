@@ -134,6 +134,9 @@ RADOSGW: dict[str, list[str]] = {
             ),
             "presigned without a parameter": "status 403 AccessDenied, not 400",
             "presigned and signed": "status 200, not 400",
+            "presigned in version 2 until 2147483648": "status 200, not 403",
+            "presigned in version 2 without Signature": "status 400 InvalidArgument, not 403",
+            "presigned in version 2 and in version 4": "status 403 AccessDenied, not 400",
             "a path with a broken escape": "status 403 SignatureDoesNotMatch, not 400",
         }
     ),
@@ -181,6 +184,9 @@ SWIFT: dict[str, list[str]] = {
             "test_bucket_listv2_objects_anonymous_fail": "status 412, not 403",
             "object for nobody": "status 400, not 403",
             "missing object for nobody": "status 400, not 403",
+            "no such bucket for nobody": "status 412, not 404",
+            "no object in no such bucket for nobody": "status 400, not 404",
+            "presigned in version 2 without AWSAccessKeyId": "status 400, not 403",
         }
     ),
     **_alone(
@@ -189,6 +195,7 @@ SWIFT: dict[str, list[str]] = {
             "authorization without a signature": "status 403 RequestTimeTooSkewed, not 400",
             "presigned without a parameter": "status 403 AccessDenied, not 400",
             "presigned and signed": "status 403 SignatureDoesNotMatch, not 400",
+            "presigned in version 2 and in version 4": "status 200, not 400",
             "a path with a broken escape": "status 403 SignatureDoesNotMatch, not 400",
         }
     ),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 TIMEOUT_SECONDS = 30.0
+HOUR = timedelta(hours=1)
 
 Auth: TypeAlias = "Callable[[AWSRequest, Credentials], None]"
 """Adds to a request what says who asks."""
@@ -88,9 +89,33 @@ def presigned_without_expires(request: AWSRequest, credentials: Credentials) -> 
     request.url = request.url.replace("X-Amz-Expires=3600&", "")
 
 
-def presigned_in_version_2(request: AWSRequest, credentials: Credentials) -> None:
-    """In the query, as before Signature Version 4."""
-    HmacV1QueryAuth(_for_signing(credentials)).add_auth(request)
+def presigned_in_version_2(
+    expires: str | timedelta = HOUR, *, method: str = "", without: str = "", more: str = ""
+) -> Auth:
+    """In the query, as before Signature Version 4: good until `expires`, which may be any text;
+    signed for `method`, if given, and sent `without` a parameter, and with `more` of the query.
+    """
+
+    def sign(request: AWSRequest, credentials: Credentials) -> None:
+        assert request.url
+        signed = AWSRequest(method or request.method, request.url)
+        _SignerOfVersion2(_for_signing(credentials), expires).add_auth(signed)
+        assert signed.url
+        request.url = signed.url.replace(f"{without}=", f"x{without}=") if without else signed.url
+        request.url += more
+
+    return sign
+
+
+class _SignerOfVersion2(HmacV1QueryAuth):
+    def __init__(self, credentials: SigningCredentials, expires: str | timedelta) -> None:
+        super().__init__(credentials)
+        self._until = expires
+
+    def _get_date(self) -> str:
+        if isinstance(self._until, str):
+            return self._until
+        return str(int((datetime.now(UTC) + self._until).timestamp()))
 
 
 class _At:

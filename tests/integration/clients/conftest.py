@@ -46,14 +46,18 @@ def endpoint(
     sample: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Transport]:
-    """The endpoint, with `tree` at `library` and `sample` at `sample`."""
+    """The endpoint, with `tree` at `library` and `sample` at `sample`; it checks signatures."""
     image = pack(sample, sample.parent / "sample.sqfs")
     mappings = {
         "library": archive,
         "sample": upload(store, image, "sample.sqfs", superblock=True),
     }
     directory = tmp_path_factory.mktemp("clients")
-    with open_transport("endpoint", store, directory, mappings) as transport:
+    keys = {
+        "S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID": store.access_key,
+        "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY": store.secret_key,
+    }
+    with open_transport("endpoint", store, directory, mappings, settings=keys) as transport:
         yield transport
 
 

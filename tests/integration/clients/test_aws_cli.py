@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.clients.conftest import Program
+    from tests.integration.conftest import Transport
 
 REFUSED = 255
 """The CLI's exit status where the service answers with an error."""
@@ -61,6 +64,20 @@ def test_get_object_with_a_range(aws: Program, tree: Path, tmp_path: Path) -> No
 def test_head_object(aws: Program, tree: Path) -> None:
     done = aws("s3api", "head-object", "--bucket", BUCKET, "--key", "library/os.py")
     assert json.loads(done.stdout)["ContentLength"] == (tree / "os.py").stat().st_size
+
+
+def test_presigned_urls_open_as_the_cli_makes_them(
+    aws: Program, tree: Path, endpoint: Transport
+) -> None:
+    made = aws("s3", "presign", f"s3://{BUCKET}/library/os.py", "--region", "us-east-1")
+    url = made.stdout.strip()
+    assert "AWSAccessKeyId=" in url  # Signature Version 2, with its defaults
+    with urlopen(url) as response:  # noqa: S310 -- it is http
+        assert response.read() == (tree / "os.py").read_bytes()
+    with pytest.raises(HTTPError) as refused:
+        urlopen(url.replace("os.py", "ast.py"))  # noqa: S310 -- likewise
+    with refused.value as answer:
+        assert answer.code == 403
 
 
 @pytest.mark.parametrize(

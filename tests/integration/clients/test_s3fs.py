@@ -6,6 +6,7 @@ import ast
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -78,3 +79,12 @@ def test_open_file_seeks_and_reads(s3fs: S3fs, sample: Path) -> None:
         f"    result = [file.read(size) for start, size in {places} if file.seek(start) == start]"
     )
     assert read == [content[start : start + size] for start, size in places]
+
+
+def test_urls_that_it_presigns_open(s3fs: S3fs, sample: Path) -> None:
+    read = contents(sample)
+    urls = s3fs(f"result = {{key: fs.url(key) for key in fs.find('{BUCKET}/sample')}}")
+    for key, url in urls.items():
+        assert "AWSAccessKeyId=" in url  # Signature Version 2
+        with urlopen(url) as response:  # noqa: S310 -- it is http
+            assert response.read() == read[key.removeprefix(f"{BUCKET}/sample/")]
