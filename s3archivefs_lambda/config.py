@@ -19,11 +19,23 @@ from s3archivefs_lambda.prefix_map import PrefixMap, PrefixMapping, SettingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["SETTINGS", "Config", "Setting", "SettingError", "chunk_size_for"]
+__all__ = [
+    "SETTINGS",
+    "UPLOAD_PART_BYTES",
+    "UPLOAD_STORAGE_CLASS",
+    "Config",
+    "Setting",
+    "SettingError",
+    "chunk_size_for",
+    "whole_number",
+]
 
 _PREFIX = "S3ARCHIVEFS_"
 # The endpoint's own settings (its access keys); the endpoint reads them.
 _ENDPOINT_PREFIX = _PREFIX + "ENDPOINT_"
+# Those of `upload`, named as by its Rust predecessor; `upload_settings` reads them.
+UPLOAD_STORAGE_CLASS = _PREFIX + "STORAGE_CLASS"
+UPLOAD_PART_BYTES = _PREFIX + "MPU_CHUNK_SIZE"
 _MAPPING_NAMES = tuple(f"{_PREFIX}PREFIX_VMAP{number}" for number in range(1, 21))
 _MAPPING_FILE_NAME = _PREFIX + "PREFIX_VMAP_EXT_FILE"
 
@@ -126,7 +138,9 @@ def _floor_to_power_of_two(number: int) -> int:
     return 1 << number.bit_length() - 1 if number else 0
 
 
-def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
+def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
+    """A parser of numbers within these bounds; it raises SettingError."""
+
     def parse(text: str) -> int:
         # int() alone would also take signs, underscores, white space and other scripts' digits.
         if re.fullmatch(r"[0-9]{1,18}", text) and minimum <= int(text) <= maximum:
@@ -137,7 +151,7 @@ def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 def _chunk_size(text: str) -> int | None:
-    return _floor_to_power_of_two(_integer(0, _IN_MEMORY_MAX)(text)) or None
+    return _floor_to_power_of_two(whole_number(0, _IN_MEMORY_MAX)(text)) or None
 
 
 def _seconds(text: str) -> float:
@@ -183,7 +197,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "CACHE_MAX_BYTES",
         field="cache_max_bytes",
-        parse=_integer(0, _COUNT_MAX),
+        parse=whole_number(0, _COUNT_MAX),
         # Lambda's /tmp holds 512 MB by default. A quarter stays free: for temporary files of other
         # code in the function, and for what the file system needs itself.
         default=str(384 * 1024 * 1024),
@@ -193,7 +207,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "CACHE_MEMORY_BYTES",
         field="cache_memory_bytes",
-        parse=_integer(0, _COUNT_MAX),
+        parse=whole_number(0, _COUNT_MAX),
         default=None,
         doc="Bytes of chunks that each process keeps in memory too; three quarters as many may be "
         "on their way ahead of those who read on and on. Twice as many, and 16 MiB at least, "
@@ -227,7 +241,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "TAIL_BYTES",
         field="tail_bytes",
-        parse=_integer(1, _IN_MEMORY_MAX),
+        parse=whole_number(1, _IN_MEMORY_MAX),
         default=str(512 * 1024),
         doc="Bytes fetched from the end of an archive, where squashfs keeps its metadata, when it "
         "is opened for the first time. How many it needed is remembered in the chunk cache.",
@@ -235,7 +249,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "METADATA_BYTES",
         field="metadata_bytes",
-        parse=_integer(0, _IN_MEMORY_MAX),
+        parse=whole_number(0, _IN_MEMORY_MAX),
         default=str(8 * 1024 * 1024),
         doc="Bytes of an archive's metadata up to which all of it is fetched when it is opened, "
         "and held in memory; beyond them, chunks of it are fetched as they are needed.",
@@ -251,7 +265,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "MAX_OPEN_ARCHIVES",
         field="max_open_archives",
-        parse=_integer(1, _COUNT_MAX),
+        parse=whole_number(1, _COUNT_MAX),
         default="32",
         doc="Archives kept open between requests; the least recently used is closed.",
     ),
@@ -267,7 +281,7 @@ SETTINGS: tuple[Setting, ...] = (
         Setting(
             name=f"{_PREFIX}LIMIT_{field.name.upper()}",
             field=_LIMITS + field.name,
-            parse=_integer(0, _COUNT_MAX),
+            parse=whole_number(0, _COUNT_MAX),
             default=str(field.default),
             doc=f"The reader's limit `{field.name}` on what one image may cost.",
         )
@@ -283,7 +297,7 @@ _KNOWN_NAMES = frozenset(setting.name for setting in SETTINGS if setting.parse) 
 
 def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a fault for each variable of ours that nothing reads, lest a misspelt name lose one."""
-    for name in sorted(environ.keys() - _KNOWN_NAMES):
+    for name in sorted(environ.keys() - _KNOWN_NAMES - {UPLOAD_STORAGE_CLASS, UPLOAD_PART_BYTES}):
         if not name.startswith(_PREFIX) or name.startswith(_ENDPOINT_PREFIX):
             continue
         if re.fullmatch(r"S3ARCHIVEFS_PREFIX_VMAP[^_]*", name):

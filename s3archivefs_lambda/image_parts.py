@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     from threading import Event
     from typing import BinaryIO
 
-__all__ = ["BodyEndedError", "ImageParts", "Part", "PartBody", "part_size_of"]
+__all__ = [
+    "MAX_PART_BYTES",
+    "MIN_PART_BYTES",
+    "BodyEndedError",
+    "ImageParts",
+    "Part",
+    "PartBody",
+    "part_size_of",
+]
 
+MIN_PART_BYTES = 5 << 20
+"""What S3 takes as a part, unless it is the last."""
+MAX_PART_BYTES = 5 << 30
 _PART_BYTES = 16 << 20
 _MAX_PARTS = 10_000
-_MAX_PART_BYTES = 5 << 30
 _MIB = 1 << 20
 _PIECE = 1 << 20  # bytes hashed at once
 
@@ -44,13 +54,15 @@ class Part(NamedTuple):
 class ImageParts:
     """An image on disk, as it was when this was made. Raises UploadError where it is too large."""
 
-    def __init__(self, image: BinaryIO) -> None:
+    def __init__(self, image: BinaryIO, part_bytes: int | None = None) -> None:
+        """`part_bytes` is the length that is wanted of parts, if one is."""
         self._file = image.fileno()
         self._stamp = self._stamp_now()
         self._digests: dict[int, bytes] = {}
         self.size = self._stamp[0]
         """In bytes."""
-        length = part_size_of(self.size)
+        self.part_bytes = length = part_size_of(self.size, part_bytes)
+        """Of each part but the last; as wanted, or as S3 needs it."""
         self.parts = [
             Part(number, offset, min(length, self.size - offset))
             for number, offset in enumerate(range(0, max(self.size, 1), length), 1)
@@ -142,13 +154,16 @@ class PartBody(io.RawIOBase):
         return count
 
 
-def part_size_of(size: int) -> int:
-    """The length of the parts, in bytes, in which an image of `size` bytes is sent.
+def part_size_of(size: int, wanted: int | None = None) -> int:
+    """The length of the parts, in bytes, in which an image of `size` bytes is sent: as it is
+    wanted, or longer, lest there be more parts than S3 takes.
 
     Raises UploadError where it is more than 10,000 parts of 5 GiB.
     """
     least = -(-size // _MAX_PARTS)
-    length = max(_PART_BYTES, -(-least // _MIB) * _MIB)
-    if length > _MAX_PART_BYTES:
+    length = wanted or _PART_BYTES
+    if length < least:
+        length = -(-least // _MIB) * _MIB
+    if length > MAX_PART_BYTES:
         raise UploadError(f"an image of {size} bytes is more than S3 takes; make several of it")
     return length

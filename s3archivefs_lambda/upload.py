@@ -49,6 +49,8 @@ class ImageUpload:
     """The image, open for reading, on disk: its bytes are read by position, in threads."""
     storage_class: str = ""
     """One of S3's; STANDARD where it is empty."""
+    part_bytes: int | None = None
+    """Bytes in each part; a length that suits most images where it is None."""
     replace: bool = False
     """Whether an object that is there may be replaced."""
     progress: Callable[[int], None] = lambda _: None
@@ -58,12 +60,17 @@ class ImageUpload:
     _image: ImageParts = field(init=False)
 
     def __post_init__(self) -> None:
-        self._image = ImageParts(self.file)
+        self._image = ImageParts(self.file, self.part_bytes)
 
     @property
     def size(self) -> int:
         """Of the image, in bytes."""
         return self._image.size
+
+    @property
+    def part_size(self) -> int:
+        """Of each part but the last, in bytes; larger than asked for where S3 needs it."""
+        return self._image.part_bytes
 
     def run(self) -> bool:
         """Store the image, whole: a reader sees the object before, or this one.

@@ -7,6 +7,7 @@ imported by the function that needs it.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 import signal
 import stat
@@ -50,8 +51,15 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
         "--storage-class",
         default="",
         metavar="CLASS",
-        help="such as STANDARD_IA or GLACIER_IR; reading needs one with immediate access "
-        "(default: STANDARD)",
+        help="such as STANDARD_IA, INTELLIGENT_TIERING (or INT) or GLACIER_IR (or GIR); reading "
+        "needs one with immediate access (default: S3ARCHIVEFS_STORAGE_CLASS, else STANDARD)",
+    )
+    parser.add_argument(
+        "--part-size",
+        default="",
+        metavar="BYTES",
+        help="bytes in each part of the upload, 5 MiB at least; larger ones are sent where there "
+        "would be more than 10,000 (default: S3ARCHIVEFS_MPU_CHUNK_SIZE, else 16 MiB)",
     )
     parser.add_argument(
         "--no-verify",
@@ -96,10 +104,24 @@ def _run(options: argparse.Namespace) -> None:
     require("botocore", extra="lambda", what="upload")
     if options.abort:
         _abort(_target(options.url))
-    elif Path(options.source).is_dir():
+        return
+    _heed_environment(options)
+    if Path(options.source).is_dir():
         _upload_directory(Path(options.source), options)
     else:
         _upload_image(Path(options.source), options)
+
+
+def _heed_environment(options: argparse.Namespace) -> None:
+    """Fill in the options that are not given, and check them before the time that packing takes."""
+    from s3archivefs_lambda.prefix_map import SettingError
+    from s3archivefs_lambda.upload_settings import part_bytes, storage_class
+
+    options.storage_class = storage_class(options.storage_class, os.environ)
+    try:
+        options.part_size = part_bytes(options.part_size, os.environ)
+    except SettingError as error:
+        raise UsageError(str(error)) from error
 
 
 def _upload_image(path: Path, options: argparse.Namespace) -> None:
@@ -205,7 +227,19 @@ def _refusal(path: Path, reason: object) -> UploadError:
 def _upload_of(image: BinaryIO, target: UploadTarget, options: argparse.Namespace) -> ImageUpload:
     from s3archivefs_lambda.upload import ImageUpload
 
-    return ImageUpload(target, image, storage_class=options.storage_class, replace=options.force)
+    upload = ImageUpload(
+        target,
+        image,
+        storage_class=options.storage_class,
+        part_bytes=options.part_size,
+        replace=options.force,
+    )
+    if options.part_size and upload.part_size > options.part_size:
+        sys.stderr.write(
+            f"s3archivefs: parts of {options.part_size:,} bytes would be more than S3 takes; "
+            f"{upload.part_size:,} bytes are sent in each\n"
+        )
+    return upload
 
 
 def _send(upload: ImageUpload) -> None:
@@ -237,6 +271,7 @@ def _parts_named(upload: ImageUpload, image: Path, options: argparse.Namespace) 
             command += ["--force"] if options.force else []
             command += ["--no-verify"] if options.no_verify else []
             command += ["--storage-class", options.storage_class] if options.storage_class else []
+            command += ["--part-size", str(options.part_size)] if options.part_size else []
             sys.stderr.write(
                 "s3archivefs: what was sent is kept in S3; "
                 f"to go on: {shlex.join(command)}; "

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -697,6 +697,45 @@ def test_a_storage_class_is_asked_for(
         uploads.upload(path, url, "--storage-class", "STANDARD", "--force")
         first = next(request for request in uploads.proxy.requests if is_write(request))
         assert first.headers["x-amz-storage-class"] == "STANDARD"
+
+
+@pytest.mark.parametrize(
+    ("value", "asked"),
+    [("STANDARD", "STANDARD"), ("INT", "INTELLIGENT_TIERING"), ("GIR", "GLACIER_IR")],
+)
+def test_a_storage_class_is_asked_for_by_the_variable(
+    swift: Store, small_image: Path, value: str, asked: str
+) -> None:
+    swift = replace(swift, environ=swift.environ | {"S3ARCHIVEFS_STORAGE_CLASS": value})
+    # Swift has the one class.
+    swift.upload(small_image, f"s3://{BUCKET}/a.sqfs", status=int(value != "STANDARD"))
+    first = next(request for request in swift.proxy.requests if is_write(request))
+    assert first.headers["x-amz-storage-class"] == asked
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "parts"),
+    [
+        ((), 32 << 20, [1, 2, 3]),
+        (("--part-size", str(5 << 20)), 32 << 20, [*range(1, 14)]),
+    ],
+)
+def test_parts_have_the_size_that_is_asked_for(
+    uploads: Store, image_in_parts: Path, option: tuple[str, ...], variable: int, parts: list[int]
+) -> None:
+    uploads = replace(
+        uploads, environ=uploads.environ | {"S3ARCHIVEFS_MPU_CHUNK_SIZE": str(variable)}
+    )
+    url = f"s3://{BUCKET}/a.sqfs"
+    written = uploads.interrupt(signal.SIGINT, image_in_parts, url, *option, part=parts[-1])
+    size = option[-1] if option else str(variable)
+    assert f"to go on: s3archivefs upload {image_in_parts} {url} --part-size {size};" in written
+    there = uploads.parts("a.sqfs")
+    uploads.proxy.reset()
+    uploads.upload(image_in_parts, url, "--part-size", size)
+    assert parts_sent(uploads.proxy.requests) == sorted({*parts} - there)
+    assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
+    assert "stored already" in uploads.upload(image_in_parts, url, *option)
 
 
 def test_a_storage_class_that_the_store_has_not(uploads: Store, small_image: Path) -> None:

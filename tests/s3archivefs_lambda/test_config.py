@@ -291,6 +291,12 @@ def test_no_name_is_suggested_where_none_is_near(name: str) -> None:
     assert fault == f"{name}: there is no such setting; docs/settings.md lists them all"
 
 
+@pytest.mark.parametrize("value", ["GIR", "8388608", "none such"])
+def test_the_settings_of_upload_are_left_to_upload(value: str) -> None:
+    environ = dict.fromkeys(["S3ARCHIVEFS_STORAGE_CLASS", "S3ARCHIVEFS_MPU_CHUNK_SIZE"], value)
+    assert Config.from_environ(environ) == Config.from_environ({})
+
+
 def test_the_endpoints_own_settings_are_left_to_the_endpoint() -> None:
     environ = dict.fromkeys(
         ["S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID", "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY"], "x"

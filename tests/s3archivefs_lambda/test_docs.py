@@ -5,7 +5,8 @@ import inspect
 from pathlib import Path
 
 from s3archivefs import Limits
-from s3archivefs_lambda.config import SETTINGS
+from s3archivefs_lambda.config import SETTINGS, UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS
+from s3archivefs_lambda.image_parts import MAX_PART_BYTES, MIN_PART_BYTES
 
 SETTINGS_PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -36,3 +37,10 @@ def test_page_of_settings_lists_every_setting_as_the_code_has_it() -> None:
     assert meanings == {}
     listed = [line for line in page.splitlines() if line.startswith("| `") and line.count("|") > 3]
     assert listed == rows
+
+
+def test_page_of_settings_lists_those_of_upload() -> None:
+    page = SETTINGS_PAGE.read_text(encoding="utf-8")
+    for name in (UPLOAD_STORAGE_CLASS, UPLOAD_PART_BYTES):
+        assert f"\n| `{name}` | " in page
+    assert f"from {MIN_PART_BYTES} to {MAX_PART_BYTES}" in page

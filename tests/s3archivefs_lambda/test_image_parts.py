@@ -7,10 +7,17 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.image_parts import ImageParts, Part, PartBody, part_size_of
+from s3archivefs_lambda.image_parts import (
+    MAX_PART_BYTES,
+    MIN_PART_BYTES,
+    ImageParts,
+    Part,
+    PartBody,
+    part_size_of,
+)
 from s3archivefs_lambda.upload_errors import UploadError
 
 if TYPE_CHECKING:
@@ -30,9 +37,25 @@ def test_no_image_has_more_parts_than_s3_allows(size: int) -> None:
     assert length == 16 * MIB or size > 10_000 * (length - MIB)  # not longer than it must be
 
 
-def test_an_image_that_s3_cannot_take_is_refused() -> None:
+@pytest.mark.property
+@given(st.integers(1, LARGEST), st.integers(MIN_PART_BYTES, MAX_PART_BYTES))
+@example(10_000 * MIN_PART_BYTES, MIN_PART_BYTES)
+@example(10_000 * MIN_PART_BYTES + 1, MIN_PART_BYTES)
+@example(LARGEST, MIN_PART_BYTES)
+def test_parts_are_as_long_as_is_wanted_or_as_s3_needs_them(size: int, wanted: int) -> None:
+    length = part_size_of(size, wanted)
+    assert -(-size // length) <= 10_000
+    if size <= 10_000 * wanted:
+        assert length == wanted
+    else:
+        assert wanted < length <= MAX_PART_BYTES
+        assert size > 10_000 * (length - MIB)  # not longer than it must be
+
+
+@pytest.mark.parametrize("wanted", [None, MIN_PART_BYTES, MAX_PART_BYTES])
+def test_an_image_that_s3_cannot_take_is_refused(wanted: int | None) -> None:
     with pytest.raises(UploadError, match="more than S3 takes"):
-        part_size_of(LARGEST + 1)
+        part_size_of(LARGEST + 1, wanted)
 
 
 @pytest.mark.property

@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from s3archivefs_lambda.upload_command import register_upload
+from s3archivefs_lambda.upload_command import _upload_of, register_upload
+from s3archivefs_lambda.upload_target import UploadTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from types_boto3_s3 import S3Client
 
 ROOT = Path(__file__).parents[2]
 IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
@@ -79,6 +82,37 @@ def test_a_packed_image_replaces_no_file(
     said = fault(capsys, str(tmp_path), "s3://bucket/key", "--image", str(tmp_path / "there"))
     assert "is there already" in said
     assert (tmp_path / "there").read_text() == "precious"
+
+
+@pytest.mark.parametrize("source", [IMAGE, str(ROOT / "fixtures")])
+def test_a_size_of_parts_that_is_none_is_refused_at_once(
+    source: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "--part-size='5M'" in fault(capsys, source, NOWHERE, "--part-size", "5M")
+    monkeypatch.setenv("S3ARCHIVEFS_MPU_CHUNK_SIZE", "1")
+    assert "S3ARCHIVEFS_MPU_CHUNK_SIZE='1'" in fault(capsys, source, NOWHERE)
+
+
+def test_parts_that_would_be_too_many_are_longer_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "sparse"
+    image.touch()
+    options = argparse.Namespace(storage_class="", part_size=5 << 20, force=False)
+    with image.open("rb") as file:
+        for size, said in (
+            (10_000 * (5 << 20), ""),
+            (
+                10_000 * (5 << 20) + 1,
+                (
+                    "s3archivefs: parts of 5,242,880 bytes would be more than S3 takes; "
+                    "6,291,456 bytes are sent in each\n"
+                ),
+            ),
+        ):
+            os.truncate(image, size)
+            _upload_of(file, UploadTarget(cast("S3Client", None), "bucket", "key"), options)
+            assert capsys.readouterr().err == said
 
 
 @pytest.fixture
