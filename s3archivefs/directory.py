@@ -8,7 +8,7 @@ hold the name, and keeps it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import (
@@ -23,13 +23,16 @@ from s3archivefs.format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.inode import Inode, InodeTable
     from s3archivefs.metadata import MetadataCursor, MetadataReader
 
-__all__ = ["Directory", "Entry", "Segment"]
+__all__ = ["Counter", "Directory", "Entry", "Segment", "uncounted"]
+
+Counter: TypeAlias = "Callable[[int], object]"
+"""Is told of work: names looked up, entries decoded to find them."""
 
 # An inode's directory size counts `.` and `..`, which no listing holds, as three bytes.
 _EMPTY_SIZE = 3
@@ -38,6 +41,10 @@ _TYPES = frozenset(InodeType)
 # decoding its index anew took 50 ms a look-up: a longer index is thinned out.
 _SEGMENTS_MAX = 8192
 _SEGMENT_KEPT = 1 << 18  # bytes of listing; a longer one without an index is scanned anew each time
+
+
+def uncounted(work: int) -> None:
+    """A Counter for work that nobody counts."""
 
 
 class Entry(NamedTuple):
@@ -102,20 +109,21 @@ class Directory:
                 inode.tail[0],
             )
 
-    def get(self, name: bytes) -> Entry | None:
+    def get(self, name: bytes, count: Counter = uncounted) -> Entry | None:
         """The entry of that name, or None."""
         segments = self._cut()
         after = bisect_right(segments, name, key=_first_name)
-        found = self._get_within(segments[after - 1], name)
+        found = self._get_within(segments[after - 1], name, count)
         if found is None and after < len(segments):
             # Before a name is not there, the index must be right that it is not in the next.
             next(self._scan(segments[after]), None)
         return found
 
-    def _get_within(self, segment: Segment, name: bytes) -> Entry | None:
+    def _get_within(self, segment: Segment, name: bytes, count: Counter) -> Entry | None:
         if segment.end - segment.start <= _SEGMENT_KEPT:
-            return self._entries(segment).get(name)
+            return self._entries(segment, count).get(name)
         for entry in self._scan(segment):
+            count(1)
             if entry.name >= name:
                 return entry if entry.name == name else None
         return None
@@ -178,12 +186,15 @@ class Directory:
             for (name, start, position, offset), (following, end) in zip(places, nexts, strict=True)
         ]
 
-    def _entries(self, segment: Segment) -> dict[bytes, Entry]:
-        return self._kept_entries.get(
-            # The end too: an empty directory may have the position of another that is not empty.
-            (self._position, self._offset, segment.start, segment.end),
-            lambda: {entry.name: entry for entry in self._scan(segment)},
-        )
+    def _entries(self, segment: Segment, count: Counter) -> dict[bytes, Entry]:
+        def load() -> dict[bytes, Entry]:
+            entries = {entry.name: entry for entry in self._scan(segment)}
+            count(len(entries))
+            return entries
+
+        # The end too: an empty directory may have the position of another that is not empty.
+        key = (self._position, self._offset, segment.start, segment.end)
+        return self._kept_entries.get(key, load)
 
     def _scan(self, segment: Segment, previous: bytes = b"") -> Iterator[Entry]:
         """Decode a segment's entries, whose names come after `previous`, a metadata block at a

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Protocol
 
+from s3archivefs.directory import uncounted
 from s3archivefs.errors import leads_nowhere
 from s3archivefs.inode import FileKind
 from s3archivefs.names import AnyPath
 
 if TYPE_CHECKING:
-    from s3archivefs.directory import Entry
+    from collections.abc import Iterator
+
+    from s3archivefs.directory import Counter, Entry
     from s3archivefs.inode import Stat
+    from s3archivefs.resolution import Place
 
 __all__ = ["DirEntry", "Tree"]
 
@@ -18,11 +22,16 @@ __all__ = ["DirEntry", "Tree"]
 class Tree(Protocol):
     """What an entry asks of the image that it belongs to."""
 
-    def stat(self, path: str | bytes) -> Stat:
-        """The attributes of a path, symlinks followed."""
-
     def stat_of_entry(self, entry: Entry) -> Stat:
         """The attributes of the entry itself."""
+
+    def stat_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Stat:
+        """The attributes of what a symlink in a directory leads to."""
+
+    def scandir_at(
+        self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None
+    ) -> Iterator[DirEntry[AnyPath]]:
+        """The entries of the directory that an entry of another is, or leads to."""
 
 
 _KINDS: dict[int, FileKind] = {
@@ -36,14 +45,21 @@ class DirEntry(Generic[AnyPath]):
     Format: "Directory Table".
     """
 
-    __slots__ = ("_entry", "_image", "name", "path")
+    __slots__ = ("_entry", "_image", "_prefix", "_within", "name")
 
-    def __init__(self, image: Tree, entry: Entry, name: AnyPath, path: AnyPath) -> None:
+    def __init__(
+        self, image: Tree, entry: Entry, within: Place, name: AnyPath, prefix: AnyPath
+    ) -> None:
         self._image = image
         self._entry = entry
+        self._within = within
+        self._prefix: AnyPath = prefix
         self.name: AnyPath = name
-        self.path: AnyPath = path
+
+    @property
+    def path(self) -> AnyPath:
         """The directory's path as it was given, `/` and the name."""
+        return self._prefix + self.name
 
     @property
     def kind(self) -> FileKind:
@@ -54,6 +70,11 @@ class DirEntry(Generic[AnyPath]):
     def inode_number(self) -> int:
         """The number of its inode."""
         return self._entry.inode_number
+
+    @property
+    def reference(self) -> int:
+        """Where the image keeps its inode, as Stat.reference; of a symlink, its own."""
+        return self._entry.reference
 
     def is_symlink(self) -> bool:
         """Whether it is a symlink."""
@@ -67,14 +88,25 @@ class DirEntry(Generic[AnyPath]):
         """Whether it is a regular file, or a symlink to one."""
         return self._kind(follow_symlinks) is FileKind.FILE
 
-    def stat(self, *, follow_symlinks: bool = True) -> Stat:
+    def stat(self, *, follow_symlinks: bool = True, count: Counter = uncounted) -> Stat:
         """Its attributes, or those of what a symlink leads to.
 
-        Raises FileNotFoundError or OSError (ELOOP) where a symlink leads nowhere.
+        `count` is told of the work on a symlink's way, of which hostile targets make much: names
+        looked up, and entries decoded for that. Raises FileNotFoundError, NotADirectoryError or
+        OSError (ELOOP) where a symlink leads nowhere.
         """
         if follow_symlinks and self.is_symlink():
-            return self._image.stat(self.path)
+            return self._image.stat_behind(self._entry, self._within, self.path, count)
         return self._image.stat_of_entry(self._entry)
+
+    def scandir(self, *, start: AnyPath | None = None) -> Iterator[DirEntry[AnyPath]]:
+        """What SquashFS.scandir gives for its path, which is not resolved anew: that would take a
+        look-up for each directory above.
+
+        Raises NotADirectoryError where it is none, FileNotFoundError or OSError (ELOOP) where a
+        symlink leads nowhere.
+        """
+        return self._image.scandir_at(self._entry, self._within, self.path, start)
 
     def _kind(self, follow_symlinks: bool) -> FileKind | None:  # noqa: FBT001 -- passed on from the keyword
         if not follow_symlinks or not self.is_symlink():

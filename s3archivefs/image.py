@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from s3archivefs.directory import Directory, Entry
+    from s3archivefs.directory import Counter, Entry
     from s3archivefs.format import Record, Superblock
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.names import EitherPath, PathLike, StrPath
+    from s3archivefs.resolution import Place
 
 __all__ = ["SquashFS", "open_image"]
 
@@ -106,7 +107,7 @@ class SquashFS:
         """
         names: list[AnyPath] = []
         path = as_plain(path)
-        for entry in self._opened(path).entries():
+        for entry in self._opened(path).directory.entries():
             if len(names) >= self._limits.entries:
                 raise LimitExceededError("entries", len(names) + 1, self._limits.entries)
             names.append(decode_as(path, entry.name))
@@ -123,17 +124,15 @@ class SquashFS:
         Format: "Directory Table", "Directory Index".
         """
         path = as_plain(path)
-        directory = self._opened(path)
-        return self._dir_entries(directory, path, b"" if start is None else encode(start))
+        return self._dir_entries(self._opened(path), path, b"" if start is None else encode(start))
 
     def _dir_entries(
-        self, directory: Directory, path: AnyPath, start: bytes
+        self, place: Place, path: AnyPath, start: bytes
     ) -> Iterator[DirEntry[AnyPath]]:
         separator = decode_as(path, b"/")
         prefix = path if path.endswith(separator) else path + separator
-        for entry in directory.entries(start):
-            name = decode_as(path, entry.name)
-            yield DirEntry(self, entry, name, prefix + name)
+        for entry in place.directory.entries(start):
+            yield DirEntry(self, entry, place, decode_as(path, entry.name), prefix)
             self._check_open()
 
     def walk(
@@ -305,7 +304,7 @@ class SquashFS:
         self._check_open()
         return self._resolver.inode(as_plain(path), follow=follow)
 
-    def _opened(self, path: str | bytes) -> Directory:
+    def _opened(self, path: str | bytes) -> Place:
         self._check_open()
         return self._resolver.directory(path)
 
@@ -313,6 +312,25 @@ class SquashFS:
         """The attributes of a directory's entry, which `DirEntry.stat` asks for."""
         self._check_open()
         return self._parts.inodes.stat(self._parts.entry_inode(entry))
+
+    def stat_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Stat:
+        """The attributes of what a symlink leads to, which `DirEntry.stat` asks for.
+
+        Format: "Symbolic Links".
+        """
+        self._check_open()
+        return self._parts.inodes.stat(self._resolver.inode_behind(link, within, path, count))
+
+    def scandir_at(
+        self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None
+    ) -> Iterator[DirEntry[AnyPath]]:
+        """The entries of a directory below another, which `DirEntry.scandir` asks for.
+
+        Format: "Directory Table".
+        """
+        self._check_open()
+        place = self._resolver.directory_at(entry, within, path)
+        return self._dir_entries(place, path, b"" if start is None else encode(start))
 
 
 def open_image(source: object, *, offset: int = 0, limits: Limits | None = None) -> SquashFS:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs.directory import uncounted
 from s3archivefs.inode import FileKind
 from s3archivefs.names import encode, os_error
 
 if TYPE_CHECKING:
-    from s3archivefs.directory import Directory
+    from s3archivefs.directory import Counter, Directory, Entry
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
     from s3archivefs.parts import Parts
 
-__all__ = ["Resolver"]
+__all__ = ["Place", "Resolver"]
+
+
+class Place(NamedTuple):
+    """A directory, and the way to it: what `..` means there."""
+
+    directory: Directory
+    above: Place | None
+    """None for the image's root."""
 
 
 class Resolver:
     """Resolves paths from a root: `..` stays there, and an absolute link starts there."""
 
     def __init__(self, root: Directory, parts: Parts, limits: Limits) -> None:
-        self._root = root
+        self._root = Place(root, above=None)
         self._parts = parts
         self._limits = limits
 
@@ -30,50 +39,76 @@ class Resolver:
 
         Raises FileNotFoundError, NotADirectoryError or OSError (ELOOP) where it leads nowhere.
         """
-        todo = encode(path).split(b"/")
+        return self._located(encode(path), path, follow=follow)[0]
+
+    def directory(self, path: str | bytes) -> Place:
+        """The directory that a path leads to.
+
+        Raises NotADirectoryError where something else is there, and as `inode`.
+        """
+        return _directory(self._located(encode(path), path), path)
+
+    # From an entry of a directory, whose path need not be resolved anew. Errors say `path`.
+
+    def inode_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Inode:
+        """The inode that a symlink leads to; `count` is told of the work."""
+        return self._located(link.name, path, start=within, count=count)[0]
+
+    def directory_at(self, entry: Entry, within: Place, path: str | bytes) -> Place:
+        """The directory that an entry is, or leads to."""
+        if entry.type == FileKind.DIRECTORY.value:
+            return Place(self._parts.directory(self._parts.entry_inode(entry)), within)
+        return _directory(self._located(entry.name, path, start=within), path)
+
+    def _located(
+        self,
+        way: bytes,
+        path: str | bytes,
+        *,
+        start: Place | None = None,
+        follow: bool = True,
+        count: Counter = uncounted,
+    ) -> tuple[Inode, Place]:
+        """What is there, and the directory that this is or is in."""
+        todo = way.split(b"/")
         todo.reverse()
-        above: list[Directory] = []
-        here = self._root
+        here = start or self._root
         hops = 0
         while todo:
             part = todo.pop()
+            count(1)
             if part in {b"", b"."}:
                 continue
             if part == b"..":
-                here = above.pop() if above else self._root
+                here = here.above or here
                 continue
-            entry = here.get(part)
+            entry = here.directory.get(part, count)
             if entry is None:
                 raise os_error(errno.ENOENT, path)
             inode = self._parts.entry_inode(entry)
             if inode.kind is FileKind.DIRECTORY:
-                above.append(here)
-                here = self._parts.directory(inode)
+                here = Place(self._parts.directory(inode), here)
             elif inode.kind is FileKind.SYMLINK and (todo or follow):
                 hops += 1
                 target = self._followed(inode, hops, path)
                 todo += reversed(target.split(b"/"))
                 if target.startswith(b"/"):
-                    above.clear()
                     here = self._root
             elif todo:
                 raise os_error(errno.ENOTDIR, path)
             else:
-                return inode
-        return here.inode
-
-    def directory(self, path: str | bytes) -> Directory:
-        """The directory that a path leads to.
-
-        Raises NotADirectoryError where something else is there, and as `inode`.
-        """
-        inode = self.inode(path)
-        if inode.kind is not FileKind.DIRECTORY:
-            raise os_error(errno.ENOTDIR, path)
-        return self._parts.directory(inode)
+                return inode, here
+        return here.directory.inode, here
 
     def _followed(self, link: Inode, hops: int, path: str | bytes) -> bytes:
         """The target of the symlink that is the path's `hops`th."""
         if hops > self._limits.symlink_hops:
             raise os_error(errno.ELOOP, path)
         return self._parts.inodes.target(link)
+
+
+def _directory(found: tuple[Inode, Place], path: str | bytes) -> Place:
+    inode, place = found
+    if inode.kind is not FileKind.DIRECTORY:
+        raise os_error(errno.ENOTDIR, path)
+    return place

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from s3archivefs.entry import DirEntry
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.names import AnyPath, decode_as
+from s3archivefs.resolution import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s3archivefs.directory import Directory, Entry
+    from s3archivefs.directory import Entry
     from s3archivefs.entry import Tree
     from s3archivefs.limits import Limits
     from s3archivefs.parts import Parts
@@ -22,17 +23,17 @@ __all__ = ["walk"]
 def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
     image: Tree,
     parts: Parts,
-    start: Directory,
+    start: Place,
     top: AnyPath,
     symlinks_as_files: bool,  # noqa: FBT001 -- passed on from the keyword
     limits: Limits,
 ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
     """What `SquashFS.walk` says, from the directory `start`, which `top` led to."""
     separator = decode_as(top, b"/")
-    todo = [(top, 0, start.inode)]
+    todo = [(top, 0, start.directory.inode, start.above)]
     seen: set[int] = set()
     while todo:
-        path, depth, inode = todo.pop()
+        path, depth, inode, above = todo.pop()
         if inode.reference in seen:
             raise CorruptImageError(f"directory {path!r} is in the tree twice", inode.tail[0])
         seen.add(inode.reference)
@@ -42,16 +43,17 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
         directories: list[AnyPath] = []
         others: list[AnyPath] = []
         below: dict[AnyPath, Entry] = {}
-        for entry in parts.directory(inode).entries():
+        place = Place(parts.directory(inode), above)
+        for entry in place.directory.entries():
             name = decode_as(path, entry.name)
-            found = DirEntry(image, entry, name, prefix + name)
+            found = DirEntry(image, entry, place, name, prefix)
             is_directory = found.is_dir(follow_symlinks=not symlinks_as_files)
             (directories if is_directory else others).append(name)
             if is_directory and not found.is_symlink():
                 below[name] = entry
         yield path, directories, others
         todo += [
-            (prefix + name, depth + 1, parts.entry_inode(below[name]))
+            (prefix + name, depth + 1, parts.entry_inode(below[name]), place)
             for name in reversed(directories)
             if name in below
         ]

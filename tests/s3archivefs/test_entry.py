@@ -1,0 +1,91 @@
+"""`DirEntry` as a starting point: what lies below it or behind it, without resolving its path."""
+
+from __future__ import annotations
+
+import pytest
+
+import s3archivefs
+from tests.support.built import build, directory, file, symlink
+
+
+def chain(depth: int) -> bytes:
+    """Directories nested so deep, with links at the bottom to what lies around them."""
+    node = directory(
+        {
+            b"absolute": symlink(b"/top"),
+            b"beside": symlink(b"file"),
+            b"climbing": symlink(b"../" * (depth + 5) + b"top"),
+            b"file": file(b"bottom"),
+            b"nowhere": symlink(b"../nowhere"),
+            b"up": symlink(b".."),
+        }
+    )
+    for _ in range(depth):
+        node = directory({b"d": node})
+    node.children[b"top"] = file(b"at the top")
+    return bytes(build(node))
+
+
+def bottom(fs: s3archivefs.SquashFS, depth: int) -> dict[str, s3archivefs.DirEntry[str]]:
+    entries = fs.scandir("/")
+    for _ in range(depth):
+        entries = next(entries).scandir()
+    return {entry.name: entry for entry in entries}
+
+
+def test_an_entry_lists_its_directory_as_its_path_does() -> None:
+    with s3archivefs.open(s3archivefs.BytesDevice(chain(3))) as fs:
+        entries = bottom(fs, 3)
+        assert [*entries] == fs.listdir("/d/d/d")
+        assert entries["file"].path == "/d/d/d/file"
+        above = next(fs.scandir("/d/d"))
+        assert [each.name for each in above.scandir(start="n")] == ["nowhere", "up"]
+        assert [each.path for each in entries["up"].scandir()] == ["/d/d/d/up/d"]
+        with pytest.raises(NotADirectoryError) as caught:
+            entries["file"].scandir()
+        assert caught.value.filename == "/d/d/d/file"
+        with pytest.raises(FileNotFoundError):
+            entries["nowhere"].scandir()
+    with pytest.raises(ValueError, match="closed"):
+        above.scandir()
+
+
+def test_links_of_an_entry_lead_where_its_path_does_through_links_above_it_too() -> None:
+    with s3archivefs.open(s3archivefs.BytesDevice(chain(3))) as fs:
+        for entry in (*fs.scandir("/d/d/d"), *next(fs.scandir("/d/d")).scandir()):
+            if entry.name == "nowhere":
+                with pytest.raises(FileNotFoundError) as caught:
+                    entry.stat()
+                assert caught.value.filename == entry.path
+            else:
+                assert entry.stat() == fs.stat(entry.path)
+        through = {entry.name: entry for entry in fs.scandir("/d/d/d/up/d/up")}
+        assert through["d"].stat() == fs.stat("/d/d/d")
+        assert next(bottom(fs, 3)["up"].scandir()).stat() == fs.stat("/d/d/d")
+
+
+def test_the_reference_of_an_entry_is_that_of_its_own_inode() -> None:
+    with s3archivefs.open(s3archivefs.BytesDevice(chain(1))) as fs:
+        for entry in bottom(fs, 1).values():
+            assert entry.reference == fs.stat(entry.path, follow_symlinks=False).reference
+
+
+def test_work_from_an_entry_does_not_grow_with_its_depth() -> None:
+    work = []
+    for depth in (10, 400):
+        with s3archivefs.open(s3archivefs.BytesDevice(chain(depth))) as fs:
+            entries = bottom(fs, depth)
+            counted: list[int] = []
+            entries["beside"].stat(count=counted.append)
+            entries["absolute"].stat(count=counted.append)
+            work.append(sum(counted))
+    assert work[0] == work[1] <= 20
+
+
+def test_the_work_of_links_that_lead_nowhere_is_counted() -> None:
+    hops = {b"l%02d" % hop: symlink(b"./" * 500 + b"l%02d" % (hop + 1)) for hop in range(39)}
+    with s3archivefs.open(s3archivefs.BytesDevice(bytes(build(directory(hops))))) as fs:
+        counted: list[int] = []
+        with pytest.raises(FileNotFoundError):
+            next(fs.scandir("/")).stat(count=counted.append)
+        assert 39 * 501 <= sum(counted) <= 39 * 501 + 100
