@@ -11,7 +11,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from s3archivefs import FileKind, SquashFile, SquashfsError
-from s3archivefs_lambda.listing import PATH_FAULTS, list_items
+from s3archivefs_lambda.archive_walk import PATH_FAULTS
+from s3archivefs_lambda.listing import PAGE_STEPS, Page, page_of
 from s3archivefs_lambda.object_headers import object_headers, overrides
 from s3archivefs_lambda.s3_errors import (
     ArchiveAccessError,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.archives import Archive, Archives
-    from s3archivefs_lambda.prefix_map import Location, PrefixMapping
+    from s3archivefs_lambda.prefix_map import Location
 
 __all__ = ["Operations"]
 
@@ -57,8 +58,11 @@ _FIRST_PIECE = 1 << 20
 class Operations:
     """The read-only S3 operations over the archives of one virtual bucket."""
 
-    def __init__(self, archives: Archives, bucket: str = "archive") -> None:
+    def __init__(
+        self, archives: Archives, bucket: str = "archive", *, page_steps: int = PAGE_STEPS
+    ) -> None:
         self._archives = archives
+        self._page_steps = page_steps
         self.bucket = bucket
         """The name that listings give."""
 
@@ -162,50 +166,59 @@ class Operations:
         return self._list(ListRequest.parse(request.query, version=1))
 
     def _list(self, asked: ListRequest) -> S3Response:
-        objects: list[ListedObject] = []
-        common_prefixes: list[bytes] = []
-        continues_after = None
-        if asked.max_keys:
-            last = b""
-            for key, listed in self._items(asked.prefix, asked.delimiter, asked.after):
-                if len(objects) + len(common_prefixes) == asked.max_keys:
-                    continues_after = last
-                    break
-                if listed is None:
-                    common_prefixes.append(key)
-                else:
-                    objects.append(listed)
-                last = key
+        found = Page([], None)
+        if asked.max_keys and asked.floor is not None:
+            sources = _Sources(self._archives, asked.prefix)
+            found = page_of(
+                sources,
+                asked.prefix,
+                asked.delimiter,
+                asked.floor,
+                max_items=asked.max_keys,
+                steps=self._page_steps,
+            )
         page = ListPage(
             bucket=self.bucket,
             request=asked,
-            objects=objects,
-            common_prefixes=common_prefixes,
-            continues_after=continues_after,
+            objects=[
+                ListedObject(key, stat.size, stat.mtime, source.etag(stat))
+                for key, stat, source in found.items
+                if stat is not None and source is not None
+            ],
+            common_prefixes=[item.key for item in found.items if item.stat is None],
+            continues_at=found.continues_at,
         )
         return xml_response(page.to_xml())
 
-    def _items(
-        self, prefix: bytes, delimiter: bytes, after: bytes
-    ) -> Iterator[tuple[bytes, ListedObject | None]]:
-        sources = [_Source(self._archives, mapping, prefix) for mapping in self._archives.mappings]
-        for item in list_items(sources, prefix, delimiter, after):
-            if item.stat is None or item.source is None:
-                yield item.key, None
-            else:
-                etag = item.source.etag(item.stat)
-                yield item.key, ListedObject(item.key, item.stat.size, item.stat.mtime, etag)
+
+class _Sources:
+    """The mappings as parts of one listing."""
+
+    def __init__(self, archives: Archives, listed: bytes) -> None:
+        self._archives = archives
+        self._mappings = archives.mappings
+        self._listed = listed
+        self.around = self._mappings.around
+        self.first = self._mappings.first
+
+    def source(self, virtual: bytes) -> _Source:
+        """The archive that is mapped there."""
+        location = self._mappings[virtual].location
+        alone = self._listed.startswith(virtual)
+        return _Source(self._archives, location, virtual, alone=alone)
 
 
 class _Source:
-    """A mapping as a part of one listing."""
+    """An archive as a part of one listing."""
 
-    def __init__(self, archives: Archives, mapping: PrefixMapping, listed: bytes) -> None:
-        self.prefix = _bytes(mapping.prefix) + b"/" if mapping.prefix else b""
-        self._archives = archives
-        self._location = mapping.location
+    def __init__(
+        self, archives: Archives, location: Location, virtual: bytes, *, alone: bool
+    ) -> None:
         self.walk_depth = archives.limits.walk_depth
-        self._alone = listed.startswith(self.prefix)
+        self._archives = archives
+        self._location = location
+        self._virtual = virtual
+        self._alone = alone
         self._archive: Archive | None = None
 
     def image(self) -> SquashFS | None:
@@ -231,7 +244,7 @@ class _Source:
         """What fails the listing where the open archive cannot be read."""
         if self._archive is not None and isinstance(error, ArchiveReplacedError):
             self._archives.discard(self._archive)
-        return _as_s3_error(error, self._location, self.prefix.decode("utf-8", "replace"))
+        return _as_s3_error(error, self._location, self._virtual.decode("utf-8", "replace"))
 
 
 def _piece_length(start: int, stop: int, size: int) -> int:
@@ -244,10 +257,6 @@ def _piece_length(start: int, stop: int, size: int) -> int:
 
 def _is_literal(path: str) -> bool:
     return not any(part in {"", ".", ".."} for part in path.split("/"))
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 # ---- Faults --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
+from s3archivefs_lambda.key_space import end_of
 from s3archivefs_lambda.s3_protocol import S3_NAMESPACE, XML_HEAD, invalid_argument, xml_text
 
 if TYPE_CHECKING:
@@ -36,13 +37,12 @@ class ListRequest:
     """Empty for none."""
     max_keys: int
     """Keys and common prefixes on a page, at most 1000."""
-    after: bytes
-    """The page begins behind this key or common prefix: marker, start-after, or that of the token.
-    """
+    floor: bytes | None
+    """The page begins with the first key that is not below it; None where no key can follow."""
     url_encoding: bool
     with_owner: bool
     start_after: bytes | None
-    """As given; version 2 says it again unless there is a token."""
+    """As given, or the marker of version 1. An answer repeats it, unless there is a token."""
     token: str | None
     """As given, and valid."""
 
@@ -55,21 +55,24 @@ class ListRequest:
             message = "Invalid Encoding Method specified in Request"
             raise invalid_argument(message, "encoding-type", encoding or "")
         token = query.get("continuation-token") if version == 2 else None
-        start_after = None
-        if version == 1:
-            after = _bytes(query.get("marker", ""))
+        start = query.get("start-after" if version == 2 else "marker")
+        prefix, delimiter = _bytes(query.get("prefix", "")), _bytes(query.get("delimiter", ""))
+        floor: bytes | None
+        if token is not None:
+            floor = decode_token(token)
+        elif version == 1 and start and (cut_short := _decode_marker(start)) is not None:
+            floor = cut_short
         else:
-            start_after = _bytes(query["start-after"]) if "start-after" in query else None
-            after = (start_after or b"") if token is None else decode_token(token)
+            floor = _floor_behind(_bytes(start or ""), prefix, delimiter)
         return cls(
             version=version,
-            prefix=_bytes(query.get("prefix", "")),
-            delimiter=_bytes(query.get("delimiter", "")),
+            prefix=prefix,
+            delimiter=delimiter,
             max_keys=max_keys,
-            after=after,
+            floor=floor,
             url_encoding=encoding == "url",
             with_owner=version == 1 or query.get("fetch-owner", "").lower() == "true",
-            start_after=start_after,
+            start_after=None if start is None else _bytes(start),
             token=token,
         )
 
@@ -93,8 +96,8 @@ class ListPage:
     request: ListRequest
     objects: Sequence[ListedObject]
     common_prefixes: Sequence[bytes]
-    continues_after: bytes | None
-    """The last key or common prefix of a page that others follow; None for the last page."""
+    continues_at: bytes | None
+    """The floor of the next page; None for the last page."""
 
     def to_xml(self) -> bytes:
         """The ListBucketResult document, UTF-8."""
@@ -110,7 +113,7 @@ class ListPage:
             yield f"<Delimiter>{name(request.delimiter)}</Delimiter>"
         if request.url_encoding:
             yield "<EncodingType>url</EncodingType>"
-        truncated = "false" if self.continues_after is None else "true"
+        truncated = "false" if self.continues_at is None else "true"
         yield f"<IsTruncated>{truncated}</IsTruncated>"
         owner = "<Owner><ID>s3archivefs</ID></Owner>" if request.with_owner else ""
         for item in self.objects:
@@ -127,11 +130,19 @@ class ListPage:
 
     def _place(self) -> Iterator[str]:
         """Where the page begins and the next one would, as version 1 says it: without a delimiter
-        clients take the last key for the next marker.
+        clients take the last key of a full page for the next marker.
         """
-        yield f"<Marker>{self._name(self.request.after)}</Marker>"
-        if self.continues_after is not None and self.request.delimiter:
-            yield f"<NextMarker>{self._name(self.continues_after)}</NextMarker>"
+        request = self.request
+        yield f"<Marker>{self._name(request.start_after or b'')}</Marker>"
+        if self.continues_at is None:
+            return
+        if len(self.objects) + len(self.common_prefixes) < request.max_keys:
+            marker = _encode_marker(self.continues_at)
+            yield f"<NextMarker>{self._name(marker)}</NextMarker>"
+        elif request.delimiter:
+            keys = [item.key for item in self.objects[-1:]]
+            last = max(*keys, *self.common_prefixes[-1:], b"")
+            yield f"<NextMarker>{self._name(last)}</NextMarker>"
 
     def _place_in_version_2(self) -> Iterator[str]:
         request = self.request
@@ -139,8 +150,8 @@ class ListPage:
             yield f"<ContinuationToken>{xml_text(request.token)}</ContinuationToken>"
         elif request.start_after is not None:
             yield f"<StartAfter>{self._name(request.start_after)}</StartAfter>"
-        if self.continues_after is not None:
-            token = encode_token(self.continues_after)
+        if self.continues_at is not None:
+            token = encode_token(self.continues_at)
             yield f"<NextContinuationToken>{token}</NextContinuationToken>"
         yield f"<KeyCount>{len(self.objects) + len(self.common_prefixes)}</KeyCount>"
 
@@ -170,20 +181,52 @@ def _max_keys(text: str | None) -> int:
     return min(int(text), MAX_KEYS)
 
 
-def encode_token(last: bytes) -> str:
-    """The token to go on after a name. It holds the name alone: any instance can go on from it."""
-    return base64.urlsafe_b64encode(zlib.crc32(last).to_bytes(4, "big") + last).decode("ascii")
+def _floor_behind(after: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
+    """Where a listing begins that starts after a key or common prefix: where that lies in a common
+    prefix, behind all of it.
+    """
+    if not after:
+        return b""
+    if delimiter and after.startswith(prefix) and (cut := after.find(delimiter, len(prefix))) >= 0:
+        return end_of(after[: cut + len(delimiter)])
+    return after + b"\0"
+
+
+def encode_token(place: bytes) -> str:
+    """The token to go on from a place. It holds that alone: any instance can go on from it."""
+    return base64.urlsafe_b64encode(zlib.crc32(place).to_bytes(4, "big") + place).decode("ascii")
 
 
 def decode_token(token: str) -> bytes:
-    """The name that a token goes on after; raises S3Error InvalidArgument where it is not ours."""
+    """The place that a token holds; raises S3Error InvalidArgument where it is not ours."""
+    place = _place_of(token)
+    if place is None:
+        raise invalid_argument(
+            "The continuation token provided is incorrect", "continuation-token", token
+        )
+    return place
+
+
+def _place_of(token: str) -> bytes | None:
     try:
         raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
         raw = b""
-    last = raw[4:]
-    if not last or zlib.crc32(last).to_bytes(4, "big") != raw[:4]:
-        raise invalid_argument(
-            "The continuation token provided is incorrect", "continuation-token", token
-        )
-    return last
+    place = raw[4:]
+    return place if place and zlib.crc32(place).to_bytes(4, "big") == raw[:4] else None
+
+
+_CUT_SHORT = "continue-at:"
+"""Begins the NextMarker of a page that is not full. No key would do in its place: one within a
+common prefix says that this was listed, while nobody may know yet whether it holds a key.
+"""
+
+
+def _encode_marker(floor: bytes) -> bytes:
+    return f"{_CUT_SHORT}{encode_token(floor)}".encode("ascii")
+
+
+def _decode_marker(marker: str) -> bytes | None:
+    """The floor, or None where it is a key."""
+    token = marker.removeprefix(_CUT_SHORT)
+    return None if token == marker else _place_of(token)

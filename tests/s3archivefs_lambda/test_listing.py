@@ -6,7 +6,6 @@ import tempfile
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import MagicMock, patch
@@ -17,7 +16,8 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import directory, file
-from s3archivefs_lambda.listing import list_items
+from s3archivefs_lambda.listing import page_of
+from s3archivefs_lambda.s3_listing import _floor_behind
 from s3archivefs_lambda.s3_protocol import S3Error, S3Request
 from tests.support.drawn_trees import Directory, Link, build_tree
 from tests.support.images import CountingDevice, make_image
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 class OpenSource:
     """A mapped archive that is open."""
 
-    prefix: bytes
     fs: SquashFS
     opened: int = 0
     walk_depth: int = 1024
@@ -60,6 +59,35 @@ class OpenSource:
 
     def failure(self, error: Exception) -> Exception:
         return AssertionError(f"unreadable: {error}")
+
+
+class OpenSources:
+    """Mapped archives, all of them looked at for each question."""
+
+    def __init__(self, opened: dict[bytes, OpenSource]) -> None:
+        self.opened = opened
+
+    def around(self, key: bytes) -> list[bytes]:
+        return sorted(virtual for virtual in self.opened if key.startswith(virtual))
+
+    def first(self, floor: bytes) -> bytes | None:
+        return min((virtual for virtual in self.opened if virtual >= floor), default=None)
+
+    def source(self, virtual: bytes) -> OpenSource:
+        return self.opened[virtual]
+
+
+def keys_of(
+    fs: SquashFS | dict[bytes, OpenSource],
+    prefix: bytes = b"",
+    delimiter: bytes = b"",
+    floor: bytes = b"",
+    count: int = 1_000_000,
+) -> list[bytes]:
+    """The keys and common prefixes of a page of one archive, or of several."""
+    opened = fs if isinstance(fs, dict) else {b"": OpenSource(fs)}
+    page = page_of(OpenSources(opened), prefix, delimiter, floor, max_items=count)
+    return [item.key for item in page.items]
 
 
 def text(path: bytes) -> str:
@@ -90,16 +118,17 @@ def test_a_listing_is_the_sorted_keys_grouped(
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         image = Path(name, "image")
-        sources = []
+        sources = {}
         for virtual, tree in archives.items():
             build_tree(tree, image, tool)
             fs = s3archivefs.open(s3archivefs.BytesDevice(image.read_bytes()))
-            sources.append(OpenSource(virtual, fs))
+            sources[virtual] = OpenSource(fs)
     for _ in range(10):
         prefix = data.draw(places(archives), label="prefix")
         delimiter = data.draw(st.sampled_from(DELIMITERS), label="delimiter")
         after = data.draw(places(archives), label="after")
-        got = [item.key for item in list_items(sources, prefix, delimiter, after)]
+        floor = _floor_behind(after, prefix, delimiter)
+        got = [] if floor is None else keys_of(sources, prefix, delimiter, floor)
         assert got == expected_items(archives, prefix, delimiter, after)
 
 
@@ -213,10 +242,10 @@ def page_of_crowd(
 ) -> tuple[list[bytes], Cost]:
     """The first items of a listing in an image just opened, and the reads that they took."""
     device = CountingDevice(crowded_image())
-    source = OpenSource(b"", s3archivefs.open(device))
+    fs = s3archivefs.open(device)
     device.forget()
-    items = islice(list_items([source], prefix, delimiter, after), count)
-    return [item.key for item in items], Cost(len(device.reads), device.total)
+    keys = keys_of(fs, prefix, delimiter, after + b"\0" if after else b"", count)
+    return keys, Cost(len(device.reads), device.total)
 
 
 @pytest.mark.parametrize("delimiter", [b"", b"/"])
@@ -249,9 +278,8 @@ def test_behind_the_first_key_of_a_common_prefix_nothing_is_looked_at(tmp_path: 
     keys = [f"{parent}/{name}" for parent in parents for name in "xyz"]
     image = make_image(tmp_path, (*map(directory, parents), *map(file, keys)))
     with s3archivefs.open(image) as fs, counted("stat_of_entry") as looked_at:
-        got = [item.key for item in list_items([OpenSource(b"", fs)], b"", b"/", b"")]
-    assert got == [parent.encode() + b"/" for parent in parents]
-    assert looked_at.call_count == 2 * len(parents)  # each directory, and its first file
+        assert keys_of(fs, delimiter=b"/") == [parent.encode() + b"/" for parent in parents]
+    assert looked_at.call_count == len(parents)  # the first file of each
 
 
 def test_directories_before_a_start_are_looked_for_once_where_there_are_none(
@@ -262,9 +290,8 @@ def test_directories_before_a_start_are_looked_for_once_where_there_are_none(
     image = make_image(tmp_path, (directory("b"), *map(file, keys)))
     for start in (keys[0], beginning, "b" + "-b" * 100):
         with s3archivefs.open(image) as fs, counted("scandir") as seeks:
-            items = list_items([OpenSource(b"", fs)], b"", b"", start.encode())
-            got = [text(item.key) for item in items]
-        assert got == [key for key in keys if key > start]
+            got = keys_of(fs, floor=start.encode() + b"\0")
+        assert got == [key.encode() for key in keys if key > start]
         assert seeks.call_count <= 4
 
 
@@ -285,21 +312,30 @@ def test_names_grouped_by_another_delimiter_are_passed_over_by_seeking() -> None
 
 def test_an_archive_of_which_only_a_common_prefix_is_seen_is_not_opened() -> None:
     fs = s3archivefs.open(s3archivefs.BytesDevice(crowded_image()))
-    sources = {virtual: OpenSource(virtual, fs) for virtual in (b"docs/", b"src/a/", b"src/b/")}
-    got = [item.key for item in list_items(sources.values(), b"", b"/", b"")]
-    assert got == [b"docs/", b"src/"]
+    sources = {virtual: OpenSource(fs) for virtual in (b"docs/", b"src/a/", b"src/b/")}
+    assert keys_of(sources, delimiter=b"/") == [b"docs/", b"src/"]
     assert [source.opened for source in sources.values()] == [0, 0, 0]
-    got = [item.key for item in list_items(sources.values(), b"src/a/", b"/", b"")]
+    got = keys_of(sources, b"src/a/", b"/")
     assert got == [b"src/a/before/", b"src/a/crowd/", b"src/a/z"]
     assert [source.opened for source in sources.values()] == [0, 1, 0]
 
 
 def test_an_archive_that_another_hides_from_a_listing_is_not_opened() -> None:
     fs = s3archivefs.open(s3archivefs.BytesDevice(crowded_image()))
-    outer, inner = OpenSource(b"", fs), OpenSource(b"crowd/", fs)
-    got = [item.key for item in list_items([outer, inner], b"crowd/", b"/", b"")]
+    outer, inner = OpenSource(fs), OpenSource(fs)
+    got = keys_of({b"": outer, b"crowd/": inner}, b"crowd/", b"/")
     assert got == [b"crowd/before/", b"crowd/crowd/", b"crowd/z"]
     assert (outer.opened, inner.opened) == (0, 1)
+
+
+def test_an_archive_around_another_is_not_opened_before_its_own_keys_are_reached() -> None:
+    fs = s3archivefs.open(s3archivefs.BytesDevice(crowded_image()))
+    outer, inner = OpenSource(fs), OpenSource(fs)
+    sources = {b"": outer, b"crowd/": inner}
+    assert keys_of(sources, floor=b"crowd/crowd/f-0", count=1) == [b"crowd/crowd/f-00000"]
+    assert (outer.opened, inner.opened) == (0, 1)
+    assert keys_of(sources, floor=b"crowd/z", count=2) == [b"crowd/z", b"z"]
+    assert (outer.opened, inner.opened) == (1, 2)
 
 
 # ---- Broken archives -----------------------------------------------------------------------------
@@ -389,10 +425,9 @@ class FailingDevice(CountingDevice):
 def test_an_entry_that_could_not_be_read_is_not_left_out_unnoticed(table: str) -> None:
     device = FailingDevice(crowded_image())
     fs = s3archivefs.open(device)
-    items = list_items([OpenSource(b"", fs)], b"crowd/", b"", b"")
-    assert next(items).key == crowd_name(0)
     inodes, directories = fs.superblock.inode_table_start, fs.superblock.directory_table_start
     ends = {"inode": (inodes, directories), "directory": (directories, device.size)}
+    assert keys_of(fs, b"crowd/", count=1) == [crowd_name(0)]
     device.failing = range(*ends[table])
     with pytest.raises(AssertionError, match="fewer requests"):
-        list(items)
+        keys_of(fs, b"crowd/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import botocore.handlers
@@ -23,7 +24,7 @@ def document(
     objects: tuple[ListedObject, ...] = (),
     common_prefixes: tuple[bytes, ...] = (),
     *,
-    continues_after: bytes | None = None,
+    continues_at: bytes | None = None,
     version: Literal[1, 2] = 2,
     **query: bytes | str,
 ) -> bytes:
@@ -40,7 +41,7 @@ def document(
         request=request,
         objects=objects,
         common_prefixes=common_prefixes,
-        continues_after=continues_after,
+        continues_at=continues_at,
     )
     return page.to_xml()
 
@@ -110,7 +111,7 @@ def test_objects_and_common_prefixes_count_together() -> None:
 
 
 def test_the_start_is_echoed_unless_a_token_goes_on_from_elsewhere() -> None:
-    page = parse_page(document(start_after="s", continues_after=b"t"))
+    page = parse_page(document(start_after="s", continues_at=b"t"))
     assert page.elements["StartAfter"] == "s"
     assert page.next_token is not None
     elements = parse_page(document(start_after="s", continuation_token=page.next_token)).elements
@@ -119,32 +120,48 @@ def test_the_start_is_echoed_unless_a_token_goes_on_from_elsewhere() -> None:
 
 
 def test_a_truncated_listing_has_a_token_that_goes_on_behind_its_last_key() -> None:
-    elements = parse_page(document((listed(b"k"),), continues_after=b"k")).elements
+    elements = parse_page(document((listed(b"k"),), continues_at=b"k\0")).elements
     assert elements["IsTruncated"] == "true"
     token = elements["NextContinuationToken"]
-    assert ListRequest.parse({"continuation-token": token}, 2).after == b"k"
+    assert ListRequest.parse({"continuation-token": token}, 2).floor == b"k\0"
 
 
 def test_a_truncated_listing_of_version_1_has_a_next_marker_where_there_is_a_delimiter() -> None:
-    with_delimiter = document((listed(b"k"),), continues_after=b"k", delimiter="/", version=1)
-    elements = parse_page(with_delimiter).elements
+    full = partial(document, continues_at=b"k0", max_keys="1", version=1)
+    elements = parse_page(full((listed(b"k"),), delimiter="/")).elements
     assert (elements["IsTruncated"], elements["NextMarker"]) == ("true", "k")
-    without = document((listed(b"k"),), continues_after=b"k", version=1)
-    assert "NextMarker" not in parse_page(without).elements
+    elements = parse_page(full((), (b"k/",), delimiter="/")).elements
+    assert (elements["IsTruncated"], elements["NextMarker"]) == ("true", "k/")
+    assert "NextMarker" not in parse_page(full((listed(b"k"),))).elements
+
+
+@pytest.mark.parametrize("delimiter", ["", "/"])
+def test_a_page_of_version_1_that_is_not_full_has_a_next_marker_of_its_own_kind(
+    delimiter: str,
+) -> None:
+    page = document((listed(b"a"),), continues_at=b"k/l/", delimiter=delimiter, version=1)
+    marker = as_boto3_reads(page, version=1)["NextMarker"]
+    further = ListRequest.parse({"marker": marker, "delimiter": delimiter}, 1)
+    assert further.floor == b"k/l/"  # not the end of `k/`, in which it lies
+    again = as_boto3_reads(document(marker=marker, version=1), version=1)
+    assert again["Marker"] == marker
+    # What merely looks like one is a key.
+    assert ListRequest.parse({"marker": marker + "x"}, 1).floor == marker.encode() + b"x\0"
+    assert ListRequest.parse({"start-after": marker}, 2).floor == marker.encode() + b"\0"
 
 
 def test_each_version_reads_its_own_parameters() -> None:
     query = {"marker": "m", "start-after": "s"}
-    assert ListRequest.parse(query, 1).after == b"m"
-    assert ListRequest.parse(query, 2).after == b"s"
-    assert ListRequest.parse({"continuation-token": "malformed"}, 1).after == b""
+    assert ListRequest.parse(query, 1).floor == b"m\0"
+    assert ListRequest.parse(query, 2).floor == b"s\0"
+    assert ListRequest.parse({"continuation-token": "malformed"}, 1).floor == b""
 
 
 @given(st.binary(min_size=1, max_size=20))
 def test_a_token_holds_any_key(key: bytes) -> None:
-    token = parse_page(document(continues_after=key)).next_token
+    token = parse_page(document(continues_at=key)).next_token
     assert token is not None
-    assert ListRequest.parse({"continuation-token": token}, 2).after == key
+    assert ListRequest.parse({"continuation-token": token}, 2).floor == key
 
 
 @pytest.mark.parametrize(
@@ -170,7 +187,9 @@ def test_names_are_percent_encoded_as_s3_does(
     key: bytes, encoded: str, version: Literal[1, 2], start: str, elements: list[str]
 ) -> None:
     names = {"prefix": key, "delimiter": key, start: key}
-    page = document((listed(key),), (key,), continues_after=key, version=version, **names)
+    page = document(
+        (listed(key),), (key,), continues_at=key + b"\0", max_keys="2", version=version, **names
+    )
     root = ET.fromstring(page)  # noqa: S314 -- made by the code under test
     for path in ("Contents/Key", "CommonPrefixes/Prefix", "Prefix", "Delimiter", *elements):
         found = root.find("/".join(XMLNS + name for name in path.split("/")))
@@ -202,7 +221,14 @@ def test_boto3_reads_the_names_back(name: str) -> None:
 
 
 def test_boto3_reads_the_markers_of_version_1_back() -> None:
-    page = document(version=1, marker="a+b", delimiter="/", continues_after=b"c d")
+    page = document(
+        (listed(b"c d"),),
+        version=1,
+        marker="a+b",
+        delimiter="/",
+        max_keys="1",
+        continues_at=b"c d\0",
+    )
     parsed = as_boto3_reads(page, version=1)
     assert (parsed["Marker"], parsed["NextMarker"]) == ("a+b", "c d")
 
@@ -214,7 +240,7 @@ def test_without_encoding_names_are_text_with_replacements_for_what_xml_cannot_h
         request=request,
         objects=(listed(b"a+ <\xff\x01"),),
         common_prefixes=(),
-        continues_after=None,
+        continues_at=None,
     )
     root = ET.fromstring(page.to_xml())  # noqa: S314 -- made by the code under test
     key = root.find(f"{XMLNS}Contents/{XMLNS}Key")
