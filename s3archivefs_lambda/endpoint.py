@@ -7,14 +7,13 @@ wire.
 from __future__ import annotations
 
 import base64
-import errno
 import logging
 import re
 import secrets
 from datetime import UTC, datetime
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs_lambda.authentication import (
     claimed_signer,
@@ -22,6 +21,7 @@ from s3archivefs_lambda.authentication import (
     without_signature,
 )
 from s3archivefs_lambda.http_messages import HttpApplication, HttpRequest, HttpResponse
+from s3archivefs_lambda.logged_body import LoggedBody
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.request_target import parse_target
 from s3archivefs_lambda.s3_buckets import Bucket, list_buckets
@@ -38,7 +38,7 @@ from s3archivefs_lambda.signature import SignatureRefusedError, SignedRequest
 from s3archivefs_lambda.usage import charged_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from s3archivefs_lambda.authentication import Verifier
 
@@ -114,7 +114,10 @@ class _Endpoint:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         exchange = Exchange(
-            request_id=secrets.token_hex(8).upper(), emf=self._emf, method=request.method
+            request_id=secrets.token_hex(8).upper(),
+            emf=self._emf,
+            method=request.method,
+            client=request.client or None,
         )
         try:
             with charged_to(exchange.usage):
@@ -136,7 +139,7 @@ class _Endpoint:
         return HttpResponse(
             status=response.status,
             headers=_header_fields(response.headers | common),
-            body=_Body(response, exchange),
+            body=LoggedBody(response, exchange),
         )
 
     def _answer(self, exchange: Exchange, asked: HttpRequest) -> S3Response:
@@ -166,7 +169,8 @@ class _Endpoint:
         if self._verifier is None:
             if not is_for_this_machine(request):
                 message = "Without credentials, only requests for localhost are answered."
-                raise S3Error("AccessDenied", 403, message)
+                reason = "not signed, and for another host than this machine"
+                raise SignatureRefusedError("AccessDenied", 403, message, reason=reason)
             return claimed_signer(request)
         signer = self._verifier.verify(request)
         if signer is None:
@@ -216,8 +220,11 @@ class _Endpoint:
 
     def _error_response(self, exchange: Exchange, error: S3Error) -> S3Response:
         headers = dict(error.headers)
+        if isinstance(error, SignatureRefusedError):
+            exchange.refused, exchange.access_key_id = error.reason, error.access_key_id
         if error.status == HTTPStatus.NOT_MODIFIED:
             return S3Response(status=error.status, headers=headers)
+        exchange.error = error.code
         document = error.to_xml(exchange.request_id, self._host_id)
         headers |= {"Content-Type": "application/xml", "Content-Length": str(len(document))}
         body = () if exchange.method == "HEAD" else (document,)
@@ -253,60 +260,3 @@ def _header_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
         for name, value in headers.items()
         if _TOKEN.fullmatch(name)
     ]
-
-
-class _Body:
-    """A response's body on its way out: counted, held to its Content-Length, and logged.
-
-    A body that fails or falls short raises ConnectionAbortedError, upon which the server breaks the
-    connection: its status has been sent, and only so does the client learn that it has not all.
-    """
-
-    def __init__(self, response: S3Response, exchange: Exchange) -> None:
-        self._response = response
-        self._exchange = exchange
-        self._pieces: Iterator[bytes] = iter(response.body)
-        length = response.headers.get("Content-Length")
-        self._left = None if exchange.method == "HEAD" or length is None else int(length)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            with charged_to(self._exchange.usage):
-                piece = next(self._pieces, None)
-        except Exception as error:
-            # The operations have logged what an S3Error stands for.
-            expected = isinstance(error, S3Error)
-            raise self._broken(str(error), exc_info=not expected) from error
-        if piece is None:
-            if self._left:
-                raise self._broken(f"{self._left} bytes are missing")
-            raise StopIteration
-        if self._left is not None:
-            self._left -= len(piece)
-            if self._left < 0:
-                raise self._broken(f"there are {-self._left} bytes too many")
-        self._exchange.bytes_sent += len(piece)
-        return piece
-
-    def close(self) -> None:
-        """End the response, read to its end or not."""
-        try:
-            self._response.close()
-        finally:
-            self._exchange.log()
-
-    def _broken(self, why: str, *, exc_info: bool = False) -> ConnectionAbortedError:
-        exchange = self._exchange
-        exchange.failed = True
-        _LOG.error(
-            "request %s broke off after %d bytes (key %r): %s",
-            exchange.request_id,
-            exchange.bytes_sent,
-            exchange.key,
-            why,
-            exc_info=exc_info,
-        )
-        return ConnectionAbortedError(errno.ECONNABORTED, "the body broke off")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.config import Config
+from s3archivefs_lambda.log_lines import LineFilter
 from s3archivefs_lambda.object_lambda import ObjectLambda
 from s3archivefs_lambda.operations import Operations
 from s3archivefs_lambda.prefix_map import SettingError
@@ -32,6 +33,7 @@ __all__ = ["lambda_handler"]
 
 _LOG = logging.getLogger("s3archivefs")
 _LOG.setLevel(logging.INFO)  # Lambda's own handler on the root logger writes the lines
+_LOG.addFilter(LineFilter())
 # But for those of the request log: that handler puts level, time and id before each line, or makes
 # it a member of its own JSON, and CloudWatch takes metrics only from an event that is the document.
 write_bare_lines(sys.stdout)

@@ -84,6 +84,7 @@ class ObjectLambda:
             emf=self._emf,
             operation=parsed.operation,
             key=parsed.request.key or None,
+            access_key_id=parsed.access_key_id,
         )
         try:
             with charged_to(exchange.usage):
@@ -100,7 +101,7 @@ class ObjectLambda:
         try:
             response = self._answer(event)
         except S3Error as error:
-            exchange.status = error.status
+            _note(exchange, error, error.status)
             return _returned_error(error)
         exchange.status = response.status
         if event.operation == "HeadObject":
@@ -116,7 +117,7 @@ class ObjectLambda:
             response = self._answer(event)
         except S3Error as error:
             written = _written_error(error)
-            exchange.status = written["StatusCode"]
+            _note(exchange, error, written["StatusCode"])
             self._write(event, **written)
             return {"statusCode": error.status}
         exchange.status = response.status
@@ -205,6 +206,12 @@ def _written_error(error: S3Error) -> dict[str, Any]:
         "ErrorMessage": error.message,
         **parameters,
     }
+
+
+def _note(exchange: Exchange, error: S3Error, status: int) -> None:
+    """Note for the log what the client is told. 304 is no error."""
+    exchange.status = status
+    exchange.error = None if status == 304 else error.code
 
 
 def _returned_error(error: S3Error) -> dict[str, Any]:

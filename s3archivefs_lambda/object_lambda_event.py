@@ -26,6 +26,8 @@ class Event:
     route: str
     """Empty but for GetObject, as is the token."""
     token: str
+    access_key_id: str | None
+    """Who asks, where that is known; for the log alone."""
     request: S3Request
 
 
@@ -65,8 +67,15 @@ def parse_event(event: object) -> Event:
         request_id=members.text("xAmzRequestId", ""),
         route=context.text("outputRoute") if answered_by_call else "",
         token=context.text("outputToken") if answered_by_call else "",
+        access_key_id=_asker(members.any("userIdentity")),
         request=S3Request(key=key, query=query, headers=headers),
     )
+
+
+def _asker(identity: object) -> str | None:
+    """The id of the access key that asks. What is for the log alone is no reason to refuse."""
+    key_id = identity.get("accessKeyId") if isinstance(identity, Mapping) else None
+    return key_id if isinstance(key_id, str) and key_id else None
 
 
 def _asked(url: str, key: str) -> dict[str, str]:
@@ -98,6 +107,10 @@ class _Members:
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
+
+    def any(self, name: str) -> object:
+        """The member of that name, whatever it is; None where there is none."""
+        return self._members.get(name)
 
     def object(self, name: str) -> _Members:
         """The object of that name; an empty one where there is none."""

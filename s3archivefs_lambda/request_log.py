@@ -15,14 +15,22 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from s3archivefs_lambda.log_lines import LineFormatter, bounded, utc_time
 from s3archivefs_lambda.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Exchange", "write_bare_lines"]
+__all__ = ["Exchange", "write_bare_lines", "write_lines"]
 
 _LOG = logging.getLogger("s3archivefs.requests")
+
+# Characters of what a client may choose; S3 itself takes keys of 1,024 bytes, and the ids of access
+# keys have 128 at most.
+_MAX_KEY = 1024
+_MAX_ARCHIVES = 4096
+_MAX_WORD = 128
+_MAX_REASON = 256
 
 _NAMESPACE = "s3archivefs"
 _UNITS = {
@@ -45,6 +53,15 @@ def write_bare_lines(stream: TextIO) -> None:
     _LOG.propagate = False
 
 
+def write_lines(stream: TextIO) -> None:
+    """Write the lines to `stream`, and between them what else there is to say, with the time before
+    it.
+    """
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LineFormatter(bare=_LOG.name))
+    logging.basicConfig(handlers=[handler])
+
+
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """A request on its way to its answer, and what the log says of both in the end."""
@@ -53,35 +70,51 @@ class Exchange:
     emf: bool
     """Whether the line is to carry metrics."""
     method: str | None = None
-    """Where HTTP brought the request."""
+    """Where HTTP brought the request, as is the next."""
+    client: str | None = None
+    """The address that the request came from, as the connection has it."""
     operation: str | None = None
     key: str | None = None
     access_key_id: str | None = None
+    """Who signed it, or is said to have signed it; None for nobody."""
+    error: str | None = None
+    """The S3 code of what went wrong."""
+    refused: str | None = None
+    """Why a signature, or the lack of one, let nobody in."""
     status: int = 0
     bytes_sent: int = 0
     failed: bool = False
     """Whether the answer broke off, whatever its status said."""
     usage: Usage = field(default_factory=Usage)
+    _arrived: float = field(default_factory=time.time)
     _started: float = field(default_factory=time.monotonic)
 
     def log(self) -> None:
         """Write the line."""
         usage = self.usage
-        line: dict[str, Any] = {"operation": self.operation}
+        line: dict[str, Any] = {"time": utc_time(self._arrived), "operation": self.operation}
         if self.method is not None:
-            line["method"] = self.method
+            line |= {"method": bounded(self.method, _MAX_WORD), "client": self.client}
+        archives = ", ".join(map(str, usage.archives))
         line |= {
-            "key": self.key,
-            "archive": ", ".join(map(str, usage.archives)) or None,
+            "access_key_id": _bounded(self.access_key_id, _MAX_WORD),
+            "key": _bounded(self.key, _MAX_KEY),
+            "archive": bounded(archives, _MAX_ARCHIVES) or None,
             "status": self.status,
+            "error": self.error,
+            **({} if self.refused is None else {"refused": bounded(self.refused, _MAX_REASON)}),
             "bytes": self.bytes_sent,
             **usage.figures,
             "ms": round((time.monotonic() - self._started) * 1000, 1),
-            "request_id": self.request_id,
+            "request_id": bounded(self.request_id, _MAX_WORD),
         }
         if self.emf:
             line |= _metrics(line, failed=self.failed)
         _LOG.info("%s", json.dumps(line))
+
+
+def _bounded(text: str | None, limit: int) -> str | None:
+    return None if text is None else bounded(text, limit)
 
 
 def _metrics(line: Mapping[str, Any], *, failed: bool) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from s3archivefs_lambda.log_lines import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -120,8 +122,7 @@ def mapped_errors(bucket: str, key: str) -> Iterator[None]:
 
 def object_url(bucket: str, key: str) -> str:
     """The object's URL for a message, on one line: what cannot be printed is escaped."""
-    url = f"s3://{bucket}/{key}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in url)
+    return printable(f"s3://{bucket}/{key}")
 
 
 def _access_error(error: Exception, bucket: str, key: str) -> ArchiveAccessError:

@@ -94,12 +94,13 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.endpoint import make_app
     from s3archivefs_lambda.http_server import STOP_SECONDS, THREADS, S3HttpServer
     from s3archivefs_lambda.operations import Operations
+    from s3archivefs_lambda.request_log import write_lines
     from s3archivefs_lambda.s3_client import make_s3_client
 
     make_client = partial(make_s3_client, requests=THREADS)
     if any(mapping.location.scheme == "s3" for mapping in config.mappings):
         made_client(make_client)  # before the first request would find that it cannot be
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
     archives = Archives(config, make_client)
     operations = Operations(archives, bucket=options.bucket)

@@ -35,6 +35,7 @@ from tests.support.signed_requests import (
     Sent,
     presigned,
     presigned_v2,
+    request_of,
     signed,
 )
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.signature import SignedRequest
 
+CLIENT = "192.0.2.1"
 ODD_KEYS = ["a b/ü+%?#&=.txt", "x//y", "./z", "../z", "~t", "a*b(c)!'", "%2F", "+", "/", "a/"]
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
@@ -81,7 +83,7 @@ def ask(
 ) -> Answer:
     """One request straight to the application, without a server."""
     app = make_app(operations, bucket="archive", verifier=verifier, emf=emf)
-    response = app(HttpRequest(method=method, target=target, headers=headers))
+    response = app(HttpRequest(method=method, target=target, headers=headers, client=CLIENT))
     try:
         content = b"".join(response.body)
     finally:
@@ -442,15 +444,15 @@ def logged_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("method", "target", "line"),
     [
-        ("GET", "/archive/d/%C3%BC%ff", ("GetObject", "d/ü\udcff", 200)),
-        ("HEAD", "/archive/k", ("HeadObject", "k", 200)),
-        ("GET", "/archive?list-type=2", ("ListObjectsV2", None, 200)),
-        ("GET", "/archive", ("ListObjects", None, 200)),
-        ("GET", "/", ("ListBuckets", None, 200)),
-        ("HEAD", "/archive", ("HeadBucket", None, 200)),
-        ("GET", "/archive?location", ("GetBucketLocation", None, 200)),
-        ("PUT", "/archive/k", (None, "k", 405)),
-        ("GET", "/archive/%", (None, None, 400)),
+        ("GET", "/archive/d/%C3%BC%ff", ("GetObject", "d/ü\udcff", 200, None)),
+        ("HEAD", "/archive/k", ("HeadObject", "k", 200, None)),
+        ("GET", "/archive?list-type=2", ("ListObjectsV2", None, 200, None)),
+        ("GET", "/archive", ("ListObjects", None, 200, None)),
+        ("GET", "/", ("ListBuckets", None, 200, None)),
+        ("HEAD", "/archive", ("HeadBucket", None, 200, None)),
+        ("GET", "/archive?location", ("GetBucketLocation", None, 200, None)),
+        ("PUT", "/archive/k", (None, "k", 405, "MethodNotAllowed")),
+        ("GET", "/archive/%", (None, None, 400, "InvalidURI")),
     ],
 )
 def test_each_request_is_one_line_of_the_request_log(
@@ -458,16 +460,20 @@ def test_each_request_is_one_line_of_the_request_log(
     caplog: pytest.LogCaptureFixture,
     method: str,
     target: str,
-    line: tuple[str | None, str | None, int],
+    line: tuple[str | None, str | None, int, str | None],
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
     answer = ask(operations, target, method)
     (logged,) = logged_lines(caplog)
     assert logged.pop("ms") >= 0
-    operation, key, status = line
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", logged.pop("time"))
+    operation, key, status, error = line
     assert logged == {
         "operation": operation,
         "method": method,
+        "client": CLIENT,
+        "access_key_id": None,
+        "error": error,
         "key": key,
         "archive": None,
         "status": status,
@@ -478,6 +484,80 @@ def test_each_request_is_one_line_of_the_request_log(
         "cache_misses": 0,
         "request_id": answer.headers["x-amz-request-id"],
     }
+
+
+def expired(sent: Sent) -> Sent:
+    return sent.query("X-Amz-Date=20", "X-Amz-Date=19").query("%2F20", "%2F19")
+
+
+REFUSED: dict[str, tuple[Callable[[], Sent], str | None, str, str]] = {
+    "nobody": (lambda: request_of("GET", "/archive/k", {}), None, "AccessDenied", "not signed"),
+    "half a signature": (
+        lambda: request_of("GET", "/archive/k?X-Amz-Signature=0", {}),
+        *(None, "AuthorizationQueryParametersError", "X-Amz parameters missing"),
+    ),
+    "another secret": (
+        lambda: signed(credentials=Credentials(ACCESS_KEY, "other")),
+        *(ACCESS_KEY, "SignatureDoesNotMatch", "signature does not match"),
+    ),
+    "another key": (
+        lambda: presigned_v2(credentials=Credentials("AKIDOTHER", SECRET)),
+        *("AKIDOTHER", "InvalidAccessKeyId", "unknown access key"),
+    ),
+    "expired": (
+        lambda: expired(presigned()),
+        *(ACCESS_KEY, "AccessDenied", "expired at 19..-..-..T..:..:..Z"),
+    ),
+    "a header added": (
+        lambda: signed().with_headers(x_amz_acl="private"),
+        *(ACCESS_KEY, "AccessDenied", "headers not signed: x-amz-acl"),
+    ),
+    "a session": (
+        lambda: presigned(credentials=Credentials(ACCESS_KEY, SECRET, "the token")),
+        *(ACCESS_KEY, "InvalidToken", "session token"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_line_says_who_was_refused_and_why(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "s3archivefs")
+    make, signer, error, reason = REFUSED[case]
+    sent = make()
+    headers = (*sent.headers.items(), ("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=x"))
+    ask(operations, sent.target, headers=headers, verifier=Verifier(ACCESS_KEY, SECRET))
+    (line,) = logged_lines(caplog)
+    assert (line["client"], line["access_key_id"], line["error"]) == (CLIENT, signer, error)
+    assert re.fullmatch(reason, line["refused"])
+    authorization = sent.headers.get("authorization", "")
+    query = sent.target.partition("?")[2]
+    secrets = [authorization, query, "the token", SECRET, *re.findall("Signature=([^&]+)", query)]
+    assert not [secret for secret in secrets if len(secret) > 1 and secret in caplog.text]
+
+
+@pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
+def test_a_line_says_who_signed(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture, sent: Callable[[], Sent]
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    asked = sent()
+    headers = tuple(asked.headers.items())
+    for verifier in (Verifier(ACCESS_KEY, SECRET), None):
+        ask(operations, asked.target, headers=headers, verifier=verifier)
+    lines = logged_lines(caplog)
+    assert [(line["access_key_id"], line["error"]) for line in lines] == [(ACCESS_KEY, None)] * 2
+    assert not [line for line in lines if "refused" in line]
+
+
+def test_a_line_says_that_another_host_was_asked_for(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    ask(operations, "/archive/k", headers=(("host", "example.org"),))
+    (line,) = logged_lines(caplog)
+    assert line["refused"] == "not signed, and for another host than this machine"
 
 
 def costly(*pieces: bytes) -> Iterator[bytes]:

@@ -521,34 +521,49 @@ def logged_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("asked", "line"),
     [
-        ((Operation.GET_OBJECT, "plain/short.txt", ""), ("GetObject", "plain/short.txt", 200)),
-        ((Operation.GET_OBJECT, "odd/\udcff\udc80", ""), ("GetObject", "odd/\udcff\udc80", 200)),
-        ((Operation.GET_OBJECT, "plain/none", ""), ("GetObject", "plain/none", 404)),
-        ((Operation.HEAD_OBJECT, "plain/short.txt", ""), ("HeadObject", "plain/short.txt", 200)),
-        ((Operation.HEAD_OBJECT, "unmapped", ""), ("HeadObject", "unmapped", 404)),
-        ((Operation.LIST_OBJECTS_V2, "", "list-type=2"), ("ListObjectsV2", None, 200)),
-        ((Operation.LIST_OBJECTS, "", ""), ("ListObjects", None, 200)),
-        ((Operation.LIST_OBJECTS_V2, "", "list-type=2&max-keys=x"), ("ListObjectsV2", None, 400)),
+        (
+            (Operation.GET_OBJECT, "plain/short.txt", ""),
+            ("GetObject", "plain/short.txt", 200, None),
+        ),
+        (
+            (Operation.GET_OBJECT, "odd/\udcff\udc80", ""),
+            ("GetObject", "odd/\udcff\udc80", 200, None),
+        ),
+        ((Operation.GET_OBJECT, "plain/none", ""), ("GetObject", "plain/none", 404, "NoSuchKey")),
+        (
+            (Operation.HEAD_OBJECT, "plain/short.txt", ""),
+            ("HeadObject", "plain/short.txt", 200, None),
+        ),
+        ((Operation.HEAD_OBJECT, "unmapped", ""), ("HeadObject", "unmapped", 404, "NoSuchKey")),
+        ((Operation.LIST_OBJECTS_V2, "", "list-type=2"), ("ListObjectsV2", None, 200, None)),
+        ((Operation.LIST_OBJECTS, "", ""), ("ListObjects", None, 200, None)),
+        (
+            (Operation.LIST_OBJECTS_V2, "", "list-type=2&max-keys=x"),
+            ("ListObjectsV2", None, 400, "InvalidArgument"),
+        ),
     ],
 )
 def test_each_event_is_one_line_of_the_request_log(
     function: Function,
     caplog: pytest.LogCaptureFixture,
     asked: tuple[Operation, str, str],
-    line: tuple[str, str | None, int],
+    line: tuple[str, str | None, int, str | None],
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
     made = event(*asked)
     result = function.handle(made)
     (logged,) = logged_lines(caplog)
     assert logged.pop("ms") >= 0
+    assert logged.pop("time").endswith("Z")
     del logged["archive"]
     written = function.client.written
     body = written[0].get("Body", b"") if written else result.get("listResultXml", "").encode()
     assert logged == {
         "operation": line[0],
+        "access_key_id": "EXAMPLEACCESSKEY",
         "key": line[1],
         "status": line[2],
+        "error": line[3],
         "bytes": len(body),
         "s3_requests": 0,
         "s3_bytes": 0,
@@ -556,6 +571,25 @@ def test_each_event_is_one_line_of_the_request_log(
         "cache_misses": 0,
         "request_id": made["xAmzRequestId"],
     }
+
+
+@pytest.mark.parametrize(
+    ("identity", "key_id"),
+    [
+        ({"accessKeyId": "AKID"}, "AKID"),
+        ({"accessKeyId": "", "sessionContext": {}}, None),
+        *(({}, None), (None, None), ("AKID", None), ([], None), ({"accessKeyId": 1}, None)),
+    ],
+)
+def test_a_line_says_who_asked_where_the_event_does(
+    function: Function, caplog: pytest.LogCaptureFixture, identity: object, key_id: str | None
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    made = event(Operation.HEAD_OBJECT, "plain/short.txt")
+    assert function.handle(made | {"userIdentity": identity})["statusCode"] == 200
+    del made["userIdentity"]
+    assert function.handle(made)["statusCode"] == 200
+    assert [line["access_key_id"] for line in logged_lines(caplog)] == [key_id, None]
 
 
 def test_the_line_names_the_archives_that_were_asked(

@@ -59,7 +59,9 @@ def metrics(
 
 
 def test_a_line_says_what_was_asked_and_answered_and_what_it_cost(stream: io.StringIO) -> None:
-    exchange = Exchange(request_id="R1", emf=False, method="GET")
+    exchange = Exchange(request_id="R1", emf=False, method="GET", client="192.0.2.1")
+    exchange._arrived = 1795867446.0625
+    exchange.access_key_id = "AKIDEXAMPLE"
     exchange.operation, exchange.key = "GetObject", "docs/a"
     exchange.status, exchange.bytes_sent = 206, 700
     exchange.usage.archives[Location("s3", "bucket", "linux.sqfs")] = None
@@ -68,11 +70,15 @@ def test_a_line_says_what_was_asked_and_answered_and_what_it_cost(stream: io.Str
     line = json.loads(line_of(exchange, stream))
     assert line["ms"] >= 0
     assert list(line.items()) == [
+        ("time", "2026-11-28T12:04:06.062Z"),
         ("operation", "GetObject"),
         ("method", "GET"),
+        ("client", "192.0.2.1"),
+        ("access_key_id", "AKIDEXAMPLE"),
         ("key", "docs/a"),
         ("archive", "s3://bucket/linux.sqfs"),
         ("status", 206),
+        ("error", None),
         ("bytes", 700),
         ("s3_requests", 3),
         ("s3_bytes", 524384),
@@ -86,7 +92,14 @@ def test_a_line_says_what_was_asked_and_answered_and_what_it_cost(stream: io.Str
 def test_what_is_not_known_is_null(stream: io.StringIO) -> None:
     line = json.loads(line_of(Exchange(request_id="R1", emf=False), stream))
     assert (line["operation"], line["key"], line["archive"]) == (None, None, None)
-    assert "method" not in line
+    assert (line["access_key_id"], line["error"]) == (None, None)
+    assert line.keys().isdisjoint({"method", "client", "refused"})
+
+
+def test_a_line_says_what_went_wrong_and_why_a_signature_was_refused(stream: io.StringIO) -> None:
+    refused = {"error": "AccessDenied", "refused": "expired at 2026-11-28T12:04:06Z"}
+    line = json.loads(line_of(answered(403, **refused), stream))
+    assert {name: line[name] for name in refused} == refused
 
 
 def test_archives_are_named_in_the_order_in_which_they_were_asked(stream: io.StringIO) -> None:
@@ -103,6 +116,31 @@ def test_a_line_is_one_line_of_ascii_whatever_the_key(stream: io.StringIO, key: 
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line)["key"] == key
+
+
+LONG = 60_000
+
+
+@pytest.mark.parametrize(
+    "character", ["a", "\n", "\0", "\x1b", "\x85", "\u2028", "\udcff", "\U0001f4a9"]
+)
+@pytest.mark.parametrize("emf", [False, True])
+def test_a_line_is_one_line_of_bounded_length_whatever_clients_send(
+    stream: io.StringIO, *, character: str, emf: bool
+) -> None:
+    text = character * LONG
+    exchange = Exchange(
+        request_id=text, emf=emf, method=text, client="::1", key=text, access_key_id=text
+    )
+    exchange.refused = text
+    exchange.usage.archives = dict.fromkeys(f"s3://bucket/{text}{n}" for n in range(3))
+    line = line_of(exchange, stream)
+    assert line.isascii()
+    assert line.isprintable()
+    assert len(line) < 6 * 12 * 1024
+    read = json.loads(line)
+    assert read["key"] == f"{character * 1024}... ({LONG} characters)"
+    assert read["access_key_id"] == f"{character * 128}... ({LONG} characters)"
 
 
 def test_the_time_since_the_request_came_is_in_milliseconds(stream: io.StringIO) -> None:
