@@ -69,7 +69,7 @@ class SignedRequest:
         return cls(request.method, target, headers, _grouped(target.query))
 
     def header(self, name: str) -> str | None:
-        """The value of a header that may be given once, without white space around it.
+        """The value of a header that may be given once.
 
         Raises SignatureRefusedError where it is given more than once.
         """
@@ -78,7 +78,7 @@ class SignedRequest:
             message = f"The header {name} is given more than once."
             reason = f"{name} given more than once"
             raise SignatureRefusedError("InvalidArgument", 400, message, reason=reason)
-        return values[0].strip() if values else None
+        return values[0] if values else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ with Version 4 everywhere.
 
 Version 2 covers less than Version 4: the method, the path as it is spelt, x-amz-* headers, and of
 the query the parameters that name another resource or change the answer's headers. Neither the host
-nor what selects a part of a listing is covered.
+nor what selects a part of a listing is covered. Values are signed as they are, so that
+`response-expires=a&response-content-type=b` may be one parameter or two, here as at Amazon S3.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _COVERED = frozenset(
         " response-content-language response-content-type response-expires"
     ).split(" ")
 )
-_AMZ_HEADER = re.compile("x-amz-[a-z0-9-]+")
+_AMZ_HEADER = re.compile(r"x-amz-[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, 5.6.2: no line ends in it
 _LINE_END = re.compile("[\r\n]+")
 _TIMES_END = 2**31
 """Seconds since the epoch up to which S3 takes a time for one."""
@@ -157,7 +158,7 @@ class SigV2Claim:
 
 
 def _joined(values: Iterable[str]) -> bytes:
-    return b",".join(value.strip().encode("latin-1", "replace") for value in values)
+    return b",".join(value.encode("latin-1", "replace").strip() for value in values)
 
 
 def _as_header(values: Iterable[str]) -> Iterator[str]:

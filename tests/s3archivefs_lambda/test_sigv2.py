@@ -114,7 +114,7 @@ def test_the_string_to_sign_is_as_it_is_defined() -> None:
 
 
 def test_headers_that_botocore_has_signed_stand_in_the_query() -> None:
-    sent = presigned_v2(headers={"x-amz-meta-a": " ü+& "})
+    sent = presigned_v2(headers={"x-amz-meta-a": " ü+&à "})
     assert "x-amz-meta-a=" in sent.target
     verify(sent)
     error = refusal(sent.query("x-amz-meta-a=", "x-amz-meta-a=1"))
@@ -213,6 +213,7 @@ TAMPERED: dict[str, Callable[[Sent], Sent]] = {
     ),
     "signature, another": lambda s: with_signature(s, lambda mac: mac[::-1]),
     "an x-amz header added": lambda s: s.with_headers(x_amz_request_payer="requester"),
+    "an x-amz header of another name added": lambda s: s.with_headers(**{"x-amz-a.b!": "1"}),
     "an x-amz parameter added": lambda s: repeated(s, "x-amz-acl", "public-read", first=False),
     "a type added": lambda s: s.with_headers(content_type="text/html"),
     "an MD5 added": lambda s: s.with_headers(content_md5="1B2M2Y8AsgTpgAmY7PhCfg=="),
