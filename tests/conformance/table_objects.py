@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from tests.conformance.cases import ANYTHING, DATE, Case, Scope
 from tests.conformance.keys import BUCKET, CONTENTS, PAGE
-from tests.conformance.wire import Request, anonymous, presigned
+from tests.conformance.wire import (
+    Request,
+    anonymous,
+    presigned,
+    presigned_in_version_2,
+    signed,
+    with_authorization,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -313,13 +320,34 @@ PRESIGNED = (
         headers=OVERRIDDEN | {"expires": "123"},
         scope=Scope.SIGNED,
     ),
-    Case(
-        id="overrides of a request that nobody signed",
-        request=Request(key="objects/foo", query=OVERRIDES, auth=anonymous),
-        status=400,
-        code="InvalidRequest",
-        message="Request specific response headers cannot be used for anonymous GET requests.",
-        scope=Scope.OPEN,
+    *(
+        Case(
+            id=f"overrides of a request that nobody signed{how}",
+            request=Request(key="objects/foo", query=OVERRIDES | more, auth=auth),
+            status=400,
+            code="InvalidRequest",
+            message="Request specific response headers cannot be used for anonymous GET requests.",
+            scope=Scope.OPEN,
+        )
+        for how, more, auth in (
+            ("", {}, anonymous),
+            (", for all its X-Amz-Signature", {"X-Amz-Signature": "1"}, anonymous),
+            (", for all its Signature", {"Signature": "1"}, anonymous),
+            (", for all its Authorization", {}, with_authorization("AWS4-HMAC-SHA256 x")),
+        )
+    ),
+    *(
+        Case(
+            id=f"overrides of a request that somebody signed {how}",
+            request=Request(key="objects/foo", query=OVERRIDES, auth=auth),
+            headers=OVERRIDDEN,
+            scope=Scope.OPEN,
+        )
+        for how, auth in (
+            ("in its header", signed),
+            ("in its query", presigned()),
+            ("in its query, in version 2", presigned_in_version_2()),
+        )
     ),
 )
 

@@ -130,6 +130,7 @@ SIGNATURES = (
     asked("object with an unknown key", of_foo(auth=wire.with_unknown_key), **UNKNOWN_KEY),
     asked("a signature of an hour ago", of_foo(auth=wire.signed_at(-HOUR)), **SKEWED),
     asked("a signature of the next hour", of_foo(auth=wire.signed_at(HOUR)), **SKEWED),
+    asked("the time in the Date header", of_foo(auth=wire.signed_with(("Date", ""))), body=b"bar"),
     asked("authorization that is none", of_foo(auth=wire.with_authorization("garbage")),
           status=400, code="InvalidArgument", message="Unsupported Authorization Type"),
     asked("authorization without a signature",

@@ -18,6 +18,7 @@ from tests.support.swift_store import REGION, Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from http.client import HTTPMessage
 
 TIMEOUT_SECONDS = 30.0
 HOUR = timedelta(hours=1)
@@ -53,6 +54,17 @@ def signed_at(offset: timedelta) -> Auth:
 
     def sign(request: AWSRequest, credentials: Credentials) -> None:
         _Signer(_for_signing(credentials), "s3", REGION, offset=offset).add_auth(request)
+
+    return sign
+
+
+def signed_with(*fields: tuple[str, str]) -> Auth:
+    """With an Authorization header that covers these fields, too; of a Date, the time is now."""
+
+    def sign(request: AWSRequest, credentials: Credentials) -> None:
+        for name, value in fields:
+            request.headers.add_header(name, value)
+        _SignerOfAll(_for_signing(credentials), "s3", REGION).add_auth(request)
 
     return sign
 
@@ -133,6 +145,14 @@ class _At:
 
 class _Signer(_At, S3SigV4Auth):
     pass
+
+
+class _SignerOfAll(_Signer):
+    def headers_to_sign(self, request: AWSRequest) -> HTTPMessage:
+        headers = super().headers_to_sign(request)
+        if "Expect" in request.headers:  # which botocore leaves out, and other SDKs do not
+            headers["expect"] = request.headers["Expect"]
+        return headers
 
 
 class _QuerySigner(_At, S3SigV4QueryAuth):
