@@ -36,7 +36,8 @@ _IPV4_ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 # Both spellings are in use, accesspoint/name and accesspoint:name; a multi-region access point has
 # no region.
 _ACCESS_POINT = re.compile(
-    r"arn:aws[a-z-]*:s3:[a-z0-9-]*:[0-9]{12}:accesspoint[/:][a-z0-9][a-z0-9.-]*[a-z0-9](?=/)"
+    r"arn:aws[a-z-]*:s3:[a-z0-9-]*:[0-9]{12}:accesspoint[/:]"
+    r"[a-z0-9][a-z0-9.-]++(?<=[a-z0-9])(?=/)"
 )
 
 

@@ -13,7 +13,7 @@ from s3archivefs_lambda.s3_protocol import S3Error
 
 __all__ = ["RequestTarget", "parse_target"]
 
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL)
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]++)(.*)", re.DOTALL)
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 

@@ -55,6 +55,7 @@ _PART_BYTES = 256 * 1024  # read at once from a body
 # a read of 8 MiB is over within three minutes.
 _PROGRESS_BYTES = 512 * 1024
 _PROGRESS_SECONDS = 10.0
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
 class S3Device:
@@ -231,8 +232,7 @@ def _verified_range(facts: Facts, bucket: str, key: str, wanted: Range) -> tuple
     status = facts["ResponseMetadata"]["HTTPStatusCode"]
     length = facts.get("ContentLength")
     content_range = facts.get("ContentRange")
-    pattern = r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})"
-    if match := re.fullmatch(pattern, content_range or ""):
+    if match := _CONTENT_RANGE.fullmatch(content_range or ""):
         # Whatever the status: rclone answers ranges with 200, and a Content-Range that is right.
         start, end, size = int(match[1]), int(match[2]) + 1, int(match[3])
     elif status == 200 and content_range is None and length is not None:
