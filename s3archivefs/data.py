@@ -7,11 +7,12 @@ import sys
 from array import array
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import kept_property
-from s3archivefs.device import prefetch_of, read_exactly
+from s3archivefs.device import decoded, prefetch_of, read_exactly
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.forks import renew_after_fork
 from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED, Superblock
@@ -94,7 +95,7 @@ class DataReader:
     def block(self, stored: _Stored) -> bytes:
         """One decoded data block, kept for the next read of another part of it."""
         return self._cache.get(
-            stored, lambda: self._decode(stored, self._read(stored.position, stored.size))
+            stored, lambda: self._decoded(stored, self._read(stored.position, stored.size))
         )
 
     def kept(self, stored: _Stored) -> bytes | None:
@@ -116,7 +117,7 @@ class DataReader:
 
         def decode(stored: _Stored) -> bytes:
             at = stored.position - start
-            return self._decode(stored, raw[at : at + stored.size])
+            return self._decoded(stored, raw[at : at + stored.size])
 
         return _decoders.map(decode, run)
 
@@ -142,7 +143,13 @@ class DataReader:
         raw = self._read(start, size)
         if word & DATA_BLOCK_STORED:
             return raw
-        return self._codec.decode(raw, self.block_size, "a fragment block", start)
+        what = "a fragment block"
+        decode = partial(self._codec.decode, limit=self.block_size, what=what, offset=start)
+        return decoded(self._device, start, raw, what, decode)
+
+    def _decoded(self, stored: _Stored, raw: bytes | memoryview) -> bytes:
+        decode = partial(self._decode, stored)
+        return decoded(self._device, stored.position, raw, "a data block", decode)
 
     def _decode(self, stored: _Stored, raw: bytes | memoryview) -> bytes:
         if stored.word & DATA_BLOCK_STORED:

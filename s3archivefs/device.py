@@ -11,9 +11,9 @@ import io
 import os
 import threading
 from mmap import mmap
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
-from s3archivefs.errors import CorruptImageError, TruncatedImageError
+from s3archivefs.errors import CorruptImageError, SquashfsError, TruncatedImageError
 from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
+    Discard: TypeAlias = Callable[[int, bytes], bool]
     Prefetch: TypeAlias = Callable[[Iterable[tuple[int, int]]], int | None]
 
 __all__ = [
@@ -29,10 +30,14 @@ __all__ = [
     "BytesDevice",
     "FileDevice",
     "OffsetDevice",
+    "decoded",
     "open_file",
     "prefetch_of",
+    "read_decoded",
     "read_exactly",
 ]
+
+T = TypeVar("T")
 
 _NOT_SEEKABLE = (
     "not seekable, as a pipe is, and an image is read here and there: copy it to a file first, or"
@@ -48,6 +53,11 @@ class BlockDevice(Protocol):
     (offset, length) inside [0, size), will be read soon. It returns at once and raises nothing. It
     may return how many of the bytes, counted from the first, it takes up; the others are offered
     again later. None means all.
+
+    One that keeps copies of what it read elsewhere has a method `discard(offset, data)`: the bytes
+    `data`, which it returned for a range that starts at `offset`, do not decode. It forgets such
+    copies, and returns whether to read them again may bring others: not where they came from
+    elsewhere twice.
     """
 
     @property
@@ -191,6 +201,11 @@ class OffsetDevice:
         """The `length` bytes at `offset` of the part."""
         return self._device.pread(self._start + offset, length)
 
+    def discard(self, offset: int, data: bytes) -> bool:
+        """Passes it on, where the other device keeps copies."""
+        discard: Discard | None = getattr(self._device, "discard", None)
+        return discard is not None and discard(self._start + offset, data)
+
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> int | None:
         """Passes the hint on, where the other device takes it."""
         if (hint := prefetch_of(self._device)) is not None:
@@ -238,6 +253,35 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
             f"{what}: the device returned {len(data)} bytes where {length} were asked for", offset
         )
     return data
+
+
+def read_decoded(
+    device: BlockDevice, offset: int, length: int, what: str, decode: Callable[[bytes], T]
+) -> T:
+    """What `decode` makes of the bytes of a range; raises what it and `read_exactly` raise."""
+    raw = read_exactly(device, offset, length, what)
+    return decoded(device, offset, raw, what, lambda raw: decode(bytes(raw)))
+
+
+def decoded(
+    device: BlockDevice,
+    offset: int,
+    raw: bytes | memoryview,
+    what: str,
+    decode: Callable[[bytes | memoryview], T],
+) -> T:
+    """What `decode` makes of bytes that were read at `offset`.
+
+    Where it raises a SquashfsError, the device may have kept a damaged copy: it is told to discard
+    that, and the bytes are read once more.
+    """
+    try:
+        return decode(raw)
+    except SquashfsError:
+        discard: Discard | None = getattr(device, "discard", None)
+        if discard is None or not discard(offset, bytes(raw)):
+            raise
+    return decode(read_exactly(device, offset, len(raw), what))
 
 
 def _open_at_once(path: str, flags: int) -> int:

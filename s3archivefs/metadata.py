@@ -4,9 +4,10 @@ table's extent.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs.device import read_exactly
+from s3archivefs.device import read_decoded
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import METADATA_BLOCK_SIZE, METADATA_BLOCK_STORED
 
@@ -83,11 +84,14 @@ class MetadataReader:
         return MetadataCursor(self, position, offset)
 
     def _load(self, position: int) -> Block:
-        what, end = self._what, self.extent.end
         # One read for header and content: most blocks are smaller than the 8 KiB that may follow.
-        raw = read_exactly(
-            self._device, position, min(HEADER_SIZE + METADATA_BLOCK_SIZE, end - position), what
-        )
+        length = min(HEADER_SIZE + METADATA_BLOCK_SIZE, self.extent.end - position)
+        decode = partial(self._decode, position)
+        return read_decoded(self._device, position, length, self._what, decode)
+
+    def _decode(self, position: int, raw: bytes) -> Block:
+        """The block that starts at `position`, and `raw`."""
+        what, end = self._what, self.extent.end
         header = int.from_bytes(raw[:HEADER_SIZE], "little")
         size = header & ~METADATA_BLOCK_STORED
         if not 0 < size <= METADATA_BLOCK_SIZE:

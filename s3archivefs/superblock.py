@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs.device import read_exactly
+from s3archivefs.device import read_decoded, read_exactly
 from s3archivefs.errors import (
     CorruptImageError,
     NotSquashfsError,
@@ -94,7 +95,12 @@ def read_superblock(device: BlockDevice) -> Superblock:
 
     Format: "The Superblock".
     """
-    head = read_exactly(device, 0, min(_SUPERBLOCK_SIZE, device.size), "the superblock")
+    size = min(_SUPERBLOCK_SIZE, device.size)
+    return read_decoded(device, 0, size, "the superblock", partial(_superblock, device))
+
+
+def _superblock(device: BlockDevice, head: bytes) -> Superblock:
+    """The superblock of an image that starts with `head`."""
     magic = int.from_bytes(head[:4], "little")
     if magic == MAGIC_BIG_ENDIAN:
         raise UnsupportedError(
@@ -103,16 +109,26 @@ def read_superblock(device: BlockDevice) -> Superblock:
     if magic in MAGIC_STREAMED and device.size >= _SUPERBLOCK_SIZE:
         # mksquashfs -stream, which cannot go back to the start, writes the superblock last.
         start = device.size - _SUPERBLOCK_SIZE
-        head = read_exactly(device, start, _SUPERBLOCK_SIZE, "the superblock at the end")
-        if not _is_magic(head):
-            raise CorruptImageError("a streamed image does not end with its superblock", start)
-        magic = MAGIC
+        what = "the superblock at the end"
+        return read_decoded(device, start, _SUPERBLOCK_SIZE, what, partial(_last, device))
     if magic != MAGIC:
         raise NotSquashfsError(_what_else(head), 0)
     if len(head) < _SUPERBLOCK_SIZE:
         raise TruncatedImageError(
             f"the superblock has {_SUPERBLOCK_SIZE} bytes, the device only {len(head)}", 0
         )
+    return _checked(device, head)
+
+
+def _last(device: BlockDevice, head: bytes) -> Superblock:
+    """The superblock `head` at the end of a streamed image."""
+    if not _is_magic(head):
+        start = device.size - _SUPERBLOCK_SIZE
+        raise CorruptImageError("a streamed image does not end with its superblock", start)
+    return _checked(device, head)
+
+
+def _checked(device: BlockDevice, head: bytes) -> Superblock:
     superblock = Superblock.decode(head)
     _check(superblock)
     if superblock.bytes_used > device.size:
@@ -122,6 +138,7 @@ def read_superblock(device: BlockDevice) -> Superblock:
             device.size,
         )
     superblock.flags = SuperblockFlags(superblock.flags)
+    tables_of(superblock)  # where they contradict each other, that is known here
     return superblock
 
 

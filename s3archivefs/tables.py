@@ -9,7 +9,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from s3archivefs.cache import kept_property
-from s3archivefs.device import read_exactly
+from s3archivefs.device import read_decoded
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import METADATA_BLOCK_SIZE, FragmentEntry
 from s3archivefs.metadata import HEADER_SIZE
@@ -85,10 +85,13 @@ class LookupTable:
         """Where the table's metadata blocks start: bytes from the start of the image."""
         blocks = block_count(self._count, self._record_size)
         start = self._list_start
-        data = read_exactly(
-            self._device, start, blocks * POINTER_SIZE, f"the {self._name} table's list of blocks"
-        )
-        positions = array("Q", struct.unpack(f"<{blocks}Q", data))
+        what = f"the {self._name} table's list of blocks"
+        return read_decoded(self._device, start, blocks * POINTER_SIZE, what, self._checked)
+
+    def _checked(self, data: bytes) -> array[int]:
+        """The positions in the list."""
+        start = self._list_start
+        positions = array("Q", struct.unpack(f"<{len(data) // POINTER_SIZE}Q", data))
         # The blocks stand one behind the other right before their list (kernel: id.c, fragment.c,
         # export.c).
         lowest, highest = self._reader.extent

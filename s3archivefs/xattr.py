@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import kept_property
-from s3archivefs.device import read_exactly
+from s3archivefs.device import read_decoded
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import (
     XATTR_PREFIXES,
@@ -134,9 +134,15 @@ class XattrTable:
     def _parts(self) -> _Parts:
         start, end = self._extent
         size = XattrTableHeader.layout.size
-        raw = read_exactly(self._device, start, min(size, end - start), "the xattr table's header")
-        if len(raw) < size:
+        if start + size > end:
             raise CorruptImageError("the xattr table's header runs past the image's end", start)
+        what = "the xattr table's header"
+        return read_decoded(self._device, start, size, what, self._decode)
+
+    def _decode(self, raw: bytes) -> _Parts:
+        """What the header `raw` leads to."""
+        start, end = self._extent
+        size = XattrTableHeader.layout.size
         header = XattrTableHeader.decode(raw)
         blocks = block_count(header.count, XattrId.layout.size)
         if not header.count or start + size + blocks * POINTER_SIZE > end:

@@ -8,17 +8,19 @@ said so or read on and on, is fetched ahead of them.
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from s3archivefs import renew_after_fork
 from s3archivefs_lambda import usage
+from s3archivefs_lambda.chunk_doubts import Doubts
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.fetch_plan import FetchPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
     from typing import TypeAlias
 
     from s3archivefs import BlockDevice
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedDevice", "ChunkStore"]
 
+_LOG = logging.getLogger("s3archivefs")
 
 # Of what is announced in one piece, the share of the store that it may take: whoever streams a file
 # from end to end must not push out all else, as bcache leaves sequential reads out beyond 4 MiB.
@@ -84,6 +87,8 @@ class CachedDevice:
         self._seeds: tuple[tuple[int, bytes], ...] = ()
         self._flights: dict[int, _Flight] = {}
         self._lock = threading.Lock()
+        self._doubts = Doubts()
+        self._doubting = threading.Lock()
         renew_after_fork(self, CachedDevice._renew)
 
     @property
@@ -103,12 +108,13 @@ class CachedDevice:
             self._store_seed(offset, data)
 
     def _store_seed(self, offset: int, data: bytes) -> int:
+        chunks: dict[int, Chunk] = {}
         for index in range(-(-offset // self._chunk_size), -(-self._size // self._chunk_size)):
             start, end = self._extent(index)
             if end > offset + len(data):
                 break
-            self._store.put(self._store_id, index, memoryview(data)[start - offset : end - offset])
-        return 0
+            chunks[index] = memoryview(data)[start - offset : end - offset]
+        return self._put(chunks, 0)
 
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`.
@@ -129,6 +135,68 @@ class CachedDevice:
         chunks[0] = memoryview(chunks[0])[offset - start :]
         chunks[-1] = memoryview(chunks[-1])[: (end - 1) % self._chunk_size + 1]
         return b"".join(chunks)
+
+    def discard(self, offset: int, data: bytes) -> bool:
+        """Forget kept copies of the chunks that `data`, read at `offset`, was in, as it does not
+        decode; False where they came from the device twice, which has nothing better.
+        """
+        end = offset + len(data)
+        differs = False
+        for index in self._indexes(offset, end):
+            start, stop = self._extent(index)
+            begin = max(start, offset)
+            differs |= self._doubt(index, begin, data[begin - offset : min(stop, end) - offset])
+        return differs
+
+    def _doubt(self, index: int, begin: int, part: bytes) -> bool:
+        """Forget kept copies of a chunk that has `part` at `begin`; return whether it will then be
+        another, as far as that is known.
+        """
+        start, stop = self._extent(index)
+        with self._doubting:
+            flight = self._flights.get(index)
+            if flight is not None and not flight.done.is_set():
+                return True  # fetched anew just now, for another reader
+            until = begin + len(part)
+            chunks = [flight.chunk if flight is not None else None]
+            chunks += [self._seeded(start, stop), self._kept(index, stop - start)]
+            wrong = [
+                chunk
+                for chunk in chunks
+                if chunk is not None and chunk[begin - start : until - start] == part
+            ]
+            seeded = self._seeded(begin, until)
+            if not wrong and (any(chunks) if seeded is None else seeded != part):
+                return True  # fetched anew already
+            is_new = (
+                self._doubts.add(index, wrong[0])
+                if wrong
+                else self._doubts.add((index, begin), part)
+            )
+            if not is_new:
+                return False
+            _LOG.warning("chunk %d of %s does not decode; fetching it anew", index, self._store_id)
+            if flight is not None:
+                self._release({index: flight})
+            self._unseed(start, stop)
+            if self._memory is not None:
+                self._memory.drop(self._store_id, index)
+            self._store.drop(self._store_id, index)
+            return True
+
+    def _unseed(self, start: int, stop: int) -> None:
+        """Keep of the seeds only what lies outside [start, stop)."""
+        seeds: list[tuple[int, bytes]] = []
+        for offset, data in self._seeds:
+            end = offset + len(data)
+            if stop <= offset or end <= start:
+                seeds.append((offset, data))
+                continue
+            if offset < start:
+                seeds.append((offset, data[: start - offset]))
+            if stop < end:
+                seeds.append((stop, data[stop - offset :]))
+        self._seeds = tuple(seeds)
 
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> int:
         """Begin to fetch ranges, (offset, length) each, that will be read soon; returns how many of
@@ -168,6 +236,7 @@ class CachedDevice:
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._flights.clear()
         self._lock = threading.Lock()
+        self._doubting = threading.Lock()
 
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self._size:
@@ -259,7 +328,7 @@ class CachedDevice:
             return
         company = self._claim_ahead(self._company(missing))
         try:
-            self._fetch(missing | company, missing, keep=self._keep_soon)
+            self._fetch(missing | company, missing, store=self._put_soon)
         except Exception:
             if any(flight.chunk is None for flight in missing.values()):
                 raise  # else it befell their company alone
@@ -272,7 +341,7 @@ class CachedDevice:
         try:
             with suppress(Exception):  # whatever a device raises
                 missing = self._land_kept(flights)
-                self._fetch(missing, missing, keep=self._keep if keeps else self._keep_in_memory)
+                self._fetch(missing, missing, store=self._put if keeps else None)
         finally:
             expected = self._release(flights, stream)
         return expected
@@ -304,11 +373,12 @@ class CachedDevice:
         flights: dict[int, _Flight],
         needed: Container[int],
         *,
-        keep: Callable[[dict[int, bytes]], None],
+        store: Callable[[dict[int, bytes], int], object] | None,
     ) -> None:
-        """Fetch chunks with as few reads as are worth it, and keep them; none for those alone that
-        are not needed.
+        """Fetch chunks with as few reads as are worth it, and keep them in memory and by `store`;
+        none for those alone that are not needed.
         """
+        count = self._doubts.count
         for run in self._plan.reads(flights):
             if not any(index in needed for index in run):
                 continue
@@ -326,28 +396,29 @@ class CachedDevice:
                 raise
             finally:
                 # Before they are released: a thread that comes in between finds the flight.
-                keep(fetched)
-
-    def _keep(self, chunks: dict[int, bytes]) -> None:
-        """Keep chunks in memory and on disk."""
-        self._keep_in_memory(chunks)
-        self._put(chunks)
-
-    def _keep_soon(self, chunks: dict[int, bytes]) -> None:
-        """The same, but let no reader wait for the disk, where they are in memory meanwhile."""
-        self._keep_in_memory(chunks)
-        size = sum(map(len, chunks.values()))
-        if self._memory is None or not self._memory.start(size, self._put, chunks):
-            self._put(chunks)
+                with self._doubting:
+                    fetched = {i: c for i, c in fetched.items() if not self._doubts.since(i, count)}
+                    self._keep_in_memory(fetched)
+                if store is not None:
+                    store(fetched, count)
 
     def _keep_in_memory(self, chunks: dict[int, bytes]) -> None:
         if self._memory is not None:
             for index, chunk in chunks.items():
                 self._memory.put(self._store_id, index, chunk)
 
-    def _put(self, chunks: dict[int, bytes]) -> int:
+    def _put_soon(self, chunks: dict[int, bytes], count: int) -> None:
+        """Put chunks on disk, and let no reader wait for it, where they are in memory meanwhile."""
+        size = sum(map(len, chunks.values()))
+        if self._memory is None or not self._memory.start(size, self._put, chunks, count):
+            self._put(chunks, count)
+
+    def _put(self, chunks: Mapping[int, Chunk], count: int) -> int:
+        """Put chunks on disk that were fetched when there had been so many doubts."""
         for index, chunk in chunks.items():
             self._store.put(self._store_id, index, chunk)
+            if self._doubts.since(index, count):  # it may be that copy
+                self._store.drop(self._store_id, index)
         return 0
 
     def _read(self, first: int, last: int) -> Iterator[bytes]:

@@ -79,6 +79,17 @@ class ChunkMemory:
         with self._lock:
             return (archive_id, index) in self._chunks or (archive_id, index) in self._stream_of
 
+    def drop(self, archive_id: str, index: int) -> None:
+        """Let the chunk go, if it is here."""
+        key = archive_id, index
+        with self._lock:
+            if (stream := self._stream_of.pop(key, None)) is not None:
+                chunk = self._streams[stream].chunks.pop(key)
+                self._ahead -= len(chunk)
+            else:
+                chunk = self._chunks.pop(key, b"")
+            self._kept -= len(chunk)
+
     def put(self, archive_id: str, index: int, chunk: bytes | memoryview) -> None:
         """Keep the chunk, if there is room for it at all."""
         size = len(chunk)

@@ -115,6 +115,12 @@ class ChunkStore:
             self._unwritable_until = time.monotonic() + _RETRY_SECONDS
             self._warn(error)
 
+    def drop(self, archive_id: str, index: int) -> None:
+        """Delete the chunk, if it is there and that is possible."""
+        if self.max_bytes and self._checked_owner() is not None:
+            with suppress(OSError):
+                os.unlink(self._path(archive_id, index))
+
     def _make_room(self, size: int) -> bool:
         if self._limit is None:
             self._limit = DirectoryLimit(self._top, self.max_bytes)

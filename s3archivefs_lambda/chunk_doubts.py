@@ -1,0 +1,46 @@
+"""Which chunks of a device did not decode, so that each is fetched anew once and not for ever."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+__all__ = ["Doubts"]
+
+_MOST = 4096
+"""Chunks remembered, 200 bytes each: an archive with more that are damaged is past helping."""
+
+
+class Doubts:
+    """What was doubted last of each chunk. Its owner sees to threads."""
+
+    def __init__(self) -> None:
+        self._doubts: OrderedDict[Hashable, tuple[bytes, int]] = OrderedDict()
+        self.count = 0
+        """How many there were, of all chunks."""
+
+    def since(self, what: Hashable, count: int) -> bool:
+        """Whether a copy of it was doubted after there were so many."""
+        return what in self._doubts and self._doubts[what][1] > count
+
+    def add(self, what: Hashable, copy: bytes | memoryview) -> bool:
+        """Doubt a copy of a chunk, named by its index, or of a part of one.
+
+        Return False where the same copy was doubted before: fetched anew it was no different, so
+        that is what the store has.
+        """
+        digest = hashlib.blake2b(copy, digest_size=16).digest()
+        before, _ = self._doubts.get(what, (b"", 0))
+        if digest == before:
+            self._doubts.move_to_end(what)
+            return False
+        self.count += 1
+        self._doubts[what] = digest, self.count
+        self._doubts.move_to_end(what)
+        if len(self._doubts) > _MOST:
+            self._doubts.popitem(last=False)
+        return True
