@@ -18,7 +18,7 @@ from s3archivefs.forks import renew_after_fork
 from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED, Superblock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.compression import Codec
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from s3archivefs.limits import Limits
     from s3archivefs.tables import FragmentTable
 
-__all__ = ["Content", "DataReader"]
+__all__ = ["Content", "DataReader", "joined"]
 
 _SIZE_MASK = DATA_BLOCK_STORED - 1
 _RUN_BYTES = 4 << 20
@@ -213,6 +213,10 @@ class Content:
         """Whether the device takes hints."""
         return self._reader.can_prefetch
 
+    def left_of_block(self, position: int) -> int:
+        """Bytes from a position of the content to where the next block begins."""
+        return self._reader.block_size - position % self._reader.block_size
+
     def prefetch(self, start: int, stop: int) -> int:
         """Tell the device that the bytes [start, stop) of the content will be wanted soon; of the
         tail that lies in a fragment it learns nothing. Returns the end of what it takes up.
@@ -241,12 +245,19 @@ class Content:
             length = stop - max(start, self._block_count * size)
             yield self._reader.fragment(self._fragment, self._fragment_offset + skip, length)
 
+    def read(self) -> bytes:
+        """The whole content."""
+        return joined(self.pieces(0, self.size))
+
     def _block_pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         size = self._reader.block_size
         first, end = start // size, -(-stop // size)
         if end - first == 1 and self._words[first]:
             block = self._reader.block(self._stored(first))
-            yield block[start - first * size : stop - first * size]
+            if stop - start == len(block):
+                yield block
+            else:
+                yield memoryview(block)[start - first * size : stop - first * size]
             return
         # Only the first block can have been kept by the read before this one.
         kept = self._reader.kept(self._stored(first)) if self._words[first] else None
@@ -305,6 +316,14 @@ class Content:
     def _offsets(self) -> array[int]:
         """Where each block starts, in bytes behind the file's first one; a hole takes no bytes."""
         return array("Q", accumulate((word & _SIZE_MASK for word in self._words[:-1]), initial=0))
+
+
+def joined(pieces: Iterable[bytes | memoryview]) -> bytes:
+    """The pieces as one; a single one without a copy."""
+    parts = list(pieces)
+    if len(parts) == 1 and isinstance(parts[0], bytes):
+        return parts[0]
+    return b"".join(parts)
 
 
 # ---- Parallel decompression: the codecs release the GIL ------------------------------------------

@@ -17,10 +17,10 @@ from s3archivefs.errors import (
     UnsupportedError,
     leads_nowhere,
 )
-from s3archivefs.file import SquashFile
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 from s3archivefs.names import AnyPath, as_plain, decode_as, encode, os_error
+from s3archivefs.opening import FileOpener
 from s3archivefs.parts import open_parts
 from s3archivefs.path import Path
 from s3archivefs.resolution import Resolver
@@ -44,7 +44,7 @@ __all__ = ["SquashFS", "open_image"]
 T = TypeVar("T")
 
 
-class SquashFS:
+class SquashFS(FileOpener):
     """An open image. Safe to use from several threads, and in a process that forks among them; a
     context manager that closes what it opened.
 
@@ -69,7 +69,6 @@ class SquashFS:
         device, self._close = open_source(source)
         try:
             self._device = OffsetDevice(device, offset) if offset else device
-            self._limits = limits
             self.superblock: Superblock = read_superblock(self._device)
             self._parts = open_parts(self._device, self.superblock, limits)
             self._root = self._parts.root(self.superblock.root_inode)
@@ -77,7 +76,7 @@ class SquashFS:
         except BaseException:
             self._close()
             raise
-        self.closed = False
+        super().__init__(limits)
 
     # ---- the tree --------------------------------------------------------------------------------
 
@@ -153,31 +152,15 @@ class SquashFS:
         steps = walk(self, self._parts, start, top, symlinks_as_files, self._limits)
         yield from self._while_open(steps)
 
-    # ---- files -----------------------------------------------------------------------------------
+    # ---- files: see FileOpener too ---------------------------------------------------------------
 
-    def open(self, path: EitherPath) -> SquashFile:
-        """A regular file, opened for reading bytes; symlinks are followed.
-
-        Raises IsADirectoryError, or OSError (ENXIO) for a device, fifo or socket, whose content no
-        image holds.
-
-        Format: "File Inodes".
-        """
-        path = as_plain(path)
+    def _content(self, path: str | bytes) -> Content:
         inode = self._resolve(path)
         if inode.kind is FileKind.DIRECTORY:
             raise os_error(errno.EISDIR, path)
         if inode.kind is not FileKind.FILE:
             raise os_error(errno.ENXIO, path)
-        return SquashFile(Content(inode, self._parts.inodes, self._parts.data), path, self._limits)
-
-    def read_bytes(self, path: EitherPath) -> bytes:
-        """The whole content of a regular file, at most Limits.read_all_bytes.
-
-        Format: "Data and Fragment Blocks".
-        """
-        with self.open(path) as file:
-            return file.read()
+        return Content(inode, self._parts.inodes, self._parts.data)
 
     def readlink(self, path: PathLike[AnyPath]) -> AnyPath:
         """A symlink's target, as it is stored; at most Limits.symlink_target_bytes.
@@ -274,8 +257,11 @@ class SquashFS:
     # ---- closing ---------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close what was opened for the image; a file or device that the caller gave stays open."""
+        """Close the files in the image that are open, and what was opened for it; a file or device
+        that the caller gave stays open.
+        """
         self.closed = True
+        self._end_files()
         self._close()
 
     def __enter__(self) -> Self:

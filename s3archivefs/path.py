@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 from s3archivefs.errors import leads_nowhere
 from s3archivefs.inode import FileKind
 from s3archivefs.names import as_plain
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
 
     from s3archivefs.entry import DirEntry
@@ -37,7 +37,15 @@ class Tree(Protocol):
     ) -> Iterator[tuple[str, list[str], list[str]]]:
         """The directories from `top` down."""
 
-    def open(self, path: str) -> SquashFile:
+    def open(  # noqa: PLR0917 -- as the built-in open
+        self,
+        path: str,
+        mode: str,
+        buffering: int,
+        encoding: str | None,
+        errors: str | None,
+        newline: str | None,
+    ) -> SquashFile | io.TextIOWrapper:
         """A regular file."""
 
     def read_bytes(self, path: str) -> bytes:
@@ -195,12 +203,12 @@ class Path:
             yield Path(self._image, top), directories, others
 
     @overload
-    def open(self, mode: Literal["rb"]) -> SquashFile: ...
+    def open(self, mode: Literal["rb", "br"], buffering: int = -1) -> SquashFile: ...
     @overload
     def open(
         self,
-        mode: Literal["r", "rt"] = "r",
-        *,
+        mode: Literal["r", "rt", "tr"] = "r",
+        buffering: int = -1,
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
@@ -208,38 +216,35 @@ class Path:
     @overload
     def open(
         self,
-        mode: str = "r",
-        *,
+        mode: str,
+        buffering: int = -1,
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
-    ) -> IO[str] | SquashFile: ...
+    ) -> SquashFile | io.TextIOWrapper: ...
     def open(
         self,
         mode: str = "r",
-        *,
+        buffering: int = -1,
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
-    ) -> IO[str] | SquashFile:
+    ) -> SquashFile | io.TextIOWrapper:
         """A regular file, opened for reading: text (`r`, UTF-8 unless said) or bytes (`rb`).
 
-        Raises ValueError for other modes.
+        Raises what `SquashFS.open` raises.
         """
-        if mode == "rb":
-            return self._image.open(str(self))
-        if mode not in {"r", "rt"}:
-            raise ValueError(f"mode is {mode!r}; an image is read only, with 'r' or 'rb'")
-        buffered = io.BufferedReader(self._image.open(str(self)))
-        return io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline)
+        return self._image.open(str(self), mode, buffering, encoding, errors, newline)
 
     def read_bytes(self) -> bytes:
         """The whole content, at most Limits.read_all_bytes."""
         return self._image.read_bytes(str(self))
 
-    def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
-        """The whole content as text, UTF-8 unless said, line ends as newlines."""
-        with self.open(encoding=encoding, errors=errors) as file:
+    def read_text(
+        self, encoding: str | None = None, errors: str | None = None, newline: str | None = None
+    ) -> str:
+        """The whole content as text, UTF-8 unless said, line ends as newlines unless said."""
+        with self.open(encoding=encoding, errors=errors, newline=newline) as file:
             return file.read()
 
     def _kind(self, *, follow_symlinks: bool = True) -> FileKind | None:

@@ -173,9 +173,9 @@ def test_readinto_fills_any_writable_buffer(fs: s3archivefs.SquashFS) -> None:
 # ---- The file object -----------------------------------------------------------------------------
 
 
-def test_file_is_a_raw_stream_for_reading_only(fs: s3archivefs.SquashFS) -> None:
+def test_file_is_a_buffered_stream_for_reading_only(fs: s3archivefs.SquashFS) -> None:
     with fs.open("blocks") as opened:
-        assert isinstance(opened, io.RawIOBase)
+        assert isinstance(opened, io.BufferedReader)
         assert (opened.readable(), opened.seekable(), opened.writable()) == (True, True, False)
         assert opened.name == "blocks"
         with pytest.raises(io.UnsupportedOperation):

@@ -226,6 +226,24 @@ def test_a_child_reads_on_while_a_thread_of_its_parent_waits_for_the_device(
             assert in_child(reads)
 
 
+def test_a_child_reads_the_file_that_a_thread_of_its_parent_was_reading(path: Path) -> None:
+    device = GatedDevice(path.read_bytes())
+    with s3archivefs.open(device) as fs, fs.open("/big") as opened:
+        opened.readline()
+        opened.seek(20 * BLOCK + 1)
+
+        def read(gate: Gate) -> None:
+            device.gate = gate
+            opened.peek()
+
+        def reads() -> tuple[int, bytes]:
+            return opened.tell(), opened.readline() + opened.read()
+
+        with amid(read):
+            assert in_child(reads) == (20 * BLOCK + 1, FILES["/big"][20 * BLOCK + 1 :])
+        assert opened.read() == FILES["/big"][20 * BLOCK + 1 :]
+
+
 def test_children_forked_among_reading_threads_read_on(path: Path) -> None:
     stop = threading.Event()
 

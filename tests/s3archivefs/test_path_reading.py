@@ -165,7 +165,9 @@ def test_opens_text_by_default_and_bytes_on_demand(fs: s3archivefs.SquashFS) -> 
     assert raw.closed
 
 
-@pytest.mark.parametrize("mode", ["w", "wb", "a", "x", "r+", "r+b", "rb+", "", "br", "U", "rw"])
+@pytest.mark.parametrize(
+    "mode", ["w", "wb", "a", "x", "r+", "r+b", "rb+", "", "rtb", "rr", "U", "rw"]
+)
 def test_other_modes_are_refused(fs: s3archivefs.SquashFS, mode: str) -> None:
     with pytest.raises(ValueError, match="read only"):
         fs.path("empty").open(mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,9 +57,9 @@ def short(self: Content, start: int, stop: int) -> Iterator[bytes]:
 
 
 def other_than_whole(self: SquashFile, size: int | None = -1, /) -> bytes:
-    left = self._content.size - self._position
+    left = self.size - self.tell()
     taken = left if size is None or size < 0 else min(size, left)
-    self._position += taken
+    self.seek(taken, os.SEEK_CUR)
     return (b"a" if size == -1 else b"b") * taken
 
 

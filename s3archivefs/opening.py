@@ -1,0 +1,106 @@
+"""Opening the files of an image, and ending those that are open with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+from weakref import ref
+
+from s3archivefs.file import check_limit, open_content
+from s3archivefs.forks import renew_after_fork
+from s3archivefs.names import as_plain
+from s3archivefs.text import as_text, is_text
+
+if TYPE_CHECKING:
+    import io
+
+    from s3archivefs.data import Content
+    from s3archivefs.file import SquashFile
+    from s3archivefs.limits import Limits
+    from s3archivefs.names import EitherPath
+
+__all__ = ["FileOpener"]
+
+
+class FileOpener:
+    """The part of `SquashFS` that opens files."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.closed = False
+        self._limits = limits
+        self._files: set[ref[SquashFile]] = set()
+        renew_after_fork(self, FileOpener._renew_files)
+
+    def _content(self, path: str | bytes) -> Content:
+        """The content of the regular file that a path leads to."""
+        raise NotImplementedError
+
+    @overload
+    def open(
+        self, path: EitherPath, mode: Literal["rb", "br"] = "rb", buffering: int = -1
+    ) -> SquashFile: ...
+    @overload
+    def open(
+        self,
+        path: EitherPath,
+        mode: Literal["r", "rt", "tr"],
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> io.TextIOWrapper: ...
+    @overload
+    def open(
+        self,
+        path: EitherPath,
+        mode: str,
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> SquashFile | io.TextIOWrapper: ...
+    def open(  # noqa: PLR0917 -- as the built-in open
+        self,
+        path: EitherPath,
+        mode: str = "rb",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> SquashFile | io.TextIOWrapper:
+        """A regular file, opened for reading bytes (`rb`) or text (`r`, UTF-8 unless said);
+        symlinks are followed. Its buffer is chosen by itself, whatever `buffering` says.
+
+        Raises IsADirectoryError, or OSError (ENXIO) for a device, fifo or socket, whose content no
+        image holds; ValueError for other modes, io.UnsupportedOperation for those that write.
+
+        Format: "File Inodes".
+        """
+        text = is_text(mode, buffering, encoding=encoding, errors=errors, newline=newline)
+        path = as_plain(path)
+        file = open_content(self._content(path), path, self._limits)
+        self._files.add(ref(file, self._files.discard))
+        if self.closed:  # meanwhile, and `close` closes what it finds
+            file.end()
+        return as_text(file, encoding, errors, newline) if text else file
+
+    def read_bytes(self, path: EitherPath) -> bytes:
+        """The whole content of a regular file, at most Limits.read_all_bytes.
+
+        Raises what `open` raises.
+
+        Format: "Data and Fragment Blocks".
+        """
+        content = self._content(as_plain(path))
+        check_limit(content.size, self._limits.read_all_bytes)
+        return content.read()
+
+    def _end_files(self) -> None:
+        for file in self._open_files():
+            file.end()
+
+    def _renew_files(self) -> None:  # pragma: no cover -- in forked processes
+        for file in self._open_files():
+            file.renew_after_fork()
+
+    def _open_files(self) -> list[SquashFile]:
+        return [file for reference in self._files.copy() if (file := reference()) is not None]
