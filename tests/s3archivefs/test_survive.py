@@ -63,8 +63,7 @@ def other_than_whole(self: SquashFile, size: int | None = -1, /) -> bytes:
     return (b"a" if size == -1 else b"b") * taken
 
 
-def first_entry(self: Directory, name: bytes) -> Entry | None:
-    del name
+def first_entry(self: Directory, *_: object) -> Entry | None:
     return next(self.entries(), None)
 
 
