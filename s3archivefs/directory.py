@@ -34,8 +34,12 @@ __all__ = ["Counter", "Directory", "Entry", "Segment", "uncounted"]
 Counter: TypeAlias = "Callable[[int], object]"
 """Is told of work: names looked up, entries decoded to find them."""
 
-# An inode's directory size counts `.` and `..`, which no listing holds, as three bytes.
-_EMPTY_SIZE = 3
+# A directory's size counts `.` and `..`, which no listing holds, as three bytes; not with
+# squashfs-tools-ng before 1.1.3, which stores the listing's own. Linux (dir.c, namei.c) and
+# unsquashfs take it for a bound: a run is read where it starts more than three bytes before it. No
+# run is as short as that, so both conventions give the same runs. Where the last one ends elsewhere
+# than either has it, the size or a run is damaged, and names may be missing.
+_DOTS_SIZE = 3
 _TYPES = frozenset(InodeType)
 # Of one listing; 2 MB, as much as is kept of all. A listing of a million long names has 13,000, and
 # decoding its index anew took 50 ms a look-up: a longer index is thinned out.
@@ -68,6 +72,7 @@ class Segment(NamedTuple):
     start: int
     """Bytes from the start of the listing."""
     end: int
+    """The next one's start; of the last segment, the directory's size."""
     position: int
     """Metadata block of its start, from the start of the image."""
     offset: int
@@ -96,15 +101,16 @@ class Directory:
         self._kept_segments = segments
         self._position = reader.extent.start + record.start_block
         self._offset = record.offset
-        self._size = max(0, record.size - _EMPTY_SIZE)
-        if 0 < record.size < _EMPTY_SIZE or 0 < self._size < DirectoryHeader.layout.size:
+        self._size = record.size
+        least = record.size - _DOTS_SIZE  # the shortest listing of that size
+        if record.size and (least < 0 or 0 < least < DirectoryHeader.layout.size):
             raise CorruptImageError(
                 f"directory inode {record.inode_number} has a size of {record.size} bytes",
                 inode.tail[0],
             )
-        if 0 < reader.capacity(self._position) < self._size:
+        if 0 < reader.capacity(self._position) < least:
             raise CorruptImageError(
-                f"directory inode {record.inode_number} has a listing of {self._size} bytes, more"
+                f"directory inode {record.inode_number} has a listing of {least} bytes, more"
                 " than its table can hold",
                 inode.tail[0],
             )
@@ -175,8 +181,9 @@ class Directory:
             # Blocks before the last are full, so the offset in the block follows from the offset in
             # the listing.
             offset = (self._offset + index.listing_offset) % METADATA_BLOCK_SIZE
-            ordered = previous_name < name and previous_start < index.listing_offset < self._size
-            if not ordered or position < previous_position:
+            ordered = previous_name < name and previous_start < index.listing_offset
+            inside = index.listing_offset + _DOTS_SIZE < self._size
+            if not ordered or not inside or position < previous_position:
                 return []
             places.append((name, index.listing_offset, position, offset))
         places = places[:: -(-len(places) // _SEGMENTS_MAX)]
@@ -201,20 +208,21 @@ class Directory:
         time.
         """
         left = segment.end - segment.start
-        if not left:
-            return
+        # The next segment starts where this one's last run ends; the directory's size may lie
+        # behind that, where the table may have no more bytes.
+        surplus = 0 if segment.following else _DOTS_SIZE
+        if left <= surplus:
+            return  # an empty directory's position and offset mean nothing
         cursor = self._reader.cursor(segment.position, segment.offset)
         unpack_entry = DirectoryEntry.layout.unpack_from
         entry_size = DirectoryEntry.layout.size
         header_size = DirectoryHeader.layout.size
         data, at = b"", 0  # bytes taken from the table and not yet decoded start at `at`
         expected = segment.first
-        while left or at < len(data):
-            data, at, left = _refill(cursor, data, at, left, header_size)
-            if len(data) - at < header_size:
-                raise CorruptImageError(_SHORT, segment.position)
-            header = DirectoryHeader.decode(data, at)
-            at += header_size
+        while left + len(data) - at > surplus:
+            data, left = _refill(cursor, data[at:], left, header_size, segment.position)
+            header = DirectoryHeader.decode(data)
+            at = header_size
             if header.count_minus_one >= RUN_MAX:
                 raise CorruptImageError(
                     f"a directory header counts {header.count_minus_one + 1} entries; "
@@ -223,16 +231,21 @@ class Directory:
                 )
             block = header.inode_block << 16
             for _ in range(header.count_minus_one + 1):
-                if len(data) - at < entry_size + NAME_MAX and left:
-                    data, at, left = _refill(cursor, data, at, left, entry_size + NAME_MAX)
                 if len(data) - at < entry_size:
-                    raise CorruptImageError(_SHORT, segment.position)
+                    data, left = _refill(cursor, data[at:], left, entry_size, segment.position)
+                    at = 0
                 offset, delta, kind, size = unpack_entry(data, at)
                 at += entry_size
+                if size >= NAME_MAX:
+                    raise CorruptImageError(
+                        f"a name is too long: {size + 1} bytes, where {NAME_MAX} are allowed",
+                        segment.position,
+                    )
+                if len(data) - at <= size:
+                    data, left = _refill(cursor, data[at:], left, size + 1, segment.position)
+                    at = 0
                 name = data[at : at + size + 1]
                 at += size + 1
-                if at > len(data) or size >= NAME_MAX:
-                    raise CorruptImageError(_SHORT, segment.position)
                 if kind not in _TYPES or b"/" in name or b"\0" in name or name in _DOTS:
                     raise CorruptImageError(
                         f"a directory entry has type {kind} and name {name!r}", segment.position
@@ -252,10 +265,16 @@ class Directory:
                     )
                 previous = name
                 yield Entry(name, kind, block | offset, header.inode_number + delta)
+        left += len(data) - at
+        if left not in {0, surplus}:
+            raise CorruptImageError(
+                f"a directory listing ends {left} bytes before its size of {segment.end};"
+                f" writers have 0 or {_DOTS_SIZE}",
+                segment.position,
+            )
 
 
 _DOTS = (b".", b"..")
-_SHORT = "a directory listing ends within an entry, or a name is too long"
 
 
 def _first_name(segment: Segment) -> bytes:
@@ -263,12 +282,13 @@ def _first_name(segment: Segment) -> bytes:
 
 
 def _refill(
-    cursor: MetadataCursor, data: bytes, at: int, left: int, wanted: int
-) -> tuple[bytes, int, int]:
-    """Take blocks of the listing until `wanted` bytes are there or none is left."""
-    data = data[at:]
-    while len(data) < wanted and left:
+    cursor: MetadataCursor, data: bytes, left: int, wanted: int, position: int
+) -> tuple[bytes, int]:
+    """Take blocks of the listing until `wanted` bytes are there, and no block more."""
+    if len(data) + left < wanted:
+        raise CorruptImageError("a directory listing ends within an entry", position)
+    while len(data) < wanted:
         piece = cursor.take_some(left)
         data += piece
         left -= len(piece)
-    return data, 0, left
+    return data, left

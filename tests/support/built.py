@@ -102,6 +102,8 @@ class Node:
     """Of a directory, in place of what its children make."""
     index: list[tuple[int, int, bytes]] = field(default_factory=list)
     """Of an extended directory: (offset in the listing, block, name)."""
+    exact_size: bool = False
+    """Whether a directory's size is its listing's, without three bytes for `.` and `..`."""
     in_fragment: bool = False
     words: list[int] | None = None
     """A file's block list, in place of its own."""
@@ -126,15 +128,19 @@ def directory(
     extended: bool = False,
     listing: bytes | None = None,
     index: Sequence[tuple[int, int, bytes]] = (),
+    exact_size: bool = False,
     **fields: int,
 ) -> Node:
-    """A directory of these children, or of this listing."""
+    """A directory of these children, or of this listing; with `exact_size` it says as many bytes as
+    the listing has, as squashfs-tools-ng wrote before 1.1.3.
+    """
     return Node(
         kind=8 if extended or index else 1,
         fields=fields,
         children=dict(children or {}),
         listing=listing,
         index=list(index),
+        exact_size=exact_size,
     )
 
 
@@ -401,7 +407,7 @@ class _Builder:
             node.fields = {
                 "start": block * (BLOCK + 2),
                 "offset": len(stream) % BLOCK,
-                "size": len(listing) + 3,
+                "size": len(listing) + (0 if node.exact_size else 3),
                 "nlink": 2,
                 "parent": len(self._order) + 1,
                 **node.fields,
