@@ -21,11 +21,12 @@ from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 from s3archivefs.names import AnyPath, as_plain, decode_as, encode, os_error
 from s3archivefs.opening import FileOpener
+from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.parts import open_parts
 from s3archivefs.path import Path
 from s3archivefs.resolution import Resolver
 from s3archivefs.sources import open_source
-from s3archivefs.superblock import read_compressor_options, read_superblock
+from s3archivefs.superblock import read_superblock
 from s3archivefs.verify import Problem, Verifier
 from s3archivefs.walking import walk
 
@@ -231,6 +232,9 @@ class SquashFS(FileOpener):
         """What the image says of how it was compressed: GzipOptions, LzoOptions, XzOptions,
         Lz4Options or ZstdOptions; None where its writer used the defaults.
 
+        Raises UnsupportedError where they are of a size that is not known, as OpenWrt's for xz.
+        Nothing else needs them.
+
         Format: "Compression Options".
         """
         self._check_open()
@@ -249,7 +253,7 @@ class SquashFS(FileOpener):
 
     def _problems(self) -> Iterator[Problem]:
         try:
-            read_compressor_options(self._device, self.superblock)
+            check_compressor_options(self._device, self.superblock)
         except SquashfsError as error:
             yield Problem("/", error)
         yield from Verifier(self._root, self._parts, self.superblock.inode_count).problems()

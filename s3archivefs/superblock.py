@@ -21,17 +21,10 @@ from s3archivefs.format import (
     MAGIC_BIG_ENDIAN,
     MAGIC_STREAMED,
     METADATA_BLOCK_SIZE,
-    METADATA_BLOCK_STORED,
     Compression,
     FragmentEntry,
-    GzipOptions,
-    Lz4Options,
-    LzoOptions,
-    Record,
     Superblock,
     SuperblockFlags,
-    XzOptions,
-    ZstdOptions,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +38,6 @@ __all__ = [
     "Tables",
     "block_count",
     "is_image_start",
-    "read_compressor_options",
     "read_superblock",
     "tables_of",
 ]
@@ -192,57 +184,6 @@ def _check(superblock: Superblock) -> None:
         )
     if not _SUPERBLOCK_SIZE <= superblock.bytes_used < 1 << 63:
         raise CorruptImageError(f"the image claims to have {superblock.bytes_used} bytes", 40)
-
-
-def read_compressor_options(device: BlockDevice, superblock: Superblock) -> Record | None:
-    """What the writer stored of its compressor's options, or None where it used its defaults.
-
-    Raises CorruptImageError where they are damaged, or missing with lz4, which always has them.
-
-    Format: "Compression Options".
-    """
-    kind = _OPTIONS.get(superblock.compression)
-    if not superblock.flags & SuperblockFlags.COMPRESSOR_OPTIONS:
-        if superblock.compression is Compression.LZ4:
-            raise CorruptImageError("an lz4 image lacks its compressor options", _SUPERBLOCK_SIZE)
-        return None
-    if kind is None:
-        raise CorruptImageError(
-            f"{superblock.compression.name.lower()} has no compressor options", _SUPERBLOCK_SIZE
-        )
-    size = _HEADER_SIZE + kind.layout.size
-    what = "the compressor options"
-    if _SUPERBLOCK_SIZE + size > superblock.inode_table_start:
-        raise CorruptImageError(f"{what} run into the inode table", _SUPERBLOCK_SIZE)
-    block = read_exactly(device, _SUPERBLOCK_SIZE, size, what)
-    header = int.from_bytes(block[:_HEADER_SIZE], "little")
-    if header != kind.layout.size | METADATA_BLOCK_STORED:
-        raise CorruptImageError(f"{what} have the header {header:#06x}", _SUPERBLOCK_SIZE)
-    options = kind.decode(block, _HEADER_SIZE)
-    if isinstance(options, Lz4Options) and options.version != _LZ4_VERSION:
-        raise UnsupportedError(f"lz4 of version {options.version}; only version 1 is known")
-    if isinstance(options, XzOptions) and not _is_xz_dictionary(options.dictionary_size):
-        raise CorruptImageError(
-            f"{what} claim an xz dictionary of {options.dictionary_size} bytes", _SUPERBLOCK_SIZE
-        )
-    return options
-
-
-def _is_xz_dictionary(size: int) -> bool:
-    """Whether xz can have it: a power of two, or the sum of two adjacent ones."""
-    lowest_bit = size & -size
-    return BLOCK_SIZE_MIN <= size <= BLOCK_SIZE_MAX and size in {lowest_bit, 3 * lowest_bit}
-
-
-_HEADER_SIZE = 2
-_LZ4_VERSION = 1
-_OPTIONS: dict[Compression, type[Record]] = {
-    Compression.GZIP: GzipOptions,
-    Compression.LZO: LzoOptions,
-    Compression.XZ: XzOptions,
-    Compression.LZ4: Lz4Options,
-    Compression.ZSTD: ZstdOptions,
-}
 
 
 # Where the superblock has the start of each table, in bytes.

@@ -27,6 +27,7 @@ LAYERS = (
     "device",
     "compression",
     "superblock",
+    "options",
     "sources",
     "metadata",
     "tables",
