@@ -16,12 +16,15 @@ from importlib.metadata import entry_points
 from stat import filemode
 from typing import TYPE_CHECKING
 
-from s3archivefs.errors import SquashfsError
+from s3archivefs.errors import SquashfsError, leads_nowhere
 from s3archivefs.image import SquashFS
 from s3archivefs.inode import FileKind
+from s3archivefs.names import encode
+from s3archivefs.printed import printed, unprinted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TextIO
 
     from s3archivefs.inode import Stat
 
@@ -29,7 +32,7 @@ __all__ = ["main"]
 
 _PIECE = 4 << 20  # bytes of a file written at once
 _INTERRUPTED = 128 + signal.SIGINT  # as a shell says it
-_PATH_HELP = "path inside the image"
+_PATH_HELP = "path inside the image, as it is or as ls prints it"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,20 +88,22 @@ def _add(
 
 def _list(options: argparse.Namespace) -> int:
     with SquashFS(options.image, offset=options.offset) as image:
-        for entry in image.scandir(options.path):
-            name = entry.name
+        for entry in image.scandir(_place(image, options.path)):
+            line = _shown(entry.name, sys.stdout)
             if options.long:
                 stat = entry.stat(follow_symlinks=False)
-                target = (
-                    f" -> {image.readlink(entry.path)}" if stat.kind is FileKind.SYMLINK else ""
-                )
-                name = f"{_attributes(stat)} {name}{target}"
-            sys.stdout.write(_printable(name) + "\n")
+                line = f"{_attributes(stat)} {line}"
+                if stat.kind is FileKind.SYMLINK:
+                    line += f" -> {_shown(image.readlink(entry.path), sys.stdout)}"
+            sys.stdout.write(line + "\n")
     return 0
 
 
 def _cat(options: argparse.Namespace) -> int:
-    with SquashFS(options.image, offset=options.offset) as image, image.open(options.path) as file:
+    with (
+        SquashFS(options.image, offset=options.offset) as image,
+        image.open(_place(image, options.path)) as file,
+    ):
         while piece := file.read(_PIECE):
             sys.stdout.buffer.write(piece)
     return 0
@@ -120,20 +125,32 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
+def _place(image: SquashFS, path: str) -> bytes:
+    """The path in the image that is meant: the one that is printed so, or else, where nothing is
+    there, the one of these very characters.
+    """
+    meant, as_given = unprinted(path), encode(path)
+    if meant != as_given and not _is_there(image, meant) and _is_there(image, as_given):
+        return as_given
+    return meant
+
+
+def _is_there(image: SquashFS, path: bytes) -> bool:
+    """Whether the path leads to something, be it a symlink that leads nowhere."""
+    try:
+        image.stat(path, follow_symlinks=False)
+    except OSError as error:
+        if not leads_nowhere(error):
+            raise
+        return False
+    return True
+
+
 def _attributes(stat: Stat) -> str:
     time = datetime.fromtimestamp(stat.mtime, UTC)
     return (
         f"{filemode(stat.mode)} {stat.uid:>5} {stat.gid:>5} {stat.size:>12} {time:%Y-%m-%d %H:%M}"
     )
-
-
-def _printable(name: str) -> str:
-    """A name as a terminal may have it: what is not printable, or not UTF-8, as bytes in hex."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in name)
-
-
-def _escaped(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def _line(error: Exception, image: str | None) -> str:
@@ -143,7 +160,11 @@ def _line(error: Exception, image: str | None) -> str:
         what, where = error.strerror, error.filename or image
     if where is None or str(where) in what:
         return what
-    return f"{_printable(os.fsdecode(where))}: {what}"
+    return f"{_shown(os.fsdecode(where), sys.stderr)}: {what}"
+
+
+def _shown(name: str | bytes, stream: TextIO) -> str:
+    return printed(name, stream.encoding or "utf-8")  # one in memory has none
 
 
 if __name__ == "__main__":  # pragma: no cover -- a process of its own, which nothing measures

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from s3archivefs.data import Content
 from s3archivefs.errors import CorruptImageError, SquashfsError
 from s3archivefs.inode import FileKind
+from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ class Problem(NamedTuple):
     error: SquashfsError
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.error}"
+        return f"{printed(self.path)}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ LAYERS = (
     "limits",
     "forks",
     "cache",
+    "printed",
     "format",
     "device",
     "compression",
@@ -51,7 +52,7 @@ LAYERS = (
     "cli",
     "__main__",
 )
-STANDALONE = {"errors", "limits", "forks", "format"}  # these import none of the package
+STANDALONE = {"errors", "limits", "forks", "printed", "format"}  # these import none of the package
 
 NETWORK = {
     "aiohttp",

@@ -1,0 +1,54 @@
+r"""Names as the commands print them, on one line of text whatever their bytes are, and take them
+back.
+
+A backslash is printed as `\\`; what is not printable, or not UTF-8, as `\xNN` for each byte; and a
+hyphen at the start as `\x2d`, since commands take it for an option. So two names never look alike.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["printed", "unprinted"]
+
+_ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})")
+
+
+def printed(name: str | bytes, encoding: str = "utf-8") -> str:
+    """A name or path as text that a terminal of that encoding can show."""
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "surrogateescape")
+    text = "".join(c if _is_plain(c, encoding) else _escaped(c) for c in name)
+    return _escaped("-") + text[1:] if text.startswith("-") else text
+
+
+def unprinted(text: str) -> bytes:
+    """The path whose names are printed so. A name that is never printed so stands for itself."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return b"/".join(_unescaped(name) for name in raw.split(b"/"))
+
+
+def _is_plain(character: str, encoding: str) -> bool:
+    if character == "\\" or not character.isprintable():
+        return False
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _escaped(character: str) -> str:
+    if character == "\\":
+        return r"\\"
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def _unescaped(name: bytes) -> bytes:
+    plain = _ESCAPE.sub(_meant, name)
+    is_printed = b"\\" not in _ESCAPE.sub(b"", name) and b"/" not in plain and b"\0" not in plain
+    return plain if is_printed else name
+
+
+def _meant(escape: re.Match[bytes]) -> bytes:
+    return b"\\" if escape[1] == b"\\" else bytes([int(escape[1][1:], 16)])
