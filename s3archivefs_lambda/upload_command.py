@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import signal
 import stat
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.shell_words import shell_command
 from s3archivefs_lambda.usage_error import UsageError, made_client, require
 
 if TYPE_CHECKING:
@@ -267,14 +267,14 @@ def _parts_named(upload: ImageUpload, image: Path, options: argparse.Namespace) 
         yield
     except BaseException:
         if upload.upload_id:
-            command = ["s3archivefs", "upload", str(image), str(upload.target)]
+            command = ["s3archivefs", "upload", str(image), _url(upload.target)]
             command += ["--force"] if options.force else []
             command += ["--no-verify"] if options.no_verify else []
             command += ["--storage-class", options.storage_class] if options.storage_class else []
             command += ["--part-size", str(options.part_size)] if options.part_size else []
             sys.stderr.write(
                 "s3archivefs: what was sent is kept in S3; "
-                f"to go on: {shlex.join(command)}; "
+                f"to go on: {shell_command(command)}; "
                 f"to delete it: {_abort_command(upload.target)}\n"
             )
         raise
@@ -299,7 +299,12 @@ def _parts_deleted(upload: ImageUpload) -> Iterator[None]:
 
 
 def _abort_command(target: UploadTarget) -> str:
-    return shlex.join(["s3archivefs", "upload", "--abort", str(target)])
+    return shell_command(["s3archivefs", "upload", "--abort", _url(target)])
+
+
+def _url(target: UploadTarget) -> str:
+    """The URL as it was given: what a message shows of it may be escaped."""
+    return f"s3://{target.bucket}/{target.key}"
 
 
 def _abort(target: UploadTarget) -> None:

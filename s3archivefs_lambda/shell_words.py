@@ -1,0 +1,35 @@
+"""Commands that a message names, to be given to a shell as they stand."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["shell_command"]
+
+
+def shell_command(words: Iterable[str]) -> str:
+    r"""One line of printable text that a shell takes for these words.
+
+    What cannot be printed, or is not UTF-8, stands in `$'...'` as `\xNN` for each byte: bash, ksh
+    and zsh take it so.
+    """
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    quoted = shlex.quote(word)
+    if quoted.isprintable():
+        return quoted
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return "\\" + character
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
