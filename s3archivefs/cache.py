@@ -65,6 +65,11 @@ class WeightedCache(Generic[V]):
         self._lock = threading.Lock()
         renew_after_fork(self, WeightedCache._renew)
 
+    @property
+    def weight(self) -> int:
+        """Of all values together, in bytes."""
+        return self._weight
+
     def get(self, key: Hashable, load: Callable[[], V]) -> V:
         """The value of `key`, from the cache or from `load()`, which runs once for all threads that
         wait for it.

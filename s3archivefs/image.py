@@ -79,6 +79,11 @@ class SquashFS(FileOpener):
             raise
         super().__init__(limits)
 
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of memory that decoded blocks and entries take: at most Limits.cache_bytes."""
+        return self._parts.cached_bytes
+
     # ---- the tree --------------------------------------------------------------------------------
 
     def stat(self, path: EitherPath, *, follow_symlinks: bool = True) -> Stat:

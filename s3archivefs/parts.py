@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
@@ -43,6 +43,20 @@ class Parts:
     entries: WeightedCache[dict[bytes, Entry]]
     segments: WeightedCache[list[Segment]]
     directories: WeightedCache[Directory]
+    metadata_blocks: WeightedCache[Block]
+    data_blocks: WeightedCache[bytes]
+
+    @property
+    def cached_bytes(self) -> int:
+        """What the caches hold, in bytes."""
+        caches: tuple[WeightedCache[Any], ...] = (
+            self.entries,
+            self.segments,
+            self.directories,
+            self.metadata_blocks,
+            self.data_blocks,
+        )
+        return sum(cache.weight for cache in caches)
 
     def directory(self, inode: Inode) -> Directory:
         """The listing of a directory's inode."""
@@ -82,6 +96,7 @@ def open_parts(device: BlockDevice, superblock: Superblock, limits: Limits) -> P
     blocks: WeightedCache[Block] = WeightedCache(
         limits.cache_bytes // 4, lambda block: len(block.data) + _BLOCK_WEIGHT
     )
+    data_blocks: WeightedCache[bytes] = WeightedCache(limits.cache_bytes * 3 // 8, len)
     lowest = tables.directories.start
 
     def metadata(name: str, extent: Extent) -> MetadataReader:
@@ -113,7 +128,7 @@ def open_parts(device: BlockDevice, superblock: Superblock, limits: Limits) -> P
         data=DataReader(
             device,
             codec,
-            WeightedCache(limits.cache_bytes * 3 // 8, len),
+            data_blocks,
             FragmentTable(fragments),
             superblock,
             limits=limits,
@@ -129,4 +144,6 @@ def open_parts(device: BlockDevice, superblock: Superblock, limits: Limits) -> P
             limits.cache_bytes // 8, lambda segments: len(segments) * _ENTRY_WEIGHT
         ),
         directories=WeightedCache(limits.cache_bytes // 16, lambda _: _DIRECTORY_WEIGHT),
+        metadata_blocks=blocks,
+        data_blocks=data_blocks,
     )
