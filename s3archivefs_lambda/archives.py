@@ -1,98 +1,55 @@
-"""Open archives, kept warm between requests, revalidated, and bounded in number.
+"""The archives that the mappings name: opened on first use, kept open, asked for anew at intervals.
 
-An archive is a SquashFS over a device: of S3 through the chunk cache, or of a local file. Opening
-one costs one round trip to S3 where its metadata is short or was seen before; a warm one costs a
-HEAD each time its revalidation interval has passed, and a local one a stat(2) each time.
+What is known of an archive outlives its open image: within the interval it is opened again from the
+chunk cache, and the store is asked nothing. Once the interval has passed, one request asks whether
+the version is still the current one. While the store cannot be asked, the version that is known is
+served for some time, and one request at a time finds out, in the background, when it answers again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import math
 import os
 import threading
 import time
-import weakref
-from collections import OrderedDict
-from concurrent.futures import Future
-from contextlib import ExitStack
-from dataclasses import dataclass
+from concurrent.futures import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING
 
-from s3archivefs import FileDevice, SquashFS, renew_after_fork
+from s3archivefs import SquashfsError
 from s3archivefs_lambda import usage
+from s3archivefs_lambda.archive import Archive, Opener
 from s3archivefs_lambda.config import Config
+from s3archivefs_lambda.known_archives import Known, KnownArchives
+from s3archivefs_lambda.local_archive import LocalOpener
+from s3archivefs_lambda.open_ahead import OpenAhead
+from s3archivefs_lambda.open_images import OpenImages
+from s3archivefs_lambda.outages import Outages, is_outage
 from s3archivefs_lambda.prefix_map import SettingError, parse_location
 from s3archivefs_lambda.s3_archive import S3Opener
 from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_device import current_identity
-from s3archivefs_lambda.s3_errors import (
-    ArchiveForbiddenError,
-    ArchiveNotFoundError,
-    ArchiveUnavailableError,
-)
+from s3archivefs_lambda.s3_errors import ArchiveReplacedError
+from s3archivefs_lambda.single_flight import SingleFlight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
+    from concurrent.futures import Future
 
     from types_boto3_s3 import S3Client
 
-    from s3archivefs import BlockDevice, Limits, Stat
+    from s3archivefs import BlockDevice, Limits
     from s3archivefs_lambda.prefix_map import Location, PrefixMap
 
 __all__ = ["Archive", "Archives", "open_url"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_HELD_BYTES_MIN = 16 << 20
-"""Of metadata, in memory for all open archives: so much they may hold, whatever the settings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """An open archive, one version of it."""
-
-    location: Location
-    image: SquashFS
-    identity: str
-    """The version: see `s3_identity`; device, inode, size and modification time of a file."""
-    held_bytes: int = 0
-    """Of metadata, in memory as long as the archive is open."""
-
-    def etag(self, stat: Stat) -> str:
-        """The ETag of a member, quoted: the same wherever this version of the archive is served
-        from the same store.
-
-        It ends in `-1`, as that of an upload of one part, so that no client takes it for an MD5 of
-        the content.
-        """
-        identity = f"{self.identity}\0{stat.reference}".encode("utf-8", "surrogateescape")
-        return f'"{hashlib.blake2b(identity, digest_size=16).hexdigest()}-1"'
-
-
-class _Slot:
-    """One location's archive."""
-
-    __slots__ = ("archive", "check", "checked", "lock")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.archive: Archive | None = None
-        self.checked = 0.0
-        self.check: Future[Archive | None] | None = None
-        """Under way in one thread, which opens the archive where it must; None of it where that
-        thread was interrupted. Others wait for it.
-        """
-
-    def renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        """Forget, after a fork, what other threads were at."""
-        self.lock = threading.Lock()
-        self.check = None
-
-    def end_check(self) -> None:
-        """Let the next thread that comes begin another."""
-        with self.lock:
-            self.check = None
+_PATIENCE_SECONDS = 2.0
+"""How long a request waits for the store before it is served the version that is known. A HEAD
+takes 20 to 100 ms, and under a second where the first attempt fails: while the store answers,
+nothing is served that it did not confirm.
+"""
 
 
 class Archives:
@@ -110,11 +67,17 @@ class Archives:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
-        self._s3 = S3Opener(config, client_factory)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._slots: OrderedDict[Location, _Slot] = OrderedDict()
-        renew_after_fork(self, Archives._renew)
+        self._openers: dict[str, Opener] = {
+            "file": LocalOpener(config.limits),
+            "s3": S3Opener(config, client_factory),
+        }
+        self._known = KnownArchives()
+        self._images = OpenImages(config.open_archives_bytes, clock)
+        self._outages = Outages(clock)
+        self._ahead = OpenAhead()
+        self._checks: SingleFlight[Location, Archive] = SingleFlight()
+        self._reopenings: SingleFlight[tuple[Location, Hashable], Archive] = SingleFlight()
 
     @property
     def mappings(self) -> PrefixMap:
@@ -128,127 +91,153 @@ class Archives:
 
     def get(self, location: Location) -> Archive:
         """The archive at a location, as it is now; in S3, or was at most Config.revalidate_seconds
-        ago.
+        ago; while S3 cannot be asked, at most Config.stale_seconds ago.
         """
-        interval = 0 if location.scheme == "file" else self._config.revalidate_seconds
         usage.add_archive(location)
-        slot = self._slot(location)
+        return self._get(location)
+
+    def begin(self, location: Location) -> Callable[[], Archive]:
+        """Begin to get an archive that this request will come to soon; what is returned gets it."""
+        ready = self._ahead.begin(usage.carried(partial(self._get, location)))
+
+        def get() -> Archive:
+            usage.add_archive(location)
+            return ready()
+
+        return get
+
+    def _get(self, location: Location) -> Archive:
+        opener = self._openers[location.scheme]
         is_later = False  # than this request: what began before it may tell of the time before it
         while True:
-            with slot.lock:
-                if slot.archive is not None and self._clock() - slot.checked < interval:
-                    return slot.archive
-                under_way = slot.check
-                if under_way is None:
-                    check: Future[Archive | None] = Future()
-                    slot.check = check
-                    break
-            # That S3 is silent is so for all who wait: they would find it one after another.
-            is_silent = isinstance(under_way.exception(), ArchiveUnavailableError)
-            if is_silent or is_later:
-                archive = under_way.result()
-                if archive is not None:
-                    return archive
+            known = self._known.get(location)
+            age = self._age(known)
+            is_servable = known is not None and age < opener.stale_seconds
+            is_fresh = known is not None and age < opener.trusted_seconds
+            if is_fresh or (is_servable and not self._outages.may_ask(location.bucket)):
+                assert known is not None  # noqa: S101 -- it has an age
+                archive = self._opened(location, known)
+                if archive is None:
+                    continue  # it cannot be had any longer, and is forgotten
+                if not is_fresh:
+                    usage.mark_stale()
+                return archive
+            check, is_mine = self._checks.join(location)
+            if is_mine:
+                self._begin_check(location, check, in_background=is_servable)
+            try:
+                error = check.exception(_PATIENCE_SECONDS if is_servable else None)
+            except TimeoutError:
+                self._outages.found_silent(location.bucket)
+                continue
+            except CancelledError:  # the thread that asked was interrupted
+                continue
+            if is_servable and is_outage(error):
+                continue
+            # That the store is silent is so for all who wait: they would find it one after another.
+            if is_mine or is_later or is_outage(error):
+                return check.result()
             is_later = True
-        try:
-            archive = self._current(location, slot)
-        except BaseException as error:
-            slot.end_check()
-            if isinstance(error, Exception):
-                check.set_exception(error)
-            else:
-                check.set_result(None)
-            raise
-        slot.end_check()
-        check.set_result(archive)
-        return archive
-
-    def _current(self, location: Location, slot: _Slot) -> Archive:
-        """The archive as it is now: the open one, or opened anew."""
-        archive = slot.archive
-        if archive is not None:
-            is_same = self._identity(location) == archive.identity
-            with slot.lock:
-                if is_same and slot.archive is archive:  # else it was discarded meanwhile
-                    slot.checked = self._clock()
-                    return archive
-                slot.archive = None
-            if not is_same:
-                _LOG.info("archive %s was replaced; opening the new one", location)
-        archive = self._open(location)
-        with slot.lock:
-            slot.archive = archive
-            slot.checked = self._clock()
-        self._let_go(slot)
-        return archive
 
     def discard(self, archive: Archive) -> None:
         """Forget an archive that turned out to be replaced or unreadable; the next `get` opens it
         anew.
         """
-        with self._lock:
-            slot = self._slots.get(archive.location)
-        if slot is None:
+        is_open = self._images.peek(archive.location)
+        if is_open is archive or is_open is None:
+            self._doubt(archive.location, archive.version)
+
+    def _age(self, known: Known | None) -> float:
+        """Seconds since the store was asked for what is known; infinite where that will not do."""
+        is_sound = known is not None and known.is_sound
+        return self._clock() - known.checked if known is not None and is_sound else math.inf
+
+    # ---- What is known, without the store --------------------------------------------------------
+
+    def _opened(self, location: Location, known: Known) -> Archive | None:
+        """The version that is known; None where what that takes is wrong, or no longer there."""
+        archive = self._images.get(location)
+        if archive is not None and archive.version == known.version:
+            return archive
+        key = location, known.version
+        flight, is_mine = self._reopenings.join(key)
+        if is_mine:
+            self._reopenings.fly(key, flight, partial(self._reopen, location, known))
+        try:
+            return flight.result()
+        except (ArchiveReplacedError, SquashfsError) as error:
+            _LOG.info("archive %s cannot be opened from the cache: %s", location, error)
+            self._doubt(location, known.version)
+        except CancelledError:
+            pass
+        return None
+
+    def _reopen(self, location: Location, known: Known) -> Archive:
+        archive = self._openers[location.scheme].reopen(location, known.version)
+        now = self._known.get(location)
+        if now is not None and now.version == archive.version:
+            self._images.put(archive)
+        return archive
+
+    def _doubt(self, location: Location, version: Hashable) -> None:
+        """Open the archive anew when it is next asked for, whatever the cache has of it."""
+        known = self._known.get(location)
+        if known is None or known.version != version:
             return
-        with slot.lock:
-            if slot.archive is archive:
-                slot.archive = None
+        self._known.replace(location, known, Known(version, known.checked, is_sound=False))
+        archive = self._images.peek(location)
+        if archive is not None and archive.version == version:
+            self._images.remove(archive)
 
-    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._lock = threading.Lock()
-        for slot in self._slots.values():
-            slot.renew()
+    # ---- Asking the store ------------------------------------------------------------------------
 
-    def _slot(self, location: Location) -> _Slot:
-        with self._lock:
-            slot = self._slots.setdefault(location, _Slot())
-            self._slots.move_to_end(location)
-            while len(self._slots) > self._config.max_open_archives:
-                # Its image is not closed: a request may still be streaming from it.
-                self._slots.popitem(last=False)
-            return slot
+    def _begin_check(
+        self, location: Location, check: Future[Archive], *, in_background: bool
+    ) -> None:
+        fly = partial(self._checks.fly, location, check, partial(self._check, location))
+        if in_background:
+            try:
+                # A daemon: a store that is silent must not hold up the end of the process.
+                run = usage.carried(fly)
+                threading.Thread(target=run, name="s3archivefs-check", daemon=True).start()
+            except RuntimeError:  # no thread can be had: there are too many, or the process ends
+                pass
+            else:
+                return
+        fly()
 
-    def _let_go(self, opened: _Slot) -> None:
-        """Forget the least recently used archives where all hold too much metadata in memory."""
-        with self._lock:
-            held = {at: slot.archive.held_bytes for at, slot in self._slots.items() if slot.archive}
-            most = max(_HELD_BYTES_MIN, 2 * self._config.cache_memory_bytes)
-            excess = sum(held.values()) - most
-            for location, size in held.items():
-                if excess > 0 and self._slots[location] is not opened:
-                    del self._slots[location]
-                    excess -= size
+    def _check(self, location: Location) -> Archive:
+        """The archive as the store has it now."""
+        while True:
+            known = self._known.get(location)
+            began = self._clock()
+            try:
+                with self._outages.asking(location.bucket):
+                    archive = self._current(location, known)
+            except Exception as error:
+                if not is_outage(error):  # it is not what it was, whatever it is
+                    self._known.replace(location, known, None)
+                elif (age := self._age(known)) < self._openers[location.scheme].stale_seconds:
+                    _LOG.warning("archive %s is served as of %d s ago: %s", location, age, error)
+                raise
+            if self._known.replace(location, known, Known(archive.version, began)):
+                self._images.put(archive)
+                return archive
+            # It was discarded meanwhile.
 
-    def _identity(self, location: Location) -> str:
-        if location.scheme == "s3":
-            return current_identity(self._s3.client, location.bucket, location.key)
-        try:
-            return _file_identity(os.stat(location.key))  # noqa: PTH116 -- at each request
-        except OSError as error:
-            raise _access_error(location, error) from error
-
-    def _open(self, location: Location) -> Archive:
-        return self._open_s3(location) if location.scheme == "s3" else self._open_file(location)
-
-    def _open_file(self, location: Location) -> Archive:
-        try:
-            with ExitStack() as opened:
-                file = opened.enter_context(
-                    open(location.key, "rb", buffering=0, opener=_open_at_once)
-                )
-                # Of the file that is read: another may have its name by now.
-                identity = _file_identity(os.fstat(file.fileno()))
-                image = SquashFS(FileDevice(file), limits=self._config.limits)
-                # Closed when the last request has let go of it.
-                weakref.finalize(image, opened.pop_all().close)
-        except OSError as error:
-            raise _access_error(location, error) from error
-        return Archive(location, image, identity)
-
-    def _open_s3(self, location: Location) -> Archive:
-        opened = self._s3.open(location)
-        image = SquashFS(opened.device, limits=self._config.limits)
-        return Archive(location, image, opened.identity, opened.held_bytes)
+    def _current(self, location: Location, known: Known | None) -> Archive:
+        """The open archive, if it is the current version; else that, opened."""
+        opener = self._openers[location.scheme]
+        if known is None:
+            return opener.open(location, opener.recall(location), afresh=False)
+        archive = self._images.peek(location)
+        is_open = known.is_sound and archive is not None and archive.version == known.version
+        if is_open and archive is not None and opener.is_current(location, known.version):
+            return archive
+        current = opener.open(location, known.version, afresh=is_open or not known.is_sound)
+        if known.is_sound and current.version != known.version:
+            _LOG.info("archive %s was replaced; opening the new one", location)
+        return current
 
 
 def open_url(url: str) -> BlockDevice:
@@ -261,22 +250,4 @@ def open_url(url: str) -> BlockDevice:
         location = parse_location(url)
     except SettingError as error:
         raise SettingError(f"{url} {error}") from None
-    return opener.open(location).device
-
-
-def _file_identity(found: os.stat_result) -> str:
-    return f"{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting for a writer, should the path be a fifo's."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _access_error(location: Location, error: OSError) -> OSError:
-    message = f"{location}: {error.strerror}"
-    if isinstance(error, FileNotFoundError):
-        return ArchiveNotFoundError(message)
-    if isinstance(error, PermissionError):
-        return ArchiveForbiddenError(message)
-    return ArchiveUnavailableError(message)
+    return opener.open_device(location, opener.recall(location)).device

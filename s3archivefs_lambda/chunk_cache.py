@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from s3archivefs import renew_after_fork
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.chunk_doubts import Doubts
+from s3archivefs_lambda.chunk_seeds import Seeds
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.fetch_plan import FetchPlan
 
@@ -84,7 +85,7 @@ class CachedDevice:
         # Chunk numbers mean something only together with a size: functions that share a directory
         # may have different settings.
         self._store_id = f"{archive_id}\0{self._size}\0{chunk_size}"
-        self._seeds: tuple[tuple[int, bytes], ...] = ()
+        self._seeds = Seeds(store, self._store_id, self._size, chunk_size)
         self._flights: dict[int, _Flight] = {}
         self._lock = threading.Lock()
         self._doubts = Doubts()
@@ -97,24 +98,29 @@ class CachedDevice:
         return self._size
 
     def seed(self, offset: int, data: bytes) -> None:
-        """Take bytes already at hand: kept in memory, and those that make whole chunks, stored.
+        """Take bytes already at hand: held in memory, and stored.
 
         Raises ValueError where they are not inside [0, size).
         """
-        self._check(offset, len(data))
-        self._seeds = (*self._seeds, (offset, data))
+        self.hold(offset, data)
         later = self._memory is not None and self._memory.start(0, self._store_seed, offset, data)
         if not later:
             self._store_seed(offset, data)
 
+    def hold(self, offset: int, data: bytes) -> None:
+        """The same, in memory alone."""
+        self._check(offset, len(data))
+        self._seeds.hold(offset, data)
+
+    def reseed(self, offset: int) -> int:
+        """Have again, from the store, what was once seeded at `offset`; returns how many bytes of
+        it are held in memory.
+        """
+        return self._seeds.recall_edge(offset)
+
     def _store_seed(self, offset: int, data: bytes) -> int:
-        chunks: dict[int, Chunk] = {}
-        for index in range(-(-offset // self._chunk_size), -(-self._size // self._chunk_size)):
-            start, end = self._extent(index)
-            if end > offset + len(data):
-                break
-            chunks[index] = memoryview(data)[start - offset : end - offset]
-        return self._put(chunks, 0)
+        self._seeds.store_edge(offset, data)
+        return self._put(self._seeds.chunks(offset, data), 0)
 
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`.
@@ -125,8 +131,9 @@ class CachedDevice:
         if not length:
             return b""
         end = offset + length
-        if (seeded := self._seeded(offset, end)) is not None:
-            return bytes(seeded)
+        if (seeded := self._seeds.beginning(offset, end)) is not None:
+            rest = length - len(seeded)
+            return b"".join((seeded, self.pread(end - rest, rest))) if rest else bytes(seeded)
         first = offset // self._chunk_size
         chunks = self._chunks(self._indexes(offset, end))
         start = first * self._chunk_size
@@ -159,13 +166,13 @@ class CachedDevice:
                 return True  # fetched anew just now, for another reader
             until = begin + len(part)
             chunks = [flight.chunk if flight is not None else None]
-            chunks += [self._seeded(start, stop), self._kept(index, stop - start)]
+            chunks += [self._seeds.find(start, stop), self._kept(index, stop - start)]
             wrong = [
                 chunk
                 for chunk in chunks
                 if chunk is not None and chunk[begin - start : until - start] == part
             ]
-            seeded = self._seeded(begin, until)
+            seeded = self._seeds.find(begin, until)
             if not wrong and (any(chunks) if seeded is None else seeded != part):
                 return True  # fetched anew already
             is_new = (
@@ -178,25 +185,11 @@ class CachedDevice:
             _LOG.warning("chunk %d of %s does not decode; fetching it anew", index, self._store_id)
             if flight is not None:
                 self._release({index: flight})
-            self._unseed(start, stop)
+            self._seeds.drop(start, stop)
             if self._memory is not None:
                 self._memory.drop(self._store_id, index)
             self._store.drop(self._store_id, index)
             return True
-
-    def _unseed(self, start: int, stop: int) -> None:
-        """Keep of the seeds only what lies outside [start, stop)."""
-        seeds: list[tuple[int, bytes]] = []
-        for offset, data in self._seeds:
-            end = offset + len(data)
-            if stop <= offset or end <= start:
-                seeds.append((offset, data))
-                continue
-            if offset < start:
-                seeds.append((offset, data[: start - offset]))
-            if stop < end:
-                seeds.append((stop, data[stop - offset :]))
-        self._seeds = tuple(seeds)
 
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> int:
         """Begin to fetch ranges, (offset, length) each, that will be read soon; returns how many of
@@ -251,12 +244,6 @@ class CachedDevice:
         start = index * self._chunk_size
         return start, min(start + self._chunk_size, self._size)
 
-    def _seeded(self, start: int, end: int) -> memoryview | None:
-        for offset, data in self._seeds:
-            if offset <= start and end <= offset + len(data):
-                return memoryview(data)[start - offset : end - offset]
-        return None
-
     # ---- Flights ---------------------------------------------------------------------------------
 
     def _chunks(self, indexes: range) -> list[Chunk]:
@@ -295,7 +282,7 @@ class CachedDevice:
         absent = [
             index
             for index in indexes
-            if self._seeded(*self._extent(index)) is None
+            if self._seeds.find(*self._extent(index)) is None
             and (self._memory is None or not self._memory.holds(self._store_id, index))
         ]
         with self._lock:
@@ -351,7 +338,7 @@ class CachedDevice:
         missing = {}
         for index, flight in flights.items():
             start, end = self._extent(index)
-            chunk = self._seeded(start, end) or self._kept(index, end - start)
+            chunk = self._seeds.find(start, end) or self._kept(index, end - start)
             if chunk is None:
                 missing[index] = flight
             else:

@@ -71,11 +71,12 @@ class Config:
     cache_max_bytes: int
     mappings: PrefixMap
     revalidate_seconds: float
+    stale_seconds: float
     tail_bytes: int
     metadata_bytes: int
     cache_memory_bytes: int
     superblock_metadata: Literal["auto", "expected"]
-    max_open_archives: int
+    open_archives_bytes: int
     metrics: Literal["emf"] | None
     limits: Limits
     """What the reader allows each image."""
@@ -92,16 +93,18 @@ class Config:
         faults = list(_unknown_names(environ))
         values: dict[str, Any] = {}
         for setting in SETTINGS:
+            values.setdefault(setting.field, None)
             text = environ.get(setting.name) or setting.default
             if setting.parse is None or text is None:
-                values.setdefault(setting.field, None)
                 continue
             try:
                 values[setting.field] = setting.parse(text)
             except SettingError as error:
                 faults.append(f"{setting.name}={text!r}: {error}")
         if values["cache_memory_bytes"] is None:
-            values["cache_memory_bytes"] = _default_memory_bytes(environ)
+            values["cache_memory_bytes"] = min(64 << 20, _function_bytes(environ) // 8)
+        if values["open_archives_bytes"] is None:
+            values["open_archives_bytes"] = min(256 << 20, _function_bytes(environ) // 4)
         mappings: list[PrefixMapping] = []
         for origin, text in _mapping_texts(environ, faults):
             try:
@@ -127,11 +130,12 @@ def chunk_size_for(configured: int | None, block_size: int) -> int:
     return max(_floor_to_power_of_two(configured or 0), block_size)
 
 
-def _default_memory_bytes(environ: Mapping[str, str]) -> int:
-    """Lambda gives a function 128 MB unless told otherwise, of which Python and boto3 take most."""
+def _function_bytes(environ: Mapping[str, str]) -> int:
+    """Memory of the Lambda function: 128 MB unless told otherwise, of which Python and boto3 take
+    half. Elsewhere, more than any default asks for.
+    """
     megabytes = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
-    function = int(megabytes) << 20 if re.fullmatch(r"[0-9]{1,9}", megabytes) else _COUNT_MAX
-    return min(64 << 20, function // 8)
+    return int(megabytes) << 20 if re.fullmatch(r"[0-9]{1,9}", megabytes) else _COUNT_MAX
 
 
 def _floor_to_power_of_two(number: int) -> int:
@@ -210,9 +214,8 @@ SETTINGS: tuple[Setting, ...] = (
         parse=whole_number(0, _COUNT_MAX),
         default=None,
         doc="Bytes of chunks that each process keeps in memory too; three quarters as many may be "
-        "on their way ahead of those who read on and on. Twice as many, and 16 MiB at least, "
-        "may be metadata of open archives. 0: none, and nothing is read ahead. Unset: "
-        "67108864, but in a Lambda function no more than an eighth of its memory.",
+        "on their way ahead of those who read on and on. 0: none, and nothing is read ahead. "
+        "Unset: 67108864, but in a Lambda function no more than an eighth of its memory.",
     ),
     Setting(
         name=f"{_MAPPING_NAMES[0]} ... {_MAPPING_NAMES[-1]}",
@@ -235,8 +238,18 @@ SETTINGS: tuple[Setting, ...] = (
         field="revalidate_seconds",
         parse=_seconds,
         default="60",
-        doc="Seconds for which an open archive in S3 is taken to be unchanged. 0: each request "
-        "asks S3. Local images are looked at by each request.",
+        doc="Seconds for which an archive in S3 is taken to be unchanged. 0: each request asks S3. "
+        "Local images are looked at by each request.",
+    ),
+    Setting(
+        name=_PREFIX + "STALE_SECONDS",
+        field="stale_seconds",
+        parse=_seconds,
+        default="3600",
+        doc="Seconds since S3 was last asked for an archive for which its version of then is still "
+        "served while S3 cannot be asked: unreachable, throttling or silent. 0: never. The default "
+        "outlasts most outages; nobody can replace an archive in a store that is down, but in one "
+        "that only this network has lost.",
     ),
     Setting(
         name=_PREFIX + "TAIL_BYTES",
@@ -263,11 +276,14 @@ SETTINGS: tuple[Setting, ...] = (
         'bytes are not fetched ahead; "auto": they may lack it.',
     ),
     Setting(
-        name=_PREFIX + "MAX_OPEN_ARCHIVES",
-        field="max_open_archives",
-        parse=whole_number(1, _COUNT_MAX),
-        default="32",
-        doc="Archives kept open between requests; the least recently used is closed.",
+        name=_PREFIX + "OPEN_ARCHIVES_BYTES",
+        field="open_archives_bytes",
+        parse=whole_number(0, _COUNT_MAX),
+        default=None,
+        doc="Bytes of memory that archives kept open between requests may take, metadata and "
+        "decoded blocks (S3ARCHIVEFS_LIMIT_CACHE_BYTES each at most); the least recently used is "
+        "closed, and opened again from the chunk cache. Unset: 268435456, but in a Lambda function "
+        "no more than a quarter of its memory.",
     ),
     Setting(
         name=_PREFIX + "METRICS",

@@ -108,6 +108,8 @@ class Exchange:
             "ms": round((time.monotonic() - self._started) * 1000, 1),
             "request_id": bounded(self.request_id, _MAX_WORD),
         }
+        if usage.stale:
+            line["stale"] = True
         if self.emf:
             line |= _metrics(line, failed=self.failed)
         _LOG.info("%s", json.dumps(line))

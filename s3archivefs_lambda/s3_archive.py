@@ -2,24 +2,30 @@
 
 Squashfs keeps its metadata at the end. One suffix GET brings it, if it is short enough; what is
 longer is fetched whole, in parallel, up to a bound, and beyond that by chunks as it is needed: the
-first file of an archive of 50 million must not wait for gigabytes of inodes. How long an archive's
-metadata is will be remembered in the chunk cache, for the next process and the next version.
+first file of an archive of 50 million must not wait for gigabytes of inodes.
+
+What opening took, and which version was there, is remembered in the chunk cache, for the next time
+and the next process: one request tells whether it is still there, and what the cache has of it is
+not fetched again; of another version that request brings the metadata.
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from s3archivefs import Superblock
+from s3archivefs import SquashFS, SquashfsError, Superblock
+from s3archivefs_lambda.archive import Archive
 from s3archivefs_lambda.chunk_cache import CachedDevice
 from s3archivefs_lambda.chunk_memory import ChunkMemory
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.config import chunk_size_for
 from s3archivefs_lambda.process_client import process_client
+from s3archivefs_lambda.s3_device import S3Device, current_identity
+from s3archivefs_lambda.s3_errors import ArchiveReplacedError, ArchiveUnchangedError
 from s3archivefs_lambda.s3_identity import object_identity
 from s3archivefs_lambda.s3_object import open_object
+from s3archivefs_lambda.s3_version import S3Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.prefix_map import Location
     from s3archivefs_lambda.s3_object import OpenedObject
 
-__all__ = ["OpenedArchive", "S3Opener"]
+__all__ = ["OpenedDevice", "S3Opener"]
 
 _BLOCK_SIZE_MIN, _BLOCK_SIZE_MAX = 4096, 1 << 20
 """What a sound superblock may say; the chunk size follows it before the image has been checked."""
@@ -40,29 +46,23 @@ _TAIL_STEP = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedArchive:
+class OpenedDevice:
     """An archive's bytes, pinned to one version."""
 
     device: BlockDevice
     identity: str
     """What identifies the version."""
     held_bytes: int
-    """Of metadata, in memory as long as the device is."""
-
-
-class _Need(NamedTuple):
-    """What opening an archive took, so that it takes one round trip the next time."""
-
-    tail_bytes: int
-    has_superblock: int
-    """1 where its user metadata holds the superblock."""
-
-
-_NEED = struct.Struct(">QB")
+    """In memory as long as the device is."""
+    version: S3Version | None
+    """What opening it again takes; None where it is too short for an image."""
 
 
 class S3Opener:
-    """Opens archives in S3, through one client, one chunk cache and one memory. Thread-safe."""
+    """The `Opener` of archives in S3, through one client, one chunk cache and one memory.
+
+    Thread-safe.
+    """
 
     def __init__(self, config: Config, client_factory: Callable[[], S3Client]) -> None:
         self._config = config
@@ -71,26 +71,101 @@ class S3Opener:
         self._store = ChunkStore(config.cache_dir, config.cache_max_bytes)
         self._memory = ChunkMemory(config.cache_memory_bytes)
 
-    def open(self, location: Location) -> OpenedArchive:
-        """Open the current version of an archive; raises ArchiveAccessError."""
-        config = self._config
-        name_of_need = _name_of_need(self.client, location)
-        before = self._remembered(name_of_need)
-        opened = open_object(
-            self.client,
-            location.bucket,
-            location.key,
-            tail_bytes=before.tail_bytes,
-            expect_superblock=bool(before.has_superblock),
-        )
+    @property
+    def trusted_seconds(self) -> float:
+        """As the setting says."""
+        return self._config.revalidate_seconds
+
+    @property
+    def stale_seconds(self) -> float:
+        """As the setting says."""
+        return self._config.stale_seconds
+
+    def recall(self, location: Location) -> S3Version | None:
+        """The version that was there when the archive was last opened, by whoever shares the chunk
+        cache.
+        """
+        record = self._store.get(self._record_name(location), 0)
+        return None if record is None else S3Version.decode(record)
+
+    def is_current(self, location: Location, version: S3Version) -> bool:
+        """Ask with one HEAD."""
+        current = current_identity(self.client, location.bucket, location.key)
+        return current == self._device(location, version).identity
+
+    def open(self, location: Location, before: S3Version | None, *, afresh: bool) -> Archive:
+        """Open the current version of an archive: one request where it is `before`, unless
+        `afresh`.
+        """
+        opened = self.open_device(location, before, afresh=afresh)
+        try:
+            archive = self._archive(location, opened)
+        except (ArchiveReplacedError, SquashfsError):
+            if before is None or opened.version is not before:
+                raise
+            # What the cache has of it is wrong, or not all, and the object another one by now.
+            archive = self._archive(location, self.open_device(location, before, afresh=True))
+        if isinstance(archive.version, S3Version) and archive.version != before:
+            self._store.put(self._record_name(location), 0, archive.version.encode(), replace=True)
+        return archive
+
+    def reopen(self, location: Location, version: S3Version) -> Archive:
+        """Open the version from the chunk cache; what that lacks is fetched, if it still exists."""
+        return self._archive(location, self._reopened(location, version))
+
+    def open_device(
+        self, location: Location, before: S3Version | None, *, afresh: bool = False
+    ) -> OpenedDevice:
+        """The same as `open`, whether or not the object is an image."""
+        # Afresh, both ends are asked for: that they are of one version is worth a request then.
+        likely = None if afresh else before
+        is_expected = self._config.superblock_metadata == "expected"
+        try:
+            opened = open_object(
+                self.client,
+                location.bucket,
+                location.key,
+                tail_bytes=self._tail_bytes(before),
+                expect_superblock=is_expected or (likely is not None and likely.has_superblock),
+                unless_etag=None if likely is None else likely.etag,
+            )
+        except ArchiveUnchangedError as error:
+            assert before is not None  # noqa: S101 -- it was the condition
+            if error.version_id in {None, before.version_id}:
+                return self._reopened(location, before)
+            # The same bytes, stored once more: the version that is known may be deleted now.
+            return self.open_device(location, before, afresh=True)
+        return self._opened(opened)
+
+    def _opened(self, opened: OpenedObject) -> OpenedDevice:
         source, tail = opened.device, opened.tail
         head = opened.superblock()
         if head is None:  # too short for an image, which is the reader's to say
-            return OpenedArchive(source, source.identity, 0)
+            return OpenedDevice(source, source.identity, 0, None)
+        device, metadata_start = self._cached(source, head)
+        tail_start = source.size - len(tail)
+        if metadata_start < tail_start and self._is_fetched_whole(source.size - metadata_start):
+            device.prefetch([(metadata_start, tail_start - metadata_start)])  # in parallel
+            tail = device.pread(metadata_start, tail_start - metadata_start) + tail
+            tail_start = metadata_start
+        device.seed(tail_start, tail)
+        version = S3Version(
+            source.etag, source.version_id, source.size, head, opened.has_superblock, tail_start
+        )
+        return OpenedDevice(device, source.identity, len(tail), version)
+
+    def _reopened(self, location: Location, version: S3Version) -> OpenedDevice:
+        source = self._device(location, version)
+        device, _ = self._cached(source, version.superblock)
+        held = device.reseed(version.tail_start)
+        return OpenedDevice(device, source.identity, held, version)
+
+    def _cached(self, source: S3Device, head: bytes) -> tuple[CachedDevice, int]:
+        """The object by chunks, and where its metadata begins."""
         superblock = Superblock.decode(head)
         metadata_start = min(superblock.inode_table_start, source.size)
         block_size = min(max(superblock.block_size, _BLOCK_SIZE_MIN), _BLOCK_SIZE_MAX)
-        chunk_size = chunk_size_for(config.cache_chunk_size, block_size)
+        chunk_size = chunk_size_for(self._config.cache_chunk_size, block_size)
         device = CachedDevice(
             source,
             self._store,
@@ -99,37 +174,34 @@ class S3Opener:
             memory=self._memory,
             metadata_start=metadata_start,
         )
-        device.seed(0, head)
-        tail_start = source.size - len(tail)
-        if metadata_start < tail_start and self._is_fetched_whole(source.size - metadata_start):
-            device.prefetch([(metadata_start, tail_start - metadata_start)])  # in parallel
-            tail = device.pread(metadata_start, tail_start - metadata_start) + tail
-            tail_start = metadata_start
-        device.seed(tail_start, tail)
-        need = self._need(source.size - metadata_start, opened)
-        if need != before:
-            self._store.put(name_of_need, 0, _NEED.pack(*need), replace=True)
-        return OpenedArchive(device, source.identity, len(tail))
+        device.hold(0, head)
+        return device, metadata_start
+
+    def _archive(self, location: Location, opened: OpenedDevice) -> Archive:
+        image = SquashFS(opened.device, limits=self._config.limits)
+        return Archive(location, image, opened.identity, opened.held_bytes, opened.version)
+
+    def _device(self, location: Location, version: S3Version) -> S3Device:
+        return S3Device(
+            self.client,
+            location.bucket,
+            location.key,
+            etag=version.etag,
+            size=version.size,
+            version_id=version.version_id,
+        )
 
     def _is_fetched_whole(self, metadata_bytes: int) -> bool:
         return metadata_bytes <= self._config.metadata_bytes
 
-    def _remembered(self, name: str) -> _Need:
-        config = self._config
-        expected = config.superblock_metadata == "expected"
-        stored = self._store.get(name, 0)
-        if stored is None or len(stored) != _NEED.size:
-            return _Need(config.tail_bytes, int(expected))
-        tail_bytes, has_superblock = _NEED.unpack(stored)
-        most = max(config.tail_bytes, config.metadata_bytes + _TAIL_STEP)
-        return _Need(min(max(tail_bytes, 1), most), int(expected or has_superblock))
+    def _tail_bytes(self, before: S3Version | None) -> int:
+        """Bytes to ask for: what the version before would have needed."""
+        if before is not None:
+            metadata_start = Superblock.decode(before.superblock).inode_table_start
+            metadata_bytes = before.size - metadata_start
+            if metadata_bytes > 0 and self._is_fetched_whole(metadata_bytes):
+                return -(-metadata_bytes // _TAIL_STEP) * _TAIL_STEP
+        return self._config.tail_bytes
 
-    def _need(self, metadata_bytes: int, opened: OpenedObject) -> _Need:
-        tail_bytes = -(-metadata_bytes // _TAIL_STEP) * _TAIL_STEP
-        if not self._is_fetched_whole(metadata_bytes):
-            tail_bytes = self._config.tail_bytes
-        return _Need(tail_bytes, int(opened.has_superblock))
-
-
-def _name_of_need(client: S3Client, location: Location) -> str:
-    return f"need\0{object_identity(client, location.bucket, location.key)}"
+    def _record_name(self, location: Location) -> str:
+        return f"version\0{object_identity(self.client, location.bucket, location.key)}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
+from s3archivefs_lambda.open_ahead import OPEN_AHEAD_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,8 @@ def make_s3_client(*, requests: int = 1) -> S3Client:
         connect_timeout=2,  # seconds, as is the next
         read_timeout=5,
         retries=_retries(5),
-        max_pool_connections=_CONNECTIONS_PER_REQUEST * requests + AHEAD_THREADS,
+        max_pool_connections=_CONNECTIONS_PER_REQUEST * (requests + OPEN_AHEAD_THREADS)
+        + AHEAD_THREADS,
         tcp_keepalive=True,
         # By default boto3 checks what a ranged GET returns against a checksum of the whole object,
         # on stores that send one (rclone). S3 sends none with ranges: nothing is lost.

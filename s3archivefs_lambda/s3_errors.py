@@ -20,6 +20,7 @@ __all__ = [
     "ArchiveReplacedError",
     "ArchiveThrottledError",
     "ArchiveUnavailableError",
+    "ArchiveUnchangedError",
     "client_faults",
     "mapped_errors",
     "object_url",
@@ -63,6 +64,13 @@ class ArchiveReplacedError(ArchiveAccessError):
     """The object is no longer the version that was opened."""
 
     advice = "open it again"
+
+
+class ArchiveUnchangedError(ArchiveAccessError):
+    """The object is still the version that was not to be sent again."""
+
+    version_id: str | None = None
+    """Of that version, where the answer names it."""
 
 
 class ArchiveThrottledError(ArchiveAccessError):
@@ -142,6 +150,10 @@ def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessE
     status = metadata["HTTPStatusCode"]
     kind: type[ArchiveAccessError] = ArchiveUnavailableError
     what = "the request failed"
+    if status == 304:
+        unchanged = ArchiveUnchangedError.of(bucket, key, "the object is unchanged", status)
+        unchanged.version_id = metadata.get("HTTPHeaders", {}).get("x-amz-version-id")
+        return unchanged
     if 300 <= status < 400:
         what = "the store redirects requests, which are not followed"
     elif status in {412, 416}:

@@ -6,7 +6,7 @@ import base64
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.s3_device import Range, S3Device, get_range, head_object, pinned
@@ -14,6 +14,7 @@ from s3archivefs_lambda.s3_errors import (
     ArchiveAccessError,
     ArchiveForbiddenError,
     ArchiveReplacedError,
+    ArchiveUnchangedError,
     object_url,
 )
 
@@ -69,22 +70,26 @@ def open_object(
     tail_bytes: int,
     head_bytes: int = SUPERBLOCK_BYTES,
     expect_superblock: bool = False,
+    unless_etag: str | None = None,
 ) -> OpenedObject:
     """Open the current version of an object, in one round trip.
 
     One suffix GET brings the last `tail_bytes` bytes, ETag, size and user metadata. The first
     `head_bytes` come at the same time; with `expect_superblock` afterwards, and only where the
     metadata lacks the superblock. Stores that refuse the suffix get a HEAD and ordinary ranges.
-    Raises ArchiveAccessError.
+    Raises ArchiveAccessError; ArchiveUnchangedError, after a single request, where the object has
+    the ETag `unless_etag`.
     """
+    is_conditional = unless_etag is not None
+    condition = {"IfNoneMatch": unless_etag} if is_conditional else {}
 
     def attempt() -> OpenedObject:
         with ThreadPoolExecutor(max_workers=1) as executor:
             early: Future[_Read] | None = None
-            if not expect_superblock:
+            if not expect_superblock and not is_conditional:
                 read_head = usage.carried(_read_range)
                 early = executor.submit(read_head, client, bucket, key, Range(0, head_bytes))
-            read = _read_tail(client, bucket, key, tail_bytes)
+            read = _read_tail(client, bucket, key, tail_bytes, **condition)
             device, tail = read.device, read.data
             metadata = {k.lower(): v for k, v in read.facts.get("Metadata", {}).items()}
             if len(tail) == device.size:
@@ -122,26 +127,49 @@ class _Read(NamedTuple):
     facts: Facts
 
 
-def _read_range(client: S3Client, bucket: str, key: str, wanted: Range) -> _Read:
+def _read_range(
+    client: S3Client,
+    bucket: str,
+    key: str,
+    wanted: Range,
+    **condition: Any,  # noqa: ANN401 -- GetObject's
+) -> _Read:
     """Read the range of the current version."""
-    answer = get_range(client, bucket, key, wanted)
+    answer = get_range(client, bucket, key, wanted, **condition)
+    if answer.device.etag == condition.get("IfNoneMatch"):  # of a store that ignores conditions
+        answer.body.close()
+        raise _unchanged(answer.device)
     length = answer.end - answer.start
     data = b"".join(answer.device.stream(answer.start, length, length, answer.body))
     return _Read(answer.device, data, answer.facts)
 
 
-def _read_tail(client: S3Client, bucket: str, key: str, length: int) -> _Read:
+def _read_tail(
+    client: S3Client,
+    bucket: str,
+    key: str,
+    length: int,
+    **condition: Any,  # noqa: ANN401 -- likewise
+) -> _Read:
     """Read the last `length` bytes of the current version, or all where it is shorter."""
     try:
-        return _read_range(client, bucket, key, Range(None, length))
+        return _read_range(client, bucket, key, Range(None, length), **condition)
     except ArchiveAccessError as error:
         # 400, 501: no suffix ranges here. 416: an empty object, or one shorter than the suffix.
         if error.status not in {400, 416, 501} or isinstance(error, ArchiveForbiddenError):
             raise
     facts = head_object(client, bucket, key)
     device = pinned(client, bucket, key, facts, facts.get("ContentLength"))
+    if device.etag == condition.get("IfNoneMatch"):
+        raise _unchanged(device)
     start = max(0, device.size - length)
     return _Read(device, device.pread(start, device.size - start), facts)
+
+
+def _unchanged(device: S3Device) -> ArchiveUnchangedError:
+    error = ArchiveUnchangedError.of(device.bucket, device.key, "the object is unchanged")
+    error.version_id = device.version_id
+    return error
 
 
 def _superblock_in(metadata: dict[str, str]) -> bytes | None:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     R = TypeVar("R")
     Figure: TypeAlias = Literal["s3_requests", "s3_bytes", "cache_hits", "cache_misses"]
 
-__all__ = ["Usage", "add", "add_archive", "carried", "charged_to"]
+__all__ = ["Usage", "add", "add_archive", "carried", "charged_to", "mark_stale"]
 
 
 class Usage:
     """The figures of one request; threads may add to them."""
 
-    __slots__ = ("__weakref__", "_lock", "archives", "figures")
+    __slots__ = ("__weakref__", "_lock", "archives", "figures", "stale")
 
     def __init__(self) -> None:
         self.figures: dict[str, int] = {
@@ -39,6 +39,8 @@ class Usage:
         }
         self.archives: dict[object, None] = {}
         """Locations of the archives that were asked, in that order, each once."""
+        self.stale = False
+        """Whether it was served a version that its store could not be asked for in time."""
         self._lock = threading.Lock()
         renew_after_fork(self, Usage._renew)
 
@@ -91,3 +93,11 @@ def add_archive(location: object) -> None:
     """
     if (usage := _current.get()) is not None:
         usage.archives[location] = None
+
+
+def mark_stale() -> None:
+    """Note that the request that this thread works for is served a version that may have been
+    replaced: its store cannot be asked.
+    """
+    if (usage := _current.get()) is not None:
+        usage.stale = True

@@ -17,8 +17,7 @@ import pytest
 from fixtures.shapes import noise
 from fixtures.tree import file, symlink
 from s3archivefs import FileDevice, Limits, NotSquashfsError, SquashFS, TruncatedImageError
-from s3archivefs_lambda import archives as archives_module
-from s3archivefs_lambda import s3_device
+from s3archivefs_lambda import archive, local_archive, s3_archive, s3_device, single_flight
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.prefix_map import Location
 from s3archivefs_lambda.s3_errors import ArchiveNotFoundError, ArchiveUnavailableError
@@ -65,15 +64,18 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(file.name)
         return FileDevice(file)
 
-    monkeypatch.setattr(archives_module, "FileDevice", open_file)
+    monkeypatch.setattr(local_archive, "FileDevice", open_file)
     return paths
 
 
 def archives_of(*paths: Path, most: int = 32) -> Archives:
-    config = config_for(
-        {str(number): path for number, path in enumerate(paths)}, max_open_archives=most
-    )
-    return Archives(config)
+    mappings = {str(number): path for number, path in enumerate(paths)}
+    return Archives(config_for(mappings, open_archives_bytes=room_for(most)))
+
+
+def room_for(most: int) -> int:
+    """Bytes in which so many small archives can be open, and not one more."""
+    return most * archive._BASE_BYTES + archive._BASE_BYTES // 2
 
 
 def replace_image(image: Path, content: bytes) -> None:
@@ -120,7 +122,7 @@ def test_an_image_replaced_while_it_is_opened_never_has_the_others_identity(
         return FileDevice(file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(archives_module, "FileDevice", replaced_meanwhile)
+        patch.setattr(local_archive, "FileDevice", replaced_meanwhile)
         one = archives_of(image).get(location_of(image))
     other = archives_of(image).get(location_of(image))
     is_same_content = one.image.read_bytes("/a") == other.image.read_bytes("/a")
@@ -254,7 +256,7 @@ def test_threads_that_ask_at_once_open_an_archive_once(
         assert go_on.wait(30)
         return SquashFS(device, limits=limits)
 
-    monkeypatch.setattr(archives_module, "SquashFS", slow_open)
+    monkeypatch.setattr(local_archive, "SquashFS", slow_open)
     archives = archives_of(image)
 
     def ask() -> bytes:
@@ -281,7 +283,7 @@ def test_an_archive_that_is_slow_to_open_holds_up_no_other(
             assert go_on.wait(30)
         return FileDevice(file)
 
-    monkeypatch.setattr(archives_module, "FileDevice", open_file)
+    monkeypatch.setattr(local_archive, "FileDevice", open_file)
     archives = archives_of(*three)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(archives.get, location_of(three[0]))
@@ -322,16 +324,20 @@ def store(tmp_path: Path) -> Iterator[ScriptedStore]:
 
 
 def archives_in(
-    store: ScriptedStore, cache: Path, clock: Clock, revalidate: float = 60
+    store: ScriptedStore,
+    cache: Path,
+    clock: Clock,
+    **changes: Any,  # noqa: ANN401 -- Config's
 ) -> Archives:
-    config = replace(
-        config_for({}),
-        cache_dir=cache,
-        tail_bytes=4096,
-        cache_chunk_size=1 << 20,
-        revalidate_seconds=revalidate,
-    )
-    return Archives(config, store.client, clock=clock)
+    """Archives that wait for the store for as long as it takes."""
+    settings: dict[str, Any] = {
+        "cache_dir": cache,
+        "tail_bytes": 4096,
+        "cache_chunk_size": 1 << 20,
+        "revalidate_seconds": 60,
+        "stale_seconds": 0,
+    }
+    return Archives(replace(config_for({}), **(settings | changes)), store.client, clock=clock)
 
 
 AT_S3 = Location("s3", "bucket", "a.sqfs")
@@ -402,7 +408,7 @@ def test_the_interval_begins_anew_with_each_check(
 def test_with_an_interval_of_0_each_request_asks(
     store: ScriptedStore, tmp_path: Path, clock: Clock
 ) -> None:
-    archives = archives_in(store, tmp_path / "cache", clock, revalidate=0)
+    archives = archives_in(store, tmp_path / "cache", clock, revalidate_seconds=0)
     first = archives.get(AT_S3)
     assert archives.get(AT_S3) is first
     replace_object(store, tmp_path, b"2")
@@ -425,27 +431,7 @@ def test_chunks_outlive_the_process(store: ScriptedStore, tmp_path: Path, clock:
     store.requests.clear()
     again = archives_in(store, tmp_path / "cache", clock).get(AT_S3)
     assert again.image.read_bytes("/a") == NOISE
-    assert len(store.requests) == 2  # the opening
-
-
-def test_archives_that_hold_too_much_metadata_are_let_go_least_recently_used_first(
-    store: ScriptedStore, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(archives_module, "_HELD_BYTES_MIN", 10_000)
-    config = replace(
-        config_for({}), cache_dir=tmp_path / "cache", tail_bytes=4096, cache_memory_bytes=0
-    )
-    archives = Archives(config, store.client, clock=clock)
-    zero, one, two = (Location("s3", "bucket", f"{n}.sqfs") for n in range(3))
-    first = archives.get(zero)
-    assert first.held_bytes == 4096
-    second = archives.get(one)
-    assert archives.get(zero) is first
-    third = archives.get(two)  # more than two do not fit
-    assert archives.get(zero) is first
-    assert archives.get(two) is third
-    assert archives.get(one) is not second
-    assert second.image.read_bytes("/a") == NOISE
+    assert len(store.requests) == 1  # which asks whether it is still the same
 
 
 def test_an_object_too_short_for_an_image_is_none(
@@ -466,10 +452,11 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
 
     class NoticedFuture(Future[Any]):
         def exception(self, timeout: float | None = None) -> BaseException | None:
-            begun.release()
+            if not self.done():
+                begun.release()
             return super().exception(timeout)
 
-    monkeypatch.setattr(archives_module, "Future", NoticedFuture)
+    monkeypatch.setattr(single_flight, "Future", NoticedFuture)
     return begun
 
 
@@ -502,7 +489,7 @@ class FailsAtFirst:
                     raise self._error
                 return SquashFS(device, limits=limits)
 
-            patch.setattr(archives_module, "SquashFS", open_image)
+            patch.setattr(local_archive, "SquashFS", open_image)
             return [ask(), *(other.result(30) for other in self.others)]
 
 
@@ -534,7 +521,7 @@ def test_one_check_is_enough_for_all_who_came_before_it(
     waiting: threading.Semaphore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    archives = archives_in(store, tmp_path / "cache", clock, revalidate=0)
+    archives = archives_in(store, tmp_path / "cache", clock, revalidate_seconds=0)
     first = archives.get(AT_S3)
     heads = 0
     with ThreadPoolExecutor(4) as pool:
@@ -552,7 +539,7 @@ def test_one_check_is_enough_for_all_who_came_before_it(
                     assert waiting.acquire(timeout=30)
             return s3_device.current_identity(client, bucket, key)
 
-        monkeypatch.setattr(archives_module, "current_identity", current_identity)
+        monkeypatch.setattr(s3_archive, "current_identity", current_identity)
         assert archives.get(AT_S3) is first
         assert all(other.result(30) is first for other in others)
     assert heads == 2
@@ -561,12 +548,12 @@ def test_one_check_is_enough_for_all_who_came_before_it(
 def test_an_archive_discarded_while_it_is_checked_is_opened_anew(
     store: ScriptedStore, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archives = archives_in(store, tmp_path / "cache", clock, revalidate=0)
+    archives = archives_in(store, tmp_path / "cache", clock, revalidate_seconds=0)
     first = archives.get(AT_S3)
 
     def current_identity(client: S3Client, bucket: str, key: str) -> str:
         archives.discard(first)
         return s3_device.current_identity(client, bucket, key)
 
-    monkeypatch.setattr(archives_module, "current_identity", current_identity)
+    monkeypatch.setattr(s3_archive, "current_identity", current_identity)
     assert archives.get(AT_S3) is not first

@@ -37,7 +37,8 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert config.revalidate_seconds == 60
     assert config.tail_bytes == 524288
     assert config.superblock_metadata == "auto"
-    assert config.max_open_archives == 32
+    assert config.open_archives_bytes == 256 << 20
+    assert config.stale_seconds == 3600
     assert config.metrics is None
     assert config.limits == Limits()
 
@@ -57,6 +58,17 @@ def test_memory_for_chunks_fits_into_the_function(function: str, mebibytes: int)
     assert Config.from_environ(environ).cache_memory_bytes == 5
 
 
+@pytest.mark.parametrize(
+    ("function", "mebibytes"),
+    [("", 256), ("128", 32), ("512", 128), ("10240", 256), ("many", 256), ("0", 0)],
+)
+def test_memory_for_open_archives_fits_into_the_function(function: str, mebibytes: int) -> None:
+    environ = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": function}
+    assert Config.from_environ(environ).open_archives_bytes == mebibytes << 20
+    environ["S3ARCHIVEFS_OPEN_ARCHIVES_BYTES"] = "5"
+    assert Config.from_environ(environ).open_archives_bytes == 5
+
+
 def test_every_setting_is_taken_from_its_variable() -> None:
     config = Config.from_environ(
         {
@@ -67,7 +79,8 @@ def test_every_setting_is_taken_from_its_variable() -> None:
             "S3ARCHIVEFS_REVALIDATE_SECONDS": "0.5",
             "S3ARCHIVEFS_TAIL_BYTES": "1",
             "S3ARCHIVEFS_SUPERBLOCK_METADATA": "expected",
-            "S3ARCHIVEFS_MAX_OPEN_ARCHIVES": "1",
+            "S3ARCHIVEFS_OPEN_ARCHIVES_BYTES": "1",
+            "S3ARCHIVEFS_STALE_SECONDS": "7",
             "S3ARCHIVEFS_METRICS": "emf",
             "S3ARCHIVEFS_LIMIT_SYMLINK_HOPS": "7",
             "S3ARCHIVEFS_LIMIT_CACHE_BYTES": "0",
@@ -82,7 +95,8 @@ def test_every_setting_is_taken_from_its_variable() -> None:
     assert config.revalidate_seconds == 0.5
     assert config.tail_bytes == 1
     assert config.superblock_metadata == "expected"
-    assert config.max_open_archives == 1
+    assert config.open_archives_bytes == 1
+    assert config.stale_seconds == 7
     assert config.metrics == "emf"
     assert config.limits == Limits(symlink_hops=7, cache_bytes=0)
 
@@ -113,7 +127,9 @@ def test_a_setting_set_to_nothing_counts_as_unset() -> None:
         "S3ARCHIVEFS_CACHE_MAX_BYTES",
         "S3ARCHIVEFS_REVALIDATE_SECONDS",
         "S3ARCHIVEFS_TAIL_BYTES",
-        "S3ARCHIVEFS_MAX_OPEN_ARCHIVES",
+        "S3ARCHIVEFS_CACHE_MEMORY_BYTES",
+        "S3ARCHIVEFS_OPEN_ARCHIVES_BYTES",
+        "S3ARCHIVEFS_STALE_SECONDS",
         "S3ARCHIVEFS_LIMIT_ENTRIES",
     ],
 )
@@ -125,10 +141,9 @@ def test_numbers_are_plain_digits(name: str, value: str) -> None:
     assert fault.startswith(f"{name}={value!r}: write ")
 
 
-@pytest.mark.parametrize("name", ["S3ARCHIVEFS_TAIL_BYTES", "S3ARCHIVEFS_MAX_OPEN_ARCHIVES"])
-def test_zero_is_refused_where_it_would_leave_nothing_to_work_with(name: str) -> None:
-    (fault,) = faults({name: "0"})
-    assert fault.startswith(f"{name}='0': write a whole number from 1 ")
+def test_zero_is_refused_where_it_would_leave_nothing_to_work_with() -> None:
+    (fault,) = faults({"S3ARCHIVEFS_TAIL_BYTES": "0"})
+    assert fault.startswith("S3ARCHIVEFS_TAIL_BYTES='0': write a whole number from 1 ")
 
 
 def test_sizes_that_are_held_in_memory_are_bounded() -> None:

@@ -230,13 +230,13 @@ def test_a_child_opens_and_checks_an_archive_that_a_thread_of_its_parent_was_che
         assert in_child(lambda: archives.get(AT_S3).image.read_bytes("/7")) == FILES["/7"]
 
 
-@pytest.mark.parametrize("what", ["all", "one"])
+@pytest.mark.parametrize("what", ["_known", "_images", "_outages", "_checks", "_reopenings"])
 def test_a_child_uses_archives_that_a_thread_of_its_parent_had_locked(
     store: ScriptedStore, tmp_path: Path, what: str
 ) -> None:
     archives = archives_in(store, tmp_path)
     archives.get(AT_S3)
-    lock = archives._lock if what == "all" else archives._slots[AT_S3].lock
+    lock = getattr(archives, what)._lock
 
     def hold(gate: Gate) -> None:
         with lock:
@@ -244,6 +244,12 @@ def test_a_child_uses_archives_that_a_thread_of_its_parent_had_locked(
 
     with amid(hold):
         assert in_child(lambda: archives.get(AT_S3).image.read_bytes("/7")) == FILES["/7"]
+
+
+def test_a_child_opens_ahead_with_threads_of_its_own(store: ScriptedStore, tmp_path: Path) -> None:
+    archives = archives_in(store, tmp_path)
+    archives.begin(AT_S3)()
+    assert in_child(lambda: archives.begin(AT_S3)().image.read_bytes("/7")) == FILES["/7"]
 
 
 def test_a_child_makes_a_client_and_connections_of_its_own(store: ScriptedStore) -> None:

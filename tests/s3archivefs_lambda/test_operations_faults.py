@@ -13,7 +13,7 @@ import pytest
 import s3archivefs
 from fixtures.shapes import text
 from fixtures.tree import file
-from s3archivefs_lambda import archives as archives_module
+from s3archivefs_lambda import local_archive
 from s3archivefs_lambda.archives import Archive, Archives
 from s3archivefs_lambda.operations import Operations
 from s3archivefs_lambda.prefix_map import Location, PrefixMap
@@ -133,7 +133,7 @@ def test_an_archive_that_may_not_be_read_is_403(
 
     operations = operations_on({"bad": FIXTURES["gzip"].image})
     with monkeypatch.context() as patch:  # root may read anything, so no mode would do
-        patch.setattr(archives_module, "FileDevice", refuse)
+        patch.setattr(local_archive, "FileDevice", refuse)
         assert refused(operations, KEY) == ("AccessDenied", 403)
     assert "Permission denied" in caplog.messages[0]
     assert get(operations, KEY) == text(700)
@@ -207,7 +207,7 @@ class FailingFile(s3archivefs.FileDevice):
 def test_a_disk_that_fails_is_503_and_not_a_missing_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(archives_module, "FileDevice", FailingFile)
+    monkeypatch.setattr(local_archive, "FileDevice", FailingFile)
     image = make_image(tmp_path, (file("large", LARGE), file("small", b"small")))
     operations = operations_on({"": image})
     response = operations.get_object(S3Request(key="large"))

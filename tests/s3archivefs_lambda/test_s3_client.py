@@ -181,8 +181,8 @@ def test_retries_are_the_operators_to_change(environ: pytest.MonkeyPatch) -> Non
     assert retries == {"mode": "adaptive", "total_max_attempts": 2}
 
 
-@pytest.mark.parametrize(("requests", "connections"), [(1, 14), (5, 22), (32, 76)])
-def test_requests_have_two_connections_each_besides_those_that_read_ahead(
+@pytest.mark.parametrize(("requests", "connections"), [(1, 46), (5, 54), (32, 108)])
+def test_requests_have_two_connections_each_besides_those_that_read_and_open_ahead(
     requests: int, connections: int
 ) -> None:
     assert settings_of(make_s3_client(requests=requests)).max_pool_connections == connections

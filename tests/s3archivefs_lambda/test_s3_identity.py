@@ -165,7 +165,8 @@ def test_what_opening_took_is_remembered_for_each_store(tmp_path: Path) -> None:
     long = make_image(tmp_path, tuple(file(name, b"") for name in names)).read_bytes()
     with ScriptedStore(long) as first, ScriptedStore(long) as second:
         for store in (first, second, first):
-            S3Opener(settings(tmp_path / "cache"), store.client).open(AT_S3)
+            opener = S3Opener(settings(tmp_path / "cache"), store.client)
+            opener.open(AT_S3, opener.recall(AT_S3), afresh=False)
         before, after = tails(first)
         assert before == "bytes=-4096" != after
         assert tails(second) == [before]

@@ -21,6 +21,7 @@ from s3archivefs_lambda import archives
 from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
 from s3archivefs_lambda.http_server import THREADS
+from s3archivefs_lambda.open_ahead import OPEN_AHEAD_THREADS
 from s3archivefs_lambda.serve_command import register_serve
 from tests.support.emf import metrics_of
 from tests.support.images import make_image
@@ -182,7 +183,7 @@ def test_each_request_answered_at_once_has_its_connections_to_s3(
         assert run("--map", f"={IMAGE}", "--port", str(taken.getsockname()[1])) == 2
     (client_factory,) = made
     config: Any = client_factory().meta.config
-    assert config.max_pool_connections == 2 * THREADS + AHEAD_THREADS
+    assert config.max_pool_connections == 2 * (THREADS + OPEN_AHEAD_THREADS) + AHEAD_THREADS
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,8 @@ class ScriptedStore:
         content, size = self.content, len(self.content)
         if request.headers.get("if-match", self.etag) != self.etag:
             return error_reply(412, "PreconditionFailed")
+        if request.headers.get("if-none-match") == self.etag:
+            return Reply(304, {"ETag": self.etag})
         headers = {"ETag": self.etag, "Last-Modified": LAST_MODIFIED, "Accept-Ranges": "bytes"}
         headers |= {f"x-amz-meta-{name}": value for name, value in self.metadata.items()}
         if request.range is None:
