@@ -12,6 +12,7 @@ import os
 import threading
 from mmap import mmap
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
+from weakref import finalize
 
 from s3archivefs.errors import CorruptImageError, SquashfsError, TruncatedImageError
 from s3archivefs.forks import renew_after_fork
@@ -83,6 +84,9 @@ class BytesDevice:
         """A copy of the `length` bytes at `offset`."""
         return bytes(self._data[offset : offset + length])
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return BytesDevice, (bytes(self._data),)
+
 
 class FileDevice:
     """A path, or a seekable binary file that stays its caller's to close.
@@ -95,12 +99,13 @@ class FileDevice:
     def __init__(
         self, source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
     ) -> None:
+        self._path: str | bytes | None = None
+        """Where to open it anew."""
         if isinstance(source, str | bytes | os.PathLike):
+            self._path = os.path.abspath(os.fspath(source))  # noqa: PTH100 -- bytes too
             self._file: BinaryIO | None = open(source, "rb", buffering=0, opener=_open_at_once)  # noqa: SIM115 -- closed by close()
-            self._owned = True
         else:
             self._file = source
-            self._owned = False
         self._lock = threading.Lock()
         self._position_is_shared = False
         self._descriptor = _descriptor(self._file)
@@ -157,8 +162,15 @@ class FileDevice:
     def close(self) -> None:
         """Close the file if this device opened it."""
         file, self._file, self._descriptor = self._file, None, None
-        if file is not None and self._owned:
+        if file is not None and self._path is not None:
             file.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._file is None:
+            raise ValueError("a closed image goes to no other process")
+        if self._path is None:
+            return FileDevice, (self._file,)
+        return _reopened, (self._path,)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._lock = threading.Lock()
@@ -300,6 +312,13 @@ def _descriptor(file: BinaryIO) -> int | None:
         return file.fileno()
     except OSError:  # io.BytesIO: io.UnsupportedOperation
         return None
+
+
+def _reopened(path: str | bytes) -> FileDevice:
+    """The device of a path, closed when it is no longer referred to."""
+    device = FileDevice(path)
+    finalize(device, cast("BinaryIO", device._file).close)  # noqa: SLF001 -- of what is made here
+    return device
 
 
 def _has_descriptor(file: BinaryIO) -> bool:

@@ -118,5 +118,8 @@ class DirEntry(Generic[AnyPath]):
                 raise
             return None  # neither
 
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a DirEntry goes to no other process, as that of os.scandir; give its path")
+
     def __repr__(self) -> str:
         return f"<DirEntry {self.name!r}>"

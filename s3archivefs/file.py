@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, SupportsIndex
 
 from s3archivefs.data import joined
 from s3archivefs.errors import LimitExceededError
@@ -23,6 +23,13 @@ __all__ = ["SquashFile", "check_limit", "open_content"]
 
 _BUFFER_SIZE = 64 << 10
 """Bytes of content that wait for lines and small reads; less for a smaller file."""
+
+
+class Image(Protocol):
+    """What a file is opened through, again where it is wanted in another process."""
+
+    def open(self, path: str | bytes) -> SquashFile:
+        """A file, for bytes."""
 
 
 class _Raw(io.RawIOBase):
@@ -115,8 +122,9 @@ class SquashFile(io.BufferedReader):
 
     closed = False  # as that of its raw file, for lines of text
 
-    def __init__(self, content: Content, name: str | bytes, limits: Limits) -> None:
+    def __init__(self, content: Content, name: str | bytes, limits: Limits, image: Image) -> None:
         self._raw = _Raw(content, name)
+        self.image = image
         self._content = content
         self._limits = limits
         super().__init__(self._raw, max(1, min(content.size, _BUFFER_SIZE)))
@@ -210,6 +218,10 @@ class SquashFile(io.BufferedReader):
         super().close()
         self.closed = True
 
+    def __reduce_ex__(self, _protocol: SupportsIndex, /) -> tuple[object, ...]:
+        """Opened anew in another process, through its image, where it stands."""
+        return _reopened, (self.image, self.name, self.tell())
+
     def renew_after_fork(self) -> None:
         """In a forked child, make the file readable whatever its parent's threads did with it."""
         # io.BufferedReader holds its lock only while its raw file is read.
@@ -257,7 +269,14 @@ def check_limit(size: int, most: int) -> None:
         raise LimitExceededError("read_all_bytes", size, most)
 
 
-def open_content(content: Content, name: str | bytes, limits: Limits) -> SquashFile:
-    """The file object over a content."""
+def open_content(content: Content, name: str | bytes, limits: Limits, image: Image) -> SquashFile:
+    """The file object over a content of the image."""
     kind = SquashFile if content.size <= limits.read_all_bytes else _LongFile
-    return kind(content, name, limits)
+    return kind(content, name, limits, image)
+
+
+def _reopened(image: Image, path: str | bytes, position: int) -> SquashFile:
+    """A file of the image, where it stood."""
+    file = image.open(path)
+    file.seek(position)
+    return file

@@ -24,8 +24,9 @@ from s3archivefs.opening import FileOpener
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.parts import open_parts
 from s3archivefs.path import Path
+from s3archivefs.reopening import Origin
 from s3archivefs.resolution import Resolver
-from s3archivefs.sources import open_source
+from s3archivefs.sources import lasting, open_source
 from s3archivefs.superblock import read_superblock
 from s3archivefs.verify import Problem, Verifier
 from s3archivefs.walking import walk
@@ -47,7 +48,9 @@ T = TypeVar("T")
 
 class SquashFS(FileOpener):
     """An open image. Safe to use from several threads, and in a process that forks among them; a
-    context manager that closes what it opened.
+    context manager that closes what it opened. In a pickle it is its path or URL: whoever reads
+    that opens the image anew, once for all that is in one pickle, and OSError (ESTALE) says that
+    another image is there now.
 
     Paths are `str` (with surrogateescape for bytes that are not UTF-8), `bytes`, `os.PathLike` or
     `Path`, from the root, with or without a leading slash; names and paths come back as the `str`
@@ -67,6 +70,7 @@ class SquashFS(FileOpener):
         Format: "The Superblock".
         """
         limits = limits or Limits()
+        self._source, self._offset = lasting(source), offset
         device, self._close = open_source(source)
         try:
             self._device = OffsetDevice(device, offset) if offset else device
@@ -283,6 +287,16 @@ class SquashFS(FileOpener):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def origin(self) -> Origin:
+        """Where the image came from, and what was there: what a pickle of it holds.
+
+        Format: "The Superblock".
+        """
+        self._check_open()
+        size = self._device.size
+        return Origin(self._source, self._offset, self._limits, size, self.superblock)
 
     # ---- for what it hands out -------------------------------------------------------------------
 

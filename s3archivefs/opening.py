@@ -1,34 +1,54 @@
-"""Opening the files of an image, and ending those that are open with it."""
+"""Opening the files of an image, and the image elsewhere; ending what is open with it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, Self, overload
 from weakref import ref
 
 from s3archivefs.file import check_limit, open_content
 from s3archivefs.forks import renew_after_fork
 from s3archivefs.names import as_plain
+from s3archivefs.reopening import reopen
 from s3archivefs.text import as_text, is_text
 
 if TYPE_CHECKING:
     import io
+    from collections.abc import Callable
 
     from s3archivefs.data import Content
     from s3archivefs.file import SquashFile
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath
+    from s3archivefs.reopening import Origin
 
 __all__ = ["FileOpener"]
 
 
 class FileOpener:
-    """The part of `SquashFS` that opens files."""
+    """The part of `SquashFS` that opens its files, and is opened anew in other processes."""
+
+    _close: Callable[[], object]
 
     def __init__(self, limits: Limits) -> None:
         self.closed = False
         self._limits = limits
         self._files: set[ref[SquashFile]] = set()
         renew_after_fork(self, FileOpener._renew_files)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the image came from, and what was there: what a pickle of it holds."""
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Opened anew in another process, by its path or URL, or with its device if that can be
+        pickled.
+        """
+        self.origin.check_pickles()
+        return reopen, (type(self), self.origin)
+
+    def __copy__(self) -> Self:
+        return reopen(type(self), self.origin)
 
     def _content(self, path: str | bytes) -> Content:
         """The content of the regular file that a path leads to."""
@@ -77,7 +97,7 @@ class FileOpener:
         """
         text = is_text(mode, buffering, encoding=encoding, errors=errors, newline=newline)
         path = as_plain(path)
-        file = open_content(self._content(path), path, self._limits)
+        file = open_content(self._content(path), path, self._limits, self)
         self._files.add(ref(file, self._files.discard))
         if self.closed:  # meanwhile, and `close` closes what it finds
             file.end()

@@ -158,6 +158,10 @@ class Path:
     def __hash__(self) -> int:
         return hash((id(self._image), self._pure))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Opened anew in another process with its image."""
+        return Path, (self._image, str(self._pure))
+
     # ---- reading ---------------------------------------------------------------------------------
 
     def stat(self, *, follow_symlinks: bool = True) -> Stat:

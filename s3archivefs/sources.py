@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -12,7 +13,7 @@ from s3archivefs.superblock import is_image_start
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["is_squashfs", "open_source"]
+__all__ = ["is_squashfs", "lasting", "open_source"]
 
 _PATH_MAX = 4096
 _TAKEN = "an image is a path, a URL, a seekable binary file or a block device"
@@ -32,8 +33,8 @@ def open_source(source: object) -> tuple[BlockDevice, Callable[[], None]]:
         raise TypeError(f"{_TAKEN}, not the class {source.__name__}")
     if isinstance(source, BlockDevice):
         return source, lambda: None
-    if isinstance(source, str) and (scheme := re.match(r"([a-z][a-z0-9+.-]*)://", source)):
-        return _open_url(scheme[1], source)
+    if scheme := _scheme(source):
+        return _open_url(scheme, cast("str", source))
     if isinstance(source, bytes) and (b"\0" in source or len(source) > _PATH_MAX):
         raise TypeError(f"{_TAKEN}; bytes are taken for a path: wrap content in BytesDevice")
     if (device := open_file(source)) is not None:
@@ -44,6 +45,19 @@ def open_source(source: object) -> tuple[BlockDevice, Callable[[], None]]:
         else "wrap content in BytesDevice"
     )
     raise TypeError(f"{_TAKEN}, not {type(source).__name__}; {hint}")
+
+
+def lasting(source: object) -> object:
+    """The source as it is named anywhere else: a path in full, anything else as it is."""
+    if isinstance(source, str | bytes | os.PathLike) and not _scheme(source):
+        return os.path.abspath(os.fspath(source))  # noqa: PTH100 -- bytes too, and no symlink is followed
+    return source
+
+
+def _scheme(source: object) -> str | None:
+    """The scheme of a URL; None for anything else."""
+    found = re.match(r"([a-z][a-z0-9+.-]*)://", source) if isinstance(source, str) else None
+    return found[1] if found else None
 
 
 def is_squashfs(source: object) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from s3archivefs.file import check_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s3archivefs.file import SquashFile
+    from s3archivefs.file import Image, SquashFile
 
 __all__ = ["as_text", "is_text"]
 
@@ -52,6 +52,7 @@ class _Text(io.TextIOWrapper):
     ) -> None:
         super().__init__(file, encoding, errors, newline)
         self._file = file
+        self._newline = newline
 
     def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # `next` works on both
         return iter(super().readline, "")
@@ -60,6 +61,11 @@ class _Text(io.TextIOWrapper):
         if line := self.readline():
             return line
         raise StopIteration
+
+    def __reduce_ex__(self, _protocol: SupportsIndex, /) -> tuple[object, ...]:
+        """Opened anew in another process, through its image, where it stands."""
+        how = (self.encoding, self.errors, self._newline)
+        return _reopened, (self._file.image, self._file.name, how, self.tell())
 
 
 class _LongText(_Text):
@@ -87,3 +93,15 @@ class _LongText(_Text):
 
     def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # likewise
         return iter(self.readline, "")
+
+
+def _reopened(
+    image: Image,
+    path: str | bytes,
+    how: tuple[str, str | None, str | None],
+    position: int,
+) -> io.TextIOWrapper:
+    """A file of the image as text, where it stood."""
+    text = as_text(image.open(path), *how)
+    text.seek(position)
+    return text

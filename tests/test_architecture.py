@@ -37,6 +37,7 @@ LAYERS = (
     "xattr",
     "data",
     "readahead",
+    "reopening",
     "file",
     "text",
     "parts",

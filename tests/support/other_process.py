@@ -1,0 +1,48 @@
+"""What another process makes of what it is sent. It may import this module, and nothing of a
+test's.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from s3archivefs import BytesDevice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FileBytes", "in_process", "lists", "reads"]
+
+T = TypeVar("T")
+
+
+def in_process(method: str, function: Callable[..., T], *arguments: object) -> T:
+    """What `function`, a module's own, returns in a process that is started by `method`."""
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        result = pool.apply(function, arguments)
+        pool.close()
+        pool.join()
+    return result
+
+
+def reads(opened: Any) -> Any:  # noqa: ANN401 -- a file, or what has read_bytes
+    """The rest of a file, or the content of `path` in an image."""
+    return opened.read()
+
+
+def lists(fs: Any, path: Any) -> Any:  # noqa: ANN401 -- whatever is sent
+    """The names at a path that came with its image, and by its own image."""
+    return fs.listdir(path), [each.name for each in path.iterdir()], path == fs.path(str(path))
+
+
+class FileBytes(BytesDevice):
+    """A device that is sent by the path that it was read from."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(Path(path).read_bytes())
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FileBytes, (self._path,)
