@@ -7,9 +7,10 @@ known here: OpenWrt's has 12 bytes for xz.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from s3archivefs.device import read_exactly
+from s3archivefs.device import read_decoded
 from s3archivefs.errors import CorruptImageError, UnsupportedError
 from s3archivefs.format import (
     METADATA_BLOCK_STORED,
@@ -33,7 +34,9 @@ _START = Superblock.layout.size
 _HEADER_SIZE = 2
 _SIZE_MAX = 4096  # as Linux, which has a page for them
 _LZ4_VERSION = 1
+_DICTIONARY_MAX = (1 << 31) - 1  # bytes; Linux has a signed integer for them
 _WHAT = "the compressor options"
+_TOO_LONG = f"{_WHAT} run into the inode table"
 _RECORDS: dict[Compression, type[Record]] = {
     Compression.GZIP: GzipOptions,
     Compression.LZO: LzoOptions,
@@ -78,38 +81,41 @@ def check_compressor_options(device: BlockDevice, superblock: Superblock) -> byt
         return None
     if compression not in _RECORDS:
         raise CorruptImageError(f"{compression.name.lower()} has no compressor options", _START)
-    stored = _read_block(device, superblock.inode_table_start)
-    if compression in {Compression.LZ4, Compression.XZ}:  # of the others Linux reads nothing
-        record = _RECORDS[compression]
-        if len(stored) < record.layout.size:
-            raise CorruptImageError(
-                f"{_WHAT} have {len(stored)} bytes of {record.layout.size}", _START
-            )
-        _check_values(record.decode(stored))
-    return stored
+    room = superblock.inode_table_start - _START - _HEADER_SIZE
+    if room < 0:
+        raise CorruptImageError(_TOO_LONG, _START)
+    size = read_decoded(device, _START, _HEADER_SIZE, _WHAT, partial(_size, room=room))
+    check = partial(_checked, compression=compression)
+    return read_decoded(device, _START + _HEADER_SIZE, size, _WHAT, check)
 
 
-def _read_block(device: BlockDevice, end: int) -> bytes:
-    """The content of the metadata block behind the superblock, which is never compressed."""
-    size = 0
-    if end >= _START + _HEADER_SIZE:
-        header = int.from_bytes(read_exactly(device, _START, _HEADER_SIZE, _WHAT), "little")
-        size = header & ~METADATA_BLOCK_STORED
-        if not header & METADATA_BLOCK_STORED or not 0 < size <= _SIZE_MAX:
-            raise CorruptImageError(f"{_WHAT} have the header {header:#06x}", _START)
-    if _START + _HEADER_SIZE + size > end:
-        raise CorruptImageError(f"{_WHAT} run into the inode table", _START)
-    return read_exactly(device, _START + _HEADER_SIZE, size, _WHAT)
+def _size(raw: bytes, *, room: int) -> int:
+    """The size of the block, which is never compressed, by its header."""
+    header = int.from_bytes(raw, "little")
+    size = header & ~METADATA_BLOCK_STORED
+    if not header & METADATA_BLOCK_STORED or not 0 < size <= _SIZE_MAX:
+        raise CorruptImageError(f"{_WHAT} have the header {header:#06x}", _START)
+    if size > room:
+        raise CorruptImageError(_TOO_LONG, _START)
+    return size
 
 
-def _check_values(options: Record) -> None:
-    """Refuse what Linux refuses: another version of lz4; a dictionary of xz that is no power of
-    two, nor the sum of two adjacent ones.
+def _checked(stored: bytes, *, compression: Compression) -> bytes:
+    """The block's content, if it is not what Linux refuses: for xz and lz4 less than the record,
+    another version of lz4, a dictionary of xz that is no power of two, nor the sum of two adjacent
+    ones. Of other compressors Linux reads nothing.
     """
+    if compression not in {Compression.LZ4, Compression.XZ}:
+        return stored
+    record = _RECORDS[compression]
+    if len(stored) < record.layout.size:
+        raise CorruptImageError(f"{_WHAT} have {len(stored)} bytes of {record.layout.size}", _START)
+    options = record.decode(stored)
     if isinstance(options, Lz4Options) and options.version != _LZ4_VERSION:
         raise UnsupportedError(f"lz4 of version {options.version}; only version 1 is known")
     if isinstance(options, XzOptions):
         size = options.dictionary_size
         lowest_bit = size & -size
-        if not 0 < size < 1 << 31 or size not in {lowest_bit, 3 * lowest_bit}:
+        if not 0 < size <= _DICTIONARY_MAX or size not in {lowest_bit, 3 * lowest_bit}:
             raise CorruptImageError(f"{_WHAT} claim an xz dictionary of {size} bytes", _START)
+    return stored

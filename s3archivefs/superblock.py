@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs.device import read_decoded, read_exactly
+from s3archivefs.device import read_decoded
 from s3archivefs.errors import (
     CorruptImageError,
     NotSquashfsError,
