@@ -46,7 +46,6 @@ _RUN = "run.sh"
 _UNNEEDED = (
     "bin",  # commands, which name this machine's Python
     "*.pyi",
-    "cheroot/test",
     "zstandard/*cffi*",  # its second backend, 12 MB, which CPython does not load
     # Of *.dist-info the rest stays: the licences have to come with what they license, METADATA says
     # which version it is, and `s3archivefs serve` is found by entry_points.txt.

@@ -15,12 +15,13 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
+from s3archivefs_lambda.archive_lanes import NO_ARCHIVE, ArchiveLanes
 from s3archivefs_lambda.authentication import (
     claimed_signer,
     is_for_this_machine,
     without_signature,
 )
-from s3archivefs_lambda.http_messages import HttpApplication, HttpRequest, HttpResponse
+from s3archivefs_lambda.http_messages import HttpApplication, HttpRequest, HttpResponse, Lane
 from s3archivefs_lambda.logged_body import LoggedBody
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.request_target import parse_target
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from s3archivefs_lambda.authentication import Verifier
+    from s3archivefs_lambda.request_target import RequestTarget
 
     _Operation = Callable[[S3Request], S3Response]
 
@@ -85,21 +87,33 @@ class S3Operations(Protocol):
 
 
 def make_app(
-    operations: S3Operations, *, bucket: str, verifier: Verifier | None, emf: bool = False
+    operations: S3Operations,
+    *,
+    bucket: str,
+    verifier: Verifier | None,
+    lanes: ArchiveLanes | None = None,
+    emf: bool = False,
 ) -> HttpApplication:
     """The application that serves `operations` as the one bucket named `bucket`.
 
     With a verifier, every request must be signed; without one, signatures are not checked. With
-    `emf`, lines of the request log carry metrics. The server must break the connection where the
-    body's iterator raises.
+    `emf`, lines of the request log carry metrics. Requests wait in `lanes`, or all in one. The
+    server must break the connection where the body's iterator raises.
     """
-    return _Endpoint(operations, bucket, verifier, emf=emf)
+    return _Endpoint(operations, bucket, verifier, lanes, emf=emf)
 
 
 class _Endpoint:
     def __init__(
-        self, operations: S3Operations, bucket: str, verifier: Verifier | None, *, emf: bool
+        self,
+        operations: S3Operations,
+        bucket: str,
+        verifier: Verifier | None,
+        lanes: ArchiveLanes | None,
+        *,
+        emf: bool,
     ) -> None:
+        self._lanes = lanes
         self._operations = operations
         self._objects: dict[str, tuple[str, _Operation]] = {
             "GET": ("GetObject", operations.get_object),
@@ -142,10 +156,26 @@ class _Endpoint:
             body=LoggedBody(response, exchange),
         )
 
+    def lane(self, request: HttpRequest) -> Lane:
+        """Where it waits: with those for the same archive."""
+        if self._lanes is None:
+            return NO_ARCHIVE
+        try:
+            target = parse_target(request.target)
+        except S3Error:
+            return NO_ARCHIVE
+        bucket, key = _bucket_and_key(target)
+        if bucket != self._bucket:
+            return NO_ARCHIVE
+        if key:
+            return self._lanes.of_object(key)
+        prefixes = (value for name, value in target.query if name == "prefix")
+        return self._lanes.of_listing(next(prefixes, ""))
+
     def _answer(self, exchange: Exchange, asked: HttpRequest) -> S3Response:
         target = parse_target(asked.target)
         signed = SignedRequest.of(asked, target)
-        bucket, _, key = target.path[1:].decode("utf-8", "surrogateescape").partition("/")
+        bucket, key = _bucket_and_key(target)
         exchange.key = key or None
         if asked.method not in {"GET", "HEAD"}:
             raise _method_not_allowed(asked.method)
@@ -234,6 +264,11 @@ class _Endpoint:
 def _no_such_bucket(bucket: str) -> S3Error:
     message = "The specified bucket does not exist"
     return S3Error("NoSuchBucket", 404, message, extra={"BucketName": bucket})
+
+
+def _bucket_and_key(target: RequestTarget) -> tuple[str, str]:
+    bucket, _, key = target.path[1:].decode("utf-8", "surrogateescape").partition("/")
+    return bucket, key
 
 
 def _method_not_allowed(method: str, *, allowed: str = "GET, HEAD") -> S3Error:

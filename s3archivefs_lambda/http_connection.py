@@ -1,217 +1,344 @@
-"""A connection of the endpoint, and a request as it comes from it: received without waiting, and
-refused with S3's error documents.
+"""One connection of a client: requests in, one after the other, and their answers out.
+
+Nothing here waits: a connection holds no thread, whatever its client does. A client that ends its
+side of the connection has gone, as servers commonly take it: what it asked for is given up.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
+import asyncio
+import enum
+import fcntl
 import logging
-import re
-import secrets
-import socket
-import time
-from email.utils import formatdate
-from typing import Any
+import termios
+from contextlib import suppress
+from struct import unpack
+from typing import TYPE_CHECKING, Protocol, cast
 
-from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
-
+from s3archivefs_lambda.http_answer import Answer
+from s3archivefs_lambda.http_encode import encode_head, encode_refusal
+from s3archivefs_lambda.http_head import MAX_HEAD_BYTES, Head, HeadBuffer, MalformedHeadError
 from s3archivefs_lambda.s3_protocol import S3Error
 
-__all__ = ["HEAD_SECONDS", "MAX_HEADER_BYTES", "Connection"]
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from s3archivefs_lambda.body_memory import BodyMemory
+    from s3archivefs_lambda.http_limits import HttpLimits
+    from s3archivefs_lambda.http_messages import HttpApplication, HttpResponse
+    from s3archivefs_lambda.request_pool import RequestPool
+
+__all__ = ["Connection", "ConnectionOwner", "State"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-MAX_HEADER_BYTES = 64 * 1024
-# From the first byte of a request's head to its last. A head comes at once; only a packet that is
-# lost takes time, and 15 s are enough to send it again four times (after 1, 2, 4 and 8 s).
-HEAD_SECONDS = 15
-_LINGER_SECONDS = 1  # in all, as is the next
-_LINGER_BYTES = 1 << 20
-_RECEIVED_AT_ONCE = 16 * 1024
+_SENT_AT_ONCE = 256 * 1024  # at most this much is copied, where the client does not take it at once
 
-_HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # a line without its CR ends it, too: as malformed
-
-# In any of its lines: cheroot keeps the last, and a proxy in front may have heeded another.
-_BODY_LENGTH = re.compile(rb"(?im)^content-length[ \t]*:(?![ \t]*0[ \t]*\r\n(?![ \t]))")
-
-_ERRORS = {
-    "408": ("RequestTimeout", "Your request was not received within the timeout period."),
-    "413": (
-        "RequestHeaderSectionTooLarge",
-        "Your request header section exceeds the maximum allowed size.",
-    ),
-    "414": ("InvalidURI", "The request target is too long."),
-    "500": ("InternalError", "We encountered an internal error. Please try again."),
-    "501": ("NotImplemented", "This transfer coding is not implemented."),
-    "503": ("SlowDown", "Please reduce your request rate."),
-    "505": ("HttpVersionNotSupported", "The HTTP version specified is not supported."),
+_REFUSALS = {
+    408: ("RequestTimeout", "Your request was not received within the timeout period."),
+    500: ("InternalError", "We encountered an internal error. Please try again."),
+    503: ("SlowDown", "Please reduce your request rate."),
 }
-_MALFORMED = ("BadRequest", "An error occurred when parsing the HTTP request.")
 
 
-class _HeaderReader(HeaderReader):
-    def _allow_header(self, key_name: bytes) -> bool:
-        # WSGI's names of X_Y and X-Y are one, so one could pass for the other behind a signature.
-        # Nobody reads a request body here, so nobody is to be encouraged to send it (RFC 9110,
-        # 10.1.1): Expect is answered with the final status.
-        return b"_" not in key_name and key_name != b"Expect"
+class State(enum.Enum):
+    """What a connection waits for."""
+
+    FRESH = enum.auto()  # the first byte of its first request
+    HEAD = enum.auto()  # the rest of a head
+    ANSWER = enum.auto()  # its answer, or a client that reads it
+    IDLE = enum.auto()  # the next request
+    LINGER = enum.auto()  # its client to close, who has the last answer
+    CLOSED = enum.auto()
 
 
-class Request(HTTPRequest):
-    """A request, with S3's error documents, and without reading bodies that nobody wants."""
+class ConnectionOwner(Protocol):
+    """What a connection needs of its server."""
 
-    header_reader = _HeaderReader()
+    app: HttpApplication
+    pool: RequestPool
+    memory: BodyMemory[Answer]
+    limits: HttpLimits
+    clock: Callable[[], float]
+    is_stopping: bool
+    answers: int
+    """Those under way on all connections."""
 
-    def __init__(self, server: Any, conn: Connection) -> None:  # noqa: ANN401 -- cheroot's, untyped
-        # Targets in absolute form, which cheroot takes for a proxy's, are any server's to accept
-        # (RFC 9112, 3.2.2).
-        super().__init__(server, conn, proxy_mode=True)
-
-    def read_request_line(self) -> bool:
-        try:
-            read: bool = super().read_request_line()  # type: ignore[no-untyped-call]
-        except ValueError:  # of urlsplit, for what only looks like a host: //[x
-            self.simple_response("400 Bad Request")
-            return False
-        return read
-
-    def read_request_headers(self) -> bool:
-        head = self.conn.rfile.getvalue()
-        if head[self.conn.rfile.tell() :][:1] in {b" ", b"\t"}:  # goes on with a line that is none
-            self.simple_response("400 Bad Request")
-            return False
-        read: bool = super().read_request_headers()  # type: ignore[no-untyped-call]
-        announced = _BODY_LENGTH.search(head) is not None
-        if announced or b"Transfer-Encoding" in self.inheaders:
-            # Kept open, the connection would have its body taken for the next request, or read into
-            # memory first, whatever its size.
-            self.close_connection = True
-            self.conn.unread = True
-        return read
-
-    def simple_response(self, status: str, msg: str = "") -> None:
-        """Answer in place of the application; the connection is closed afterwards."""
-        number = status[:3]
-        code, message = _ERRORS.get(number, _MALFORMED)
-        if number == "400" and msg:
-            message = f"{message} {msg}"
-        request_id = secrets.token_hex(8).upper()
-        body = S3Error(code, int(number), message).to_xml(request_id)
-        head = (
-            f"HTTP/1.1 {status}\r\nServer: {self.server.server_name}\r\n"
-            f"Date: {formatdate(usegmt=True)}\r\nx-amz-request-id: {request_id}\r\n"
-            f"Content-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
-        )
-        _LOG.info("http: request %s from %s: %s", request_id, self.conn.remote_addr, status)
-        self.close_connection = True
-        self.conn.unread = True
-        with contextlib.suppress(OSError):
-            is_head = getattr(self, "method", b"") == b"HEAD"
-            self.conn.wfile.write(head.encode("latin-1") + (b"" if is_head else body))
+    def connection_lost(self, connection: Connection, /) -> None:
+        """It is closed."""
+        ...
 
 
-class _Head(io.BytesIO):
-    """What cheroot reads a request from: its head, all of which is there, and nothing of a body."""
+class Connection(asyncio.Protocol):
+    """The protocol of one connection, for the event loop."""
 
-    def has_data(self) -> bool:
-        """As cheroot asks; what follows the head waits in the connection."""
-        return False
-
-
-class Connection(HTTPConnection):
-    """One of a client's: what has arrived on it, and until when it may wait.
-
-    Its server has `head_seconds`, what a head may take, and `let_wait(connection)`.
-    """
-
-    RequestHandlerClass = Request
-    unread = False
-    """Whether the client may still be sending what nobody reads."""
-    lingers = False
-    """Whether it has been answered for good, and only its client is still to close."""
-    deadline: float | None = None
-    """Until when it may wait: for the rest of a head, or for its client to close."""
-
-    def __init__(self, server: Any, sock: socket.socket, makefile: Any) -> None:  # noqa: ANN401 -- as in cheroot
-        super().__init__(server, sock, makefile)
-        self.rfile = _Head()
-        self._received = bytearray()
+    def __init__(self, owner: ConnectionOwner, sock: socket.socket, client: str) -> None:
+        self.client = client
+        """The address of the other end, without the port."""
+        self.state = State.FRESH
+        self.since = owner.clock()
+        """When the state began."""
+        self._owner = owner
+        self._socket = sock
+        self._transport: asyncio.Transport | None = None
+        self._heads = HeadBuffer()
+        self._head: Head | None = None
+        self._answer: Answer | None = None
+        self._piece = memoryview(b"")  # what is still to be sent of it
+        self._is_last = True
+        self._closes = False  # after the answer
+        self._is_full = False
         self._drained = 0
+        self._sent = 0  # bytes of answers, ever
+        self._window = (self.since, 0)  # when it began, and what the client had taken
 
-    def receive(self) -> bool:
-        """Take what has arrived of a request; whether it is for a thread now, as take_head says, or
-        because the client sends no more.
-        """
-        data = self._arrived()
-        if data is None:
-            return False
-        searched = max(0, len(self._received) - 3)  # the end may have begun to arrive
-        self._received += data
-        if data:
-            return self.take_head(searched)
-        if not self._received:  # there is nobody to answer
-            self.close()
-            return False
-        self._hand_over(len(self._received))
-        return True
+    # ---- Of asyncio ------------------------------------------------------------------------------
 
-    def take_head(self, searched: int = 0) -> bool:
-        """Let a thread read the next head, if it has arrived, or more than a head may have."""
-        end = _HEAD_END.search(self._received, searched)
-        if end is not None or len(self._received) > MAX_HEADER_BYTES:
-            self._hand_over(len(self._received) if end is None else end.end())
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        if self._owner.is_stopping:
+            self.let_go()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- as asyncio calls it
+        """End, for whatever reason."""
+        self._enter(State.CLOSED)
+        self._give_up()
+        self._owner.connection_lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived."""
+        if self.state is State.LINGER:
+            self._drained += len(data)
+            if self._drained > self._owner.limits.linger_bytes:
+                self.abort()
+            return
+        self._heads.add(data)
+        if self.state is not State.ANSWER:
+            self._next()
+        elif len(self._heads) > MAX_HEAD_BYTES:
+            self._reading.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Note that the client sends no more; whether the connection stays open for now."""
+        if self.state is State.HEAD:
+            self._refuse(MalformedHeadError("its head ends early"))
             return True
-        if self._received and self.deadline is None:
-            self.deadline = time.time() + self.server.head_seconds
+        if self.state is State.ANSWER:
+            self.abort()
         return False
 
-    def drain(self) -> bool:
-        """Drop what has arrived; whether to wait for more."""
-        data = self._arrived()
-        self._drained += len(data or b"")
-        return data != b"" and self._drained < _LINGER_BYTES
+    def pause_writing(self) -> None:
+        """The client has not taken all that was sent."""
+        self._is_full = True
 
-    def refuse(self, status: str) -> None:
-        """Answer without a thread; what the client does not take at once is lost: who reads nothing
-        must not hold up all who wait.
-        """
-        self.socket.settimeout(0)
-        Request(self.server, self).simple_response(status)
+    def resume_writing(self) -> None:
+        """It has."""
+        self._is_full = False
+        # Closed in here, asyncio's transport would be closed twice.
+        asyncio.get_running_loop().call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if self.state is State.ANSWER and self._answer is not None and not self._is_full:
+            self._send()
+
+    # ---- Of the server ---------------------------------------------------------------------------
+
+    def check(self, now: float) -> None:
+        """End what has taken too long."""
+        limits, waited = self._owner.limits, now - self.since
+        if self.state is State.HEAD and waited > limits.head_seconds:
+            self._refuse_with(408)
+        elif self.state in {State.FRESH, State.IDLE} and waited > limits.idle_seconds:
+            self.close()
+        elif self.state is State.LINGER and waited > limits.linger_seconds:
+            self.abort()
+        elif self.state is State.ANSWER:
+            self._check_rate(now)
+
+    def let_go(self) -> None:
+        """Close, unless a request is under way, or has arrived though nobody has seen it yet."""
+        if self.state in {State.FRESH, State.IDLE, State.HEAD} and not self._has_unread():
+            self.close()
 
     def close(self) -> None:
+        """End, once what was sent is on its way."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        if self._transport is not None:
+            self._give_up()
+            self._transport.abort()
+
+    # ---- Requests --------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """Go on with the next request, as far as it has arrived."""
+        try:
+            head = self._heads.take(self.client)
+        except MalformedHeadError as error:
+            self._refuse(error)
+            return
+        if head is not None:
+            self._begin(head)
+        elif len(self._heads) and self.state is not State.HEAD:
+            self._enter(State.HEAD)
+        if head is None and self._owner.is_stopping:
+            self.let_go()
+
+    def _begin(self, head: Head) -> None:
+        self._enter(State.ANSWER)
+        self._head = head
+        self._closes = head.has_body or not head.keeps_alive
+        if head.has_body:  # nobody wants it, and it must not pass for a request
+            self._reading.pause_reading()
+        owner = self._owner
+        if owner.answers >= owner.limits.answers:
+            self._refuse_with(503)
+            return
+        owner.answers += 1
+        self._window = (owner.clock(), self._taken())
+        self._answer = Answer(owner.app, head.request, owner.pool, owner.memory, self)
+        self._answer.start()
+
+    def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
+        """Send a head and the first piece of a body (see `Client`)."""
+        head = self._head
+        assert head is not None  # noqa: S101 -- this answers it
+        if not _says_where_it_ends(response, head.request.method):
+            self._closes = True
+        if self._owner.is_stopping and not len(self._heads) and not self._has_unread():
+            self._closes = True
+        connection = "close" if self._closes else "keep-alive" if head.is_http_1_0 else ""
+        encoded = encode_head(response.status, response.headers, connection=connection)
+        at_once, rest = piece[:_SENT_AT_ONCE], memoryview(piece)[_SENT_AT_ONCE:]
+        self._write(encoded + at_once)
+        self._piece, self._is_last = rest, is_last
+        self._send()
+
+    def go_on(self, piece: bytes, *, is_last: bool) -> None:
+        """Send the piece that was asked for."""
+        self._piece, self._is_last = memoryview(piece), is_last
+        self._send()
+
+    def break_off(self) -> None:
+        """End without the rest: only so does the client learn that it has not all."""
+        self.close()
+
+    def refuse(self, status: int) -> None:
+        """Answer with a status of our own."""
+        self._refuse_with(status)
+
+    def _send(self) -> None:
+        """Send on, until the client takes no more for now."""
+        while not self._is_full and self._piece:
+            self._write(self._piece[:_SENT_AT_ONCE])
+            self._piece = self._piece[_SENT_AT_ONCE:]
+        if self._is_full or self._answer is None:
+            return
+        self._piece = memoryview(b"")
+        if self._is_last:
+            self._finish()
+        else:
+            self._answer.ask()
+
+    def _finish(self) -> None:
+        self._give_up()
+        if self._closes:
+            self._linger()
+            return
+        self._enter(State.IDLE)
+        self._reading.resume_reading()
+        self._next()
+
+    def _give_up(self) -> None:
+        """Have no answer any more."""
+        answer, self._answer = self._answer, None
+        self._piece = memoryview(b"")
+        if answer is not None:
+            self._owner.answers -= 1
+            answer.abandon()
+
+    # ---- Refusals --------------------------------------------------------------------------------
+
+    def _refuse(self, error: MalformedHeadError) -> None:
+        self._say_last(S3Error(error.code, error.status, str(error)))
+
+    def _refuse_with(self, status: int) -> None:
+        code, message = _REFUSALS[status]
+        self._say_last(S3Error(code, status, message))
+
+    def _say_last(self, error: S3Error) -> None:
+        is_head = self._head is not None and self._head.request.method == "HEAD"
+        with_body = self.state is not State.ANSWER or not is_head
+        request_id, encoded = encode_refusal(error, with_body=with_body)
+        _LOG.info("http: request %s from %s: %s", request_id, self.client, error)
+        self._give_up()
+        self._write(encoded)
+        self._linger()
+
+    def _linger(self) -> None:
         """Close, but let the client read the answer first: data that arrives at a closed socket
         resets the connection, and the answer is lost with it.
         """
-        if not self.lingers and self.deadline is not None and time.time() > self.deadline:
-            self.refuse("408 Request Timeout")
-        if not self.lingers and self.unread:
-            self.lingers = True
-            self.deadline = time.time() + _LINGER_SECONDS
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_WR)
-                self.server.let_wait(self)  # closes it in the end
-                return
-        super().close()
-        # What the client did not take is lost. Left to the garbage collector, the writer would fail
-        # at a closed socket, which Python 3.13 reports.
-        with contextlib.suppress(OSError):
-            self.wfile.close()
-
-    def _arrived(self) -> bytes | None:
-        """What can be received without waiting: None if there is nothing yet, empty at the end."""
-        self.socket.settimeout(0)
+        self._enter(State.LINGER)
+        self._drained = len(self._heads)
+        transport = self._reading
         try:
-            data: bytes = self.socket.recv(_RECEIVED_AT_ONCE)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-        return data
+            transport.write_eof()
+        except (OSError, NotImplementedError):  # the client has gone, or TLS cannot say it
+            transport.close()
+        else:
+            transport.resume_reading()
 
-    def _hand_over(self, length: int) -> None:
-        self.rfile = _Head(self._received[:length])
-        del self._received[:length]
-        self.deadline = None
-        self.socket.settimeout(self.server.timeout)  # for what is sent
+    # ---- Parts -----------------------------------------------------------------------------------
+
+    @property
+    def _reading(self) -> asyncio.Transport:
+        assert self._transport is not None  # noqa: S101 -- nothing comes before connection_made
+        return self._transport
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self.since = self._owner.clock()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._sent += len(data)
+        self._reading.write(data)
+
+    def _check_rate(self, now: float) -> None:
+        limits = self._owner.limits
+        began, taken_then = self._window
+        taken = self._taken()
+        if taken >= self._sent:  # it waits for us
+            self._window = (now, taken)
+        elif now - began >= limits.rate_seconds:
+            if taken - taken_then < limits.min_bytes_per_second * (now - began):
+                self.abort()
+            self._window = (now, taken)
+
+    def _taken(self) -> int:
+        """Bytes of answers that have reached the client's machine."""
+        waiting = self._reading.get_write_buffer_size()
+        with suppress(OSError):
+            (unacknowledged,) = unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))
+            waiting += unacknowledged
+        return self._sent - waiting
+
+    def _has_unread(self) -> bool:
+        """Whether something has arrived that the event loop has not handed over yet."""
+        with suppress(OSError):
+            (arrived,) = unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))
+            return bool(arrived)
+        return False
+
+
+def _says_where_it_ends(response: HttpResponse, method: str) -> bool:
+    """Whether a client knows the length of the body (RFC 9112, 6.3)."""
+    if method == "HEAD" or response.status in {204, 304}:
+        return True
+    return any(name.lower() == "content-length" for name, _ in response.headers)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-__all__ = ["HttpApplication", "HttpBody", "HttpRequest", "HttpResponse"]
+__all__ = ["HttpApplication", "HttpBody", "HttpRequest", "HttpResponse", "Lane"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +24,6 @@ class HttpRequest:
     """
     client: str = ""
     """The address of whoever sent it, without the port; empty where it is not known."""
-
-    def header(self, name: str) -> str | None:
-        """The values of the fields of this lower-case name, joined by commas; None without any."""
-        values = [value for each, value in self.headers if each == name]
-        return ",".join(values) if values else None
 
 
 class HttpBody(Protocol):
@@ -52,14 +47,27 @@ class HttpResponse:
     """An answer. Content-Length, where there is one, is what the body has, but for HEAD."""
 
     status: int
-    headers: Iterable[tuple[str, str]]
+    headers: Sequence[tuple[str, str]]
     """Fields as they go out: names that are tokens, values of one line in latin-1."""
     body: HttpBody
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What requests wait for together: when one of them is slow, the others probably are."""
+
+    name: str
+    is_local: bool
+    """Whether nothing in it waits for another machine."""
+
+
 class HttpApplication(Protocol):
-    """What the server asks for answers, in any of its threads."""
+    """What the server asks for answers."""
 
     def __call__(self, request: HttpRequest, /) -> HttpResponse:
-        """Answer; whatever goes wrong is an answer, too."""
+        """Answer, in any thread; whatever goes wrong is an answer, too."""
+        ...
+
+    def lane(self, request: HttpRequest, /) -> Lane:
+        """Where the request is to wait; at once, and without raising."""
         ...

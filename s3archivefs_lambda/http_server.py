@@ -1,231 +1,73 @@
-"""The HTTP/1.1 server under the endpoint: cheroot, held to what S3 clients need.
+"""The HTTP/1.1 server under the endpoint: one event loop for connections, threads for requests.
 
-One thread serves one request at a time, and never waits for what a client sends: connections hold
-no thread while they are idle, while the head of their request arrives, and while what nobody wants
-of them drains. What is not HTTP enough to reach the application is answered with S3's error
-document and the end of the connection.
+Connections and their clients cost no thread, and requests get one by the lane they wait in. Of the
+servers there are each fails a condition of the endpoint (CONTRIBUTING.md, "Dependencies"): the loop
+is asyncio's, and what is ours are connections.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import errno
 import logging
 import socket
 import threading
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
-from cheroot.connections import ConnectionManager
-from cheroot.workers.threadpool import ThreadPool
-from cheroot.wsgi import Server
-
-from s3archivefs_lambda.http_connection import HEAD_SECONDS, MAX_HEADER_BYTES, Connection
-from s3archivefs_lambda.http_messages import HttpRequest
+from s3archivefs_lambda.body_memory import BodyMemory
+from s3archivefs_lambda.http_connection import Connection
+from s3archivefs_lambda.http_eviction import choose_victims
+from s3archivefs_lambda.http_limits import HttpLimits
+from s3archivefs_lambda.request_pool import RequestPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
     from types import TracebackType
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from s3archivefs_lambda.http_answer import Answer
     from s3archivefs_lambda.http_messages import HttpApplication
 
-__all__ = ["STOP_SECONDS", "THREADS", "S3HttpServer"]
+__all__ = ["S3HttpServer"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-THREADS = 32
-"""Requests that are answered at once. Slow readers hold one each, and a response is mostly waiting:
-for S3, or for them.
-"""
-STOP_SECONDS = 8
-"""What requests in flight have to finish when the server stops; Docker kills 10 s after asking."""
-_MAX_WAITING_CONNECTIONS = 512
-_TIMEOUT_SECONDS = (
-    60  # for a reader to take the next bytes, for an idle connection to be used again
-)
-_MAX_QUEUED_REQUESTS = 256
-"""They wait for a thread. With those that wait for a request they are fewer than the 1,024
-descriptors that a process has by default.
-"""
+_BACKLOG = 1024
+_ACCEPTED_AT_ONCE = 64
 _ACCEPT_PAUSE_SECONDS = 0.1
-
-
-class _Connections(ConnectionManager):
-    """Those that wait, and the listening socket."""
-
-    def make_room(self) -> None:
-        """End the connection that has been idle for longest: who sends a request comes first. In
-        the thread that waits for all of them alone.
-        """
-        selector = self._selector  # type: ignore[attr-defined]  # cheroot's stubs leave it out
-        waiting = [(fd, conn) for fd, conn in selector.connections if conn is not self.server]
-        idle = [(conn.last_used, fd, conn) for fd, conn in waiting if conn.deadline is None]
-        if idle:
-            _, fd, conn = min(idle, key=lambda each: each[:2])
-            selector.unregister(fd)
-            conn.close()
-
-    def _from_server_socket(self, server_socket: socket.socket) -> Connection | None:
-        """Let no fault of accept(2), such as that there are no descriptors left, end the round that
-        closes connections whose time is over.
-        """
-        try:
-            accept = super()._from_server_socket  # type: ignore[misc]  # likewise
-            accepted: Connection | None = accept(server_socket)
-        except OSError as error:
-            _LOG.warning("cannot accept a connection: %s", error)
-            time.sleep(_ACCEPT_PAUSE_SECONDS)
-            return None
-        return accepted
-
-
-class _ThreadPool(ThreadPool):
-    @staticmethod
-    def _force_close(conn: Connection | None) -> None:
-        """End a connection whose request outlived the time to stop; cheroot itself would wait on
-        for a client that does not read.
-        """
-        if conn is not None:
-            with contextlib.suppress(OSError):
-                conn.socket.shutdown(socket.SHUT_RDWR)
-
-
-class _Server(Server):
-    ConnectionClass = Connection
-    max_request_header_size = MAX_HEADER_BYTES
-    keep_alive_conn_limit = _MAX_WAITING_CONNECTIONS
-    head_seconds: float = HEAD_SECONDS
-
-    def __init__(self, address: tuple[str, int], app: WSGIApplication) -> None:
-        super().__init__(
-            address,
-            app,
-            server_name="s3archivefs",
-            request_queue_size=128,
-            timeout=_TIMEOUT_SECONDS,
-            shutdown_timeout=STOP_SECONDS,
-        )
-        self.requests = _ThreadPool(self, min=THREADS)
-        self.bind_fault: OSError | None = None
-        self._putting = threading.Lock()
-        self._stopping = False
-
-    def process_conn(self, conn: Any) -> None:  # noqa: ANN401 -- as in cheroot
-        """Take what a connection has to say, new or waiting; give it a thread for a whole head."""
-        if conn.lingers:
-            if conn.drain():
-                self.let_wait(conn)
-            else:
-                conn.close()
-        elif conn.receive():
-            if self.requests.qsize < _MAX_QUEUED_REQUESTS:
-                super().process_conn(conn)
-            else:
-                conn.refuse("503 Service Unavailable")
-                conn.close()
-        elif not conn.rfile.closed:
-            if not self.can_add_keepalive_connection:
-                self._connections.make_room()
-            self.let_wait(conn)
-
-    def put_conn(self, conn: Any) -> None:  # noqa: ANN401 -- as in cheroot
-        """Go on with a connection that has been answered: its next request may have come with the
-        one before.
-        """
-        with self._putting:
-            if not self._stopping and conn.take_head():
-                super().process_conn(conn)
-                return
-        self.let_wait(conn)
-
-    def let_wait(self, conn: Connection) -> None:
-        """Let a connection wait, without a thread, for what its client sends; or end it where the
-        server stops, or too many wait: without a file descriptor left it would serve nobody.
-        """
-        with self._putting:
-            if not self._stopping and self.can_add_keepalive_connection:
-                deadline = conn.deadline
-                super().put_conn(conn)
-                if deadline is not None:  # cheroot ends what was not used for `timeout`
-                    conn.last_used = deadline - self.timeout
-                return
-        conn.close()
-
-    def stop(self) -> None:
-        """As cheroot's, but not while a connection is put among those that it closes."""
-        with self._putting:
-            self._stopping = True
-        super().stop()
-
-    def prepare(self) -> None:
-        """As cheroot does, but with connections as they are here."""
-        super().prepare()
-        self._connections = _Connections(self)
-
-    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:  # noqa: A002 -- as in cheroot
-        try:
-            bound: socket.socket = super().bind(family, type, proto)
-        except OSError as error:
-            self.bind_fault = error  # cheroot raises one of its own, without errno
-            raise
-        return bound
-
-    @staticmethod
-    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
-        try:
-            socket_.bind(bind_addr)
-        except BaseException:
-            socket_.close()
-            raise
-        return socket_
-
-    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Pass on what cheroot has to say."""
-        _LOG.log(level, "http: %s", msg, exc_info=traceback)
-
-
-def _as_wsgi(app: HttpApplication) -> WSGIApplication:
-    def run(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        headers = [
-            (name[5:].lower().replace("_", "-"), value)
-            for name, value in environ.items()
-            if name.startswith("HTTP_")
-        ]
-        headers += [
-            (name.lower().replace("_", "-"), environ[name])
-            for name in ("CONTENT_TYPE", "CONTENT_LENGTH")
-            if environ.get(name)
-        ]
-        request = HttpRequest(
-            method=environ["REQUEST_METHOD"],
-            target=environ["REQUEST_URI"],
-            headers=tuple(headers),
-            client=environ.get("REMOTE_ADDR", ""),
-        )
-        response = app(request)
-        status = HTTPStatus(response.status)
-        start_response(f"{status.value} {status.phrase}", list(response.headers))
-        return response.body
-
-    return run
+_LOOK_SECONDS = 0.02  # while it stops
+_EVICTED_SHARE = 32  # of the connections, so that to choose whom costs each of them little
 
 
 class S3HttpServer:
-    """Serves an application in threads, from `start` to `stop` or as a context manager.
+    """Serves an application, from `start` to `stop` or as a context manager.
 
-    Port 0 takes a free one; `url` names it once the server has started.
+    Port 0 takes a free one; `url` names it once the server has started. `clock` tells seconds, of
+    which only differences matter.
     """
 
-    def __init__(self, app: HttpApplication, *, host: str = "127.0.0.1", port: int = 9000) -> None:
+    def __init__(
+        self,
+        app: HttpApplication,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 9000,
+        limits: HttpLimits | None = None,
+        pool: RequestPool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._address = (host, port)
-        self._server = _Server(self._address, _as_wsgi(app))
-        self._thread = threading.Thread(target=self._server.serve, name="s3archivefs-http")
+        self._listener: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_ended = threading.Event()
+        self._has_ended.set()  # or rather, it has not begun
+        self._core = _Core(app, limits or HttpLimits(), pool or RequestPool(), clock)
 
     @property
     def url(self) -> str:
         """The address, as clients write it."""
-        host, port = self._server.bind_addr
+        host, port = self._address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def start(self) -> None:
@@ -233,25 +75,47 @@ class S3HttpServer:
 
         Raises OSError with errno where the address cannot be had.
         """
+        self._listener = listener = _listen(*self._address)
+        self._address = (self._address[0], listener.getsockname()[1])
+        self._loop = loop = asyncio.new_event_loop()
+        self._core.pool.start(loop)
+        self._thread = threading.Thread(
+            target=self._run, args=(loop, listener), name="s3archivefs-http"
+        )
+        self._has_ended.clear()
         try:
-            self._server.prepare()
-        except OSError as error:
-            raise (self._server.bind_fault or error) from None
-        self._thread.start()
+            self._thread.start()
+        except BaseException:
+            self._has_ended.set()
+            raise
+
+    def _run(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        try:
+            self._core.run(loop, listener)
+        finally:
+            self._has_ended.set()
 
     def wait(self) -> None:
         """Wait until the server has stopped."""
-        while self._thread.is_alive():
-            self._thread.join(1)  # a signal that comes just before a wait is seen only after it
+        # A signal that comes just before a wait is seen only after it. Python 3.11 takes a thread
+        # for ended when a signal interrupts its join().
+        while not self._has_ended.wait(1):
+            pass
 
     def stop(self) -> None:
-        """Take no more requests, finish those in flight (who takes longer than STOP_SECONDS to read
-        an answer is cut off; S3 is waited for), and close. Nothing happens where it has not
-        started, or has stopped.
+        """Take no more connections, answer what was received, and close.
+
+        Who takes longer than STOP_SECONDS is cut off; S3 is waited for. Nothing happens where the
+        server has not started, or has stopped.
         """
-        self._server.stop()
-        if self._thread.is_alive():
-            self._thread.join()
+        if not self._has_ended.is_set() and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._core.stop)
+            self._has_ended.wait()
+        self._core.pool.end()
+        if self._listener is not None:
+            self._listener.close()
+        if self._loop is not None:
+            self._loop.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -264,3 +128,160 @@ class S3HttpServer:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+class _Core:
+    """What happens on the event loop: the listening socket and all connections."""
+
+    def __init__(
+        self,
+        app: HttpApplication,
+        limits: HttpLimits,
+        pool: RequestPool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.app = app
+        self.limits = limits
+        self.pool = pool
+        self.clock = clock
+        self.memory: BodyMemory[Answer] = BodyMemory(clock)
+        self.is_stopping = False
+        self.answers = 0
+        self._connections: set[Connection] = set()
+        self._ending: set[Connection] = set()  # they have made room
+        self._opening: set[asyncio.Task[Any]] = set()
+        self._is_accepting = False
+        self._stop_by = 0.0
+
+    def run(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        """Serve until stopped; in a thread of its own."""
+        self._loop = loop
+        self._listener = listener
+        loop.set_exception_handler(_log_fault)
+        self._accept_again()
+        loop.call_later(self.limits.tick_seconds, self._tick)
+        loop.run_forever()
+
+    # ---- New connections -------------------------------------------------------------------------
+
+    def _accept_again(self) -> None:
+        if not self._is_accepting and not self.is_stopping:
+            self._is_accepting = True
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _pause_accepting(self) -> None:
+        """Leave who comes now to the kernel for a moment."""
+        if self._is_accepting:
+            self._is_accepting = False
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_ACCEPT_PAUSE_SECONDS, self._accept_again)
+
+    def _accept(self) -> None:
+        """Take those who have connected, as long as there is a place for them."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            # Nobody gives up a place before somebody has come who needs it.
+            if len(self._connections) > self.limits.connections and not self._make_room():
+                self._pause_accepting()
+                return
+            if not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Take one of them; whether there may be more."""
+        try:
+            sock, address = self._listener.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionError:  # it has gone again
+            return True
+        except OSError as error:
+            _LOG.warning("cannot accept a connection: %s", error)
+            self._make_room()
+            self._pause_accepting()
+            return False
+        sock.settimeout(0)
+        connection = Connection(self, sock, address[0])
+        self._connections.add(connection)
+        opening = self._loop.create_task(
+            self._loop.connect_accepted_socket(lambda: connection, sock)
+        )
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        return True
+
+    def _make_room(self) -> bool:
+        """End some of those that wait for their clients; whether there were any."""
+        count = max(1, len(self._connections) // _EVICTED_SHARE)
+        victims = choose_victims(self._connections, self.clock(), count)
+        for connection in victims:
+            self._connections.discard(connection)
+            self._ending.add(connection)
+            connection.abort()
+        return bool(victims)
+
+    def connection_lost(self, connection: Connection) -> None:
+        """Note that one is closed."""
+        self._connections.discard(connection)
+        self._ending.discard(connection)
+
+    # ---- Time ------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self.clock()
+        for connection in list(self._connections):
+            connection.check(now)
+        for answer in self.memory.overdue():
+            answer.cut_off()
+        self._loop.call_later(self.limits.tick_seconds, self._tick)
+
+    # ---- The end ---------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Answer what was received, also by the kernel, while there is time."""
+        if self.is_stopping:
+            return
+        while self._accept_one():
+            pass
+        if self._is_accepting:
+            self._loop.remove_reader(self._listener)
+        self.is_stopping = True
+        self._listener.close()
+        self._stop_by = self.clock() + self.limits.stop_seconds
+        for connection in list(self._connections):
+            connection.let_go()
+        self._look_for_the_end()
+
+    def _look_for_the_end(self) -> None:
+        if self.clock() >= self._stop_by:
+            for connection in list(self._connections):
+                connection.abort()
+        if not (self._connections or self._ending or self._opening) and self.pool.is_idle:
+            self._loop.stop()
+        else:
+            self._loop.call_later(_LOOK_SECONDS, self._look_for_the_end)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at the first of the host's addresses that can be had."""
+    fault = OSError(errno.EADDRNOTAVAIL, "there is no such address")
+    for family, _, _, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        dual = family is socket.AF_INET6 and address[0] == "::"
+        try:
+            listener = socket.create_server(
+                address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=dual
+            )
+        except OSError as error:
+            fault = error
+            continue
+        listener.settimeout(0)
+        # What is accepted inherits it: the end of an answer waits for no acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
+    raise fault
+
+
+def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log a fault on the event loop, which goes on."""
+    _LOG.error("http: %s", context["message"], exc_info=context.get("exception"))

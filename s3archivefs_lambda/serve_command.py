@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -38,6 +39,7 @@ __all__ = ["register_serve"]
 _ENDPOINT_PREFIX = "S3ARCHIVEFS_ENDPOINT_"
 _ACCESS_KEY_ID = _ENDPOINT_PREFIX + "ACCESS_KEY_ID"
 _SECRET_ACCESS_KEY = _ENDPOINT_PREFIX + "SECRET_ACCESS_KEY"
+_DESCRIPTORS = 16384
 _MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
 
 
@@ -89,12 +91,14 @@ def _run(options: argparse.Namespace) -> None:
     verifier = _verifier(os.environ)
     _check_address(options.host, options.port, signed=verifier is not None)
     _check_images(config.mappings)
-    require("cheroot", extra="endpoint", what="serve")
+    from s3archivefs_lambda.archive_lanes import ArchiveLanes
     from s3archivefs_lambda.archives import Archives
     from s3archivefs_lambda.endpoint import make_app
-    from s3archivefs_lambda.http_server import STOP_SECONDS, THREADS, S3HttpServer
+    from s3archivefs_lambda.http_limits import STOP_SECONDS
+    from s3archivefs_lambda.http_server import S3HttpServer
     from s3archivefs_lambda.operations import Operations
     from s3archivefs_lambda.request_log import write_lines
+    from s3archivefs_lambda.request_pool import THREADS
     from s3archivefs_lambda.s3_client import make_s3_client
 
     make_client = partial(make_s3_client, requests=THREADS)
@@ -105,7 +109,9 @@ def _run(options: argparse.Namespace) -> None:
     archives = Archives(config, make_client)
     operations = Operations(archives, bucket=options.bucket)
     emf = config.metrics == "emf"
-    app = make_app(operations, bucket=options.bucket, verifier=verifier, emf=emf)
+    lanes = ArchiveLanes(config.mappings)
+    app = make_app(operations, bucket=options.bucket, verifier=verifier, lanes=lanes, emf=emf)
+    _use_more_descriptors()
     server = S3HttpServer(app, host=options.host, port=options.port)
     ready = False
     try:
@@ -125,6 +131,16 @@ def _run(options: argparse.Namespace) -> None:
         _exit_after(STOP_SECONDS + 1)  # Docker kills 10 s after it has asked
     finally:
         server.stop()
+
+
+def _use_more_descriptors() -> None:
+    """Let the process have as many descriptors as it may: each connection is one, and the 1,024
+    that most begin with are few. None is passed to select(2), which takes no more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard < 0 else min(hard, _DESCRIPTORS)
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

@@ -182,6 +182,6 @@ def test_the_command_line_loads_no_sdk_before_it_is_asked_for() -> None:
     program = (
         "import sys, s3archivefs.cli as cli\n"
         "cli._parser()\n"
-        "sys.exit(bool({'botocore', 'rich', 'cheroot'} & {*sys.modules}))"
+        "sys.exit(bool({'botocore', 'rich', 'asyncio'} & {*sys.modules}))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
