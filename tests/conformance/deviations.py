@@ -135,6 +135,7 @@ RADOSGW: dict[str, list[str]] = {
             "presigned without a parameter": "status 403 AccessDenied, not 400",
             "presigned and signed": "status 200, not 400",
             "the time in the Date header": "status 403 AccessDenied, not 200",
+            "repeated headers, signed": "status 403 SignatureDoesNotMatch, not 200",
             "presigned in version 2 until 2147483648": "status 200, not 403",
             "presigned in version 2 without Signature": "status 400 InvalidArgument, not 403",
             "presigned in version 2 and in version 4": "status 403 AccessDenied, not 400",
