@@ -18,7 +18,9 @@ def printed(name: str | bytes, encoding: str = "utf-8") -> str:
     """A name or path as text that a terminal of that encoding can show."""
     if isinstance(name, bytes):
         name = name.decode("utf-8", "surrogateescape")
-    text = "".join(c if _is_plain(c, encoding) else _escaped(c) for c in name)
+    text = name
+    if not _is_plain(name, encoding):
+        text = "".join(c if _is_plain(c, encoding) else _escaped(c) for c in name)
     return _escaped("-") + text[1:] if text.startswith("-") else text
 
 
@@ -28,11 +30,11 @@ def unprinted(text: str) -> bytes:
     return b"/".join(_unescaped(name) for name in raw.split(b"/"))
 
 
-def _is_plain(character: str, encoding: str) -> bool:
-    if character == "\\" or not character.isprintable():
+def _is_plain(text: str, encoding: str) -> bool:
+    if "\\" in text or not text.isprintable():
         return False
     try:
-        character.encode(encoding)
+        text.encode(encoding)
     except UnicodeEncodeError:
         return False
     return True

@@ -301,6 +301,14 @@ def test_names_that_are_not_utf8_come_as_everywhere(tmp_path: Path) -> None:
     assert problem.path == "/d/\udcff"
 
 
+def test_problem_is_one_line_that_names_its_path_as_ls_does(tmp_path: Path) -> None:
+    image = draft(tmp_path, (file("d/\udcff\n\\", text(9), mtime=TAIL),))
+    image.put(image.inode(TAIL) + 20, "I", 5)
+    (problem,) = verified(image)
+    assert str(problem) == rf"/d/\xff\x0a\\: {problem.error}"
+    assert str(problem).isprintable()
+
+
 # ---- Limits and devices --------------------------------------------------------------------------
 
 
