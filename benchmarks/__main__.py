@@ -12,6 +12,7 @@ from importlib import import_module
 
 BENCHMARKS = {
     "cold-start": "a cold start of the Lambda function, and its parts",
+    "many-archives": "a page over many small archives, and reads from them in turn",
     "listing": "a page of ListObjectsV2, in archives of 10,000 to 10,000,000 members",
     "packing": "what packing decides of reading in S3",
     "remote": "reading archives in S3, beside others that do",

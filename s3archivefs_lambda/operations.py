@@ -8,12 +8,14 @@ operator must know of it there is one log line.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs import FileKind, SquashFile, SquashfsError
 from s3archivefs_lambda.archive_walk import PATH_FAULTS
 from s3archivefs_lambda.listing import PAGE_STEPS, Page, page_of
 from s3archivefs_lambda.object_headers import object_headers, overrides
+from s3archivefs_lambda.open_ahead import OPEN_AHEAD_THREADS
 from s3archivefs_lambda.s3_errors import (
     ArchiveAccessError,
     ArchiveCredentialsError,
@@ -37,7 +39,7 @@ from s3archivefs_lambda.s3_protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.archives import Archive, Archives
@@ -168,7 +170,7 @@ class Operations:
     def _list(self, asked: ListRequest) -> S3Response:
         found = Page([], None)
         if asked.max_keys and asked.floor is not None:
-            sources = _Sources(self._archives, asked.prefix)
+            sources = _Sources(self._archives, asked.prefix, asked.delimiter)
             found = page_of(
                 sources,
                 asked.prefix,
@@ -194,10 +196,14 @@ class Operations:
 class _Sources:
     """The mappings as parts of one listing."""
 
-    def __init__(self, archives: Archives, listed: bytes) -> None:
+    def __init__(self, archives: Archives, listed: bytes, delimiter: bytes) -> None:
         self._archives = archives
         self._mappings = archives.mappings
         self._listed = listed
+        self._delimiter = delimiter
+        self._begun: dict[bytes, Callable[[], Archive]] = {}
+        self._window = 0  # how many are to be begun
+        self._reached = b""  # by those
         self.around = self._mappings.around
         self.first = self._mappings.first
 
@@ -205,19 +211,47 @@ class _Sources:
         """The archive that is mapped there."""
         location = self._mappings[virtual].location
         alone = self._listed.startswith(virtual)
-        return _Source(self._archives, location, virtual, alone=alone)
+        get = self._begun.pop(virtual, None) or partial(self._archives.get, location)
+        self._open_ahead(virtual)
+        return _Source(self._archives, location, virtual, get, alone=alone)
+
+    def _open_ahead(self, virtual: bytes) -> None:
+        """Begin to open archives that come behind this one: none behind the first, with which most
+        pages end, and each time twice as many.
+        """
+        self._reached = max(self._reached, virtual)
+        while len(self._begun) < self._window:
+            following = self._mappings.first(self._reached + b"\0")
+            if following is None or not self._is_entered(following):
+                return
+            self._begun[following] = self._archives.begin(self._mappings[following].location)
+            self._reached = following
+        self._window = min(max(1, 2 * self._window), OPEN_AHEAD_THREADS)
+
+    def _is_entered(self, virtual: bytes) -> bool:
+        """Whether an archive's own keys are listed, not only a common prefix that they all have."""
+        if not virtual.startswith(self._listed):
+            return False
+        return not self._delimiter or self._delimiter not in virtual[len(self._listed) :]
 
 
 class _Source:
     """An archive as a part of one listing."""
 
     def __init__(
-        self, archives: Archives, location: Location, virtual: bytes, *, alone: bool
+        self,
+        archives: Archives,
+        location: Location,
+        virtual: bytes,
+        get: Callable[[], Archive],
+        *,
+        alone: bool,
     ) -> None:
         self.walk_depth = archives.limits.walk_depth
         self._archives = archives
         self._location = location
         self._virtual = virtual
+        self._get = get
         self._alone = alone
         self._archive: Archive | None = None
 
@@ -227,7 +261,7 @@ class _Source:
         a key that is not listed for deleted (`aws s3 sync --delete`).
         """
         try:
-            self._archive = self._archives.get(self._location)
+            self._archive = self._get()
         except (OSError, SquashfsError) as error:
             failure = self.failure(error)
             if self._alone or not _is_lasting(error):

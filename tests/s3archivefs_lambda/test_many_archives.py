@@ -13,10 +13,12 @@ from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.open_ahead import OPEN_AHEAD_THREADS, OpenAhead
+from s3archivefs_lambda.operations import Operations
 from s3archivefs_lambda.s3_errors import ArchiveNotFoundError
 from s3archivefs_lambda.usage import Usage, charged_to
 from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object, settle
 from tests.support.images import make_image
+from tests.support.local_archives import list_keys, list_page
 from tests.support.scripted_store import ScriptedStore, error_reply
 
 if TYPE_CHECKING:
@@ -189,17 +191,27 @@ def test_threads_that_need_a_closed_archive_open_it_once(
 # ---- Ahead ---------------------------------------------------------------------------------------
 
 
-class Crowd:
-    """Lets replies go only once so many requests have come, and counts how many wait at most."""
+def number_of(request: Request) -> str:
+    """Of the archive that is asked for."""
+    return request.path.rpartition("/")[2].partition(".")[0]
 
-    def __init__(self, size: int) -> None:
+
+class Crowd:
+    """Lets replies go only once so many requests have come, and counts how many wait at most; but
+    for the archives below `first`.
+    """
+
+    def __init__(self, size: int, *, first: int = 0) -> None:
         self._size = size
+        self._first = first
         self._waiting = 0
         self.most = 0
         self._changed = threading.Condition()
         self._is_full = False
 
-    def __call__(self, _: Request, reply: Reply) -> Reply:
+    def __call__(self, request: Request, reply: Reply) -> Reply:
+        if int(number_of(request)) < self._first:
+            return reply
         with self._changed:
             self._waiting += 1
             self.most = max(self.most, self._waiting)
@@ -220,6 +232,73 @@ def test_archives_begun_are_opened_side_by_side_by_no_more_threads_than_there_ar
     for get in begun:
         assert get().image.read_bytes("/a") == NOISE
     assert crowd.most == OPEN_AHEAD_THREADS
+
+
+def opened_in(store: ScriptedStore) -> set[str]:
+    return {number_of(request) for request in store.requests}
+
+
+def keys_of(numbers: range) -> list[str]:
+    return [f"a{number:03}/a" for number in numbers]
+
+
+def test_a_listing_opens_the_archives_that_come_next_side_by_side(
+    store: ScriptedStore, tmp_path: Path, clock: Clock
+) -> None:
+    archives = archives_in(
+        store, tmp_path / "cache", clock, mapped=40, superblock_metadata="expected"
+    )
+    # By twice as many at each step: 0, 1, 2, 4, 8, 16. When the listing comes to the sixth archive,
+    # the sixteen behind it are being opened.
+    crowd = Crowd(OPEN_AHEAD_THREADS, first=6)
+    store.script(crowd, match="bytes=-", times=1000)
+    assert list_keys(Operations(archives)) == keys_of(range(40))
+    assert crowd.most == OPEN_AHEAD_THREADS
+    settle(archives)
+    store.requests.clear()
+    clock.now += 59
+    assert list_keys(Operations(archives)) == keys_of(range(40))
+    assert store.requests == []
+    clock.now += 1
+    assert list_keys(Operations(archives)) == keys_of(range(40))
+    assert len(store.requests) == 40
+
+
+def test_a_page_that_ends_with_the_first_archive_opens_hardly_any_other(
+    store: ScriptedStore, tmp_path: Path, clock: Clock
+) -> None:
+    archives = archives_in(
+        store, tmp_path / "cache", clock, mapped=40, superblock_metadata="expected"
+    )
+    page = list_page(Operations(archives), max_keys="1")
+    assert [listed.key for listed in page.objects] == [b"a000/a"]
+    # The second tells that there is another page; and one more is opened ahead.
+    archives.begin(location(2))()
+    assert opened_in(store) == {"000", "001", "002"}
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [
+        ({"delimiter": "/"}, range(0)),
+        ({"prefix": "a01", "delimiter": "z"}, range(10, 20)),
+        ({"prefix": "a012/"}, range(12, 13)),
+        ({"start_after": "a035/z"}, range(36, 40)),
+    ],
+)
+def test_archives_that_a_listing_does_not_come_to_are_not_opened(
+    store: ScriptedStore,
+    tmp_path: Path,
+    clock: Clock,
+    query: dict[str, str],
+    numbers: range,
+) -> None:
+    archives = archives_in(
+        store, tmp_path / "cache", clock, mapped=40, superblock_metadata="expected"
+    )
+    page = list_page(Operations(archives), **query)
+    assert [listed.key.decode() for listed in page.objects] == keys_of(numbers)
+    assert opened_in(store) <= {f"{number:03}" for number in numbers} | {"035"}
 
 
 def test_what_is_begun_counts_for_its_request_once_the_request_has_come_to_it(
