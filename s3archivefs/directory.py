@@ -1,13 +1,14 @@
 """Directories: entries in byte order of their names, found by the index where there is one.
 
 A listing is cut into segments, each from one index entry to the next (a metadata block's worth of
-names); without an index it is one segment. A look-up or a seek decodes the one segment that can
-hold the name, and keeps it.
+names). A look-up or a seek decodes the one segment that can hold the name, and keeps it. A short
+listing without an index is one segment; for a long one, an index is made by going through it once.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from s3archivefs.errors import CorruptImageError
@@ -44,7 +45,8 @@ _TYPES = frozenset(InodeType)
 # Of one listing; 2 MB, as much as is kept of all. A listing of a million long names has 13,000, and
 # decoding its index anew took 50 ms a look-up: a longer index is thinned out.
 _SEGMENTS_MAX = 8192
-_SEGMENT_KEPT = 1 << 18  # bytes of listing; a longer one without an index is scanned anew each time
+_INDEX_NEEDED = 1 << 16  # bytes of listing; every basic directory's is shorter, and has no index
+_GAP_MAX = 1 << 18  # bytes between places of an index; writers name each metadata block of 8 KiB
 
 
 def uncounted(work: int) -> None:
@@ -117,22 +119,13 @@ class Directory:
 
     def get(self, name: bytes, count: Counter = uncounted) -> Entry | None:
         """The entry of that name, or None."""
-        segments = self._cut()
+        segments = self._cut(count)
         after = bisect_right(segments, name, key=_first_name)
-        found = self._get_within(segments[after - 1], name, count)
+        found = self._entries(segments[after - 1], count).get(name)
         if found is None and after < len(segments):
             # Before a name is not there, the index must be right that it is not in the next.
             next(self._scan(segments[after]), None)
         return found
-
-    def _get_within(self, segment: Segment, name: bytes, count: Counter) -> Entry | None:
-        if segment.end - segment.start <= _SEGMENT_KEPT:
-            return self._entries(segment, count).get(name)
-        for entry in self._scan(segment):
-            count(1)
-            if entry.name >= name:
-                return entry if entry.name == name else None
-        return None
 
     def entries(self, start: bytes = b"") -> Iterator[Entry]:
         """Entries in byte order of their names, from the first that is not below `start`; read as
@@ -141,7 +134,7 @@ class Directory:
         Raises CorruptImageError where names are out of order, twice there, or could leave the
         directory.
         """
-        segments = self._cut()
+        segments = self._cut(uncounted, seek=bool(start))
         first = max(0, bisect_right(segments, start, key=_first_name) - 1)
         previous = b""
         for segment in segments[first:]:
@@ -152,9 +145,9 @@ class Directory:
 
     # ---- segments --------------------------------------------------------------------------------
 
-    def _cut(self) -> list[Segment]:
+    def _cut(self, count: Counter = uncounted, *, seek: bool = True) -> list[Segment]:
         """The listing's segments, in order. An index that contradicts itself is passed over: it
-        only speeds up.
+        only speeds up. To `seek`, a long listing needs one.
         """
         record = self.inode.directory
         if isinstance(record, ExtendedDirectory) and record.index_count:
@@ -163,13 +156,17 @@ class Directory:
             )
             if segments:
                 return segments
-        return [Segment(b"", b"", 0, self._size, self._position, self._offset)]
+        if self._size <= _INDEX_NEEDED or not seek:
+            return [Segment(b"", b"", 0, self._size, self._position, self._offset)]
+        return self._kept_segments.get(
+            (self._position, self._offset, self._size), lambda: self._found(count)
+        )
 
-    def _indexed(self, count: int) -> list[Segment]:
-        size = count * DirectoryIndex.layout.size
+    def _indexed(self, index_count: int) -> list[Segment]:
+        size = index_count * DirectoryIndex.layout.size
         cursor = self._inodes.tail(self.inode, size, "directory index")
         places = [(b"", 0, self._position, self._offset)]
-        for _ in range(count):
+        for _ in range(index_count):
             index = DirectoryIndex.decode(cursor.take(DirectoryIndex.layout.size))
             if index.name_size_minus_one >= NAME_MAX:
                 return []
@@ -178,14 +175,43 @@ class Directory:
                 continue  # squashfs-tools-ng names the first run too, where the listing starts
             previous_name, previous_start, previous_position, _ = places[-1]
             position = self._reader.extent.start + index.block
-            # Blocks before the last are full, so the offset in the block follows from the offset in
-            # the listing.
-            offset = (self._offset + index.listing_offset) % METADATA_BLOCK_SIZE
-            ordered = previous_name < name and previous_start < index.listing_offset
+            gap = index.listing_offset - previous_start
+            ordered = previous_name < name and 0 < gap <= _GAP_MAX
             inside = index.listing_offset + _DOTS_SIZE < self._size
             if not ordered or not inside or position < previous_position:
                 return []
-            places.append((name, index.listing_offset, position, offset))
+            places.append(self._place(name, index.listing_offset, position))
+        return self._between(places) if self._size - places[-1][1] <= _GAP_MAX else []
+
+    def _found(self, count: Counter) -> list[Segment]:
+        """What an index would say: the first run that begins in each metadata block. Damage ends
+        it: that is told to whoever comes to it.
+        """
+        places = [(b"", 0, self._position, self._offset)]
+        block, position = 0, self._position
+        starts: list[int] = []
+        (whole,) = self._cut(count, seek=False)
+        with suppress(CorruptImageError):
+            for entry in self._scan(whole, run_at=starts.append):
+                count(1)
+                if not starts:
+                    continue
+                start = starts.pop()  # the entry is the first of its run
+                beyond = (self._offset + start) // METADATA_BLOCK_SIZE - block
+                for _ in range(beyond):
+                    position = self._reader.block(position).end
+                if beyond:
+                    block += beyond
+                    places.append(self._place(entry.name, start, position))
+        return self._between(places)
+
+    def _place(self, name: bytes, start: int, position: int) -> tuple[bytes, int, int, int]:
+        # Blocks before the last are full, so the offset in the block follows from the offset in the
+        # listing.
+        return name, start, position, (self._offset + start) % METADATA_BLOCK_SIZE
+
+    def _between(self, places: list[tuple[bytes, int, int, int]]) -> list[Segment]:
+        """The segments from each place to the next."""
         places = places[:: -(-len(places) // _SEGMENTS_MAX)]
         nexts = [(name, start) for name, start, _, _ in places[1:]] + [(b"", self._size)]
         return [
@@ -203,9 +229,14 @@ class Directory:
         key = (self._position, self._offset, segment.start, segment.end)
         return self._kept_entries.get(key, load)
 
-    def _scan(self, segment: Segment, previous: bytes = b"") -> Iterator[Entry]:
+    def _scan(
+        self,
+        segment: Segment,
+        previous: bytes = b"",
+        run_at: Callable[[int], object] = uncounted,
+    ) -> Iterator[Entry]:
         """Decode a segment's entries, whose names come after `previous`, a metadata block at a
-        time.
+        time. `run_at` is told where each run starts, bytes from the start of the listing.
         """
         left = segment.end - segment.start
         # The next segment starts where this one's last run ends; the directory's size may lie
@@ -221,6 +252,7 @@ class Directory:
         expected = segment.first
         while left + len(data) - at > surplus:
             data, left = _refill(cursor, data[at:], left, header_size, segment.position)
+            run_at(segment.end - left - len(data))
             header = DirectoryHeader.decode(data)
             at = header_size
             if header.count_minus_one >= RUN_MAX:

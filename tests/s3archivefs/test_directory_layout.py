@@ -265,26 +265,45 @@ def test_as_many_segments_as_there_may_be_are_kept() -> None:
         assert fs._parts.segments.peek("index") is segments
 
 
-def test_long_listing_without_its_index_is_searched_and_not_kept(tmp_path: Path) -> None:  # D51
+@pytest.mark.parametrize("fault", ["none", "one place for all"])
+def test_long_listing_without_a_useful_index_is_gone_through_once_for_one(
+    fault: str, tmp_path: Path
+) -> None:  # D51
     names = [f"{number:04d}-{'n' * 240}" for number in range(1200)]
     tree = (directory("d", mtime=1_234_567_801), *(file(f"d/{name}") for name in names))
     image = draft(tmp_path, tree)
     inode = image.inode(1_234_567_801)
     assert image.get(inode + 20, "I") > 1 << 18  # bytes of listing
     assert image.get(inode + 32, "H") > 30
-    image.put(inode + 32, "H", 0)
+    image.put(inode + 32, "H", 0 if fault == "none" else 1)
     device = CountingDevice(bytes(image.data))
-    with s3archivefs.open(device, limits=s3archivefs.Limits(cache_bytes=1 << 16)) as fs:
-        assert all(fs.exists(f"/d/{name}") for name in names[::99])
-        for missing in ("0000", names[7] + "x", "zz"):
-            assert not fs.exists(f"/d/{missing}")
-        device.forget()
-        assert fs.exists(f"/d/{names[0]}")
-        early = device.total
-        device.forget()
-        assert fs.exists(f"/d/{names[-1]}")
-        assert device.total > 10 * early  # the search ends where the name stands
+    with s3archivefs.open(device, limits=s3archivefs.Limits(cache_bytes=1 << 17)) as fs:
+        assert fs.exists(f"/d/{names[600]}")
+        for name in (*names[::99], "0000", names[7] + "x", "zz"):
+            device.forget()
+            assert fs.exists(f"/d/{name}") is (name in names)
+            assert len(device.reads) <= 5
+        for number in range(0, 1200, 99):
+            device.forget()
+            assert next(fs.scandir("/d", start=f"{number:04d}")).name == names[number]
+            assert len(device.reads) <= 5
         assert fs.listdir("/d") == names
+
+
+def test_long_listing_without_an_index_is_found_as_far_as_it_is_sound(tmp_path: Path) -> None:
+    names = [f"{number:04d}-{'n' * 240}" for number in range(1200)]
+    tree = (directory("d", mtime=1_234_567_801), *(file(f"d/{name}") for name in names))
+    image = draft(tmp_path, tree)
+    inode = image.inode(1_234_567_801)
+    image.put(inode + 32, "H", 0)
+    data = bytes(image.data).replace(names[900].encode(), b"/" * 245)
+    assert data != bytes(image.data)
+    with s3archivefs.open(s3archivefs.BytesDevice(data)) as fs:
+        assert all(fs.exists(f"/d/{name}") for name in names[:800:99])
+        with pytest.raises(s3archivefs.CorruptImageError):
+            fs.exists(f"/d/{names[-1]}")
+        with pytest.raises(s3archivefs.CorruptImageError):
+            fs.listdir("/d")
 
 
 def test_parents_are_known_without_parent_fields_or_exports() -> None:  # D52
