@@ -267,7 +267,10 @@ class ArchiveWalk:
         self._list(frame)
 
     def _list(self, frame: _Frame) -> None:
-        frame.entries = in_key_order(frame.scan, frame.start, self._work.count)
+        frame.entries = in_key_order(frame.scan, frame.start, self._count_seek)
+
+    def _count_seek(self) -> None:
+        self._work.count(_STEPS_BEFORE_SEEK)
 
     def _stat_of_object(self, entry: DirEntry[bytes]) -> Stat | None:
         """The attributes of the object that an entry is, or None where it is none: devices,
