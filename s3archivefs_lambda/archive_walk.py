@@ -30,6 +30,8 @@ OSError is a device's.
 _STEPS_OF_ARCHIVE = 200
 """Opened. It may take requests: but a page of results from 1,000 archives must not end early."""
 _STEPS_OF_DIRECTORY = 10
+_STEPS_OF_LINK = 5
+"""Besides the names looked up on its way."""
 _BYTES_OF_STEP = 4096
 """Of a directory's path: a deep one is long."""
 
@@ -281,6 +283,7 @@ class ArchiveWalk:
             return entry.stat()
         if kind is not FileKind.SYMLINK:
             return None
+        self._work.count(_STEPS_OF_LINK)
         try:
             found = entry.stat(count=self._work.count)
         except OSError as error:

@@ -22,8 +22,8 @@ __all__ = ["PAGE_STEPS", "Page", "page_of"]
 
 PAGE_STEPS = 200_000
 """Steps after which a page ends early: entries that yield nothing, names looked up for links, ten
-for a directory entered, 200 for an archive opened. Some half a second's work; 200 for each key of a
-full page, while an ordinary tree takes one or two.
+for a directory entered, 200 for an archive opened. Half a second's work or so, and 200 steps for
+each key of a full page, where an ordinary tree takes one or two.
 """
 _PAGE_BYTES = 1 << 20
 """Of keys on a page: a thousand of S3's longest. An archive may have far longer ones."""

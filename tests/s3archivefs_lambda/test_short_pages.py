@@ -238,3 +238,22 @@ def test_a_page_of_a_deep_tree_costs_in_proportion_to_its_depth(
 ) -> None:
     half, whole = (costs(shape(depth), delimiter, max_items) for depth in (500, 1000))
     assert max(whole) <= 2.1 * max(half)
+
+
+# ---- Keys longer than S3's -----------------------------------------------------------------------
+
+
+def test_a_page_holds_so_many_bytes_of_keys_as_a_thousand_of_the_longest_in_s3_have() -> None:
+    node = directory({b"%05d" % number: file() for number in range(300)})
+    for _ in range(30):
+        node = directory({b"d" * 250: node})
+    fs = s3archivefs.open(s3archivefs.BytesDevice(bytes(build(node))))
+    sources = OpenSources({b"": OpenSource(fs)})
+    floor: bytes | None = b""
+    pages = []
+    while floor is not None:
+        page = page_of(sources, b"", b"", floor, max_items=1000)
+        pages.append([item.key for item in page.items])
+        floor = page.continues_at
+    assert [len(key) for key in pages[0]] == [251 * 30 + 5] * ((1 << 20) // (251 * 30 + 5))
+    assert sum(map(len, pages)) == len({key for page in pages for key in page}) == 300
