@@ -16,7 +16,7 @@ NO_ARCHIVE = Lane("", is_local=True)
 
 
 class ArchiveLanes:
-    """Which archive is asked for an object or a listing; at the cost of a look into the mappings."""
+    """Which archive is asked for an object or a listing, by a look into the mappings."""
 
     def __init__(self, mappings: PrefixMap) -> None:
         self._mappings = mappings
