@@ -49,12 +49,15 @@ class BodyMemory(Generic[H]):
         self._let_go(holder)
         self._grant()
 
+    @property
+    def is_short(self) -> bool:
+        """Whether some wait for it, or more is held than there is."""
+        return bool(self._waiting) or self._left < 0
+
     def overdue(self) -> list[H]:
-        """Those that have held theirs for too long while others wait, or more is held than there
-        is: to be cut off, the longest first.
+        """Those that have held theirs for too long, the longest first: where it is short, they are
+        to be cut off.
         """
-        if not self._waiting and self._left >= 0:
-            return []
         before = self._clock() - HOLD_SECONDS
         return [holder for holder, (_, since) in self._held.items() if since <= before]
 

@@ -65,6 +65,10 @@ class ConnectionOwner(Protocol):
     answers: int
     """Those under way on all connections."""
 
+    def cut_off_slow_readers(self) -> bool:
+        """Make way for another answer, if possible."""
+        ...
+
     def connection_lost(self, connection: Connection, /) -> None:
         """It is closed."""
         ...
@@ -122,11 +126,10 @@ class Connection(asyncio.Protocol):
             self._reading.pause_reading()
 
     def eof_received(self) -> bool:
-        """Note that the client sends no more; whether the connection stays open for now."""
+        """Note that the client sends no more; asyncio closes the connection then."""
         if self.state is State.HEAD:
             self._refuse(MalformedHeadError("its head ends early"))
-            return True
-        if self.state is State.ANSWER:
+        elif self.state is State.ANSWER:
             self.abort()
         return False
 
@@ -197,7 +200,7 @@ class Connection(asyncio.Protocol):
         if head.has_body:  # nobody wants it, and it must not pass for a request
             self._reading.pause_reading()
         owner = self._owner
-        if owner.answers >= owner.limits.answers:
+        if owner.answers >= owner.limits.answers and not owner.cut_off_slow_readers():
             self._refuse_with(503)
             return
         owner.answers += 1
@@ -235,7 +238,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         """Send on, until the client takes no more for now."""
-        while not self._is_full and self._piece:
+        while self._piece and not self._is_full and not self._reading.is_closing():
             self._write(self._piece[:_SENT_AT_ONCE])
             self._piece = self._piece[_SENT_AT_ONCE:]
         if self._is_full or self._answer is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import resource
 from dataclasses import dataclass, field
 
+from s3archivefs_lambda.body_memory import BODY_BYTES
+
 __all__ = ["STOP_SECONDS", "HttpLimits"]
 
 STOP_SECONDS = 8
 """What requests in flight have to finish when the server stops; Docker kills 10 s after asking."""
-_MAX_CONNECTIONS = 8192
+_MAX_CONNECTIONS = 4096  # each may have sent 64 KiB of a head
 
 
 def _half_of_the_descriptors() -> int:
@@ -26,7 +28,11 @@ class HttpLimits:
     descriptors is for archives, the cache and S3.
     """
     answers: int = 512
-    """Requests that wait, run or are being sent; more are told to come later."""
+    """Requests that wait, run or are being sent. For one more, readers are cut off that hold memory
+    for long (`HOLD_SECONDS`); without any, it is told to come later.
+    """
+    body_bytes: int = BODY_BYTES
+    """Memory of bodies on their way out (see `BodyMemory`)."""
     head_seconds: float = 15
     """From the first byte of a head to its last. A head comes at once; only a packet that is lost
     takes time, and these are enough to send it again four times (after 1, 2, 4 and 8 s).

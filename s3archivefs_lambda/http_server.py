@@ -144,7 +144,7 @@ class _Core:
         self.limits = limits
         self.pool = pool
         self.clock = clock
-        self.memory: BodyMemory[Answer] = BodyMemory(clock)
+        self.memory: BodyMemory[Answer] = BodyMemory(clock, size=limits.body_bytes)
         self.is_stopping = False
         self.answers = 0
         self._connections: set[Connection] = set()
@@ -230,9 +230,16 @@ class _Core:
         now = self.clock()
         for connection in list(self._connections):
             connection.check(now)
-        for answer in self.memory.overdue():
-            answer.cut_off()
+        if self.memory.is_short:
+            self.cut_off_slow_readers()
         self._loop.call_later(self.limits.tick_seconds, self._tick)
+
+    def cut_off_slow_readers(self) -> bool:
+        """End the connections of those who hold memory for too long; whether there were any."""
+        overdue = self.memory.overdue()
+        for answer in overdue:
+            answer.cut_off()
+        return bool(overdue)
 
     # ---- The end ---------------------------------------------------------------------------------
 
@@ -240,8 +247,9 @@ class _Core:
         """Answer what was received, also by the kernel, while there is time."""
         if self.is_stopping:
             return
-        while self._accept_one():
-            pass
+        for _ in range(_BACKLOG):  # those who connect on and on are not waited for
+            if not self._accept_one():
+                break
         if self._is_accepting:
             self._loop.remove_reader(self._listener)
         self.is_stopping = True
@@ -267,10 +275,10 @@ def _listen(host: str, port: int) -> socket.socket:
     for family, _, _, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     ):
-        dual = family is socket.AF_INET6 and address[0] == "::"
+        dual = family is socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
         try:
             listener = socket.create_server(
-                address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=dual
+                address, family=family, backlog=_BACKLOG, dualstack_ipv6=dual
             )
         except OSError as error:
             fault = error

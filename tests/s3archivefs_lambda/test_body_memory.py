@@ -66,8 +66,10 @@ def test_who_holds_for_long_is_overdue_where_others_wait() -> None:
         asked.memory.hold(name, 5)
         asked.clock.now += HOLD_SECONDS / 2
     asked.clock.now += 1
-    assert asked.memory.overdue() == []
+    short = [asked.memory.is_short]
     asked.ask("late", 1)
+    short.append(asked.memory.is_short)
+    assert short == [False, True]
     assert asked.memory.overdue() == ["slow"]
 
 
@@ -75,6 +77,8 @@ def test_who_holds_for_long_is_overdue_where_first_pieces_took_more_than_there_i
     asked = Asked()
     asked.memory.hold("a", 8)
     asked.memory.hold("b", 8)
+    assert asked.memory.is_short
+    assert asked.memory.overdue() == []
     asked.clock.now += HOLD_SECONDS
     assert asked.memory.overdue() == ["a", "b"]
 
