@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from s3archivefs_lambda.log_lines import printable
+from s3archivefs_lambda.shell_words import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,8 +129,11 @@ def mapped_errors(bucket: str, key: str) -> Iterator[None]:
 
 
 def object_url(bucket: str, key: str) -> str:
-    """The object's URL for a message, on one line: what cannot be printed is escaped."""
-    return printable(f"s3://{bucket}/{key}")
+    """The object's URL for a message, on one line: as it is or, where that cannot be printed, as a
+    shell takes it.
+    """
+    url = f"s3://{bucket}/{key}"
+    return url if url.isprintable() else shell_word(url)
 
 
 def _access_error(error: Exception, bucket: str, key: str) -> ArchiveAccessError:

@@ -1,4 +1,4 @@
-"""Commands that a message names, to be given to a shell as they stand."""
+"""Commands and their words as messages name them, to be given to a shell as they stand."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["shell_command"]
+__all__ = ["shell_command", "shell_word"]
 
 
 def shell_command(words: Iterable[str]) -> str:
-    r"""One line of printable text that a shell takes for these words.
+    """One line of printable text that a shell takes for these words."""
+    return " ".join(map(shell_word, words))
+
+
+def shell_word(word: str) -> str:
+    r"""Printable text that a shell takes for this word.
 
     What cannot be printed, or is not UTF-8, stands in `$'...'` as `\xNN` for each byte: bash, ksh
     and zsh take it so.
     """
-    return " ".join(map(_quoted, words))
-
-
-def _quoted(word: str) -> str:
     quoted = shlex.quote(word)
     if quoted.isprintable():
         return quoted

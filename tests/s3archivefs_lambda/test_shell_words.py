@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3archivefs_lambda import upload_command
+from s3archivefs_lambda.s3_errors import object_url
 from s3archivefs_lambda.shell_words import shell_command
 from s3archivefs_lambda.upload_target import UploadTarget
 
@@ -49,6 +50,14 @@ def test_command_that_deletes_parts_names_the_very_key() -> None:
     assert words_of(f"printf '%s\\0' {command}") == [
         *("s3archivefs", "upload", "--abort", "s3://bucket/a\nkey")
     ]
+
+
+@pytest.mark.parametrize("key", ["a b.sqfs", "a\\n", "a\n", "é\x1b'"])
+def test_url_in_a_message_is_printable_and_no_other_keys(key: str) -> None:
+    url = object_url("bucket", key)
+    assert url.isprintable()
+    given = url if url.startswith("s3:") else words_of(f"printf '%s\\0' {url}")[0]
+    assert given == f"s3://bucket/{key}"
 
 
 @pytest.mark.property
