@@ -123,6 +123,21 @@ def test_index_leads_to_the_last_run_as_well(*, exact: bool) -> None:  # D51
     assert_holds(image, names)
 
 
+@each_convention
+@pytest.mark.parametrize("count", [1280, 1281])  # the last run is full, or has one name
+def test_long_listing_without_an_index_is_found_to_its_end(count: int, *, exact: bool) -> None:
+    names = names_of_length(count, 60)
+    listing = b"".join(one_run(names[at : at + 256]) for at in range(0, count, 256))
+    assert len(listing) > 1 << 16
+    listed = directory(listing=listing, extended=True, exact_size=exact)
+    with opened(build(tree_of(listed, behind=True))) as fs:
+        assert fs.read_bytes(b"/d/" + names[-1]) == b"content"
+        assert not fs.exists("/d/zzz")
+        assert all(fs.exists(b"/d/" + name) for name in names)
+        assert [entry.name for entry in fs.scandir(b"/d", start=names[-2])] == names[-2:]
+        assert fs.listdir(b"/d") == names
+
+
 @each_inode
 def test_size_of_neither_convention_is_corrupt(*, extended: bool) -> None:
     listing = one_run([b"aa", b"bb", b"cc"])
