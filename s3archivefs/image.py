@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from s3archivefs.data import Content
 from s3archivefs.device import OffsetDevice
-from s3archivefs.entry import DirEntry
 from s3archivefs.errors import (
     CorruptImageError,
     LimitExceededError,
@@ -29,13 +28,14 @@ from s3archivefs.resolution import Resolver
 from s3archivefs.sources import lasting, open_source
 from s3archivefs.superblock import read_superblock
 from s3archivefs.verify import Problem, Verifier
-from s3archivefs.walking import walk
+from s3archivefs.walking import entries, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
     from s3archivefs.directory import Counter, Entry
+    from s3archivefs.entry import DirEntry
     from s3archivefs.format import Record, Superblock
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.names import EitherPath, PathLike, StrPath
@@ -133,16 +133,8 @@ class SquashFS(FileOpener):
         Format: "Directory Table", "Directory Index".
         """
         path = as_plain(path)
-        return self._dir_entries(self._opened(path), path, b"" if start is None else encode(start))
-
-    def _dir_entries(
-        self, place: Place, path: AnyPath, start: bytes
-    ) -> Iterator[DirEntry[AnyPath]]:
-        separator = decode_as(path, b"/")
-        prefix = path if path.endswith(separator) else path + separator
-        for entry in place.directory.entries(start):
-            yield DirEntry(self, entry, place, decode_as(path, entry.name), prefix)
-            self._check_open()
+        place = self._opened(path)
+        return self._while_open(entries(self, place, path, b"" if start is None else encode(start)))
 
     def walk(
         self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False
@@ -184,6 +176,16 @@ class SquashFS(FileOpener):
         if inode.kind is not FileKind.SYMLINK:
             raise os_error(errno.EINVAL, path)
         return decode_as(path, self._parts.inodes.target(inode))
+
+    def realpath(self, path: PathLike[AnyPath], *, strict: bool = False) -> AnyPath:
+        """The path without symlinks and `..`, from the root. What is missing, and what stands
+        behind a loop, stays as it is; if `strict`, it raises as `stat` does.
+
+        Format: "Symbolic Links".
+        """
+        self._check_open()
+        path = as_plain(path)
+        return decode_as(path, self._resolver.real_path(path, strict=strict))
 
     # ---- attributes and other ways to an inode ---------------------------------------------------
 
@@ -339,7 +341,7 @@ class SquashFS(FileOpener):
         """
         self._check_open()
         place = self._resolver.directory_at(entry, within, path)
-        return self._dir_entries(place, path, b"" if start is None else encode(start))
+        return self._while_open(entries(self, place, path, b"" if start is None else encode(start)))
 
 
 def open_image(source: object, *, offset: int = 0, limits: Limits | None = None) -> SquashFS:

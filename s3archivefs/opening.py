@@ -36,6 +36,11 @@ class FileOpener:
         renew_after_fork(self, FileOpener._renew_files)
 
     @property
+    def limits(self) -> Limits:
+        """What the image may cost, as it was opened with."""
+        return self._limits
+
+    @property
     def origin(self) -> Origin:
         """Where the image came from, and what was there: what a pickle of it holds."""
         raise NotImplementedError

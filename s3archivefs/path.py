@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import grp
+import pwd
 from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 from s3archivefs.errors import leads_nowhere
+from s3archivefs.globbing import glob
 from s3archivefs.inode import FileKind
 from s3archivefs.names import as_plain
+from s3archivefs.pure_path import PurePath
 
 if TYPE_CHECKING:
     import io
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from s3archivefs.entry import DirEntry
     from s3archivefs.file import SquashFile
     from s3archivefs.inode import Stat
+    from s3archivefs.limits import Limits
     from s3archivefs.names import StrPath
 
 __all__ = ["Path"]
@@ -29,7 +33,11 @@ class Tree(Protocol):
     def stat(self, path: str, *, follow_symlinks: bool = True) -> Stat:
         """The attributes of a path."""
 
-    def scandir(self, path: str) -> Iterator[DirEntry[str]]:
+    @property
+    def limits(self) -> Limits:
+        """What it may cost."""
+
+    def scandir(self, path: str, *, start: str | None = None) -> Iterator[DirEntry[str]]:
         """The entries of a directory."""
 
     def walk(
@@ -54,113 +62,22 @@ class Tree(Protocol):
     def readlink(self, path: str) -> str:
         """A symlink's target."""
 
+    def realpath(self, path: str, *, strict: bool) -> str:
+        """The path without symlinks."""
 
-class Path:
+
+class Path(PurePath["Tree"]):
     """A path and the image it leads through. Making one reads nothing.
 
-    Pure questions (`name`, `suffix`, `parent`, ...) are answered by `pathlib.PurePosixPath`; others
-    raise what the image's methods raise.
+    It is used as `pathlib.Path` is, for reading; what writes, and what speaks of a working
+    directory or a home, is not there. Pure questions (`name`, `suffix`, `parent`, ...) are answered
+    by `pathlib.PurePosixPath`; others raise what the image's methods raise.
+
+    It is no `os.PathLike`: it names no local file, and the functions that take those would open
+    another one, or write there. `SquashFS` takes it, and `str` gives its text.
     """
 
-    __slots__ = ("_image", "_pure")
-
-    def __init__(self, image: Tree, path: StrPath = "/") -> None:
-        self._image = image
-        self._pure = PurePosixPath("/", as_plain(path))
-
-    # ---- without reading -------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The last part; empty for the root."""
-        return self._pure.name
-
-    @property
-    def stem(self) -> str:
-        """The name without its last suffix."""
-        return self._pure.stem
-
-    @property
-    def suffix(self) -> str:
-        """The name's last suffix, its dot included."""
-        return self._pure.suffix
-
-    @property
-    def suffixes(self) -> list[str]:
-        """All suffixes of the name."""
-        return self._pure.suffixes
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The parts, beginning with `/`."""
-        return self._pure.parts
-
-    @property
-    def parent(self) -> Path:
-        """The directory above; the root is its own."""
-        return Path(self._image, self._pure.parent)
-
-    @property
-    def parents(self) -> tuple[Path, ...]:
-        """The directories above, the nearest first."""
-        return tuple(Path(self._image, parent) for parent in self._pure.parents)
-
-    def joinpath(self, *descendants: StrPath) -> Path:
-        """The path below this one; an absolute one starts at the root again."""
-        return Path(self._image, self._pure.joinpath(*map(as_plain, descendants)))
-
-    def __truediv__(self, descendant: StrPath) -> Path:
-        return self.joinpath(descendant)
-
-    def with_name(self, name: str) -> Path:
-        """The path with another last part."""
-        return Path(self._image, self._pure.with_name(name))
-
-    def with_suffix(self, suffix: str) -> Path:
-        """The path with another last suffix."""
-        return Path(self._image, self._pure.with_suffix(suffix))
-
-    def relative_to(self, other: Path) -> PurePosixPath:
-        """The way here from a path above.
-
-        Raises ValueError where `other` is not above.
-        """
-        return self._pure.relative_to(other._pure)
-
-    def is_relative_to(self, other: Path) -> bool:
-        """Whether `other` is this path, or above it."""
-        return self._pure.is_relative_to(other._pure)
-
-    def match(self, pattern: str) -> bool:
-        """Whether the path matches a glob pattern, from the right."""
-        return self._pure.match(pattern)
-
-    def __str__(self) -> str:
-        return str(self._pure)
-
-    def as_posix(self) -> str:
-        """The path as text, which `SquashFS` takes too."""
-        return str(self._pure)
-
-    def __repr__(self) -> str:
-        return f"Path({str(self._pure)!r})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Path):
-            return NotImplemented
-        return self._image is other._image and self._pure == other._pure
-
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, Path):
-            return NotImplemented
-        return self._pure < other._pure
-
-    def __hash__(self) -> int:
-        return hash((id(self._image), self._pure))
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Opened anew in another process with its image."""
-        return Path, (self._image, str(self._pure))
+    __slots__ = ()
 
     # ---- reading ---------------------------------------------------------------------------------
 
@@ -176,21 +93,89 @@ class Path:
         """Whether it leads to something."""
         return self._kind(follow_symlinks=follow_symlinks) is not None
 
-    def is_dir(self) -> bool:
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Whether it leads to a directory."""
-        return self._kind() is FileKind.DIRECTORY
+        return self._kind(follow_symlinks=follow_symlinks) is FileKind.DIRECTORY
 
-    def is_file(self) -> bool:
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
         """Whether it leads to a regular file."""
-        return self._kind() is FileKind.FILE
+        return self._kind(follow_symlinks=follow_symlinks) is FileKind.FILE
 
     def is_symlink(self) -> bool:
         """Whether it is a symlink itself."""
         return self._kind(follow_symlinks=False) is FileKind.SYMLINK
 
+    def is_block_device(self) -> bool:
+        """Whether it leads to a block device."""
+        return self._kind() is FileKind.BLOCK_DEVICE
+
+    def is_char_device(self) -> bool:
+        """Whether it leads to a character device."""
+        return self._kind() is FileKind.CHAR_DEVICE
+
+    def is_fifo(self) -> bool:
+        """Whether it leads to a fifo."""
+        return self._kind() is FileKind.FIFO
+
+    def is_socket(self) -> bool:
+        """Whether it leads to a socket."""
+        return self._kind() is FileKind.SOCKET
+
+    def is_mount(self) -> bool:
+        """Whether it is the image's root, as a mounted image's is."""
+        return not self.is_symlink() and self.exists() and self.samefile("/")
+
+    def samefile(self, other: Path | StrPath) -> bool:
+        """Whether it leads to the inode that another path leads to, as a hard link does.
+
+        Raises what `stat` raises, of either.
+        """
+        theirs = other if isinstance(other, Path) else Path(self._image, other)
+        same = self.stat().reference == theirs.stat().reference
+        return same and self._image is theirs._image  # noqa: SLF001 -- of this class
+
+    def owner(self, *, follow_symlinks: bool = True) -> str:
+        """The name that its user id has on this machine: an image holds numbers alone.
+
+        Raises KeyError where the id has none.
+        """
+        return pwd.getpwuid(self.stat(follow_symlinks=follow_symlinks).uid).pw_name
+
+    def group(self, *, follow_symlinks: bool = True) -> str:
+        """The name that its group id has on this machine, as `owner`.
+
+        Raises KeyError where the id has none.
+        """
+        return grp.getgrgid(self.stat(follow_symlinks=follow_symlinks).gid).gr_name
+
     def readlink(self) -> str:
         """A symlink's target, as it is stored."""
         return self._image.readlink(str(self))
+
+    def resolve(self, strict: bool = False) -> Path:  # noqa: FBT001, FBT002 -- as pathlib's
+        """The path without symlinks and `..`. What is missing, and what stands behind a loop, stays
+        as it is.
+
+        Raises FileNotFoundError, NotADirectoryError or OSError (ELOOP) there, if `strict`.
+        """
+        return Path(self._image, self._image.realpath(str(self), strict=strict))
+
+    def glob(self, pattern: str) -> Iterator[Path]:
+        """The paths below that match a pattern, each once, as `pathlib.Path.glob` of the Python
+        that runs, but depth first in byte order. `**` goes into no symlink.
+
+        Goes through each directory once, whatever the pattern, and takes some 200 bytes of memory
+        for each. Raises ValueError or NotImplementedError for what is no pattern,
+        CorruptImageError where a directory is in the tree twice, LimitExceededError past
+        Limits.walk_depth.
+        """
+        found = glob(self._image, str(self), as_plain(pattern), at_any_depth=False)
+        return (Path(self._image, path) for path in found)
+
+    def rglob(self, pattern: str) -> Iterator[Path]:
+        """The paths at any depth that match a pattern: `glob` of it behind `**/`."""
+        found = glob(self._image, str(self), as_plain(pattern), at_any_depth=True)
+        return (Path(self._image, path) for path in found)
 
     def iterdir(self) -> Iterator[Path]:
         """What is in the directory, in byte order of the names, read as it is asked for."""

@@ -60,6 +60,48 @@ class Resolver:
             return Place(self._parts.directory(self._parts.entry_inode(entry)), within)
         return _directory(self._located(entry.name, path, start=within), path)
 
+    def real_path(self, path: str | bytes, *, strict: bool) -> bytes:
+        """The path without symlinks and `..`; what is missing, or behind a loop, stays as it is.
+
+        Raises as `inode` does, if `strict`.
+        """
+        if strict:
+            self.inode(path)
+        todo: list[bytes | int] = [*reversed(encode(path).split(b"/"))]
+        followed: set[int] = set()
+        """The links whose targets are being resolved; their references stand behind these."""
+        here, names, beyond, hops = self._root, list[bytes](), 0, 0
+        while todo:
+            part = todo.pop()
+            if isinstance(part, int):
+                followed.discard(part)
+            elif part == b"..":
+                del names[-1:]
+                here, beyond = (here, beyond - 1) if beyond else (here.above or here, 0)
+            elif part not in {b"", b"."}:
+                entry = None if beyond else here.directory.get(part)
+                inode = None if entry is None else self._parts.entry_inode(entry)
+                kind = None if inode is None else inode.kind
+                if (
+                    inode is not None
+                    and kind is FileKind.SYMLINK
+                    and inode.reference not in followed
+                    and hops < self._limits.symlink_hops
+                ):
+                    hops += 1
+                    followed.add(inode.reference)
+                    target = self._parts.inodes.target(inode)
+                    todo += (inode.reference, *reversed(target.split(b"/")))
+                    if target.startswith(b"/"):
+                        here, names = self._root, []
+                    continue
+                names.append(part)
+                if inode is not None and kind is FileKind.DIRECTORY:
+                    here = Place(self._parts.directory(inode), here)
+                    continue
+                beyond += 1
+        return b"/" + b"/".join(names)
+
     def _located(
         self,
         way: bytes,

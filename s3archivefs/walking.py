@@ -1,4 +1,4 @@
-"""A walk through the directories of an image, as `os.walk`."""
+"""The entries of a directory, and a walk through those below it, as `os.walk`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from s3archivefs.limits import Limits
     from s3archivefs.parts import Parts
 
-__all__ = ["walk"]
+__all__ = ["entries", "walk"]
+
+
+def entries(image: Tree, place: Place, path: AnyPath, start: bytes) -> Iterator[DirEntry[AnyPath]]:
+    """The entries of the directory that `path` led to, from the name `start` on."""
+    separator = decode_as(path, b"/")
+    prefix = path if path.endswith(separator) else path + separator
+    for entry in place.directory.entries(start):
+        yield DirEntry(image, entry, place, decode_as(path, entry.name), prefix)
 
 
 def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it

@@ -47,6 +47,8 @@ LAYERS = (
     "resolution",
     "entry",
     "walking",
+    "globbing",
+    "pure_path",
     "path",
     "image",
     "__init__",

@@ -32,7 +32,8 @@ ON_NO_SECTION = {
     *(name for name in s3archivefs.__all__ if name.endswith("Error")),
     # Made of what others read.
     *("Path", "SquashFS", "SquashFS.close", "SquashFS.exists", "SquashFS.path", "SquashFS.verify"),
-    *("SquashFS.cached_bytes", "SquashFS.stat_of_entry", "open", "renew_after_fork"),
+    *("SquashFS.cached_bytes", "SquashFS.limits", "SquashFS.stat_of_entry"),
+    *("open", "renew_after_fork"),
 }
 
 

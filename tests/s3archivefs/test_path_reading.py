@@ -254,7 +254,9 @@ def test_damage_is_never_taken_for_absence(tmp_path: RealPath) -> None:
     image = draft(tmp_path, (file("a", mtime=mtime),))
     image.put(image.inode(mtime), "H", 99)
     with image.open() as fs:
-        for call in (fs.path("a").exists, fs.path("a").is_file, lambda: fs.exists("a")):
+        path = fs.path("a")
+        calls: list[Callable[[], bool]] = [path.exists, path.is_file, lambda: fs.exists("a")]
+        for call in calls:
             with pytest.raises(s3archivefs.CorruptImageError, match="type 99"):
                 call()
 

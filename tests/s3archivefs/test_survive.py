@@ -16,6 +16,7 @@ from s3archivefs.directory import Directory, Entry
 from s3archivefs.file import SquashFile
 from s3archivefs.inode import InodeTable
 from s3archivefs.tables import IdTable
+from s3archivefs.walking import entries
 from tests.support.drafts import edited
 from tests.support.images import FIXTURES
 from tests.support.survive import WHOLE, survive
@@ -85,7 +86,7 @@ def shortened(_: object, path: bytes) -> list[bytes]:
 
 def from_the_start(self: SquashFS, path: bytes, *, start: bytes | None = None) -> object:
     del start
-    return self._dir_entries(self._opened(path), path, b"")
+    return entries(self, self._opened(path), path, b"")
 
 
 def of_the_root(self: SquashFS, inode_number: int) -> Stat:

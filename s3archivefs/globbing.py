@@ -1,0 +1,267 @@
+"""Glob patterns over the directories of an image, as `pathlib` of the Python that runs has them.
+
+A pattern is a list of parts, and what of it is still to be matched is a set of places in that list:
+a directory is listed once, however many `**` could have led to it, and what leads nowhere is not
+tried again by way of symlinks or `..`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+
+from s3archivefs.errors import CorruptImageError, LimitExceededError, leads_nowhere
+from s3archivefs.inode import FileKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from s3archivefs.entry import DirEntry
+    from s3archivefs.inode import Stat
+    from s3archivefs.limits import Limits
+
+__all__ = ["glob"]
+
+_SINCE_3_13 = sys.version_info >= (3, 13)
+"""From when on `**` at the end stands for files too, `a**` is as `a*`, and a name that is spelt out
+may be that of a symlink that leads nowhere.
+"""
+_ANY_DEPTH = "**"
+_DIRECTORY = ""
+"""What a slash at the end asks for."""
+_PARENT = ".."
+
+
+class Tree(Protocol):
+    """What is asked of the image."""
+
+    @property
+    def limits(self) -> Limits:
+        """What it may cost."""
+
+    def stat(self, path: str) -> Stat:
+        """The attributes of a path."""
+
+    def scandir(self, path: str, *, start: str | None = None) -> Iterator[DirEntry[str]]:
+        """The entries of a directory."""
+
+
+class Part(NamedTuple):
+    """A part of a pattern."""
+
+    text: str
+    matches: Callable[[str], object] | None
+    """None where the part is a name, `..`, `**` or the slash at the end."""
+
+
+class _Listing(Protocol):
+    def __call__(self, *, start: str | None = None) -> Iterator[DirEntry[str]]: ...
+
+
+_Key: TypeAlias = tuple[int, frozenset[int]]
+
+
+@dataclass(slots=True)
+class _Node:
+    """A directory that is being gone through."""
+
+    path: str
+    wanted: frozenset[int]
+    """The parts that its names are held against."""
+    key: _Key
+    linked: bool
+    """Whether a symlink or `..` led here."""
+    children: Iterator[tuple[str, DirEntry[str] | None]]
+    fruitful: bool = False
+
+
+def parsed(pattern: str, *, at_any_depth: bool) -> list[Part]:
+    """The parts of a pattern.
+
+    Raises ValueError or NotImplementedError where `pathlib` does.
+    """
+    names = [name for name in pattern.split("/") if name not in {"", "."}]
+    if pattern.startswith("/"):
+        raise NotImplementedError(f"a pattern is relative to its path; not so {pattern!r}")
+    if at_any_depth:
+        names.insert(0, _ANY_DEPTH)
+    if not names:
+        raise ValueError(f"Unacceptable pattern: {pattern!r}")
+    repeats = (pair == (_ANY_DEPTH, _ANY_DEPTH) for pair in zip(names, ["", *names], strict=False))
+    parts = [_part(name) for name, repeat in zip(names, repeats, strict=True) if not repeat]
+    if names[-1] == _ANY_DEPTH or pattern.endswith("/"):
+        parts.append(Part(_DIRECTORY, None))
+    return parts
+
+
+def _part(name: str) -> Part:
+    if name != _ANY_DEPTH and _ANY_DEPTH in name and not _SINCE_3_13:
+        raise ValueError("Invalid pattern: '**' can only be an entire path component")
+    is_pattern = name != _ANY_DEPTH and not {*"*?["}.isdisjoint(name)
+    return Part(name, re.compile(translate(name)).match if is_pattern else None)
+
+
+def glob(image: Tree, start: str, pattern: str, *, at_any_depth: bool) -> Iterator[str]:
+    """The paths below `start` that match, each once, depth first in byte order.
+
+    Raises CorruptImageError where a directory is met twice, LimitExceededError past
+    Limits.walk_depth, and what `pathlib` raises for the pattern.
+    """
+    return _Search(image, pattern, at_any_depth=at_any_depth).below(start)
+
+
+class _Search:
+    def __init__(self, image: Tree, pattern: str, *, at_any_depth: bool) -> None:
+        self._image = image
+        self._parts = parsed(pattern, at_any_depth=at_any_depth)
+        self._end = len(self._parts)
+        self._takes_files = _SINCE_3_13 and pattern.rpartition("/")[2] == _ANY_DEPTH
+        self._met: set[_Key] = set()
+        self._barren: set[_Key] = set()
+        """What led to nothing, lest all ways through symlinks be gone."""
+
+    def below(self, start: str) -> Iterator[str]:
+        try:
+            found = self._image.stat(start)
+        except OSError as error:
+            if not leads_nowhere(error):
+                raise
+            return
+        if found.kind is not FileKind.DIRECTORY:
+            return
+        wanted = self._from(0)
+        if self._accepts(wanted):
+            yield start
+        stack = [self._node(start, wanted, found.reference, self._listing(start), linked=False)]
+        while stack:
+            node = stack[-1]
+            child = next(node.children, None)
+            if child is None:
+                stack.pop()
+                if not node.fruitful:
+                    self._barren.add(node.key)
+                elif stack:
+                    stack[-1].fruitful = True
+                continue
+            name, entry = child
+            path = node.path + name if node.path.endswith("/") else f"{node.path}/{name}"
+            matched, below = self._matched(node, name, entry)
+            if matched:
+                node.fruitful = True
+                yield path
+            if below and (deeper := self._entered(node, path, entry, below)) is not None:
+                if len(stack) > self._image.limits.walk_depth:
+                    raise LimitExceededError(
+                        "walk_depth", len(stack), self._image.limits.walk_depth
+                    )
+                stack.append(deeper)
+
+    def _matched(
+        self, node: _Node, name: str, entry: DirEntry[str] | None
+    ) -> tuple[bool, frozenset[int]]:
+        """Whether a name matches the whole pattern, and what its own names are held against."""
+        if entry is None:
+            wanted = self._after(node, lambda part: part.text == _PARENT)
+            return self._accepts(wanted), wanted - {self._end}
+        spelt_out = self._after(node, lambda part: part.text == name and _is_name(part))
+        wanted = self._after(node, lambda part: part.matches is not None and part.matches(name))
+        matched = self._end in wanted
+        if self._end in spelt_out and not matched:
+            matched = _SINCE_3_13 or not entry.is_symlink() or _leads_somewhere(entry)
+        wanted |= spelt_out
+        deeper = {index for index in node.wanted if self._text(index) == _ANY_DEPTH}
+        if deeper and entry.kind is FileKind.DIRECTORY:
+            wanted = wanted.union(*map(self._from, deeper))
+        elif self._takes_files and self._end - 2 in deeper:
+            matched = True
+        if not matched and wanted and self._accepts(wanted - {self._end}):
+            matched = entry.is_dir()
+        return matched, wanted - {self._end}
+
+    def _entered(
+        self, node: _Node, path: str, entry: DirEntry[str] | None, wanted: frozenset[int]
+    ) -> _Node | None:
+        """The directory at a path, if there is one and it is worth going through."""
+        if all(self._text(index) == _DIRECTORY for index in wanted):
+            return None
+        if entry is None:
+            reference, listing = self._image.stat(path).reference, self._listing(path)
+        elif entry.is_dir():
+            linked = entry.is_symlink()
+            reference = entry.stat().reference if linked else entry.reference
+            listing = entry.scandir
+        else:
+            return None
+        key = reference, wanted
+        linked = node.linked or entry is None or entry.is_symlink()
+        if linked and key in self._barren:
+            return None
+        if not linked and key in self._met:
+            raise CorruptImageError(f"directory {path!r} is in the tree twice")
+        return self._node(path, wanted, reference, listing, linked=linked)
+
+    def _node(
+        self, path: str, wanted: frozenset[int], reference: int, listing: _Listing, *, linked: bool
+    ) -> _Node:
+        key = reference, wanted
+        if not linked:
+            self._met.add(key)
+        return _Node(path, wanted, key, linked, self._children(wanted, listing))
+
+    def _children(
+        self, wanted: frozenset[int], listing: _Listing
+    ) -> Iterator[tuple[str, DirEntry[str] | None]]:
+        """The names of a directory that may match."""
+        parts = [self._parts[index] for index in wanted if self._text(index) != _DIRECTORY]
+        names = {part.text for part in parts}
+        if _PARENT in names:
+            yield _PARENT, None
+        if any(part.matches is not None or part.text == _ANY_DEPTH for part in parts):
+            for entry in listing():
+                yield entry.name, entry
+            return
+        for name in sorted(names - {_PARENT}, key=os.fsencode):
+            for entry in listing(start=name):
+                if entry.name == name:
+                    yield name, entry
+                break
+
+    def _listing(self, path: str) -> _Listing:
+        return partial(self._image.scandir, path)
+
+    def _text(self, index: int) -> str | None:
+        return self._parts[index].text if index < self._end else None
+
+    def _from(self, index: int) -> frozenset[int]:
+        """A part, and the next one too where this may stand for nothing."""
+        if self._text(index) == _ANY_DEPTH:
+            return frozenset((index, index + 1))
+        return frozenset((index,))
+
+    def _after(self, node: _Node, matches: Callable[[Part], object]) -> frozenset[int]:
+        """What follows the wanted parts that match."""
+        found = (index for index in node.wanted if matches(self._parts[index]))
+        return frozenset().union(*(self._from(index + 1) for index in found))
+
+    def _accepts(self, wanted: frozenset[int]) -> bool:
+        """Whether a directory that is reached with these parts wanted matches."""
+        return any(self._text(index) in {None, _DIRECTORY} for index in wanted)
+
+
+def _is_name(part: Part) -> bool:
+    return part.matches is None and part.text != _ANY_DEPTH
+
+
+def _leads_somewhere(entry: DirEntry[str]) -> bool:
+    try:
+        entry.stat()
+    except OSError as error:
+        if not leads_nowhere(error):
+            raise
+        return False
+    return True

@@ -1,0 +1,184 @@
+"""`Path.glob` and `rglob`: what `pathlib` finds in the same tree on disk, at a bounded cost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path as RealPath
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import s3archivefs
+from fixtures.tree import directory, file, symlink
+from s3archivefs import image as image_module
+from s3archivefs import walking
+from tests.support.drafts import draft
+from tests.support.images import CountingDevice, make_image
+from tests.support.trees import write_tree
+
+BASE = "one/two/three/four"
+TREE = (
+    *(directory(BASE[: len(BASE[:end])]) for end in (3, 7, 13, 18)),
+    *(directory(f"{BASE}/{name}") for name in ("a", "a/b", "a/b/a", ".hidden", ".hidden/a", "b.d")),
+    *(
+        file(f"{BASE}/{name}")
+        for name in (
+            *("a/x.txt", "a/b/x.txt", "a/b/a/.x.txt", "a/b/[x]", ".hidden/x.txt", ".dot", "x.txt"),
+            *("b.d/a", "b.d/**", "naïve", "two\nlines"),
+        )
+    ),
+    symlink(f"{BASE}/dangling", "nowhere"),
+    symlink(f"{BASE}/loop", "loop"),
+    symlink(f"{BASE}/to-file", "a/x.txt"),
+    symlink(f"{BASE}/to-a", "a"),
+    symlink(f"{BASE}/a/here", "."),
+    symlink(f"{BASE}/up", ".."),
+)
+PARTS = st.sampled_from(
+    [
+        *("*", "**", "**", "a", "b", "x.txt", "*.txt", "?", ".*", "[ab]", "[!a]*", "*a*", "[[]x]"),
+        *("dangling", "loop", "to-*", "to-a", "here", "up", "..", "na*", "two*", "missing", "*.d"),
+        *(".", "", "a**", "***", "[", "b.d"),
+    ]
+)
+PATTERNS = st.lists(PARTS, min_size=1, max_size=4).filter(lambda parts: parts.count("..") < 3)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> RealPath:
+    return write_tree(TREE, tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> RealPath:
+    return make_image(tmp_path_factory.mktemp("image"), TREE)
+
+
+@pytest.fixture(scope="module")
+def fs(image: RealPath) -> Iterator[s3archivefs.SquashFS]:
+    with s3archivefs.open(image) as opened:
+        yield opened
+
+
+def found(place: RealPath | s3archivefs.Path, method: str, pattern: str) -> list[str] | str:
+    """The paths that match, or the kind of the error."""
+    try:
+        return [str(each) for each in getattr(place, method)(pattern)]
+    except NotImplementedError as error:
+        return type(error).__name__
+    except (ValueError, IndexError, AttributeError):  # the last two until 3.13, for "." and "./"
+        return "ValueError"
+
+
+@pytest.mark.property
+@given(parts=PATTERNS, method=st.sampled_from(["glob", "rglob"]))
+def test_finds_what_pathlib_finds(
+    fs: s3archivefs.SquashFS, real: RealPath, parts: list[str], method: str
+) -> None:
+    pattern = "/".join(parts)
+    theirs = found(real / BASE, method, pattern)
+    ours = found(fs.path(BASE), method, pattern)
+    if isinstance(theirs, str):
+        assert ours == theirs
+    else:
+        assert sorted(ours) == sorted({each.removeprefix(str(real)) for each in theirs})
+
+
+@pytest.mark.parametrize("pattern", ["", ".", "/a", "/", "/*"])
+def test_what_is_no_pattern_is_refused(fs: s3archivefs.SquashFS, pattern: str) -> None:
+    with pytest.raises((ValueError, NotImplementedError), match="pattern"):
+        fs.path("/").glob(pattern)
+
+
+def test_finds_nothing_below_what_is_no_directory(fs: s3archivefs.SquashFS) -> None:
+    for path in ("/missing", f"/{BASE}/x.txt", f"/{BASE}/dangling", f"/{BASE}/loop"):
+        assert list(fs.path(path).glob("*")) == []
+        assert list(fs.path(path).rglob("*")) == []
+
+
+def test_order_is_that_of_the_bytes_depth_first(fs: s3archivefs.SquashFS) -> None:
+    names = [str(each).removeprefix(f"/{BASE}/") for each in fs.path(BASE).rglob("*.txt")]
+    assert names == [".hidden/x.txt", "a/b/a/.x.txt", "a/b/x.txt", "a/x.txt", "x.txt"]
+
+
+def test_recursion_finds_files_where_pathlib_does(fs: s3archivefs.SquashFS) -> None:
+    names = {each.name for each in fs.path(BASE).glob("a/**")}
+    assert ("x.txt" in names) is (sys.version_info >= (3, 13))
+    assert {"a", "b"} <= names
+
+
+# ---- What it costs -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listings(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is listed."""
+    listed: list[object] = []
+    entries = walking.entries
+
+    def noted(image: Any, place: Any, path: Any, start: bytes) -> object:  # noqa: ANN401 -- passed on
+        listed.append(path)
+        return entries(image, place, path, start)
+
+    monkeypatch.setattr(image_module, "entries", noted)
+    return listed
+
+
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory) -> RealPath:
+    """30 directories, each with links to the root."""
+    tree = [directory(f"d{number}") for number in range(30)]
+    tree += [symlink(f"d{number}/root", "..") for number in range(30)]
+    return make_image(tmp_path_factory.mktemp("linked"), tuple(tree))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("/".join(["**"] * 40), "/".join(["**"] * 9 + ["*"] * 2 + ["**"] * 9 + ["x"])),
+        *("/".join(["**", "*"] * 9) + "/x", "/".join(["**", "d1"] * 9)),
+        *("/".join(["*"] * 12) + "/x", "/".join(["*", "root"] * 8) + "/x"),
+        *("/".join(["**", ".."] * 8) + "/x", "/".join(["*", ".."] * 9) + "/x"),
+    ],
+)
+def test_no_pattern_lists_a_directory_more_often_than_it_has_parts(
+    linked: RealPath, listings: list[object], pattern: str
+) -> None:
+    with s3archivefs.open(linked) as fs:
+        assert len(list(fs.path("/").glob(pattern))) <= 31
+    assert len(listings) <= 2 * 31 * len(pattern.split("/"))
+
+
+def test_a_name_that_is_spelt_out_is_looked_up_and_no_directory_listed(image: RealPath) -> None:
+    names = tuple(file(f"many/{number:06}") for number in range(20_000))
+    many = make_image(image.parent, (directory("many"), *names), name="many")
+    device = CountingDevice(many.read_bytes())
+    with s3archivefs.open(device) as fs:
+        device.forget()
+        assert [str(each) for each in fs.path("/").glob("*/012345")] == ["/many/012345"]
+        assert sum(length for _, length in device.reads) < 60_000
+
+
+def test_directories_that_contain_each_other_end_it(tmp_path: RealPath) -> None:
+    image = draft(tmp_path, (directory("outer"), directory("outer/inner")))
+    with image.open() as fs:
+        outer, inner = fs.stat("/outer"), fs.stat("/outer/inner")
+    entry = image.entry(b"inner")
+    image.put(entry, "H", outer.reference & 0xFFFF)
+    image.put(entry + 2, "h", image.get(entry + 2, "h") + outer.inode_number - inner.inode_number)
+    with image.open() as fs:
+        for pattern in ("**/x", "*", "**"):
+            with pytest.raises(s3archivefs.CorruptImageError, match="in the tree twice"):
+                list(fs.path("/").rglob(pattern))
+
+
+def test_depth_is_limited_as_that_of_a_walk(image: RealPath) -> None:
+    limits = s3archivefs.Limits(walk_depth=3)
+    with (
+        s3archivefs.open(image, limits=limits) as fs,
+        pytest.raises(s3archivefs.LimitExceededError, match="walk_depth"),
+    ):
+        list(fs.path("/").rglob("x"))
