@@ -33,6 +33,11 @@ class Limits:
     symlink_hops: int = 40
     """Symlinks followed to resolve one path: Linux MAXSYMLINKS."""
 
+    resolution_steps: int = 1 << 22
+    """Names looked up to resolve one path, and entries decoded to find them: 40 targets of 4096
+    bytes can lead through 80,000 directories. Four times `entries`.
+    """
+
     xattr_value_bytes: int = 65536
     """Length of an attribute's value, in bytes: Linux XATTR_SIZE_MAX."""
 

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.directory import uncounted
+from s3archivefs.errors import LimitExceededError
 from s3archivefs.inode import FileKind
 from s3archivefs.names import encode, os_error
 
@@ -116,15 +117,25 @@ class Resolver:
         todo.reverse()
         here = start or self._root
         hops = 0
+        steps = 0
+
+        def step(more: int) -> None:
+            nonlocal steps
+            steps += more
+            count(more)
+
         while todo:
+            if steps > self._limits.resolution_steps:
+                limit = self._limits.resolution_steps
+                raise LimitExceededError("resolution_steps", steps, limit)
             part = todo.pop()
-            count(1)
+            step(1)
             if part in {b"", b"."}:
                 continue
             if part == b"..":
                 here = here.above or here
                 continue
-            entry = here.directory.get(part, count)
+            entry = here.directory.get(part, step)
             if entry is None:
                 raise os_error(errno.ENOENT, path)
             inode = self._parts.entry_inode(entry)

@@ -89,3 +89,21 @@ def test_the_work_of_links_that_lead_nowhere_is_counted() -> None:
         with pytest.raises(FileNotFoundError):
             next(fs.scandir("/")).stat(count=counted.append)
         assert 39 * 501 <= sum(counted) <= 39 * 501 + 100
+
+
+def test_a_link_whose_way_decodes_large_listings_again_and_again_ends() -> None:
+    names = {b"%04d" % number: symlink(b"nowhere") for number in range(2500)}
+    large = {
+        b"a": directory({**names, b"x": directory()}),
+        b"b": directory({**names, b"x": directory()}),
+    }
+    way = symlink(b"a/x/../../b/x/../../" * 200 + b"a")
+    image = s3archivefs.BytesDevice(bytes(build(directory({**large, b"way": way}))))
+    # Too little for either to be kept.
+    limits = s3archivefs.Limits(cache_bytes=1 << 20, resolution_steps=100_000)
+    with s3archivefs.open(image, limits=limits) as fs:
+        (link,) = (entry for entry in fs.scandir("/") if entry.is_symlink())
+        counted: list[int] = []
+        with pytest.raises(s3archivefs.LimitExceededError, match="resolution_steps"):
+            link.stat(count=counted.append)
+        assert 100_000 < sum(counted) <= 110_000

@@ -73,9 +73,24 @@ def test_links_beyond_the_limit_are_a_fault_of_the_path(image: Path) -> None:
         assert not fs.exists("/link-2")
 
 
+def test_a_way_that_takes_more_look_ups_than_the_limit_is_refused(image: Path) -> None:
+    way = "/1/../1/../file"  # of six parts, the empty one included
+    with s3archivefs.open(image, limits=Limits(resolution_steps=100)) as fs:
+        assert fs.stat(way).size == 5000
+        assert fs.stat("/long").size == 5000
+    with s3archivefs.open(image, limits=Limits(resolution_steps=4)) as fs:
+        for path in (way, "/long"):
+            for _ in range(2):
+                with pytest.raises(LimitExceededError, match=r"^resolution_steps: \d+ is more"):
+                    fs.stat(path)
+        # What was decoded for the others costs nothing more.
+        assert fs.stat("/file").size == 5000
+
+
 def test_every_limit_is_shown_by_a_test() -> None:
     names = {field.name for field in dataclasses.fields(Limits)}
-    assert names == {*CASES, "cache_bytes", "codec_memory_bytes", "symlink_hops"}
+    others = {"cache_bytes", "codec_memory_bytes", "resolution_steps", "symlink_hops"}
+    assert names == {*CASES, *others}
 
 
 def test_defaults_are_those_of_their_precedents() -> None:
@@ -84,6 +99,7 @@ def test_defaults_are_those_of_their_precedents() -> None:
         "codec_memory_bytes": 32 << 20,
         "symlink_target_bytes": 4096,
         "symlink_hops": 40,
+        "resolution_steps": 4 << 20,
         "xattr_value_bytes": 65536,
         "xattrs": 4096,
         "xattr_name_bytes": 255,
