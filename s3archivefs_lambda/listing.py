@@ -9,7 +9,7 @@ directories without a file.
 from __future__ import annotations
 
 from enum import Enum, auto
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heappushpop
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs_lambda.archive_walk import ArchiveWalk, Item, Span, Work
@@ -122,29 +122,36 @@ class _Merge:
         self._given: bytes | None = None  # virtual prefix of the source that the last item was of
         for virtual in sources.around(span.floor):
             if virtual < span.floor:
-                self._begin(virtual)
+                self.enter(virtual)
         self._await_mapping(span.floor)
 
     def next(self) -> _Head | None:
         """The next object, mapping or pause, or None."""
+        head = None
         if self._given is not None:
-            self._advance(self._given)
+            head = self._next_of(self._given)
             self._given = None
-        while self._heads:
-            head = heappop(self._heads)
-            if head.state is _State.PENDING:
-                self._advance(head.virtual)
-                continue
-            if head.state is _State.OBJECT:
-                self._given = head.virtual  # moved on when more is asked for: `seek` may be first
-            elif head.state is _State.MAPPING:
-                self._await_mapping(head.key + b"\0")
-            return head
-        return None
+        while True:
+            if head is not None:
+                head = heappushpop(self._heads, head)
+            elif self._heads:
+                head = heappop(self._heads)
+            else:
+                return None
+            if head.state is not _State.PENDING:
+                break
+            head = self._next_of(head.virtual)
+        if head.state is _State.OBJECT:
+            self._given = head.virtual  # moved on when more is asked for: `seek` may be first
+        elif head.state is _State.MAPPING:
+            self._await_mapping(head.key + b"\0")
+        return head
 
     def enter(self, virtual: bytes) -> None:
-        """Go through the archive of a mapping that `next` returned."""
-        self._begin(virtual)
+        """Go through an archive: of a mapping that `next` returned."""
+        walk = ArchiveWalk(self._sources, virtual, self._span, self._work)
+        self._walks[virtual] = walk
+        self._push(walk.floor, virtual, _State.PENDING)
 
     def seek(self, floor: bytes) -> None:
         """Pass over all keys below `floor`."""
@@ -165,11 +172,6 @@ class _Merge:
         if virtual is not None:
             self._push(virtual, virtual, _State.MAPPING)
 
-    def _begin(self, virtual: bytes) -> None:
-        walk = ArchiveWalk(self._sources, virtual, self._span, self._work)
-        self._walks[virtual] = walk
-        self._push(walk.floor, virtual, _State.PENDING)
-
     def _pass_over(self, virtual: bytes, floor: bytes) -> None:
         if is_below(virtual, floor):
             del self._walks[virtual]
@@ -178,13 +180,13 @@ class _Merge:
         walk.seek(floor)
         self._push(walk.floor, virtual, _State.PENDING)
 
-    def _advance(self, virtual: bytes) -> None:
+    def _next_of(self, virtual: bytes) -> _Head | None:
         item = self._walks[virtual].next()
         if item is None:
             del self._walks[virtual]
-        else:
-            state = _State.PAUSED if item.stat is None else _State.OBJECT
-            heappush(self._heads, _Head(item.key, virtual, state, item))
+            return None
+        state = _State.PAUSED if item.stat is None else _State.OBJECT
+        return _Head(item.key, virtual, state, item)
 
     def _push(self, key: bytes, virtual: bytes, state: _State) -> None:
         if self._span.end is None or key < self._span.end:

@@ -11,6 +11,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -117,7 +118,7 @@ class ListPage:
         yield f"<IsTruncated>{truncated}</IsTruncated>"
         owner = "<Owner><ID>s3archivefs</ID></Owner>" if request.with_owner else ""
         for item in self.objects:
-            modified = datetime.fromtimestamp(item.modified, UTC).isoformat()[:19] + ".000Z"
+            modified = _iso_8601(item.modified)
             etag = escape(item.etag).replace('"', "&quot;")
             yield (
                 f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
@@ -160,6 +161,11 @@ class ListPage:
             # SDKs decode a raw plus as a space, so all but `/` and unreserved is encoded.
             return quote(name, safe="/")
         return xml_text(name.decode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=1024)  # a page's objects often have a few times between them
+def _iso_8601(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + ".000Z"
 
 
 # ---- Parameters and tokens -----------------------------------------------------------------------

@@ -113,7 +113,8 @@ def test_a_page_costs_the_same_however_many_mappings_there_are(
         page = partial(operations.list_objects_v2, S3Request(query=QUERIES[name]))
         content(page())  # opens what it opens
         cost[count] = calls_of(page)
-    assert cost[MANY] <= cost[FEW] + 50
+    # Of twenty times as many. To wait for what is opened ahead takes a few calls more or less.
+    assert cost[MANY] <= 2 * cost[FEW]
 
 
 def test_start_takes_time_in_proportion_to_the_mappings(image: Path, tmp_path: Path) -> None:
