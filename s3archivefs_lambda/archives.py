@@ -250,4 +250,8 @@ def open_url(url: str) -> BlockDevice:
         location = parse_location(url)
     except SettingError as error:
         raise SettingError(f"{url} {error}") from None
-    return opener.open_device(location, opener.recall(location)).device
+    before = opener.recall(location)
+    opened = opener.open_device(location, before)
+    if opened.version is not None and opened.version != before:
+        opener.remember(location, opened.version)
+    return opened.device

@@ -106,8 +106,12 @@ class S3Opener:
             # What the cache has of it is wrong, or not all, and the object another one by now.
             archive = self._archive(location, self.open_device(location, before, afresh=True))
         if isinstance(archive.version, S3Version) and archive.version != before:
-            self._store.put(self._record_name(location), 0, archive.version.encode(), replace=True)
+            self.remember(location, archive.version)
         return archive
+
+    def remember(self, location: Location, version: S3Version) -> None:
+        """Have `recall` return the version, in whichever process."""
+        self._store.put(self._record_name(location), 0, version.encode(), replace=True)
 
     def reopen(self, location: Location, version: S3Version) -> Archive:
         """Open the version from the chunk cache; what that lacks is fetched, if it still exists."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fixtures.shapes import noise
@@ -392,7 +392,6 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     interval=st.sampled_from([0.0, 60.0]),
     stale=st.sampled_from([0.0, 100.0]),
 )
-@settings(max_examples=40, deadline=None)
 def test_what_is_served_was_the_current_version_as_lately_as_the_settings_say(
     versions: list[bytes],
     tmp_path_factory: pytest.TempPathFactory,

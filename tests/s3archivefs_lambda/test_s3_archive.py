@@ -21,7 +21,7 @@ from s3archivefs_lambda.s3_errors import ArchiveReplacedError
 from s3archivefs_lambda.s3_version import S3Version
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
-from tests.support.scripted_store import ScriptedStore, error_reply
+from tests.support.scripted_store import SECRETS, ScriptedStore, error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -369,3 +369,23 @@ def test_the_same_bytes_stored_once_more_are_another_version(
     again = open_in(opener(store, tmp_path)).version
     assert isinstance(again, S3Version)
     assert again.version_id == "v2"
+
+
+def test_what_opening_a_url_took_is_remembered_too(
+    store: ScriptedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {
+        "AWS_ENDPOINT_URL_S3": store.url,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": SECRETS[0],
+        "AWS_SECRET_ACCESS_KEY": SECRETS[1],
+        "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
+        "S3ARCHIVEFS_CACHE_MEMORY_BYTES": "0",  # so that nothing is still on its way to the disk
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    for requests in (2, 1):
+        store.requests.clear()
+        with s3archivefs.open("s3://bucket/a.sqfs") as fs:
+            assert len(fs.listdir("/")) == FILES + 1
+        assert len(store.requests) == requests
