@@ -103,8 +103,8 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
-        if self._owner.is_stopping:
-            self.let_go()
+        if self._owner.is_stopping:  # once asyncio is done with opening it
+            asyncio.get_running_loop().call_soon(self.let_go)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- as asyncio calls it
         """End, for whatever reason."""
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
         while self._piece and not self._is_full and not self._reading.is_closing():
             self._write(self._piece[:_SENT_AT_ONCE])
             self._piece = self._piece[_SENT_AT_ONCE:]
-        if self._is_full or self._answer is None:
+        if self._is_full or self._answer is None or self._reading.is_closing():
             return
         self._piece = memoryview(b"")
         if self._is_last:
@@ -255,7 +255,8 @@ class Connection(asyncio.Protocol):
             self._linger()
             return
         self._enter(State.IDLE)
-        self._reading.resume_reading()
+        if len(self._heads) <= MAX_HEAD_BYTES:
+            self._reading.resume_reading()
         self._next()
 
     def _give_up(self) -> None:

@@ -18,6 +18,7 @@ from s3archivefs_lambda.archive_lanes import NO_ARCHIVE
 from s3archivefs_lambda.body_memory import HOLD_SECONDS
 from s3archivefs_lambda.endpoint import make_app
 from s3archivefs_lambda.http_connection import State
+from s3archivefs_lambda.http_head import MAX_HEAD_BYTES
 from s3archivefs_lambda.http_limits import HttpLimits
 from s3archivefs_lambda.http_messages import HttpRequest, HttpResponse, Lane
 from s3archivefs_lambda.http_server import S3HttpServer
@@ -399,6 +400,23 @@ def test_requests_that_come_together_are_answered_in_turn(site: Site) -> None:
     answer = site.raw(b"".join(map(asking_for, keys)) + LAST)
     assert statuses(answer) == [200] * 2001
     assert site.keys == [*keys, "k"]
+
+
+def test_no_more_is_received_ahead_than_a_head_and_what_comes_at_once() -> None:
+    ahead: list[int] = []
+    large = BEGUN + b"x" * 16_000 + b"\r\n\r\n"
+    with Site() as site, site.socket() as connection:
+
+        def answer(request: S3Request) -> S3Response:
+            ahead.extend(len(each._heads) for each in list(site.server._core._connections))
+            return site.operations.object(request)
+
+        site.operations.answer = answer
+        sending = threading.Thread(target=connection.sendall, args=[large * 300 + LAST])
+        sending.start()
+        assert statuses(rest_of(connection)) == [200] * 301
+        sending.join()
+    assert max(ahead) <= MAX_HEAD_BYTES + (256 << 10)  # asyncio receives as much
 
 
 def test_who_does_not_leave_after_the_last_answer_holds_no_thread() -> None:
