@@ -118,6 +118,13 @@ class CachedDevice:
         """
         return self._seeds.recall_edge(offset)
 
+    @property
+    def keeps_end(self) -> bool:
+        """Whether the device's last byte is held or stored."""
+        last = self._size - 1
+        is_held = self._seeds.find(last, self._size) is not None
+        return is_held or self._store.holds(self._store_id, last // self._chunk_size)
+
     def _store_seed(self, offset: int, data: bytes) -> int:
         self._seeds.store_edge(offset, data)
         return self._put(self._seeds.chunks(offset, data), 0)

@@ -56,6 +56,8 @@ class OpenedDevice:
     """In memory as long as the device is."""
     version: S3Version | None
     """What opening it again takes; None where it is too short for an image."""
+    is_kept: bool = False
+    """Whether the chunk cache has its last bytes, and so its metadata as well, most likely."""
 
 
 class S3Opener:
@@ -124,6 +126,9 @@ class S3Opener:
         # Afresh, both ends are asked for: that they are of one version is worth a request then.
         likely = None if afresh else before
         is_expected = self._config.superblock_metadata == "expected"
+        kept = None if likely is None else self._reopened(location, likely)
+        if kept is not None and not kept.is_kept:
+            kept = None  # to be told that it is unchanged would not spare the tail
         try:
             opened = open_object(
                 self.client,
@@ -131,12 +136,13 @@ class S3Opener:
                 location.key,
                 tail_bytes=self._tail_bytes(before),
                 expect_superblock=is_expected or (likely is not None and likely.has_superblock),
-                unless_etag=None if likely is None else likely.etag,
+                unless_etag=None if kept is None or likely is None else likely.etag,
             )
         except ArchiveUnchangedError as error:
             assert before is not None  # noqa: S101 -- it was the condition
+            assert kept is not None  # noqa: S101 -- likewise
             if error.version_id in {None, before.version_id}:
-                return self._reopened(location, before)
+                return kept
             # The same bytes, stored once more: the version that is known may be deleted now.
             return self.open_device(location, before, afresh=True)
         return self._opened(opened)
@@ -162,7 +168,7 @@ class S3Opener:
         source = self._device(location, version)
         device, _ = self._cached(source, version.superblock)
         held = device.reseed(version.tail_start)
-        return OpenedDevice(device, source.identity, held, version)
+        return OpenedDevice(device, source.identity, held, version, is_kept=device.keeps_end)
 
     def _cached(self, source: S3Device, head: bytes) -> tuple[CachedDevice, int]:
         """The object by chunks, and where its metadata begins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from base64 import b64encode
 from collections import Counter
 from dataclasses import replace
@@ -129,6 +130,24 @@ def test_what_came_with_the_tail_of_a_chunk_alone_is_not_fetched_again(
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path, cache_chunk_size=1 << 20)))
     assert len(store.requests) == 1
+
+
+def test_where_the_cache_has_lost_the_metadata_the_tail_is_asked_for_at_once(
+    store: ScriptedStore, tmp_path: Path
+) -> None:
+    store.metadata["s3archivefs-superblock"] = b64encode(store.content[:96]).decode()
+    first = opener(store, tmp_path)
+    version = open_in(first).version
+    settle(first)
+    assert isinstance(version, S3Version)
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    again = opener(store, tmp_path)
+    again.remember(AT_S3, version)
+    store.requests.clear()
+    read_all_names(open_in(again))
+    assert len(store.requests) == 1
+    assert "if-none-match" not in store.requests[0].headers
 
 
 def test_a_store_that_ignores_conditions_is_asked_once_too(
