@@ -33,9 +33,9 @@ class Limits:
     symlink_hops: int = 40
     """Symlinks followed to resolve one path: Linux MAXSYMLINKS."""
 
-    resolution_steps: int = 1 << 22
+    resolution_steps: int = 1 << 20
     """Names looked up to resolve one path, and entries decoded to find them: 40 targets of 4096
-    bytes can lead through 80,000 directories. Four times `entries`.
+    bytes can lead through 80,000 directories. As many as `entries`.
     """
 
     xattr_value_bytes: int = 65536

@@ -228,10 +228,12 @@ def _check_images(mappings: PrefixMap) -> None:
     """Open each local image once; those in S3 wait for their first request."""
     import s3archivefs
 
+    in_s3 = next((mapping for mapping in mappings if mapping.location.scheme == "s3"), None)
+    if in_s3 is not None:
+        require("botocore", extra="lambda", what=in_s3.origin)
     faults = []
     for mapping in mappings:
         if mapping.location.scheme == "s3":
-            require("botocore", extra="lambda", what=mapping.origin)
             continue
         try:
             s3archivefs.open(mapping.location.key).close()

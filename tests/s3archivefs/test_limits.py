@@ -99,7 +99,7 @@ def test_defaults_are_those_of_their_precedents() -> None:
         "codec_memory_bytes": 32 << 20,
         "symlink_target_bytes": 4096,
         "symlink_hops": 40,
-        "resolution_steps": 4 << 20,
+        "resolution_steps": 1 << 20,
         "xattr_value_bytes": 65536,
         "xattrs": 4096,
         "xattr_name_bytes": 255,

@@ -18,6 +18,7 @@ from s3archivefs_lambda.config import Config
 from s3archivefs_lambda.operations import Operations
 from s3archivefs_lambda.prefix_map import Location, PrefixMap, PrefixMapping
 from s3archivefs_lambda.s3_protocol import S3Request
+from s3archivefs_lambda.serve_command import _check_images
 from tests.support.counted_calls import calls_of
 from tests.support.images import make_image
 from tests.support.local_archives import content, get, list_page, list_pages
@@ -122,6 +123,12 @@ def test_start_takes_time_in_proportion_to_the_mappings(image: Path, tmp_path: P
         calls_of(partial(configured, image, count, tmp_path)) for count in (MANY // 2, MANY)
     )
     assert many <= 2.1 * few
+
+
+def test_serve_looks_for_what_archives_in_s3_need_once() -> None:
+    few, many = (mapped(*(f"many/{number}" for number in range(count))) for count in (FEW, MANY))
+    _check_images(few)  # imports what it imports
+    assert calls_of(partial(_check_images, many)) <= calls_of(partial(_check_images, few)) + 20
 
 
 def test_all_mappings_are_listed_each_with_its_members(image: Path, tmp_path: Path) -> None:
