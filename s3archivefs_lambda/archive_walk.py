@@ -26,7 +26,7 @@ PATH_FAULTS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 OSError is a device's.
 """
 
-# What counts as how many steps: roughly the microseconds that each takes, by half.
+# Steps beside that of an entry passed over, which takes some two microseconds.
 _STEPS_OF_ARCHIVE = 200
 """Opened. It may take requests: but a page of results from 1,000 archives must not end early."""
 _STEPS_OF_DIRECTORY = 10
@@ -42,7 +42,7 @@ many.
 
 
 class Item(NamedTuple):
-    """A place in a listing: an object of a source, or else what the context says."""
+    """An object of a source; without one, a common prefix or the place where a walk paused."""
 
     key: bytes
     stat: Stat | None = None
@@ -167,7 +167,7 @@ class ArchiveWalk:
 
     def _next(self) -> Item | None:
         if self._frames is None:
-            if self._pauses_at(self.floor):
+            if self._pause(self.floor):
                 return Item(self.floor)
             self._open()
         passed = 0
@@ -182,7 +182,7 @@ class ArchiveWalk:
             if frame.end is not None and name >= frame.end:
                 self._frames.clear()
                 return None
-            if self._work.left <= 0 and self._pauses_at(key := max(frame.path + name, self.floor)):
+            if self._work.left <= 0 and self._pause(key := max(frame.path + name, self.floor)):
                 return Item(key)
             is_directory = name.endswith(b"/")
             if name < frame.start and not (is_directory and frame.start.startswith(name)):
@@ -202,8 +202,10 @@ class ArchiveWalk:
 
     # ---- where to go on --------------------------------------------------------------------------
 
-    def _pauses_at(self, key: bytes) -> bool:
-        """Whether the page is to end before this key: not where it began, or none would get on."""
+    def _pause(self, key: bytes) -> bool:
+        """Stop before a key where the work is used up, but not where the page began: it has to get
+        on. Says whether it did.
+        """
         if self._work.left > 0 or key <= self._span.floor:
             return False
         self._paused = key
