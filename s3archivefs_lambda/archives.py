@@ -157,7 +157,7 @@ class Archives:
     def _opened(self, location: Location, known: Known) -> Archive | None:
         """The version that is known; None where what that takes is wrong, or no longer there."""
         archive = self._images.get(location)
-        if archive is not None and archive.version == known.version:
+        if _is_of(archive, known):
             return archive
         key = location, known.version
         flight, is_mine = self._reopenings.join(key)
@@ -179,15 +179,18 @@ class Archives:
             self._images.put(archive)
         return archive
 
-    def _doubt(self, location: Location, version: Hashable) -> None:
-        """Open the archive anew when it is next asked for, whatever the cache has of it."""
+    def _doubt(self, location: Location, version: Hashable) -> Known | None:
+        """Open the archive anew when it is next asked for, whatever the cache has of this version
+        of it; returns what is known then.
+        """
         known = self._known.get(location)
-        if known is None or known.version != version:
-            return
-        self._known.replace(location, known, Known(version, known.checked, is_sound=False))
-        archive = self._images.peek(location)
-        if archive is not None and archive.version == version:
-            self._images.remove(archive)
+        if known is not None and known.version == version:
+            doubted = Known(version, known.checked, is_sound=False)
+            self._known.replace(location, known, doubted)
+            archive = self._images.peek(location)
+            if archive is not None and archive.version == version:
+                self._images.remove(archive)
+        return self._known.get(location)
 
     # ---- Asking the store ------------------------------------------------------------------------
 
@@ -208,36 +211,47 @@ class Archives:
 
     def _check(self, location: Location) -> Archive:
         """The archive as the store has it now."""
+        opener = self._openers[location.scheme]
         while True:
             known = self._known.get(location)
             began = self._clock()
             try:
                 with self._outages.asking(location.bucket):
-                    archive = self._current(location, known)
+                    archive = self._images.peek(location)
+                    if known is None or not known.is_sound or not _is_of(archive, known):
+                        archive = None
+                    elif not opener.is_current(location, known.version):
+                        _LOG.info("archive %s was replaced; opening the new one", location)
+                        # Not to be served any longer, however long it takes to open that.
+                        known = self._doubt(location, known.version)
+                        archive = None
+                    if archive is None:
+                        archive = self._open(location, known)
             except Exception as error:
                 if not is_outage(error):  # it is not what it was, whatever it is
                     self._known.replace(location, known, None)
-                elif (age := self._age(known)) < self._openers[location.scheme].stale_seconds:
+                elif (age := self._age(known)) < opener.stale_seconds:
                     _LOG.warning("archive %s is served as of %d s ago: %s", location, age, error)
                 raise
+            self._images.put(archive)
             if self._known.replace(location, known, Known(archive.version, began)):
-                self._images.put(archive)
                 return archive
-            # It was discarded meanwhile.
+            self._images.remove(archive)  # it was discarded meanwhile
 
-    def _current(self, location: Location, known: Known | None) -> Archive:
-        """The open archive, if it is the current version; else that, opened."""
+    def _open(self, location: Location, known: Known | None) -> Archive:
+        """Open the current version."""
         opener = self._openers[location.scheme]
         if known is None:
             return opener.open(location, opener.recall(location), afresh=False)
-        archive = self._images.peek(location)
-        is_open = known.is_sound and archive is not None and archive.version == known.version
-        if is_open and archive is not None and opener.is_current(location, known.version):
-            return archive
-        current = opener.open(location, known.version, afresh=is_open or not known.is_sound)
-        if known.is_sound and current.version != known.version:
-            _LOG.info("archive %s was replaced; opening the new one", location)
-        return current
+        archive = opener.open(location, known.version, afresh=not known.is_sound)
+        if known.is_sound and not _is_of(archive, known):
+            _LOG.info("archive %s was replaced; the new one is open", location)
+        return archive
+
+
+def _is_of(archive: Archive | None, known: Known) -> bool:
+    """Whether that is an open archive of the version that is known."""
+    return archive is not None and archive.version == known.version
 
 
 def open_url(url: str) -> BlockDevice:

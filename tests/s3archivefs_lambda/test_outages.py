@@ -8,7 +8,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -313,6 +313,37 @@ def test_a_silent_store_is_asked_once_in_the_background_and_waited_for_shortly(
     assert len(store.requests) == 1
     assert get(archives, B) == FRESH
     assert len(store.requests) == 2
+
+
+def test_a_version_that_was_replaced_is_not_served_while_the_new_one_is_slow_to_open(
+    store: ScriptedStore, archives: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store answers: it said that the archive was replaced."""
+    replace_object(store, tmp_path, b"2")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: Request, reply: Reply) -> Reply:
+        begun.set()
+        assert go_on.wait(60)
+        return reply
+
+    store.script(hold, match="GET", times=10**6)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(get, archives, A)
+        assert begun.wait(60)
+        monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+        joined, join = threading.Event(), archives._checks.join
+
+        def noticed(key: Location) -> Any:  # noqa: ANN401 -- as it was
+            result = join(key)
+            joined.set()
+            return result
+
+        monkeypatch.setattr(archives._checks, "join", noticed)
+        second = pool.submit(get, archives, A)
+        assert joined.wait(60)
+        go_on.set()
+        assert {first.result(60), second.result(60)} == {Served(b"2", is_stale=False)}
 
 
 def test_a_version_past_its_time_waits_for_a_silent_store(
