@@ -133,8 +133,8 @@ class SquashFS(FileOpener):
         Format: "Directory Table", "Directory Index".
         """
         path = as_plain(path)
-        place = self._opened(path)
-        return self._while_open(entries(self, place, path, b"" if start is None else encode(start)))
+        first = b"" if start is None else encode(start)
+        return self._while_open(entries(self, self._opened(path), path, first))
 
     def walk(
         self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False
@@ -145,7 +145,8 @@ class SquashFS(FileOpener):
         Names removed from a yielded list of directories are not entered; symlinks to directories
         are listed among them, unless `symlinks_as_files`, and never entered. Raises
         CorruptImageError where a directory is met twice, as one that contains itself is, and
-        LimitExceededError past Limits.walk_depth. Takes an integer of memory for each directory.
+        LimitExceededError past Limits.walk_depth. Takes 100 bytes of memory for a directory met,
+        and as much for one still to enter.
 
         Format: "Directory Table".
         """
@@ -256,8 +257,8 @@ class SquashFS(FileOpener):
         return Path(self, path)
 
     def verify(self) -> Iterator[Problem]:
-        """Read all that the image holds, and yield what of it cannot be read: nothing, where the
-        image is sound. Takes the time of reading it whole, and an integer of memory for each inode.
+        """Read all that the image holds, and yield what of it cannot be read: nothing, if it is
+        sound. Takes 100 bytes of memory for an inode, and 200 for a directory still to be read.
         """
         self._check_open()
         yield from self._while_open(self._problems())

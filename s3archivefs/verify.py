@@ -44,12 +44,13 @@ class Verifier:
         has; the time is that of reading the whole image.
         """
         seen: set[int] = {self.root.inode.reference}
-        todo: list[tuple[bytes, Directory]] = [(b"", self.root)]
+        todo: list[tuple[bytes, int]] = [(b"", self.root.inode.reference)]
         yield from self._problems_of(b"/", self.root.inode)
         while todo:
-            path, directory = todo.pop()
-            below: list[tuple[bytes, Directory]] = []
+            path, reference = todo.pop()
+            below: list[tuple[bytes, int]] = []
             try:
+                directory = self.parts.directory(self.parts.inodes.inode(reference))
                 for entry in directory.entries():
                     yield from self._problems_below(path, directory, entry, seen, below)
             except SquashfsError as error:
@@ -67,7 +68,7 @@ class Verifier:
         directory: Directory,
         entry: Entry,
         seen: set[int],
-        below: list[tuple[bytes, Directory]],
+        below: list[tuple[bytes, int]],
     ) -> Iterator[Problem]:
         path = top + b"/" + entry.name
         found = directory.get(entry.name)  # a fault of this is the directory's
@@ -82,7 +83,7 @@ class Verifier:
                 return
             seen.add(inode.reference)
             if is_directory:
-                below.append((path, self.parts.directory(inode)))
+                below.append((path, inode.reference))
         except SquashfsError as error:
             yield _problem(path, error)
             return

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from array import array
+from typing import TYPE_CHECKING, Generic
 
+from s3archivefs.directory import Entry
 from s3archivefs.entry import DirEntry
 from s3archivefs.errors import CorruptImageError, LimitExceededError
-from s3archivefs.names import AnyPath, decode_as
+from s3archivefs.inode import FileKind
+from s3archivefs.names import AnyPath, decode_as, encode
 from s3archivefs.resolution import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s3archivefs.directory import Entry
     from s3archivefs.entry import Tree
+    from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
     from s3archivefs.parts import Parts
 
@@ -28,6 +31,38 @@ def entries(image: Tree, place: Place, path: AnyPath, start: bytes) -> Iterator[
         yield DirEntry(image, entry, place, decode_as(path, entry.name), prefix)
 
 
+class _Below(Generic[AnyPath]):
+    """The directories of one that are still to be entered: where their inodes are, as numbers side
+    by side, since a directory may have a million.
+    """
+
+    def __init__(
+        self, place: Place, prefix: AnyPath, names: list[AnyPath], inodes: dict[AnyPath, int]
+    ) -> None:
+        self.place: Place = place
+        self._prefix: AnyPath = prefix
+        self._names: list[AnyPath] = [name for name in reversed(names) if name in inodes]
+        self._references: array[int] = array(
+            "Q", (inodes[name] >> _NUMBER_BITS for name in self._names)
+        )
+        self._numbers: array[int] = array(
+            "Q", (inodes[name] & _NUMBER_MASK for name in self._names)
+        )
+
+    def take(self, parts: Parts) -> tuple[AnyPath, Inode] | None:
+        """The next one."""
+        if not self._names:
+            return None
+        name = self._names.pop()
+        reference, number = self._references.pop(), self._numbers.pop()
+        entry = Entry(encode(name), FileKind.DIRECTORY.value, reference, number)
+        return self._prefix + name, parts.entry_inode(entry)
+
+
+_NUMBER_BITS = 32
+_NUMBER_MASK = (1 << _NUMBER_BITS) - 1
+
+
 def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
     image: Tree,
     parts: Parts,
@@ -38,30 +73,29 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
 ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
     """What `SquashFS.walk` says, from the directory `start`, which `top` led to."""
     separator = decode_as(top, b"/")
-    todo = [(top, 0, start.directory.inode, start.above)]
     seen: set[int] = set()
-    while todo:
-        path, depth, inode, above = todo.pop()
+    entered: list[_Below[AnyPath]] = []
+    found: tuple[AnyPath, Inode] | None = (top, start.directory.inode)
+    while found is not None:
+        path, inode = found
         if inode.reference in seen:
             raise CorruptImageError(f"directory {path!r} is in the tree twice", inode.tail[0])
         seen.add(inode.reference)
-        if depth > limits.walk_depth:
-            raise LimitExceededError("walk_depth", depth, limits.walk_depth)
-        prefix = path if path.endswith(separator) else path + separator
+        if len(entered) > limits.walk_depth:
+            raise LimitExceededError("walk_depth", len(entered), limits.walk_depth)
+        place = Place(parts.directory(inode), entered[-1].place if entered else start.above)
         directories: list[AnyPath] = []
         others: list[AnyPath] = []
-        below: dict[AnyPath, Entry] = {}
-        place = Place(parts.directory(inode), above)
-        for entry in place.directory.entries():
-            name = decode_as(path, entry.name)
-            found = DirEntry(image, entry, place, name, prefix)
-            is_directory = found.is_dir(follow_symlinks=not symlinks_as_files)
-            (directories if is_directory else others).append(name)
-            if is_directory and not found.is_symlink():
-                below[name] = entry
+        inodes: dict[AnyPath, int] = {}
+        for entry in entries(image, place, path, b""):
+            is_directory = entry.is_dir(follow_symlinks=not symlinks_as_files)
+            (directories if is_directory else others).append(entry.name)
+            if is_directory and not entry.is_symlink():
+                inodes[entry.name] = entry.reference << _NUMBER_BITS | entry.inode_number
         yield path, directories, others
-        todo += [
-            (prefix + name, depth + 1, parts.entry_inode(below[name]), place)
-            for name in reversed(directories)
-            if name in below
-        ]
+        prefix = path if path.endswith(separator) else path + separator
+        entered.append(_Below(place, prefix, directories, inodes))
+        del directories, others, inodes  # which a large directory would hold until the next is read
+        found = None
+        while entered and (found := entered[-1].take(parts)) is None:
+            entered.pop()
