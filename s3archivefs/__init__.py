@@ -9,7 +9,7 @@ with s3archivefs.open("linux.sqfs") as fs:
 
 from __future__ import annotations
 
-from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice
+from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice, ReadAhead
 from s3archivefs.entry import DirEntry
 from s3archivefs.errors import (
     CodecUnavailableError,
@@ -48,6 +48,7 @@ __all__ = [
     "OffsetDevice",
     "Path",
     "Problem",
+    "ReadAhead",
     "SquashFS",
     "SquashFile",
     "SquashfsError",

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from array import array
-from bisect import bisect_right
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import kept_property
-from s3archivefs.device import decoded, prefetch_of, read_exactly
+from s3archivefs.device import readahead_of
 from s3archivefs.errors import CorruptImageError, LimitExceededError
-from s3archivefs.forks import renew_after_fork
 from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED, Superblock
+from s3archivefs.parallel import map_parallel
+from s3archivefs.reads import decoded, read_exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.compression import Codec
-    from s3archivefs.device import BlockDevice
+    from s3archivefs.device import BlockDevice, ReadAhead
     from s3archivefs.inode import Inode, InodeTable
     from s3archivefs.limits import Limits
     from s3archivefs.tables import FragmentTable
@@ -70,7 +68,6 @@ class DataReader:
         limits: Limits,
     ) -> None:
         self._device = device
-        self._hint = prefetch_of(device)
         self._codec = codec
         self._cache = cache
         self._fragments = fragments
@@ -78,24 +75,16 @@ class DataReader:
         self.block_size = superblock.block_size
         self._end = superblock.bytes_used
 
-    @property
-    def can_prefetch(self) -> bool:
-        """Whether the device takes hints."""
-        return self._hint is not None
+    def readahead(self, position: int, length: int) -> ReadAhead | None:
+        """What fetches ahead of one reader of these bytes of the image, if the device can."""
+        if not _DATA_START <= position < position + length <= self._end:
+            return None
+        return readahead_of(self._device, position, length)
 
-    def prefetch(self, position: int, length: int) -> int:
-        """Tell the device that these bytes of the image will be wanted soon; returns how many of
-        them, from the first on, are settled.
-        """
-        taken = None
-        if self._hint is not None and _DATA_START <= position < position + length <= self._end:
-            taken = self._hint([(position, length)])
-        return length if taken is None else taken
-
-    def block(self, stored: _Stored) -> bytes:
+    def block(self, stored: _Stored, ahead: ReadAhead | None) -> bytes:
         """One decoded data block, kept for the next read of another part of it."""
         return self._cache.get(
-            stored, lambda: self._decoded(stored, self._read(stored.position, stored.size))
+            stored, lambda: self._decoded(stored, self._read(stored.position, stored.size, ahead))
         )
 
     def kept(self, stored: _Stored) -> bytes | None:
@@ -106,20 +95,20 @@ class DataReader:
         """Keep a decoded block of which only a part was wanted: the next read wants the rest."""
         self._cache.put(stored, content)
 
-    def blocks(self, run: list[_Stored]) -> Iterator[bytes]:
+    def blocks(self, run: list[_Stored], ahead: ReadAhead | None) -> Iterator[bytes]:
         """The decoded blocks of a run that lies in one piece: read at once, decompressed in
         parallel.
         """
         if not run:
             return iter(())
         start = run[0].position
-        raw = memoryview(self._read(start, run[-1].position + run[-1].size - start))
+        raw = memoryview(self._read(start, run[-1].position + run[-1].size - start, ahead))
 
         def decode(stored: _Stored) -> bytes:
             at = stored.position - start
             return self._decoded(stored, raw[at : at + stored.size])
 
-        return _decoders.map(decode, run)
+        return map_parallel(decode, run)
 
     def fragment(self, index: int, offset: int, length: int) -> bytes:
         """`length` bytes at `offset` of a decoded fragment block."""
@@ -162,14 +151,14 @@ class DataReader:
             )
         return content
 
-    def _read(self, position: int, length: int) -> bytes:
+    def _read(self, position: int, length: int, ahead: ReadAhead | None = None) -> bytes:
         if not _DATA_START <= position <= self._end - length:
             raise CorruptImageError(
                 f"data has the bytes {position} to {position + length} of the image, whose data"
                 f" lies from {_DATA_START} to {self._end}",
                 position,
             )
-        return read_exactly(self._device, position, length, "file data")
+        return read_exactly(ahead or self._device, position, length, "file data")
 
     def _check_word(self, word: int, position: int) -> None:
         if word >= DATA_BLOCK_STORED << 1 or word & _SIZE_MASK > self.block_size:
@@ -207,29 +196,49 @@ class Content:
         size = reader.block_size
         has_fragment = record.fragment_index != ABSENT_32
         self._block_count = self.size // size if has_fragment else -(-self.size // size)
-
-    @property
-    def can_prefetch(self) -> bool:
-        """Whether the device takes hints."""
-        return self._reader.can_prefetch
+        self._ahead: ReadAhead | None = None
+        self._may_read_ahead = self._block_count > 1
+        self._announced: tuple[int, int] | None = None
 
     def left_of_block(self, position: int) -> int:
         """Bytes from a position of the content to where the next block begins."""
         return self._reader.block_size - position % self._reader.block_size
 
-    def prefetch(self, start: int, stop: int) -> int:
-        """Tell the device that the bytes [start, stop) of the content will be wanted soon; of the
-        tail that lies in a fragment it learns nothing. Returns the end of what it takes up.
+    def will_read(self, start: int, stop: int) -> None:
+        """Say that the bytes [start, stop) of the content will be read next, in order; of the tail
+        that lies in a fragment nothing is fetched ahead.
         """
-        size = self._reader.block_size
-        first, end = start // size, min(-(-stop // size), self._block_count)
-        if first < end:
-            begin = self._offsets[first]
-            length = self._offsets[end - 1] + (self._words[end - 1] & _SIZE_MASK) - begin
-            taken = self._reader.prefetch(self._start + begin, length)
-            if taken < length:
-                return max(start, (bisect_right(self._offsets, begin + taken, first) - 1) * size)
-        return stop
+        self._announced = start, stop
+
+    def close(self) -> None:
+        """Let go of what was fetched ahead; nothing is from now on."""
+        self._may_read_ahead = False
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.close()
+
+    def _reading(self) -> ReadAhead | None:
+        """What fetches ahead of this reader, of a file of several blocks."""
+        if not self._may_read_ahead:
+            return None
+        if self._ahead is None:
+            self._ahead = self._reader.readahead(*self._span(0, self._block_count))
+            if self._ahead is None or not self._may_read_ahead:  # the latter: closed meanwhile
+                self.close()
+        announced, self._announced = self._announced, None
+        if self._ahead is not None and announced is not None:
+            start, stop = announced
+            size = self._reader.block_size
+            first, end = start // size, min(-(-stop // size), self._block_count)
+            if first < end:
+                self._ahead.will_read(*self._span(first, end))
+        return self._ahead
+
+    def _span(self, first: int, end: int) -> tuple[int, int]:
+        """Position and length of blocks in the image, in bytes."""
+        begin = self._offsets[first]
+        length = self._offsets[end - 1] + (self._words[end - 1] & _SIZE_MASK) - begin
+        return self._start + begin, length
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         """The bytes [start, stop) of the content, in order, as pieces of at most a block each.
@@ -246,14 +255,18 @@ class Content:
             yield self._reader.fragment(self._fragment, self._fragment_offset + skip, length)
 
     def read(self) -> bytes:
-        """The whole content."""
-        return joined(self.pieces(0, self.size))
+        """The whole content, and close."""
+        self.will_read(0, self.size)
+        try:
+            return joined(self.pieces(0, self.size))
+        finally:
+            self.close()
 
     def _block_pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         size = self._reader.block_size
         first, end = start // size, -(-stop // size)
         if end - first == 1 and self._words[first]:
-            block = self._reader.block(self._stored(first))
+            block = self._reader.block(self._stored(first), self._reading())
             if stop - start == len(block):
                 yield block
             else:
@@ -274,7 +287,8 @@ class Content:
         the image; a hole lies nowhere and parts none of them.
         """
         blocks = [self._stored(number) for number in run]
-        contents = self._reader.blocks([block for block in blocks if block.word])
+        present = [block for block in blocks if block.word]
+        contents = self._reader.blocks(present, self._reading())
         for number, block in zip(run, blocks, strict=True):
             content = next(contents) if block.word else _ZEROS[: block.due]
             begin = number * self._reader.block_size
@@ -324,34 +338,3 @@ def joined(pieces: Iterable[bytes | memoryview]) -> bytes:
     if len(parts) == 1 and isinstance(parts[0], bytes):
         return parts[0]
     return b"".join(parts)
-
-
-# ---- Parallel decompression: the codecs release the GIL ------------------------------------------
-
-
-class _Decoders:
-    """`map` on all processors where there is more than one."""
-
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        """Made on first use: most programs read small files."""
-        renew_after_fork(self, _Decoders._renew)
-
-    def map(self, decode: Callable[[_Stored], bytes], run: list[_Stored]) -> Iterator[bytes]:
-        """The decoded blocks: a share of the run for each processor, since handing over a block of
-        128 KiB costs half of what decoding it does.
-        """
-        workers = os.cpu_count() or 1
-        if len(run) == 1 or workers == 1:
-            return map(decode, run)
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
-        share = -(-len(run) // workers)
-        shares = [run[first : first + share] for first in range(0, len(run), share)]
-        return chain.from_iterable(self._pool.map(lambda part: [*map(decode, part)], shares))
-
-    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._pool = None  # whose threads the child has not
-
-
-_decoders = _Decoders()

@@ -14,28 +14,24 @@ from mmap import mmap
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 from weakref import finalize
 
-from s3archivefs.errors import CorruptImageError, SquashfsError, TruncatedImageError
 from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import BinaryIO, TypeAlias
 
     from _typeshed import ReadableBuffer
 
     Discard: TypeAlias = Callable[[int, bytes], bool]
-    Prefetch: TypeAlias = Callable[[Iterable[tuple[int, int]]], int | None]
 
 __all__ = [
     "BlockDevice",
     "BytesDevice",
     "FileDevice",
     "OffsetDevice",
-    "decoded",
+    "ReadAhead",
     "open_file",
-    "prefetch_of",
-    "read_decoded",
-    "read_exactly",
+    "readahead_of",
 ]
 
 T = TypeVar("T")
@@ -50,10 +46,8 @@ _NOT_SEEKABLE = (
 class BlockDevice(Protocol):
     """Random access to bytes. Implementations must allow calls from several threads at once.
 
-    One that can fetch ahead has a method `prefetch(ranges)` too: a hint that these ranges, each
-    (offset, length) inside [0, size), will be read soon. It returns at once and raises nothing. It
-    may return how many of the bytes, counted from the first, it takes up; the others are offered
-    again later. None means all.
+    One that can fetch ahead has a method `readahead(offset, length)` too, which returns a
+    `ReadAhead` for one reader of that range, or None.
 
     One that keeps copies of what it read elsewhere has a method `discard(offset, data)`: the bytes
     `data`, which it returned for a range that starts at `offset`, do not decode. It forgets such
@@ -67,6 +61,20 @@ class BlockDevice(Protocol):
 
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, a range inside [0, size); any failure raises."""
+
+
+class ReadAhead(BlockDevice, Protocol):
+    """A device as one reader of a range of it sees it: what follows its reads is fetched ahead.
+
+    Not to be used by several threads at once. Fetching ahead stops at the range's end, changes no
+    byte that is read, and raises nothing: a fault is for the read to meet.
+    """
+
+    def will_read(self, offset: int, length: int) -> None:
+        """Say that these bytes will be read next, all of them in order, and none behind them."""
+
+    def close(self) -> None:
+        """Let go of what was fetched, and end what is under way; nothing is read afterwards."""
 
 
 class BytesDevice:
@@ -218,17 +226,30 @@ class OffsetDevice:
         discard: Discard | None = getattr(self._device, "discard", None)
         return discard is not None and discard(self._start + offset, data)
 
-    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> int | None:
-        """Passes the hint on, where the other device takes it."""
-        if (hint := prefetch_of(self._device)) is not None:
-            return hint([(self._start + offset, length) for offset, length in ranges])
-        return None
+    def readahead(self, offset: int, length: int) -> ReadAhead | None:
+        """The other device's, if it has one."""
+        ahead = readahead_of(self._device, self._start + offset, length)
+        return None if ahead is None else _OffsetReadAhead(ahead, self._start)
 
 
-def prefetch_of(device: BlockDevice) -> Prefetch | None:
-    """What takes the device's hints, if it can fetch ahead."""
-    hint: Prefetch | None = getattr(device, "prefetch", None)
-    return hint
+class _OffsetReadAhead(OffsetDevice):
+    def __init__(self, ahead: ReadAhead, start: int) -> None:
+        super().__init__(ahead, start)
+        self._ahead = ahead
+
+    def will_read(self, offset: int, length: int) -> None:
+        """As the other device's."""
+        self._ahead.will_read(self._start + offset, length)
+
+    def close(self) -> None:
+        """As the other device's."""
+        self._ahead.close()
+
+
+def readahead_of(device: BlockDevice, offset: int, length: int) -> ReadAhead | None:
+    """What fetches ahead of one reader of that range, if the device can."""
+    make: Callable[[int, int], ReadAhead | None] | None = getattr(device, "readahead", None)
+    return None if make is None else make(offset, length)
 
 
 def open_file(source: object) -> FileDevice | MappedDevice | None:
@@ -240,60 +261,6 @@ def open_file(source: object) -> FileDevice | MappedDevice | None:
     ):
         return FileDevice(cast("str", source))
     return None
-
-
-def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
-    """`length` bytes at `offset`, or TruncatedImageError naming `what` was to be read; never fewer,
-    never more.
-    """
-    if offset < 0 or offset + length > device.size:
-        raise TruncatedImageError(
-            f"{what} ends at byte {offset + length}, "
-            f"past the end of the image's {device.size} bytes",
-            offset,
-        )
-    if not length:
-        return b""  # HTTP has no range for it
-    data = device.pread(offset, length)
-    # A device that breaks its contract must not become wrong data.
-    if data is None or len(data) < length:  # type: ignore[redundant-expr]  # no type stops a device
-        raise TruncatedImageError(
-            f"{what}: the device returned {len(data or b'')} bytes of {length}", offset
-        )
-    if len(data) > length:
-        raise CorruptImageError(
-            f"{what}: the device returned {len(data)} bytes where {length} were asked for", offset
-        )
-    return data
-
-
-def read_decoded(
-    device: BlockDevice, offset: int, length: int, what: str, decode: Callable[[bytes], T]
-) -> T:
-    """What `decode` makes of the bytes of a range; raises what it and `read_exactly` raise."""
-    raw = read_exactly(device, offset, length, what)
-    return decoded(device, offset, raw, what, lambda raw: decode(bytes(raw)))
-
-
-def decoded(
-    device: BlockDevice,
-    offset: int,
-    raw: bytes | memoryview,
-    what: str,
-    decode: Callable[[bytes | memoryview], T],
-) -> T:
-    """What `decode` makes of bytes that were read at `offset`.
-
-    Where it raises a SquashfsError, the device may have kept a damaged copy: it is told to discard
-    that, and the bytes are read once more.
-    """
-    try:
-        return decode(raw)
-    except SquashfsError:
-        discard: Discard | None = getattr(device, "discard", None)
-        if discard is None or not discard(offset, bytes(raw)):
-            raise
-    return decode(read_exactly(device, offset, len(raw), what))
 
 
 def _open_at_once(path: str, flags: int) -> int:

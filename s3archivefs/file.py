@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol, SupportsIndex
 
 from s3archivefs.data import joined
 from s3archivefs.errors import LimitExceededError
-from s3archivefs.readahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,6 @@ class _Raw(io.RawIOBase):
         self.mode = "rb"
         self.position = 0
         self.reading_thread: int | None = None
-        self.ahead = ReadAhead(content) if content.can_prefetch else None
         self._content = content
 
     def readable(self) -> bool:
@@ -72,6 +70,7 @@ class _Raw(io.RawIOBase):
     def close(self) -> None:
         super().close()
         self.closed = True
+        self._content.close()
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the buffer, moving on; no more than `_BUFFER_SIZE` is wanted for later, and fetches
@@ -97,8 +96,6 @@ class _Raw(io.RawIOBase):
         """The bytes from the position to `stop`, without moving."""
         stop = min(stop, self._content.size)
         if stop > self.position:
-            if self.ahead is not None:
-                self.ahead.before_read(self.position, stop)
             yield from self._content.pieces(self.position, stop)
 
     def _check_open(self) -> None:
@@ -142,12 +139,11 @@ class SquashFile(io.BufferedReader):
     def will_read(self, stop: int) -> None:
         """Announce that all from the position to byte `stop` will be read in order.
 
-        A device that can prefetch then begins at once, and goes no further. Unannounced, it is told
-        as soon as reads follow each other.
+        A device that can fetch ahead does so from the next read on, and goes no further.
+        Unannounced, it does so as soon as reads follow each other.
         """
         self.tell()  # raises where the file is closed
-        if self._raw.ahead is not None:
-            self._raw.ahead.announce(self._raw.position, stop)
+        self._content.will_read(self._raw.position, min(stop, self._content.size))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move to `offset` bytes from the start, the position or the end; past the end is allowed

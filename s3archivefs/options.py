@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from s3archivefs.device import read_decoded
 from s3archivefs.errors import CorruptImageError, UnsupportedError
 from s3archivefs.format import (
     METADATA_BLOCK_STORED,
@@ -24,6 +23,7 @@ from s3archivefs.format import (
     XzOptions,
     ZstdOptions,
 )
+from s3archivefs.reads import read_decoded
 
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice

@@ -6,8 +6,9 @@ import os
 import re
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from s3archivefs.device import BlockDevice, open_file, read_exactly
+from s3archivefs.device import BlockDevice, open_file
 from s3archivefs.errors import SquashfsError, UnsupportedError
+from s3archivefs.reads import read_exactly
 from s3archivefs.superblock import is_image_start
 
 if TYPE_CHECKING:

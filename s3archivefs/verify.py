@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -109,9 +110,9 @@ class Verifier:
 
     def _read_content(self, inode: Inode) -> None:
         if inode.kind is FileKind.FILE:
-            content = Content(inode, self.parts.inodes, self.parts.data)
-            for _ in content.pieces(0, content.size):
-                pass
+            with closing(Content(inode, self.parts.inodes, self.parts.data)) as content:
+                for _ in content.pieces(0, content.size):
+                    pass
 
     def _read_xattrs(self, inode: Inode) -> None:
         index = self.parts.inodes.xattr_index(inode)

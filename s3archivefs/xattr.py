@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import kept_property
-from s3archivefs.device import read_decoded
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import (
     XATTR_PREFIXES,
@@ -15,6 +14,7 @@ from s3archivefs.format import (
     XattrTableHeader,
 )
 from s3archivefs.metadata import split_reference
+from s3archivefs.reads import read_decoded
 from s3archivefs.superblock import POINTER_SIZE, Extent, block_count
 from s3archivefs.tables import LookupTable
 

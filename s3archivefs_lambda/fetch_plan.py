@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["FetchPlan", "Stream"]
+__all__ = ["FetchPlan"]
 
 # S3's advice for throughput is 8 or 16 MB per request; this also bounds what one read may hold.
 _MAX_READ_BYTES = 8 << 20
@@ -26,18 +26,9 @@ _GAP_BYTES = 512 << 10
 # Misses in sequence fetch four times as much as the one before, up to this: 25 ms of a connection's
 # time. Of a directory's small files, which are read one by one, the second miss brings most.
 _WINDOW_MAX_BYTES = 2 << 20
-_SEQUENCES = 8  # readers whose sequences are told apart
+_SEQUENCES = 64  # readers whose sequences are told apart: twice as many as an endpoint serves
 # Listings and look-ups wander among a table's blocks of 8 KiB: whoever reads some will read more.
 _METADATA_READ_BYTES = 512 << 10
-
-
-class Stream(NamedTuple):
-    """What a reader announces in one piece."""
-
-    begin: int
-    """The first chunk."""
-    number: int
-    """Of one plan's streams, no two have the same."""
 
 
 class FetchPlan:
@@ -50,15 +41,16 @@ class FetchPlan:
         self._metadata_start = -(-metadata_start // chunk_size)
         # Of the last sequences of misses: the chunk behind them, and how many the last one fetched.
         self._sequences: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
-        # The last streams that were announced, each behind the number of the chunk behind it.
-        self._streams: deque[tuple[int, Stream]] = deque(maxlen=_SEQUENCES)
-        self._count = 0  # of streams
         self._lock = threading.Lock()
         renew_after_fork(self, FetchPlan._renew)
 
     def reads(self, chunks: Iterable[int]) -> Iterator[list[int]]:
         """Divide chunks into runs that are each worth one read, with gaps that are read through."""
         return _runs(sorted(chunks), self._chunks(_MAX_READ_BYTES), _GAP_BYTES // self._chunk_size)
+
+    def is_long(self, length: int) -> bool:
+        """Whether several are fetched ahead at once for a read of so many bytes."""
+        return length > _AHEAD_READ_BYTES
 
     def parts(self, chunks: range, most: int) -> Iterator[range]:
         """Divide consecutive chunks into runs of about as many as are fetched ahead at once: 4 MiB,
@@ -90,26 +82,6 @@ class FetchPlan:
             end = min(first + count, self._end)
             self._sequences.append((end, count))
         return range(last + 1, end)
-
-    def stream_of(self, run: range) -> Stream:
-        """The stream that an announced run goes on with, or begins.
-
-        It goes on with one that ends where it begins, or nearly so: what was announced when there
-        was no room for it is missing between the two. They may share a chunk.
-        """
-        most = self._chunks(_AHEAD_READ_BYTES)
-        with self._lock:
-            near = [each for each in self._streams if 0 <= run[0] + 1 - each[0] <= most]
-            if near:
-                return max(near)[1]
-            self._count += 1
-            return Stream(run[0], self._count)
-
-    def follow(self, stream: Stream, run: range) -> None:
-        """Remember that the run is fetched for the stream."""
-        with self._lock:
-            others = [each for each in self._streams if each[1] != stream]
-            self._streams = deque([*others, (run[-1] + 1, stream)], _SEQUENCES)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._lock = threading.Lock()

@@ -11,6 +11,7 @@ not fetched again; of another version that request brings the metadata.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -155,8 +156,10 @@ class S3Opener:
         device, metadata_start = self._cached(source, head)
         tail_start = source.size - len(tail)
         if metadata_start < tail_start and self._is_fetched_whole(source.size - metadata_start):
-            device.prefetch([(metadata_start, tail_start - metadata_start)])  # in parallel
-            tail = device.pread(metadata_start, tail_start - metadata_start) + tail
+            rest = metadata_start, tail_start - metadata_start
+            with closing(device.readahead(*rest)) as ahead:
+                ahead.will_read(*rest)  # in parallel
+                tail = ahead.pread(*rest) + tail
             tail_start = metadata_start
         device.seed(tail_start, tail)
         version = S3Version(

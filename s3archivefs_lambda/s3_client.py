@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs_lambda import usage
-from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
+from s3archivefs_lambda.background import AHEAD_THREADS
 from s3archivefs_lambda.open_ahead import OPEN_AHEAD_THREADS
 
 if TYPE_CHECKING:

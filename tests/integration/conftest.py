@@ -127,8 +127,11 @@ def open_transport(
     *,
     store_url: str | None = None,
     settings: dict[str, str] | None = None,
+    port: int = 0,
 ) -> Iterator[Transport]:
-    """Serve archives by one of the transports; `settings` go before all that is set here."""
+    """Serve archives by one of the transports; `settings` go before all that is set here. `port` is
+    where the function finds the store: at its access point.
+    """
     settings = {
         "S3ARCHIVEFS_CACHE_DIR": str(directory / "cache"),
         **{
@@ -146,7 +149,7 @@ def open_transport(
             url = stack.enter_context(served(environ=environ, log=log))
             yield Transport(name, store.client(endpoint_url=url), url, log)
         else:
-            access_point = stack.enter_context(AccessPoint(store_url, bucket=BUCKET))
+            access_point = stack.enter_context(AccessPoint(store_url, bucket=BUCKET, port=port))
             environ = store.environ(endpoint_url=access_point.url) | settings
             function = stack.enter_context(RuntimeApi(environ))
             access_point.function = function

@@ -8,6 +8,7 @@ prints a line for each `READS` reads, until it is killed, or has read a wrong by
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -38,9 +39,11 @@ def main(directory: Path, max_bytes: int, memory_bytes: int, seed: int) -> None:
             print(number, flush=True)
         start = random.randrange(len(CONTENT))
         stop = min(start + random.randrange(1, 4 * CHUNK), len(CONTENT))
-        device.prefetch([(stop, stop - start)])
-        if device.pread(start, stop - start) != CONTENT[start:stop]:
-            sys.exit(f"bytes {start} to {stop} are wrong")
+        with closing(device.readahead(start, stop - start)) as ahead:
+            ahead.will_read(start, stop - start)
+            for at in range(start, stop, CHUNK):
+                if ahead.pread(at, min(CHUNK, stop - at)) != CONTENT[at : min(at + CHUNK, stop)]:
+                    sys.exit(f"bytes {start} to {stop} are wrong")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,6 +33,8 @@ class Reader:
 
     client: S3Client
     proxy: CountingProxy
+    port: int
+    """Where the client finds it."""
 
     def get(self, key: str, byte_range: str | None = None) -> bytes:
         """An object's content."""
@@ -54,11 +57,30 @@ def cold(
     """A fresh process; its cache directory, kept in `directory`, is empty at first."""
     with (
         CountingProxy(store.url, latency=LATENCY) as proxy,
-        open_transport(
-            name, store, directory, {"a": archive}, store_url=proxy.url, settings=settings
-        ) as transport,
+        cold_behind(proxy, name, store, directory, archive, settings=settings) as reader,
     ):
-        yield Reader(transport.client, proxy)
+        yield reader
+
+
+@contextmanager
+def cold_behind(
+    proxy: CountingProxy,
+    name: str,
+    store: SwiftStore,
+    directory: Path,
+    archive: str,
+    *,
+    port: int = 0,
+    settings: dict[str, str] | None = None,
+) -> Iterator[Reader]:
+    """The same, with the store where the proxy is, at the same place as far as it can tell: the
+    function's access point is at the port.
+    """
+    proxy.reset()
+    with open_transport(
+        name, store, directory, {"a": archive}, store_url=proxy.url, settings=settings, port=port
+    ) as transport:
+        yield Reader(transport.client, proxy, urlsplit(transport.url).port or 0)
 
 
 def test_cold_get_of_a_small_file_costs_three_requests_in_two_round_trips(
@@ -147,11 +169,13 @@ def test_one_byte_of_a_large_file_costs_one_request_of_the_chunks_its_block_lies
 def test_new_instance_on_the_same_cache_directory_reads_no_data_again(
     transport_name: str, store: SwiftStore, tmp_path: Path, archive_of_large_file: str
 ) -> None:
-    with cold(transport_name, store, tmp_path, archive_of_large_file) as reader:
-        content = reader.get("a/large.bin", "bytes=1000000-1999999")
-    with cold(transport_name, store, tmp_path, archive_of_large_file) as reader:
-        assert reader.get("a/large.bin", "bytes=1000000-1999999") == content
-        assert len(reader.proxy.requests) <= 2  # the opening
+    at = transport_name, store, tmp_path, archive_of_large_file
+    with CountingProxy(store.url, latency=LATENCY) as proxy:
+        with cold_behind(proxy, *at) as reader:
+            content = reader.get("a/large.bin", "bytes=1000000-1999999")
+        with cold_behind(proxy, *at, port=reader.port) as reader:
+            assert reader.get("a/large.bin", "bytes=1000000-1999999") == content
+            assert len(proxy.requests) <= 2  # the opening
 
 
 def test_large_file_streams_in_few_requests(

@@ -16,7 +16,7 @@ from typing import Self
 
 import pytest
 
-from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
+from s3archivefs_lambda.background import AHEAD_THREADS
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.directory_limit import TEMPORARY_SUFFIX, occupied
 from tests.integration.shared_cache_reader import CHUNK, CONTENT, cached

@@ -28,7 +28,8 @@ SECTIONS = {
 
 ON_NO_SECTION = {
     # What an image lies in, what it may cost, what is wrong with it.
-    *("BlockDevice", "BytesDevice", "FileDevice", "OffsetDevice", "Limits", "Problem"),
+    *("BlockDevice", "BytesDevice", "FileDevice", "OffsetDevice", "ReadAhead"),
+    *("Limits", "Problem"),
     *(name for name in s3archivefs.__all__ if name.endswith("Error")),
     # Made of what others read.
     *("Path", "SquashFS", "SquashFS.close", "SquashFS.exists", "SquashFS.path", "SquashFS.verify"),

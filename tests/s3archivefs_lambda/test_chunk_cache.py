@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda import chunk_cache
+from s3archivefs_lambda import chunk_flights
 from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
 from s3archivefs_lambda.chunk_memory import ChunkMemory
 from tests.support.noticed_flights import notice_waiting
@@ -198,7 +198,7 @@ def test_a_cache_that_keeps_nothing_only_costs_reads(below: CountingDevice) -> N
 def test_a_stored_chunk_of_the_wrong_length_is_fetched_again(
     cached: CachedDevice, below: CountingDevice, store: ChunkStore
 ) -> None:
-    store.put(cached._store_id, 0, b"short")
+    store.put(cached._kept.store_id, 0, b"short")
     assert cached.pread(0, 10) == DATA[:10]
     assert below.reads == [(0, 1024)]
 
@@ -252,7 +252,7 @@ def test_chunks_that_a_seed_holds_in_part_are_not_stored(
     cached: CachedDevice, store: ChunkStore
 ) -> None:
     cached.seed(1, DATA[1:3000])
-    stored = [store.get(cached._store_id, index) for index in range(4)]
+    stored = [store.get(cached._kept.store_id, index) for index in range(4)]
     assert stored == [None, DATA[1024:2048], None, None]
 
 
@@ -279,7 +279,7 @@ def test_a_seed_outside_the_device_is_the_callers_mistake(
 @pytest.fixture
 def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set as soon as a thread waits for another's chunk."""
-    return notice_waiting(chunk_cache, monkeypatch)
+    return notice_waiting(chunk_flights, monkeypatch, "Flight")
 
 
 @pytest.mark.parametrize("keeps", [True, False])

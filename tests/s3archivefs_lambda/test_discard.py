@@ -18,6 +18,7 @@ from s3archivefs_lambda.chunk_cache import CachedDevice
 from s3archivefs_lambda.chunk_memory import ChunkMemory
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.prefix_map import Location
+from tests.support.finished import finish
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
 from tests.support.scripted_store import Change, Reply, Request, ScriptedStore
@@ -113,10 +114,8 @@ def test_what_was_right_the_second_time_is_what_is_kept(source: Source, tmp_path
         source.damage(index * CHUNK, (index + 1) * CHUNK, times=1)
         device = cached(source, tmp_path / f"{index}")
         read_all(device)
-        assert device._memory is not None
-        assert device._memory._pool is not None
-        device._memory._pool.shutdown()  # once all is stored
-        kept = ChunkStore(tmp_path / f"{index}", 8 << 20).get(device._store_id, index)
+        finish(device.background)  # once all is stored
+        kept = ChunkStore(tmp_path / f"{index}", 8 << 20).get(device._kept.store_id, index)
         assert kept in {None, source.image[index * CHUNK : (index + 1) * CHUNK]}
 
 
@@ -127,7 +126,7 @@ def test_a_chunk_damaged_before_a_start_is_fetched_anew(source: Source, tmp_path
     device = cached(source, tmp_path, "disk")
     source.reads.clear()
     for index in range(source.size // CHUNK):
-        store.put(device._store_id, index, bytes(CHUNK), replace=True)
+        store.put(device._kept.store_id, index, bytes(CHUNK), replace=True)
     assert read_all(device)
     # Twice, where a block that does not decode reaches into a chunk that was fetched already.
     assert all(source.fetched(index) <= 2 for index in range(source.size // CHUNK))
@@ -198,9 +197,9 @@ def test_without_any_cache_a_damaged_block_costs_two_reads_once_and_then_one(
 def test_what_is_remembered_of_damage_is_bounded(source: Source, tmp_path: Path) -> None:
     device = cached(source, tmp_path)
     for index in range(10_000):
-        device._doubts.add(index, b"")
-    assert len(device._doubts._doubts) == 4096
-    assert not device._doubts.add(9_999, b"")
+        device._kept._doubts.add(index, b"")
+    assert len(device._kept._doubts._doubts) == 4096
+    assert not device._kept._doubts.add(9_999, b"")
 
 
 # ---- Many readers --------------------------------------------------------------------------------

@@ -44,24 +44,6 @@ def test_parts_hold_each_chunk_once_in_order_and_about_4_mib_or_less(
     assert all(len(run) * CHUNK < 1.5 * about + CHUNK for run in runs)
 
 
-def test_runs_that_go_on_are_one_stream_and_readers_are_told_apart() -> None:
-    planned = plan()
-    first = planned.stream_of(range(100, 132))
-    planned.follow(first, range(100, 132))
-    other = planned.stream_of(range(100, 132))  # another reader of the same file
-    planned.follow(other, range(100, 132))
-    assert first.begin == other.begin == 100
-    assert first != other
-    assert planned.stream_of(range(131, 160)) in {
-        first,
-        other,
-    }  # shares a chunk with the one before
-    planned.follow(other, range(132, 200))
-    assert planned.stream_of(range(200, 210)) == other
-    assert planned.stream_of(range(231, 240)) == other  # some of it had no room
-    assert planned.stream_of(range(240, 250)).begin == 240
-
-
 @pytest.mark.property
 @given(st.lists(chunks, max_size=20), st.integers(0, CHUNKS * CHUNK))
 def test_company_stays_within_the_device(misses: list[set[int]], metadata_start: int) -> None:

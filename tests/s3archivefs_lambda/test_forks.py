@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ from fixtures.shapes import noise, text
 from fixtures.tree import file
 from s3archivefs_lambda import usage
 from s3archivefs_lambda.archives import Archives
+from s3archivefs_lambda.background import Background
 from s3archivefs_lambda.chunk_cache import CachedDevice
+from s3archivefs_lambda.chunk_flights import Flights
 from s3archivefs_lambda.chunk_memory import ChunkMemory
 from s3archivefs_lambda.chunk_store import ChunkStore
 from s3archivefs_lambda.directory_limit import DirectoryLimit
@@ -23,6 +26,7 @@ from s3archivefs_lambda.fetch_plan import FetchPlan
 from s3archivefs_lambda.prefix_map import Location
 from s3archivefs_lambda.process_client import process_client
 from s3archivefs_lambda.usage import Usage
+from tests.support.finished import finish
 from tests.support.forked import Child, Gate, amid, in_child
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
@@ -94,20 +98,28 @@ def test_a_child_fetches_what_a_thread_of_its_parent_was_fetching(tmp_path: Path
 def test_a_child_reads_what_was_being_fetched_ahead_with_threads_of_its_own(tmp_path: Path) -> None:
     below = GatedDevice()
     cached = cached_device(below, tmp_path)
+    cached.pread(0, CHUNK)
     gate = below.gate = Gate()
-    cached.prefetch([(0, 100_000)])
+    ahead = cached.readahead(0, 400_000)
+    ahead.will_read(0, 400_000)
+    ahead.pread(0, CHUNK)
     assert gate.reached.wait(60)
 
-    def reads() -> tuple[bytes, bool]:
-        data = cached.pread(0, 200_000)
-        cached.prefetch([(300_000, 400_000)])
-        return data, cached.pread(300_000, 400_000) == CONTENT[300_000:700_000]
+    def reads() -> tuple[bool, bool]:
+        data = b"".join(ahead.pread(at, 10_000) for at in range(CHUNK, 300_000, 10_000))
+        with closing(cached.readahead(400_000, 400_000)) as other:
+            other.will_read(400_000, 400_000)
+            more = b"".join(other.pread(at, 10_000) for at in range(400_000, 800_000, 10_000))
+        return data == CONTENT[CHUNK : CHUNK + len(data)], more == CONTENT[400_000:800_000]
 
     try:
-        assert in_child(reads) == (CONTENT[:200_000], True)
+        assert in_child(reads) == (True, True)
     finally:
         gate.open()
-    assert cached.pread(0, 100_000) == CONTENT[:100_000]
+    assert ahead.pread(CHUNK, 100_000) == CONTENT[CHUNK : CHUNK + 100_000]
+    ahead.close()
+    finish(cached.background)
+    assert cached.background._held == 0
 
 
 def test_a_child_keeps_the_chunks_that_were_in_memory(tmp_path: Path) -> None:
@@ -129,17 +141,22 @@ def uses_limit(limit: DirectoryLimit) -> object:
     return [limit.make_room(4096) for _ in range(3)]
 
 
-def uses_memory(memory: ChunkMemory) -> object:
+def uses_background(background: Background) -> object:
     done = threading.Semaphore(0)
+    assert background.start(10, done.release)
+    assert done.acquire(timeout=60)
+    return background.reserve(61), background.reserve(60)
+
+
+def uses_flights(flights: Flights) -> object:
+    mine, others = flights.claim([1, 2])
+    flights.release(mine)
+    return list(mine), list(others), list(flights.claim_absent([1]))
+
+
+def uses_memory(memory: ChunkMemory) -> object:
     for index in range(9):
         memory.put("a", index, bytes(10))
-
-    def land() -> int:
-        done.release()
-        return 0
-
-    assert memory.start(10, land)
-    assert done.acquire(timeout=60)
     return [memory.get("a", index) is not None for index in range(9)]
 
 
@@ -156,11 +173,13 @@ def uses_usage(figures: Usage) -> object:
 LOCKED: dict[str, tuple[Callable[[Path], Any], Callable[[Any], object]]] = {
     "the directory's limit": (lambda top: DirectoryLimit(str(top), 8192), uses_limit),
     "chunks in memory": (lambda _: ChunkMemory(70), uses_memory),
+    "what is done beside readers": (lambda _: Background(70), uses_background),
+    "chunks on their way": (lambda _: Flights(), uses_flights),
     "the plan": (lambda _: FetchPlan(1 << 20, CHUNK, 1 << 20), uses_plan),
     "the accounting": (lambda _: Usage(), uses_usage),
-    "a cached device": (
-        lambda top: cached_device(GatedDevice(), top),
-        lambda device: device.pread(1, 9),
+    "one that reads ahead": (
+        lambda top: cached_device(GatedDevice(), top).readahead(0, 90_000),
+        lambda ahead: [ahead.pread(at, 9_000) for at in range(0, 90_000, 9_000)],
     ),
 }
 

@@ -1,20 +1,28 @@
-"""What a cached device fetches before it is asked for: hints, sequences of misses, metadata."""
+"""What a cached device fetches before it is asked for: ahead of readers, of sequences of misses,
+in metadata.
+"""
 
 from __future__ import annotations
 
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
 from s3archivefs_lambda.chunk_memory import ChunkMemory
+from tests.support.finished import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from s3archivefs_lambda.background import Background
+    from s3archivefs_lambda.readahead import ReadAhead
 
 KIB, MIB = 1 << 10, 1 << 20
 CHUNK = 64 * KIB
@@ -68,170 +76,275 @@ def cached_device(
     metadata_start: int = SIZE,
     memory: int | None = 64 * MIB,
     store: int = 256 * MIB,
+    background: Background | None = None,
 ) -> CachedDevice:
+    chunks = None if memory is None else ChunkMemory(memory)
+    if chunks is not None and background is not None:
+        chunks.background = background
     return CachedDevice(
         below,
         ChunkStore(directory, store),
         "archive",
         CHUNK,
-        memory=None if memory is None else ChunkMemory(memory),
+        memory=chunks,
         metadata_start=metadata_start,
     )
-
-
-def finish(cached: CachedDevice) -> None:
-    """Wait for what it does in other threads."""
-    assert cached._memory is not None
-    if cached._memory._pool is not None:
-        cached._memory._pool.shutdown()
-        cached._memory._pool = None
 
 
 def store_chunks(directory: Path, offset: int, length: int, metadata_start: int = SIZE) -> None:
     """As an instance leaves them that has read them, and ended."""
     cached = cached_device(Device(), directory, metadata_start=metadata_start)
     cached.pread(offset, length)
-    finish(cached)
+    finish(cached.background)
 
 
 def stored_chunks(directory: Path) -> set[int]:
     return {int(path.name) for path in directory.glob("s3archivefs-cache/v1/*/*/*")}
 
 
-# ---- Hints ---------------------------------------------------------------------------------------
+# ---- One reader ----------------------------------------------------------------------------------
 
 
-def test_a_hint_fetches_what_the_reads_behind_it_want(below: Device, tmp_path: Path) -> None:
+def reading(cached: CachedDevice, start: int, stop: int) -> ReadAhead:
+    """For a reader that said that it would read all of that."""
+    ahead = cached.readahead(start, stop - start)
+    ahead.will_read(start, stop - start)
+    return ahead
+
+
+def test_what_was_announced_is_fetched_behind_the_first_read(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path)
-    cached.prefetch([(100, 10 * MIB)])
-    assert cached.pread(100, 10 * MIB) == DATA[100 : 100 + 10 * MIB]
+    with closing(reading(cached, 100, 10 * MIB)) as ahead:
+        assert ahead.pread(100, 10) == DATA[100:110]
+        finish(cached.background)
+        assert below.chunks == set(range(10 * MIB // CHUNK))
+        below.reads.clear()
+        assert ahead.pread(110, 10 * MIB - 110) == DATA[110 : 10 * MIB]
+    assert below.reads == []
+
+
+def test_a_long_read_is_fetched_in_parallel_parts(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    with closing(reading(cached, 100, 10 * MIB + 100)) as ahead:
+        assert ahead.pread(100, 10 * MIB) == DATA[100 : 100 + 10 * MIB]
     assert [length / MIB for _, length in sorted(below.reads)] == pytest.approx([10 / 3] * 3, 0.1)
     assert below.chunks == set(range(10 * MIB // CHUNK + 1))
 
 
-def test_the_end_of_a_hint_is_no_read_of_its_own(below: Device, tmp_path: Path) -> None:
+def test_the_end_of_what_was_announced_is_no_read_of_its_own(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path)
-    cached.prefetch([(96, 8 * MIB)])  # of 129 chunks, as nothing lies at the start of one
-    cached.pread(96, 8 * MIB)
+    # Of 129 chunks, as nothing lies at the start of one.
+    with closing(reading(cached, 96, 8 * MIB + 96)) as ahead:
+        ahead.pread(96, 8 * MIB)
     assert len(below.reads) == 2
 
 
-def test_a_hint_returns_before_anything_has_come(below: Device, tmp_path: Path) -> None:
+def test_a_reader_does_not_wait_for_what_is_behind_its_read(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    cached.pread(0, CHUNK)
     go_on = threading.Event()
     below.before = lambda: assert_set(go_on)
-    cached = cached_device(below, tmp_path)
-    cached.prefetch([(0, 8 * MIB)])
-    go_on.set()
-    assert cached.pread(5 * MIB, 10) == DATA[5 * MIB : 5 * MIB + 10]
+    with closing(reading(cached, 0, 8 * MIB)) as ahead:
+        assert ahead.pread(0, CHUNK) == DATA[:CHUNK]
+        go_on.set()
+        assert ahead.pread(CHUNK, CHUNK) == DATA[CHUNK : 2 * CHUNK]
 
 
 def assert_set(event: threading.Event) -> None:
     assert event.wait(30)
 
 
-def test_a_hint_is_fetched_once_however_often_it_is_given(below: Device, tmp_path: Path) -> None:
+def test_what_is_stored_is_not_fetched_ahead(below: Device, tmp_path: Path) -> None:
+    store_chunks(tmp_path, 0, 2 * MIB)
+    again = cached_device(below, tmp_path)
+    with closing(reading(again, 0, 2 * MIB)) as ahead:
+        for offset in range(0, 2 * MIB, CHUNK):
+            assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
+    assert below.reads == []
+
+
+def test_nothing_behind_the_readers_range_is_fetched(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path)
-    for _ in range(3):
-        cached.prefetch([(0, MIB), (MIB, MIB)])
-        cached.pread(0, 2 * MIB)
+    for announced in (False, True):
+        with closing(cached.readahead(0, 2 * MIB)) as ahead:
+            if announced:
+                ahead.will_read(0, 100 * MIB)
+            for offset in range(0, 2 * MIB, 2 * CHUNK):
+                ahead.pread(offset, 2 * CHUNK)
     assert below.chunks == set(range(2 * MIB // CHUNK))
 
 
-def test_what_is_stored_is_not_fetched_for_a_hint(below: Device, tmp_path: Path) -> None:
-    store_chunks(tmp_path, 0, 2 * MIB)
-    again = cached_device(below, tmp_path)
-    again.prefetch([(0, 2 * MIB)])
-    assert again.pread(0, 2 * MIB) == DATA[: 2 * MIB]
-    assert below.reads == []
-
-
-def test_a_hint_beyond_the_end_is_cut_and_one_outside_ignored(
-    below: Device, tmp_path: Path
-) -> None:
-    cached = cached_device(below, tmp_path)
-    assert cached.prefetch([(SIZE - 10, 100), (SIZE + 5, 10), (-20, 10), (0, 0)]) == 120
-    assert cached.pread(SIZE - 10, 10) == DATA[-10:]
-    assert len(below.chunks) == 1
-
-
 @pytest.mark.parametrize("memory", [None, 0])
-def test_without_memory_a_hint_does_nothing(
+def test_without_memory_nothing_is_fetched_ahead(
     below: Device, tmp_path: Path, memory: int | None
 ) -> None:
     cached = cached_device(below, tmp_path, memory=memory)
-    assert cached.prefetch([(0, MIB)]) == (0 if memory == 0 else MIB)
-    assert below.reads == []
-    assert cached.pread(0, MIB) == DATA[:MIB]
+    with closing(reading(cached, 0, MIB)) as ahead:
+        assert ahead.pread(0, CHUNK) == DATA[:CHUNK]
+        assert below.reads == [(0, CHUNK)]
+        assert ahead.pread(CHUNK, MIB - CHUNK) == DATA[CHUNK:MIB]
+    assert below.chunks == set(range(MIB // CHUNK))
 
 
-def test_hints_take_no_more_than_three_quarters_of_the_memory_and_say_so(
+def test_reads_that_follow_each_other_are_followed_ever_further(
     below: Device, tmp_path: Path
 ) -> None:
-    go_on = threading.Event()
-    below.before = lambda: assert_set(go_on)
-    cached = cached_device(below, tmp_path, memory=16 * MIB)
-    assert cached.prefetch([(100, 20 * MIB)]) == 12 * MIB - 100
-    assert cached.prefetch([(100, MIB), (5 * MIB, 12 * MIB)]) == 8 * MIB
-    go_on.set()
-    cached.pread(0, 12 * MIB)
-    assert below.chunks == set(range(12 * MIB // CHUNK))
+    cached = cached_device(below, tmp_path)
+    with closing(cached.readahead(0, SIZE)) as ahead:
+        reached = []
+        for offset in range(0, 8 * MIB, 512 * KIB):
+            assert ahead.pread(offset, 512 * KIB) == DATA[offset : offset + 512 * KIB]
+            finish(cached.background)
+            reached.append((max(below.chunks) + 1) * CHUNK - offset - 512 * KIB)
+    assert reached[0] == 0  # one read is no sequence
+    assert reached[1] == MIB  # as much as was read
+    assert max(reached) >= 7 * MIB
+    assert below.chunks
 
 
-@pytest.mark.parametrize(("step", "pause"), [(100_000, 3), (4 * MIB, 30)])
+def test_what_was_announced_stays_so_where_the_reader_has_some_of_it(
+    below: Device, tmp_path: Path
+) -> None:
+    cached = cached_device(below, tmp_path)
+    with closing(reading_part(cached, 0, 4 * MIB)) as ahead:
+        for offset in (2 * CHUNK, 3 * CHUNK, 7 * CHUNK):
+            ahead.pread(offset, CHUNK)
+        finish(cached.background)
+    assert below.chunks == set(range(2, 4 * MIB // CHUNK))
+
+
+def reading_part(cached: CachedDevice, start: int, stop: int) -> ReadAhead:
+    """For a reader of the whole device that said that it would read a part."""
+    ahead = cached.readahead(0, SIZE)
+    ahead.will_read(start, stop - start)
+    return ahead
+
+
+def test_a_seek_ends_a_sequence(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        ahead.pread(0, CHUNK)
+        finish(cached.background)
+        below.reads.clear()
+        for place in (20, 10, 16, 6):
+            ahead.pread(place * MIB, CHUNK)
+        finish(cached.background)
+    assert below.chunks == {place * MIB // CHUNK for place in (20, 10, 16, 6)}
+
+
+@pytest.mark.parametrize("step", [100_000, 4 * MIB])
 @pytest.mark.parametrize("memory", [MIB, 5 * MIB, 8 * MIB, 64 * MIB])
 def test_what_is_fetched_ahead_of_a_slow_reader_is_there_when_it_comes(
-    below: Device, tmp_path: Path, memory: int, step: int, pause: int
+    below: Device, tmp_path: Path, memory: int, step: int
 ) -> None:
-    now = 100.0
-    cached = cached_device(below, tmp_path, store=0)
-    cached._memory = ChunkMemory(memory, lambda: now)
+    cached = cached_device(below, tmp_path, store=0, memory=memory)
     end = 24 * MIB
-    hinted = 0
-    for offset in range(0, end, step):
-        now += pause
-        stop = min(offset + step, end)
-        ahead = min(stop + 16 * MIB, end)
-        hinted = max(hinted, stop)
-        hinted += cached.prefetch([(hinted, ahead - hinted)])
-        finish(cached)  # all has come before the next is read
-        assert cached.pread(offset, stop - offset) == DATA[offset:stop]
+    with closing(reading(cached, 0, end)) as ahead:
+        for offset in range(0, end, step):
+            finish(cached.background)  # all has come before the next is read
+            length = min(step, end - offset)
+            assert ahead.pread(offset, length) == DATA[offset : offset + length]
     assert below.chunks == set(range(end // CHUNK))  # each of them once
 
 
-def test_what_a_reader_waited_for_takes_no_room(below: Device, tmp_path: Path) -> None:
+def test_what_was_read_takes_no_room(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path, memory=16 * MIB, store=0)
-    for offset in range(0, 24 * MIB, 12 * MIB):
-        begun, go_on = threading.Event(), threading.Event()
-
-        def wait(begun: threading.Event = begun, go_on: threading.Event = go_on) -> None:
-            begun.set()
-            assert_set(go_on)
-
-        below.before = wait
-        assert cached.prefetch([(offset, 12 * MIB)]) == 12 * MIB
-        assert_set(begun)
-        with ThreadPoolExecutor(1) as executor:
-            reading = executor.submit(cached.pread, offset, 12 * MIB)
-            go_on.set()
-            assert reading.result(30) == DATA[offset : offset + 12 * MIB]
-        finish(cached)
-    assert below.chunks == set(range(24 * MIB // CHUNK))
+    ahead = reading(cached, 0, 24 * MIB)
+    for offset in range(0, 24 * MIB, 4 * MIB):
+        assert ahead.pread(offset, 4 * MIB) == DATA[offset : offset + 4 * MIB]
+    finish(cached.background)
+    assert cached.background._held == 0
+    ahead.close()
+    assert cached.background._held == 0
 
 
-def test_the_fault_of_a_hint_is_for_the_read_to_meet(below: Device, tmp_path: Path) -> None:
+def test_what_a_reader_does_not_come_for_goes_with_it(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    ahead = reading(cached, 0, 16 * MIB)
+    ahead.pread(0, CHUNK)
+    finish(cached.background)
+    assert cached.background._held > 15 * MIB
+    ahead.close()
+    ahead.close()
+    assert cached.background._held == 0
+    assert cached._flights._flights == {}
+    assert ahead.pread(CHUNK, CHUNK) == DATA[CHUNK : 2 * CHUNK]  # as a thread may that was at it
+    assert cached.background._held == 0
+
+
+def test_a_reader_that_leaves_ends_its_requests(tmp_path: Path) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    class Streaming(Device):
+        def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
+            self.reads.append((offset, length))
+            for at in range(offset, offset + length, piece_bytes):
+                if offset:
+                    begun.release()
+                    assert_set(go_on)
+                    sent.append(at)
+                yield DATA[at : min(at + piece_bytes, offset + length)]
+
+    sent: list[int] = []
+    cached = cached_device(Streaming(), tmp_path)
+    ahead = reading(cached, 0, 20 * MIB)
+    ahead.pread(0, CHUNK)
+    assert begun.acquire(timeout=30)
+    ahead.close()
+    go_on.set()
+    finish(cached.background)
+    assert len(sent) <= 12  # of each request that was under way one piece, of 64
+    assert cached._flights._flights == {}
+    assert cached.pread(4 * MIB, 100) == DATA[4 * MIB : 4 * MIB + 100]
+
+
+def test_who_waits_for_what_another_has_fetched_ahead_gets_it_though_that_one_leaves(
+    below: Device, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert_set(go_on)
+
+    cached = cached_device(below, tmp_path)
+    cached.pread(0, CHUNK)
+    below.reads.clear()
+    below.before = wait
+    ahead = reading(cached, 0, 2 * MIB)
+    ahead.pread(0, CHUNK)
+    assert_set(begun)
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(cached.pread, MIB, 10)
+        while not (flight := cached._flights.get(MIB // CHUNK)) or not flight.is_wanted:
+            pass
+        ahead.close()
+        go_on.set()
+        assert waiting.result(30) == DATA[MIB : MIB + 10]
+    assert len(below.reads) == 1
+
+
+def test_a_fault_ahead_is_for_the_read_to_meet(below: Device, tmp_path: Path) -> None:
     def fail() -> None:
         raise ConnectionError("lost")
 
     cached = cached_device(below, tmp_path)
-    below.before = fail
-    cached.prefetch([(0, MIB)])
-    with pytest.raises(ConnectionError, match="lost"):
-        cached.pread(0, 10)
-    below.before = lambda: None
-    assert cached.pread(0, MIB) == DATA[:MIB]
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        ahead.pread(0, CHUNK)
+        finish(cached.background)
+    cached = cached_device(below, tmp_path / "other")
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        below.before = fail
+        with pytest.raises(ConnectionError, match="lost"):
+            ahead.pread(0, CHUNK)
+        finish(cached.background)
+        with pytest.raises(ConnectionError, match="lost"):
+            ahead.pread(0, CHUNK)
+        below.before = lambda: None
+        assert ahead.pread(0, 4 * MIB) == DATA[: 4 * MIB]
 
 
-def test_who_waits_for_a_hint_that_fails_does_not_try_as_often_again(
+def test_who_waits_for_what_fails_does_not_try_as_often_again(
     below: Device, tmp_path: Path
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
@@ -245,82 +358,135 @@ def test_who_waits_for_a_hint_that_fails_does_not_try_as_often_again(
         raise ConnectionError("lost")
 
     cached = cached_device(below, tmp_path)
+    cached.pread(0, CHUNK)
     below.before = fail
-    cached.prefetch([(0, MIB)])
-    assert_set(begun)
-    with ThreadPoolExecutor(1) as executor:
-        waiting = executor.submit(cached.pread, 0, 10)
+    with closing(reading(cached, 0, MIB)) as ahead, ThreadPoolExecutor(1) as executor:
+        ahead.pread(0, CHUNK)
+        assert_set(begun)
+        waiting = executor.submit(ahead.pread, CHUNK, 10)
         go_on.set()
         with pytest.raises(ConnectionError, match="lost"):
             waiting.result(30)
-    assert tries <= 2  # 2 where the reader came when the hint had failed already
+    assert tries <= 2  # 2 where the reader came when it had failed already
 
 
-def test_a_hint_for_which_no_thread_can_be_had_is_none(
+def test_a_reader_for_which_no_thread_can_be_had_reads_all_the_same(
     below: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot_start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     cached = cached_device(below, tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", cannot_start)
-        for _ in range(20):  # what they would have taken is free again
-            cached.prefetch([(0, 4 * MIB)])
-        assert cached.pread(0, 10) == DATA[:10]
-    cached.prefetch([(0, 8 * MIB)])
-    assert cached.pread(0, 8 * MIB) == DATA[: 8 * MIB]
+    with closing(reading(cached, 0, 20 * MIB)) as ahead:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", cannot_start)
+            for offset in range(0, 8 * MIB, MIB):
+                assert ahead.pread(offset, MIB) == DATA[offset : offset + MIB]
+            assert cached.background._held == 0
+        assert ahead.pread(8 * MIB, 12 * MIB) == DATA[8 * MIB : 20 * MIB]
 
 
 def test_chunks_fetched_ahead_come_from_memory_where_none_are_stored(
     below: Device, tmp_path: Path
 ) -> None:
     cached = cached_device(below, tmp_path, store=0)
-    cached.prefetch([(0, 4 * MIB)])
-    for offset in range(0, 4 * MIB, 100_000):  # many reads meet the same chunk
-        cached.pread(offset, min(100_000, 4 * MIB - offset))
-    assert below.reads == [(0, 4 * MIB)]
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        for offset in range(0, 4 * MIB, 100_000):  # many reads meet the same chunk
+            ahead.pread(offset, min(100_000, 4 * MIB - offset))
+    assert below.chunks == set(range(4 * MIB // CHUNK))
+
+
+# ---- Many readers --------------------------------------------------------------------------------
+
+READERS = 32
+"""Their ranges touch, and share a chunk."""
+
+
+@pytest.mark.parametrize("store", [0, 16 * MIB])
+@pytest.mark.parametrize("step", [20_000, CHUNK, 5 * CHUNK])
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_many_readers_among_each_other_fetch_each_byte_once(
+    below: Device, tmp_path: Path, *, is_announced: bool, step: int, store: int
+) -> None:
+    """As 32 requests for large members of one archive."""
+    each = SIZE // READERS
+    cached = cached_device(below, tmp_path, memory=32 * MIB, store=store)
+    readers = [cached.readahead(number * each, each) for number in range(READERS)]
+    if is_announced:
+        for number, ahead in enumerate(readers):
+            ahead.will_read(number * each, each)
+    ahead_max = 32 * MIB * 3 // 4
+    for position in range(0, each, step):
+        for number, ahead in enumerate(readers):
+            start, length = number * each + position, min(step, each - position)
+            assert ahead.pread(start, length) == DATA[start : start + length]
+            assert 0 <= cached.background._held <= ahead_max
+            assert len(ahead._held) * CHUNK <= ahead_max * 2 // 3 + CHUNK
+    for ahead in readers:
+        ahead.close()
+    finish(cached.background)
+    assert below.chunks == set(range(SIZE // CHUNK + 1))  # each of them once
+    assert cached.background._held == cached.background._stored == 0
+    assert cached._flights._flights == {}
+
+
+@pytest.mark.parametrize("memory", [0, MIB, 64 * MIB])
+def test_many_streams_together_are_stored_up_to_an_eighth_of_the_store(
+    below: Device, tmp_path: Path, memory: int
+) -> None:
+    each = SIZE // READERS
+    store = 16 * MIB
+    cached = cached_device(below, tmp_path, memory=memory, store=store)
+    readers = [reading(cached, number * each, (number + 1) * each) for number in range(READERS)]
+    for position in range(0, each, CHUNK):
+        for number, ahead in enumerate(readers):
+            ahead.pread(number * each + position, min(CHUNK, each - position))
+    finish(cached.background)
+    assert store // 16 < len(stored_chunks(tmp_path)) * CHUNK <= store // 8
+    for ahead in readers:
+        ahead.close()
+
+
+def test_readers_that_stand_still_leave_room_for_others(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=16 * MIB)
+    held = []
+    for _ in range(4):
+        ahead = reading(cached, 0, 20 * MIB)
+        cached.pread(0, CHUNK)
+        cached._kept._memory._chunks.clear()
+        ahead.pread(0, CHUNK)
+        held.append(ahead)
+        cached = cached_device(below, tmp_path, memory=16 * MIB, background=cached.background)
+    sizes = [len(ahead._held) * CHUNK for ahead in held]
+    assert 7 * MIB < sizes[0] <= 8 * MIB
+    assert all(0 < later < earlier / 2 for earlier, later in pairwise(sizes))
+    for ahead in held:
+        ahead.close()
 
 
 @pytest.mark.parametrize("step", [MIB, 4 * MIB, 24 * MIB, 3_000_000])
 def test_a_stream_is_stored_up_to_an_eighth_of_the_store(
     below: Device, tmp_path: Path, step: int
 ) -> None:
-    """Blocks of an image, and so the announced ranges, do not end where chunks do."""
+    """Blocks of an image, and so the reads, do not end where chunks do."""
     cached = cached_device(below, tmp_path, store=64 * MIB)
-    for offset in range(0, 24 * MIB, step):
-        length = min(step, 24 * MIB - offset)
-        cached.prefetch([(offset, length)])
-        assert cached.pread(offset, length) == DATA[offset : offset + length]
-    finish(cached)
+    with closing(reading(cached, 0, 24 * MIB)) as ahead:
+        for offset in range(0, 24 * MIB, step):
+            length = min(step, 24 * MIB - offset)
+            assert ahead.pread(offset, length) == DATA[offset : offset + length]
+        finish(cached.background)
     stored = stored_chunks(tmp_path)
-    assert stored == set(range(len(stored)))  # its beginning
     assert 4 * MIB <= len(stored) * CHUNK <= 8 * MIB
     assert below.chunks == set(range(24 * MIB // CHUNK))
 
 
-def test_a_stream_stays_one_where_there_is_no_room_for_all_of_it(
-    below: Device, tmp_path: Path
-) -> None:
-    go_on = threading.Event()
-    below.before = lambda: assert_set(go_on)
-    cached = cached_device(below, tmp_path, memory=16 * MIB, store=64 * MIB)
-    assert cached.prefetch([(0, 24 * MIB)]) == 12 * MIB
-    go_on.set()
-    finish(cached)
-    assert cached.pread(0, 12 * MIB) == DATA[: 12 * MIB]
-    assert cached.prefetch([(12 * MIB, 12 * MIB)]) == 12 * MIB
-    finish(cached)
-    assert below.chunks == set(range(24 * MIB // CHUNK))
-    assert stored_chunks(tmp_path) == set(range(8 * MIB // CHUNK))
-
-
-def test_streams_elsewhere_are_stored_too(below: Device, tmp_path: Path) -> None:
+def test_streams_that_end_make_room_for_others_in_the_store(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path, store=64 * MIB)
     for start in (0, 8 * MIB, 16 * MIB):
-        cached.prefetch([(start + CHUNK, 4 * MIB)])
-        cached.pread(start + CHUNK, 4 * MIB)
-    finish(cached)
+        with closing(reading(cached, start + CHUNK, start + CHUNK + 4 * MIB)) as ahead:
+            for offset in range(start + CHUNK, start + CHUNK + 4 * MIB, MIB):
+                ahead.pread(offset, MIB)
+            finish(cached.background)
     assert stored_chunks(tmp_path) == below.chunks
 
 
@@ -432,18 +598,20 @@ def test_metadata_does_not_bring_data_along(below: Device, tmp_path: Path) -> No
 # ---- Threads -------------------------------------------------------------------------------------
 
 
-def test_readers_and_hints_of_many_threads_get_right_bytes(below: Device, tmp_path: Path) -> None:
+def test_readers_of_many_threads_get_right_bytes(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path, memory=2 * MIB, metadata_start=20 * MIB)
 
     def read(seed: int) -> bool:
         choice = random.Random(seed)
         for _ in range(60):
             start = choice.randrange(SIZE)
-            length = min(choice.choice([10, CHUNK, 300_000]), SIZE - start)
-            if choice.random() < 0.3:
-                cached.prefetch([(start, MIB)])
-            if cached.pread(start, length) != DATA[start : start + length]:
-                return False
+            stop = min(start + MIB, SIZE)
+            with closing(reading(cached, start, stop)) as ahead:
+                for _ in range(choice.choice([0, 1, 3])):
+                    length = min(choice.choice([10, CHUNK, 300_000]), stop - start)
+                    if ahead.pread(start, length) != DATA[start : start + length]:
+                        return False
+                    start += length
         return True
 
     with ThreadPoolExecutor(8) as executor:

@@ -20,6 +20,7 @@ from s3archivefs_lambda.prefix_map import Location
 from s3archivefs_lambda.s3_archive import S3Opener
 from s3archivefs_lambda.s3_errors import ArchiveReplacedError
 from s3archivefs_lambda.s3_version import S3Version
+from tests.support.finished import finish
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
 from tests.support.scripted_store import SECRETS, ScriptedStore, error_reply
@@ -67,8 +68,7 @@ def open_in(opening: S3Opener) -> Archive:
 
 def settle(opening: S3Opener) -> None:
     """Wait until all that it keeps is on disk."""
-    if opening._memory._pool is not None:
-        opening._memory._pool.shutdown()
+    finish(opening._memory.background)
 
 
 def read_all_names(archive: Archive) -> None:
@@ -273,7 +273,7 @@ def test_a_wrong_edge_in_the_cache_is_dropped(store: ScriptedStore, tmp_path: Pa
     assert isinstance(version, S3Version)
     device = first._reopened(AT_S3, version).device
     assert isinstance(device, CachedDevice)
-    edge = device._seeds._edge_id(version.tail_start)
+    edge = device._kept.seeds._edge_id(version.tail_start)
     first._store.put(edge, 0, bytes(150_000), replace=True)
     again = opener(store, tmp_path, cache_chunk_size=1 << 20)
     read_all_names(open_in(again))
@@ -316,7 +316,7 @@ def test_wrong_bytes_in_the_cache_cost_an_opening_and_no_fault(
     device = first._reopened(AT_S3, version).device
     assert isinstance(device, CachedDevice)
     for index in range(len(image) // CHUNK):
-        first._store.put(device._store_id, index, bytes(CHUNK), replace=True)
+        first._store.put(device._kept.store_id, index, bytes(CHUNK), replace=True)
     read_all_names(open_in(opener(store, tmp_path)))
 
 

@@ -19,7 +19,7 @@ import pytest
 from fixtures.tree import file
 from s3archivefs_lambda import archives
 from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.chunk_memory import AHEAD_THREADS
+from s3archivefs_lambda.background import AHEAD_THREADS
 from s3archivefs_lambda.open_ahead import OPEN_AHEAD_THREADS
 from s3archivefs_lambda.request_pool import THREADS
 from s3archivefs_lambda.serve_command import register_serve

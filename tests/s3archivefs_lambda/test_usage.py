@@ -210,8 +210,10 @@ def test_what_is_read_ahead_is_fetched_for_the_request_that_reads(
     tmp_path: Path, request_: Usage
 ) -> None:
     device = cached(tmp_path, ChunkMemory(len(CONTENT)))
-    device.prefetch([(0, 8 * CHUNK)])
-    assert device.pread(0, 8 * CHUNK) == CONTENT[: 8 * CHUNK]
+    with closing(device.readahead(0, 8 * CHUNK)) as ahead:
+        ahead.will_read(0, 8 * CHUNK)
+        assert ahead.pread(0, CHUNK) == CONTENT[:CHUNK]
+        assert ahead.pread(CHUNK, 7 * CHUNK) == CONTENT[CHUNK : 8 * CHUNK]
     assert request_.figures["cache_misses"] == 8
 
 
@@ -225,11 +227,13 @@ def test_what_has_come_ahead_and_is_not_on_disk_yet_is_found(
         assert go_on.wait(30)
 
     device = cached(tmp_path, ChunkMemory(len(CONTENT)))
-    monkeypatch.setattr(device._store, "put", put)
-    device.prefetch([(0, 8 * CHUNK)])
-    assert storing.wait(30)
-    assert device.pread(0, 8 * CHUNK) == CONTENT[: 8 * CHUNK]
-    go_on.set()
+    monkeypatch.setattr(device._kept._store, "put", put)
+    with closing(device.readahead(0, 8 * CHUNK)) as ahead:
+        ahead.will_read(0, 8 * CHUNK)
+        ahead.pread(0, 10)
+        assert storing.wait(30)
+        assert ahead.pread(10, 8 * CHUNK - 10) == CONTENT[10 : 8 * CHUNK]
+        go_on.set()
     assert counted(request_) == (8, 8)
 
 

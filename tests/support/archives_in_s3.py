@@ -11,6 +11,7 @@ from s3archivefs_lambda.archives import Archives
 from s3archivefs_lambda.config import Config
 from s3archivefs_lambda.prefix_map import Location, PrefixMap, PrefixMapping
 from s3archivefs_lambda.s3_archive import S3Opener
+from tests.support.finished import finish
 from tests.support.images import make_image
 
 if TYPE_CHECKING:
@@ -70,5 +71,4 @@ def settle(archives: Archives) -> None:
     """Wait until all that was fetched is on disk."""
     opener = archives._openers["s3"]
     assert isinstance(opener, S3Opener)
-    if opener._memory._pool is not None:
-        opener._memory._pool.shutdown()
+    finish(opener._memory.background)

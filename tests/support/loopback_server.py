@@ -24,8 +24,8 @@ class LoopbackServer(ThreadingHTTPServer):
     daemon_threads = False  # so that server_close() joins them
     request_queue_size = 128
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), handler)
         self._connections: set[socket.socket] = set()
         self._thread = threading.Thread(target=self.serve_forever, args=[0.02])
 

@@ -24,15 +24,17 @@ class _NoticedEvent(threading.Event):
         return super().wait(timeout)
 
 
-def notice_waiting(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set as soon as a thread waits for one of the module's flights (`_Flight`, with `done`)."""
+def notice_waiting(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch, kind: str = "_Flight"
+) -> threading.Event:
+    """Set as soon as a thread waits for one of the module's flights (of a class with `done`)."""
     waiting = threading.Event()
-    make = module._Flight
+    make = getattr(module, kind)
 
     def noticed() -> object:
         flight = make()
         flight.done = _NoticedEvent(waiting)
         return flight
 
-    monkeypatch.setattr(module, "_Flight", noticed)
+    monkeypatch.setattr(module, kind, noticed)
     return waiting

@@ -117,8 +117,10 @@ class AccessPoint(LoopbackServer):
 
     function: Function
 
-    def __init__(self, store_url: str, *, bucket: str = "archive", payload: str = "") -> None:
-        super().__init__(_AccessPointHandler)
+    def __init__(
+        self, store_url: str, *, bucket: str = "archive", payload: str = "", port: int = 0
+    ) -> None:
+        super().__init__(_AccessPointHandler, port)
         self.store_url = store_url
         self.bucket = bucket
         self.payload = payload

@@ -1,0 +1,70 @@
+"""Reading from a device: exactly what was asked for, and once more where that does not decode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from s3archivefs.errors import CorruptImageError, SquashfsError, TruncatedImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3archivefs.device import BlockDevice, Discard
+
+__all__ = ["decoded", "read_decoded", "read_exactly"]
+
+T = TypeVar("T")
+
+
+def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
+    """`length` bytes at `offset`, or TruncatedImageError naming `what` was to be read; never fewer,
+    never more.
+    """
+    if offset < 0 or offset + length > device.size:
+        raise TruncatedImageError(
+            f"{what} ends at byte {offset + length}, "
+            f"past the end of the image's {device.size} bytes",
+            offset,
+        )
+    if not length:
+        return b""  # HTTP has no range for it
+    data = device.pread(offset, length)
+    # A device that breaks its contract must not become wrong data.
+    if data is None or len(data) < length:  # type: ignore[redundant-expr]  # no type stops a device
+        raise TruncatedImageError(
+            f"{what}: the device returned {len(data or b'')} bytes of {length}", offset
+        )
+    if len(data) > length:
+        raise CorruptImageError(
+            f"{what}: the device returned {len(data)} bytes where {length} were asked for", offset
+        )
+    return data
+
+
+def read_decoded(
+    device: BlockDevice, offset: int, length: int, what: str, decode: Callable[[bytes], T]
+) -> T:
+    """What `decode` makes of the bytes of a range; raises what it and `read_exactly` raise."""
+    raw = read_exactly(device, offset, length, what)
+    return decoded(device, offset, raw, what, lambda raw: decode(bytes(raw)))
+
+
+def decoded(
+    device: BlockDevice,
+    offset: int,
+    raw: bytes | memoryview,
+    what: str,
+    decode: Callable[[bytes | memoryview], T],
+) -> T:
+    """What `decode` makes of bytes that were read at `offset`.
+
+    Where it raises a SquashfsError, the device may have kept a damaged copy: it is told to discard
+    that, and the bytes are read once more.
+    """
+    try:
+        return decode(raw)
+    except SquashfsError:
+        discard: Discard | None = getattr(device, "discard", None)
+        if discard is None or not discard(offset, bytes(raw)):
+            raise
+    return decode(read_exactly(device, offset, len(raw), what))
