@@ -130,15 +130,14 @@ class FileDevice:
         if self._descriptor is None and isinstance(file, io.TextIOBase):
             raise TypeError("the file is open as text; open it in binary mode: 'rb'")
         try:
-            file.seek(0, os.SEEK_END)
-            size: int = file.tell()
+            size: int | None = file.seek(0, os.SEEK_END)
+            return file.tell() if size is None else size
         except OSError as error:
             name = getattr(file, "name", None)
             if error.errno != errno.ESPIPE and not isinstance(error, io.UnsupportedOperation):
                 error.filename = name
                 raise
             raise OSError(errno.ESPIPE, _NOT_SEEKABLE, name) from error
-        return size
 
     def pread(self, offset: int, length: int) -> bytes:
         """The `length` bytes at `offset`.

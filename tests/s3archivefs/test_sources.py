@@ -38,6 +38,14 @@ class Named:
         return bytes(self._path)
 
 
+class WithoutTell:
+    """A file object that says where it stands by `seek` alone."""
+
+    def __init__(self, content: bytes) -> None:
+        self._file = io.BytesIO(content)
+        self.read, self.seek = self._file.read, self._file.seek
+
+
 def opened(stack: ExitStack, path: Path) -> io.BufferedReader:
     return stack.enter_context(path.open("rb"))
 
@@ -56,6 +64,7 @@ TAKEN: dict[str, Callable[[ExitStack, Path], object]] = {
     "file": opened,
     "file without a buffer": lambda stack, path: stack.enter_context(path.open("rb", 0)),
     "BytesIO": lambda _, path: io.BytesIO(path.read_bytes()),
+    "file without tell": lambda _, path: WithoutTell(path.read_bytes()),
     "mmap": mapped,
     "BytesDevice": lambda _, path: s3archivefs.BytesDevice(path.read_bytes()),
     "BytesDevice of a bytearray": lambda _, path: s3archivefs.BytesDevice(
