@@ -231,16 +231,18 @@ def _check_images(mappings: PrefixMap) -> None:
     in_s3 = next((mapping for mapping in mappings if mapping.location.scheme == "s3"), None)
     if in_s3 is not None:
         require("botocore", extra="lambda", what=in_s3.origin)
-    faults = []
+    origins: dict[str, list[str]] = {}  # of each image, however many prefixes it is mapped to
     for mapping in mappings:
-        if mapping.location.scheme == "s3":
-            continue
+        if mapping.location.scheme == "file":
+            origins.setdefault(mapping.location.key, []).append(mapping.origin)
+    faults = []
+    for image, named_by in origins.items():
         try:
-            s3archivefs.open(mapping.location.key).close()
+            s3archivefs.open(image).close()
         except OSError as error:
-            faults.append(f"{mapping.origin}: {mapping.location.key}: {error.strerror or error}")
+            faults += [f"{origin}: {image}: {error.strerror or error}" for origin in named_by]
         except s3archivefs.SquashfsError as error:
-            faults.append(f"{mapping.origin}: {mapping.location.key}: {error}")
+            faults += [f"{origin}: {image}: {error}" for origin in named_by]
     if faults:
         raise UsageError("\n".join(faults))
 

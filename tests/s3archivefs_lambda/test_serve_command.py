@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import s3archivefs
 from fixtures.tree import file
 from s3archivefs_lambda import archives
 from s3archivefs_lambda.archives import Archives
@@ -107,6 +108,27 @@ def test_every_fault_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("s3archivefs: --map ") for line in lines)
+
+
+def test_an_image_of_many_mappings_is_opened_once_and_its_fault_is_each_mappings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[str] = []
+    original = s3archivefs.open
+
+    def open_(source: str) -> s3archivefs.SquashFS:
+        opened.append(source)
+        return original(source)
+
+    monkeypatch.setattr(s3archivefs, "open", open_)
+    mappings = tmp_path / "mappings"
+    lines = [f"a{number}|file://{IMAGE}\nb{number}|file://{__file__}\n" for number in range(50)]
+    mappings.write_text("".join(lines))
+    monkeypatch.setenv("S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE", str(mappings))
+    assert run() == 2
+    assert sorted(opened) == sorted([IMAGE, __file__])
+    faulty = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert sorted(faulty) == sorted(f"{mappings}:{2 * number}" for number in range(1, 51))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 -- is refused
