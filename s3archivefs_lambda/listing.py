@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGE_STEPS", "Page", "page_of"]
 
-PAGE_STEPS = 200_000
+PAGE_STEPS = 50_000
 """Steps after which a page ends early: entries that yield nothing, names looked up for links, ten
-for a directory entered, 200 for an archive opened. Half a second's work or so, and 200 steps for
-each key of a full page, where an ordinary tree takes one or two.
+for a directory entered, 200 for an archive opened. Some 150 ms of work, ten times that of a full
+page, and 50 steps for each of its keys, where an ordinary tree takes one or two.
 """
 _PAGE_BYTES = 1 << 20
 """Of keys on a page: a thousand of S3's longest. An archive may have far longer ones."""
