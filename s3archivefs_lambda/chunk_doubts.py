@@ -20,6 +20,7 @@ class Doubts:
 
     def __init__(self) -> None:
         self._doubts: OrderedDict[Hashable, tuple[bytes, int]] = OrderedDict()
+        self._open: set[Hashable] = set()  # those of which no other copy has come yet
         self.count = 0
         """How many there were, of all chunks."""
 
@@ -33,14 +34,26 @@ class Doubts:
         Return False where the same copy was doubted before: fetched anew it was no different, so
         that is what the store has.
         """
-        digest = hashlib.blake2b(copy, digest_size=16).digest()
+        digest = _digest(copy)
         before, _ = self._doubts.get(what, (b"", 0))
         if digest == before:
             self._doubts.move_to_end(what)
             return False
         self.count += 1
+        self._open.add(what)
         self._doubts[what] = digest, self.count
         self._doubts.move_to_end(what)
         if len(self._doubts) > _MOST:
-            self._doubts.popitem(last=False)
+            self._open.discard(self._doubts.popitem(last=False)[0])
         return True
+
+    def settles(self, what: Hashable, copy: bytes | memoryview) -> bool:
+        """Whether this copy, which has just come, is the first that differs from a doubted one."""
+        if what not in self._open:
+            return False
+        self._open.remove(what)
+        return self._doubts[what][0] != _digest(copy)
+
+
+def _digest(copy: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(copy, digest_size=16).digest()

@@ -41,6 +41,7 @@ class KeptChunks:
         # Chunk numbers mean something only together with a size: functions that share a directory
         # may have different settings.
         self.store_id = f"{archive_id}\0{size}\0{chunk_size}"
+        self._archive = archive_id
         self.seeds = Seeds(store, self.store_id, size, chunk_size)
         """What is held of the device in memory, for as long as it is."""
         self._size = size
@@ -97,8 +98,13 @@ class KeptChunks:
         """
         with self._doubting:
             for index, chunk in chunks.items():
-                if not self._doubts.since(index, doubts):
-                    self._memory.put(self.store_id, index, chunk, used=used)
+                if self._doubts.since(index, doubts):
+                    continue
+                if self._doubts.settles(index, chunk):
+                    _LOG.warning(
+                        "chunk %d of %s had come wrong, and was fetched anew", index, self._archive
+                    )
+                self._memory.put(self.store_id, index, chunk, used=used)
 
     def store_soon(self, chunks: Mapping[int, Chunk], doubts: int) -> None:
         """Keep chunks on disk, with no reader waiting for it where they are in memory meanwhile."""
@@ -140,9 +146,6 @@ class KeptChunks:
                 else self._doubts.add((index, begin), part)
             )
             if is_new:
-                _LOG.warning(
-                    "chunk %d of %s does not decode; fetching it anew", index, self.store_id
-                )
                 self.seeds.drop(start, stop)
                 self._memory.drop(self.store_id, index)
                 self._store.drop(self.store_id, index)

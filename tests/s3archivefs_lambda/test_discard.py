@@ -109,6 +109,17 @@ def test_any_chunk_that_came_wrong_once_is_fetched_anew(
             assert source.fetched(index) == 2
 
 
+def test_a_chunk_that_came_wrong_is_told_of_once(
+    source: Source, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.damage(0, CHUNK, times=1)
+    device = cached(source, tmp_path)
+    for _ in range(2):
+        assert read_all(device)
+    (message,) = caplog.messages
+    assert message == "chunk 0 of archive had come wrong, and was fetched anew"
+
+
 def test_what_was_right_the_second_time_is_what_is_kept(source: Source, tmp_path: Path) -> None:
     for index in range(-(-source.size // CHUNK)):
         source.damage(index * CHUNK, (index + 1) * CHUNK, times=1)
@@ -156,7 +167,7 @@ def test_a_seed_that_does_not_decode_is_fetched_anew(
 
 @pytest.mark.parametrize("level", ["memory", "disk", "both"])
 def test_a_damaged_archive_is_fetched_anew_once_and_no_more(
-    source: Source, tmp_path: Path, level: str
+    source: Source, tmp_path: Path, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     device = cached(source, tmp_path, level)
     end = s3archivefs.Superblock.decode(source.image).inode_table_start // CHUNK * CHUNK
@@ -175,6 +186,7 @@ def test_a_damaged_archive_is_fetched_anew_once_and_no_more(
         for _ in range(4):
             read()
         assert source.reads == []
+    assert caplog.messages == []  # that is for the errors to say
 
 
 def test_without_any_cache_a_damaged_block_costs_two_reads_once_and_then_one(
