@@ -193,7 +193,9 @@ def test_where_nothing_can_be_kept_on_disk_opening_costs_what_it_did_before(
 def test_another_version_is_asked_for_with_the_tail_that_the_last_one_needed(
     store: ScriptedStore, image: bytes, tmp_path: Path
 ) -> None:
-    open_in(opener(store, tmp_path))
+    first = opener(store, tmp_path)
+    open_in(first)
+    settle(first)
     store.etag = '"another version"'
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path)))
@@ -208,7 +210,9 @@ def test_what_an_archive_needed_outlives_the_process_and_its_version(
     store: ScriptedStore, tmp_path: Path
 ) -> None:
     store.metadata["s3archivefs-superblock"] = b64encode(store.content[:96]).decode()
-    open_in(opener(store, tmp_path))
+    first = opener(store, tmp_path)
+    open_in(first)
+    settle(first)
     store.etag = '"another version"'
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path)))
