@@ -26,6 +26,7 @@ class Background:
         self._held = 0
         self._stored = 0  # bytes that readers who are there have had stored
         self._pool: ThreadPoolExecutor | None = None
+        self._running = 0
         # One that the thread may take again: it may end a forgotten file's reader at any time.
         self._lock = threading.RLock()
         renew_after_fork(self, Background._renew)
@@ -97,8 +98,15 @@ class Background:
         begun: Future[None] = Future()
 
         def run() -> None:
-            if begun.set_running_or_notify_cancel():
+            if not begun.set_running_or_notify_cancel():
+                return
+            with self._lock:
+                self._running += 1
+            try:
                 function(*arguments)
+            finally:
+                with self._lock:
+                    self._running -= 1
 
         try:
             pool.submit(usage.carried(run))
@@ -107,8 +115,13 @@ class Background:
             return not begun.cancel()
         return True
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether all threads are at something, and what was submitted may wait for long."""
+        return self._running >= AHEAD_THREADS
+
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         """Hold nothing: what was under way is lost, and each reader lets go of what it had."""
-        self._held = self._stored = 0
+        self._held = self._stored = self._running = 0
         self._pool = None
         self._lock = threading.RLock()

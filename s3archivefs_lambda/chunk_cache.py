@@ -134,7 +134,7 @@ class CachedDevice:
     def readahead(self, offset: int, length: int) -> ReadAhead:
         """What fetches ahead of one reader of a range inside [0, size)."""
         self._check(offset, length)
-        return ReadAhead(self, offset, offset + length)
+        return ReadAhead(self, offset + length)
 
     def discard(self, offset: int, data: bytes) -> bool:
         """Forget kept copies of the chunks that `data`, read at `offset`, was in, as it does not
@@ -176,6 +176,9 @@ class CachedDevice:
             )
             others |= ahead
             ahead = {}
+            if self.background.is_busy:  # as it is when another store hangs
+                mine |= self._flights.begin(others)
+                others = {index: each for index, each in others.items() if index not in mine}
             # What has come already, and is about to be kept, is found as well.
             usage.add("cache_hits", sum(flight.done.is_set() for flight in others.values()))
             try:
@@ -220,7 +223,7 @@ class CachedDevice:
                 company.append(index)
             elif index > last:
                 break
-        return self._flights.claim_absent(company)
+        return self._flights.begin(self._flights.claim_absent(company))
 
     # ---- Chunks ahead of a reader ----------------------------------------------------------------
 
@@ -236,16 +239,17 @@ class CachedDevice:
 
     def get_ahead(self, flights: dict[int, Flight], stores: bool) -> None:  # noqa: FBT001 -- passed on by the pool
         """Get chunks for a reader to come, who will meet the fault where there is one."""
+        mine = self._flights.begin(flights)
         try:
             with suppress(Exception):  # whatever a device raises
-                if any(flight.is_expected for flight in flights.values()):
-                    missing = self._land_kept(flights)
+                if any(flight.is_expected for flight in mine.values()):
+                    missing = self._land_kept(mine)
                     store = self._kept.store if stores else None
                     self._fetch(missing, missing, store=store, ahead=True)
         finally:
             # A chunk that is held stays to be found.
             self._flights.release(
-                {i: each for i, each in flights.items() if not each.is_held or each.chunk is None}
+                {i: each for i, each in mine.items() if not each.is_held or each.chunk is None}
             )
 
     def release(self, flights: Mapping[int, Flight]) -> None:

@@ -19,7 +19,7 @@ __all__ = ["Flight", "Flights"]
 class Flight:
     """A chunk that a thread is getting, or has got for a reader who will come for it."""
 
-    __slots__ = ("chunk", "done", "error", "is_held", "is_wanted")
+    __slots__ = ("chunk", "done", "error", "has_begun", "is_held", "is_wanted")
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -29,6 +29,8 @@ class Flight:
         """Why it failed, for those who wait as well: it has been tried as often as is worth it, and
         one after the other they would hold the last of them as many times as long.
         """
+        self.has_begun = False
+        """Whether a thread is getting it."""
         self.is_wanted = False
         """Whether a thread waits for it, or has."""
         self.is_held = False
@@ -67,11 +69,22 @@ class Flights:
                     others[index] = flight
                 else:
                     flight = mine[index] = self._flights[index] = Flight()
+                    flight.has_begun = True
                 flight.is_wanted = True
         return mine, others
 
+    def begin(self, flights: Mapping[int, Flight]) -> dict[int, Flight]:
+        """Those of the flights that no thread had begun: this one has to get the chunks."""
+        begun: dict[int, Flight] = {}
+        with self._lock:
+            for index, flight in flights.items():
+                if not flight.has_begun:
+                    flight.has_begun = True
+                    begun[index] = flight
+        return begun
+
     def claim_absent(self, indexes: Iterable[int]) -> dict[int, Flight]:
-        """Flights of those chunks that have none."""
+        """Flights of those chunks that have none, for whoever will begin them."""
         with self._lock:
             claimed = {index: Flight() for index in indexes if index not in self._flights}
             self._flights |= claimed

@@ -46,16 +46,15 @@ class Reading(NamedTuple):
 
 
 class ReadAhead:
-    """Reads the bytes [start, stop) of a device for one reader, which reads in one thread; another
-    may close it.
+    """Reads a device up to byte `stop` for one reader, which reads in one thread; another may close
+    it.
     """
 
-    def __init__(self, device: CachedDevice, start: int, stop: int) -> None:
+    def __init__(self, device: CachedDevice, stop: int) -> None:
         self._device = device
         self._background = device.background
         self._chunk_size = device.chunk_size
-        self._start, self._end = start, stop
-        self._stop = stop  # nothing behind it will be read, as far as is known
+        self._end = self._stop = stop  # nothing behind it will be read, as far as is known
         self._announced = 0  # up to it, that is known
         self._begun = 0  # where the sequence of reads began
         self._next = -1  # where a read that goes on with it begins

@@ -105,6 +105,7 @@ def test_as_much_as_there_are_threads_is_done_at_once() -> None:
             broken.set()
 
     for _ in range(AHEAD_THREADS):
+        assert not background.is_busy
         assert background.start(1, work)
     for _ in range(AHEAD_THREADS):
         assert met.acquire(timeout=30)

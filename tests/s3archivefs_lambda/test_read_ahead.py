@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from s3archivefs_lambda.background import AHEAD_THREADS
 from s3archivefs_lambda.chunk_cache import CachedDevice, ChunkStore
 from s3archivefs_lambda.chunk_memory import ChunkMemory
 from tests.support.finished import finish
@@ -445,6 +446,27 @@ def test_many_streams_together_are_stored_up_to_an_eighth_of_the_store(
     assert store // 16 < len(stored_chunks(tmp_path)) * CHUNK <= store // 8
     for ahead in readers:
         ahead.close()
+
+
+def test_a_reader_does_not_wait_for_threads_that_others_have(below: Device, tmp_path: Path) -> None:
+    """As a store that hangs has them all."""
+    cached = cached_device(below, tmp_path)
+    hanging, go_on = threading.Semaphore(0), threading.Event()
+
+    def hang() -> None:
+        hanging.release()
+        assert go_on.wait(30)
+
+    for _ in range(AHEAD_THREADS):
+        assert cached.background.submit(hang)
+        assert hanging.acquire(timeout=30)
+    with closing(reading(cached, 0, 10 * MIB)) as ahead:
+        for offset in range(0, 10 * MIB, MIB):
+            assert ahead.pread(offset, MIB) == DATA[offset : offset + MIB]
+        go_on.set()
+        finish(cached.background)
+    assert below.chunks == set(range(10 * MIB // CHUNK))
+    assert cached._flights._flights == {}
 
 
 def test_readers_that_stand_still_leave_room_for_others(below: Device, tmp_path: Path) -> None:
