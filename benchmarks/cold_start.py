@@ -62,8 +62,8 @@ import s3archivefs
 _done("s3archivefs")
 import botocore.session, botocore.client
 _done("botocore")
-import s3archivefs_lambda.archives, s3archivefs_lambda.object_lambda
-import s3archivefs_lambda.operations
+import s3archivefs_lambda.archives.archives, s3archivefs_lambda.object_lambda
+import s3archivefs_lambda.bucket.operations
 _done("s3archivefs_lambda")
 import s3archivefs_lambda.handler
 _done("the function itself, with its two S3 clients")

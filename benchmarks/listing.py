@@ -31,10 +31,10 @@ from unittest.mock import patch
 
 from benchmarks.listing_images import FLAT, PER_DIRECTORY, TREE, Shape
 from s3archivefs import FileDevice
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.s3_protocol import S3Request
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.s3api.messages import S3Request
 
 __all__ = ["main"]
 

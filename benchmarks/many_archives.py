@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fixtures.tree import file
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.prefix_map import Location, PrefixMap, PrefixMapping
-from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_protocol import S3Request
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.prefix_map import Location, PrefixMap, PrefixMapping
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.s3api.messages import S3Request
 from tests.support.images import make_image
 from tests.support.scripted_store import SECRETS, Reply, Request, ScriptedStore
 
@@ -103,7 +103,7 @@ def _operations(archives: int, cache: Path) -> Operations:
         cache_dir=cache,
         mappings=PrefixMap.from_mappings(mappings),
     )
-    client = make_s3_client()
+    client = make_archive_client()
     return Operations(Archives(config, lambda: client))
 
 

@@ -34,11 +34,11 @@ from benchmarks.packing_data import TREES, Operation, Read, Run, Tree
 from benchmarks.packing_options import FACTORS, SORT_FILE, Packing
 from benchmarks.remote_reader import range_header
 from benchmarks.remote_store import BUCKET, Store
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_protocol import S3Request
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.s3api.messages import S3Request
 from tests.support.trees import pack
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def _measured(name: str, directory: Path) -> Iterator[str]:
     with ExitStack() as stack:
         store = stack.enter_context(Store.start(directory / "store"))
         stack.enter_context(patch.dict(os.environ, store.environ()))
-        client = make_s3_client()
+        client = make_archive_client()
         stack.callback(client.close)
         for packing in FACTORS[name]:
             print(

@@ -13,11 +13,11 @@ from botocore.config import Config as ClientConfig
 
 import s3archivefs
 from benchmarks.remote_reader import PIECE_BYTES, Reader, Target, range_header
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_protocol import S3Request
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.s3api.messages import S3Request
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -35,7 +35,7 @@ class Product(Reader):
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        client = make_s3_client()
+        client = make_archive_client()
         environ = {
             "S3ARCHIVEFS_CACHE_DIR": target.directory,
             "S3ARCHIVEFS_PREFIX_VMAP1": f"|s3://{target.bucket}/{target.image}",

@@ -111,7 +111,7 @@ class FileDevice:
         """Where to open it anew."""
         if isinstance(source, str | bytes | os.PathLike):
             self._path = os.path.abspath(os.fspath(source))  # noqa: PTH100 -- bytes too
-            self._file: BinaryIO | None = open(source, "rb", buffering=0, opener=_open_at_once)  # noqa: SIM115 -- closed by close()
+            self._file: BinaryIO | None = open(source, "rb", buffering=0, opener=_open_nonblocking)  # noqa: SIM115 -- closed by close()
         else:
             self._file = source
         self._lock = threading.Lock()
@@ -262,7 +262,7 @@ def open_file(source: object) -> FileDevice | MappedDevice | None:
     return None
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     """Open without waiting for a writer, should the path be a fifo's."""
     return os.open(path, flags | os.O_NONBLOCK)
 

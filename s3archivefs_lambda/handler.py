@@ -13,16 +13,17 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.prefix_map import SettingError
+from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.log_lines import LineFilter
 from s3archivefs_lambda.object_lambda import ObjectLambda
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.prefix_map import SettingError
-from s3archivefs_lambda.process_client import process_client
 from s3archivefs_lambda.request_log import write_bare_lines
-from s3archivefs_lambda.s3_client import make_response_client, make_s3_client
-from s3archivefs_lambda.s3_protocol import S3Error
+from s3archivefs_lambda.s3api.messages import S3Error
+from s3archivefs_lambda.store.client import make_response_client
+from s3archivefs_lambda.store.process_client import process_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ def _object_lambda(config: Config | None) -> ObjectLambda:
     response_client = _ready(make_response_client)
     if config is None:
         return ObjectLambda(_refuse, lambda: response_client)
-    client = _ready(make_s3_client)
+    client = _ready(make_archive_client)
     operations = Operations(Archives(config, lambda: client))
     return ObjectLambda(lambda: operations, lambda: response_client, emf=config.metrics == "emf")
 

@@ -12,18 +12,17 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from s3archivefs_lambda.accounting import request_scope
 from s3archivefs_lambda.object_lambda_event import Event, parse_event
 from s3archivefs_lambda.request_log import Exchange
-from s3archivefs_lambda.s3_client import make_response_client
-from s3archivefs_lambda.s3_protocol import S3Error, S3Response, parse_http_date
-from s3archivefs_lambda.usage import charged_to
+from s3archivefs_lambda.s3api.messages import S3Error, S3Response, parse_http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from types_boto3_s3 import S3Client
 
-    from s3archivefs_lambda.operations import Operations
+    from s3archivefs_lambda.bucket.operations import Operations
 
 __all__ = ["ObjectLambda"]
 
@@ -59,7 +58,7 @@ class ObjectLambda:
     def __init__(
         self,
         operations: Callable[[], Operations],
-        response_client: Callable[[], S3Client] | None = None,
+        response_client: Callable[[], S3Client],
         *,
         emf: bool = False,
     ) -> None:
@@ -67,7 +66,7 @@ class ObjectLambda:
         told so. With `emf`, lines of the request log carry metrics.
         """
         self._operations = operations
-        self._response_client = response_client or make_response_client
+        self._response_client = response_client
         self._client: S3Client | None = None
         self._written = 0.0  # when it last was, by the wall clock: others stop while Lambda freezes
         self._emf = emf
@@ -87,7 +86,7 @@ class ObjectLambda:
             access_key_id=parsed.access_key_id,
         )
         try:
-            with charged_to(exchange.usage):
+            with request_scope(exchange.usage):
                 if parsed.operation == "GetObject":
                     return self._get_object(parsed, exchange)
                 return self._returned(parsed, exchange)

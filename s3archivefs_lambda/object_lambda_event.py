@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
-from s3archivefs_lambda.s3_protocol import S3Request, query_parameters
+from s3archivefs_lambda.s3api.messages import S3Request, query_parameters
 
 __all__ = ["Event", "parse_event"]
 

@@ -15,8 +15,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from s3archivefs_lambda.accounting import Usage
 from s3archivefs_lambda.log_lines import LineFormatter, bounded, utc_time
-from s3archivefs_lambda.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

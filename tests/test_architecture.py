@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,28 @@ LAYERS = (
     "__main__",
 )
 STANDALONE = {"errors", "limits", "forks", "printed", "format"}  # these import none of the package
+
+# The adapter's rooms, top to bottom: what a module of each may import of the adapter besides what
+# is in its own. `handler` and `commands` put the rest together, and may import any.
+ROOMS: dict[str, set[str] | None] = {
+    "handler": None,
+    "commands": None,
+    "object_lambda": {"object_lambda_event", "bucket", "s3api", "accounting", "request_log"},
+    "object_lambda_event": {"s3api"},
+    "endpoint": {"bucket", "s3api", "accounting", "request_log", "config"},
+    "bucket": {"archives", "s3api", "store", "config"},
+    "archives": {"cache", "store", "config", "accounting"},
+    "cache": {"accounting"},
+    "upload": {"store"},
+    "store": {"accounting"},
+    "s3api": set(),
+    "config": set(),
+    "request_log": {"accounting", "log_lines"},
+    "accounting": set(),
+    "log_lines": set(),
+}
+# Of these rooms only so much: what else is in them is none of the others' business.
+DOORS = {("bucket", "store"): {"store.errors"}}
 
 NETWORK = {
     "aiohttp",
@@ -226,6 +249,52 @@ def test_modules_of_the_reader_import_only_the_layers_below() -> None:
             if not used <= below:
                 upward.append(where(path, found))
     assert upward == []
+
+
+def adapter_imports() -> list[tuple[Path, Import, set[str]]]:
+    """Each import of the adapter by itself, and the modules that it names, without the package."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources(ADAPTER)}
+    found = []
+    for path in sources(ADAPTER):
+        for each in imports(parse(path)):
+            modules = names.intersection(targets(each))
+            found.append((path, each, {name.removeprefix(f"{ADAPTER}.") for name in modules}))
+    return found
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / ADAPTER).with_suffix("").parts[0]
+
+
+def test_every_module_of_the_adapter_is_in_a_room() -> None:
+    assert {room(path) for path in sources(ADAPTER)} == {*ROOMS, "__init__"}
+
+
+def test_rooms_of_the_adapter_import_only_what_they_may() -> None:
+    forbidden = []
+    for path, found, modules in adapter_imports():
+        allowed = ROOMS.get(room(path))
+        for module in modules if allowed is not None else ():
+            named = module.partition(".")[0]
+            door = DOORS.get((room(path), named), {module})
+            if named != room(path) and (named not in (allowed or ()) or module not in door):
+                forbidden.append(where(path, found))
+    assert forbidden == []
+
+
+def test_nothing_of_the_adapter_imports_in_a_circle() -> None:
+    below: dict[str, set[str]] = {}
+    for path, found, modules in adapter_imports():
+        if found.at_import_time:
+            name = ".".join(path.relative_to(ROOT / ADAPTER).with_suffix("").parts)
+            below.setdefault(name, set()).update(modules)
+    assert list(TopologicalSorter(below).static_order())  # raises CycleError
+
+
+def test_rooms_have_nothing_at_their_doors() -> None:
+    full = [path for path in sources(ADAPTER) if path.stem == "__init__" and room(path) in ROOMS]
+    assert len(full) > 5
+    assert [path for path in full if path.read_text(encoding="utf-8")] == []
 
 
 def test_only_device_opens_files() -> None:

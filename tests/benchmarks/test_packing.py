@@ -11,7 +11,7 @@ from benchmarks.packing import measure, table
 from benchmarks.packing_data import Operation, Read, Run, Tree
 from benchmarks.packing_options import SORT_FILE, Packing
 from benchmarks.remote_store import Store
-from s3archivefs_lambda.s3_client import make_s3_client
+from s3archivefs_lambda.store.client import make_s3_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.s3_protocol import http_date
+from s3archivefs_lambda.s3api.messages import http_date
 from tests.conformance.keys import BUCKET
 from tests.conformance.wire import Answer, Request, send
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.s3_protocol import parse_http_date
+from s3archivefs_lambda.s3api.messages import parse_http_date
 from tests.conformance.cases import Case, Scope, Server, error_elements
 from tests.conformance.ceph import NOT_APPLICABLE, READ_ONLY
 from tests.conformance.deviations import DEVIATIONS

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.config import Config
+from s3archivefs_lambda.config.settings import Config
 from tests.deploy.test_templates import DEPLOY_PYTHON, EFS, REQUIRED, settings_of
 from tests.support.stacks import ACCOUNT, REGION, TEMPLATES, load, resolve
 

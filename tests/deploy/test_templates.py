@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from s3archivefs_lambda.config import Config
+from s3archivefs_lambda.config.settings import Config
 from tests.support.stacks import ROOT, TEMPLATES, load, resolve
 
 DEPLOY_PYTHON = os.environ.get("TESTS_DEPLOY_PYTHON", "")

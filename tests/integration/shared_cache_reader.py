@@ -14,9 +14,9 @@ from pathlib import Path
 from random import Random
 
 from s3archivefs import BytesDevice
-from s3archivefs_lambda.chunk_cache import CachedDevice
-from s3archivefs_lambda.chunk_memory import ChunkMemory
-from s3archivefs_lambda.chunk_store import ChunkStore
+from s3archivefs_lambda.cache.device import CachedDevice
+from s3archivefs_lambda.cache.disk import ChunkStore
+from s3archivefs_lambda.cache.memory import ChunkMemory
 
 CHUNK = 16 << 10
 CONTENT = Random(0).randbytes(50 * CHUNK - 1000)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_protocol import S3Request
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.s3api.messages import S3Request
 from tests.integration.conftest import upload
 from tests.support.counting_proxy import CountingProxy
 from tests.support.local_archives import content, list_page
@@ -80,7 +80,7 @@ def reader(
             "S3ARCHIVEFS_PREFIX_VMAP1": f"a|{archive}",
             "S3ARCHIVEFS_CACHE_DIR": str(cache),
         }
-        client = make_s3_client()
+        client = make_archive_client()
         yield Reader(Operations(Archives(Config.from_environ(settings), lambda: client)), proxy)
         client.close()
 

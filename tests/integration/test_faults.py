@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from s3archivefs_lambda import s3_client
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_protocol import S3Error, S3Request
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.s3api.messages import S3Error, S3Request
+from s3archivefs_lambda.store import client as s3_client
 from tests.integration.conftest import upload
 from tests.support.counting_proxy import (
     Answer,
@@ -94,7 +94,7 @@ def proxy(store: SwiftStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counti
 @pytest.fixture
 def client(proxy: CountingProxy) -> Iterator[S3Client]:
     """The product's own client."""
-    with closing(make_s3_client(requests=THREADS)) as client:
+    with closing(make_archive_client(requests=THREADS)) as client:
         yield client
 
 

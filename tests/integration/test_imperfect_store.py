@@ -19,11 +19,11 @@ from random import Random
 import pytest
 from botocore.exceptions import ClientError
 
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.s3_client import make_s3_client
-from s3archivefs_lambda.s3_protocol import S3Error, S3Request
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from tests.integration.conftest import STORE_BUCKET, upload
 from tests.support.local_archives import content as body_of
 from tests.support.local_archives import get, list_keys
@@ -69,7 +69,7 @@ def operations(
     for name, value in rclone.environ().items():
         monkeypatch.setenv(name, value)
 
-    with closing(make_s3_client()) as client:
+    with closing(make_archive_client()) as client:
 
         def make(url: str, **settings: str) -> Operations:
             environ = {f"S3ARCHIVEFS_{name}": value for name, value in settings.items()}

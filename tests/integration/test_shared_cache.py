@@ -16,9 +16,9 @@ from typing import Self
 
 import pytest
 
-from s3archivefs_lambda.background import AHEAD_THREADS
-from s3archivefs_lambda.chunk_store import ChunkStore
-from s3archivefs_lambda.directory_limit import TEMPORARY_SUFFIX, occupied
+from s3archivefs_lambda.cache.background import AHEAD_THREADS
+from s3archivefs_lambda.cache.disk import ChunkStore
+from s3archivefs_lambda.cache.eviction import TEMPORARY_SUFFIX, occupied
 from tests.integration.shared_cache_reader import CHUNK, CONTENT, cached
 from tests.support.swift_store import PROJECT_ROOT
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from s3archivefs_lambda.upload import THREADS
+from s3archivefs_lambda.upload.upload import THREADS
 from tests.support.counting_proxy import Answer, CountingProxy, Reset, Stall
 from tests.support.radosgw_server import RadosGateway
 from tests.support.swift_store import REGION

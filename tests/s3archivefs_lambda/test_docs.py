@@ -5,8 +5,8 @@ import inspect
 from pathlib import Path
 
 from s3archivefs import Limits
-from s3archivefs_lambda.config import SETTINGS, UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS
-from s3archivefs_lambda.image_parts import MAX_PART_BYTES, MIN_PART_BYTES
+from s3archivefs_lambda.config.settings import SETTINGS, UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS
+from s3archivefs_lambda.upload.image_parts import MAX_PART_BYTES, MIN_PART_BYTES
 
 SETTINGS_PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

@@ -14,18 +14,18 @@ import pytest
 
 from fixtures.shapes import noise, text
 from fixtures.tree import file
-from s3archivefs_lambda import usage
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.background import Background
-from s3archivefs_lambda.chunk_cache import CachedDevice
-from s3archivefs_lambda.chunk_flights import Flights
-from s3archivefs_lambda.chunk_memory import ChunkMemory
-from s3archivefs_lambda.chunk_store import ChunkStore
-from s3archivefs_lambda.directory_limit import DirectoryLimit
-from s3archivefs_lambda.fetch_plan import FetchPlan
-from s3archivefs_lambda.prefix_map import Location
-from s3archivefs_lambda.process_client import process_client
-from s3archivefs_lambda.usage import Usage
+from s3archivefs_lambda import accounting
+from s3archivefs_lambda.accounting import Usage
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.cache.background import Background
+from s3archivefs_lambda.cache.device import CachedDevice
+from s3archivefs_lambda.cache.disk import ChunkStore
+from s3archivefs_lambda.cache.eviction import DirectoryLimit
+from s3archivefs_lambda.cache.flights import Flights
+from s3archivefs_lambda.cache.memory import ChunkMemory
+from s3archivefs_lambda.cache.plan import FetchPlan
+from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.store.process_client import process_client
 from tests.support.finished import finish
 from tests.support.forked import Child, Gate, amid, in_child
 from tests.support.images import make_image
@@ -165,8 +165,8 @@ def uses_plan(plan: FetchPlan) -> object:
 
 
 def uses_usage(figures: Usage) -> object:
-    with usage.charged_to(figures):
-        usage.add("cache_hits", 7)
+    with accounting.request_scope(figures):
+        accounting.add("cache_hits", 7)
     return figures.figures
 
 

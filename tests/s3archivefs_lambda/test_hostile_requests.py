@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s3archivefs import BytesDevice
-from s3archivefs_lambda.chunk_cache import CachedDevice
-from s3archivefs_lambda.chunk_store import ChunkStore
-from s3archivefs_lambda.s3_protocol import S3Error, S3Request
+from s3archivefs_lambda.cache.device import CachedDevice
+from s3archivefs_lambda.cache.disk import ChunkStore
+from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from tests.support.built import Link, build, directory, file
 from tests.support.local_archives import content, get, list_keys, operations_on
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from s3archivefs_lambda.operations import Operations
+    from s3archivefs_lambda.bucket.operations import Operations
 
 NAMES = (
     *(b"a\r\nX-Injected: 1", b"<&>]]>\"'", b"\x01\x1f\x7f", b"\xff\xfe", b"%2e%2e", b"..."),

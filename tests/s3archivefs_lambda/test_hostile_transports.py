@@ -18,13 +18,13 @@ import pytest
 
 from fixtures.shapes import noise
 from fixtures.tree import file
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.endpoint import make_app
-from s3archivefs_lambda.http_server import S3HttpServer
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.prefix_map import PrefixMap, parse_mapping
+from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.object_lambda import ObjectLambda
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.prefix_map import PrefixMap, parse_mapping
-from s3archivefs_lambda.s3_protocol import S3Request
+from s3archivefs_lambda.s3api.messages import S3Request
 from tests.support.images import make_image
 from tests.support.local_archives import config_for, content, operations_on
 from tests.support.object_lambda_events import CallerRequest, Operation, event_for

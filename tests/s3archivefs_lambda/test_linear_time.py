@@ -16,29 +16,29 @@ from hypothesis import strategies as st
 
 from s3archivefs import open as open_image
 from s3archivefs.printed import unprinted
-from s3archivefs_lambda.authentication import Verifier, claimed_signer, is_for_this_machine
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.endpoint import make_app
-from s3archivefs_lambda.http_head import HeadBuffer
-from s3archivefs_lambda.http_messages import HttpRequest
-from s3archivefs_lambda.object_headers import overrides
+from s3archivefs_lambda.bucket.headers import overrides
+from s3archivefs_lambda.commands.upload_settings import part_bytes, storage_class
+from s3archivefs_lambda.config.prefix_map import parse_location, parse_mapping
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer, is_for_this_machine
+from s3archivefs_lambda.endpoint.head import HeadBuffer
+from s3archivefs_lambda.endpoint.messages import HttpRequest
+from s3archivefs_lambda.endpoint.signature import SignedRequest
+from s3archivefs_lambda.endpoint.target import parse_target
 from s3archivefs_lambda.object_lambda_event import parse_event
-from s3archivefs_lambda.prefix_map import parse_location, parse_mapping
-from s3archivefs_lambda.request_target import parse_target
-from s3archivefs_lambda.s3_buckets import list_buckets
-from s3archivefs_lambda.s3_listing import ListPage, ListRequest, encode_token
-from s3archivefs_lambda.s3_protocol import (
+from s3archivefs_lambda.s3api.buckets import list_buckets
+from s3archivefs_lambda.s3api.listing import ListPage, ListRequest, encode_token
+from s3archivefs_lambda.s3api.messages import (
     S3Error,
     S3Request,
+    apply_if_range,
     check_preconditions,
     check_version,
-    heed_if_range,
     parse_http_date,
     parse_range,
     select_range,
 )
-from s3archivefs_lambda.signature import SignedRequest
-from s3archivefs_lambda.upload_settings import part_bytes, storage_class
 from tests.support.images import FIXTURES
 from tests.support.linear_time import SIZES, costs_linear_time, texts
 from tests.support.local_archives import operations_on
@@ -210,7 +210,7 @@ OF_THE_PROTOCOL = (
     ),
     Parser(
         "if-range",
-        lambda text: heed_if_range(S3Request(headers={"if-range": text}), ETAG),
+        lambda text: apply_if_range(S3Request(headers={"if-range": text}), ETAG),
         LIST_WORDS,
     ),
     Parser(

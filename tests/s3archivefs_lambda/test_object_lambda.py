@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from fixtures.shapes import text
 from fixtures.tree import file
+from s3archivefs_lambda.accounting import add
 from s3archivefs_lambda.object_lambda import ObjectLambda, _Body
 from s3archivefs_lambda.request_log import Exchange
-from s3archivefs_lambda.s3_client import make_response_client
-from s3archivefs_lambda.s3_protocol import S3Error, S3Request, S3Response
-from s3archivefs_lambda.usage import add
+from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
+from s3archivefs_lambda.store.client import make_response_client
 from tests.support.emf import metrics_of
 from tests.support.images import FIXTURES, make_image
 from tests.support.local_archives import content, operations_on, parse_page
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from botocore.awsrequest import AWSPreparedRequest
 
-    from s3archivefs_lambda.operations import Operations
+    from s3archivefs_lambda.bucket.operations import Operations
 
 ODD_NAMES = (
     "a b",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from s3archivefs_lambda.s3_protocol import S3Request, S3Response, xml_response
+from s3archivefs_lambda.s3api.messages import S3Request, S3Response, xml_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

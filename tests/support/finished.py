@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from s3archivefs_lambda.background import Background
+    from s3archivefs_lambda.cache.background import Background
 
 __all__ = ["finish"]
 

@@ -10,17 +10,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from s3archivefs_lambda.endpoint import make_app
-from s3archivefs_lambda.http_limits import HttpLimits
-from s3archivefs_lambda.http_messages import HttpRequest, HttpResponse, Lane
-from s3archivefs_lambda.http_server import S3HttpServer
+from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.limits import HttpLimits
+from s3archivefs_lambda.endpoint.messages import HttpRequest, HttpResponse, Lane
+from s3archivefs_lambda.endpoint.server import S3HttpServer
 from tests.support.fake_operations import FakeOperations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from s3archivefs_lambda.request_pool import RequestPool
+    from s3archivefs_lambda.endpoint.request_pool import RequestPool
 
 SECONDS = 20
 """For what should happen at once."""

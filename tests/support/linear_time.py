@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from s3archivefs import SquashfsError
-from s3archivefs_lambda.s3_protocol import S3Error
+from s3archivefs_lambda.s3api.messages import S3Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from s3archivefs_lambda.archives import Archives
-from s3archivefs_lambda.config import Config
-from s3archivefs_lambda.operations import Operations
-from s3archivefs_lambda.prefix_map import Location, PrefixMap, PrefixMapping
-from s3archivefs_lambda.s3_protocol import S3Request, S3Response
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.config.prefix_map import Location, PrefixMap, PrefixMapping
+from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.s3api.messages import S3Request, S3Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

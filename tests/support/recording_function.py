@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from botocore.model import Shape
     from types_boto3_s3 import S3Client
 
-    from s3archivefs_lambda.operations import Operations
+    from s3archivefs_lambda.bucket.operations import Operations
 
 ROUTE, TOKEN = "io-use1-001", "the token"
 

@@ -18,10 +18,10 @@ import botocore.config
 import botocore.credentials
 import pytest
 
-from s3archivefs_lambda.authentication import Verifier
-from s3archivefs_lambda.http_messages import HttpRequest
-from s3archivefs_lambda.request_target import parse_target
-from s3archivefs_lambda.signature import SignatureRefusedError, SignedRequest
+from s3archivefs_lambda.endpoint.authentication import Verifier
+from s3archivefs_lambda.endpoint.messages import HttpRequest
+from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest
+from s3archivefs_lambda.endpoint.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,0 +1,103 @@
+"""What one request costs: requests to S3 and bytes from it, and what it found in the cache.
+
+The transports name the request that a thread works for; the layers that cost something add to it.
+Where none is named (images on the command line), nothing is counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Literal
+
+from s3archivefs import renew_after_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import ParamSpec, TypeAlias, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+    Figure: TypeAlias = Literal["s3_requests", "s3_bytes", "cache_hits", "cache_misses"]
+
+__all__ = ["Usage", "add", "add_archive", "mark_stale", "request_scope", "with_current_request"]
+
+
+class Usage:
+    """The figures of one request; threads may add to them."""
+
+    __slots__ = ("__weakref__", "_lock", "archives", "figures", "stale")
+
+    def __init__(self) -> None:
+        self.figures: dict[str, int] = {
+            "s3_requests": 0,  # each attempt, retries included, as S3 charges for them
+            "s3_bytes": 0,  # of archives
+            "cache_hits": 0,  # chunks
+            "cache_misses": 0,  # chunks
+        }
+        self.archives: dict[object, None] = {}
+        """Locations of the archives that were asked, in that order, each once."""
+        self.stale = False
+        """Whether it was served a version that its store could not be asked for in time."""
+        self._lock = threading.Lock()
+        renew_after_fork(self, Usage._renew)
+
+    def add(self, figure: Figure, amount: int) -> None:
+        """Raise a figure."""
+        with self._lock:
+            self.figures[figure] += amount
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._lock = threading.Lock()
+
+
+_current: ContextVar[Usage | None] = ContextVar("s3archivefs_usage", default=None)
+
+
+@contextmanager
+def request_scope(usage: Usage | None) -> Iterator[None]:
+    """Add what this thread does meanwhile to `usage`."""
+    token = _current.set(usage)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def with_current_request(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, for another thread to call: it works for the request that this one works for.
+
+    What it does after that request's end is counted nowhere.
+    """
+    usage = _current.get()
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with request_scope(usage):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def add(figure: Figure, amount: int = 1) -> None:
+    """Raise a figure of the request that this thread works for."""
+    if (usage := _current.get()) is not None:
+        usage.add(figure, amount)
+
+
+def add_archive(location: object) -> None:
+    """Note that the request that this thread works for asks the archive at `location`, whose str()
+    is its URL.
+    """
+    if (usage := _current.get()) is not None:
+        usage.archives[location] = None
+
+
+def mark_stale() -> None:
+    """Note that the request that this thread works for is served a version that may have been
+    replaced: its store cannot be asked.
+    """
+    if (usage := _current.get()) is not None:
+        usage.stale = True

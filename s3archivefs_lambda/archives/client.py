@@ -1,0 +1,25 @@
+"""The S3 client that archives are read with: one for all of a process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS
+from s3archivefs_lambda.cache.background import AHEAD_THREADS
+from s3archivefs_lambda.store.client import make_s3_client
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+__all__ = ["make_archive_client"]
+
+_CONNECTIONS_PER_REQUEST = 2  # opening an archive reads both its ends at once
+
+
+def make_archive_client(*, requests: int = 1) -> S3Client:
+    """Make the client, for as many requests as are answered at once.
+
+    Raises botocore's errors where the settings for AWS are of no use.
+    """
+    opening = _CONNECTIONS_PER_REQUEST * (requests + OPEN_AHEAD_THREADS)
+    return make_s3_client(connections=opening + AHEAD_THREADS)

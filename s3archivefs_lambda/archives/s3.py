@@ -1,0 +1,220 @@
+"""Opening an archive in S3: its metadata in as few round trips as can be, the rest by chunks.
+
+Squashfs keeps its metadata at the end. One suffix GET brings it, if it is short enough; what is
+longer is fetched whole, in parallel, up to a bound, and beyond that by chunks as it is needed: the
+first file of an archive of 50 million must not wait for gigabytes of inodes.
+
+What opening took, and which version was there, is remembered in the chunk cache, for the next time
+and the next process: one request tells whether it is still there, and what the cache has of it is
+not fetched again; of another version that request brings the metadata.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from s3archivefs import SquashFS, SquashfsError, Superblock
+from s3archivefs_lambda.archives.archive import Archive
+from s3archivefs_lambda.cache.device import CachedDevice
+from s3archivefs_lambda.cache.disk import ChunkStore
+from s3archivefs_lambda.cache.memory import ChunkMemory
+from s3archivefs_lambda.config.settings import chunk_size_for
+from s3archivefs_lambda.store.device import S3Device, current_identity
+from s3archivefs_lambda.store.errors import ArchiveReplacedError, ArchiveUnchangedError
+from s3archivefs_lambda.store.identity import object_identity
+from s3archivefs_lambda.store.opening import open_object
+from s3archivefs_lambda.store.process_client import process_client
+from s3archivefs_lambda.store.version import S3Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from types_boto3_s3 import S3Client
+
+    from s3archivefs import BlockDevice
+    from s3archivefs_lambda.config.prefix_map import Location
+    from s3archivefs_lambda.config.settings import Config
+    from s3archivefs_lambda.store.opening import OpenedObject
+
+__all__ = ["OpenedDevice", "S3Opener"]
+
+_BLOCK_SIZE_MIN, _BLOCK_SIZE_MAX = 4096, 1 << 20
+"""What a sound superblock may say; the chunk size follows it before the image has been checked."""
+_TAIL_STEP = 64 << 10
+"""Tails are asked for in multiples of it: the next version's metadata may be a bit longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDevice:
+    """An archive's bytes, pinned to one version."""
+
+    device: BlockDevice
+    identity: str
+    """What identifies the version."""
+    held_bytes: int
+    """In memory as long as the device is."""
+    version: S3Version | None
+    """What opening it again takes; None where it is too short for an image."""
+    is_kept: bool = False
+    """Whether the chunk cache has its last bytes, and so its metadata as well, most likely."""
+
+
+class S3Opener:
+    """The `Opener` of archives in S3, through one client, one chunk cache and one memory.
+
+    Thread-safe.
+    """
+
+    def __init__(self, config: Config, client_factory: Callable[[], S3Client]) -> None:
+        self._config = config
+        self.client = process_client(client_factory)
+        """The client, made on first use."""
+        self._store = ChunkStore(config.cache_dir, config.cache_max_bytes)
+        self._memory = ChunkMemory(config.cache_memory_bytes)
+
+    @property
+    def trusted_seconds(self) -> float:
+        """As the setting says."""
+        return self._config.revalidate_seconds
+
+    @property
+    def stale_seconds(self) -> float:
+        """As the setting says."""
+        return self._config.stale_seconds
+
+    def recall(self, location: Location) -> S3Version | None:
+        """The version that was there when the archive was last opened, by whoever shares the chunk
+        cache.
+        """
+        record = self._store.get(self._record_name(location), 0)
+        return None if record is None else S3Version.decode(record)
+
+    def is_current(self, location: Location, version: S3Version) -> bool:
+        """Ask with one HEAD."""
+        current = current_identity(self.client, location.bucket, location.key)
+        return current == self._device(location, version).identity
+
+    def open(self, location: Location, before: S3Version | None, *, afresh: bool) -> Archive:
+        """Open the current version of an archive: one request where it is `before`, unless
+        `afresh`.
+        """
+        opened = self.open_device(location, before, afresh=afresh)
+        try:
+            archive = self._archive(location, opened)
+        except (ArchiveReplacedError, SquashfsError):
+            if before is None or opened.version is not before:
+                raise
+            # What the cache has of it is wrong, or not all, and the object another one by now.
+            archive = self._archive(location, self.open_device(location, before, afresh=True))
+        if isinstance(archive.version, S3Version) and archive.version != before:
+            self.remember(location, archive.version)
+        return archive
+
+    def remember(self, location: Location, version: S3Version) -> None:
+        """Have `recall` return the version, in whichever process."""
+        self._store.put(self._record_name(location), 0, version.encode(), replace=True)
+
+    def reopen(self, location: Location, version: S3Version) -> Archive:
+        """Open the version from the chunk cache; what that lacks is fetched, if it still exists."""
+        return self._archive(location, self._reopened(location, version))
+
+    def open_device(
+        self, location: Location, before: S3Version | None, *, afresh: bool = False
+    ) -> OpenedDevice:
+        """The same as `open`, whether or not the object is an image."""
+        # Afresh, both ends are asked for: that they are of one version is worth a request then.
+        likely = None if afresh else before
+        is_expected = self._config.superblock_metadata == "expected"
+        kept = None if likely is None else self._reopened(location, likely)
+        if kept is not None and not kept.is_kept:
+            kept = None  # to be told that it is unchanged would not spare the tail
+        try:
+            opened = open_object(
+                self.client,
+                location.bucket,
+                location.key,
+                tail_bytes=self._tail_bytes(before),
+                expect_superblock=is_expected or (likely is not None and likely.has_superblock),
+                unless_etag=None if kept is None or likely is None else likely.etag,
+            )
+        except ArchiveUnchangedError as error:
+            assert before is not None  # noqa: S101 -- it was the condition
+            assert kept is not None  # noqa: S101 -- likewise
+            if error.version_id in {None, before.version_id}:
+                return kept
+            # The same bytes, stored once more: the version that is known may be deleted now.
+            return self.open_device(location, before, afresh=True)
+        return self._opened(opened)
+
+    def _opened(self, opened: OpenedObject) -> OpenedDevice:
+        source, tail = opened.device, opened.tail
+        head = opened.superblock()
+        if head is None:  # too short for an image, which is the reader's to say
+            return OpenedDevice(source, source.identity, 0, None)
+        device, metadata_start = self._cached(source, head)
+        tail_start = source.size - len(tail)
+        if metadata_start < tail_start and self._is_fetched_whole(source.size - metadata_start):
+            rest = metadata_start, tail_start - metadata_start
+            with closing(device.readahead(*rest)) as ahead:
+                ahead.will_read(*rest)  # in parallel
+                tail = ahead.pread(*rest) + tail
+            tail_start = metadata_start
+        device.seed(tail_start, tail)
+        version = S3Version(
+            source.etag, source.version_id, source.size, head, opened.has_superblock, tail_start
+        )
+        return OpenedDevice(device, source.identity, len(tail), version)
+
+    def _reopened(self, location: Location, version: S3Version) -> OpenedDevice:
+        source = self._device(location, version)
+        device, _ = self._cached(source, version.superblock)
+        held = device.reseed(version.tail_start)
+        return OpenedDevice(device, source.identity, held, version, is_kept=device.keeps_end)
+
+    def _cached(self, source: S3Device, head: bytes) -> tuple[CachedDevice, int]:
+        """The object by chunks, and where its metadata begins."""
+        superblock = Superblock.decode(head)
+        metadata_start = min(superblock.inode_table_start, source.size)
+        block_size = min(max(superblock.block_size, _BLOCK_SIZE_MIN), _BLOCK_SIZE_MAX)
+        chunk_size = chunk_size_for(self._config.cache_chunk_size, block_size)
+        device = CachedDevice(
+            source,
+            self._store,
+            source.identity,
+            chunk_size,
+            memory=self._memory,
+            metadata_start=metadata_start,
+        )
+        device.hold(0, head)
+        return device, metadata_start
+
+    def _archive(self, location: Location, opened: OpenedDevice) -> Archive:
+        image = SquashFS(opened.device, limits=self._config.limits)
+        return Archive(location, image, opened.identity, opened.held_bytes, opened.version)
+
+    def _device(self, location: Location, version: S3Version) -> S3Device:
+        return S3Device(
+            self.client,
+            location.bucket,
+            location.key,
+            etag=version.etag,
+            size=version.size,
+            version_id=version.version_id,
+        )
+
+    def _is_fetched_whole(self, metadata_bytes: int) -> bool:
+        return metadata_bytes <= self._config.metadata_bytes
+
+    def _tail_bytes(self, before: S3Version | None) -> int:
+        """Bytes to ask for: what the version before would have needed."""
+        if before is not None:
+            metadata_start = Superblock.decode(before.superblock).inode_table_start
+            metadata_bytes = before.size - metadata_start
+            if metadata_bytes > 0 and self._is_fetched_whole(metadata_bytes):
+                return -(-metadata_bytes // _TAIL_STEP) * _TAIL_STEP
+        return self._config.tail_bytes
+
+    def _record_name(self, location: Location) -> str:
+        return f"version\0{object_identity(self.client, location.bucket, location.key)}"

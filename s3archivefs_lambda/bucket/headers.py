@@ -1,0 +1,72 @@
+"""What is said of a member of an archive as an S3 object: its headers, and those that a request
+overrides.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.s3api.messages import S3Error, http_date, invalid_argument
+
+if TYPE_CHECKING:
+    from s3archivefs import Stat
+    from s3archivefs_lambda.s3api.messages import S3Request
+
+__all__ = ["object_headers", "overrides"]
+
+_OVERRIDES = {
+    "response-content-type": "Content-Type",
+    "response-content-language": "Content-Language",
+    "response-expires": "Expires",
+    "response-cache-control": "Cache-Control",
+    "response-content-disposition": "Content-Disposition",
+    "response-content-encoding": "Content-Encoding",
+}
+"""Query parameters of GetObject and HeadObject that set a header of the answer."""
+
+_TYPES = mimetypes.MimeTypes()  # without the machine's own tables: the same answer everywhere
+_ENCODED_TYPES = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+}
+
+
+def object_headers(path: str, stat: Stat, etag: str) -> dict[str, str]:
+    """The headers of a member, its POSIX attributes in the form of AWS DataSync and FSx."""
+    return {
+        "Accept-Ranges": "bytes",
+        "Content-Type": _content_type(path),
+        "ETag": etag,
+        "Last-Modified": http_date(stat.mtime),
+        "x-amz-meta-file-owner": str(stat.uid),
+        "x-amz-meta-file-group": str(stat.gid),
+        "x-amz-meta-file-permissions": f"{stat.mode:07o}",
+        "x-amz-meta-file-mtime": f"{stat.mtime * 1_000_000_000}ns",
+    }
+
+
+def _content_type(path: str) -> str:
+    kind, encoding = _TYPES.guess_type(path.rpartition("/")[2])
+    if encoding is not None:
+        kind = _ENCODED_TYPES.get(encoding)
+    return kind or "binary/octet-stream"
+
+
+def overrides(request: S3Request) -> dict[str, str]:
+    """The headers that the query sets.
+
+    Raises S3Error: what nobody signed must not, lest a link make a browser take an object for
+    something else.
+    """
+    given = {name: request.query[name] for name in _OVERRIDES if name in request.query}
+    if given and request.is_anonymous:
+        message = "Request specific response headers cannot be used for anonymous GET requests."
+        raise S3Error("InvalidRequest", 400, message)
+    for name, value in given.items():
+        if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value):
+            message = "Header value cannot be represented using ISO-8859-1."
+            raise invalid_argument(message, name, value)
+    return {_OVERRIDES[name]: value for name, value in given.items()}

@@ -1,0 +1,193 @@
+"""Pages of keys in S3's order over mapped archives: the byte order of whole keys, found by seeking.
+
+Nothing before the place asked for is read, and of the mappings only those that a page comes to are
+looked at: it costs what it returns. Where it would return too little for what it costs, it ends
+early and says where to go on, as S3's pages may: an archive can be made to hold a million
+directories without a file.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from heapq import heapify, heappop, heappush, heappushpop
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs_lambda.bucket.archive_walk import ArchiveWalk, Item, Span, Work
+from s3archivefs_lambda.s3api.key_space import end_of, is_below
+
+if TYPE_CHECKING:
+    from s3archivefs_lambda.bucket.archive_walk import Sources
+
+__all__ = ["PAGE_STEPS", "Page", "page_of"]
+
+PAGE_STEPS = 50_000
+"""Steps after which a page ends early: entries that yield nothing, names looked up for links, ten
+for a directory entered, 200 for an archive opened. Some 150 ms of work, ten times that of a full
+page, and 50 steps for each of its keys, where an ordinary tree takes one or two.
+"""
+_PAGE_BYTES = 1 << 20
+"""Of keys on a page: a thousand of S3's longest. An archive may have far longer ones."""
+
+
+class Page(NamedTuple):
+    """Objects and common prefixes, in order."""
+
+    items: list[Item]
+    """A common prefix is an Item of a key alone."""
+    continues_at: bytes | None
+    """Every key below it has been dealt with, and the next page begins there; None on the last."""
+
+
+def page_of(
+    sources: Sources,
+    prefix: bytes,
+    delimiter: bytes,
+    floor: bytes,
+    *,
+    max_items: int,
+    steps: int = PAGE_STEPS,
+) -> Page:
+    """The objects and common prefixes of all sources under `prefix`, from `floor` on.
+
+    An archive of which only a common prefix is seen is not opened. A page with fewer than
+    `max_items`, even one with none, may have others behind it; each gets on, whatever `steps` is.
+    """
+    items: list[Item] = []
+    size = 0
+    behind = floor = max(prefix, floor)
+    end = end_of(prefix)
+    if end is not None and floor >= end:
+        return Page(items, None)
+    keys = _Merge(sources, Span(floor, end), Work(steps))
+    while (head := keys.next()) is not None:
+        if head.state is _State.PAUSED:
+            return Page(items, head.key)
+        cut = head.key.find(delimiter, len(prefix)) if delimiter else -1
+        if cut >= 0:
+            item = Item(head.key[: cut + len(delimiter)])
+        elif head.state is _State.MAPPING:
+            keys.enter(head.virtual)
+            continue
+        else:
+            item = head.item
+        size += len(item.key)
+        if len(items) == max_items or (items and size > _PAGE_BYTES):
+            return Page(items, behind)
+        items.append(item)
+        if cut < 0:
+            behind = item.key + b"\0"
+        elif (end_of_group := end_of(item.key)) is not None:
+            behind = end_of_group
+            keys.seek(behind)
+        else:
+            break
+    return Page(items, None)
+
+
+class _State(Enum):
+    """What is known of the lowest key that a source may have."""
+
+    OBJECT = auto()
+    """It is an object's."""
+    PAUSED = auto()
+    """What is there has not been looked at, and will not be for this page."""
+    PENDING = auto()
+    """What is there is looked at when all below it is through."""
+    MAPPING = auto()
+    """It is a virtual prefix, of an archive not yet opened."""
+
+
+class _Head(NamedTuple):
+    """The next of one source in the merge."""
+
+    key: bytes
+    virtual: bytes
+    state: _State
+    item: Item
+
+
+class _Merge:
+    """The keys of all sources in one order.
+
+    At any time it holds the sources that are around its place, one within another, and the next
+    one, which stands as its virtual prefix alone.
+    """
+
+    def __init__(self, sources: Sources, span: Span, work: Work) -> None:
+        self._sources = sources
+        self._span = span
+        self._work = work
+        self._walks: dict[bytes, ArchiveWalk] = {}  # by virtual prefix
+        self._heads: list[_Head] = []
+        self._given: bytes | None = None  # virtual prefix of the source that the last item was of
+        for virtual in sources.around(span.floor):
+            if virtual < span.floor:
+                self.enter(virtual)
+        self._await_mapping(span.floor)
+
+    def next(self) -> _Head | None:
+        """The next object, mapping or pause, or None."""
+        head = None
+        if self._given is not None:
+            head = self._next_of(self._given)
+            self._given = None
+        while True:
+            if head is not None:
+                head = heappushpop(self._heads, head)
+            elif self._heads:
+                head = heappop(self._heads)
+            else:
+                return None
+            if head.state is not _State.PENDING:
+                break
+            head = self._next_of(head.virtual)
+        if head.state is _State.OBJECT:
+            self._given = head.virtual  # moved on when more is asked for: `seek` may be first
+        elif head.state is _State.MAPPING:
+            self._await_mapping(head.key + b"\0")
+        return head
+
+    def enter(self, virtual: bytes) -> None:
+        """Go through an archive: of a mapping that `next` returned."""
+        walk = ArchiveWalk(self._sources, virtual, self._span, self._work)
+        self._walks[virtual] = walk
+        self._push(walk.floor, virtual, _State.PENDING)
+
+    def seek(self, floor: bytes) -> None:
+        """Pass over all keys below `floor`."""
+        behind = [head for head in self._heads if head.key < floor]
+        self._heads = [head for head in self._heads if head.key >= floor]
+        heapify(self._heads)
+        for head in behind:
+            if head.state is _State.MAPPING:
+                self._await_mapping(floor)
+            else:
+                self._pass_over(head.virtual, floor)
+        if self._given is not None:
+            self._pass_over(self._given, floor)
+            self._given = None
+
+    def _await_mapping(self, floor: bytes) -> None:
+        virtual = self._sources.first(floor)
+        if virtual is not None:
+            self._push(virtual, virtual, _State.MAPPING)
+
+    def _pass_over(self, virtual: bytes, floor: bytes) -> None:
+        if is_below(virtual, floor):
+            del self._walks[virtual]
+            return
+        walk = self._walks[virtual]
+        walk.seek(floor)
+        self._push(walk.floor, virtual, _State.PENDING)
+
+    def _next_of(self, virtual: bytes) -> _Head | None:
+        item = self._walks[virtual].next()
+        if item is None:
+            del self._walks[virtual]
+            return None
+        state = _State.PAUSED if item.stat is None else _State.OBJECT
+        return _Head(item.key, virtual, state, item)
+
+    def _push(self, key: bytes, virtual: bytes, state: _State) -> None:
+        if self._span.end is None or key < self._span.end:
+            heappush(self._heads, _Head(key, virtual, state, Item(key)))

@@ -1,0 +1,127 @@
+"""What is done beside readers: the threads for it, and the bytes that it may hold."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from s3archivefs import renew_after_fork
+from s3archivefs_lambda import accounting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["AHEAD_THREADS", "Background"]
+
+AHEAD_THREADS = 12
+"""Requests ahead of readers that are under way at once; s3transfer has 10, object_store 10."""
+
+
+class Background:
+    """At most `max_bytes` are held by all that is done beside readers; threads may share it."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held = 0
+        self._stored = 0  # bytes that readers who are there have had stored
+        self._pool: ThreadPoolExecutor | None = None
+        self._running = 0
+        # One that the thread may take again: it may end a forgotten file's reader at any time.
+        self._lock = threading.RLock()
+        renew_after_fork(self, Background._renew)
+
+    # ---- Bytes -----------------------------------------------------------------------------------
+
+    def allowance(self, own: int) -> int:
+        """How much a reader may hold that holds `own` bytes: two thirds of what others leave.
+
+        So one that comes when others hold all they may, and read no further, has some too; and of
+        many that read on, each comes to hold as much as any other.
+        """
+        return (self._max_bytes - self._held + own) * 2 // 3
+
+    def reserve(self, size: int) -> bool:
+        """Take room for `size` bytes; return False where there is none."""
+        with self._lock:
+            if self._held + size > self._max_bytes:
+                return False
+            self._held += size
+            return True
+
+    def free(self, size: int) -> None:
+        """Give back room for so many bytes."""
+        with self._lock:
+            self._held -= size
+
+    def store(self, size: int, most: int) -> bool:
+        """Note that a reader has `size` bytes stored; False where it is too much: all readers who
+        are there may have `most`.
+        """
+        with self._lock:
+            if self._stored + size > most:
+                return False
+            self._stored += size
+            return True
+
+    def forget_stored(self, size: int) -> None:
+        """Note that a reader is gone that has had so many bytes stored."""
+        with self._lock:
+            self._stored -= size
+
+    # ---- Threads ---------------------------------------------------------------------------------
+
+    def start(self, size: int, function: Callable[..., object], *arguments: Any) -> bool:  # noqa: ANN401 -- the function's
+        """Call `function` in another thread, while room is taken for `size` bytes; return False
+        where that cannot be relied upon. It must not raise.
+        """
+        if not self._max_bytes or not self.reserve(size):
+            return False
+
+        def run() -> None:
+            try:
+                function(*arguments)
+            finally:
+                self.free(size)
+
+        if self.submit(run):
+            return True
+        self.free(size)
+        return False
+
+    def submit(self, function: Callable[..., object], *arguments: Any) -> bool:  # noqa: ANN401 -- likewise
+        """The same, whatever is held."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(AHEAD_THREADS, "s3archivefs-ahead")
+            pool = self._pool
+        begun: Future[None] = Future()
+
+        def run() -> None:
+            if not begun.set_running_or_notify_cancel():
+                return
+            with self._lock:
+                self._running += 1
+            try:
+                function(*arguments)
+            finally:
+                with self._lock:
+                    self._running -= 1
+
+        try:
+            pool.submit(accounting.with_current_request(run))
+        except RuntimeError:  # no thread can be had: there are too many, or the process ends
+            # Else one of the threads that are there has found it in the queue.
+            return not begun.cancel()
+        return True
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether all threads are at something, and what was submitted may wait for long."""
+        return self._running >= AHEAD_THREADS
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        """Hold nothing: what was under way is lost, and each reader lets go of what it had."""
+        self._held = self._stored = self._running = 0
+        self._pool = None
+        self._lock = threading.RLock()

@@ -1,0 +1,277 @@
+"""Chunks of archives on a local disk or on EFS, shared by threads, processes and machines.
+
+A file per chunk, DIRECTORY/s3archivefs-cache/v1/HH/HASH/INDEX, where HH and HASH are the hash of
+the archive's identity: no key ever becomes a path. In a directory of many users, as /tmp is, each
+has their own, s3archivefs-cache-UID. A chunk is written under a temporary name and
+renamed, so that readers see all of it or nothing, and carries checksums, so that a damaged one is a
+miss. There is no lock and no index on disk, which NFS makes slow and fragile. Whatever goes wrong
+costs time, never a request.
+"""
+
+# ruff: noqa: PTH102, PTH105, PTH108, PTH120, PTH123 -- these paths are str, which a hit builds in
+# less time, and go with flags and descriptors that pathlib does not know
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import secrets
+import stat
+import struct
+import time
+import zlib
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.cache.eviction import TEMPORARY_SUFFIX, DirectoryLimit, occupied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["ChunkStore"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+# Magic and version, index, length and CRC-32 of the data; then the CRC-32 of all that.
+_HEADER = struct.Struct(">8sQII")
+_HEADER_CRC = struct.Struct(">I")
+_HEADER_BYTES = _HEADER.size + _HEADER_CRC.size
+_MAGIC = b"s3afch\x00\x01"
+
+
+def _fastest_crc32() -> Callable[[bytes | memoryview], int]:
+    """libdeflate's, where that is installed: 2 us for 128 KiB, of which zlib's takes 31."""
+    try:
+        crc32: Callable[[bytes | memoryview], int] = import_module("deflate").crc32
+    except (ImportError, AttributeError):  # the latter of another module of that name
+        return zlib.crc32
+    return crc32
+
+
+_crc32 = _fastest_crc32()
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # the last: for a planted FIFO
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_RETRY_SECONDS = 60.0  # until a full disk or a missing mount is tried again
+_REFRESH_SECONDS = 60.0  # how far the time of last use may lag behind, to spare a write at each hit
+
+
+class ChunkStore:
+    """Chunks in one directory, at most `max_bytes` of it, the least recently used deleted first; of
+    0 bytes nothing is kept, and the directory not touched.
+
+    `DirectoryLimit` says how closely the limit is kept. An error of the file system is a miss, or a
+    chunk that is not kept; the first one is logged as a warning. Threads may share a store.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self._directory = directory
+        self._root = self._top = ""  # not known before the directory is there
+        self.max_bytes = max_bytes
+        """As given."""
+        self._limit: DirectoryLimit | None = None
+        self._owner: int | None = None  # user id of our directory and its files; None: unchecked
+        self._unusable_until = self._unwritable_until = 0.0  # on time.monotonic's clock
+        self._warned = False
+
+    def get(self, archive_id: str, index: int) -> bytes | None:
+        """The chunk, or None. A damaged one is deleted."""
+        owner = self._checked_owner() if self.max_bytes else None
+        if owner is None:
+            return None
+        try:
+            return self._read(self._path(archive_id, index), index, owner)
+        except OSError:  # mostly ENOENT; otherwise deleted meanwhile, or trouble with the network
+            return None
+
+    def holds(self, archive_id: str, index: int) -> bool:
+        """Whether there is a file of that chunk, sound or not."""
+        if not self.max_bytes or self._checked_owner() is None:
+            return False
+        return os.path.lexists(self._path(archive_id, index))
+
+    def put(
+        self, archive_id: str, index: int, chunk: bytes | memoryview, *, replace: bool = False
+    ) -> None:
+        """Keep the chunk if that is possible; one that is there already is left as it is, unless
+        `replace`.
+        """
+        size = occupied(_HEADER_BYTES + len(chunk))
+        if size > self.max_bytes or time.monotonic() < self._unwritable_until:
+            return
+        if self._checked_owner() is None:
+            return
+        try:
+            path = self._path(archive_id, index)
+            is_there = not replace and _is_stored(path, len(chunk))
+            if not is_there and self._make_room(size):
+                self._write(path, index, chunk)
+        except OSError as error:
+            self._unwritable_until = time.monotonic() + _RETRY_SECONDS
+            self._warn(error)
+
+    def drop(self, archive_id: str, index: int) -> None:
+        """Delete the chunk, if it is there and that is possible."""
+        if self.max_bytes and self._checked_owner() is not None:
+            with suppress(OSError):
+                os.unlink(self._path(archive_id, index))
+
+    def _make_room(self, size: int) -> bool:
+        if self._limit is None:
+            self._limit = DirectoryLimit(self._top, self.max_bytes)
+        return self._limit.make_room(size)
+
+    def _path(self, archive_id: str, index: int) -> str:
+        name = hashlib.sha256(archive_id.encode("utf-8", "surrogateescape")).hexdigest()
+        return f"{self._top}/{name[:2]}/{name[2:]}/{index}"
+
+    def _read(self, path: str, index: int, owner: int) -> bytes | None:
+        descriptor = os.open(path, _READ)
+        try:
+            found = os.fstat(descriptor)
+            # Another user's file: the directory was deleted, and made anew by that user.
+            if stat.S_ISREG(found.st_mode) and found.st_uid == owner:
+                length, crc = _parse_header(os.read(descriptor, _HEADER_BYTES), index)
+                if length is not None and found.st_size == _HEADER_BYTES + length:
+                    chunk = os.read(descriptor, length)
+                    if len(chunk) == length and _crc32(chunk) == crc:
+                        _mark_used(descriptor, found.st_mtime)
+                        return chunk
+        finally:
+            os.close(descriptor)
+        os.unlink(path)
+        return None
+
+    def _write(self, path: str, index: int, chunk: bytes | memoryview) -> None:
+        directory = os.path.dirname(path)
+        temporary = _temporary_name(directory)
+        descriptor = self._create(temporary, directory)
+        try:
+            with open(descriptor, "wb") as file:  # closed before the rename: NFS writes at close
+                file.write(_header(index, chunk))
+                file.write(chunk)
+            with suppress(FileNotFoundError):  # somebody cleans up here, which is no fault
+                os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def _create(self, path: str, directory: str) -> int:
+        for _ in range(3):
+            with suppress(FileNotFoundError):
+                return os.open(path, _CREATE, 0o600)
+            # The archive's first chunk; or its empty directory, or all of them, were deleted.
+            with suppress(FileNotFoundError):
+                self._owner = self._prepare()
+                _make_directory(os.path.dirname(directory))
+                _make_directory(directory)
+        raise FileNotFoundError(errno.ENOENT, "deleted as often as it is made", directory)
+
+    def _checked_owner(self) -> int | None:
+        """The user id that all in the directory must have; None where it cannot be used."""
+        if self._owner is None and time.monotonic() >= self._unusable_until:
+            try:
+                self._owner = self._prepare()
+            except OSError as error:
+                self._unusable_until = time.monotonic() + _RETRY_SECONDS
+                self._warn(error)
+        return self._owner
+
+    def _prepare(self) -> int:
+        """Make the directory where it is missing; refuse one that others can put chunks into."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if not self._root:
+            self._root = f"{self._directory}/{_own_name(self._directory)}"
+            self._top = f"{self._root}/v1"
+        _make_directory(self._root)
+        found = os.lstat(self._root)
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "it is not a directory", self._root)
+        if found.st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "others may write to it; chmod 700 it", self._root)
+        if found.st_uid != os.geteuid() and found.st_uid != _owner_of_new_files(self._root):
+            raise PermissionError(errno.EPERM, "it belongs to another user", self._root)
+        _make_directory(self._top)
+        return found.st_uid
+
+    def _warn(self, error: OSError) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        _LOG.warning(
+            "the chunk cache in %s cannot be used: %s; archives are read without it, and it is"
+            " tried again every %d seconds",
+            self._root or self._directory,
+            error,
+            _RETRY_SECONDS,
+        )
+
+
+def _header(index: int, chunk: bytes | memoryview) -> bytes:
+    header = _HEADER.pack(_MAGIC, index, len(chunk), _crc32(chunk))
+    return header + _HEADER_CRC.pack(zlib.crc32(header))
+
+
+def _parse_header(header: bytes, index: int) -> tuple[int | None, int]:
+    """Length and CRC-32 of the chunk; no length where this is no intact header of chunk `index`."""
+    if len(header) == _HEADER_BYTES:
+        magic, stored_index, length, crc = _HEADER.unpack_from(header)
+        (header_crc,) = _HEADER_CRC.unpack_from(header, _HEADER.size)
+        intact = header_crc == zlib.crc32(header[: _HEADER.size])
+        if intact and (magic, stored_index) == (_MAGIC, index):
+            return length, crc
+    return None, 0
+
+
+def _is_stored(path: str, length: int) -> bool:
+    """Whether a chunk of that length is there already, from another thread, process or machine."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == _HEADER_BYTES + length
+
+
+def _mark_used(descriptor: int, last: float) -> None:
+    if abs(time.time() - last) > _REFRESH_SECONDS:
+        with suppress(OSError):
+            os.utime(descriptor)
+
+
+def _make_directory(path: str) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+def _temporary_name(directory: str) -> str:
+    return f"{directory}/.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+
+
+def _own_name(directory: Path) -> str:
+    """The cache's name in a directory: with the user's id where others have theirs there too."""
+    name = "s3archivefs-cache"
+    if not directory.stat().st_mode & 0o022:
+        return name
+    user = os.geteuid()
+    try:
+        is_ours = os.lstat(f"{directory}/{name}-{user}").st_uid == user
+    except FileNotFoundError:
+        is_ours = False
+    return f"{name}-{user if is_ours else _owner_of_new_files(str(directory))}"
+
+
+def _owner_of_new_files(directory: str) -> int:
+    """Not our own user id on EFS, where an access point has everybody act as one user."""
+    path = _temporary_name(directory)
+    descriptor = os.open(path, _CREATE, 0o600)
+    try:
+        return os.fstat(descriptor).st_uid
+    finally:
+        os.close(descriptor)
+        os.unlink(path)

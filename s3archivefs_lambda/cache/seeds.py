@@ -1,0 +1,98 @@
+"""Bytes of a device that came by another way than chunk by chunk, as opening an archive brings its
+ends.
+
+They are held in memory, and their whole chunks are stored as such. What is before the first of
+those is stored as an edge: with both, opening the archive again brings nothing that it brought
+before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from s3archivefs_lambda.cache.disk import ChunkStore
+
+__all__ = ["Seeds"]
+
+
+class Seeds:
+    """Those of one device of `size` bytes, whose chunks of `chunk_size` bytes the store has as
+    `store_id`. Its owner sees to threads that hold and drop.
+    """
+
+    def __init__(self, store: ChunkStore, store_id: str, size: int, chunk_size: int) -> None:
+        self._store = store
+        self._store_id = store_id
+        self._size = size
+        self._chunk_size = chunk_size
+        self._held: tuple[tuple[int, bytes], ...] = ()
+
+    def hold(self, offset: int, data: bytes) -> None:
+        """Hold bytes in memory."""
+        self._held = (*self._held, (offset, data))
+
+    def find(self, start: int, end: int) -> memoryview | None:
+        """The bytes [start, end), if they are held."""
+        found = self.beginning(start, end)
+        return found if found is not None and len(found) == end - start else None
+
+    def beginning(self, start: int, end: int) -> memoryview | None:
+        """As many of the bytes [start, end) as are held, from the first on; None without that."""
+        for offset, data in self._held:
+            if offset <= start < offset + len(data):
+                return memoryview(data)[start - offset : end - offset]
+        return None
+
+    def chunks(self, offset: int, data: bytes) -> dict[int, memoryview]:
+        """The whole chunks among bytes, by their indexes."""
+        chunks: dict[int, memoryview] = {}
+        for index in range(-(-offset // self._chunk_size), -(-self._size // self._chunk_size)):
+            start = index * self._chunk_size
+            end = min(start + self._chunk_size, self._size)
+            if end > offset + len(data):
+                break
+            chunks[index] = memoryview(data)[start - offset : end - offset]
+        return chunks
+
+    def store_edge(self, offset: int, data: bytes) -> None:
+        """Store what is before the first whole chunk, as far as that goes."""
+        edge = self._edge_bytes(offset)
+        if 0 < edge <= len(data):
+            self._store.put(self._edge_id(offset), 0, memoryview(data)[:edge])
+            if self.find(offset, offset + edge) is None:  # dropped meanwhile
+                self._store.drop(self._edge_id(offset), 0)
+
+    def recall_edge(self, offset: int) -> int:
+        """Hold again the edge of bytes that began at `offset`; returns how many bytes it has."""
+        edge = self._store.get(self._edge_id(offset), 0)
+        if edge is None or len(edge) != self._edge_bytes(offset):
+            return 0
+        self.hold(offset, edge)
+        return len(edge)
+
+    def drop(self, start: int, stop: int) -> None:
+        """Drop what is held of the chunk [start, stop), and what is stored of edges in it."""
+        held: list[tuple[int, bytes]] = []
+        edges: list[int] = []
+        for offset, data in self._held:
+            end = offset + len(data)
+            if stop <= offset or end <= start:
+                held.append((offset, data))
+                continue
+            if offset < start:
+                held.append((offset, data[: start - offset]))
+            else:
+                edges.append(offset)
+            if stop < end:
+                held.append((stop, data[stop - offset :]))
+        self._held = tuple(held)
+        for offset in edges:
+            self._store.drop(self._edge_id(offset), 0)
+
+    def _edge_id(self, offset: int) -> str:
+        return f"{self._store_id}\0from {offset}"
+
+    def _edge_bytes(self, offset: int) -> int:
+        """How many bytes from `offset` on lie in a chunk that begins before it."""
+        return min(-offset % self._chunk_size, self._size - offset)

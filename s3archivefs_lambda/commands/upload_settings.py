@@ -1,0 +1,38 @@
+"""What the options of `upload` leave open, and the environment says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.config.prefix_map import SettingError
+from s3archivefs_lambda.config.settings import UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS, whole_number
+from s3archivefs_lambda.upload.image_parts import MAX_PART_BYTES, MIN_PART_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["part_bytes", "storage_class"]
+
+_SHORT_NAMES = {"INT": "INTELLIGENT_TIERING", "GIR": "GLACIER_IR"}
+
+
+def storage_class(option: str, environ: Mapping[str, str]) -> str:
+    """The class in which S3 is to store an image, as S3 names it; empty for the bucket's own."""
+    given = option or environ.get(UPLOAD_STORAGE_CLASS, "")
+    return _SHORT_NAMES.get(given, given)
+
+
+def part_bytes(option: str, environ: Mapping[str, str]) -> int | None:
+    """Bytes in each part of an upload; None where nobody says.
+
+    Raises SettingError for what is no number of bytes that S3 takes as a part.
+    """
+    name, text = "--part-size", option
+    if not text:
+        name, text = UPLOAD_PART_BYTES, environ.get(UPLOAD_PART_BYTES, "")
+    if not text:
+        return None
+    try:
+        return whole_number(MIN_PART_BYTES, MAX_PART_BYTES)(text)
+    except SettingError as error:
+        raise SettingError(f"{name}={text!r}: {error}") from None

@@ -1,0 +1,361 @@
+"""Settings from the ``S3ARCHIVEFS_*`` environment variables, validated once, every fault named.
+
+`SETTINGS` is the one table of names, defaults and meanings; documentation is made from it. Where
+requests go, and with which credentials, is not here: the standard AWS settings decide
+(AWS_ENDPOINT_URL_S3, AWS_REGION, ...).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from s3archivefs import Limits
+from s3archivefs_lambda.config.prefix_map import (
+    PrefixMap,
+    PrefixMapping,
+    SettingError,
+    parse_mapping,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = [
+    "SETTINGS",
+    "UPLOAD_PART_BYTES",
+    "UPLOAD_STORAGE_CLASS",
+    "Config",
+    "Setting",
+    "SettingError",
+    "chunk_size_for",
+    "whole_number",
+]
+
+_PREFIX = "S3ARCHIVEFS_"
+# The endpoint's own settings (its access keys); the endpoint reads them.
+_ENDPOINT_PREFIX = _PREFIX + "ENDPOINT_"
+# Those of `upload`, named as by its Rust predecessor; `upload_settings` reads them.
+UPLOAD_STORAGE_CLASS = _PREFIX + "STORAGE_CLASS"
+UPLOAD_PART_BYTES = _PREFIX + "MPU_CHUNK_SIZE"
+_MAPPING_NAMES = tuple(f"{_PREFIX}PREFIX_VMAP{number}" for number in range(1, 21))
+_MAPPING_FILE_NAME = _PREFIX + "PREFIX_VMAP_EXT_FILE"
+
+_LIMITS = "limits."
+_LIMIT_NAMES = tuple(field.name for field in fields(Limits))
+
+_IN_MEMORY_MAX = 1 << 30  # bytes; a chunk and an archive's tail are held in memory whole
+_COUNT_MAX = 10**15  # an upper bound for counts and byte sizes that no machine reaches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table of settings."""
+
+    name: str
+    """The variable, or the first and last of a family of variables."""
+    field: str
+    """The field of `Config` it fills; `limits.NAME` is that of its `Limits`."""
+    parse: Callable[[str], object] | None
+    """Value from text; its SettingError says what would be right. None: a part of the mappings."""
+    default: str | None
+    """As one would write it; None where unset has a meaning of its own."""
+    doc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The adapter's settings, as `SETTINGS` explains them: sizes in bytes, times in seconds."""
+
+    cache_dir: Path
+    cache_chunk_size: int | None
+    """A power of two, or None when unset; `chunk_size_for` says what that makes of an image."""
+    cache_max_bytes: int
+    mappings: PrefixMap
+    revalidate_seconds: float
+    stale_seconds: float
+    tail_bytes: int
+    metadata_bytes: int
+    cache_memory_bytes: int
+    superblock_metadata: Literal["auto", "expected"]
+    open_archives_bytes: int
+    metrics: Literal["emf"] | None
+    limits: Limits
+    """What the reader allows each image."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings in `environ`.
+
+        A variable set to nothing counts as unset, except that a mapping must not be empty. Raises
+        one SettingError with a line for every fault there is: a value that cannot be used, a
+        mapping that cannot be read or has the prefix of another, a ``S3ARCHIVEFS_`` variable that
+        nothing reads.
+        """
+        faults = list(_unknown_names(environ))
+        values: dict[str, Any] = {}
+        for setting in SETTINGS:
+            values.setdefault(setting.field, None)
+            text = environ.get(setting.name) or setting.default
+            if setting.parse is None or text is None:
+                continue
+            try:
+                values[setting.field] = setting.parse(text)
+            except SettingError as error:
+                faults.append(f"{setting.name}={text!r}: {error}")
+        if values["cache_memory_bytes"] is None:
+            values["cache_memory_bytes"] = min(64 << 20, _function_bytes(environ) // 8)
+        if values["open_archives_bytes"] is None:
+            values["open_archives_bytes"] = min(256 << 20, _function_bytes(environ) // 4)
+        mappings: list[PrefixMapping] = []
+        for origin, text in _mapping_texts(environ, faults):
+            try:
+                mappings.append(parse_mapping(text, origin))
+            except SettingError as error:
+                faults.append(str(error))
+        try:
+            values["mappings"] = PrefixMap.from_mappings(mappings)
+        except SettingError as error:
+            faults.append(str(error))
+        if faults:
+            raise SettingError("\n".join(faults))
+        limits = {name: values.pop(_LIMITS + name) for name in _LIMIT_NAMES}
+        return cls(limits=Limits(**limits), **values)
+
+
+def chunk_size_for(configured: int | None, block_size: int) -> int:
+    """Return the bytes in one chunk of an image whose blocks have `block_size` bytes.
+
+    That is the configured size, floored to a power of two, but the block size (a power of two by
+    the format) where none is configured or where it is larger.
+    """
+    return max(_floor_to_power_of_two(configured or 0), block_size)
+
+
+def _function_bytes(environ: Mapping[str, str]) -> int:
+    """Memory of the Lambda function: 128 MB unless told otherwise, of which Python and boto3 take
+    half. Elsewhere, more than any default asks for.
+    """
+    megabytes = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
+    return int(megabytes) << 20 if re.fullmatch(r"[0-9]{1,9}", megabytes) else _COUNT_MAX
+
+
+def _floor_to_power_of_two(number: int) -> int:
+    return 1 << number.bit_length() - 1 if number else 0
+
+
+def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
+    """A parser of numbers within these bounds; it raises SettingError."""
+
+    def parse(text: str) -> int:
+        # int() alone would also take signs, underscores, white space and other scripts' digits.
+        if re.fullmatch(r"[0-9]{1,18}", text) and minimum <= int(text) <= maximum:
+            return int(text)
+        raise SettingError(f"write a whole number from {minimum} to {maximum}, digits only")
+
+    return parse
+
+
+def _chunk_size(text: str) -> int | None:
+    return _floor_to_power_of_two(whole_number(0, _IN_MEMORY_MAX)(text)) or None
+
+
+def _seconds(text: str) -> float:
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    raise SettingError("write seconds as digits, with a decimal point if need be")
+
+
+def _directory(text: str) -> Path:
+    return Path(text).absolute()
+
+
+def _superblock_metadata(text: str) -> Literal["auto", "expected"]:
+    match text:
+        case "auto" | "expected":
+            return text
+        case _:
+            raise SettingError('write "auto" or "expected"')
+
+
+def _metrics(text: str) -> Literal["emf"]:
+    if text == "emf":
+        return "emf"
+    raise SettingError('write "emf", or nothing for none')
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        name=_PREFIX + "CACHE_DIR",
+        field="cache_dir",
+        parse=_directory,
+        default="/tmp",  # noqa: S108 -- Lambda's only writable directory; the cache makes a private one inside
+        doc="Directory that holds the chunk cache; with EFS, /mnt/<mount>.",
+    ),
+    Setting(
+        name=_PREFIX + "CACHE_CHUNK_SIZE",
+        field="cache_chunk_size",
+        parse=_chunk_size,
+        default=None,
+        doc="Bytes in one cached chunk, floored to a power of two. Unset, or below the image's "
+        "block size: the block size.",
+    ),
+    Setting(
+        name=_PREFIX + "CACHE_MAX_BYTES",
+        field="cache_max_bytes",
+        parse=whole_number(0, _COUNT_MAX),
+        # Lambda's /tmp holds 512 MB by default. A quarter stays free: for temporary files of other
+        # code in the function, and for what the file system needs itself.
+        default=str(384 * 1024 * 1024),
+        doc="Bytes the chunk cache may occupy; beyond them the least recently used chunks are "
+        "deleted. 0: no cache. The default leaves room in the 512 MB of Lambda's /tmp.",
+    ),
+    Setting(
+        name=_PREFIX + "CACHE_MEMORY_BYTES",
+        field="cache_memory_bytes",
+        parse=whole_number(0, _COUNT_MAX),
+        default=None,
+        doc="Bytes of chunks that each process keeps in memory too; three quarters as many may be "
+        "on their way ahead of those who read on and on. 0: none, and nothing is read ahead. "
+        "Unset: 67108864, but in a Lambda function no more than an eighth of its memory.",
+    ),
+    Setting(
+        name=f"{_MAPPING_NAMES[0]} ... {_MAPPING_NAMES[-1]}",
+        field="mappings",
+        parse=None,
+        default=None,
+        doc="One mapping each, virtual/prefix|s3://bucket/prefix/object; an empty virtual prefix "
+        "maps the archive at the root. Numbers may have gaps.",
+    ),
+    Setting(
+        name=_MAPPING_FILE_NAME,
+        field="mappings",
+        parse=None,
+        default=None,
+        doc="UTF-8 file with one such mapping a line, for more than 20; blank lines and lines that "
+        "start with # are ignored.",
+    ),
+    Setting(
+        name=_PREFIX + "REVALIDATE_SECONDS",
+        field="revalidate_seconds",
+        parse=_seconds,
+        default="60",
+        doc="Seconds for which an archive in S3 is taken to be unchanged. 0: each request asks S3. "
+        "Local images are looked at by each request.",
+    ),
+    Setting(
+        name=_PREFIX + "STALE_SECONDS",
+        field="stale_seconds",
+        parse=_seconds,
+        default="3600",
+        doc="Seconds since S3 was last asked for an archive for which its version of then is still "
+        "served while S3 cannot be asked: unreachable, throttling or silent. 0: never. The default "
+        "outlasts most outages; nobody can replace an archive in a store that is down, but in one "
+        "that only this network has lost.",
+    ),
+    Setting(
+        name=_PREFIX + "TAIL_BYTES",
+        field="tail_bytes",
+        parse=whole_number(1, _IN_MEMORY_MAX),
+        default=str(512 * 1024),
+        doc="Bytes fetched from the end of an archive, where squashfs keeps its metadata, when it "
+        "is opened for the first time. How many it needed is remembered in the chunk cache.",
+    ),
+    Setting(
+        name=_PREFIX + "METADATA_BYTES",
+        field="metadata_bytes",
+        parse=whole_number(0, _IN_MEMORY_MAX),
+        default=str(8 * 1024 * 1024),
+        doc="Bytes of an archive's metadata up to which all of it is fetched when it is opened, "
+        "and held in memory; beyond them, chunks of it are fetched as they are needed.",
+    ),
+    Setting(
+        name=_PREFIX + "SUPERBLOCK_METADATA",
+        field="superblock_metadata",
+        parse=_superblock_metadata,
+        default="auto",
+        doc='"expected": archives carry the user metadata s3archivefs-superblock, so their first '
+        'bytes are not fetched ahead; "auto": they may lack it.',
+    ),
+    Setting(
+        name=_PREFIX + "OPEN_ARCHIVES_BYTES",
+        field="open_archives_bytes",
+        parse=whole_number(0, _COUNT_MAX),
+        default=None,
+        doc="Bytes of memory that archives kept open between requests may take, metadata and "
+        "decoded blocks (S3ARCHIVEFS_LIMIT_CACHE_BYTES each at most); the least recently used is "
+        "closed, and opened again from the chunk cache. Unset: 268435456, but in a Lambda function "
+        "no more than a quarter of its memory.",
+    ),
+    Setting(
+        name=_PREFIX + "METRICS",
+        field="metrics",
+        parse=_metrics,
+        default=None,
+        doc='"emf": each line of the request log is a document of CloudWatch\'s embedded metric '
+        "format too, of which CloudWatch Logs makes metrics.",
+    ),
+    *(
+        Setting(
+            name=f"{_PREFIX}LIMIT_{field.name.upper()}",
+            field=_LIMITS + field.name,
+            parse=whole_number(0, _COUNT_MAX),
+            default=str(field.default),
+            doc=f"The reader's limit `{field.name}` on what one image may cost.",
+        )
+        for field in fields(Limits)
+    ),
+)
+
+_KNOWN_NAMES = frozenset(setting.name for setting in SETTINGS if setting.parse) | {
+    *_MAPPING_NAMES,
+    _MAPPING_FILE_NAME,
+}
+
+
+def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a fault for each variable of ours that nothing reads, lest a misspelt name lose one."""
+    for name in sorted(environ.keys() - _KNOWN_NAMES - {UPLOAD_STORAGE_CLASS, UPLOAD_PART_BYTES}):
+        if not name.startswith(_PREFIX) or name.startswith(_ENDPOINT_PREFIX):
+            continue
+        if re.fullmatch(r"S3ARCHIVEFS_PREFIX_VMAP[^_]*", name):
+            yield (
+                f"{name}: mappings are {_MAPPING_NAMES[0]} to {_MAPPING_NAMES[-1]}, without leading"
+                f" zeros; for more, name a file in {_MAPPING_FILE_NAME}"
+            )
+        else:
+            yield f"{name}: there is no such setting; {_hint(name)}"
+
+
+def _hint(name: str) -> str:
+    """Which setting was meant, or where they are listed. What all names begin with is left aside,
+    for it would make any two alike.
+    """
+    known = sorted(known.removeprefix(_PREFIX) for known in _KNOWN_NAMES)
+    near = difflib.get_close_matches(name.removeprefix(_PREFIX).upper(), known, n=1)
+    return f"the nearest is {_PREFIX}{near[0]}" if near else "docs/settings.md lists them all"
+
+
+def _mapping_texts(environ: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield (origin, text) of every mapping; a file that cannot be read goes to `faults`."""
+    for name in _MAPPING_NAMES:
+        if name in environ:
+            yield name, environ[name]
+    file = environ.get(_MAPPING_FILE_NAME)
+    if not file:
+        return
+    try:
+        # utf-8-sig: editors on Windows begin a file with a byte order mark, which would otherwise
+        # become part of a prefix.
+        lines = Path(file).read_text("utf-8-sig").split("\n")
+    except OSError as error:
+        faults.append(f"{_MAPPING_FILE_NAME}={file!r}: cannot be read: {error.strerror}")
+    except ValueError as error:  # UnicodeDecodeError; NUL in the path
+        faults.append(f"{_MAPPING_FILE_NAME}={file!r}: is not a UTF-8 text file: {error}")
+    else:
+        for number, line in enumerate(lines, start=1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield f"{file}:{number}", line

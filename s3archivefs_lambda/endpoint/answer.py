@@ -1,0 +1,180 @@
+"""One request on its way to its answer, worked on in the pool, piece by piece as its client takes
+them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from s3archivefs_lambda.endpoint.request_pool import Job
+
+if TYPE_CHECKING:
+    from s3archivefs_lambda.endpoint.body_memory import BodyMemory
+    from s3archivefs_lambda.endpoint.messages import (
+        HttpApplication,
+        HttpBody,
+        HttpRequest,
+        HttpResponse,
+    )
+    from s3archivefs_lambda.endpoint.request_pool import RequestPool
+
+__all__ = ["Answer", "Client"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+_NEXT_PIECE_BYTES = 4 << 20  # as large as the operations' pieces
+
+
+class Client(Protocol):
+    """Whom an answer is for. Nothing is told once it has been abandoned."""
+
+    def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
+        """Here are its head and the first piece of its body."""
+        ...
+
+    def go_on(self, piece: bytes, *, is_last: bool) -> None:
+        """Here is the piece that was asked for."""
+        ...
+
+    def break_off(self) -> None:
+        """There is no rest of the body, though some was announced."""
+        ...
+
+    def refuse(self, status: int) -> None:
+        """There is no answer, but this status."""
+        ...
+
+    def abort(self) -> None:
+        """It takes too long over what it has."""
+        ...
+
+
+class Answer:
+    """The pieces of one answer: each is made when it is asked for, and none is made ahead.
+
+    All methods are for the event loop. The body is closed once: at its end, after a fault, or where
+    its client has gone.
+    """
+
+    def __init__(
+        self,
+        app: HttpApplication,
+        request: HttpRequest,
+        pool: RequestPool,
+        memory: BodyMemory[Answer],
+        client: Client,
+    ) -> None:
+        self._app = app
+        self._request = request
+        self._pool = pool
+        self._memory = memory
+        self._client: Client | None = client
+        self._lane = app.lane(request)
+        self._response: HttpResponse | None = None
+        self._body: HttpBody | None = None  # until it is closed
+        self._left: int | None = None  # of it, where that is known
+        self._job: Job | None = None
+
+    def start(self) -> None:
+        """Ask the application, as soon as it is the request's turn."""
+        self._job = Job(self._lane, self._execute, self._executed, self._refused)
+        self._pool.submit(self._job)
+
+    def ask(self) -> None:
+        """Ask for the next piece: the client has taken the one before."""
+        size = _NEXT_PIECE_BYTES if self._left is None else min(self._left, _NEXT_PIECE_BYTES)
+        self._memory.let_hold(self, size, self._ask)
+
+    def abandon(self) -> None:
+        """End it: the client has gone. What a thread does for it now is its last."""
+        self._client = None
+        self._memory.release(self)
+        if self._job is None:
+            self._let_close()
+        elif self._pool.cancel(self._job):
+            self._job = None
+            self._let_close()
+
+    def cut_off(self) -> None:
+        """End the client's connection: others need the memory that it holds."""
+        if self._client is not None:
+            self._client.abort()
+
+    # ---- On the event loop -----------------------------------------------------------------------
+
+    def _refused(self) -> None:
+        self._job = None
+        if self._client is not None:
+            self._client.refuse(503)
+
+    def _executed(self, outcome: object) -> None:
+        self._job = None
+        client = self._client
+        if client is None:
+            self._let_close()
+        elif self._response is None:
+            client.refuse(500)
+        elif isinstance(outcome, tuple):
+            piece, is_last = outcome
+            self._memory.hold(self, len(piece))
+            client.begin(self._response, piece, is_last=is_last)
+        else:
+            client.break_off()
+
+    def _ask(self) -> None:
+        self._job = Job(self._lane, self._take, self._taken)
+        self._pool.submit(self._job)
+
+    def _taken(self, outcome: object) -> None:
+        self._job = None
+        client = self._client
+        if client is None:
+            self._let_close()
+        elif isinstance(outcome, tuple):
+            piece, is_last = outcome
+            self._memory.hold(self, len(piece))
+            client.go_on(piece, is_last=is_last)
+        else:
+            client.break_off()
+
+    def _let_close(self) -> None:
+        if self._body is not None:
+            self._pool.submit(Job(self._lane, self._close, lambda _: None))
+
+    # ---- In a thread -----------------------------------------------------------------------------
+
+    def _execute(self) -> tuple[bytes, bool]:
+        try:
+            response = self._app(self._request)
+        except Exception:
+            _LOG.exception("the application failed")
+            raise
+        self._response, self._body = response, response.body
+        for name, value in response.headers:
+            if name.lower() == "content-length" and self._request.method != "HEAD":
+                self._left = int(value)
+        return self._take()
+
+    def _take(self) -> tuple[bytes, bool]:
+        """The next piece, and whether it is the last: then the body has ended well."""
+        body = self._body
+        assert body is not None  # noqa: S101 -- nothing is asked for after the end
+        try:
+            piece = next(body, None)
+            is_last = piece is None
+            if piece is not None and self._left is not None:
+                self._left -= len(piece)
+                # A body that goes on says so before the client takes what it has for the whole.
+                is_last = self._left <= 0 and next(body, None) is None
+        except BaseException:
+            self._close()
+            raise
+        if is_last:
+            self._close()
+        return piece or b"", is_last
+
+    def _close(self) -> None:
+        body, self._body = self._body, None
+        if body is not None:
+            body.close()

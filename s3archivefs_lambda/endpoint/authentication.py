@@ -1,0 +1,165 @@
+"""Who sent a request: which mechanism signed it, and whether that is true.
+
+Three are taken: Signature Version 4 in the Authorization header or in the query, and Version 2 in
+the query. A request is signed by one of them at most.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.endpoint.signature import Expected, SignatureRefusedError, equal
+from s3archivefs_lambda.endpoint.sigv2 import SIGV2_PARAMETERS, SigV2Claim, is_sigv2_presigned
+from s3archivefs_lambda.endpoint.sigv4 import ALGORITHM
+from s3archivefs_lambda.endpoint.sigv4_claims import HeaderClaim, QueryClaim, is_sigv4_presigned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from s3archivefs_lambda.endpoint.signature import Claim, SignedRequest
+
+__all__ = ["Verifier", "claimed_signer", "is_for_this_machine", "without_signature"]
+
+
+class Verifier:
+    """Lets a request pass when it was signed with one known pair of keys.
+
+    `region` is the one that signatures must be made for, where they name one; None takes any.
+    `clock` tells seconds since the epoch.
+    """
+
+    __slots__ = ("_clock", "_secret", "access_key_id", "region")
+
+    def __init__(
+        self,
+        access_key_id: str,
+        secret_access_key: str,
+        *,
+        region: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not access_key_id or not secret_access_key:
+            raise ValueError("an access key id and a secret access key are needed, neither empty")
+        self.access_key_id = access_key_id
+        self.region = region
+        self._secret = secret_access_key
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.access_key_id!r}, region={self.region!r})"
+
+    def verify(self, request: SignedRequest) -> str | None:
+        """The id of the access key that signed the request; None where nobody has.
+
+        Raises SignatureRefusedError, with S3's code for whatever is wrong with a signature.
+        """
+        claim = _claim_of(request)
+        if claim is None:
+            return None
+        try:
+            _refuse_session_token(request)
+            self._check_key(claim)
+            claim.check(Expected(self._secret, self.region, self._clock()))
+        except SignatureRefusedError as error:
+            error.access_key_id = claim.access_key_id
+            raise
+        return claim.access_key_id
+
+    def _check_key(self, claim: Claim) -> None:
+        if not equal(claim.access_key_id, self.access_key_id):
+            raise SignatureRefusedError(
+                "InvalidAccessKeyId",
+                403,
+                "The AWS Access Key Id you provided does not exist in our records.",
+                reason="unknown access key",
+                extra={"AWSAccessKeyId": claim.access_key_id},
+            )
+
+
+def claimed_signer(request: SignedRequest) -> str | None:
+    """The id of the access key that a request says to be signed with, where there is no key to
+    check that with; None where nobody signed it. What is no whole signature is none.
+    """
+    try:
+        claim = _claim_of(request)
+    except SignatureRefusedError:
+        return None
+    return None if claim is None else claim.access_key_id
+
+
+def is_for_this_machine(request: SignedRequest) -> bool:
+    """Whether the Host header, port or none, is a loopback address or `localhost`; or is empty.
+
+    A browser on this machine can be led to send a request for any other name to it (DNS
+    rebinding), and would hand the answer to that page.
+    """
+    host = request.header("host") or ""
+    name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name.lower() in {"", "localhost"}
+
+
+def without_signature(query: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The query without what signs it, which is no business of the operations'."""
+    return (
+        (name, value)
+        for name, value in query
+        if not name.startswith("X-Amz-") and name not in SIGV2_PARAMETERS
+    )
+
+
+def _claim_of(request: SignedRequest) -> Claim | None:
+    """What the request says of its signature; None where it says nothing.
+
+    Raises SignatureRefusedError where that is malformed, or not taken.
+    """
+    authorization = request.header("authorization")
+    by_version_4, by_version_2 = is_sigv4_presigned(request), is_sigv2_presigned(request)
+    if (authorization is not None) + by_version_4 + by_version_2 > 1:
+        raise SignatureRefusedError(
+            "InvalidArgument",
+            400,
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, "
+            "Signature query string parameter or the Authorization header should be specified",
+            reason="more than one signature",
+            extra={"ArgumentName": "Authorization"},
+        )
+    if authorization is not None:
+        return _claim_in_header(request, authorization)
+    if by_version_4:
+        return QueryClaim.read(request)
+    return SigV2Claim.read(request) if by_version_2 else None
+
+
+def _claim_in_header(request: SignedRequest, authorization: str) -> Claim:
+    mechanism, _, rest = authorization.partition(" ")
+    if mechanism == ALGORITHM:
+        return HeaderClaim.read(request, rest)
+    if mechanism == "AWS" or mechanism.startswith("AWS4-ECDSA"):
+        raise SignatureRefusedError(
+            "InvalidRequest",
+            400,
+            "The authorization mechanism you have provided is not supported. "
+            f"Please use {ALGORITHM}.",
+            reason="signed by another mechanism in the Authorization header",
+        )
+    raise SignatureRefusedError(
+        "InvalidArgument",
+        400,
+        "Unsupported Authorization Type",
+        reason="unknown type of Authorization",
+        extra={"ArgumentName": "Authorization"},
+    )
+
+
+def _refuse_session_token(request: SignedRequest) -> None:
+    """Its secret is another one than the key's own, which nobody here could know."""
+    names = {*request.headers, *map(str.lower, request.parameters)}
+    if "x-amz-security-token" in names:
+        message = "The provided token is malformed or otherwise invalid."
+        raise SignatureRefusedError("InvalidToken", 400, message, reason="session token")

@@ -1,0 +1,348 @@
+"""One connection of a client: requests in, one after the other, and their answers out.
+
+Nothing here waits: a connection holds no thread, whatever its client does. A client that ends its
+side of the connection has gone, as servers commonly take it: what it asked for is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import fcntl
+import logging
+import termios
+from contextlib import suppress
+from struct import unpack
+from typing import TYPE_CHECKING, Protocol, cast
+
+from s3archivefs_lambda.endpoint.answer import Answer
+from s3archivefs_lambda.endpoint.encode import encode_head, encode_refusal
+from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES, Head, HeadBuffer, MalformedHeadError
+from s3archivefs_lambda.s3api.messages import S3Error
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from s3archivefs_lambda.endpoint.body_memory import BodyMemory
+    from s3archivefs_lambda.endpoint.limits import HttpLimits
+    from s3archivefs_lambda.endpoint.messages import HttpApplication, HttpResponse
+    from s3archivefs_lambda.endpoint.request_pool import RequestPool
+
+__all__ = ["Connection", "ConnectionOwner", "State"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+_SENT_AT_ONCE = 256 * 1024  # at most this much is copied, where the client does not take it at once
+
+_REFUSALS = {
+    408: ("RequestTimeout", "Your request was not received within the timeout period."),
+    500: ("InternalError", "We encountered an internal error. Please try again."),
+    503: ("SlowDown", "Please reduce your request rate."),
+}
+
+
+class State(enum.Enum):
+    """What a connection waits for."""
+
+    FRESH = enum.auto()  # the first byte of its first request
+    HEAD = enum.auto()  # the rest of a head
+    ANSWER = enum.auto()  # its answer, or a client that reads it
+    IDLE = enum.auto()  # the next request
+    LINGER = enum.auto()  # its client to close, who has the last answer
+    CLOSED = enum.auto()
+
+
+class ConnectionOwner(Protocol):
+    """What a connection needs of its server."""
+
+    app: HttpApplication
+    pool: RequestPool
+    memory: BodyMemory[Answer]
+    limits: HttpLimits
+    clock: Callable[[], float]
+    is_stopping: bool
+    answers: int
+    """Those under way on all connections."""
+
+    def cut_off_slow_readers(self) -> bool:
+        """Make way for another answer, if possible."""
+        ...
+
+    def connection_lost(self, connection: Connection, /) -> None:
+        """It is closed."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one connection, for the event loop."""
+
+    def __init__(self, owner: ConnectionOwner, sock: socket.socket, client: str) -> None:
+        self.client = client
+        """The address of the other end, without the port."""
+        self.state = State.FRESH
+        self.since = owner.clock()
+        """When the state began."""
+        self._owner = owner
+        self._socket = sock
+        self._transport: asyncio.Transport | None = None
+        self._heads = HeadBuffer()
+        self._head: Head | None = None
+        self._answer: Answer | None = None
+        self._piece = memoryview(b"")  # what is still to be sent of it
+        self._is_last = True
+        self._closes = False  # after the answer
+        self._is_full = False
+        self._drained = 0
+        self._sent = 0  # bytes of answers, ever
+        self._window = (self.since, 0)  # when it began, and what the client had taken
+
+    # ---- Of asyncio ------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        if self._owner.is_stopping:  # once asyncio is done with opening it
+            asyncio.get_running_loop().call_soon(self.let_go)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- as asyncio calls it
+        """End, for whatever reason."""
+        self._enter(State.CLOSED)
+        self._give_up()
+        self._owner.connection_lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived."""
+        if self.state is State.LINGER:
+            self._drained += len(data)
+            if self._drained > self._owner.limits.linger_bytes:
+                self.abort()
+            return
+        self._heads.add(data)
+        if self.state is not State.ANSWER:
+            self._next()
+        elif len(self._heads) > MAX_HEAD_BYTES:
+            self._reading.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Note that the client sends no more; asyncio closes the connection then."""
+        if self.state is State.HEAD:
+            self._refuse(MalformedHeadError("its head ends early"))
+        elif self.state is State.ANSWER:
+            self.abort()
+        return False
+
+    def pause_writing(self) -> None:
+        """The client has not taken all that was sent."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """It has."""
+        self._is_full = False
+        # Closed in here, asyncio's transport would be closed twice.
+        asyncio.get_running_loop().call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if self.state is State.ANSWER and self._answer is not None and not self._is_full:
+            self._send()
+
+    # ---- Of the server ---------------------------------------------------------------------------
+
+    def check(self, now: float) -> None:
+        """End what has taken too long."""
+        limits, waited = self._owner.limits, now - self.since
+        if self.state is State.HEAD and waited > limits.head_seconds:
+            self._refuse_with(408)
+        elif self.state in {State.FRESH, State.IDLE} and waited > limits.idle_seconds:
+            self.close()
+        elif self.state is State.LINGER and waited > limits.linger_seconds:
+            self.abort()
+        elif self.state is State.ANSWER:
+            self._check_rate(now)
+
+    def let_go(self) -> None:
+        """Close, unless a request is under way, or has arrived though nobody has seen it yet."""
+        if self.state in {State.FRESH, State.IDLE, State.HEAD} and not self._has_unread():
+            self.close()
+
+    def close(self) -> None:
+        """End, once what was sent is on its way."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        if self._transport is not None:
+            self._give_up()
+            self._transport.abort()
+
+    # ---- Requests --------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """Go on with the next request, as far as it has arrived."""
+        try:
+            head = self._heads.take(self.client)
+        except MalformedHeadError as error:
+            self._refuse(error)
+            return
+        if head is not None:
+            self._begin(head)
+        elif len(self._heads) and self.state is not State.HEAD:
+            self._enter(State.HEAD)
+        if head is None and self._owner.is_stopping:
+            self.let_go()
+
+    def _begin(self, head: Head) -> None:
+        self._enter(State.ANSWER)
+        self._head = head
+        self._closes = head.has_body or not head.keeps_alive
+        if head.has_body:  # nobody wants it, and it must not pass for a request
+            self._reading.pause_reading()
+        owner = self._owner
+        if owner.answers >= owner.limits.answers and not owner.cut_off_slow_readers():
+            self._refuse_with(503)
+            return
+        owner.answers += 1
+        self._window = (owner.clock(), self._taken())
+        self._answer = Answer(owner.app, head.request, owner.pool, owner.memory, self)
+        self._answer.start()
+
+    def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
+        """Send a head and the first piece of a body (see `Client`)."""
+        head = self._head
+        assert head is not None  # noqa: S101 -- this answers it
+        if not _says_where_it_ends(response, head.request.method):
+            self._closes = True
+        if self._owner.is_stopping and not len(self._heads) and not self._has_unread():
+            self._closes = True
+        connection = "close" if self._closes else "keep-alive" if head.is_http_1_0 else ""
+        encoded = encode_head(response.status, response.headers, connection=connection)
+        at_once, rest = piece[:_SENT_AT_ONCE], memoryview(piece)[_SENT_AT_ONCE:]
+        self._write(encoded + at_once)
+        self._piece, self._is_last = rest, is_last
+        self._send()
+
+    def go_on(self, piece: bytes, *, is_last: bool) -> None:
+        """Send the piece that was asked for."""
+        self._piece, self._is_last = memoryview(piece), is_last
+        self._send()
+
+    def break_off(self) -> None:
+        """End without the rest: only so does the client learn that it has not all."""
+        self.close()
+
+    def refuse(self, status: int) -> None:
+        """Answer with a status of our own."""
+        self._refuse_with(status)
+
+    def _send(self) -> None:
+        """Send on, until the client takes no more for now."""
+        while self._piece and not self._is_full and not self._reading.is_closing():
+            self._write(self._piece[:_SENT_AT_ONCE])
+            self._piece = self._piece[_SENT_AT_ONCE:]
+        if self._is_full or self._answer is None or self._reading.is_closing():
+            return
+        self._piece = memoryview(b"")
+        if self._is_last:
+            self._finish()
+        else:
+            self._answer.ask()
+
+    def _finish(self) -> None:
+        self._give_up()
+        if self._closes:
+            self._linger()
+            return
+        self._enter(State.IDLE)
+        if len(self._heads) <= MAX_HEAD_BYTES:
+            self._reading.resume_reading()
+        self._next()
+
+    def _give_up(self) -> None:
+        """Have no answer any more."""
+        answer, self._answer = self._answer, None
+        self._piece = memoryview(b"")
+        if answer is not None:
+            self._owner.answers -= 1
+            answer.abandon()
+
+    # ---- Refusals --------------------------------------------------------------------------------
+
+    def _refuse(self, error: MalformedHeadError) -> None:
+        self._say_last(S3Error(error.code, error.status, str(error)))
+
+    def _refuse_with(self, status: int) -> None:
+        code, message = _REFUSALS[status]
+        self._say_last(S3Error(code, status, message))
+
+    def _say_last(self, error: S3Error) -> None:
+        is_head = self._head is not None and self._head.request.method == "HEAD"
+        with_body = self.state is not State.ANSWER or not is_head
+        request_id, encoded = encode_refusal(error, with_body=with_body)
+        _LOG.info("http: request %s from %s: %s", request_id, self.client, error)
+        self._give_up()
+        self._write(encoded)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close, but let the client read the answer first: data that arrives at a closed socket
+        resets the connection, and the answer is lost with it.
+        """
+        self._enter(State.LINGER)
+        self._drained = len(self._heads)
+        transport = self._reading
+        try:
+            transport.write_eof()
+        except (OSError, NotImplementedError):  # the client has gone, or TLS cannot say it
+            transport.close()
+        else:
+            transport.resume_reading()
+
+    # ---- Parts -----------------------------------------------------------------------------------
+
+    @property
+    def _reading(self) -> asyncio.Transport:
+        assert self._transport is not None  # noqa: S101 -- nothing comes before connection_made
+        return self._transport
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self.since = self._owner.clock()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._sent += len(data)
+        self._reading.write(data)
+
+    def _check_rate(self, now: float) -> None:
+        limits = self._owner.limits
+        began, taken_then = self._window
+        taken = self._taken()
+        if taken >= self._sent:  # it waits for us
+            self._window = (now, taken)
+        elif now - began >= limits.rate_seconds:
+            if taken - taken_then < limits.min_bytes_per_second * (now - began):
+                self.abort()
+            self._window = (now, taken)
+
+    def _taken(self) -> int:
+        """Bytes of answers that have reached the client's machine."""
+        waiting = self._reading.get_write_buffer_size()
+        with suppress(OSError):
+            (unacknowledged,) = unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))
+            waiting += unacknowledged
+        return self._sent - waiting
+
+    def _has_unread(self) -> bool:
+        """Whether something has arrived that the event loop has not handed over yet."""
+        with suppress(OSError):
+            (arrived,) = unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))
+            return bool(arrived)
+        return False
+
+
+def _says_where_it_ends(response: HttpResponse, method: str) -> bool:
+    """Whether a client knows the length of the body (RFC 9112, 6.3)."""
+    if method == "HEAD" or response.status in {204, 304}:
+        return True
+    return any(name.lower() == "content-length" for name, _ in response.headers)

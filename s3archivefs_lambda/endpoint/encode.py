@@ -1,0 +1,46 @@
+"""Answers as they go out on the wire."""
+
+from __future__ import annotations
+
+import secrets
+from email.utils import formatdate
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from s3archivefs_lambda.s3api.messages import S3Error
+
+__all__ = ["encode_head", "encode_refusal"]
+
+
+def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: str = "") -> bytes:
+    """The head of an answer; `connection` is what becomes of its connection, where that is not what
+    the version of HTTP says.
+    """
+    lines = [_status_line(status), *(f"{name}: {value}" for name, value in headers)]
+    if connection:
+        lines.append(f"Connection: {connection}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def encode_refusal(error: S3Error, *, with_body: bool) -> tuple[str, bytes]:
+    """The last answer on a connection, in place of the application's, and its request's id."""
+    request_id = secrets.token_hex(8).upper()
+    document = error.to_xml(request_id)
+    fields = {
+        "Server": "s3archivefs",
+        "Date": formatdate(usegmt=True),
+        "x-amz-request-id": request_id,
+        "Content-Type": "application/xml",
+        "Content-Length": str(len(document)),
+    }
+    head = encode_head(error.status, fields.items(), connection="close")
+    return request_id, head + document if with_body else head
+
+
+@cache
+def _status_line(status: int) -> str:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"

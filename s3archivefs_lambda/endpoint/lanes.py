@@ -1,0 +1,44 @@
+"""The lanes of requests: by the archive that answers them, so that a slow one holds up no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.endpoint.messages import Lane
+
+if TYPE_CHECKING:
+    from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
+
+__all__ = ["NO_ARCHIVE", "ArchiveLanes"]
+
+NO_ARCHIVE = Lane("", is_local=True)
+"""The lane of what asks no archive."""
+
+
+class ArchiveLanes:
+    """Which archive is asked for an object or a listing, by a look into the mappings."""
+
+    def __init__(self, mappings: PrefixMap) -> None:
+        self._mappings = mappings
+        # A listing across archives is as slow as the slowest of them.
+        is_local = all(mapping.location.scheme == "file" for mapping in mappings)
+        self._several = Lane("several archives", is_local=is_local)
+
+    def of_object(self, key: str) -> Lane:
+        """The lane of reading an object."""
+        found = self._mappings.find(key)
+        return NO_ARCHIVE if found is None else _lane(found[0])
+
+    def of_listing(self, prefix: str) -> Lane:
+        """The lane of listing what begins with `prefix`."""
+        listed = prefix.encode("utf-8", "surrogateescape")
+        inside = self._mappings.first(listed)
+        if inside == listed:  # the archive that has all of it, unless others lie in it
+            inside = self._mappings.first(listed + b"\0")
+        if inside is not None and inside.startswith(listed):
+            return self._several
+        return self.of_object(prefix)
+
+
+def _lane(mapping: PrefixMapping) -> Lane:
+    return Lane(str(mapping.location), is_local=mapping.location.scheme == "file")

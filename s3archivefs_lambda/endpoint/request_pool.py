@@ -1,0 +1,237 @@
+"""Threads for requests, and who gets the next one: no lane more than its share of them.
+
+Requests wait in the lane of what they wait for. Lanes take turns; one whose requests take long
+keeps its share of the threads busy, and those that wait for other machines altogether leave some to
+what is local.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict, deque
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from s3archivefs_lambda.endpoint.messages import Lane
+
+__all__ = [
+    "LANE_THREADS",
+    "LOCAL_THREADS",
+    "MAX_WAITING",
+    "THREADS",
+    "Job",
+    "RequestPool",
+    "Waiting",
+]
+
+_LOG = logging.getLogger("s3archivefs")
+
+THREADS = 32
+"""Requests that are worked on at once; mostly they wait, for S3 or a disk."""
+LANE_THREADS = THREADS // 2
+"""The share of one lane."""
+LOCAL_THREADS = THREADS // 4
+"""Those that never wait for another machine."""
+MAX_WAITING = 256
+"""Requests that wait for a thread; beyond that they are told to come later."""
+
+
+class Job:
+    """Some work for a thread. What it returns, or raises, is told to `done` on the event loop."""
+
+    __slots__ = ("done", "lane", "refused", "work")
+
+    def __init__(
+        self,
+        lane: Lane,
+        work: Callable[[], object],
+        done: Callable[[object], None],
+        refused: Callable[[], None] | None = None,
+    ) -> None:
+        self.lane = lane
+        self.work = work
+        self.done = done
+        """Takes the result, or the exception."""
+        self.refused = refused
+        """Is told that too many wait. A job without it goes on with a request, and always waits."""
+
+
+class RequestPool:
+    """The threads. All but what they work on happens on the event loop, without locks."""
+
+    def __init__(
+        self,
+        *,
+        threads: int = THREADS,
+        lane_threads: int = LANE_THREADS,
+        local_threads: int = LOCAL_THREADS,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._idle = threads
+        self._remote_left = threads - local_threads
+        self._lane_threads = lane_threads
+        self._max_waiting = max_waiting
+        self._count = 0  # of those waiting that may be refused
+        self._local_first = False
+        self._lanes: dict[bool, OrderedDict[str, Waiting]] = {
+            True: OrderedDict(),
+            False: OrderedDict(),
+        }
+        self._running: dict[str, int] = {}
+        self._todo: SimpleQueue[Job | None] = SimpleQueue()
+        self._ended: deque[tuple[Job, object]] = deque()
+        self._told = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._threads = [
+            threading.Thread(target=self._work, name=f"s3archivefs-request-{number}")
+            for number in range(threads)
+        ]
+
+    # ---- On the event loop -----------------------------------------------------------------------
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to work for this loop; before it runs, in the thread that starts it."""
+        self._loop = loop
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Let the threads end, once nothing runs or waits; in any thread but theirs."""
+        for thread in self._threads:
+            if thread.is_alive():
+                self._todo.put(None)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return not (self._running or self._lanes[True] or self._lanes[False])
+
+    def submit(self, job: Job) -> None:
+        """Let a thread do the job when it is its lane's turn.
+
+        Where too many wait, the lane in which most do gives up its last.
+        """
+        lanes = self._lanes[job.lane.is_local]
+        lane = lanes.get(job.lane.name)
+        if lane is None:
+            lane = lanes[job.lane.name] = Waiting()
+        lane.add(job)
+        self._count += job.refused is not None
+        self._dispatch()
+        if self._count > self._max_waiting:
+            every = [lane for lanes in self._lanes.values() for lane in lanes.values()]
+            longest = max(every, key=lambda each: len(each.requests))
+            last = next(reversed(longest.requests))
+            self.cancel(last)
+            if last.refused is not None:
+                last.refused()
+
+    def cancel(self, job: Job) -> bool:
+        """Take back a job; False where a thread has it, or had."""
+        lanes = self._lanes[job.lane.is_local]
+        lane = lanes.get(job.lane.name)
+        if lane is None or not lane.remove(job):
+            return False
+        self._count -= job.refused is not None
+        if not lane:
+            del lanes[job.lane.name]
+        return True
+
+    def _dispatch(self) -> None:
+        while self._idle and (job := self._next()) is not None:
+            self._idle -= 1
+            self._remote_left -= not job.lane.is_local
+            self._running[job.lane.name] = self._running.get(job.lane.name, 0) + 1
+            self._todo.put(job)
+
+    def _next(self) -> Job | None:
+        """Take the job whose turn it is. Few lanes are at their share: the threads are few."""
+        self._local_first = not self._local_first
+        for is_local in (self._local_first, not self._local_first):
+            if not is_local and not self._remote_left:
+                continue
+            lanes = self._lanes[is_local]
+            for name, lane in lanes.items():
+                if self._running.get(name, 0) < self._lane_threads:
+                    job = lane.pop()
+                    self._count -= job.refused is not None
+                    if lane:
+                        lanes.move_to_end(name)
+                    else:
+                        del lanes[name]
+                    return job
+        return None
+
+    def _deliver(self) -> None:
+        self._told = False  # before the last look: who adds from now on tells again
+        while self._ended:
+            job, outcome = self._ended.popleft()
+            self._idle += 1
+            self._remote_left += not job.lane.is_local
+            self._running[job.lane.name] -= 1
+            if not self._running[job.lane.name]:
+                del self._running[job.lane.name]
+            try:
+                job.done(outcome)
+            except Exception:  # noqa: BLE001 -- the others' outcomes are still to be told
+                _LOG.exception("http: a fault in what follows a request")
+            del job, outcome
+        self._dispatch()
+
+    # ---- In the threads --------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        assert self._loop is not None  # noqa: S101 -- threads begin in start()
+        while (job := self._todo.get()) is not None:
+            try:
+                outcome = job.work()
+            except BaseException as error:  # noqa: BLE001 -- `done` is told
+                outcome = error
+            self._ended.append((job, outcome))
+            del job, outcome  # which may be large, while this thread waits
+            if not self._told:
+                self._told = True
+                self._loop.call_soon_threadsafe(self._deliver)
+
+
+class Waiting:
+    """Those that wait in one lane. Who goes on with a request and who begins one take turns, so
+    that neither shuts out the other.
+    """
+
+    __slots__ = ("_going_on_next", "going_on", "requests")
+
+    def __init__(self) -> None:
+        self.going_on: OrderedDict[Job, None] = OrderedDict()
+        self.requests: OrderedDict[Job, None] = OrderedDict()
+        self._going_on_next = False
+
+    def __bool__(self) -> bool:
+        return bool(self.going_on or self.requests)
+
+    def add(self, job: Job) -> None:
+        """Let it wait."""
+        (self.going_on if job.refused is None else self.requests)[job] = None
+
+    def remove(self, job: Job) -> bool:
+        """Whether it was there."""
+        found = job in self.going_on or job in self.requests
+        self.going_on.pop(job, None)
+        self.requests.pop(job, None)
+        return found
+
+    def pop(self) -> Job:
+        """Take the next one."""
+        self._going_on_next = not self._going_on_next
+        first, other = self.requests, self.going_on
+        if self._going_on_next:
+            first, other = other, first
+        return (first or other).popitem(last=False)[0]

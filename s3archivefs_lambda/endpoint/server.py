@@ -1,0 +1,295 @@
+"""The HTTP/1.1 server under the endpoint: one event loop for connections, threads for requests.
+
+Connections and their clients cost no thread, and requests get one by the lane they wait in. Of the
+servers there are each fails a condition of the endpoint (CONTRIBUTING.md, "Dependencies"): the loop
+is asyncio's, and what is ours are connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from s3archivefs_lambda.endpoint.body_memory import BodyMemory
+from s3archivefs_lambda.endpoint.connection import Connection
+from s3archivefs_lambda.endpoint.eviction import choose_victims
+from s3archivefs_lambda.endpoint.limits import HttpLimits
+from s3archivefs_lambda.endpoint.request_pool import RequestPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from s3archivefs_lambda.endpoint.answer import Answer
+    from s3archivefs_lambda.endpoint.messages import HttpApplication
+
+__all__ = ["S3HttpServer"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+_BACKLOG = 1024
+_ACCEPTED_AT_ONCE = 64
+_ACCEPT_PAUSE_SECONDS = 0.1
+_LOOK_SECONDS = 0.02  # while it stops
+_EVICTED_SHARE = 32  # of the connections, so that to choose whom costs each of them little
+
+
+class S3HttpServer:
+    """Serves an application, from `start` to `stop` or as a context manager.
+
+    Port 0 takes a free one; `url` names it once the server has started. `clock` tells seconds, of
+    which only differences matter.
+    """
+
+    def __init__(
+        self,
+        app: HttpApplication,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 9000,
+        limits: HttpLimits | None = None,
+        pool: RequestPool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._address = (host, port)
+        self._listener: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_ended = threading.Event()
+        self._has_ended.set()  # or rather, it has not begun
+        self._core = _Core(app, limits or HttpLimits(), pool or RequestPool(), clock)
+
+    @property
+    def url(self) -> str:
+        """The address, as clients write it."""
+        host, port = self._address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Listen and serve, in threads of its own.
+
+        Raises OSError with errno where the address cannot be had.
+        """
+        self._listener = listener = _listen(*self._address)
+        self._address = (self._address[0], listener.getsockname()[1])
+        self._loop = loop = asyncio.new_event_loop()
+        self._core.pool.start(loop)
+        self._thread = threading.Thread(
+            target=self._run, args=(loop, listener), name="s3archivefs-http"
+        )
+        self._has_ended.clear()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._has_ended.set()
+            raise
+
+    def _run(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        try:
+            self._core.run(loop, listener)
+        finally:
+            self._has_ended.set()
+
+    def wait(self) -> None:
+        """Wait until the server has stopped."""
+        # A signal that comes just before a wait is seen only after it. Python 3.11 takes a thread
+        # for ended when a signal interrupts its join().
+        while not self._has_ended.wait(1):
+            pass
+
+    def stop(self) -> None:
+        """Take no more connections, answer what was received, and close.
+
+        Who takes longer than STOP_SECONDS is cut off; S3 is waited for. Nothing happens where the
+        server has not started, or has stopped.
+        """
+        if not self._has_ended.is_set() and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._core.stop)
+            self._has_ended.wait()
+        self._core.pool.end()
+        if self._listener is not None:
+            self._listener.close()
+        if self._loop is not None:
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class _Core:
+    """What happens on the event loop: the listening socket and all connections."""
+
+    def __init__(
+        self,
+        app: HttpApplication,
+        limits: HttpLimits,
+        pool: RequestPool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.app = app
+        self.limits = limits
+        self.pool = pool
+        self.clock = clock
+        self.memory: BodyMemory[Answer] = BodyMemory(clock, size=limits.body_bytes)
+        self.is_stopping = False
+        self.answers = 0
+        self._connections: set[Connection] = set()
+        self._ending: set[Connection] = set()  # they have made room
+        self._opening: set[asyncio.Task[Any]] = set()
+        self._is_accepting = False
+        self._stop_by = 0.0
+
+    def run(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        """Serve until stopped; in a thread of its own."""
+        self._loop = loop
+        self._listener = listener
+        loop.set_exception_handler(_log_fault)
+        self._accept_again()
+        loop.call_later(self.limits.tick_seconds, self._tick)
+        loop.run_forever()
+
+    # ---- New connections -------------------------------------------------------------------------
+
+    def _accept_again(self) -> None:
+        if not self._is_accepting and not self.is_stopping:
+            self._is_accepting = True
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _pause_accepting(self) -> None:
+        """Leave who comes now to the kernel for a moment."""
+        if self._is_accepting:
+            self._is_accepting = False
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_ACCEPT_PAUSE_SECONDS, self._accept_again)
+
+    def _accept(self) -> None:
+        """Take those who have connected, as long as there is a place for them."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            # Nobody gives up a place before somebody has come who needs it.
+            if len(self._connections) > self.limits.connections and not self._make_room():
+                self._pause_accepting()
+                return
+            if not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Take one of them; whether there may be more."""
+        try:
+            sock, address = self._listener.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionError:  # it has gone again
+            return True
+        except OSError as error:
+            _LOG.warning("cannot accept a connection: %s", error)
+            self._make_room()
+            self._pause_accepting()
+            return False
+        sock.settimeout(0)
+        connection = Connection(self, sock, address[0])
+        self._connections.add(connection)
+        opening = self._loop.create_task(
+            self._loop.connect_accepted_socket(lambda: connection, sock)
+        )
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        return True
+
+    def _make_room(self) -> bool:
+        """End some of those that wait for their clients; whether there were any."""
+        count = max(1, len(self._connections) // _EVICTED_SHARE)
+        victims = choose_victims(self._connections, self.clock(), count)
+        for connection in victims:
+            self._connections.discard(connection)
+            self._ending.add(connection)
+            connection.abort()
+        return bool(victims)
+
+    def connection_lost(self, connection: Connection) -> None:
+        """Note that one is closed."""
+        self._connections.discard(connection)
+        self._ending.discard(connection)
+
+    # ---- Time ------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self.clock()
+        for connection in list(self._connections):
+            connection.check(now)
+        if self.memory.is_short:
+            self.cut_off_slow_readers()
+        self._loop.call_later(self.limits.tick_seconds, self._tick)
+
+    def cut_off_slow_readers(self) -> bool:
+        """End the connections of those who hold memory for too long; whether there were any."""
+        overdue = self.memory.overdue()
+        for answer in overdue:
+            answer.cut_off()
+        return bool(overdue)
+
+    # ---- The end ---------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Answer what was received, also by the kernel, while there is time."""
+        if self.is_stopping:
+            return
+        for _ in range(_BACKLOG):  # those who connect on and on are not waited for
+            if not self._accept_one():
+                break
+        if self._is_accepting:
+            self._loop.remove_reader(self._listener)
+        self.is_stopping = True
+        self._listener.close()
+        self._stop_by = self.clock() + self.limits.stop_seconds
+        for connection in list(self._connections):
+            connection.let_go()
+        self._look_for_the_end()
+
+    def _look_for_the_end(self) -> None:
+        if self.clock() >= self._stop_by:
+            for connection in list(self._connections):
+                connection.abort()
+        if not (self._connections or self._ending or self._opening) and self.pool.is_idle:
+            self._loop.stop()
+        else:
+            self._loop.call_later(_LOOK_SECONDS, self._look_for_the_end)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at the first of the host's addresses that can be had."""
+    fault = OSError(errno.EADDRNOTAVAIL, "there is no such address")
+    for family, _, _, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        dual = family is socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
+        try:
+            listener = socket.create_server(
+                address, family=family, backlog=_BACKLOG, dualstack_ipv6=dual
+            )
+        except OSError as error:
+            fault = error
+            continue
+        listener.settimeout(0)
+        # What is accepted inherits it: the end of an answer waits for no acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
+    raise fault
+
+
+def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log a fault on the event loop, which goes on."""
+    _LOG.error("http: %s", context["message"], exc_info=context.get("exception"))

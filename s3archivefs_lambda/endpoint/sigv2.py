@@ -1,0 +1,169 @@
+"""AWS Signature Version 2 in a query: what boto3, s3fs and the AWS CLI presign with by default.
+
+Amazon S3 takes such URLs in the regions that it had before 2014, and so does the endpoint.
+Requests that are signed in this way in their Authorization header are refused: clients sign those
+with Version 4 everywhere.
+
+Version 2 covers less than Version 4: the method, the path as it is spelt, x-amz-* headers, and of
+the query the parameters that name another resource or change the answer's headers. Neither the host
+nor what selects a part of a listing is covered. Values are signed as they are, so that
+`response-expires=a&response-content-type=b` may be one parameter or two, here as at Amazon S3.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.endpoint.signature import (
+    Expected,
+    SignatureRefusedError,
+    SignedRequest,
+    does_not_match,
+    equal,
+    iso_time,
+    to_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["SIGV2_PARAMETERS", "SigV2Claim", "is_sigv2_presigned"]
+
+SIGV2_PARAMETERS = frozenset({"AWSAccessKeyId", "Expires", "Signature"})
+"""What a query is signed with."""
+
+# "Constructing the CanonicalizedResource element" in
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html, and what the SDKs
+# have signed of the sub-resources that S3 was given since.
+_COVERED = frozenset(
+    (  # noqa: SIM905 -- a list of words, not forty lines
+        "accelerate acl analytics cors delete inventory lifecycle location logging metrics"
+        " notification object-lock partNumber policy publicAccessBlock replication requestPayment"
+        " restore tagging torrent uploadId uploads versionId versioning versions website"
+        " response-cache-control response-content-disposition response-content-encoding"
+        " response-content-language response-content-type response-expires"
+    ).split(" ")
+)
+_AMZ_HEADER = re.compile(r"x-amz-[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, 5.6.2: no line ends in it
+_LINE_END = re.compile("[\r\n]+")
+_TIMES_END = 2**31
+"""Seconds since the epoch up to which S3 takes a time for one."""
+
+
+def is_sigv2_presigned(request: SignedRequest) -> bool:
+    """Whether the query says that Version 2 signed it. Expires alone is no sign of that."""
+    return "AWSAccessKeyId" in request.parameters or "Signature" in request.parameters
+
+
+@dataclass(frozen=True, slots=True)
+class SigV2Claim:
+    """What a presigned URL says of its signature."""
+
+    request: SignedRequest
+    access_key_id: str
+    expires: str
+    """Seconds since the epoch, as they are spelt."""
+    signature: str
+    """Base64, or what stands in its place."""
+
+    @classmethod
+    def read(cls, request: SignedRequest) -> SigV2Claim:
+        """Read what the query says.
+
+        Raises SignatureRefusedError where it is incomplete, or ambiguous.
+        """
+        given = {name: request.parameters.get(name, ()) for name in SIGV2_PARAMETERS}
+        if any(len(values) != 1 or not values[0] for values in given.values()):
+            raise SignatureRefusedError(
+                "AccessDenied",
+                403,
+                "Query-string authentication requires the Signature, Expires and AWSAccessKeyId "
+                "parameters",
+                reason="Signature, Expires and AWSAccessKeyId not given once each",
+            )
+        expires = given["Expires"][0]
+        if not re.fullmatch(r"\d{1,18}", expires, re.ASCII) or int(expires) >= _TIMES_END:
+            message = f"Invalid date (should be seconds since epoch): {expires}"
+            reason = "Expires is no time"
+            raise SignatureRefusedError("AccessDenied", 403, message, reason=reason)
+        return cls(request, given["AWSAccessKeyId"][0], expires, given["Signature"][0])
+
+    def check(self, expected: Expected) -> None:
+        """Hold signature and time against what is expected.
+
+        Raises SignatureRefusedError with S3's code for what is wrong.
+        """
+        expires = int(self.expires)
+        if expected.now > expires:
+            raise SignatureRefusedError(
+                "AccessDenied",
+                403,
+                "Request has expired",
+                reason=f"expired at {iso_time(expires)}",
+                extra={"Expires": iso_time(expires), "ServerTime": iso_time(expected.now)},
+            )
+        secret = to_bytes(expected.secret)
+        for path in self._spellings():
+            to_sign = self._string_to_sign(path)
+            digest = hmac.digest(secret, to_sign, "sha1")
+            if equal(base64.b64encode(digest).decode(), self.signature):
+                return
+        raise does_not_match(self.access_key_id, to_sign, self.signature)
+
+    def _spellings(self) -> list[bytes]:
+        """The path as it may have been signed: for a bucket, SDKs sign `/bucket/` and ask for
+        `/bucket`.
+        """
+        path = self.request.target.raw_path
+        return [path] if b"/" in path[1:] else [path + b"/", path]
+
+    def _string_to_sign(self, path: bytes) -> bytes:
+        return b"\n".join(
+            [
+                to_bytes(self.request.method),
+                _joined(self.request.headers.get("content-md5", ())),
+                _joined(self.request.headers.get("content-type", ())),
+                to_bytes(self.expires),
+                *self._amz_headers(),
+                path + self._sub_resources(),
+            ]
+        )
+
+    def _amz_headers(self) -> list[bytes]:
+        """Those of S3's own, and the parameters that stand in place of them: botocore moves the
+        headers that it has signed into the query.
+        """
+        request = self.request
+        names = sorted(filter(_AMZ_HEADER.fullmatch, {*request.headers, *request.parameters}))
+        return [
+            f"{name}:".encode()
+            + _joined(
+                [*request.headers.get(name, ()), *_as_header(request.parameters.get(name, ()))]
+            )
+            for name in names
+        ]
+
+    def _sub_resources(self) -> bytes:
+        """What names another resource than the path does, or headers of the answer."""
+        covered = sorted(
+            (pair for pair in self.request.target.query if pair[0] in _COVERED),
+            key=lambda pair: pair[0],
+        )
+        query = "&".join(f"{name}={value}" if value else name for name, value in covered)
+        return b"?" + to_bytes(query) if query else b""
+
+
+def _joined(values: Iterable[str]) -> bytes:
+    return b",".join(value.encode("latin-1", "replace").strip() for value in values)
+
+
+def _as_header(values: Iterable[str]) -> Iterator[str]:
+    """Values of a parameter as a header could hold them: on one line, or what follows in the string
+    to sign could be moved into them.
+    """
+    for value in values:
+        yield _LINE_END.sub(" ", to_bytes(value).decode("latin-1"))

@@ -1,0 +1,170 @@
+"""AWS Signature Version 4, checked on the server's side, for requests that only read.
+
+The signature covers a canonical form of the request; S3's differs from other services': the path is
+decoded and encoded once and never normalised, so ``a//b`` and ``./c`` stay what they are. Faults
+are refused with the codes and elements of Amazon S3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote
+
+from s3archivefs_lambda.endpoint.signature import (
+    Expected,
+    SignatureRefusedError,
+    SignedRequest,
+    does_not_match,
+    equal,
+    to_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ALGORITHM", "UNSIGNED_PAYLOAD", "SigV4Claim"]
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+_EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigV4Claim(ABC):
+    """What a request says of its signature, whichever part of it says so."""
+
+    CODE: ClassVar[str]
+    PREFIX: ClassVar[str] = ""
+
+    request: SignedRequest
+    access_key_id: str
+    scope: tuple[str, str, str, str]
+    """Day, region, service, terminator."""
+    signed_at: float
+    """Seconds since the epoch."""
+    timestamp: str
+    """The same, as it is spelt in the string to sign: yyyymmddThhmmssZ."""
+    signed_headers: Sequence[str]
+    signature: str
+    payload_hash: str
+
+    def check(self, expected: Expected) -> None:
+        """Hold the signature, its time and what it covers against what is expected.
+
+        Raises SignatureRefusedError with S3's code for what is wrong.
+        """
+        wanted = expected.region
+        if wanted is not None and self.scope[1] != wanted:
+            raise self.wrong_region(self.scope[1], wanted)
+        self._check_time(expected.now)
+        self._check_signed_headers()
+        _check_payload_hash(self.payload_hash)
+        self._check_signature(expected.secret)
+
+    @classmethod
+    def wrong_region(cls, region: str, wanted: str) -> SignatureRefusedError:
+        """400 for a signature for another region than the one `wanted`."""
+        what = f"the region '{region}' is wrong; expecting '{wanted}'"
+        return cls.malformed(what, reason=f"not signed for {wanted}", Region=wanted)
+
+    @classmethod
+    def malformed(cls, what: str, *, reason: str, **extra: str) -> SignatureRefusedError:
+        """400 for what is said of the signature, in the words of where it is said."""
+        return SignatureRefusedError(cls.CODE, 400, cls.PREFIX + what, reason=reason, extra=extra)
+
+    @abstractmethod
+    def _check_time(self, now: float) -> None: ...
+
+    def _check_signed_headers(self) -> None:
+        """Whatever S3 acts on must be signed, or it could be added or changed on the way."""
+        headers = self.request.headers
+        must = {name for name in headers if name.startswith("x-amz-")} | {"host"}
+        if unsigned := sorted(must.difference(self.signed_headers)):
+            names = ", ".join(unsigned)
+            raise SignatureRefusedError(
+                "AccessDenied",
+                403,
+                "There were headers present in the request which were not signed",
+                reason=f"headers not signed: {names}",
+                extra={"HeadersNotSigned": names},
+            )
+        if absent := [name for name in self.signed_headers if name not in headers]:
+            names = ", ".join(absent)
+            raise SignatureRefusedError(
+                "AccessDenied",
+                403,
+                "There were headers signed which are not present in the request",
+                reason=f"signed headers not present: {names}",
+                extra={"HeadersNotPresent": names},
+            )
+        self.request.header("host")  # which may be given once
+
+    def _check_signature(self, secret: str) -> None:
+        canonical_request = self._canonical_request()
+        digest = hashlib.sha256(canonical_request).hexdigest()
+        scope = "/".join(self.scope)
+        to_sign = to_bytes(f"{ALGORITHM}\n{self.timestamp}\n{scope}\n{digest}")
+        key = b"AWS4" + to_bytes(secret)
+        for part in (*map(to_bytes, self.scope), to_sign):
+            key = hmac.digest(key, part, "sha256")
+        if not equal(key.hex(), self.signature):
+            extra = {
+                "CanonicalRequest": canonical_request.decode("utf-8", "replace"),
+                "CanonicalRequestBytes": canonical_request.hex(" "),
+            }
+            raise does_not_match(self.access_key_id, to_sign, self.signature, extra)
+
+    def _canonical_request(self) -> bytes:
+        request = self.request
+        # Clients may leave more or fewer characters unencoded than the canonical form does.
+        query = sorted(
+            (quote(to_bytes(name), safe=""), quote(to_bytes(value), safe=""))
+            for name, value in request.target.query
+            if name != "X-Amz-Signature"
+        )
+        lines = [
+            to_bytes(request.method),
+            quote(request.target.path, safe="/").encode(),
+            "&".join(f"{name}={value}" for name, value in query).encode(),
+            *(
+                to_bytes(name) + b":" + b",".join(map(_collapsed, request.headers[name]))
+                for name in dict.fromkeys(self.signed_headers)
+            ),
+            b"",
+            to_bytes(";".join(self.signed_headers)),
+            to_bytes(self.payload_hash),
+        ]
+        return b"\n".join(lines)
+
+
+def _check_payload_hash(given: str) -> None:
+    """The body is empty, so it is unsigned or of the one known hash."""
+    if given in (UNSIGNED_PAYLOAD, _EMPTY_SHA256):
+        return
+    if not re.fullmatch("[0-9a-f]{64}", given):
+        raise SignatureRefusedError(
+            "InvalidArgument",
+            400,
+            f"x-amz-content-sha256 must be {UNSIGNED_PAYLOAD}, or a valid sha256 value.",
+            reason="x-amz-content-sha256 is no hash",
+            extra={"ArgumentName": "x-amz-content-sha256", "ArgumentValue": given},
+        )
+    raise SignatureRefusedError(
+        "XAmzContentSHA256Mismatch",
+        400,
+        "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        reason="x-amz-content-sha256 is not that of an empty body",
+        extra={"ClientComputedContentSHA256": given, "S3ComputedContentSHA256": _EMPTY_SHA256},
+    )
+
+
+def _collapsed(value: str) -> bytes:
+    """A header's value without white space around it and with one space wherever there is some
+    inside it. Split as bytes: only ASCII white space collapses, and str knows more kinds of it.
+    """
+    return b" ".join(value.encode("latin-1", "replace").split())

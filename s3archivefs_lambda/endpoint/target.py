@@ -1,0 +1,61 @@
+"""The target of an HTTP request as it stood on the wire, decoded in one place.
+
+Whoever checks the signature and whoever serves the request read the same bytes in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from s3archivefs_lambda.s3api.messages import S3Error
+
+__all__ = ["RequestTarget", "parse_target"]
+
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]++)(.*)", re.DOTALL)
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTarget:
+    """Path and query, decoded."""
+
+    path: bytes
+    """Begins with "/"; neither dot segments nor empty ones are taken out."""
+    raw_path: bytes
+    """The path as it was spelt; the older signatures are made over that."""
+    query: tuple[tuple[str, str], ...]
+    """Names and values in the order given; text that is not UTF-8 by surrogateescape."""
+    host: str | None = None
+    """Host, and port if one is given, of a target in absolute form: it stands in place of the Host
+    header (RFC 9112, 3.2.2).
+    """
+
+
+def parse_target(raw: str) -> RequestTarget:
+    """Decode a target in origin form or in absolute form, given as WSGI does (bytes as latin-1).
+
+    "+" is a plus in the path and a space in the query, as for S3. Raises S3Error InvalidURI.
+    """
+    target = raw.encode("latin-1", "replace")
+    host = None
+    if absolute := _ABSOLUTE.fullmatch(target):
+        host, target = absolute[1].decode("latin-1"), absolute[2]
+        if not target.startswith(b"/"):
+            target = b"/" + target
+    path, _, query = target.partition(b"?")
+    if not path.startswith(b"/") or _BROKEN_ESCAPE.search(path):
+        uri = path.decode("latin-1")  # without the query, which may hold a signature
+        raise S3Error("InvalidURI", 400, "Couldn't parse the specified URI.", extra={"URI": uri})
+    pairs = (part.partition(b"=") for part in query.replace(b"+", b" ").split(b"&") if part)
+    return RequestTarget(
+        unquote_to_bytes(path),
+        path,
+        tuple((_text(name), _text(value)) for name, _, value in pairs),
+        host,
+    )
+
+
+def _text(encoded: bytes) -> str:
+    return unquote_to_bytes(encoded).decode("utf-8", "surrogateescape")

@@ -1,0 +1,238 @@
+"""ListObjects as Amazon S3 speaks it, in both versions: parameters, tokens, and the XML of a page.
+
+Nothing here knows of archives or transports.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from s3archivefs_lambda.s3api.key_space import end_of
+from s3archivefs_lambda.s3api.messages import S3_NAMESPACE, XML_HEAD, invalid_argument, xml_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["ListPage", "ListRequest", "ListedObject", "decode_token", "encode_token"]
+
+MAX_KEYS = 1000
+_INT32_MAX = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRequest:
+    """What is asked of a listing. Keys and their parts are bytes."""
+
+    version: Literal[1, 2]
+    prefix: bytes
+    delimiter: bytes
+    """Empty for none."""
+    max_keys: int
+    """Keys and common prefixes on a page, at most 1000."""
+    floor: bytes | None
+    """The page begins with the first key that is not below it; None where no key can follow."""
+    url_encoding: bool
+    with_owner: bool
+    start_after: bytes | None
+    """As given, or the marker of version 1. An answer repeats it, unless there is a token."""
+    token: str | None
+    """As given, and valid."""
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str], version: Literal[1, 2]) -> Self:
+        """The parameters of a request, checked in S3's order; raises S3Error InvalidArgument."""
+        max_keys = _max_keys(query.get("max-keys"))
+        encoding = query.get("encoding-type")
+        if encoding not in {None, "url"}:
+            message = "Invalid Encoding Method specified in Request"
+            raise invalid_argument(message, "encoding-type", encoding or "")
+        token = query.get("continuation-token") if version == 2 else None
+        start = query.get("start-after" if version == 2 else "marker")
+        prefix, delimiter = _bytes(query.get("prefix", "")), _bytes(query.get("delimiter", ""))
+        floor: bytes | None
+        if token is not None:
+            floor = decode_token(token)
+        elif version == 1 and start and (cut_short := _decode_marker(start)) is not None:
+            floor = cut_short
+        else:
+            floor = _floor_behind(_bytes(start or ""), prefix, delimiter)
+        return cls(
+            version=version,
+            prefix=prefix,
+            delimiter=delimiter,
+            max_keys=max_keys,
+            floor=floor,
+            url_encoding=encoding == "url",
+            with_owner=version == 1 or query.get("fetch-owner", "").lower() == "true",
+            start_after=None if start is None else _bytes(start),
+            token=token,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object in a listing."""
+
+    key: bytes
+    size: int
+    modified: int
+    """Seconds since the epoch."""
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPage:
+    """The answer, before it is XML."""
+
+    bucket: str
+    request: ListRequest
+    objects: Sequence[ListedObject]
+    common_prefixes: Sequence[bytes]
+    continues_at: bytes | None
+    """The floor of the next page; None for the last page."""
+
+    def to_xml(self) -> bytes:
+        """The ListBucketResult document, UTF-8."""
+        return "".join(self._parts()).encode()
+
+    def _parts(self) -> Iterator[str]:
+        name, request = self._name, self.request
+        yield f'{XML_HEAD}<ListBucketResult xmlns="{S3_NAMESPACE}">'
+        yield f"<Name>{xml_text(self.bucket)}</Name><Prefix>{name(request.prefix)}</Prefix>"
+        yield from self._place() if request.version == 1 else self._place_in_version_2()
+        yield f"<MaxKeys>{request.max_keys}</MaxKeys>"
+        if request.delimiter:
+            yield f"<Delimiter>{name(request.delimiter)}</Delimiter>"
+        if request.url_encoding:
+            yield "<EncodingType>url</EncodingType>"
+        truncated = "false" if self.continues_at is None else "true"
+        yield f"<IsTruncated>{truncated}</IsTruncated>"
+        owner = "<Owner><ID>s3archivefs</ID></Owner>" if request.with_owner else ""
+        for item in self.objects:
+            modified = _iso_8601(item.modified)
+            etag = escape(item.etag).replace('"', "&quot;")
+            yield (
+                f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
+                f"<ETag>{etag}</ETag><Size>{item.size}</Size>{owner}"
+                "<StorageClass>STANDARD</StorageClass></Contents>"
+            )
+        for prefix in self.common_prefixes:
+            yield f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
+        yield "</ListBucketResult>"
+
+    def _place(self) -> Iterator[str]:
+        """Where the page begins and the next one would, as version 1 says it: without a delimiter
+        clients take the last key of a full page for the next marker.
+        """
+        request = self.request
+        yield f"<Marker>{self._name(request.start_after or b'')}</Marker>"
+        if self.continues_at is None:
+            return
+        if len(self.objects) + len(self.common_prefixes) < request.max_keys:
+            marker = _encode_marker(self.continues_at)
+            yield f"<NextMarker>{self._name(marker)}</NextMarker>"
+        elif request.delimiter:
+            keys = [item.key for item in self.objects[-1:]]
+            last = max(*keys, *self.common_prefixes[-1:], b"")
+            yield f"<NextMarker>{self._name(last)}</NextMarker>"
+
+    def _place_in_version_2(self) -> Iterator[str]:
+        request = self.request
+        if request.token is not None:
+            yield f"<ContinuationToken>{xml_text(request.token)}</ContinuationToken>"
+        elif request.start_after is not None:
+            yield f"<StartAfter>{self._name(request.start_after)}</StartAfter>"
+        if self.continues_at is not None:
+            token = encode_token(self.continues_at)
+            yield f"<NextContinuationToken>{token}</NextContinuationToken>"
+        yield f"<KeyCount>{len(self.objects) + len(self.common_prefixes)}</KeyCount>"
+
+    def _name(self, name: bytes) -> str:
+        if self.request.url_encoding:
+            # SDKs decode a raw plus as a space, so all but `/` and unreserved is encoded.
+            return quote(name, safe="/")
+        return xml_text(name.decode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=1024)  # a page's objects often have a few times between them
+def _iso_8601(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + ".000Z"
+
+
+# ---- Parameters and tokens -----------------------------------------------------------------------
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _max_keys(text: str | None) -> int:
+    if text is None or text == "":
+        return MAX_KEYS
+    if not re.fullmatch(r"-?\d{1,12}", text, re.ASCII) or int(text) > _INT32_MAX:
+        message = "Provided max-keys not an integer or within integer range"
+        raise invalid_argument(message, "max-keys", text)
+    if int(text) < 0:
+        message = "Argument maxKeys must be an integer between 0 and 2147483647"
+        raise invalid_argument(message, "maxKeys", text)
+    return min(int(text), MAX_KEYS)
+
+
+def _floor_behind(after: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
+    """Where a listing begins that starts after a key or common prefix: where that lies in a common
+    prefix, behind all of it.
+    """
+    if not after:
+        return b""
+    if delimiter and after.startswith(prefix) and (cut := after.find(delimiter, len(prefix))) >= 0:
+        return end_of(after[: cut + len(delimiter)])
+    return after + b"\0"
+
+
+def encode_token(place: bytes) -> str:
+    """The token to go on from a place. It holds that alone: any instance can go on from it."""
+    return base64.urlsafe_b64encode(zlib.crc32(place).to_bytes(4, "big") + place).decode("ascii")
+
+
+def decode_token(token: str) -> bytes:
+    """The place that a token holds; raises S3Error InvalidArgument where it is not ours."""
+    place = _place_of(token)
+    if place is None:
+        raise invalid_argument(
+            "The continuation token provided is incorrect", "continuation-token", token
+        )
+    return place
+
+
+def _place_of(token: str) -> bytes | None:
+    try:
+        raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raw = b""
+    place = raw[4:]
+    return place if place and zlib.crc32(place).to_bytes(4, "big") == raw[:4] else None
+
+
+_CUT_SHORT = "continue-at:"
+"""Begins the NextMarker of a page that is not full. No key would do in its place: one within a
+common prefix says that this was listed, while nobody may know yet whether it holds a key.
+"""
+
+
+def _encode_marker(floor: bytes) -> bytes:
+    return f"{_CUT_SHORT}{encode_token(floor)}".encode("ascii")
+
+
+def _decode_marker(marker: str) -> bytes | None:
+    """The floor, or None where it is a key."""
+    token = marker.removeprefix(_CUT_SHORT)
+    return None if token == marker else _place_of(token)

@@ -1,0 +1,300 @@
+"""A block device over one version of one S3 object, read with ranged GETs.
+
+Every answer is verified: its status, Content-Range, length and ETag must be those of the range and
+the version asked for, so that neither a replaced object nor a careless store can become wrong
+bytes. A body that breaks half-way is resumed at the byte reached, which no retry mode of botocore
+does.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from s3archivefs_lambda import accounting
+from s3archivefs_lambda.store.errors import (
+    ArchiveAccessError,
+    ArchiveForbiddenError,
+    ArchiveNotFoundError,
+    ArchiveReplacedError,
+    ArchiveUnavailableError,
+    client_faults,
+    mapped_errors,
+    object_url,
+)
+from s3archivefs_lambda.store.identity import version_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeAlias
+
+    from botocore.response import StreamingBody
+    from types_boto3_s3 import S3Client
+
+    # Not the stubs' type of an answer: that promises headers which only S3 itself always sends.
+    Facts: TypeAlias = Mapping[str, Any]
+
+__all__ = ["Answer", "Range", "S3Device", "current_identity", "get_range", "head_object", "pinned"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+# Five attempts, as mountpoint-s3 and s3transfer make. None begins after 15 s: with the client's own
+# retries within one last request that stays below the 60 s S3 Object Lambda gives a function.
+_ATTEMPTS = 5
+_LAST_ATTEMPT_SECONDS = 15.0
+# Doubled at each attempt. Short: a broken body, other than SlowDown, does not ask for patience.
+_BACKOFF_SECONDS = 0.05
+_PART_BYTES = 256 * 1024  # read at once from a body
+# A body that brings less than this in so long has broken off. The client's own time-out, which is
+# for each piece, may never pass: 8 MiB can come one byte every four seconds, for a year. With this,
+# a read of 8 MiB is over within three minutes.
+_PROGRESS_BYTES = 512 * 1024
+_PROGRESS_SECONDS = 10.0
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+
+
+class S3Device:
+    """The bytes of one version of an S3 object, as a block device; threads may share it."""
+
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        key: str,
+        *,
+        etag: str,
+        size: int,
+        version_id: str | None = None,
+    ) -> None:
+        self._client = client
+        self.bucket = bucket
+        self.key = key
+        self.etag = etag
+        """The version's ETag as S3 gave it, quotes included."""
+        self.size = size
+        """Length of the object, in bytes."""
+        self.version_id = version_id
+        """The version's id, where the bucket keeps versions."""
+        self._asks_for_version = version_id is not None
+
+    @property
+    def identity(self) -> str:
+        """What identifies the bytes: see `s3_identity`."""
+        return version_identity(
+            self._client,
+            self.bucket,
+            self.key,
+            etag=self.etag,
+            version_id=self.version_id,
+            size=self.size,
+        )
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`, with one ranged GET (more where its body breaks).
+
+        Raises ValueError for a range that is not inside [0, size), and ArchiveAccessError.
+        """
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise ValueError(f"bytes {offset} + {length} are not within the object's {self.size}")
+        return b"".join(self.stream(offset, length, length)) if length else b""
+
+    def stream(
+        self, offset: int, length: int, piece_bytes: int, body: StreamingBody | None = None
+    ) -> Iterator[bytes]:
+        """The same as it arrives, in pieces of `piece_bytes` (the last one shorter); read first
+        from `body`, where there is the verified answer to a GET of this range.
+
+        Raises ArchiveAccessError.
+        """
+        parts: list[bytes] = []
+        due = min(piece_bytes, length)  # bytes missing from the current piece
+        missing = length
+        started = time.monotonic()
+        fault = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                if time.monotonic() - started > _LAST_ATTEMPT_SECONDS:
+                    break
+                url = object_url(self.bucket, self.key)
+                _LOG.info("%s: %s with %d of %d bytes missing", url, fault, missing, length)
+                time.sleep(random.uniform(0, _BACKOFF_SECONDS * 2**attempt))  # noqa: S311 -- jitter
+            if attempt or body is None:
+                body = self._request(offset + length - missing, missing)
+            with closing(body):  # gives the connection back to the pool once all is read
+                reader = _BodyReader(body)
+                while missing:
+                    try:
+                        part = reader.read(min(due, _PART_BYTES))
+                    except _BodyBrokenError as error:
+                        fault = str(error)
+                        break
+                    accounting.add("s3_bytes", len(part))
+                    parts.append(part)
+                    missing -= len(part)
+                    due -= len(part)
+                    if not due:
+                        yield parts[0] if len(parts) == 1 else b"".join(parts)
+                        parts, due = [], min(piece_bytes, missing)
+            if not missing:
+                return
+        what = f"{fault} with {missing} of {length} bytes missing, also when asked for again"
+        raise ArchiveUnavailableError.of(self.bucket, self.key, what)
+
+    def is_same_version(self, other: S3Device) -> bool:
+        """Whether both are of the same content: ETag and size are equal."""
+        return self.etag.strip('"') == other.etag.strip('"') and self.size == other.size
+
+    def _request(self, offset: int, length: int) -> StreamingBody:
+        """The verified, unread body of one GET pinned to this version."""
+        answer = self._pinned_answer(Range(offset, length))
+        if self.is_same_version(answer.device):
+            return answer.body
+        answer.body.close()  # the store ignores If-Match, as rclone does
+        raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")
+
+    def _pinned_answer(self, wanted: Range) -> Answer:
+        get = partial(get_range, self._client, self.bucket, self.key, wanted, IfMatch=self.etag)
+        if self._asks_for_version:
+            try:
+                return get(VersionId=self.version_id)
+            except ArchiveNotFoundError as error:
+                what = "its version is no longer there"
+                raise ArchiveReplacedError.of(self.bucket, self.key, what) from error
+            except ArchiveForbiddenError:
+                # Reading a version by name takes s3:GetObjectVersion, which whoever may read the
+                # object need not have. The ETag alone pins it too.
+                self._asks_for_version = False
+        return get()
+
+
+def current_identity(client: S3Client, bucket: str, key: str) -> str:
+    """The `S3Device.identity` of the current version, by one HEAD; raises ArchiveAccessError."""
+    facts = head_object(client, bucket, key)
+    return pinned(client, bucket, key, facts, facts.get("ContentLength")).identity
+
+
+class Range(NamedTuple):
+    """Bytes of an object: `length` from `start` on."""
+
+    start: int | None
+    """None: the last `length` bytes."""
+    length: int
+
+    def header(self) -> str:
+        """The Range header that asks for it."""
+        if self.start is None:
+            return f"bytes=-{self.length}"
+        return f"bytes={self.start}-{self.start + self.length - 1}"
+
+    def within(self, size: int) -> tuple[int, int]:
+        """Where the range begins and ends in an object of `size` bytes, clipped as HTTP does."""
+        start = max(0, size - self.length) if self.start is None else self.start
+        return start, min(start + self.length, size)
+
+
+class Answer(NamedTuple):
+    """The verified answer to a GET."""
+
+    device: S3Device
+    """Pinned to the version that the answer comes from."""
+    start: int
+    end: int
+    facts: Facts
+
+    @property
+    def body(self) -> StreamingBody:
+        """Not yet read."""
+        body: StreamingBody = self.facts["Body"]
+        return body
+
+
+def get_range(client: S3Client, bucket: str, key: str, wanted: Range, **pin: Any) -> Answer:  # noqa: ANN401 -- GetObject's
+    """Ask for the range, of the version that `pin` (IfMatch, VersionId) says, and verify the
+    answer; raises ArchiveAccessError.
+    """
+    with mapped_errors(bucket, key):
+        facts: Facts = client.get_object(Bucket=bucket, Key=key, Range=wanted.header(), **pin)
+    try:
+        start, end, size = _verified_range(facts, bucket, key, wanted)
+        return Answer(pinned(client, bucket, key, facts, size), start, end, facts)
+    except ArchiveAccessError:
+        facts["Body"].close()  # not drained: it may be the whole archive
+        raise
+
+
+def _verified_range(facts: Facts, bucket: str, key: str, wanted: Range) -> tuple[int, int, int]:
+    """First byte, end and size of the object as the answer states them, if they were asked for."""
+    status = facts["ResponseMetadata"]["HTTPStatusCode"]
+    length = facts.get("ContentLength")
+    content_range = facts.get("ContentRange")
+    if match := _CONTENT_RANGE.fullmatch(content_range or ""):
+        # Whatever the status: rclone answers ranges with 200, and a Content-Range that is right.
+        start, end, size = int(match[1]), int(match[2]) + 1, int(match[3])
+    elif status == 200 and content_range is None and length is not None:
+        start, end, size = 0, length, length  # the whole object, which may be what was asked for
+    else:
+        start, end, size = 0, -1, 0
+    if (start, end) == wanted.within(size) and (length is None or length <= end - start):
+        return start, end, size
+    what = (
+        f"the store answered Range {wanted.header()} with status {status}, Content-Range"
+        f" {content_range} and {length} bytes"
+    )
+    raise ArchiveUnavailableError.of(bucket, key, what, status)
+
+
+def head_object(client: S3Client, bucket: str, key: str) -> Facts:
+    """What S3 says of the object's current version; raises ArchiveAccessError."""
+    with mapped_errors(bucket, key):
+        return client.head_object(Bucket=bucket, Key=key)
+
+
+def pinned(client: S3Client, bucket: str, key: str, facts: Facts, size: int | None) -> S3Device:
+    """The device pinned to the version that an answer tells of."""
+    etag, version = facts.get("ETag"), facts.get("VersionId")
+    if version in {"", "null"}:  # of an object from before its bucket kept versions
+        version = None
+    if etag and size is not None:
+        return S3Device(client, bucket, key, etag=etag, size=size, version_id=version)
+    # Refused: without an ETag, bytes of two versions could be mixed unnoticed.
+    raise ArchiveUnavailableError.of(bucket, key, "the store's answer lacks ETag or Content-Length")
+
+
+class _BodyBrokenError(Exception):
+    """A body ends before its end; the message says how."""
+
+
+class _BodyReader:
+    """Reads of a body what has arrived.
+
+    StreamingBody's own `read` waits for all it was asked for, and loses the part that came when the
+    rest does not. `read1` of the urllib3 response below it is the same without the wait.
+    """
+
+    def __init__(self, body: StreamingBody) -> None:
+        raw = getattr(body, "_raw_stream", body)
+        self._read: Callable[[int], bytes] = getattr(raw, "read1", body.read)
+        self._seconds, self._bytes = 0.0, 0
+
+    def read(self, size: int) -> bytes:
+        """At least one byte, at most `size`; raises _BodyBrokenError."""
+        if self._seconds > _PROGRESS_SECONDS:
+            if self._bytes < _PROGRESS_BYTES:
+                what = f"brought {self._bytes} bytes in {self._seconds:.0f} seconds"
+                raise _BodyBrokenError(f"the body {what}")
+            self._seconds, self._bytes = 0.0, 0
+        started = time.monotonic()
+        try:
+            part = self._read(size)
+        except client_faults() as error:
+            raise _BodyBrokenError(f"the body broke off ({type(error).__name__})") from error
+        self._seconds += time.monotonic() - started  # not what its reader does meanwhile
+        self._bytes += len(part)
+        if not part:
+            raise _BodyBrokenError("the body ended")
+        return part

@@ -1,0 +1,174 @@
+"""What can go wrong between here and an archive in S3, and how the client's exceptions tell it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from s3archivefs_lambda.store.shell_words import shell_word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from botocore.exceptions import ClientError
+
+__all__ = [
+    "ArchiveAccessError",
+    "ArchiveCredentialsError",
+    "ArchiveForbiddenError",
+    "ArchiveNotFoundError",
+    "ArchiveReplacedError",
+    "ArchiveThrottledError",
+    "ArchiveUnavailableError",
+    "ArchiveUnchangedError",
+    "client_faults",
+    "mapped_errors",
+    "object_url",
+]
+
+
+class ArchiveAccessError(OSError):
+    """An archive could not be read from S3; says which object, what happened and what to do."""
+
+    advice: ClassVar[str] = "check the object and the store"
+    status: int | None = None
+    """The HTTP status of S3's answer, if there was one."""
+
+    @classmethod
+    def of(cls, bucket: str, key: str, what: str, status: int | None = None) -> Self:
+        """The error about s3://bucket/key."""
+        error = cls(f"{object_url(bucket, key)}: {what}; {cls.advice}")
+        error.status = status
+        return error
+
+
+class ArchiveNotFoundError(ArchiveAccessError):
+    """There is no such object or bucket."""
+
+    advice = "check the mapping's bucket and key, and that the archive was uploaded"
+
+
+class ArchiveForbiddenError(ArchiveAccessError):
+    """S3 refuses the object to these credentials, or there are none."""
+
+    advice = "check the credentials, and that they allow s3:GetObject on this object"
+
+
+class ArchiveCredentialsError(ArchiveForbiddenError):
+    """The credentials are at fault, which says nothing of the object."""
+
+    advice = "check the credentials"
+
+
+class ArchiveReplacedError(ArchiveAccessError):
+    """The object is no longer the version that was opened."""
+
+    advice = "open it again"
+
+
+class ArchiveUnchangedError(ArchiveAccessError):
+    """The object is still the version that was not to be sent again."""
+
+    version_id: str | None = None
+    """Of that version, where the answer names it."""
+
+
+class ArchiveThrottledError(ArchiveAccessError):
+    """S3 asks for fewer requests, and did so through all retries."""
+
+    advice = "try again later"
+
+
+class ArchiveUnavailableError(ArchiveAccessError):
+    """No answer, or one that cannot be relied upon."""
+
+    advice = "check the store, the network and the region, and try again"
+
+
+_CREDENTIAL_CODES = {
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+}
+_THROTTLING_CODES = {
+    "503",  # in place of a code where there is no body: the answer to a HEAD
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+}
+
+
+def client_faults() -> tuple[type[Exception], ...]:
+    """What a client raises when a request or a body fails; any other exception is a bug.
+
+    ValueError: a header of the answer that botocore cannot parse.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- local images do without
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415 -- likewise
+
+    return (BotoCoreError, ClientError, HTTPError, OSError, ValueError)
+
+
+@contextmanager
+def mapped_errors(bucket: str, key: str) -> Iterator[None]:
+    """Turn what the client raises about s3://bucket/key into ArchiveAccessErrors.
+
+    Their messages repeat codes and types alone, for the originals may hold URLs and headers.
+    """
+    try:
+        yield
+    except client_faults() as error:
+        raise _access_error(error, bucket, key) from error
+
+
+def object_url(bucket: str, key: str) -> str:
+    """The object's URL for a message, on one line: as it is or, where that cannot be printed, as a
+    shell takes it.
+    """
+    url = f"s3://{bucket}/{key}"
+    return url if url.isprintable() else shell_word(url)
+
+
+def _access_error(error: Exception, bucket: str, key: str) -> ArchiveAccessError:
+    from botocore.exceptions import ClientError  # noqa: PLC0415 -- likewise
+
+    if isinstance(error, ClientError):
+        return _answered_error(error, bucket, key)
+    name = type(error).__name__
+    if "Credential" in name or "Token" in name:
+        return ArchiveCredentialsError.of(bucket, key, f"there are no usable credentials ({name})")
+    return ArchiveUnavailableError.of(bucket, key, f"the request failed ({name})")
+
+
+def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessError:
+    code = error.response.get("Error", {}).get("Code", "")
+    metadata = error.response["ResponseMetadata"]
+    status = metadata["HTTPStatusCode"]
+    kind: type[ArchiveAccessError] = ArchiveUnavailableError
+    what = "the request failed"
+    if status == 304:
+        unchanged = ArchiveUnchangedError.of(bucket, key, "the object is unchanged", status)
+        unchanged.version_id = metadata.get("HTTPHeaders", {}).get("x-amz-version-id")
+        return unchanged
+    if 300 <= status < 400:
+        what = "the store redirects requests, which are not followed"
+    elif status in {412, 416}:
+        # 416 too: to a range inside the pinned version it means that a shorter one is there now.
+        kind, what = ArchiveReplacedError, "the object was replaced"
+    elif status == 404:
+        kind, what = ArchiveNotFoundError, "there is no such object or bucket"
+    elif code in _CREDENTIAL_CODES:  # with status 400 or 403
+        kind, what = ArchiveCredentialsError, "the credentials were refused"
+    elif status in {401, 403}:
+        kind, what = ArchiveForbiddenError, "access was refused"
+    elif status == 429 or code in _THROTTLING_CODES:
+        kind, what = ArchiveThrottledError, "S3 asks for fewer requests"
+    request = metadata.get("RequestId") or "unknown"
+    return kind.of(bucket, key, f"{what} (status {status}, {code}, request {request})", status)

@@ -1,0 +1,180 @@
+"""Opening an S3 object in one round trip: its last bytes, its first ones, what S3 says of it."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from s3archivefs_lambda import accounting
+from s3archivefs_lambda.store.device import Range, S3Device, get_range, head_object, pinned
+from s3archivefs_lambda.store.errors import (
+    ArchiveAccessError,
+    ArchiveForbiddenError,
+    ArchiveReplacedError,
+    ArchiveUnchangedError,
+    object_url,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+    from s3archivefs_lambda.store.device import Facts
+
+__all__ = ["OpenedObject", "open_object"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+SUPERBLOCK_METADATA = "s3archivefs-superblock"
+"""Name of the user metadata that holds the first `SUPERBLOCK_BYTES` bytes of an image in base64."""
+SUPERBLOCK_BYTES = 96
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedObject:
+    """What opening an object brought."""
+
+    device: S3Device
+    metadata: dict[str, str]
+    """User metadata, names in lower case: stores differ in the case they return."""
+    head: bytes
+    """The object's first bytes; empty where they were not fetched."""
+    tail: bytes
+    """The object's last bytes."""
+
+    @property
+    def has_superblock(self) -> bool:
+        """Whether the user metadata holds one, and not another than the object itself, as far as
+        its first bytes were fetched.
+        """
+        found = _superblock_in(self.metadata)
+        return found is not None and found.startswith(self.head[:SUPERBLOCK_BYTES])
+
+    def superblock(self) -> bytes | None:
+        """The object's first 96 bytes, from itself or from its user metadata; None if in neither.
+
+        The object wins: its metadata may have been copied from another archive.
+        """
+        if len(self.head) >= SUPERBLOCK_BYTES:
+            return self.head[:SUPERBLOCK_BYTES]
+        return _superblock_in(self.metadata) if self.device.size >= SUPERBLOCK_BYTES else None
+
+
+def open_object(
+    client: S3Client,
+    bucket: str,
+    key: str,
+    *,
+    tail_bytes: int,
+    head_bytes: int = SUPERBLOCK_BYTES,
+    expect_superblock: bool = False,
+    unless_etag: str | None = None,
+) -> OpenedObject:
+    """Open the current version of an object, in one round trip.
+
+    One suffix GET brings the last `tail_bytes` bytes, ETag, size and user metadata. The first
+    `head_bytes` come at the same time; with `expect_superblock` afterwards, and only where the
+    metadata lacks the superblock. Stores that refuse the suffix get a HEAD and ordinary ranges.
+    Raises ArchiveAccessError; ArchiveUnchangedError, after a single request, where the object has
+    the ETag `unless_etag`.
+    """
+    is_conditional = unless_etag is not None
+    condition = {"IfNoneMatch": unless_etag} if is_conditional else {}
+
+    def attempt() -> OpenedObject:
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            early: Future[_Read] | None = None
+            if not expect_superblock and not is_conditional:
+                read_head = accounting.with_current_request(_read_range)
+                early = executor.submit(read_head, client, bucket, key, Range(0, head_bytes))
+            read = _read_tail(client, bucket, key, tail_bytes, **condition)
+            device, tail = read.device, read.data
+            metadata = {k.lower(): v for k, v in read.facts.get("Metadata", {}).items()}
+            if len(tail) == device.size:
+                head = tail[:head_bytes]
+            elif early:
+                head = early.result().data
+                if not device.is_same_version(early.result().device):
+                    raise ArchiveReplacedError.of(bucket, key, "the object was replaced meanwhile")
+            elif _superblock_in(metadata) is None:
+                head = device.pread(0, min(head_bytes, device.size))
+            else:
+                head = b""
+        return OpenedObject(device, metadata, head, tail)
+
+    try:
+        opened = attempt()
+    except ArchiveReplacedError:  # between two of the requests; twice in a row is no coincidence
+        opened = attempt()
+    mentioned = SUPERBLOCK_METADATA in opened.metadata and opened.head
+    if mentioned and opened.head[:SUPERBLOCK_BYTES] != _superblock_in(opened.metadata):
+        _LOG.warning(
+            "%s: its user metadata %s is not its first %d bytes in base64, and is ignored",
+            object_url(bucket, key),
+            SUPERBLOCK_METADATA,
+            SUPERBLOCK_BYTES,
+        )
+    return opened
+
+
+class _Read(NamedTuple):
+    """Bytes of an object, the version they come from, and what else the store said of it."""
+
+    device: S3Device
+    data: bytes
+    facts: Facts
+
+
+def _read_range(
+    client: S3Client,
+    bucket: str,
+    key: str,
+    wanted: Range,
+    **condition: Any,  # noqa: ANN401 -- GetObject's
+) -> _Read:
+    """Read the range of the current version."""
+    answer = get_range(client, bucket, key, wanted, **condition)
+    if answer.device.etag == condition.get("IfNoneMatch"):  # of a store that ignores conditions
+        answer.body.close()
+        raise _unchanged(answer.device)
+    length = answer.end - answer.start
+    data = b"".join(answer.device.stream(answer.start, length, length, answer.body))
+    return _Read(answer.device, data, answer.facts)
+
+
+def _read_tail(
+    client: S3Client,
+    bucket: str,
+    key: str,
+    length: int,
+    **condition: Any,  # noqa: ANN401 -- likewise
+) -> _Read:
+    """Read the last `length` bytes of the current version, or all where it is shorter."""
+    try:
+        return _read_range(client, bucket, key, Range(None, length), **condition)
+    except ArchiveAccessError as error:
+        # 400, 501: no suffix ranges here. 416: an empty object, or one shorter than the suffix.
+        if error.status not in {400, 416, 501} or isinstance(error, ArchiveForbiddenError):
+            raise
+    facts = head_object(client, bucket, key)
+    device = pinned(client, bucket, key, facts, facts.get("ContentLength"))
+    if device.etag == condition.get("IfNoneMatch"):
+        raise _unchanged(device)
+    start = max(0, device.size - length)
+    return _Read(device, device.pread(start, device.size - start), facts)
+
+
+def _unchanged(device: S3Device) -> ArchiveUnchangedError:
+    error = ArchiveUnchangedError.of(device.bucket, device.key, "the object is unchanged")
+    error.version_id = device.version_id
+    return error
+
+
+def _superblock_in(metadata: dict[str, str]) -> bytes | None:
+    try:
+        data = base64.b64decode(metadata.get(SUPERBLOCK_METADATA, ""), validate=True)
+    except ValueError:
+        return None
+    return data if len(data) == SUPERBLOCK_BYTES else None

@@ -1,0 +1,114 @@
+"""Open archives: bounded by the memory they take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+import pytest
+
+from s3archivefs_lambda.archives import open_images
+from s3archivefs_lambda.archives.archive import Archive
+from s3archivefs_lambda.archives.open_images import OpenImages
+from s3archivefs_lambda.config.prefix_map import Location
+
+if TYPE_CHECKING:
+    from s3archivefs import SquashFS
+
+
+class Image:
+    """An image as far as it is weighed."""
+
+    cached_bytes = 0
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def archive_at(
+    number: int, held_bytes: int = 0, scheme: Literal["s3", "file"] = "s3"
+) -> tuple[Archive, Image]:
+    image = Image()
+    at = Location(scheme, "bucket", str(number))
+    return Archive(at, cast("SquashFS", image), str(number), held_bytes), image
+
+
+@pytest.fixture(autouse=True)
+def base(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let archives weigh what they hold and have cached, and nothing else."""
+    monkeypatch.setattr("s3archivefs_lambda.archives.archive._BASE_BYTES", 0)
+
+
+def open_in(images: OpenImages, archives: list[Archive]) -> list[bool]:
+    return [images.peek(archive.location) is archive for archive in archives]
+
+
+def test_the_least_recently_used_are_let_go_until_the_others_fit() -> None:
+    images = OpenImages(100, Clock())
+    archives = [archive_at(number, size)[0] for number, size in enumerate((40, 40, 20, 90))]
+    for archive in archives[:3]:
+        images.put(archive)
+    assert images.get(archives[0].location) is archives[0]
+    assert images.get(archives[2].location) is archives[2]
+    images.put(archives[3])
+    assert open_in(images, archives) == [False, False, False, True]
+
+
+def test_one_that_is_heavier_than_the_bound_stays_while_it_is_used() -> None:
+    images = OpenImages(100, Clock())
+    (heavy, _), (light, _) = archive_at(0, 500), archive_at(1, 1)
+    images.put(heavy)
+    assert images.get(heavy.location) is heavy
+    images.put(light)
+    assert open_in(images, [heavy, light]) == [False, True]
+
+
+def test_what_an_archive_has_cached_since_counts_when_it_is_used_again() -> None:
+    images = OpenImages(100, Clock())
+    (first, _), (second, image) = archive_at(0, 40), archive_at(1, 40)
+    images.put(first)
+    images.put(second)
+    image.cached_bytes = 50
+    assert images.get(second.location) is second
+    assert open_in(images, [first, second]) == [False, True]
+
+
+def test_those_that_grow_without_being_asked_for_are_weighed_each_second() -> None:
+    clock = Clock()
+    images = OpenImages(100, clock)
+    (first, growing), (second, _) = archive_at(0, 40), archive_at(1, 40)
+    images.put(first)
+    images.put(second)
+    growing.cached_bytes = 50
+    images.get(second.location)
+    assert open_in(images, [first, second]) == [True, True]
+    clock.now += 1
+    images.get(second.location)
+    assert open_in(images, [first, second]) == [False, True]
+
+
+def test_one_in_place_of_another_weighs_in_its_place() -> None:
+    images = OpenImages(100, Clock())
+    (other, _), (before, _), (now, _) = archive_at(0, 30), archive_at(1, 60), archive_at(1, 70)
+    for archive in (other, before, now):
+        images.put(archive)
+    assert open_in(images, [other, before, now]) == [True, False, True]
+    images.remove(before)  # is no longer the one that is open
+    assert open_in(images, [now]) == [True]
+    images.remove(now)
+    images.put(archive_at(2, 70)[0])
+    assert open_in(images, [other, now]) == [True, False]
+
+
+def test_local_files_are_bounded_in_number_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_images, "_FILES_MAX", 2)
+    images = OpenImages(100, Clock())
+    remote = archive_at(9)[0]
+    images.put(remote)
+    archives = [archive_at(number, scheme="file")[0] for number in range(3)]
+    for archive in (*archives, archives[2]):
+        images.put(archive)
+    assert open_in(images, [remote, *archives]) == [True, False, True, True]

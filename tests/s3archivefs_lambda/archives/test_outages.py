@@ -1,0 +1,478 @@
+"""While a store cannot be asked, what is known of its archives is served, and it is left alone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures.shapes import noise
+from fixtures.tree import file
+from s3archivefs_lambda.accounting import Usage, request_scope
+from s3archivefs_lambda.archives import archives as archives_module
+from s3archivefs_lambda.archives import outages as outages_module
+from s3archivefs_lambda.archives.outages import Outages
+from s3archivefs_lambda.request_log import Exchange
+from s3archivefs_lambda.store.errors import (
+    ArchiveForbiddenError,
+    ArchiveNotFoundError,
+    ArchiveReplacedError,
+    ArchiveThrottledError,
+    ArchiveUnavailableError,
+)
+from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object, settle
+from tests.support.images import make_image
+from tests.support.scripted_store import Reply, ScriptedStore, always, error_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from s3archivefs_lambda.archives.archives import Archives
+    from s3archivefs_lambda.config.prefix_map import Location
+    from tests.support.scripted_store import Request
+
+NOISE = noise(100_000)
+RETRY = outages_module._RETRY_SECONDS
+STALE = 600.0
+DOWN = {
+    "unavailable": always(error_reply(500, "InternalError")),
+    "throttled": always(error_reply(503, "SlowDown")),
+    "no answer": always(Reply(0, cut=0)),
+}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no request be served before the store's answer only because the machine is slow."""
+    monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 60)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ScriptedStore]:
+    image = make_image(tmp_path, (file("a", NOISE),), name="stored")
+    with ScriptedStore(image.read_bytes()) as running:
+        yield running
+
+
+@pytest.fixture
+def archives(store: ScriptedStore, tmp_path: Path, clock: Clock) -> Archives:
+    """Those that have read two archives, and find them due to be asked for."""
+    found = archives_in(store, tmp_path / "cache", clock, stale_seconds=STALE)
+    for number in range(2):
+        found.get(location(number)).image.read_bytes("/a")
+    settle(found)
+    store.requests.clear()
+    clock.now += 60
+    return found
+
+
+class Served(NamedTuple):
+    """What a request got."""
+
+    content: bytes
+    is_stale: bool
+
+
+def get(archives: Archives, at: Location) -> Served:
+    usage = Usage()
+    with request_scope(usage):
+        return Served(archives.get(at).image.read_bytes("/a"), usage.stale)
+
+
+FRESH, OLD = Served(NOISE, is_stale=False), Served(NOISE, is_stale=True)
+A, B = location(0), location(1)
+
+
+@pytest.mark.parametrize("how", DOWN)
+def test_what_is_known_is_served_while_the_store_is_down_and_the_log_says_so(
+    store: ScriptedStore,
+    archives: Archives,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+) -> None:
+    store.script(DOWN[how], times=10**6)
+    assert get(archives, A) == OLD
+    (line,) = caplog.messages
+    assert line.startswith(f"archive {A} is served as of 60 s ago: ")
+    clock.now += STALE - 60.5
+    assert get(archives, A) == OLD
+    clock.now += 0.5
+    with pytest.raises((ArchiveUnavailableError, ArchiveThrottledError)):
+        archives.get(A)
+
+
+def test_the_line_of_the_request_log_says_that_it_was_stale(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "s3archivefs.requests")
+    for stale in (False, True):
+        exchange = Exchange(request_id="1", emf=False)
+        exchange.usage.stale = stale
+        exchange.log()
+    fresh, old = map(json.loads, caplog.messages)
+    assert "stale" not in fresh
+    assert old["stale"] is True
+
+
+def test_a_store_that_is_down_is_asked_once_each_pause_for_all_its_archives(
+    store: ScriptedStore, archives: Archives, clock: Clock
+) -> None:
+    store.script(DOWN["unavailable"], times=10**6)
+    for _, at in itertools.product(range(5), (A, B)):
+        assert get(archives, at) == OLD
+    assert len(store.requests) == 1
+    clock.now += RETRY
+    for _, at in itertools.product(range(5), (B, A)):
+        assert get(archives, at) == OLD
+    assert len(store.requests) == 2
+
+
+def test_once_it_answers_again_all_is_as_before(
+    store: ScriptedStore, archives: Archives, clock: Clock, tmp_path: Path
+) -> None:
+    store.script(DOWN["unavailable"])
+    assert get(archives, A) == OLD
+    replace_object(store, tmp_path, b"2")
+    assert get(archives, A) == OLD
+    clock.now += RETRY
+    assert get(archives, A) == Served(b"2", is_stale=False)
+    assert get(archives, B) == Served(b"2", is_stale=False)
+
+
+def test_one_store_that_is_down_leaves_the_others_be(
+    store: ScriptedStore, archives: Archives, clock: Clock
+) -> None:
+    other = location(0, "other-bucket")
+    assert get(archives, other) == FRESH
+    clock.now += 60
+    store.requests.clear()
+    store.script(
+        lambda request, reply: (
+            DOWN["unavailable"](request, reply) if "/other-bucket/" not in request.path else reply
+        ),
+        times=10**6,
+    )
+    assert get(archives, A) == OLD
+    assert get(archives, other) == FRESH
+    assert [request.path.split("/")[1] for request in store.requests] == ["bucket", "other-bucket"]
+
+
+@pytest.mark.parametrize("stale_seconds", [0, 60])
+def test_without_the_setting_or_past_it_the_fault_is_the_requests(
+    store: ScriptedStore, tmp_path: Path, clock: Clock, stale_seconds: float
+) -> None:
+    archives = archives_in(store, tmp_path / "cache", clock, stale_seconds=stale_seconds)
+    archives.get(A)
+    clock.now += 60
+    store.script(DOWN["unavailable"], times=10**6)
+    for _ in range(2):
+        with pytest.raises(ArchiveUnavailableError):
+            archives.get(A)
+
+
+def test_an_archive_of_which_nothing_is_known_cannot_be_served(
+    store: ScriptedStore, archives: Archives, tmp_path: Path, clock: Clock
+) -> None:
+    """Not even where its chunks are on disk: when its version was last the current one is not."""
+    store.script(DOWN["unavailable"], times=10**6)
+    assert get(archives, A) == OLD
+    with pytest.raises(ArchiveUnavailableError):
+        archives.get(location(2))
+    fresh = archives_in(store, tmp_path / "cache", clock, stale_seconds=STALE)
+    with pytest.raises(ArchiveUnavailableError):
+        fresh.get(A)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (404, "NoSuchKey", ArchiveNotFoundError),
+        (403, "AccessDenied", ArchiveForbiddenError),
+        (403, "ExpiredToken", ArchiveForbiddenError),
+    ],
+)
+def test_what_the_store_refuses_is_not_served_nor_is_it_when_it_goes_down_then(
+    store: ScriptedStore,
+    archives: Archives,
+    status: int,
+    code: str,
+    expected: type[Exception],
+) -> None:
+    store.script(always(error_reply(status, code)), times=2)
+    for _ in range(2):
+        with pytest.raises(expected):
+            archives.get(A)
+    store.script(DOWN["unavailable"], times=10**6)
+    with pytest.raises(ArchiveUnavailableError):
+        archives.get(A)
+
+
+def test_an_archive_that_is_not_open_is_opened_from_the_cache(
+    store: ScriptedStore, tmp_path: Path, clock: Clock
+) -> None:
+    archives = archives_in(
+        store, tmp_path / "cache", clock, stale_seconds=STALE, open_archives_bytes=0
+    )
+    for at in (A, B):
+        get(archives, at)
+    settle(archives)
+    clock.now += 60
+    store.script(DOWN["unavailable"], times=10**6)
+    assert get(archives, A) == OLD
+    assert get(archives, B) == OLD
+
+
+def test_what_the_cache_lacks_is_a_fault(
+    store: ScriptedStore, tmp_path: Path, clock: Clock
+) -> None:
+    archives = archives_in(
+        store,
+        tmp_path / "cache",
+        clock,
+        stale_seconds=STALE,
+        open_archives_bytes=0,
+        cache_memory_bytes=0,
+    )
+    for at in (A, B):
+        get(archives, at)
+    shutil.rmtree(tmp_path / "cache")
+    clock.now += 60
+    store.script(DOWN["unavailable"], times=10**6)
+    assert archives.get(B).image.stat("/a").size == len(NOISE)
+    with pytest.raises(ArchiveUnavailableError):
+        archives.get(A)
+
+
+# ---- A store that is silent ----------------------------------------------------------------------
+
+
+class Silence:
+    """Holds requests back until it ends."""
+
+    def __init__(self, store: ScriptedStore) -> None:
+        self.begun = threading.Semaphore(0)
+        self._ended = threading.Event()
+        store.script(self._hold, times=10**6)
+
+    def _hold(self, _: Request, reply: Reply) -> Reply:
+        if not self._ended.is_set():
+            self.begun.release()
+            assert self._ended.wait(60)
+        return reply
+
+    def end(self) -> None:
+        self._ended.set()
+
+
+@contextmanager
+def silence(store: ScriptedStore) -> Iterator[Silence]:
+    silent = Silence(store)
+    try:
+        yield silent
+    finally:
+        silent.end()
+
+
+def checks() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "s3archivefs-check"]
+
+
+def test_a_silent_store_is_asked_once_in_the_background_and_waited_for_shortly(
+    store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+    with silence(store) as silent:
+        assert get(archives, A) == OLD
+        assert silent.begun.acquire(timeout=60)
+        monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 10**6)  # nobody else waits
+        clock.now += 10 * RETRY
+        with ThreadPoolExecutor(8) as pool:
+            for served in pool.map(lambda at: get(archives, at), [A, B] * 8):
+                assert served == OLD
+        assert len(store.requests) == 1
+        (check,) = checks()
+        assert check.daemon
+        silent.end()
+        check.join(60)
+    assert get(archives, A) == FRESH
+    assert len(store.requests) == 1
+    assert get(archives, B) == FRESH
+    assert len(store.requests) == 2
+
+
+def test_a_version_that_was_replaced_is_not_served_while_the_new_one_is_slow_to_open(
+    store: ScriptedStore, archives: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store answers: it said that the archive was replaced."""
+    replace_object(store, tmp_path, b"2")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: Request, reply: Reply) -> Reply:
+        begun.set()
+        assert go_on.wait(60)
+        return reply
+
+    store.script(hold, match="GET", times=10**6)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(get, archives, A)
+        assert begun.wait(60)
+        monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+        joined, join = threading.Event(), archives._checks.join
+
+        def noticed(key: Location) -> Any:  # noqa: ANN401 -- as it was
+            result = join(key)
+            joined.set()
+            return result
+
+        monkeypatch.setattr(archives._checks, "join", noticed)
+        second = pool.submit(get, archives, A)
+        assert joined.wait(60)
+        go_on.set()
+        assert {first.result(60), second.result(60)} == {Served(b"2", is_stale=False)}
+
+
+def test_a_version_past_its_time_waits_for_a_silent_store(
+    store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+    with silence(store) as silent, ThreadPoolExecutor(1) as pool:
+        assert get(archives, A) == OLD
+        assert silent.begun.acquire(timeout=60)
+        clock.now += STALE
+        late = pool.submit(get, archives, A)
+        silent.end()
+        assert late.result(60) == FRESH
+
+
+def test_where_no_thread_can_be_had_the_request_asks_itself(
+    archives: Archives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "s3archivefs-check":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert get(archives, A) == FRESH
+
+
+def test_a_store_found_silent_that_has_answered_meanwhile_is_not_out(clock: Clock) -> None:
+    outages = Outages(clock)
+    with outages.asking("s"):
+        pass
+    outages.found_silent("s")
+    assert outages.may_ask("s")
+
+
+def test_an_interruption_tells_nothing_of_the_store(clock: Clock) -> None:
+    outages = Outages(clock)
+    with pytest.raises(ArchiveUnavailableError), outages.asking("s"):
+        raise ArchiveUnavailableError("down")
+    with pytest.raises(KeyboardInterrupt), outages.asking("s"):
+        raise KeyboardInterrupt
+    assert not outages.may_ask("s")
+    clock.now += RETRY
+    assert outages.may_ask("s")
+    assert not outages.may_ask("s")  # the one before is about to
+    with pytest.raises(ArchiveReplacedError), outages.asking("s"):
+        raise ArchiveReplacedError("an answer")
+    assert outages.may_ask("s")
+
+
+# ---- Whatever happens ----------------------------------------------------------------------------
+
+Step = tuple[Literal["get", "toggle", "replace", "pass"], float]
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.tuples(st.just("get"), st.sampled_from([0.0, 1.0])),
+    st.tuples(st.just("toggle"), st.just(0.0)),
+    st.tuples(st.just("replace"), st.just(0.0)),
+    st.tuples(st.just("pass"), st.sampled_from([1.0, RETRY, 30.0, 60.0, 100.0])),
+)
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Images of one size whose file `a` is of one byte each."""
+    directory = tmp_path_factory.mktemp("versions")
+    return [
+        make_image(directory, (file("a", bytes([65 + number]) * 9000),), name="v").read_bytes()
+        for number in range(6)
+    ]
+
+
+@pytest.mark.property
+@given(
+    steps=st.lists(STEPS, max_size=25),
+    interval=st.sampled_from([0.0, 60.0]),
+    stale=st.sampled_from([0.0, 100.0]),
+)
+def test_what_is_served_was_the_current_version_as_lately_as_the_settings_say(
+    versions: list[bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[Step],
+    interval: float,
+    stale: float,
+) -> None:
+    clock = Clock()
+    replaced_at: list[float] = []  # when each version but the current one ended
+    is_down, failed_at = False, -1e9
+    with ScriptedStore(versions[0], '"0"') as store:
+        store.script(
+            lambda request, reply: DOWN["unavailable"](request, reply) if is_down else reply,
+            times=10**6,
+        )
+        archives = archives_in(
+            store,
+            tmp_path_factory.mktemp("cache"),
+            clock,
+            revalidate_seconds=interval,
+            stale_seconds=stale,
+            open_archives_bytes=0,
+        )
+        for what, number in steps:
+            if what == "toggle":
+                is_down = not is_down
+            elif what == "replace" and len(replaced_at) + 1 < len(versions):
+                replaced_at.append(clock.now)
+                store.content = versions[len(replaced_at)]
+                store.etag = f'"{len(replaced_at)}"'
+            elif what == "pass":
+                clock.now += number
+            elif what == "get":
+                store.requests.clear()
+                usage = Usage()
+                with request_scope(usage):
+                    try:
+                        content = archives.get(location(int(number))).image.read_bytes("/a")
+                    except (ArchiveUnavailableError, ArchiveReplacedError):
+                        content = b""
+                assert len(store.requests) <= 6
+                if is_down and store.requests:
+                    failed_at = clock.now
+                if not content:
+                    continue
+                (byte,) = set(content)  # of one version
+                served = byte - 65
+                ended = [*replaced_at, clock.now][served]
+                if usage.stale:
+                    assert clock.now - ended < stale
+                    assert is_down or clock.now - failed_at < RETRY
+                elif served < len(replaced_at):
+                    assert clock.now - ended < interval

@@ -1,0 +1,548 @@
+"""GetObject and HeadObject over mapped images: what is an object, and what is said of it."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import re
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures.shapes import HOLE, noise, text
+from fixtures.tree import Node, directory, file, hard_link, symlink
+from s3archivefs import FileKind
+from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
+from tests.support.drawn_trees import build_tree
+from tests.support.images import FIXTURES, Fixture, make_image, open_fixture
+from tests.support.local_archives import content, get, list_keys, list_page, operations_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from s3archivefs_lambda.bucket.operations import Operations
+
+each_fixture = pytest.mark.parametrize(
+    "fixture",
+    [fixture for fixture in FIXTURES.values() if fixture.offset == 0],
+    ids=lambda fixture: fixture.name,
+)
+
+
+def head(operations: Operations, key: str, **headers: str) -> S3Response:
+    request = S3Request(
+        key=key, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    response = operations.head_object(request)
+    assert content(response) == b""
+    return response
+
+
+def refused(operations: Operations, request: S3Request) -> S3Error:
+    """The error that GetObject and HeadObject both answer with."""
+    errors = []
+    for operation in (operations.get_object, operations.head_object):
+        with pytest.raises(S3Error) as caught:
+            operation(request)
+        errors.append(caught.value)
+    told = [(error.code, error.status, error.message, error.extra) for error in errors]
+    assert told[0] == told[1]
+    return errors[0]
+
+
+@pytest.fixture
+def plain() -> Operations:
+    """The plain tree of the fixtures, at the root."""
+    return operations_on({"": FIXTURES["gzip"].image})
+
+
+# ---- Content -------------------------------------------------------------------------------------
+
+
+@each_fixture
+@pytest.mark.parametrize("prefix", ["", "virtual/prefix"])
+def test_every_file_is_an_object_and_every_object_a_file(fixture: Fixture, prefix: str) -> None:
+    operations = operations_on({prefix: fixture.image})
+    files = {node.path: node.sha256 for node in fixture.tree if node.kind == "file"}
+    with open_fixture(fixture) as fs:
+        for link in (node.path for node in fixture.tree if node.kind == "symlink"):
+            if fs.exists(link) and fs.stat(link).kind is FileKind.FILE:
+                files[link] = hashlib.sha256(fs.read_bytes(link)).hexdigest()
+    keys = {prefix + path if prefix else path[1:]: sha256 for path, sha256 in files.items()}
+    assert sorted(list_keys(operations)) == sorted(keys)
+    for key, sha256 in keys.items():
+        response = operations.get_object(S3Request(key=key))
+        body = content(response)
+        assert response.status == 200
+        assert hashlib.sha256(body).hexdigest() == sha256
+        assert response.headers["Content-Length"] == str(len(body))
+        assert head(operations, key).headers == response.headers
+
+
+def test_an_object_has_the_headers_of_s3_and_the_attributes_of_the_file(plain: Operations) -> None:
+    response = head(plain, "docs/guide.txt")
+    etag = response.headers.pop("ETag")
+    assert re.fullmatch(r'"[0-9a-f]{32}-1"', etag)
+    assert response.headers == {
+        "Accept-Ranges": "bytes",
+        "Content-Length": "4596",
+        "Content-Type": "text/plain",
+        "Last-Modified": "Fri, 14 Jul 2017 02:40:01 GMT",
+        "x-amz-meta-file-owner": "1000",
+        "x-amz-meta-file-group": "100",
+        "x-amz-meta-file-permissions": "0100644",
+        "x-amz-meta-file-mtime": "1500000001000000000ns",
+    }
+
+
+def test_permissions_keep_the_set_uid_bit(plain: Operations) -> None:
+    assert head(plain, "noise.bin").headers["x-amz-meta-file-permissions"] == "0104755"
+
+
+def test_a_symlink_to_a_file_is_that_file(plain: Operations) -> None:
+    assert head(plain, "guide").headers["ETag"] == head(plain, "docs/guide.txt").headers["ETag"]
+    assert head(plain, "guide").headers["x-amz-meta-file-permissions"] == "0100644"
+
+
+# ---- ETags ---------------------------------------------------------------------------------------
+
+
+def etags(operations: Operations) -> dict[str, str]:
+    """ETag by key, the same in a listing, GetObject and HeadObject."""
+    listed = {found.key.decode(): found.etag for found in list_page(operations).objects}
+    for key, etag in listed.items():
+        response = operations.get_object(S3Request(key=key))
+        response.close()
+        assert response.headers["ETag"] == etag
+        assert head(operations, key).headers["ETag"] == etag
+    return listed
+
+
+def test_an_etag_never_looks_like_the_md5_of_the_content(plain: Operations) -> None:
+    for etag in etags(plain).values():
+        assert re.fullmatch(r'"[!#-~]+"', etag)
+        assert not re.fullmatch(r"[0-9a-fA-F]{32}", etag.strip('"'))
+
+
+def test_files_differ_in_their_etags_and_hard_links_do_not() -> None:
+    found = etags(operations_on({"": FIXTURES["hard-links"].image}))
+    linked = {found[key] for key in ("001-root-file", "002-subdir/004-link", "005-link")}
+    assert len(linked) == 1
+    assert found["002-subdir/003-file"] not in linked
+    plain = etags(operations_on({"": FIXTURES["gzip"].image}))
+    assert len(set(plain.values())) == len(plain) - 1  # "guide" is a symlink to another
+
+
+def test_an_etag_is_the_same_for_any_instance_and_any_prefix(plain: Operations) -> None:
+    image = FIXTURES["gzip"].image
+    assert etags(operations_on({"": image})) == etags(plain)
+    moved = etags(operations_on({"p": image}))
+    assert {key.removeprefix("p/"): etag for key, etag in moved.items()} == etags(plain)
+
+
+def test_a_replaced_archive_has_other_etags(tmp_path: Path) -> None:
+    image = make_image(tmp_path, (file("a", b"1"), file("b", b"2")))
+    operations = operations_on({"": image}, revalidate_seconds=0)
+    before = etags(operations)
+    make_image(tmp_path, (file("a", b"1"), file("b", b"3")), name="new").replace(image)
+    after = etags(operations)
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+    assert get(operations, "b") == b"3"
+
+
+# ---- Ranges --------------------------------------------------------------------------------------
+
+LAYERED = text(9000) + HOLE * 2 + noise(5000) + text(100)
+
+
+@pytest.fixture(scope="module")
+def layered(tmp_path_factory: pytest.TempPathFactory) -> Operations:
+    """A file of compressed and stored blocks, holes and a fragment; and two smaller ones."""
+    tree = (file("layered", LAYERED), file("empty"), file("ten", b"0123456789"))
+    return operations_on({"": make_image(tmp_path_factory.mktemp("layered"), tree)})
+
+
+@given(st.integers(0, len(LAYERED) - 1), st.integers(0, len(LAYERED) + 10))
+def test_any_range_is_that_slice_of_the_content(layered: Operations, start: int, last: int) -> None:
+    last = max(start, last)
+    request = S3Request(key="layered", headers={"range": f"bytes={start}-{last}"})
+    response = layered.get_object(request)
+    body = content(response)
+    assert body == LAYERED[start : last + 1]
+    assert response.status == 206
+    assert response.headers["Content-Length"] == str(len(body))
+    end = start + len(body) - 1
+    assert response.headers["Content-Range"] == f"bytes {start}-{end}/{len(LAYERED)}"
+    whole = head(layered, "layered").headers
+    assert {"ETag": whole["ETag"], "Content-Type": whole["Content-Type"]}.items() <= (
+        response.headers.items()
+    )
+
+
+def test_head_of_a_range_has_its_length() -> None:
+    operations = operations_on({"": FIXTURES["gzip"].image})
+    response = head(operations, "short.txt", range="bytes=-7")
+    assert response.status == 206
+    assert response.headers["Content-Length"] == "7"
+    assert response.headers["Content-Range"] == "bytes 693-699/700"
+
+
+def test_a_range_may_come_in_the_query_and_a_part_is_the_whole(layered: Operations) -> None:
+    request = S3Request(key="ten", headers={"range": "bytes=2-4"})
+    assert content(layered.get_object(request)) == b"234"
+    response = layered.get_object(S3Request(key="ten", query={"partNumber": "1"}))
+    assert response.status == 206
+    assert response.headers["Content-Range"] == "bytes 0-9/10"
+    assert content(response) == b"0123456789"
+
+
+@pytest.mark.parametrize("key", ["ten", "empty"])
+def test_a_range_past_the_end_is_416(layered: Operations, key: str) -> None:
+    error = refused(layered, S3Request(key=key, headers={"range": "bytes=10-"}))
+    assert (error.code, error.status) == ("InvalidRange", 416)
+
+
+def test_a_missing_key_wins_over_its_range(layered: Operations) -> None:
+    request = S3Request(key="none", headers={"range": "bytes=100-", "if-match": '"x"'})
+    assert refused(layered, request).code == "NoSuchKey"
+
+
+def test_a_range_that_is_ignored_gives_the_whole(layered: Operations) -> None:
+    request = S3Request(key="ten", headers={"range": "bytes=0-1,3-4"})
+    response = layered.get_object(request)
+    assert response.status == 200
+    assert "Content-Range" not in response.headers
+    assert content(response) == b"0123456789"
+
+
+# ---- Preconditions -------------------------------------------------------------------------------
+
+
+def test_preconditions_hold_for_the_etag_and_date_that_were_told(plain: Operations) -> None:
+    told = head(plain, "short.txt").headers
+    assert head(plain, "short.txt", if_match=told["ETag"]).status == 200
+    assert head(plain, "short.txt", if_unmodified_since=told["Last-Modified"]).status == 200
+    for headers in (
+        {"if-none-match": told["ETag"]},
+        {"if-modified-since": told["Last-Modified"]},
+    ):
+        error = refused(plain, S3Request(key="short.txt", headers=headers))
+        assert error.status == 304
+        assert error.headers["ETag"] == told["ETag"]
+
+
+def test_a_failed_precondition_is_412_and_wins_over_the_range(plain: Operations) -> None:
+    headers = {"if-match": '"other"', "range": "bytes=10000-"}
+    error = refused(plain, S3Request(key="short.txt", headers=headers))
+    assert (error.code, error.status) == ("PreconditionFailed", 412)
+
+
+def test_a_range_of_the_version_that_if_range_names_is_served(plain: Operations) -> None:
+    told = head(plain, "short.txt").headers
+    for known in (told["ETag"], f" {told['ETag']} "):
+        headers = {"range": "bytes=1-", "if-range": known}
+        response = plain.get_object(S3Request(key="short.txt", headers=headers))
+        assert response.status == 206
+        assert int(response.headers["Content-Length"]) == int(told["Content-Length"]) - 1
+        response.close()
+
+
+@pytest.mark.parametrize("asked", ["bytes=1-", "bytes=10000-"])
+@pytest.mark.parametrize(
+    "known",
+    [
+        '"other-1"',
+        "W/{ETag}",
+        "{ETag}x",
+        "*",
+        "",
+        "{Last-Modified}",
+        "Thu, 01 Jan 1970 00:00:01 GMT",
+        "Fri, 31 Dec 2100 23:59:59 GMT",
+        "yesterday",
+    ],
+)
+def test_a_range_of_another_version_gives_the_whole(
+    plain: Operations, known: str, asked: str
+) -> None:
+    told = head(plain, "short.txt").headers
+    headers = {"range": asked, "if-range": known.format(**told)}
+    response = plain.get_object(S3Request(key="short.txt", headers=headers))
+    assert response.status == 200
+    assert "Content-Range" not in response.headers
+    assert len(content(response)) == int(told["Content-Length"])
+
+
+def test_if_range_is_nothing_without_a_range_and_after_the_other_preconditions(
+    plain: Operations,
+) -> None:
+    assert head(plain, "short.txt", if_range='"other"').status == 200
+    headers = {"range": "bytes=1-", "if-range": '"other"', "if-match": '"other"'}
+    assert refused(plain, S3Request(key="short.txt", headers=headers)).status == 412
+
+
+# ---- Headers that the client asks for ------------------------------------------------------------
+
+OVERRIDES = {
+    "response-content-type": ("Content-Type", "image/svg+xml"),
+    "response-content-language": ("Content-Language", "mi, en"),
+    "response-expires": ("Expires", "Thu, 01 Dec 1994 16:00:00 GMT"),
+    "response-cache-control": ("Cache-Control", "no-store"),
+    "response-content-disposition": ("Content-Disposition", 'attachment; filename="ü.txt"'),
+    "response-content-encoding": ("Content-Encoding", "gzip"),
+}
+
+
+def test_the_query_overrides_headers(plain: Operations) -> None:
+    query = {name: value for name, (_, value) in OVERRIDES.items()}
+    for headers in ({}, {"range": "bytes=0-0"}):
+        request = S3Request(key="short.txt", query=query, headers=headers)
+        for operation in (plain.get_object, plain.head_object):
+            response = operation(request)
+            response.close()
+            assert dict(OVERRIDES.values()).items() <= response.headers.items()
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nSet-Cookie: b", "a\x00", "日本", "\udcff", "a\x7f", "\x85"]
+)
+def test_a_header_that_http_cannot_carry_is_refused(plain: Operations, value: str) -> None:
+    for name in OVERRIDES:
+        error = refused(plain, S3Request(key="short.txt", query={name: value}))
+        assert (error.code, error.status) == ("InvalidArgument", 400)
+        assert error.extra == {"ArgumentName": name, "ArgumentValue": value}
+
+
+def test_an_unsigned_request_may_not_override_headers(plain: Operations) -> None:
+    request = S3Request(key="short.txt", query={"response-expires": "0"}, is_anonymous=True)
+    error = refused(plain, request)
+    assert (error.code, error.status) == ("InvalidRequest", 400)
+    content(plain.get_object(S3Request(key="short.txt", is_anonymous=True)))
+
+
+# ---- Content types -------------------------------------------------------------------------------
+
+TYPES = {
+    "page.html": "text/html",
+    "UPPER.HTML": "text/html",
+    "style.css": "text/css",
+    "data.json": "application/json",
+    "image.png": "image/png",
+    "README": "binary/octet-stream",
+    ".html": "binary/octet-stream",
+    "x.unknown-suffix": "binary/octet-stream",
+    "dump.tar.gz": "application/gzip",
+    "page.html.gz": "application/gzip",
+    "log.bz2": "application/x-bzip2",
+    "log.xz": "application/x-xz",
+    "old.Z": "binary/octet-stream",
+    "data:text,html.png": "text/plain",  # to Python's table, a URL
+    "new\nline.txt": "text/plain",
+    "\udcff.txt": "text/plain",
+}
+
+
+def test_the_content_type_follows_from_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make_image(tmp_path, tuple(file(name, b"x") for name in TYPES))
+    # What the machine's own table says does not matter.
+    monkeypatch.setitem(mimetypes.types_map, ".unknown-suffix", "text/html")
+    monkeypatch.setitem(mimetypes.types_map, ".html", "text/other")
+    operations = operations_on({"": image})
+    found = {key: head(operations, key).headers["Content-Type"] for key in list_keys(operations)}
+    assert found == TYPES
+
+
+def test_the_directory_has_no_say_in_the_content_type(tmp_path: Path) -> None:
+    image = make_image(tmp_path, (directory("d.html"), file("d.html/x", b"x")))
+    found = head(operations_on({"": image}), "d.html/x")
+    assert found.headers["Content-Type"] == "binary/octet-stream"
+
+
+@pytest.mark.parametrize("tool", ["mksquashfs", "tar2sqfs"])
+def test_an_empty_directory_is_not_taken_for_one_whose_listing_begins_where_its_own_would(
+    tmp_path: Path, tool: str
+) -> None:
+    image = tmp_path / "image"
+    build_tree({b"a": {b"a": {}}, b"b": {b"a": {b"x": b"1"}}}, image, tool)
+    operations = operations_on({"": image})
+    assert refused(operations, S3Request(key="a/a/x")).code == "NoSuchKey"
+    assert get(operations, "b/a/x") == b"1"
+
+
+# ---- What is no object ---------------------------------------------------------------------------
+
+LINKED: tuple[Node, ...] = (
+    directory("d"),
+    file("d/file", b"x"),
+    symlink("to-directory", "d"),
+    symlink("to-nowhere", "nowhere"),
+    symlink("to-itself", "to-itself"),
+    symlink("through-file", "d/file/x"),
+    symlink("d/up", ".."),
+    hard_link("again", to="d/file"),
+)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "p",
+        "p/",
+        "p/d",
+        "p/d/",
+        "p/d/file/",
+        "p/d/file/x",
+        "p//d/file",
+        "p/d//file",
+        "/p/d/file",
+        "p/./d/file",
+        "p/d/./file",
+        "p/d/../d/file",
+        "p/../p/d/file",
+        "p/to-directory",
+        "p/to-nowhere",
+        "p/to-itself",
+        "p/through-file",
+        "p/none",
+        "p/d/none",
+        "p/D/file",
+        "p/d/file\0",
+        "p/d/\udcff",
+        "p/" + "d/" * 600,
+        "p/" + "n" * 5000,
+        "q/d/file",
+        "d/file",
+        "pd/file",
+        "",
+    ],
+)
+def test_a_key_that_is_no_file_is_404(tmp_path: Path, key: str) -> None:
+    operations = operations_on({"p": make_image(tmp_path, LINKED)})
+    assert get(operations, "p/d/file") == b"x"
+    error = refused(operations, S3Request(key=key))
+    assert (error.code, error.status) == ("NoSuchKey", 404)
+    assert error.message == "The specified key does not exist."
+    assert error.extra == {"Key": key}
+
+
+@pytest.mark.parametrize("key", ["p/to-directory/file", "p/d/up/d/file"])
+def test_a_key_is_resolved_through_symlinks_to_directories(tmp_path: Path, key: str) -> None:
+    operations = operations_on({"p": make_image(tmp_path, LINKED)})
+    assert get(operations, key) == b"x"
+    response = operations.list_objects_v2(S3Request(query={"prefix": "p/"}))
+    assert key.encode() not in b"".join(response.body)  # its content is there once
+
+
+@pytest.mark.parametrize("node", FIXTURES["special"].tree, ids=lambda node: node.path)
+def test_devices_fifos_sockets_and_directories_are_no_objects(node: Node) -> None:
+    operations = operations_on({"": FIXTURES["special"].image})
+    assert refused(operations, S3Request(key=node.path[1:])).code == "NoSuchKey"
+
+
+def test_the_longest_prefix_owns_a_key(tmp_path: Path) -> None:
+    outer = make_image(tmp_path, (directory("in"), file("in/x", b"outer"), file("y", b"outer")))
+    inner = make_image(tmp_path, (file("x", b"inner"),), name="inner")
+    operations = operations_on({"": outer, "in": inner})
+    assert get(operations, "in/x") == b"inner"
+    assert get(operations, "y") == b"outer"
+    assert refused(operations, S3Request(key="in/y")).code == "NoSuchKey"
+
+
+@pytest.mark.property
+@given(data=st.data())
+def test_any_request_is_answered_or_refused(layered: Operations, data: st.DataObject) -> None:
+    anything = st.text(max_size=20)
+    names = st.sampled_from(["partNumber", "Range", "max-keys", "prefix", "delimiter", *OVERRIDES])
+    request = S3Request(
+        key=data.draw(st.sampled_from(["layered", "empty"]) | anything),
+        query=data.draw(
+            st.dictionaries(
+                names | st.sampled_from(["encoding-type", "start-after", "continuation-token"]),
+                anything,
+            )
+        ),
+        headers=data.draw(
+            st.dictionaries(
+                st.sampled_from(["range", "if-match", "if-none-match", "if-modified-since"]),
+                anything | st.from_regex(r"bytes=\d*-\d*", fullmatch=True),
+            )
+        ),
+    )
+    for operation in (layered.get_object, layered.head_object, layered.list_objects_v2):
+        try:
+            response = operation(request)
+        except S3Error as error:
+            error.to_xml("R").decode()
+            continue
+        body = content(response)
+        assert len(body) == int(response.headers["Content-Length"]) or not body
+
+
+# ---- Streaming -----------------------------------------------------------------------------------
+
+MIB = 1 << 20
+LARGE = 64 * MIB
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image of 64 MiB of text, and a small file."""
+    tree = (file("large", text(MIB) * 64), file("small", b"small"))
+    where = tmp_path_factory.mktemp("large")
+    return make_image(where, tree, "-b", "131072", "-comp", "lz4")
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_large_body_streams_in_bounded_memory(large: Path) -> None:
+    operations = operations_on({"": large})
+    response = operations.get_object(S3Request(key="large"))
+    digest = hashlib.sha256()
+    length = 0
+    for piece in response.body:
+        digest.update(piece)
+        length += len(piece)
+    response.close()
+    _, peak = tracemalloc.get_traced_memory()
+    assert length == LARGE
+    assert digest.digest() == hashlib.sha256(text(MIB) * 64).digest()
+    assert peak < 32 * MIB
+
+
+def test_a_body_left_half_read_can_be_closed(large: Path) -> None:
+    operations = operations_on({"": large})
+    response = operations.get_object(S3Request(key="large"))
+    first = next(iter(response.body))
+    assert 0 < len(first) < LARGE // 8
+    response.close()
+    assert list(response.body) == []
+    assert get(operations, "small") == b"small"
+
+
+def test_a_body_not_read_at_all_can_be_closed(large: Path) -> None:
+    operations = operations_on({"": large})
+    operations.get_object(S3Request(key="large")).close()
+    assert get(operations, "small") == b"small"
+
+
+def test_bodies_of_one_file_are_independent(large: Path) -> None:
+    operations = operations_on({"": large})
+    one, other = (operations.get_object(S3Request(key="large")) for _ in range(2))
+    digests = [hashlib.sha256(), hashlib.sha256()]
+    for pieces in zip(one.body, other.body, strict=True):
+        for digest, piece in zip(digests, pieces, strict=True):
+            digest.update(piece)
+    assert digests[0].digest() == digests[1].digest()

@@ -1,0 +1,302 @@
+"""Bytes that do not decode are forgotten, and fetched once more."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import s3archivefs
+from fixtures.shapes import text
+from fixtures.tree import file
+from s3archivefs import CorruptImageError, SquashfsError
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.cache.device import CachedDevice
+from s3archivefs_lambda.cache.disk import ChunkStore
+from s3archivefs_lambda.cache.memory import ChunkMemory
+from s3archivefs_lambda.config.prefix_map import Location
+from tests.support.finished import finish
+from tests.support.images import make_image
+from tests.support.local_archives import config_for
+from tests.support.scripted_store import Change, Reply, Request, ScriptedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+AT_S3 = Location("s3", "bucket", "a.sqfs")
+CHUNK = 4096
+FILES = {f"/{number}": text(9_000 + number) for number in range(40)} | {"/big": text(200_000)}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    tree = tuple(
+        file(name[1:], content, xattrs={"user.a": b"v"}) for name, content in FILES.items()
+    )
+    directory = tmp_path_factory.mktemp("discard")
+    return make_image(directory, tree, "-b", "4096", "-comp", "gzip").read_bytes()
+
+
+class Source:
+    """The bytes below the cache: wrong in [wrong_from, wrong_to) so often, or for ever."""
+
+    def __init__(self, image: bytes) -> None:
+        self.image = image
+        self.size = len(image)
+        self.reads: list[tuple[int, int]] = []
+        self.wrong = range(0)
+        self.times = 0
+
+    def pread(self, offset: int, length: int) -> bytes:
+        self.reads.append((offset, length))
+        data = bytearray(self.image[offset : offset + length])
+        touched = range(max(self.wrong.start, offset), min(self.wrong.stop, offset + length))
+        if touched and self.times:
+            self.times -= 1
+            for at in touched:
+                data[at - offset] ^= 0x5A
+        return bytes(data)
+
+    def damage(self, start: int, stop: int, times: int) -> None:
+        self.wrong, self.times = range(start, stop), times
+        self.reads.clear()
+
+    def fetched(self, index: int) -> int:
+        """How often a chunk was."""
+        at = index * CHUNK
+        return sum(offset <= at < offset + length for offset, length in self.reads)
+
+
+@pytest.fixture
+def source(image: bytes) -> Source:
+    return Source(image)
+
+
+LEVELS = ["memory", "disk", "both", "none"]
+
+
+def cached(source: Source, directory: Path, level: str = "both") -> CachedDevice:
+    memory = ChunkMemory(8 << 20 if level in {"memory", "both"} else 0)
+    store = ChunkStore(directory, 8 << 20 if level in {"disk", "both"} else 0)
+    return CachedDevice(source, store, "archive", CHUNK, memory=memory)
+
+
+def read_all(device: CachedDevice) -> bool:
+    with s3archivefs.open(device) as fs:
+        names = fs.listdir("/")
+        right = all(fs.read_bytes(name) == content for name, content in FILES.items())
+        attributes = {fs.getxattr(f"/{name}", "user.a") for name in names}
+        fs.stat_inode(7)
+        return right and attributes == {b"v"} and len(names) == len(FILES)
+
+
+# ---- Wrong once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_any_chunk_that_came_wrong_once_is_fetched_anew(
+    source: Source, tmp_path: Path, level: str
+) -> None:
+    """Data, fragments, all tables and their lists, the superblock: all there is."""
+    for index in range(-(-source.size // CHUNK)):
+        source.damage(index * CHUNK, (index + 1) * CHUNK, times=1)
+        assert read_all(cached(source, tmp_path / f"{index}", level)), index
+        if level != "none":
+            assert source.fetched(index) == 2
+
+
+def test_a_chunk_that_came_wrong_is_told_of_once(
+    source: Source, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.damage(0, CHUNK, times=1)
+    device = cached(source, tmp_path)
+    for _ in range(2):
+        assert read_all(device)
+    (message,) = caplog.messages
+    assert message == "chunk 0 of archive had come wrong, and was fetched anew"
+
+
+def test_what_was_right_the_second_time_is_what_is_kept(source: Source, tmp_path: Path) -> None:
+    for index in range(-(-source.size // CHUNK)):
+        source.damage(index * CHUNK, (index + 1) * CHUNK, times=1)
+        device = cached(source, tmp_path / f"{index}")
+        read_all(device)
+        finish(device.background)  # once all is stored
+        kept = ChunkStore(tmp_path / f"{index}", 8 << 20).get(device._kept.store_id, index)
+        assert kept in {None, source.image[index * CHUNK : (index + 1) * CHUNK]}
+
+
+def test_a_chunk_damaged_before_a_start_is_fetched_anew(source: Source, tmp_path: Path) -> None:
+    """As a store leaves it on disk that was wrong when the process before read from it."""
+    read_all(cached(source, tmp_path, "disk"))
+    store = ChunkStore(tmp_path, 8 << 20)
+    device = cached(source, tmp_path, "disk")
+    source.reads.clear()
+    for index in range(source.size // CHUNK):
+        store.put(device._kept.store_id, index, bytes(CHUNK), replace=True)
+    assert read_all(device)
+    # Twice, where a block that does not decode reaches into a chunk that was fetched already.
+    assert all(source.fetched(index) <= 2 for index in range(source.size // CHUNK))
+    source.reads.clear()
+    assert read_all(cached(source, tmp_path, "disk"))
+    assert source.reads == []
+
+
+def test_a_seed_that_does_not_decode_is_fetched_anew(
+    source: Source, image: bytes, tmp_path: Path
+) -> None:
+    start = s3archivefs.Superblock.decode(image).inode_table_start
+    end = s3archivefs.Superblock.decode(image).bytes_used
+    for wrong in (start + 9, (start + end) // 2, end - 9):
+        tail = bytearray(image[start:])
+        tail[wrong - start] ^= 0x5A
+        device = cached(source, tmp_path / f"{wrong}")
+        device.seed(0, bytes(96))
+        device.seed(start, bytes(tail))
+        source.reads.clear()
+        assert read_all(device)
+        assert all(source.fetched(index) <= 2 for index in range(source.size // CHUNK))
+
+
+# ---- Wrong for ever ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["memory", "disk", "both"])
+def test_a_damaged_archive_is_fetched_anew_once_and_no_more(
+    source: Source, tmp_path: Path, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = cached(source, tmp_path, level)
+    end = s3archivefs.Superblock.decode(source.image).inode_table_start // CHUNK * CHUNK
+    source.damage(96, end, times=10_000)
+    with s3archivefs.open(device) as fs:
+
+        def read() -> None:
+            with pytest.raises(CorruptImageError):
+                fs.read_bytes("/big")
+            assert all(isinstance(problem.error, SquashfsError) for problem in fs.verify())
+
+        read()
+        assert source.fetched(1) == 2
+        assert len(source.reads) < 3 * source.size / CHUNK
+        source.reads.clear()
+        for _ in range(4):
+            read()
+        assert source.reads == []
+    assert caplog.messages == []  # that is for the errors to say
+
+
+def test_without_any_cache_a_damaged_block_costs_two_reads_once_and_then_one(
+    source: Source, tmp_path: Path
+) -> None:
+    device = cached(source, tmp_path, "none")
+    with s3archivefs.open(device) as fs:
+        fs.stat("/big")
+        source.damage(100, 101, times=10_000)
+        counts = []
+        for _ in range(4):
+            source.reads.clear()
+            with pytest.raises(CorruptImageError):
+                fs.read_bytes("/0")
+            counts.append(source.fetched(0))
+    assert counts[0] <= 3
+    assert counts[1:] == [counts[0] - 1] * 3
+
+
+def test_what_is_remembered_of_damage_is_bounded(source: Source, tmp_path: Path) -> None:
+    device = cached(source, tmp_path)
+    for index in range(10_000):
+        device._kept._doubts.add(index, b"")
+    assert len(device._kept._doubts._doubts) == 4096
+    assert not device._kept._doubts.add(9_999, b"")
+
+
+# ---- Many readers --------------------------------------------------------------------------------
+
+
+def test_readers_that_meet_a_wrong_chunk_together_fetch_it_anew_once(
+    source: Source, tmp_path: Path
+) -> None:
+    readers = 8
+    device = cached(source, tmp_path)
+    images = [s3archivefs.open(device) for _ in range(readers)]
+    source.damage(0, 2 * CHUNK, times=1)
+    together = threading.Barrier(readers)
+
+    def read(fs: s3archivefs.SquashFS) -> bool:
+        together.wait(60)
+        return fs.read_bytes("/big") == FILES["/big"]
+
+    with ThreadPoolExecutor(readers) as pool:
+        assert all(pool.map(read, images))
+    assert all(source.fetched(index) <= 2 for index in range(source.size // CHUNK))
+
+
+def test_who_met_the_wrong_copy_later_finds_the_one_that_was_fetched(
+    source: Source, image: bytes, tmp_path: Path
+) -> None:
+    device = cached(source, tmp_path)
+    source.damage(10, 20, times=1)
+    wrong = device.pread(0, 100)
+    assert wrong != image[:100]
+    assert device.discard(0, wrong)
+    assert device.pread(0, 100) == image[:100]
+    assert device.discard(0, wrong)
+    assert device.pread(0, 100) == image[:100]
+    assert source.fetched(0) == 2
+
+
+# ---- In S3 ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(image: bytes) -> Iterator[ScriptedStore]:
+    with ScriptedStore(image) as running:
+        yield running
+
+
+def wrong_bytes(request: Request, reply: Reply) -> Reply:
+    return replace(reply, body=bytes(len(reply.body)))
+
+
+def archives_in(store: ScriptedStore, cache: Path) -> Archives:
+    config = replace(config_for({}), cache_dir=cache, tail_bytes=len(store.content) // 2)
+    return Archives(config, store.client)
+
+
+@pytest.mark.parametrize("which", ["bytes=0-95", "bytes=-", "bytes=0-"])
+def test_wrong_bytes_under_the_right_etag_reach_no_reader(
+    store: ScriptedStore, tmp_path: Path, which: str
+) -> None:
+    change: Change = wrong_bytes
+    if which == "bytes=0-":
+        archives_in(store, tmp_path / "other").get(AT_S3)  # so that its ranges are those of data
+    store.script(change, match=which)
+    image = archives_in(store, tmp_path).get(AT_S3).image
+    assert {name: image.read_bytes(name) for name in FILES} == FILES
+    again = archives_in(store, tmp_path).get(AT_S3).image
+    store.requests.clear()
+    assert {name: again.read_bytes(name) for name in FILES} == FILES
+
+
+def passed_on(make: Callable[[Any], Any]) -> list[tuple[int, bytes]]:
+    told: list[tuple[int, bytes]] = []
+
+    class Keeper(s3archivefs.BytesDevice):
+        def discard(self, offset: int, data: bytes) -> bool:
+            told.append((offset, data))
+            return False
+
+    make(Keeper(bytes(5000)))
+    return told
+
+
+def test_a_device_of_ones_own_is_told_what_does_not_decode() -> None:
+    def open_at(device: Any) -> None:  # noqa: ANN401 -- a device
+        with pytest.raises(SquashfsError):
+            s3archivefs.open(device, offset=4096)
+
+    assert passed_on(open_at) == [(4096, bytes(96))]

@@ -1,0 +1,640 @@
+"""What a cached device fetches before it is asked for: ahead of readers, of sequences of misses,
+in metadata.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from s3archivefs_lambda.cache.background import AHEAD_THREADS
+from s3archivefs_lambda.cache.device import CachedDevice, ChunkStore
+from s3archivefs_lambda.cache.memory import ChunkMemory
+from tests.support.finished import finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from s3archivefs_lambda.cache.background import Background
+    from s3archivefs_lambda.cache.readahead import ReadAhead
+
+KIB, MIB = 1 << 10, 1 << 20
+CHUNK = 64 * KIB
+SIZE = 24 * MIB + 1000
+DATA = random.Random(7).randbytes(SIZE)
+
+
+class Device:
+    """Records its reads, and can be made to fail or wait."""
+
+    def __init__(self) -> None:
+        self.size = SIZE
+        self.reads: list[tuple[int, int]] = []
+        self.before: Callable[[], None] = lambda: None
+        self.failed: list[AssertionError] = []
+        """Assertions of `before`, which reading ahead swallows as it does any fault."""
+
+    def pread(self, offset: int, length: int) -> bytes:
+        try:
+            self.before()
+        except AssertionError as error:
+            self.failed.append(error)
+            raise
+        self.reads.append((offset, length))
+        return DATA[offset : offset + length]
+
+    @property
+    def chunks(self) -> set[int]:
+        """Those that were read, each once."""
+        read = [n for offset, length in self.reads for n in _numbers(offset, length)]
+        assert len(read) == len(set(read))
+        return set(read)
+
+
+def _numbers(offset: int, length: int) -> range:
+    assert offset % CHUNK == 0
+    return range(offset // CHUNK, -(-(offset + length) // CHUNK))
+
+
+@pytest.fixture
+def below() -> Iterator[Device]:
+    device = Device()
+    yield device
+    assert device.failed == []
+
+
+def cached_device(
+    below: Device,
+    directory: Path,
+    *,
+    metadata_start: int = SIZE,
+    memory: int | None = 64 * MIB,
+    store: int = 256 * MIB,
+    background: Background | None = None,
+) -> CachedDevice:
+    chunks = None if memory is None else ChunkMemory(memory)
+    if chunks is not None and background is not None:
+        chunks.background = background
+    return CachedDevice(
+        below,
+        ChunkStore(directory, store),
+        "archive",
+        CHUNK,
+        memory=chunks,
+        metadata_start=metadata_start,
+    )
+
+
+def store_chunks(directory: Path, offset: int, length: int, metadata_start: int = SIZE) -> None:
+    """As an instance leaves them that has read them, and ended."""
+    cached = cached_device(Device(), directory, metadata_start=metadata_start)
+    cached.pread(offset, length)
+    finish(cached.background)
+
+
+def stored_chunks(directory: Path) -> set[int]:
+    return {int(path.name) for path in directory.glob("s3archivefs-cache/v1/*/*/*")}
+
+
+# ---- One reader ----------------------------------------------------------------------------------
+
+
+def reading(cached: CachedDevice, start: int, stop: int) -> ReadAhead:
+    """For a reader that said that it would read all of that."""
+    ahead = cached.readahead(start, stop - start)
+    ahead.will_read(start, stop - start)
+    return ahead
+
+
+def test_what_was_announced_is_fetched_behind_the_first_read(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    with closing(reading(cached, 100, 10 * MIB)) as ahead:
+        assert ahead.pread(100, 10) == DATA[100:110]
+        finish(cached.background)
+        assert below.chunks == set(range(10 * MIB // CHUNK))
+        below.reads.clear()
+        assert ahead.pread(110, 10 * MIB - 110) == DATA[110 : 10 * MIB]
+    assert below.reads == []
+
+
+def test_a_long_read_is_fetched_in_parallel_parts(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    with closing(reading(cached, 100, 10 * MIB + 100)) as ahead:
+        assert ahead.pread(100, 10 * MIB) == DATA[100 : 100 + 10 * MIB]
+    assert [length / MIB for _, length in sorted(below.reads)] == pytest.approx([10 / 3] * 3, 0.1)
+    assert below.chunks == set(range(10 * MIB // CHUNK + 1))
+
+
+def test_the_end_of_what_was_announced_is_no_read_of_its_own(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    # Of 129 chunks, as nothing lies at the start of one.
+    with closing(reading(cached, 96, 8 * MIB + 96)) as ahead:
+        ahead.pread(96, 8 * MIB)
+    assert len(below.reads) == 2
+
+
+def test_a_reader_does_not_wait_for_what_is_behind_its_read(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    cached.pread(0, CHUNK)
+    go_on = threading.Event()
+    below.before = lambda: assert_set(go_on)
+    with closing(reading(cached, 0, 8 * MIB)) as ahead:
+        assert ahead.pread(0, CHUNK) == DATA[:CHUNK]
+        go_on.set()
+        assert ahead.pread(CHUNK, CHUNK) == DATA[CHUNK : 2 * CHUNK]
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(30)
+
+
+def test_what_is_stored_is_not_fetched_ahead(below: Device, tmp_path: Path) -> None:
+    store_chunks(tmp_path, 0, 2 * MIB)
+    again = cached_device(below, tmp_path)
+    with closing(reading(again, 0, 2 * MIB)) as ahead:
+        for offset in range(0, 2 * MIB, CHUNK):
+            assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
+    assert below.reads == []
+
+
+def test_nothing_behind_the_readers_range_is_fetched(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    for announced in (False, True):
+        with closing(cached.readahead(0, 2 * MIB)) as ahead:
+            if announced:
+                ahead.will_read(0, 100 * MIB)
+            for offset in range(0, 2 * MIB, 2 * CHUNK):
+                ahead.pread(offset, 2 * CHUNK)
+    assert below.chunks == set(range(2 * MIB // CHUNK))
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_without_memory_nothing_is_fetched_ahead(
+    below: Device, tmp_path: Path, memory: int | None
+) -> None:
+    cached = cached_device(below, tmp_path, memory=memory)
+    with closing(reading(cached, 0, MIB)) as ahead:
+        assert ahead.pread(0, CHUNK) == DATA[:CHUNK]
+        assert below.reads == [(0, CHUNK)]
+        assert ahead.pread(CHUNK, MIB - CHUNK) == DATA[CHUNK:MIB]
+    assert below.chunks == set(range(MIB // CHUNK))
+
+
+def test_reads_that_follow_each_other_are_followed_ever_further(
+    below: Device, tmp_path: Path
+) -> None:
+    cached = cached_device(below, tmp_path)
+    with closing(cached.readahead(0, SIZE)) as ahead:
+        reached = []
+        for offset in range(0, 8 * MIB, 512 * KIB):
+            assert ahead.pread(offset, 512 * KIB) == DATA[offset : offset + 512 * KIB]
+            finish(cached.background)
+            reached.append((max(below.chunks) + 1) * CHUNK - offset - 512 * KIB)
+    assert reached[0] == 0  # one read is no sequence
+    assert reached[1] == MIB  # as much as was read
+    assert max(reached) >= 7 * MIB
+    assert below.chunks
+
+
+def test_what_was_announced_stays_so_where_the_reader_has_some_of_it(
+    below: Device, tmp_path: Path
+) -> None:
+    cached = cached_device(below, tmp_path)
+    with closing(reading_part(cached, 0, 4 * MIB)) as ahead:
+        for offset in (2 * CHUNK, 3 * CHUNK, 7 * CHUNK):
+            ahead.pread(offset, CHUNK)
+        finish(cached.background)
+    assert below.chunks == set(range(2, 4 * MIB // CHUNK))
+
+
+def reading_part(cached: CachedDevice, start: int, stop: int) -> ReadAhead:
+    """For a reader of the whole device that said that it would read a part."""
+    ahead = cached.readahead(0, SIZE)
+    ahead.will_read(start, stop - start)
+    return ahead
+
+
+def test_a_seek_ends_a_sequence(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        ahead.pread(0, CHUNK)
+        finish(cached.background)
+        below.reads.clear()
+        for place in (20, 10, 16, 6):
+            ahead.pread(place * MIB, CHUNK)
+        finish(cached.background)
+    assert below.chunks == {place * MIB // CHUNK for place in (20, 10, 16, 6)}
+
+
+@pytest.mark.parametrize("step", [100_000, 4 * MIB])
+@pytest.mark.parametrize("memory", [MIB, 5 * MIB, 8 * MIB, 64 * MIB])
+def test_what_is_fetched_ahead_of_a_slow_reader_is_there_when_it_comes(
+    below: Device, tmp_path: Path, memory: int, step: int
+) -> None:
+    cached = cached_device(below, tmp_path, store=0, memory=memory)
+    end = 24 * MIB
+    with closing(reading(cached, 0, end)) as ahead:
+        for offset in range(0, end, step):
+            finish(cached.background)  # all has come before the next is read
+            length = min(step, end - offset)
+            assert ahead.pread(offset, length) == DATA[offset : offset + length]
+    assert below.chunks == set(range(end // CHUNK))  # each of them once
+
+
+def test_what_was_read_takes_no_room(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=16 * MIB, store=0)
+    ahead = reading(cached, 0, 24 * MIB)
+    for offset in range(0, 24 * MIB, 4 * MIB):
+        assert ahead.pread(offset, 4 * MIB) == DATA[offset : offset + 4 * MIB]
+    finish(cached.background)
+    assert cached.background._held == 0
+    ahead.close()
+    assert cached.background._held == 0
+
+
+def test_what_a_reader_does_not_come_for_goes_with_it(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    ahead = reading(cached, 0, 16 * MIB)
+    ahead.pread(0, CHUNK)
+    finish(cached.background)
+    assert cached.background._held > 15 * MIB
+    ahead.close()
+    ahead.close()
+    assert cached.background._held == 0
+    assert cached._flights._flights == {}
+    assert ahead.pread(CHUNK, CHUNK) == DATA[CHUNK : 2 * CHUNK]  # as a thread may that was at it
+    assert cached.background._held == 0
+
+
+def test_a_reader_that_leaves_ends_its_requests(tmp_path: Path) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    class Streaming(Device):
+        def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
+            self.reads.append((offset, length))
+            for at in range(offset, offset + length, piece_bytes):
+                if offset:
+                    begun.release()
+                    assert_set(go_on)
+                    sent.append(at)
+                yield DATA[at : min(at + piece_bytes, offset + length)]
+
+    sent: list[int] = []
+    cached = cached_device(Streaming(), tmp_path)
+    ahead = reading(cached, 0, 20 * MIB)
+    ahead.pread(0, CHUNK)
+    assert begun.acquire(timeout=30)
+    ahead.close()
+    go_on.set()
+    finish(cached.background)
+    assert len(sent) <= 12  # of each request that was under way one piece, of 64
+    assert cached._flights._flights == {}
+    assert cached.pread(4 * MIB, 100) == DATA[4 * MIB : 4 * MIB + 100]
+
+
+def test_who_waits_for_what_another_has_fetched_ahead_gets_it_though_that_one_leaves(
+    below: Device, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert_set(go_on)
+
+    cached = cached_device(below, tmp_path)
+    cached.pread(0, CHUNK)
+    below.reads.clear()
+    below.before = wait
+    ahead = reading(cached, 0, 2 * MIB)
+    ahead.pread(0, CHUNK)
+    assert_set(begun)
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(cached.pread, MIB, 10)
+        while not (flight := cached._flights.get(MIB // CHUNK)) or not flight.is_wanted:
+            pass
+        ahead.close()
+        go_on.set()
+        assert waiting.result(30) == DATA[MIB : MIB + 10]
+    assert len(below.reads) == 1
+
+
+def test_a_fault_ahead_is_for_the_read_to_meet(below: Device, tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ConnectionError("lost")
+
+    cached = cached_device(below, tmp_path)
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        ahead.pread(0, CHUNK)
+        finish(cached.background)
+    cached = cached_device(below, tmp_path / "other")
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        below.before = fail
+        with pytest.raises(ConnectionError, match="lost"):
+            ahead.pread(0, CHUNK)
+        finish(cached.background)
+        with pytest.raises(ConnectionError, match="lost"):
+            ahead.pread(0, CHUNK)
+        below.before = lambda: None
+        assert ahead.pread(0, 4 * MIB) == DATA[: 4 * MIB]
+
+
+def test_who_waits_for_what_fails_does_not_try_as_often_again(
+    below: Device, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    tries = 0
+
+    def fail() -> None:
+        nonlocal tries
+        tries += 1
+        begun.set()
+        assert_set(go_on)
+        raise ConnectionError("lost")
+
+    cached = cached_device(below, tmp_path)
+    cached.pread(0, CHUNK)
+    below.before = fail
+    with closing(reading(cached, 0, MIB)) as ahead, ThreadPoolExecutor(1) as executor:
+        ahead.pread(0, CHUNK)
+        assert_set(begun)
+        waiting = executor.submit(ahead.pread, CHUNK, 10)
+        go_on.set()
+        with pytest.raises(ConnectionError, match="lost"):
+            waiting.result(30)
+    assert tries <= 2  # 2 where the reader came when it had failed already
+
+
+def test_a_reader_for_which_no_thread_can_be_had_reads_all_the_same(
+    below: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    cached = cached_device(below, tmp_path)
+    with closing(reading(cached, 0, 20 * MIB)) as ahead:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", cannot_start)
+            for offset in range(0, 8 * MIB, MIB):
+                assert ahead.pread(offset, MIB) == DATA[offset : offset + MIB]
+            assert cached.background._held == 0
+        assert ahead.pread(8 * MIB, 12 * MIB) == DATA[8 * MIB : 20 * MIB]
+
+
+def test_chunks_fetched_ahead_come_from_memory_where_none_are_stored(
+    below: Device, tmp_path: Path
+) -> None:
+    cached = cached_device(below, tmp_path, store=0)
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        for offset in range(0, 4 * MIB, 100_000):  # many reads meet the same chunk
+            ahead.pread(offset, min(100_000, 4 * MIB - offset))
+    assert below.chunks == set(range(4 * MIB // CHUNK))
+
+
+# ---- Many readers --------------------------------------------------------------------------------
+
+READERS = 32
+"""Their ranges touch, and share a chunk."""
+
+
+@pytest.mark.parametrize("store", [0, 16 * MIB])
+@pytest.mark.parametrize("step", [20_000, CHUNK, 5 * CHUNK])
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_many_readers_among_each_other_fetch_each_byte_once(
+    below: Device, tmp_path: Path, *, is_announced: bool, step: int, store: int
+) -> None:
+    """As 32 requests for large members of one archive."""
+    each = SIZE // READERS
+    cached = cached_device(below, tmp_path, memory=32 * MIB, store=store)
+    readers = [cached.readahead(number * each, each) for number in range(READERS)]
+    if is_announced:
+        for number, ahead in enumerate(readers):
+            ahead.will_read(number * each, each)
+    ahead_max = 32 * MIB * 3 // 4
+    for position in range(0, each, step):
+        for number, ahead in enumerate(readers):
+            start, length = number * each + position, min(step, each - position)
+            assert ahead.pread(start, length) == DATA[start : start + length]
+            assert 0 <= cached.background._held <= ahead_max
+            assert len(ahead._held) * CHUNK <= ahead_max * 2 // 3 + CHUNK
+    for ahead in readers:
+        ahead.close()
+    finish(cached.background)
+    assert below.chunks == set(range(SIZE // CHUNK + 1))  # each of them once
+    assert cached.background._held == cached.background._stored == 0
+    assert cached._flights._flights == {}
+
+
+@pytest.mark.parametrize("memory", [0, MIB, 64 * MIB])
+def test_many_streams_together_are_stored_up_to_an_eighth_of_the_store(
+    below: Device, tmp_path: Path, memory: int
+) -> None:
+    each = SIZE // READERS
+    store = 16 * MIB
+    cached = cached_device(below, tmp_path, memory=memory, store=store)
+    readers = [reading(cached, number * each, (number + 1) * each) for number in range(READERS)]
+    for position in range(0, each, CHUNK):
+        for number, ahead in enumerate(readers):
+            ahead.pread(number * each + position, min(CHUNK, each - position))
+    finish(cached.background)
+    assert store // 16 < len(stored_chunks(tmp_path)) * CHUNK <= store // 8
+    for ahead in readers:
+        ahead.close()
+
+
+def test_a_reader_does_not_wait_for_threads_that_others_have(below: Device, tmp_path: Path) -> None:
+    """As a store that hangs has them all."""
+    cached = cached_device(below, tmp_path)
+    hanging, go_on = threading.Semaphore(0), threading.Event()
+
+    def hang() -> None:
+        hanging.release()
+        assert go_on.wait(30)
+
+    for _ in range(AHEAD_THREADS):
+        assert cached.background.submit(hang)
+        assert hanging.acquire(timeout=30)
+    with closing(reading(cached, 0, 10 * MIB)) as ahead:
+        for offset in range(0, 10 * MIB, MIB):
+            assert ahead.pread(offset, MIB) == DATA[offset : offset + MIB]
+        go_on.set()
+        finish(cached.background)
+    assert below.chunks == set(range(10 * MIB // CHUNK))
+    assert cached._flights._flights == {}
+
+
+def test_readers_that_stand_still_leave_room_for_others(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=16 * MIB)
+    held = []
+    for _ in range(4):
+        ahead = reading(cached, 0, 20 * MIB)
+        cached.pread(0, CHUNK)
+        cached._kept._memory._chunks.clear()
+        ahead.pread(0, CHUNK)
+        held.append(ahead)
+        cached = cached_device(below, tmp_path, memory=16 * MIB, background=cached.background)
+    sizes = [len(ahead._held) * CHUNK for ahead in held]
+    assert 7 * MIB < sizes[0] <= 8 * MIB
+    assert all(0 < later < earlier / 2 for earlier, later in pairwise(sizes))
+    for ahead in held:
+        ahead.close()
+
+
+@pytest.mark.parametrize("step", [MIB, 4 * MIB, 24 * MIB, 3_000_000])
+def test_a_stream_is_stored_up_to_an_eighth_of_the_store(
+    below: Device, tmp_path: Path, step: int
+) -> None:
+    """Blocks of an image, and so the reads, do not end where chunks do."""
+    cached = cached_device(below, tmp_path, store=64 * MIB)
+    with closing(reading(cached, 0, 24 * MIB)) as ahead:
+        for offset in range(0, 24 * MIB, step):
+            length = min(step, 24 * MIB - offset)
+            assert ahead.pread(offset, length) == DATA[offset : offset + length]
+        finish(cached.background)
+    stored = stored_chunks(tmp_path)
+    assert 4 * MIB <= len(stored) * CHUNK <= 8 * MIB
+    assert below.chunks == set(range(24 * MIB // CHUNK))
+
+
+def test_streams_that_end_make_room_for_others_in_the_store(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, store=64 * MIB)
+    for start in (0, 8 * MIB, 16 * MIB):
+        with closing(reading(cached, start + CHUNK, start + CHUNK + 4 * MIB)) as ahead:
+            for offset in range(start + CHUNK, start + CHUNK + 4 * MIB, MIB):
+                ahead.pread(offset, MIB)
+            finish(cached.background)
+    assert stored_chunks(tmp_path) == below.chunks
+
+
+def test_no_reader_waits_for_the_disk(
+    below: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(ChunkStore, "put", lambda *_, **__: assert_set(go_on))
+    cached = cached_device(below, tmp_path)
+    assert cached.pread(0, 10) == DATA[:10]
+    assert cached.pread(0, 10) == DATA[:10]
+    assert below.reads == [(0, CHUNK)]
+    go_on.set()
+
+
+# ---- Sequences of misses -------------------------------------------------------------------------
+
+
+def test_reading_on_and_on_takes_ever_fewer_reads(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    for offset in range(0, 8 * MIB, 10_000):
+        cached.pread(offset, 10_000)
+    lengths = [length // CHUNK for _, length in below.reads]
+    most = 2 * MIB // CHUNK
+    assert lengths[:4] == [1, 4, 16, most]
+    assert set(lengths[4:]) == {most}
+    assert below.chunks  # none twice
+
+
+def test_several_that_read_on_are_told_apart(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    for step in range(0, 2 * MIB, 20_000):
+        for start in (0, 8 * MIB, 16 * MIB):
+            cached.pread(start + step, 20_000)
+    assert len(below.reads) <= 3 * 7
+
+
+def test_random_reads_fetch_their_own_chunks_only(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    places = random.Random(1).sample(range(0, SIZE // CHUNK, 3), 40)
+    for place in places:
+        cached.pread(place * CHUNK, 10)
+    assert below.chunks == set(places)
+
+
+def test_a_sequence_goes_on_behind_what_is_stored_already(below: Device, tmp_path: Path) -> None:
+    store_chunks(tmp_path, 3 * CHUNK, 2 * CHUNK)
+    cached = cached_device(below, tmp_path)
+    for offset in range(0, 8 * CHUNK, CHUNK // 8):
+        cached.pread(offset, CHUNK // 8)
+    runs = [(0, 1), (1, 2), (5, 16)]
+    assert below.reads == [(first * CHUNK, count * CHUNK) for first, count in runs]
+
+
+def test_a_fault_among_what_was_not_asked_for_is_nobodys(below: Device, tmp_path: Path) -> None:
+    class Breaking(Device):
+        def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
+            self.reads.append((offset, length))
+            yield DATA[offset : offset + piece_bytes]
+            if length > piece_bytes:
+                raise ConnectionError("lost")
+
+    breaking = Breaking()
+    cached = cached_device(breaking, tmp_path)
+    for offset in range(0, 3 * CHUNK, CHUNK):
+        assert cached.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
+    assert breaking.reads == [(0, CHUNK), (CHUNK, 4 * CHUNK), (2 * CHUNK, CHUNK)]
+
+
+def test_chunks_are_not_fetched_for_company_alone(below: Device, tmp_path: Path) -> None:
+    start = 16 * MIB
+    store_chunks(tmp_path, start, 512 * KIB, metadata_start=start)
+    for index in range(3):
+        (path,) = (tmp_path / "s3archivefs-cache").glob(f"v1/*/*/{start // CHUNK + 2 * index}")
+        path.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("s3archivefs_lambda.cache.plan._GAP_BYTES", 0)
+        again = cached_device(below, tmp_path, metadata_start=start)
+        again.pread(start + 2 * CHUNK, 10)
+    assert below.reads == [(start + 2 * CHUNK, CHUNK)]
+
+
+def test_the_end_of_the_device_ends_a_sequence(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    start = SIZE // CHUNK - 20
+    for offset in range(start * CHUNK, SIZE, 10_000):
+        length = min(10_000, SIZE - offset)
+        assert cached.pread(offset, length) == DATA[offset : offset + length]
+    assert below.chunks == set(range(start, -(-SIZE // CHUNK)))
+
+
+# ---- Metadata ------------------------------------------------------------------------------------
+
+
+def test_metadata_is_fetched_half_a_mebibyte_at_a_time(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, metadata_start=10 * MIB + 5)
+    cached.pread(20 * MIB + 3 * CHUNK, 100)
+    assert below.reads == [(20 * MIB, 512 * KIB)]
+    cached.pread(20 * MIB, 512 * KIB)
+    assert len(below.reads) == 1
+
+
+def test_metadata_does_not_bring_data_along(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, metadata_start=10 * MIB + 2 * CHUNK + 5)
+    cached.pread(10 * MIB + 4 * CHUNK, 100)
+    assert below.reads == [(10 * MIB + 3 * CHUNK, 5 * CHUNK)]
+
+
+# ---- Threads -------------------------------------------------------------------------------------
+
+
+def test_readers_of_many_threads_get_right_bytes(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=2 * MIB, metadata_start=20 * MIB)
+
+    def read(seed: int) -> bool:
+        choice = random.Random(seed)
+        for _ in range(60):
+            start = choice.randrange(SIZE)
+            stop = min(start + MIB, SIZE)
+            with closing(reading(cached, start, stop)) as ahead:
+                for _ in range(choice.choice([0, 1, 3])):
+                    length = min(choice.choice([10, CHUNK, 300_000]), stop - start)
+                    if ahead.pread(start, length) != DATA[start : start + length]:
+                        return False
+                    start += length
+        return True
+
+    with ThreadPoolExecutor(8) as executor:
+        assert all(executor.map(read, range(8)))

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from s3archivefs_lambda.config.prefix_map import PrefixMap, parse_mapping
+from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE, ArchiveLanes
+from s3archivefs_lambda.endpoint.messages import HttpRequest
+from tests.support.fake_operations import FakeOperations
+
+MAPPINGS = PrefixMap.from_mappings(
+    [
+        parse_mapping("docs|s3://bucket/docs", "test"),
+        parse_mapping("docs/more|s3://bucket/more", "test"),
+        parse_mapping("here|file:///here", "test"),
+        parse_mapping("here-too|file:///here", "test"),
+    ]
+)
+LANES = ArchiveLanes(MAPPINGS)
+SEVERAL = ("several archives", False)
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "is_local"),
+    [
+        ("/archive/docs/a", "s3://bucket/docs", False),
+        ("/archive/docs/m%6fre/a", "s3://bucket/more", False),
+        ("/archive/docs/more", "s3://bucket/docs", False),
+        ("/archive/here/a?prefix=docs/", "file:///here", True),
+        ("/archive/here-too/a", "file:///here", True),
+        ("http://localhost/archive/here/a", "file:///here", True),
+        ("/archive/elsewhere/a", "", True),
+        ("/archive/docs2/a", "", True),
+        ("/archive?prefix=docs/a", "s3://bucket/docs", False),
+        ("/archive?list-type=2&prefix=docs/m", *SEVERAL),
+        ("/archive?prefix=docs/more/x", "s3://bucket/more", False),
+        ("/archive?prefix=docs/n", "s3://bucket/docs", False),
+        ("/archive?prefix=docs/&delimiter=/", *SEVERAL),
+        ("/archive?prefix=docs%2Fmore%2F&prefix=here/", "s3://bucket/more", False),
+        ("/archive?prefix=here/", "file:///here", True),
+        ("/archive?prefix=here", *SEVERAL),
+        ("/archive?prefix=d", *SEVERAL),
+        ("/archive/", *SEVERAL),
+        ("/archive?prefix=x", "", True),
+        ("/other/docs/a", "", True),
+        ("/", "", True),
+        ("/archive/%", "", True),
+    ],
+)
+def test_a_request_waits_with_those_for_the_same_archive(
+    target: str, name: str, *, is_local: bool
+) -> None:
+    app = make_app(FakeOperations(), bucket="archive", verifier=None, lanes=LANES)
+    lane = app.lane(HttpRequest(method="GET", target=target))
+    assert (lane.name, lane.is_local) == (name, is_local)
+
+
+def test_a_listing_of_local_archives_alone_is_local() -> None:
+    local = PrefixMap.from_mappings([parse_mapping(f"{n}|file:///{n}", "test") for n in "ab"])
+    assert ArchiveLanes(local).of_listing("").is_local
+
+
+def test_an_archive_at_the_root_owns_what_no_other_does() -> None:
+    mappings = PrefixMap.from_mappings(
+        [parse_mapping("|s3://bucket/root", "test"), parse_mapping("a|file:///a", "test")]
+    )
+    lanes = ArchiveLanes(mappings)
+    assert lanes.of_object("x").name == "s3://bucket/root"
+    assert lanes.of_listing("x").name == "s3://bucket/root"
+    assert lanes.of_listing("a/").name == "file:///a"
+    assert lanes.of_listing("").name == "several archives"
+
+
+def test_without_mappings_there_is_no_archive() -> None:
+    app = make_app(FakeOperations(), bucket="archive", verifier=None)
+    assert app.lane(HttpRequest(method="GET", target="/archive/k")) is NO_ARCHIVE

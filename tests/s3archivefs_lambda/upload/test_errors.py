@@ -1,0 +1,46 @@
+"""What is said of S3's refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+
+from s3archivefs_lambda.upload.errors import UploadError, upload_errors
+
+
+def said(status: int, code: str) -> str:
+    response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(UploadError) as raised, upload_errors("bucket", "key"):
+        raise ClientError(response, "PutObject")
+    assert raised.value.status == status
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (400, "InvalidStorageClass", "storage class"),
+        (403, "AccessDenied", "s3:PutObject"),
+        (403, "InvalidAccessKeyId", "check the credentials"),
+        (404, "NoSuchBucket", "make the bucket first"),
+        (404, "NoSuchUpload", "another program has ended the upload: run the command again"),
+        (409, "ConditionalRequestConflict", "another program is writing to it"),
+        (412, "PreconditionFailed", "--force replaces it"),
+        (503, "SlowDown", "try again later"),
+    ],
+)
+def test_every_refusal_says_what_to_do(status: int, code: str, advice: str) -> None:
+    message = said(status, code)
+    assert message.startswith("s3://bucket/key: ")
+    assert f"status {status}, {code}" in message
+    assert advice in message.rpartition("; ")[2]
+
+
+def test_who_has_no_credentials_is_not_told_of_permissions() -> None:
+    with (
+        pytest.raises(UploadError, match=r"check the credentials$"),
+        upload_errors("bucket", "key"),
+    ):
+        raise NoCredentialsError

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import signal
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import pytest
+
+from s3archivefs_lambda.upload import threads as work_threads
+from s3archivefs_lambda.upload.threads import run_parallel
+
+if TYPE_CHECKING:
+    from threading import Event
+
+
+def test_each_thing_is_done_once() -> None:
+    done = run_parallel(lambda thing, _: thing * 2, range(100), threads=4)
+    assert sorted(done) == [(thing, thing * 2) for thing in range(100)]
+
+
+def test_nothing_takes_no_thread() -> None:
+    assert run_parallel(lambda thing, _: thing, [], threads=4) == []
+
+
+def test_as_many_as_there_are_threads_are_done_at_once() -> None:
+    together = threading.Barrier(4)
+    run_parallel(lambda _, __: together.wait(30), range(8), threads=4)
+
+
+def test_a_fault_is_raised_and_stops_the_others() -> None:
+    begun: list[int] = []
+    stopped = threading.Event()
+
+    def do(thing: int, stop: Event) -> None:
+        begun.append(thing)
+        if thing:
+            raise ValueError(thing)
+        assert stop.wait(30)
+        stopped.set()
+
+    with pytest.raises(ValueError, match="1"):
+        run_parallel(do, range(100), threads=2)
+    assert stopped.wait(30)
+    assert set(begun) == {0, 1}
+
+
+def test_who_does_not_heed_the_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_threads, "_END_SECONDS", 0)
+    go_on = threading.Event()
+
+    def do(thing: int, _: Event) -> None:
+        if thing:
+            raise ValueError(thing)
+        assert go_on.wait(30)
+
+    with pytest.raises(ValueError, match="1"):
+        run_parallel(do, range(2), threads=2)
+    go_on.set()
+
+
+def test_a_signal_that_does_not_interrupt_the_wait_is_seen_within_it() -> None:
+    """As one that comes just before the wait, or that another thread takes."""
+    waiting = threading.Event()
+
+    class Noticed(SimpleQueue[None]):
+        def get(self, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 -- as in the base
+            waiting.set()
+            super().get(block, timeout)
+
+    def take() -> None:
+        assert waiting.wait(30)
+        threading.Event().wait(0.1)  # else it may be seen before the wait begins
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    done = Noticed()
+    give_up = threading.Timer(30, done.put, [None])
+    give_up.start()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 -- the signal may come to the first, too
+        threading.Thread(target=take).start()
+        work_threads._next(done)
+    assert give_up.is_alive()
+    give_up.cancel()
