@@ -312,7 +312,7 @@ def test_a_bug_is_not_taken_for_a_fault_of_the_store() -> None:
 
 def test_keys_with_control_characters_keep_messages_on_one_line() -> None:
     error = ArchiveNotFoundError.of("bucket", "a\nb\udcff ключ", "gone")
-    assert str(error).startswith("s3://bucket/a\\nb\\udcff ключ: gone; ")
+    assert str(error).startswith("$'s3://bucket/a\\x0ab\\xff ключ': gone; ")
 
 
 # --- broken bodies
