@@ -3,7 +3,7 @@
 What is known of an archive outlives its open image: within the interval it is opened again from the
 chunk cache, and the store is asked nothing. Once the interval has passed, one request asks whether
 the version is still the current one. While the store cannot be asked, the version that is known is
-served for some time, and one request at a time finds out, in the background, when it answers again.
+served for some time, and a request now and then finds out, in the background, whether it answers.
 """
 
 from __future__ import annotations
@@ -114,21 +114,21 @@ class Archives:
             age = self._age(known)
             is_servable = known is not None and age < opener.stale_seconds
             is_fresh = known is not None and age < opener.trusted_seconds
-            if is_fresh or (is_servable and not self._outages.may_ask(location.bucket)):
+            if is_fresh or (is_servable and self._outages.is_expected(location)):
                 assert known is not None  # noqa: S101 -- it has an age
+                if not is_fresh and self._outages.may_try(location):
+                    self._join_check(location, in_background=True)
                 archive = self._opened(location, known)
                 if archive is None:
                     continue  # it cannot be had any longer, and is forgotten
                 if not is_fresh:
                     accounting.mark_stale()
                 return archive
-            check, is_mine = self._checks.join(location)
-            if is_mine:
-                self._begin_check(location, check, in_background=is_servable)
+            check, is_mine = self._join_check(location, in_background=is_servable)
             try:
                 error = check.exception(_PATIENCE_SECONDS if is_servable else None)
             except TimeoutError:
-                self._outages.found_silent(location.bucket)
+                self._outages.found_silent(location)
                 continue
             except CancelledError:  # the thread that asked was interrupted
                 continue
@@ -194,20 +194,16 @@ class Archives:
 
     # ---- Asking the store ------------------------------------------------------------------------
 
-    def _begin_check(
-        self, location: Location, check: Future[Archive], *, in_background: bool
-    ) -> None:
-        fly = partial(self._checks.fly, location, check, partial(self._check, location))
-        if in_background:
-            try:
-                # A daemon: a store that is silent must not hold up the end of the process.
-                run = accounting.with_current_request(fly)
-                threading.Thread(target=run, name="s3archivefs-check", daemon=True).start()
-            except RuntimeError:  # no thread can be had: there are too many, or the process ends
-                pass
-            else:
-                return
-        fly()
+    def _join_check(
+        self, location: Location, *, in_background: bool
+    ) -> tuple[Future[Archive], bool]:
+        """The check under way, or one that begins; and whether it is this one."""
+        check, is_mine = self._checks.join(location)
+        if is_mine:
+            fly = partial(self._checks.fly, location, check, partial(self._check, location))
+            if not (in_background and _start(accounting.with_current_request(fly))):
+                fly()
+        return check, is_mine
 
     def _check(self, location: Location) -> Archive:
         """The archive as the store has it now."""
@@ -216,7 +212,7 @@ class Archives:
             known = self._known.get(location)
             began = self._clock()
             try:
-                with self._outages.asking(location.bucket):
+                with self._outages.asking(location):
                     archive = self._images.peek(location)
                     if known is None or not known.is_sound or not _is_of(archive, known):
                         archive = None
@@ -247,6 +243,16 @@ class Archives:
         if known.is_sound and not _is_of(archive, known):
             _LOG.info("archive %s was replaced; the new one is open", location)
         return archive
+
+
+def _start(check: Callable[[], None]) -> bool:
+    """Run in a thread; False where none can be had: there are too many, or the process ends."""
+    try:
+        # A daemon: a store that is silent must not hold up the end of the process.
+        threading.Thread(target=check, name="s3archivefs-check", daemon=True).start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _is_of(archive: Archive | None, known: Known) -> bool:

@@ -1,84 +1,109 @@
-"""Which stores cannot be asked at the moment, so that one request at a time finds out when they can
-again, and no other waits for it.
+"""Which archives cannot be asked for at the moment, and which stores are silent, so that each is
+tried again at intervals and nobody waits for it.
+
+An answer of the store (a status of 5xx, throttling) tells of its archive alone: others of the same
+store may well be had. Where no answer comes, there is none for the others either, most likely.
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from s3archivefs import renew_after_fork
-from s3archivefs_lambda.store.errors import ArchiveThrottledError, ArchiveUnavailableError
+from s3archivefs_lambda.store.errors import (
+    ArchiveSilentError,
+    ArchiveThrottledError,
+    ArchiveUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from s3archivefs_lambda.config.prefix_map import Location
+
 __all__ = ["Outages", "is_outage"]
 
 _RETRY_SECONDS = 5.0
-"""After a request that failed, until the next is made. It failed after all the client's retries."""
+"""After a request that failed, until the next for the same archive. It failed after all the
+client's retries.
+"""
+_EXPECTED_SECONDS = 60.0
+"""For how long it is expected that the next one fails too, and not waited for."""
+_MOST_ASKING = 16
+"""Requests to one store under way, beyond which none is made that is expected to fail. One that has
+failed is not made again for some time, so that all others get their turn.
+"""
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the error says nothing of the archive, only that its store cannot be asked."""
+    """Whether the error says nothing of the archive, only that it cannot be asked for."""
     return isinstance(error, (ArchiveUnavailableError, ArchiveThrottledError))
 
 
 class Outages:
-    """The stores, by their names, that do not answer. Thread-safe."""
+    """The archives that could not be asked for, and the silent stores. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._asking: Counter[str] = Counter()  # requests under way, by store
-        self._retry_at: dict[str, float] = {}  # of those that are out
+        self._asking: set[Location] = set()  # requests under way
+        self._failed: dict[Location, float] = {}  # when the last request for them did
+        self._silent: dict[str, float] = {}  # stores, by bucket: when that was last found
         self._lock = threading.Lock()
         renew_after_fork(self, Outages._renew)
 
-    def may_ask(self, store: str) -> bool:
-        """Whether the store answers, as far as is known; or it is time to try, which the caller has
-        to do if this returns True.
-        """
+    def is_expected(self, location: Location) -> bool:
+        """Whether asking for the archive is expected to fail, which is not to be waited for."""
         with self._lock:
-            retry_at = self._retry_at.get(store)
-            if retry_at is None:
-                return True
-            if self._asking[store] or self._clock() < retry_at:
+            failed = self._failed.get(location, -math.inf)
+            silent = self._silent.get(location.bucket, -math.inf)
+            return self._clock() - max(failed, silent) < _EXPECTED_SECONDS
+
+    def may_try(self, location: Location) -> bool:
+        """Whether it is time to ask for the archive though that is expected to fail."""
+        with self._lock:
+            if self._clock() - self._failed.get(location, -math.inf) < _RETRY_SECONDS:
                 return False
-            self._retry_at[store] = self._clock() + _RETRY_SECONDS
-            return True
+            asking = sum(each.bucket == location.bucket for each in self._asking)
+            return location not in self._asking and asking < _MOST_ASKING
 
     @contextmanager
-    def asking(self, store: str) -> Iterator[None]:
-        """Have what is raised inside, or not, tell of the store."""
+    def asking(self, location: Location) -> Iterator[None]:
+        """Have what is raised inside, or not, tell of the archive and its store. One thread at a
+        time for each archive.
+        """
         with self._lock:
-            self._asking[store] += 1
+            self._asking.add(location)
         try:
             yield
         except Exception as error:
-            self._end(store, is_out=is_outage(error))
+            self._end(location, error)
             raise
         except BaseException:  # interrupted, which tells nothing
-            self._end(store, is_out=None)
+            with self._lock:
+                self._asking.discard(location)
             raise
-        self._end(store, is_out=False)
+        self._end(location, None)
 
-    def found_silent(self, store: str) -> None:
-        """Take the store to be out for as long as it is being asked."""
+    def found_silent(self, location: Location) -> None:
+        """Take the store for silent, if the archive is still being asked for."""
         with self._lock:
-            if self._asking[store]:  # else it has answered meanwhile
-                self._retry_at.setdefault(store, self._clock())
+            if location in self._asking:  # else the store has answered meanwhile
+                self._silent[location.bucket] = self._clock()
 
-    def _end(self, store: str, *, is_out: bool | None) -> None:
+    def _end(self, location: Location, error: Exception | None) -> None:
         with self._lock:
-            self._asking[store] -= 1
-            if not self._asking[store]:
-                del self._asking[store]
-            if is_out:
-                self._retry_at[store] = self._clock() + _RETRY_SECONDS
-            elif is_out is False:
-                self._retry_at.pop(store, None)
+            self._asking.discard(location)
+            if is_outage(error):
+                self._failed[location] = self._clock()
+            else:
+                self._failed.pop(location, None)
+            if isinstance(error, ArchiveSilentError):
+                self._silent[location.bucket] = self._clock()
+            else:
+                self._silent.pop(location.bucket, None)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._asking.clear()

@@ -18,6 +18,7 @@ __all__ = [
     "ArchiveForbiddenError",
     "ArchiveNotFoundError",
     "ArchiveReplacedError",
+    "ArchiveSilentError",
     "ArchiveThrottledError",
     "ArchiveUnavailableError",
     "ArchiveUnchangedError",
@@ -85,6 +86,10 @@ class ArchiveUnavailableError(ArchiveAccessError):
     advice = "check the store, the network and the region, and try again"
 
 
+class ArchiveSilentError(ArchiveUnavailableError):
+    """No answer at all, to a request for this object or most likely any other of the store."""
+
+
 _CREDENTIAL_CODES = {
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
@@ -144,7 +149,9 @@ def _access_error(error: Exception, bucket: str, key: str) -> ArchiveAccessError
     name = type(error).__name__
     if "Credential" in name or "Token" in name:
         return ArchiveCredentialsError.of(bucket, key, f"there are no usable credentials ({name})")
-    return ArchiveUnavailableError.of(bucket, key, f"the request failed ({name})")
+    # ValueError: an answer came.
+    kind = ArchiveUnavailableError if isinstance(error, ValueError) else ArchiveSilentError
+    return kind.of(bucket, key, f"the request failed ({name})")
 
 
 def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessError:

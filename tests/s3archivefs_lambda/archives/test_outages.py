@@ -1,4 +1,6 @@
-"""While a store cannot be asked, what is known of its archives is served, and it is left alone."""
+"""While a store cannot be asked, what is known of its archives is served, and each asked for anew
+at intervals that nobody waits for.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
+    ArchiveSilentError,
     ArchiveThrottledError,
     ArchiveUnavailableError,
 )
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 NOISE = noise(100_000)
 RETRY = outages_module._RETRY_SECONDS
+EXPECTED = outages_module._EXPECTED_SECONDS
 STALE = 600.0
 DOWN = {
     "unavailable": always(error_reply(500, "InternalError")),
@@ -93,6 +97,15 @@ def get(archives: Archives, at: Location) -> Served:
         return Served(archives.get(at).image.read_bytes("/a"), usage.stale)
 
 
+def checks() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "s3archivefs-check"]
+
+
+def end_checks() -> None:
+    for check in checks():
+        check.join(60)
+
+
 FRESH, OLD = Served(NOISE, is_stale=False), Served(NOISE, is_stale=True)
 A, B = location(0), location(1)
 
@@ -129,17 +142,18 @@ def test_the_line_of_the_request_log_says_that_it_was_stale(
     assert old["stale"] is True
 
 
-def test_a_store_that_is_down_is_asked_once_each_pause_for_all_its_archives(
-    store: ScriptedStore, archives: Archives, clock: Clock
+@pytest.mark.parametrize("how", DOWN)
+def test_of_a_store_that_is_down_each_archive_is_asked_for_once_each_pause(
+    store: ScriptedStore, archives: Archives, clock: Clock, how: str
 ) -> None:
-    store.script(DOWN["unavailable"], times=10**6)
-    for _, at in itertools.product(range(5), (A, B)):
-        assert get(archives, at) == OLD
-    assert len(store.requests) == 1
-    clock.now += RETRY
-    for _, at in itertools.product(range(5), (B, A)):
-        assert get(archives, at) == OLD
-    assert len(store.requests) == 2
+    store.script(DOWN[how], times=10**6)
+    for pause in range(1, 4):
+        for _, at in itertools.product(range(5), (A, B)):
+            assert get(archives, at) == OLD
+            end_checks()
+        asked = [request.path.split("/")[-1] for request in store.requests]
+        assert [asked.count(at.key) for at in (A, B)] == [pause, pause]
+        clock.now += RETRY
 
 
 def test_once_it_answers_again_all_is_as_before(
@@ -150,8 +164,62 @@ def test_once_it_answers_again_all_is_as_before(
     replace_object(store, tmp_path, b"2")
     assert get(archives, A) == OLD
     clock.now += RETRY
-    assert get(archives, A) == Served(b"2", is_stale=False)
+    assert get(archives, A) == OLD  # without a wait, as the last request failed
+    end_checks()
+    for at in (A, B):
+        assert get(archives, at) == Served(b"2", is_stale=False)
+
+
+def test_long_after_it_failed_the_store_is_waited_for_again(
+    store: ScriptedStore, archives: Archives, clock: Clock
+) -> None:
+    store.script(DOWN["no answer"])
+    assert get(archives, A) == OLD
+    clock.now += EXPECTED
+    assert get(archives, A) == FRESH
+    assert get(archives, B) == FRESH
+
+
+@pytest.mark.parametrize("how", ["unavailable", "throttled"])
+def test_an_archive_that_is_answered_badly_leaves_the_others_of_its_store_be(
+    store: ScriptedStore, archives: Archives, clock: Clock, tmp_path: Path, how: str
+) -> None:
+    store.script(
+        lambda request, reply: DOWN[how](request, reply) if A.key in request.path else reply,
+        times=10**6,
+    )
+    assert get(archives, A) == OLD
+    assert get(archives, B) == FRESH
+    replace_object(store, tmp_path, b"2")
+    clock.now += 60
+    assert get(archives, A) == OLD
     assert get(archives, B) == Served(b"2", is_stale=False)
+
+
+def test_an_archive_that_is_answered_badly_just_now_holds_up_no_other(
+    store: ScriptedStore, archives: Archives, clock: Clock
+) -> None:
+    """However long its next request is under way."""
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def fail(request: Request, reply: Reply) -> Reply:
+        if A.key not in request.path:
+            return reply
+        if clock.now > 1060:
+            is_held.set()
+            assert go_on.wait(60)
+        return DOWN["unavailable"](request, reply)
+
+    store.script(fail, times=10**6)
+    assert get(archives, A) == OLD
+    clock.now += RETRY
+    try:
+        assert get(archives, A) == OLD
+        assert is_held.wait(60)
+        assert get(archives, B) == FRESH
+    finally:
+        go_on.set()
+        end_checks()
 
 
 def test_one_store_that_is_down_leaves_the_others_be(
@@ -288,11 +356,7 @@ def silence(store: ScriptedStore) -> Iterator[Silence]:
         silent.end()
 
 
-def checks() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "s3archivefs-check"]
-
-
-def test_a_silent_store_is_asked_once_in_the_background_and_waited_for_shortly(
+def test_a_silent_store_is_asked_in_the_background_and_waited_for_once(
     store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
@@ -300,19 +364,34 @@ def test_a_silent_store_is_asked_once_in_the_background_and_waited_for_shortly(
         assert get(archives, A) == OLD
         assert silent.begun.acquire(timeout=60)
         monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 10**6)  # nobody else waits
-        clock.now += 10 * RETRY
+        clock.now += 2 * RETRY
         with ThreadPoolExecutor(8) as pool:
             for served in pool.map(lambda at: get(archives, at), [A, B] * 8):
                 assert served == OLD
-        assert len(store.requests) == 1
-        (check,) = checks()
-        assert check.daemon
+        assert silent.begun.acquire(timeout=60)
+        assert sorted(request.path.split("/")[-1] for request in store.requests) == [A.key, B.key]
+        assert [check.daemon for check in checks()] == [True, True]
         silent.end()
-        check.join(60)
-    assert get(archives, A) == FRESH
-    assert len(store.requests) == 1
-    assert get(archives, B) == FRESH
+        end_checks()
+    for at in (A, B):
+        assert get(archives, at) == FRESH
     assert len(store.requests) == 2
+
+
+def test_of_a_silent_store_so_many_archives_are_asked_for_at_a_time(
+    store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages_module, "_MOST_ASKING", 1)
+    monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+    with silence(store) as silent:
+        assert get(archives, A) == OLD
+        assert silent.begun.acquire(timeout=60)
+        assert get(archives, B) == OLD
+        assert len(checks()) == 1
+        monkeypatch.undo()
+        silent.end()
+        end_checks()
+    assert get(archives, B) == FRESH
 
 
 def test_a_version_that_was_replaced_is_not_served_while_the_new_one_is_slow_to_open(
@@ -375,33 +454,41 @@ def test_where_no_thread_can_be_had_the_request_asks_itself(
 
 def test_a_store_found_silent_that_has_answered_meanwhile_is_not_out(clock: Clock) -> None:
     outages = Outages(clock)
-    with outages.asking("s"):
+    with outages.asking(A):
         pass
-    outages.found_silent("s")
-    assert outages.may_ask("s")
+    outages.found_silent(A)
+    assert not outages.is_expected(A)
 
 
 def test_an_interruption_tells_nothing_of_the_store(clock: Clock) -> None:
     outages = Outages(clock)
-    with pytest.raises(ArchiveUnavailableError), outages.asking("s"):
-        raise ArchiveUnavailableError("down")
-    with pytest.raises(KeyboardInterrupt), outages.asking("s"):
+    with pytest.raises(ArchiveSilentError), outages.asking(A):
+        raise ArchiveSilentError("down")
+    with pytest.raises(KeyboardInterrupt), outages.asking(A):
         raise KeyboardInterrupt
-    assert not outages.may_ask("s")
+    assert outages.is_expected(A)
+    assert outages.is_expected(B)
+    assert not outages.may_try(A)
+    assert outages.may_try(B)
     clock.now += RETRY
-    assert outages.may_ask("s")
-    assert not outages.may_ask("s")  # the one before is about to
-    with pytest.raises(ArchiveReplacedError), outages.asking("s"):
+    assert outages.may_try(A)
+    with outages.asking(A):
+        assert not outages.may_try(A)  # that is being done
+    with pytest.raises(ArchiveSilentError), outages.asking(A):
+        raise ArchiveSilentError("down")
+    with pytest.raises(ArchiveReplacedError), outages.asking(A):
         raise ArchiveReplacedError("an answer")
-    assert outages.may_ask("s")
+    assert not outages.is_expected(A)
+    assert not outages.is_expected(B)
 
 
 # ---- Whatever happens ----------------------------------------------------------------------------
 
-Step = tuple[Literal["get", "toggle", "replace", "pass"], float]
+Step = tuple[Literal["get", "toggle", "spoil", "replace", "pass"], float]
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("get"), st.sampled_from([0.0, 1.0])),
     st.tuples(st.just("toggle"), st.just(0.0)),
+    st.tuples(st.just("spoil"), st.just(0.0)),
     st.tuples(st.just("replace"), st.just(0.0)),
     st.tuples(st.just("pass"), st.sampled_from([1.0, RETRY, 30.0, 60.0, 100.0])),
 )
@@ -415,6 +502,27 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
         make_image(directory, (file("a", bytes([65 + number]) * 9000),), name="v").read_bytes()
         for number in range(6)
     ]
+
+
+class Faults:
+    """What befalls the requests for the first two archives, and when it last did for each."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.is_silent = self.is_second_bad = False
+        self.asked_at = [-1e9, -1e9]
+        self.failed_at = [-1e9, -1e9]
+
+    def __call__(self, request: Request, reply: Reply) -> Reply:
+        at = int(location(1).key in request.path)
+        self.asked_at[at] = self._clock.now
+        if self.is_silent:  # which tells of both
+            self.failed_at = [self._clock.now] * 2
+            return DOWN["no answer"](request, reply)
+        if at and self.is_second_bad:
+            self.failed_at[1] = self._clock.now
+            return DOWN["unavailable"](request, reply)
+        return reply
 
 
 @pytest.mark.property
@@ -432,12 +540,9 @@ def test_what_is_served_was_the_current_version_as_lately_as_the_settings_say(
 ) -> None:
     clock = Clock()
     replaced_at: list[float] = []  # when each version but the current one ended
-    is_down, failed_at = False, -1e9
+    faults = Faults(clock)
     with ScriptedStore(versions[0], '"0"') as store:
-        store.script(
-            lambda request, reply: DOWN["unavailable"](request, reply) if is_down else reply,
-            times=10**6,
-        )
+        store.script(faults, times=10**6)
         archives = archives_in(
             store,
             tmp_path_factory.mktemp("cache"),
@@ -448,7 +553,9 @@ def test_what_is_served_was_the_current_version_as_lately_as_the_settings_say(
         )
         for what, number in steps:
             if what == "toggle":
-                is_down = not is_down
+                faults.is_silent = not faults.is_silent
+            elif what == "spoil":
+                faults.is_second_bad = not faults.is_second_bad
             elif what == "replace" and len(replaced_at) + 1 < len(versions):
                 replaced_at.append(clock.now)
                 store.content = versions[len(replaced_at)]
@@ -456,16 +563,21 @@ def test_what_is_served_was_the_current_version_as_lately_as_the_settings_say(
             elif what == "pass":
                 clock.now += number
             elif what == "get":
+                at = int(number)
                 store.requests.clear()
+                failed_before = faults.failed_at[at]
                 usage = Usage()
                 with request_scope(usage):
                     try:
-                        content = archives.get(location(int(number))).image.read_bytes("/a")
-                    except (ArchiveUnavailableError, ArchiveReplacedError):
+                        content = archives.get(location(at)).image.read_bytes("/a")
+                    except (
+                        ArchiveUnavailableError,
+                        ArchiveThrottledError,
+                        ArchiveReplacedError,
+                    ):
                         content = b""
-                assert len(store.requests) <= 6
-                if is_down and store.requests:
-                    failed_at = clock.now
+                end_checks()
+                assert len(store.requests) <= 8
                 if not content:
                     continue
                 (byte,) = set(content)  # of one version
@@ -473,6 +585,8 @@ def test_what_is_served_was_the_current_version_as_lately_as_the_settings_say(
                 ended = [*replaced_at, clock.now][served]
                 if usage.stale:
                     assert clock.now - ended < stale
-                    assert is_down or clock.now - failed_at < RETRY
+                    assert clock.now - faults.asked_at[at] < RETRY
+                    is_failing = faults.failed_at[at] == clock.now
+                    assert is_failing or clock.now - failed_before < EXPECTED
                 elif served < len(replaced_at):
                     assert clock.now - ended < interval

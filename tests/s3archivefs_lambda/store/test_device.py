@@ -16,6 +16,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
+    ArchiveSilentError,
     ArchiveThrottledError,
     ArchiveUnavailableError,
 )
@@ -273,20 +274,20 @@ def test_an_error_page_that_is_not_s3s_still_has_its_class(store: ScriptedStore)
     fails(ArchiveUnavailableError, device_of(store))
 
 
-def test_no_answer_at_all_is_unavailable(store: ScriptedStore) -> None:
+def test_no_answer_at_all_is_silence(store: ScriptedStore) -> None:
     store.script(lost)
-    assert "ConnectionClosedError" in fails(ArchiveUnavailableError, device_of(store))
+    assert "ConnectionClosedError" in fails(ArchiveSilentError, device_of(store))
 
 
-def test_no_answer_in_time_is_unavailable(store: ScriptedStore) -> None:
+def test_no_answer_in_time_is_silence(store: ScriptedStore) -> None:
     store.script(always(Reply(0, cut=0, ending="stall")))
-    assert "ReadTimeoutError" in fails(ArchiveUnavailableError, device_of(store, read_timeout=0.05))
+    assert "ReadTimeoutError" in fails(ArchiveSilentError, device_of(store, read_timeout=0.05))
 
 
-def test_a_store_that_is_not_there_is_unavailable() -> None:
+def test_a_store_that_is_not_there_is_silence() -> None:
     with ScriptedStore(CONTENT) as store:
         device = device_of(store)
-    assert "EndpointConnectionError" in fails(ArchiveUnavailableError, device)
+    assert "EndpointConnectionError" in fails(ArchiveSilentError, device)
 
 
 def test_missing_credentials_are_reported_as_such(
