@@ -1,8 +1,8 @@
 """The compressor options behind the superblock: what the writer says of how it compressed.
 
-Reading needs none of them. So what they say is judged only as far as Linux judges it before it
-mounts an image (decompressor.c, xz_wrapper.c, lz4_wrapper.c), and writers may store more than is
-known here: OpenWrt's has 12 bytes for xz.
+Reading needs none of them. So what they say is judged only where its layout is known, and only as
+far as Linux judges it before it mounts an image (decompressor.c, xz_wrapper.c, lz4_wrapper.c).
+OpenWrt's writer stores 12 bytes for xz, and other values first than Linux's 8.
 """
 
 from __future__ import annotations
@@ -101,20 +101,19 @@ def _size(raw: bytes, *, room: int) -> int:
 
 
 def _checked(stored: bytes, *, compression: Compression) -> bytes:
-    """The block's content, if it is not what Linux refuses: for xz and lz4 less than the record,
-    another version of lz4, a dictionary of xz that is no power of two, nor the sum of two adjacent
-    ones. Of other compressors Linux reads nothing.
+    """The block's content, unless Linux refuses it: lz4 of another version or with less than its
+    record, an xz dictionary that is no power of two, nor the sum of two adjacent ones. Options of
+    xz of another size are of another layout; of other compressors Linux reads nothing.
     """
-    if compression not in {Compression.LZ4, Compression.XZ}:
-        return stored
-    record = _RECORDS[compression]
-    if len(stored) < record.layout.size:
-        raise CorruptImageError(f"{_WHAT} have {len(stored)} bytes of {record.layout.size}", _START)
-    options = record.decode(stored)
-    if isinstance(options, Lz4Options) and options.version != _LZ4_VERSION:
-        raise UnsupportedError(f"lz4 of version {options.version}; only version 1 is known")
-    if isinstance(options, XzOptions):
-        size = options.dictionary_size
+    known = _RECORDS[compression].layout.size
+    if compression is Compression.LZ4:
+        if len(stored) < known:
+            raise CorruptImageError(f"{_WHAT} have {len(stored)} bytes of {known}", _START)
+        version = Lz4Options.decode(stored).version
+        if version != _LZ4_VERSION:
+            raise UnsupportedError(f"lz4 of version {version}; only version 1 is known")
+    elif compression is Compression.XZ and len(stored) == known:
+        size = XzOptions.decode(stored).dictionary_size
         lowest_bit = size & -size
         if not 0 < size <= _DICTIONARY_MAX or size not in {lowest_bit, 3 * lowest_bit}:
             raise CorruptImageError(f"{_WHAT} claim an xz dictionary of {size} bytes", _START)

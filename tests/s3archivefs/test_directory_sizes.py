@@ -73,6 +73,14 @@ def test_both_conventions_list_the_same(count: int, *, extended: bool, exact: bo
     assert_holds(image, names)
 
 
+def test_a_root_of_one_empty_file_is_read_in_both_conventions() -> None:
+    for exact in (False, True):
+        with opened(build(directory({b"zero": file()}, exact_size=exact))) as fs:
+            assert fs.listdir("/") == ["zero"]
+            assert fs.read_bytes("/zero") == b""
+            assert list(fs.verify()) == []
+
+
 @each_convention
 @pytest.mark.parametrize("behind", [False, True], ids=["last", "followed"])
 @pytest.mark.parametrize("end", range(BLOCK - 4, BLOCK + 5))
