@@ -39,8 +39,12 @@ failed is not made again for some time, so that all others get their turn.
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the error says nothing of the archive, only that it cannot be asked for."""
-    return isinstance(error, (ArchiveUnavailableError, ArchiveThrottledError))
+    """Whether the error says nothing of the archive, only that it cannot be asked for: throttling,
+    statuses of 5xx, or none.
+    """
+    if isinstance(error, ArchiveUnavailableError):
+        return error.status is None or error.status >= 500
+    return isinstance(error, ArchiveThrottledError)
 
 
 class Outages:

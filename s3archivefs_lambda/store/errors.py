@@ -81,7 +81,9 @@ class ArchiveThrottledError(ArchiveAccessError):
 
 
 class ArchiveUnavailableError(ArchiveAccessError):
-    """No answer, or one that cannot be relied upon."""
+    """No answer, or one that cannot be relied upon: that of a `status` below 500 is the store's all
+    the same, and no outage.
+    """
 
     advice = "check the store, the network and the region, and try again"
 
@@ -91,6 +93,7 @@ class ArchiveSilentError(ArchiveUnavailableError):
 
 
 _CREDENTIAL_CODES = {
+    "400",  # in place of a code where there is no body: S3's answer to a HEAD, as to these
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
     "InvalidAccessKeyId",

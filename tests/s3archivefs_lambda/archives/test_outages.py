@@ -21,9 +21,11 @@ from fixtures.tree import file
 from s3archivefs_lambda.accounting import Usage, request_scope
 from s3archivefs_lambda.archives import archives as archives_module
 from s3archivefs_lambda.archives import outages as outages_module
-from s3archivefs_lambda.archives.outages import Outages
+from s3archivefs_lambda.archives.outages import Outages, is_outage
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.store.errors import (
+    ArchiveAccessError,
+    ArchiveCredentialsError,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
@@ -272,20 +274,37 @@ def test_an_archive_of_which_nothing_is_known_cannot_be_served(
         (404, "NoSuchKey", ArchiveNotFoundError),
         (403, "AccessDenied", ArchiveForbiddenError),
         (403, "ExpiredToken", ArchiveForbiddenError),
+        (400, "ExpiredToken", ArchiveCredentialsError),
+        (400, "BadRequest", ArchiveAccessError),
+        (405, "MethodNotAllowed", ArchiveUnavailableError),
     ],
 )
+@pytest.mark.parametrize("is_open", [True, False])
 def test_what_the_store_refuses_is_not_served_nor_is_it_when_it_goes_down_then(
     store: ScriptedStore,
     archives: Archives,
     status: int,
     code: str,
     expected: type[Exception],
+    *,
+    is_open: bool,
 ) -> None:
-    store.script(always(error_reply(status, code)), times=2)
+    """Whether it is asked with HEAD or, as its image is not open, with GET."""
+    archive = archives._images.peek(A)
+    if not is_open and archive is not None:
+        archives._images.remove(archive)
+    refusal = always(error_reply(status, code))
+    is_down = False
+    store.script(
+        lambda request, reply: (
+            DOWN["unavailable"](request, reply) if is_down else refusal(request, reply)
+        ),
+        times=10**6,
+    )
     for _ in range(2):
         with pytest.raises(expected):
             archives.get(A)
-    store.script(DOWN["unavailable"], times=10**6)
+    is_down = True
     with pytest.raises(ArchiveUnavailableError):
         archives.get(A)
 
@@ -324,6 +343,17 @@ def test_what_the_cache_lacks_is_a_fault(
     assert archives.get(B).image.stat("/a").size == len(NOISE)
     with pytest.raises(ArchiveUnavailableError):
         archives.get(A)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(None, True), (500, True), (503, True), (599, True), (200, False), (301, False), (400, False)],
+)
+def test_an_outage_is_no_answer_or_one_that_blames_the_store(
+    status: int | None, *, expected: bool
+) -> None:
+    error = ArchiveUnavailableError.of("bucket", "key", "the request failed", status)
+    assert is_outage(error) is expected
 
 
 # ---- A store that is silent ----------------------------------------------------------------------

@@ -426,6 +426,7 @@ def test_the_current_identity_costs_one_head(store: ScriptedStore) -> None:
         (403, ArchiveForbiddenError),
         (503, ArchiveThrottledError),
         (500, ArchiveUnavailableError),
+        (400, ArchiveCredentialsError),
     ],
 )
 def test_an_error_without_body_has_its_class(
