@@ -27,6 +27,26 @@ class Place(NamedTuple):
     """None for the image's root."""
 
 
+class _Steps:
+    """The work of one way through the image, which may take as many as the limit allows."""
+
+    def __init__(self, limits: Limits, count: Counter = uncounted) -> None:
+        self._limit = limits.resolution_steps
+        self._count = count
+        self._taken = 0
+
+    def take(self, more: int) -> None:
+        """Count work, as a Counter: entries that are decoded, while others may wait for them."""
+        self._taken += more
+        self._count(more)
+
+    def next(self) -> None:
+        """Count one more name, unless all before it took more than the limit allows."""
+        if self._taken > self._limit:
+            raise LimitExceededError("resolution_steps", self._taken, self._limit)
+        self.take(1)
+
+
 class Resolver:
     """Resolves paths from a root: `..` stays there, and an absolute link starts there."""
 
@@ -64,7 +84,7 @@ class Resolver:
     def real_path(self, path: str | bytes, *, strict: bool) -> bytes:
         """The path without symlinks and `..`; what is missing, or behind a loop, stays as it is.
 
-        Raises as `inode` does, if `strict`.
+        Raises LimitExceededError, and as `inode` does, if `strict`.
         """
         if strict:
             self.inode(path)
@@ -72,15 +92,18 @@ class Resolver:
         followed: set[int] = set()
         """The links whose targets are being resolved; their references stand behind these."""
         here, names, beyond, hops = self._root, list[bytes](), 0, 0
+        steps = _Steps(self._limits)
         while todo:
             part = todo.pop()
             if isinstance(part, int):
                 followed.discard(part)
-            elif part == b"..":
+                continue
+            steps.next()
+            if part == b"..":
                 del names[-1:]
                 here, beyond = (here, beyond - 1) if beyond else (here.above or here, 0)
             elif part not in {b"", b"."}:
-                entry = None if beyond else here.directory.get(part)
+                entry = None if beyond else here.directory.get(part, steps.take)
                 inode = None if entry is None else self._parts.entry_inode(entry)
                 kind = None if inode is None else inode.kind
                 if (
@@ -117,25 +140,16 @@ class Resolver:
         todo.reverse()
         here = start or self._root
         hops = 0
-        steps = 0
-
-        def step(more: int) -> None:
-            nonlocal steps
-            steps += more
-            count(more)
-
+        steps = _Steps(self._limits, count)
         while todo:
-            if steps > self._limits.resolution_steps:
-                limit = self._limits.resolution_steps
-                raise LimitExceededError("resolution_steps", steps, limit)
+            steps.next()
             part = todo.pop()
-            step(1)
             if part in {b"", b"."}:
                 continue
             if part == b"..":
                 here = here.above or here
                 continue
-            entry = here.directory.get(part, step)
+            entry = here.directory.get(part, steps.take)
             if entry is None:
                 raise os_error(errno.ENOENT, path)
             inode = self._parts.entry_inode(entry)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 import s3archivefs
+from s3archivefs.directory import Directory
 from tests.support.built import build, directory, file, symlink
+
+if TYPE_CHECKING:
+    from s3archivefs.directory import Counter, Entry, Segment
 
 
 def chain(depth: int) -> bytes:
@@ -91,7 +97,20 @@ def test_the_work_of_links_that_lead_nowhere_is_counted() -> None:
         assert 39 * 501 <= sum(counted) <= 39 * 501 + 100
 
 
-def test_a_link_whose_way_decodes_large_listings_again_and_again_ends() -> None:
+def test_a_link_whose_way_decodes_large_listings_again_and_again_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[int] = []
+    load = Directory._entries
+
+    def counting(self: Directory, segment: Segment, count: Counter) -> dict[bytes, Entry]:
+        def both(work: int) -> None:
+            decoded.append(work)
+            count(work)
+
+        return load(self, segment, both)
+
+    monkeypatch.setattr(Directory, "_entries", counting)
     names = {b"%04d" % number: symlink(b"nowhere") for number in range(2500)}
     large = {
         b"a": directory({**names, b"x": directory()}),
@@ -107,3 +126,8 @@ def test_a_link_whose_way_decodes_large_listings_again_and_again_ends() -> None:
         with pytest.raises(s3archivefs.LimitExceededError, match="resolution_steps"):
             link.stat(count=counted.append)
         assert 100_000 < sum(counted) <= 110_000
+        for strict in (False, True):
+            decoded.clear()
+            with pytest.raises(s3archivefs.LimitExceededError, match="resolution_steps"):
+                fs.realpath("/way", strict=strict)
+            assert 90_000 < sum(decoded) <= 110_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import lzma
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,13 +79,16 @@ def test_a_way_that_takes_more_look_ups_than_the_limit_is_refused(image: Path) -
     with s3archivefs.open(image, limits=Limits(resolution_steps=100)) as fs:
         assert fs.stat(way).size == 5000
         assert fs.stat("/long").size == 5000
+        assert fs.realpath(way) == fs.realpath("/long") == "/file"
     with s3archivefs.open(image, limits=Limits(resolution_steps=4)) as fs:
         for path in (way, "/long"):
-            for _ in range(2):
-                with pytest.raises(LimitExceededError, match=r"^resolution_steps: \d+ is more"):
-                    fs.stat(path)
+            for ask in (fs.stat, fs.realpath, partial(fs.realpath, strict=True)):
+                for _ in range(2):
+                    with pytest.raises(LimitExceededError, match=r"^resolution_steps: \d+ is more"):
+                        ask(path)
         # What was decoded for the others costs nothing more.
         assert fs.stat("/file").size == 5000
+        assert fs.realpath("/file") == "/file"
 
 
 def test_every_limit_is_shown_by_a_test() -> None:
