@@ -41,6 +41,11 @@ class Flight:
         """Whether anybody is left who would read the chunk."""
         return self.is_wanted or self.is_held
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is over and has brought nothing."""
+        return self.done.is_set() and self.chunk is None
+
     def land(self, chunk: Chunk) -> None:
         """Hand the chunk to all who wait."""
         self.chunk = chunk

@@ -79,7 +79,10 @@ class ReadAhead:
 
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, as the device's."""
+        wanted = self._device.indexes(offset, offset + length)
         with self._lock:
+            if any(index in self._held and self._held[index].has_failed for index in wanted):
+                self._forget_failed()
             # What is cached decoded is skipped.
             furthest = max(self._next, self._reached * self._chunk_size, self._announced)
             is_sequence = 0 <= self._next <= offset <= furthest
@@ -89,7 +92,6 @@ class ReadAhead:
                 self._begin(offset, 0)
             is_first, self._is_first = self._is_first, False
             self._next = offset + length
-            wanted = self._device.indexes(offset, self._next)
             held = {index: self._held[index] for index in wanted if index in self._held}
         store: StoreChunks = self._store_soon if is_sequence else self._device.store_soon
         # Only the first may go on with what was read of other files.
@@ -106,6 +108,12 @@ class ReadAhead:
             self._let_go(list(self._held), used=False)
             self._background.forget_stored(self._stored_bytes)
             self._stored_bytes = 0
+
+    def _forget_failed(self) -> None:
+        """Have what failed while nobody waited for it fetched once more: that was some time ago."""
+        failed = [index for index, flight in self._held.items() if flight.has_failed]
+        self._reached = min(self._reached, *failed)
+        self._let_go(failed)
 
     def _begin(self, offset: int, window: int) -> None:
         """Begin another sequence of reads."""
@@ -143,7 +151,9 @@ class ReadAhead:
         if self._background.reserve(size):
             stores = self._background.store(size, self._device.stream_bytes)
             if self._background.submit(self._device.get_ahead, flights, stores):
-                self._held |= flights
+                is_behind = not self._held or next(reversed(self._held)) < run.start
+                held = self._held | flights
+                self._held = held if is_behind else dict(sorted(held.items()))
                 self._stored_bytes += size if stores else 0
                 return True
             self._background.forget_stored(size if stores else 0)

@@ -345,6 +345,33 @@ def test_a_fault_ahead_is_for_the_read_to_meet(below: Device, tmp_path: Path) ->
         assert ahead.pread(0, 4 * MIB) == DATA[: 4 * MIB]
 
 
+def test_what_failed_while_nobody_waited_for_it_is_fetched_again(
+    below: Device, tmp_path: Path
+) -> None:
+    """However long ago that was: an outage that is over breaks no reader."""
+
+    def fail() -> None:
+        raise ConnectionError("lost")
+
+    cached = cached_device(below, tmp_path, memory=8 * MIB)
+    with closing(reading(cached, 0, 16 * MIB)) as ahead:
+        assert ahead.pread(0, CHUNK) == DATA[:CHUNK]
+        finish(cached.background)
+        below.before = fail
+        for offset in range(CHUNK, 3 * MIB, CHUNK):  # goes on, and what is ahead of it fails
+            assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
+        finish(cached.background)
+        assert any(flight.has_failed for flight in ahead._held.values())
+        below.before = lambda: None
+        for offset in range(3 * MIB, 16 * MIB, CHUNK):
+            assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
+            assert list(ahead._held) == sorted(ahead._held)
+        finish(cached.background)
+    assert below.chunks == set(range(16 * MIB // CHUNK))
+    assert len(below.reads) < 30  # nor by single chunks
+    assert cached.background._held == 0
+
+
 def test_who_waits_for_what_fails_does_not_try_as_often_again(
     below: Device, tmp_path: Path
 ) -> None:
