@@ -97,8 +97,8 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.endpoint.application import make_app
     from s3archivefs_lambda.endpoint.lanes import ArchiveLanes
     from s3archivefs_lambda.endpoint.limits import STOP_SECONDS
-    from s3archivefs_lambda.endpoint.request_pool import THREADS
     from s3archivefs_lambda.endpoint.server import S3HttpServer
+    from s3archivefs_lambda.endpoint.thread_shares import THREADS
     from s3archivefs_lambda.request_log import write_lines
 
     make_client = partial(make_archive_client, requests=THREADS)

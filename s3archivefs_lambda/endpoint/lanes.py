@@ -1,4 +1,4 @@
-"""The lanes of requests: by the archive that answers them, so that a slow one holds up no other."""
+"""The lanes of requests: by the archive that answers them, and the store that has it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from s3archivefs_lambda.endpoint.messages import Lane
 
 if TYPE_CHECKING:
-    from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
+    from s3archivefs_lambda.config.prefix_map import Location, PrefixMap, PrefixMapping
 
 __all__ = ["NO_ARCHIVE", "ArchiveLanes"]
 
-NO_ARCHIVE = Lane("", is_local=True)
+NO_ARCHIVE = Lane("", "", is_local=True)
 """The lane of what asks no archive."""
+
+_LOCAL = "file:"  # no bucket's name
 
 
 class ArchiveLanes:
@@ -21,8 +23,9 @@ class ArchiveLanes:
     def __init__(self, mappings: PrefixMap) -> None:
         self._mappings = mappings
         # A listing across archives is as slow as the slowest of them.
-        is_local = all(mapping.location.scheme == "file" for mapping in mappings)
-        self._several = Lane("several archives", is_local=is_local)
+        stores = {_store(mapping.location) for mapping in mappings}
+        store = stores.pop() if len(stores) == 1 else "several stores"
+        self._several = Lane("several archives", store, is_local=store == _LOCAL)
 
     def of_object(self, key: str) -> Lane:
         """The lane of reading an object."""
@@ -41,4 +44,9 @@ class ArchiveLanes:
 
 
 def _lane(mapping: PrefixMapping) -> Lane:
-    return Lane(str(mapping.location), is_local=mapping.location.scheme == "file")
+    store = _store(mapping.location)
+    return Lane(str(mapping.location), store, is_local=store == _LOCAL)
+
+
+def _store(location: Location) -> str:
+    return _LOCAL if location.scheme == "file" else location.bucket

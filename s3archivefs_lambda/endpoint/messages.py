@@ -57,6 +57,9 @@ class Lane:
     """What requests wait for together: when one of them is slow, the others probably are."""
 
     name: str
+    """Of the archive."""
+    store: str
+    """What the archive shares with others: its bucket, or the file system."""
     is_local: bool
     """Whether nothing in it waits for another machine."""
 

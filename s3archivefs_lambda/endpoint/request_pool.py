@@ -1,17 +1,18 @@
-"""Threads for requests, and who gets the next one: no lane more than its share of them.
+"""Threads for requests, and who gets the next one.
 
-Requests wait in the lane of what they wait for. Lanes take turns; one whose requests take long
-keeps its share of the threads busy, and those that wait for other machines altogether leave some to
-what is local.
+Requests wait in the lane of what they wait for. Lanes take turns, as far as they may have another
+thread (`ThreadShares`).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.endpoint.thread_shares import ThreadShares
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,24 +20,10 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.endpoint.messages import Lane
 
-__all__ = [
-    "LANE_THREADS",
-    "LOCAL_THREADS",
-    "MAX_WAITING",
-    "THREADS",
-    "Job",
-    "RequestPool",
-    "Waiting",
-]
+__all__ = ["MAX_WAITING", "Job", "RequestPool", "Waiting"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-THREADS = 32
-"""Requests that are worked on at once; mostly they wait, for S3 or a disk."""
-LANE_THREADS = THREADS // 2
-"""The share of one lane."""
-LOCAL_THREADS = THREADS // 4
-"""Those that never wait for another machine."""
 MAX_WAITING = 256
 """Requests that wait for a thread; beyond that they are told to come later."""
 
@@ -65,31 +52,23 @@ class RequestPool:
     """The threads. All but what they work on happens on the event loop, without locks."""
 
     def __init__(
-        self,
-        *,
-        threads: int = THREADS,
-        lane_threads: int = LANE_THREADS,
-        local_threads: int = LOCAL_THREADS,
-        max_waiting: int = MAX_WAITING,
+        self, shares: ThreadShares | None = None, *, max_waiting: int = MAX_WAITING
     ) -> None:
-        self._idle = threads
-        self._remote_left = threads - local_threads
-        self._lane_threads = lane_threads
+        self._shares = shares or ThreadShares()
         self._max_waiting = max_waiting
         self._count = 0  # of those waiting that may be refused
         self._local_first = False
-        self._lanes: dict[bool, OrderedDict[str, Waiting]] = {
+        self._lanes: dict[bool, OrderedDict[Lane, Waiting]] = {
             True: OrderedDict(),
             False: OrderedDict(),
         }
-        self._running: dict[str, int] = {}
         self._todo: SimpleQueue[Job | None] = SimpleQueue()
         self._ended: deque[tuple[Job, object]] = deque()
         self._told = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"s3archivefs-request-{number}")
-            for number in range(threads)
+            for number in range(self._shares.threads)
         ]
 
     # ---- On the event loop -----------------------------------------------------------------------
@@ -112,61 +91,63 @@ class RequestPool:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs or waits."""
-        return not (self._running or self._lanes[True] or self._lanes[False])
+        return self._shares.are_idle and not (self._lanes[True] or self._lanes[False])
 
     def submit(self, job: Job) -> None:
         """Let a thread do the job when it is its lane's turn.
 
-        Where too many wait, the lane in which most do gives up its last.
+        Where too many wait, the store for which most do gives up one, in its longest lane the last.
         """
         lanes = self._lanes[job.lane.is_local]
-        lane = lanes.get(job.lane.name)
+        lane = lanes.get(job.lane)
         if lane is None:
-            lane = lanes[job.lane.name] = Waiting()
+            lane = lanes[job.lane] = Waiting()
         lane.add(job)
         self._count += job.refused is not None
         self._dispatch()
         if self._count > self._max_waiting:
-            every = [lane for lanes in self._lanes.values() for lane in lanes.values()]
-            longest = max(every, key=lambda each: len(each.requests))
-            last = next(reversed(longest.requests))
+            last = self._last_of_most()
             self.cancel(last)
             if last.refused is not None:
                 last.refused()
 
+    def _last_of_most(self) -> Job:
+        every = [each for lanes in self._lanes.values() for each in lanes.items()]
+        of_store: Counter[str] = Counter()
+        for lane, waiting in every:
+            of_store[lane.store] += len(waiting.requests)
+        _, longest = max(every, key=lambda each: (of_store[each[0].store], len(each[1].requests)))
+        return next(reversed(longest.requests))
+
     def cancel(self, job: Job) -> bool:
         """Take back a job; False where a thread has it, or had."""
         lanes = self._lanes[job.lane.is_local]
-        lane = lanes.get(job.lane.name)
+        lane = lanes.get(job.lane)
         if lane is None or not lane.remove(job):
             return False
         self._count -= job.refused is not None
         if not lane:
-            del lanes[job.lane.name]
+            del lanes[job.lane]
         return True
 
     def _dispatch(self) -> None:
-        while self._idle and (job := self._next()) is not None:
-            self._idle -= 1
-            self._remote_left -= not job.lane.is_local
-            self._running[job.lane.name] = self._running.get(job.lane.name, 0) + 1
+        while (job := self._next()) is not None:
+            self._shares.take(job.lane)
             self._todo.put(job)
 
     def _next(self) -> Job | None:
-        """Take the job whose turn it is. Few lanes are at their share: the threads are few."""
+        """Take the job whose turn it is."""
         self._local_first = not self._local_first
         for is_local in (self._local_first, not self._local_first):
-            if not is_local and not self._remote_left:
-                continue
             lanes = self._lanes[is_local]
-            for name, lane in lanes.items():
-                if self._running.get(name, 0) < self._lane_threads:
-                    job = lane.pop()
+            for lane, waiting in lanes.items():
+                if self._shares.may_run(lane):
+                    job = waiting.pop()
                     self._count -= job.refused is not None
-                    if lane:
-                        lanes.move_to_end(name)
+                    if waiting:
+                        lanes.move_to_end(lane)
                     else:
-                        del lanes[name]
+                        del lanes[lane]
                     return job
         return None
 
@@ -174,11 +155,7 @@ class RequestPool:
         self._told = False  # before the last look: who adds from now on tells again
         while self._ended:
             job, outcome = self._ended.popleft()
-            self._idle += 1
-            self._remote_left += not job.lane.is_local
-            self._running[job.lane.name] -= 1
-            if not self._running[job.lane.name]:
-                del self._running[job.lane.name]
+            self._shares.give_back(job.lane)
             try:
                 job.done(outcome)
             except Exception:  # noqa: BLE001 -- the others' outcomes are still to be told

@@ -42,7 +42,8 @@ class Clock:
 class Site:
     """A server over fake operations, which serves while entered.
 
-    A request waits in the lane of its key's first part; those that begin with "remote" are.
+    A request waits in the lane of its key's first part, STORE or STORE.ARCHIVE; stores that begin
+    with "remote" are.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Site:
 
     def lane(self, request: HttpRequest) -> Lane:
         name = request.target.split("/")[2] if request.target.count("/") > 1 else ""
-        return Lane(name, is_local=not name.startswith("remote"))
+        return Lane(name, name.partition(".")[0], is_local=not name.startswith("remote"))
 
     def __enter__(self) -> Self:
         self.server.start()

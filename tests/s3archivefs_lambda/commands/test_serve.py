@@ -23,7 +23,7 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS
 from s3archivefs_lambda.cache.background import AHEAD_THREADS
 from s3archivefs_lambda.commands.serve import register_serve
-from s3archivefs_lambda.endpoint.request_pool import THREADS
+from s3archivefs_lambda.endpoint.thread_shares import THREADS
 from tests.support.emf import metrics_of
 from tests.support.images import make_image
 

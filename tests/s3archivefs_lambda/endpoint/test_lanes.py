@@ -5,7 +5,7 @@ import pytest
 from s3archivefs_lambda.config.prefix_map import PrefixMap, parse_mapping
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE, ArchiveLanes
-from s3archivefs_lambda.endpoint.messages import HttpRequest
+from s3archivefs_lambda.endpoint.messages import HttpRequest, Lane
 from tests.support.fake_operations import FakeOperations
 
 MAPPINGS = PrefixMap.from_mappings(
@@ -17,47 +17,50 @@ MAPPINGS = PrefixMap.from_mappings(
     ]
 )
 LANES = ArchiveLanes(MAPPINGS)
-SEVERAL = ("several archives", False)
+SEVERAL = ("several archives", "several stores", False)
 
 
 @pytest.mark.parametrize(
-    ("target", "name", "is_local"),
+    ("target", "name", "store", "is_local"),
     [
-        ("/archive/docs/a", "s3://bucket/docs", False),
-        ("/archive/docs/m%6fre/a", "s3://bucket/more", False),
-        ("/archive/docs/more", "s3://bucket/docs", False),
-        ("/archive/here/a?prefix=docs/", "file:///here", True),
-        ("/archive/here-too/a", "file:///here", True),
-        ("http://localhost/archive/here/a", "file:///here", True),
-        ("/archive/elsewhere/a", "", True),
-        ("/archive/docs2/a", "", True),
-        ("/archive?prefix=docs/a", "s3://bucket/docs", False),
+        ("/archive/docs/a", "s3://bucket/docs", "bucket", False),
+        ("/archive/docs/m%6fre/a", "s3://bucket/more", "bucket", False),
+        ("/archive/docs/more", "s3://bucket/docs", "bucket", False),
+        ("/archive/here/a?prefix=docs/", "file:///here", "file:", True),
+        ("/archive/here-too/a", "file:///here", "file:", True),
+        ("http://localhost/archive/here/a", "file:///here", "file:", True),
+        ("/archive/elsewhere/a", "", "", True),
+        ("/archive/docs2/a", "", "", True),
+        ("/archive?prefix=docs/a", "s3://bucket/docs", "bucket", False),
         ("/archive?list-type=2&prefix=docs/m", *SEVERAL),
-        ("/archive?prefix=docs/more/x", "s3://bucket/more", False),
-        ("/archive?prefix=docs/n", "s3://bucket/docs", False),
+        ("/archive?prefix=docs/more/x", "s3://bucket/more", "bucket", False),
+        ("/archive?prefix=docs/n", "s3://bucket/docs", "bucket", False),
         ("/archive?prefix=docs/&delimiter=/", *SEVERAL),
-        ("/archive?prefix=docs%2Fmore%2F&prefix=here/", "s3://bucket/more", False),
-        ("/archive?prefix=here/", "file:///here", True),
+        ("/archive?prefix=docs%2Fmore%2F&prefix=here/", "s3://bucket/more", "bucket", False),
+        ("/archive?prefix=here/", "file:///here", "file:", True),
         ("/archive?prefix=here", *SEVERAL),
         ("/archive?prefix=d", *SEVERAL),
         ("/archive/", *SEVERAL),
-        ("/archive?prefix=x", "", True),
-        ("/other/docs/a", "", True),
-        ("/", "", True),
-        ("/archive/%", "", True),
+        ("/archive?prefix=x", "", "", True),
+        ("/other/docs/a", "", "", True),
+        ("/", "", "", True),
+        ("/archive/%", "", "", True),
     ],
 )
 def test_a_request_waits_with_those_for_the_same_archive(
-    target: str, name: str, *, is_local: bool
+    target: str, name: str, store: str, *, is_local: bool
 ) -> None:
     app = make_app(FakeOperations(), bucket="archive", verifier=None, lanes=LANES)
     lane = app.lane(HttpRequest(method="GET", target=target))
-    assert (lane.name, lane.is_local) == (name, is_local)
+    assert (lane.name, lane.store, lane.is_local) == (name, store, is_local)
 
 
-def test_a_listing_of_local_archives_alone_is_local() -> None:
-    local = PrefixMap.from_mappings([parse_mapping(f"{n}|file:///{n}", "test") for n in "ab"])
-    assert ArchiveLanes(local).of_listing("").is_local
+@pytest.mark.parametrize(("at", "store"), [("file:///", "file:"), ("s3://bucket/", "bucket")])
+def test_a_listing_of_archives_of_one_store_shares_its_threads(at: str, store: str) -> None:
+    mappings = PrefixMap.from_mappings([parse_mapping(f"{n}|{at}{n}", "test") for n in "ab"])
+    lane = ArchiveLanes(mappings).of_listing("")
+    assert lane == Lane("several archives", store, is_local=store == "file:")
+    assert lane.store == ArchiveLanes(mappings).of_object("a/k").store
 
 
 def test_an_archive_at_the_root_owns_what_no_other_does() -> None:

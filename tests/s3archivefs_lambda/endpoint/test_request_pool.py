@@ -8,14 +8,16 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import pytest
+
 from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE
-from s3archivefs_lambda.endpoint.request_pool import (
-    LANE_THREADS,
+from s3archivefs_lambda.endpoint.request_pool import Job, RequestPool, Waiting
+from s3archivefs_lambda.endpoint.thread_shares import (
+    KEPT_THREADS,
     LOCAL_THREADS,
+    STORE_THREADS,
     THREADS,
-    Job,
-    RequestPool,
-    Waiting,
+    ThreadShares,
 )
 from tests.support.http_site import (
     SECONDS,
@@ -61,33 +63,80 @@ class Held:
         return Counter(key.partition("/")[0] for key in list(self.site.keys))
 
 
-def test_a_slow_store_leaves_others_their_threads() -> None:
+def threads(count: int) -> ThreadShares:
+    """Threads that anyone may take."""
+    return ThreadShares(count, local=0, store=count, kept=0)
+
+
+def test_a_slow_archive_leaves_others_their_threads() -> None:
     with ExitStack() as opened:
-        held = Held(opened, "remote-slow")
-        slow = held.ask("remote-slow/k", 64)
+        held = Held(opened, "remote.slow")
+        slow = held.ask("remote.slow/k", 64)
         with held.site.client() as client:
-            for key in ("local/k", "remote-other/k", "local/k"):
+            for key in ("local/k", "remote.other/k", "remote-other/k", "local/k"):
                 assert get(client, key) == b"content"
-        assert held.executed()["remote-slow"] == LANE_THREADS
+        assert held.executed()["remote.slow"] == STORE_THREADS - KEPT_THREADS
         held.go_on.set()
         for connection in slow:
             assert statuses(connection.recv(65536)) == [200]
 
 
+@pytest.mark.parametrize("store", ["remote", "local"])
+def test_slow_archives_of_one_store_leave_threads_to_other_stores(store: str) -> None:
+    with ExitStack() as opened:
+        archives = [f"{store}.{number}" for number in range(2 * STORE_THREADS)]
+        held = Held(opened, *archives)
+        for archive in archives:
+            held.ask(f"{archive}/k", 4)
+        with held.site.client() as client:
+            for key in ("remote-other/k", "local-other/k", "k"):
+                assert get(client, key) == b"content"
+        executed = held.executed()
+        assert sum(executed[archive] for archive in archives) == STORE_THREADS
+
+
+@pytest.mark.parametrize("store", ["remote", "local"])
+def test_two_slow_archives_leave_threads_to_others_of_their_store(store: str) -> None:
+    with ExitStack() as opened:
+        archives = [f"{store}.{number}" for number in range(2)]
+        held = Held(opened, *archives)
+        for archive in archives:
+            held.ask(f"{archive}/k", 32)
+        with held.site.client() as client:
+            assert get(client, f"{store}.other/k") == b"content"
+        executed = held.executed()
+        assert sum(executed[archive] for archive in archives) == STORE_THREADS - KEPT_THREADS + 1
+
+
+def test_two_slow_stores_leave_threads_to_others() -> None:
+    with ExitStack() as opened:
+        archives = [f"remote-{store}.{number}" for store in range(2) for number in range(32)]
+        held = Held(opened, *archives)
+        for archive in archives:
+            held.ask(f"{archive}/k", 2)
+        with held.site.client() as client:
+            for key in ("remote-other/k", "local/k"):
+                assert get(client, key) == b"content"
+        executed = held.executed()
+        running = sum(executed[archive] for archive in archives)
+        assert running == THREADS - LOCAL_THREADS - KEPT_THREADS
+
+
 def test_slow_stores_together_leave_some_threads_to_what_is_local() -> None:
     with ExitStack() as opened:
         stores = [f"remote-{number}" for number in range(8)]
-        held = Held(opened, *stores)
-        for store in stores:
-            held.ask(f"{store}/k", 16)
+        held = Held(opened, *stores, "local")
+        for store in (*stores, "local"):
+            held.ask(f"{store}/k", 24)
         with held.site.client() as client:
-            assert get(client, "local/k") == b"content"
+            assert get(client, "k") == b"content"
         executed = held.executed()
         assert sum(executed[store] for store in stores) == THREADS - LOCAL_THREADS
+        assert executed["local"] == LOCAL_THREADS - KEPT_THREADS
 
 
 def test_lanes_take_turns() -> None:
-    pool = RequestPool(threads=1, lane_threads=1, local_threads=0)
+    pool = RequestPool(threads(1))
     with ExitStack() as opened:
         held = Held(opened, "blocking", pool=pool)
         held.ask("blocking/k")
@@ -101,7 +150,7 @@ def test_lanes_take_turns() -> None:
 
 
 def test_what_clients_that_have_gone_asked_for_is_never_executed() -> None:
-    pool = RequestPool(threads=2, lane_threads=2, local_threads=0)
+    pool = RequestPool(threads(2))
     with ExitStack() as opened:
         held = Held(opened, "k", pool=pool)
         held.ask("k", 2)
@@ -117,7 +166,7 @@ def test_what_clients_that_have_gone_asked_for_is_never_executed() -> None:
 
 
 def test_where_too_many_wait_the_longest_lane_gives_up_its_last() -> None:
-    pool = RequestPool(threads=1, lane_threads=1, local_threads=0, max_waiting=4)
+    pool = RequestPool(threads(1), max_waiting=4)
     with ExitStack() as opened:
         held = Held(opened, "many", pool=pool)
         held.ask("many/running")
@@ -133,6 +182,22 @@ def test_where_too_many_wait_the_longest_lane_gives_up_its_last() -> None:
         assert statuses(rest_of(given_up)) == [503]
         held.go_on.set()
         for connection in (*waiting, other):
+            assert statuses(connection.recv(65536)) == [200]
+
+
+def test_where_too_many_wait_the_store_for_which_most_do_gives_one_up() -> None:
+    pool = RequestPool(threads(1), max_waiting=8)
+    with ExitStack() as opened:
+        held = Held(opened, "running", pool=pool)
+        held.ask("running/k")
+        few = held.ask("few/k", 2)
+        (lone,) = held.ask("lone/k")
+        many = [connection for number in range(5) for connection in held.ask(f"many.{number}/k")]
+        late = opened.enter_context(held.site.socket())
+        late.sendall(asking_for("lone/k"))
+        assert statuses(rest_of(many.pop(0))) == [503]
+        held.go_on.set()
+        for connection in (*few, lone, late, *many):
             assert statuses(connection.recv(65536)) == [200]
 
 

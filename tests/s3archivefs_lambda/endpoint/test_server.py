@@ -21,8 +21,8 @@ from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES
 from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE
 from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.messages import HttpRequest, HttpResponse, Lane
-from s3archivefs_lambda.endpoint.request_pool import LANE_THREADS, THREADS
 from s3archivefs_lambda.endpoint.server import S3HttpServer
+from s3archivefs_lambda.endpoint.thread_shares import KEPT_THREADS, STORE_THREADS, THREADS
 from tests.support.fake_operations import Body, FakeOperations, streamed
 from tests.support.http_site import (
     BEGUN,
@@ -771,12 +771,13 @@ def test_a_reader_who_does_not_read_does_not_keep_the_server_up() -> None:
 
 def test_requests_that_wait_are_given_up_when_the_time_is_over() -> None:
     clock, go_on = Clock(), threading.Event()
+    running = STORE_THREADS - KEPT_THREADS
     with Site(clock=clock) as site, ExitStack() as opened:
         site.operations.answer = lambda r: (go_on.wait(SECONDS), site.operations.object(r))[1]
         for _ in range(THREADS + 10):
             opened.enter_context(site.socket()).sendall(WHOLE)
         until(lambda: site.server._core.answers == THREADS + 10)
-        until(lambda: len(site.operations.asked) == LANE_THREADS)
+        until(lambda: len(site.operations.asked) == running)
         stop = threading.Thread(target=site.server.stop)
         stop.start()
         until(site.is_refused)
@@ -785,7 +786,7 @@ def test_requests_that_wait_are_given_up_when_the_time_is_over() -> None:
         until(lambda: site.server._core.answers == 0)
         go_on.set()
         stop.join()
-    assert len(site.operations.asked) == LANE_THREADS
+    assert len(site.operations.asked) == running
 
 
 def test_idle_connections_do_not_keep_the_server_up() -> None:
