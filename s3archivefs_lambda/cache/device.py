@@ -8,6 +8,7 @@ of it by its `ReadAhead`.
 
 from __future__ import annotations
 
+import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ class CachedDevice:
         *,
         memory: ChunkMemory | None = None,
         metadata_start: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         memory = ChunkMemory(0) if memory is None else memory
         self._device = device
@@ -67,7 +69,9 @@ class CachedDevice:
         """What fetches ahead of readers."""
         self.stream_bytes = store.max_bytes // _STREAM_SHARE
         """How much readers may have stored, together, of what they read in sequence."""
-        self._kept = KeptChunks(archive_id, self._size, chunk_size, memory=memory, store=store)
+        self._kept = KeptChunks(
+            archive_id, self._size, chunk_size, memory=memory, store=store, clock=clock
+        )
         self.store_soon: StoreChunks = self._kept.store_soon
         """Keeps what is fetched on disk: see `Reading`."""
         self._flights = Flights()
@@ -138,7 +142,7 @@ class CachedDevice:
 
     def discard(self, offset: int, data: bytes) -> bool:
         """Forget kept copies of the chunks that `data`, read at `offset`, was in, as it does not
-        decode; False where they came from the device twice, which has nothing better.
+        decode; False where they came from the device twice, which has nothing better for now.
         """
         end = offset + len(data)
         may_differ = False

@@ -1,4 +1,4 @@
-"""Which chunks of a device did not decode, so that each is fetched anew once and not for ever."""
+"""Which chunks of a device did not decode, so that each is fetched anew once, then at intervals."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
 __all__ = ["Doubts"]
 
 _MOST = 4096
 """Chunks remembered, 200 bytes each: an archive with more that are damaged is past helping."""
+_AGAIN_SECONDS = 60.0
+"""After the same copy of a chunk was doubted, until it is again: the store may be well by then."""
 
 
 class Doubts:
     """What was doubted last of each chunk. Its owner sees to threads."""
 
-    def __init__(self) -> None:
-        self._doubts: OrderedDict[Hashable, tuple[bytes, int]] = OrderedDict()
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        # By chunk: the digest of the copy, how many doubts there were with it, and when it was.
+        self._doubts: OrderedDict[Hashable, tuple[bytes, int, float]] = OrderedDict()
         self._open: set[Hashable] = set()  # those of which no other copy has come yet
         self.count = 0
         """How many there were, of all chunks."""
@@ -31,17 +35,18 @@ class Doubts:
     def add(self, what: Hashable, copy: bytes | memoryview) -> bool:
         """Doubt a copy of a chunk, named by its index, or of a part of one.
 
-        Return False where the same copy was doubted before: fetched anew it was no different, so
-        that is what the store has.
+        Return False where the same copy was doubted just before: fetched anew it was no different,
+        so that is what the store has at the moment.
         """
         digest = _digest(copy)
-        before, _ = self._doubts.get(what, (b"", 0))
-        if digest == before:
+        now = self._clock()
+        before, _, at = self._doubts.get(what, (b"", 0, now))
+        if digest == before and now - at < _AGAIN_SECONDS:
             self._doubts.move_to_end(what)
             return False
         self.count += 1
         self._open.add(what)
-        self._doubts[what] = digest, self.count
+        self._doubts[what] = digest, self.count, now
         self._doubts.move_to_end(what)
         if len(self._doubts) > _MOST:
             self._open.discard(self._doubts.popitem(last=False)[0])

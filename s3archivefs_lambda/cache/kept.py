@@ -11,7 +11,7 @@ from s3archivefs_lambda.cache.doubts import Doubts
 from s3archivefs_lambda.cache.seeds import Seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
     from s3archivefs_lambda.cache.disk import ChunkStore
@@ -37,6 +37,7 @@ class KeptChunks:
         *,
         memory: ChunkMemory,
         store: ChunkStore,
+        clock: Callable[[], float],
     ) -> None:
         # Chunk numbers mean something only together with a size: functions that share a directory
         # may have different settings.
@@ -48,7 +49,7 @@ class KeptChunks:
         self._chunk_size = chunk_size
         self._memory = memory
         self._store = store
-        self._doubts = Doubts()
+        self._doubts = Doubts(clock)
         # One that the thread may take again: it may end a forgotten file's reader at any time.
         self._doubting = threading.RLock()
         renew_after_fork(self, KeptChunks._renew)
@@ -126,7 +127,7 @@ class KeptChunks:
         `landed` is the chunk as it has just been fetched, if it has.
 
         Return whether it was kept and is not any more; None where what is kept is another already,
-        and False where it was fetched anew before and was no different.
+        and False where it was fetched anew just before and was no different.
         """
         start, stop = self.extent(index)
         until = begin + len(part)

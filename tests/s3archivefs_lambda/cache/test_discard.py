@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.config.prefix_map import Location
+from tests.support.archives_in_s3 import Clock
 from tests.support.finished import finish
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
@@ -79,10 +81,15 @@ def source(image: bytes) -> Source:
 LEVELS = ["memory", "disk", "both", "none"]
 
 
-def cached(source: Source, directory: Path, level: str = "both") -> CachedDevice:
+def cached(
+    source: Source,
+    directory: Path,
+    level: str = "both",
+    clock: Callable[[], float] = time.monotonic,
+) -> CachedDevice:
     memory = ChunkMemory(8 << 20 if level in {"memory", "both"} else 0)
     store = ChunkStore(directory, 8 << 20 if level in {"disk", "both"} else 0)
-    return CachedDevice(source, store, "archive", CHUNK, memory=memory)
+    return CachedDevice(source, store, "archive", CHUNK, memory=memory, clock=clock)
 
 
 def read_all(device: CachedDevice) -> bool:
@@ -187,6 +194,32 @@ def test_a_damaged_archive_is_fetched_anew_once_and_no_more(
             read()
         assert source.reads == []
     assert caplog.messages == []  # that is for the errors to say
+
+
+@pytest.mark.parametrize("level", ["memory", "disk", "both"])
+def test_a_chunk_that_came_wrong_twice_is_fetched_anew_at_intervals(
+    source: Source, tmp_path: Path, level: str
+) -> None:
+    """In a process that runs for long, the store gets well again."""
+    clock = Clock()
+    with s3archivefs.open(cached(source, tmp_path, level, clock)) as fs:
+
+        def is_read() -> bool:
+            try:
+                return all(fs.read_bytes(name) == content for name, content in FILES.items())
+            except CorruptImageError:
+                return False
+
+        for times_wrong, fetched in ((2, 2), (1, 1)):
+            source.damage(CHUNK, 2 * CHUNK, times_wrong)
+            for seconds in (0, 20, 39):
+                clock.now += seconds
+                assert not is_read()
+                assert source.fetched(1) == fetched
+            clock.now += 1
+        source.damage(0, 0, 0)
+        assert [is_read(), is_read()] == [True, True]
+        assert source.fetched(1) == 1
 
 
 def test_without_any_cache_a_damaged_block_costs_two_reads_once_and_then_one(
