@@ -68,7 +68,6 @@ class _Raw(io.RawIOBase):
         return offset
 
     def close(self) -> None:
-        super().close()
         self.closed = True
         self._content.close()
 
@@ -201,31 +200,36 @@ class SquashFile(io.BufferedReader):
         yield from self._raw.pieces(stop)
         super().seek(stop)
 
-    def end(self) -> None:
-        """Close with the image, without waiting for a thread that is reading: its read fails."""
-        if self._raw.reading_thread is None:
-            self.close()
-        else:
-            self._raw.close()
-            self.closed = True
-
     def close(self) -> None:
-        """Close the file; what it has read stays with the image's caches."""
-        super().close()
-        self.closed = True
+        """Close the file, without waiting for a thread that is reading: its read fails. What it has
+        read stays with the image's caches.
+        """
+        try:
+            if self._raw.reading_thread is None:
+                super().close()
+            else:  # with the buffer's lock held, and nothing in the buffer
+                self._raw.close()
+        finally:
+            self.closed = True
 
     def __reduce_ex__(self, _protocol: SupportsIndex, /) -> tuple[object, ...]:
         """Opened anew in another process, through its image, where it stands."""
         return _reopened, (self.image, self.name, self.tell())
 
     def renew_after_fork(self) -> None:
-        """In a forked child, make the file readable whatever its parent's threads did with it."""
-        # io.BufferedReader holds its lock only while its raw file is read.
-        if self._raw.reading_thread not in {None, threading.get_ident()}:
-            position = self.tell()
-            super().__init__(self._raw, max(1, min(self._content.size, _BUFFER_SIZE)))
-            self._raw.position = position
-            self._raw.reading_thread = None
+        """In a forked child, make the file readable whatever its parent's threads did with it: one
+        of them may hold the lock of its buffer, which nothing tells. One that was being closed is
+        closed.
+        """
+        raw = self._raw
+        if raw.reading_thread == threading.get_ident():  # which goes on here, and lets go of it
+            return
+        self.closed = self.closed or raw.closed
+        raw.closed = False
+        raw.position = max(0, self.tell())
+        super().__init__(raw, max(1, min(self.size, _BUFFER_SIZE)))
+        raw.reading_thread = None
+        raw.closed = self.closed
 
 
 class _LongFile(SquashFile):

@@ -277,8 +277,7 @@ class SquashFS(FileOpener):
         that the caller gave stays open.
         """
         self.closed = True
-        self._end_files()
-        self._close()
+        self._end()
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal, Self, overload
 from weakref import ref
 
@@ -105,7 +106,7 @@ class FileOpener:
         file = open_content(self._content(path), path, self._limits, self)
         self._files.add(ref(file, self._files.discard))
         if self.closed:  # meanwhile, and `close` closes what it finds
-            file.end()
+            file.close()
         return as_text(file, encoding, errors, newline) if text else file
 
     def read_bytes(self, path: EitherPath) -> bytes:
@@ -119,9 +120,12 @@ class FileOpener:
         check_limit(content.size, self._limits.read_all_bytes)
         return content.read()
 
-    def _end_files(self) -> None:
-        for file in self._open_files():
-            file.end()
+    def _end(self) -> None:
+        """Close the files, then what was opened for the image: each, though another fails."""
+        with ExitStack() as ends:
+            ends.callback(self._close)
+            for file in self._open_files():
+                ends.callback(file.close)
 
     def _renew_files(self) -> None:  # pragma: no cover -- in forked processes
         for file in self._open_files():

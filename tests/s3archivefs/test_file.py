@@ -144,7 +144,7 @@ def test_a_file_that_is_forgotten_closes_its_reader(device: ReadAheadDevice) -> 
 def test_a_file_closed_while_its_reader_is_made_leaves_none_behind(
     large: s3archivefs.SquashFile, device: ReadAheadDevice
 ) -> None:
-    device.before = large.end  # as the image does that another thread closes
+    device.before = large.close  # as the image does that another thread closes
     with pytest.raises(ValueError, match="closed"):
         large.read(10)
     assert [reader.closed for reader in device.readers] == [1]

@@ -424,6 +424,24 @@ def test_closing_an_image_waits_for_no_reader(path: Path) -> None:
         opened.readline()
 
 
+def test_a_file_whose_closing_fails_leaves_nothing_else_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_content: Content) -> None:
+        raise OSError("lost")
+
+    closed: list[str] = []
+    fs = s3archivefs.open(path)
+    files = [fs.open("/lines"), fs.open("/small")]
+    fs._close()
+    monkeypatch.setattr(fs, "_close", lambda: closed.append("source"))
+    monkeypatch.setattr(Content, "close", fails)
+    with pytest.raises(OSError, match="lost"):
+        fs.close()
+    assert closed == ["source"]
+    assert all(file.closed for file in files)
+
+
 def test_files_that_are_gone_are_not_kept(fs: s3archivefs.SquashFS) -> None:
     before = len(fs._files)
     for _ in range(99):

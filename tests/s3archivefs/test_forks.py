@@ -8,9 +8,10 @@ import io
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
@@ -19,11 +20,11 @@ from fixtures.shapes import noise, text
 from fixtures.tree import file, symlink
 from s3archivefs import forks
 from s3archivefs.cache import WeightedCache, kept_property
+from s3archivefs.data import Content
 from tests.support.forked import Child, Gate, amid, in_child
 from tests.support.images import make_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 BLOCK = 4096
@@ -242,6 +243,92 @@ def test_a_child_reads_the_file_that_a_thread_of_its_parent_was_reading(path: Pa
         with amid(read):
             assert in_child(reads) == (20 * BLOCK + 1, FILES["/big"][20 * BLOCK + 1 :])
         assert opened.read() == FILES["/big"][20 * BLOCK + 1 :]
+
+
+class HeldContent(Content):
+    """A content whose file's methods come to a gate where they ask for what `held` names."""
+
+    held = ""
+    gate: Gate | None = None
+
+    def __getattribute__(self, name: str) -> object:
+        if name == HeldContent.held and threading.current_thread() is not threading.main_thread():
+            assert HeldContent.gate is not None
+            HeldContent.gate.wait()
+        return super().__getattribute__(name)
+
+
+AMID: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "seek": ("size", lambda opened: opened.seek(0, os.SEEK_END)),
+    "close": ("close", lambda opened: opened.close()),
+    "line": ("left_of_block", lambda opened: opened.readline()),
+}
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+@pytest.mark.parametrize("name", AMID)
+def test_a_child_uses_and_closes_a_file_that_a_thread_of_its_parent_is_amid(
+    name: str, mode: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, work = AMID[name]
+    monkeypatch.setattr("s3archivefs.image.Content", HeldContent)
+    monkeypatch.setattr(HeldContent, "held", held)
+    fs = s3archivefs.open(path)
+    opened: Any = fs.open("/7", mode)
+
+    def amid_work(gate: Gate) -> None:
+        HeldContent.gate = gate
+        work(opened)
+
+    def uses_and_closes() -> object:
+        read = None if opened.closed else opened.seek(0) or opened.read()
+        opened.close()
+        fs.close()
+        return read
+
+    with amid(amid_work):
+        read = in_child(uses_and_closes)
+    content = FILES["/7"]
+    if name == "close":
+        assert read is None
+        assert opened.closed
+    else:
+        assert read == (content if mode == "rb" else content.decode())
+    fs.close()
+
+
+def test_children_forked_among_threads_that_use_open_files_close_them(path: Path) -> None:
+    stop = threading.Event()
+
+    def used_until_stopped(fs: s3archivefs.SquashFS, opened: s3archivefs.SquashFile) -> None:
+        while not stop.is_set():
+            opened.seek(0)
+            opened.readline()
+            opened.seek(20 * BLOCK)
+            fs.open("/7").close()
+
+    with s3archivefs.open(path) as fs, ThreadPoolExecutor(2) as pool:
+        files = [fs.open("/big") for _ in range(2)]
+
+        def uses_and_closes() -> bytes:
+            for file in files:
+                file.seek(0)
+            lines = [file.readline() for file in files]
+            fs.close()
+            return lines[0]
+
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        threads = [pool.submit(used_until_stopped, fs, opened) for opened in files]
+        try:
+            for _ in range(50):
+                line, _, _ = FILES["/big"].partition(b"\n")
+                assert in_child(uses_and_closes) == line + b"\n"
+        finally:
+            stop.set()
+            sys.setswitchinterval(before)
+        for thread in threads:
+            thread.result()
 
 
 def test_children_forked_among_reading_threads_read_on(path: Path) -> None:
