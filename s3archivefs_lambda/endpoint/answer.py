@@ -65,6 +65,8 @@ class Answer:
         memory: BodyMemory[Answer],
         client: Client,
     ) -> None:
+        self.address = request.client
+        """Of the client."""
         self._app = app
         self._request = request
         self._pool = pool

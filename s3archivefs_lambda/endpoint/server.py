@@ -22,7 +22,7 @@ from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.request_pool import RequestPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from s3archivefs_lambda.endpoint.answer import Answer
@@ -231,14 +231,13 @@ class _Core:
         for connection in list(self._connections):
             connection.check(now)
         if self.memory.is_short:
-            self.cut_off_slow_readers()
+            _cut_off(self.memory.in_the_way())
         self._loop.call_later(self.limits.tick_seconds, self._tick)
 
     def cut_off_slow_readers(self) -> bool:
         """End the connections of those who hold memory for too long; whether there were any."""
         overdue = self.memory.overdue()
-        for answer in overdue:
-            answer.cut_off()
+        _cut_off(overdue)
         return bool(overdue)
 
     # ---- The end ---------------------------------------------------------------------------------
@@ -267,6 +266,11 @@ class _Core:
             self._loop.stop()
         else:
             self._loop.call_later(_LOOK_SECONDS, self._look_for_the_end)
+
+
+def _cut_off(answers: Iterable[Answer]) -> None:
+    for answer in answers:
+        answer.cut_off()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,19 +1,41 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import pytest
+
 from s3archivefs_lambda.endpoint.body_memory import HOLD_SECONDS, BodyMemory
 from tests.support.http_site import Clock
 
 
-class Asked:
-    """A memory of ten bytes, and who got some."""
+class Reader(NamedTuple):
+    name: str
+    address: str
 
-    def __init__(self) -> None:
+
+class Asked:
+    """A memory, and who got some. Readers are of a client of their own unless it is told."""
+
+    def __init__(self, size: int = 10) -> None:
         self.clock = Clock()
-        self.memory: BodyMemory[str] = BodyMemory(self.clock, size=10)
+        self.memory: BodyMemory[Reader] = BodyMemory(self.clock, size=size)
         self.granted: list[str] = []
 
-    def ask(self, name: str, size: int) -> None:
-        self.memory.let_hold(name, size, lambda: self.granted.append(name))
+    def ask(self, name: str, size: int, address: str | None = None) -> None:
+        reader = Reader(name, address or name)
+        self.memory.let_hold(reader, size, lambda: self.granted.append(name))
+
+    def hold(self, name: str, size: int, address: str | None = None) -> None:
+        self.memory.hold(Reader(name, address or name), size)
+
+    def release(self, name: str, address: str | None = None) -> None:
+        self.memory.release(Reader(name, address or name))
+
+    def overdue(self) -> list[str]:
+        return [reader.name for reader in self.memory.overdue()]
+
+    def in_the_way(self) -> list[str]:
+        return [reader.name for reader in self.memory.in_the_way()]
 
 
 def test_who_fits_in_is_let_in_at_once_and_who_does_not_waits_in_turn() -> None:
@@ -21,9 +43,9 @@ def test_who_fits_in_is_let_in_at_once_and_who_does_not_waits_in_turn() -> None:
     for name, size in (("a", 6), ("b", 4), ("c", 5), ("d", 1)):
         asked.ask(name, size)
     assert asked.granted == ["a", "b"]
-    asked.memory.release("b")
+    asked.release("b")
     assert asked.granted == ["a", "b"]  # d fits, but c was first
-    asked.memory.release("a")
+    asked.release("a")
     assert asked.granted == ["a", "b", "c", "d"]
 
 
@@ -31,14 +53,14 @@ def test_what_was_asked_for_makes_room_for_what_it_became() -> None:
     asked = Asked()
     asked.ask("a", 10)
     asked.ask("b", 7)
-    asked.memory.hold("a", 3)
+    asked.hold("a", 3)
     assert asked.granted == ["a", "b"]
 
 
 def test_who_asks_again_gives_back_what_it_holds() -> None:
     asked = Asked()
     asked.ask("a", 8)
-    asked.memory.hold("a", 8)
+    asked.hold("a", 8)
     asked.ask("a", 8)
     assert asked.granted == ["a", "a"]
 
@@ -48,8 +70,8 @@ def test_who_leaves_is_not_waited_for() -> None:
     asked.ask("a", 10)
     asked.ask("b", 10)
     asked.ask("c", 10)
-    asked.memory.release("b")
-    asked.memory.release("a")
+    asked.release("b")
+    asked.release("a")
     assert asked.granted == ["a", "c"]
 
 
@@ -63,24 +85,76 @@ def test_who_holds_for_long_is_overdue_where_others_wait() -> None:
     asked = Asked()
     for name in ("slow", "quick"):
         asked.ask(name, 5)
-        asked.memory.hold(name, 5)
+        asked.hold(name, 5)
         asked.clock.now += HOLD_SECONDS / 2
     asked.clock.now += 1
     short = [asked.memory.is_short]
     asked.ask("late", 1)
     short.append(asked.memory.is_short)
     assert short == [False, True]
-    assert asked.memory.overdue() == ["slow"]
+    assert asked.overdue() == ["slow"]
 
 
 def test_who_holds_for_long_is_overdue_where_first_pieces_took_more_than_there_is() -> None:
     asked = Asked()
-    asked.memory.hold("a", 8)
-    asked.memory.hold("b", 8)
+    asked.hold("a", 8)
+    asked.hold("b", 8)
     assert asked.memory.is_short
-    assert asked.memory.overdue() == []
+    assert asked.overdue() == []
     asked.clock.now += HOLD_SECONDS
-    assert asked.memory.overdue() == ["a", "b"]
+    assert asked.overdue() == ["a", "b"]
+
+
+def test_clients_take_turns_however_many_readers_they_have() -> None:
+    asked = Asked()
+    asked.ask("holder", 10)
+    for number in range(3):
+        asked.ask(f"many {number}", 2, "many")
+    asked.ask("few", 2)
+    asked.release("holder")
+    assert asked.granted == ["holder", "many 0", "few", "many 1"]
+
+
+def test_a_client_gets_no_more_than_it_leaves_to_others() -> None:
+    asked = Asked(64)
+    for client in "abc":
+        for number in range(64):
+            asked.ask(f"{client}{number}", 1, client)
+    shares = [sum(name.startswith(client) for name in asked.granted) for client in "abc"]
+    assert shares == [32, 16, 8]
+
+
+@pytest.mark.parametrize("count", [10, 100, 1000])
+@pytest.mark.parametrize("take_first", [False, True], ids=["none", "one"])
+def test_who_reads_need_not_wait_for_the_readers_of_another_client(
+    count: int, *, take_first: bool
+) -> None:
+    asked = Asked(256)
+    for number in range(count):  # they take one piece, or none, and then no other
+        asked.hold(f"silent {number}", 1, "other")
+        if take_first:
+            asked.ask(f"silent {number}", 4, "other")
+    asked.granted.clear()
+    asked.hold("reader", 1)
+    for _ in range(16):
+        asked.ask("reader", 4)
+        asked.hold("reader", 4)
+    assert asked.granted == ["reader"] * 16
+    asked.clock.now += HOLD_SECONDS
+    assert "reader" in asked.overdue()
+    assert "reader" not in asked.in_the_way()
+
+
+def test_of_those_who_hold_for_long_the_client_is_in_the_way_that_holds_most_or_waits() -> None:
+    asked = Asked()
+    for name, size, client in (("a1", 3, "a"), ("a2", 2, "a"), ("b", 2, "b"), ("c1", 1, "c")):
+        asked.ask(name, size, client)
+        asked.hold(name, size, client)
+    asked.clock.now += HOLD_SECONDS
+    asked.ask("c2", 4, "c")
+    assert asked.memory.is_short
+    assert asked.overdue() == ["a1", "a2", "b", "c1"]
+    assert asked.in_the_way() == ["a1", "a2", "c1"]
 
 
 def test_what_is_being_made_is_never_overdue() -> None:
@@ -88,4 +162,4 @@ def test_what_is_being_made_is_never_overdue() -> None:
     asked.ask("a", 10)
     asked.ask("b", 10)
     asked.clock.now += 10 * HOLD_SECONDS
-    assert asked.memory.overdue() == []
+    assert asked.overdue() == []

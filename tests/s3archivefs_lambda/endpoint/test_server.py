@@ -571,21 +571,41 @@ def test_a_reader_who_holds_memory_that_others_wait_for_is_cut_off() -> None:
     limits = HttpLimits(body_bytes=3 << 19, rate_seconds=1 << 30, tick_seconds=TICK)
     pieces = [bytes([number]) * (1 << 20) for number in range(16)]
     with Site(clock=clock, limits=limits) as site, site.socket() as silent, site.client() as client:
-        body = Closing(bytes(1 << 20) for _ in range(1 << 10))
-        site.operations.answer = streamed(body, 1 << 30)
+        memory = site.server._core.memory
+        body = Closing(bytes(1 if n == 0 else 1 << 20) for n in range(1 << 10))
+        site.operations.answer = streamed(body, (1023 << 20) + 1)
         silent.sendall(WHOLE)
-        until(lambda: body.produced)
+        until(lambda: body.produced > 1)
         site.operations.answer = streamed(Closing(iter(pieces)), 16 << 20)
         client.request("GET", "/archive/k")
         with client.getresponse() as response:
             assert response.read(1 << 20) == pieces[0]
-            until(lambda: site.server._core.memory.is_short)
+            until(lambda: memory._waiting)
             assert body.closes == 0
             while not body.closed:  # it may have been about to take another piece
                 clock.now += HOLD_SECONDS
                 assert statuses(site.raw(b"GET / HTTP/1.0\r\n\r\n")) == [200]
             assert response.read() == b"".join(pieces[1:])
         assert body.closes == 1
+
+
+def test_readers_who_do_not_read_keep_no_memory_from_another_client() -> None:
+    clock = Clock()
+    limits = HttpLimits(body_bytes=8 << 20, tick_seconds=TICK)
+    pieces = [bytes([number]) * (1 << 20) for number in range(16)]
+    with Site(clock=clock, limits=limits) as site, ExitStack() as opened:
+        bodies = [Closing(bytes(1 << 20) for _ in range(1 << 10)) for _ in range(20)]
+        for body in bodies:
+            site.operations.answer = streamed(body, 1 << 30)
+            silent = opened.enter_context(socket.socket())
+            silent.bind(("127.0.0.2", 0))
+            silent.connect(site.address)
+            silent.sendall(WHOLE)
+            until(lambda: body.produced)  # noqa: B023 -- at once
+        site.operations.answer = streamed(Closing(iter(pieces)), 16 << 20)
+        with site.client() as client:
+            assert get(client) == b"".join(pieces)
+        assert not any(body.closed for body in bodies)
 
 
 def test_where_too_many_are_answered_slow_readers_make_way_before_a_request_is_refused() -> None:
