@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from s3archivefs import renew_after_fork
 from s3archivefs_lambda import accounting
+from s3archivefs_lambda.cache.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +23,11 @@ AHEAD_THREADS = 12
 class Background:
     """At most `max_bytes` are held by all that is done beside readers; threads may share it."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes
         self._held = 0
-        self._stored = 0  # bytes that readers who are there have had stored
+        self.streams = Streams(clock)
+        """What readers have stored of what they read in sequence."""
         self._pool: ThreadPoolExecutor | None = None
         self._running = 0
         # One that the thread may take again: it may end a forgotten file's reader at any time.
@@ -53,21 +56,6 @@ class Background:
         """Give back room for so many bytes."""
         with self._lock:
             self._held -= size
-
-    def store(self, size: int, most: int) -> bool:
-        """Note that a reader has `size` bytes stored; False where it is too much: all readers who
-        are there may have `most`.
-        """
-        with self._lock:
-            if self._stored + size > most:
-                return False
-            self._stored += size
-            return True
-
-    def forget_stored(self, size: int) -> None:
-        """Note that a reader is gone that has had so many bytes stored."""
-        with self._lock:
-            self._stored -= size
 
     # ---- Threads ---------------------------------------------------------------------------------
 
@@ -122,6 +110,6 @@ class Background:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         """Hold nothing: what was under way is lost, and each reader lets go of what it had."""
-        self._held = self._stored = self._running = 0
+        self._held = self._running = 0
         self._pool = None
         self._lock = threading.RLock()

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedDevice", "ChunkStore"]
 
-# Of what is read in sequence, the share of the store that readers may take together: whoever
-# streams a file from end to end must not push out all else, as bcache leaves sequential reads out
-# beyond 4 MiB.
+# Of what is read in sequence, the share of the store that readers may take: see `Streams`. bcache
+# leaves sequential reads out beyond 4 MiB.
 _STREAM_SHARE = 8
 
 
@@ -67,8 +66,10 @@ class CachedDevice:
         """Which chunks are fetched together."""
         self.background = memory.background
         """What fetches ahead of readers."""
+        self.archive_id = archive_id
+        """What it is given."""
         self.stream_bytes = store.max_bytes // _STREAM_SHARE
-        """How much readers may have stored, together, of what they read in sequence."""
+        """How much readers may have stored of what they read in sequence."""
         self._kept = KeptChunks(
             archive_id, self._size, chunk_size, memory=memory, store=store, clock=clock
         )

@@ -32,6 +32,10 @@ not.
 """
 _STEP_MIN_BYTES, _STEP_MAX_BYTES = 128 << 10, 4 << 20
 """What is worth a request in any case; half the window is, too."""
+_LONG_BYTES = 1 << 20
+"""From which on a range is taken for a part of a download of the whole: those of the AWS CLI and
+boto3 are of 8 MiB.
+"""
 
 
 class Reading(NamedTuple):
@@ -53,6 +57,8 @@ class ReadAhead:
     def __init__(self, device: CachedDevice, stop: int) -> None:
         self._device = device
         self._background = device.background
+        self._streams = device.background.streams
+        self._is_long = True  # what is being read in sequence
         self._chunk_size = device.chunk_size
         self._end = self._stop = stop  # nothing behind it will be read, as far as is known
         self._announced = 0  # up to it, that is known
@@ -76,6 +82,7 @@ class ReadAhead:
         with self._lock:
             self._begin(offset, _ANNOUNCED_BYTES)
             self._stop = self._announced = min(offset + length, self._end)
+            self._is_long = length >= _LONG_BYTES
 
     def pread(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, as the device's."""
@@ -106,7 +113,7 @@ class ReadAhead:
         with self._lock:
             self._closed = True
             self._let_go(list(self._held), used=False)
-            self._background.forget_stored(self._stored_bytes)
+            self._streams.end(self._stored_bytes)
             self._stored_bytes = 0
 
     def _forget_failed(self) -> None:
@@ -120,7 +127,7 @@ class ReadAhead:
         self._let_go(list(self._held), used=False)
         self._begun, self._next, self._reached = offset - window, offset, 0
         self._stop, self._announced = self._end, 0
-        self._is_first = True
+        self._is_first = self._is_long = True
 
     def _fetch_ahead(self, offset: int, stop: int) -> None:
         """Have the read of [offset, stop), and what will follow it, fetched."""
@@ -149,14 +156,12 @@ class ReadAhead:
             return True
         size = len(flights) * self._chunk_size
         if self._background.reserve(size):
-            stores = self._background.store(size, self._device.stream_bytes)
+            stores = self._may_store(size)
             if self._background.submit(self._device.get_ahead, flights, stores):
                 is_behind = not self._held or next(reversed(self._held)) < run.start
                 held = self._held | flights
                 self._held = held if is_behind else dict(sorted(held.items()))
-                self._stored_bytes += size if stores else 0
                 return True
-            self._background.forget_stored(size if stores else 0)
             self._background.free(size)
         self._device.release(flights)
         return False
@@ -165,10 +170,17 @@ class ReadAhead:
         """Keep chunks on disk that are read in sequence, where readers may have more stored."""
         size = sum(map(len, chunks.values()))
         with self._lock:
-            if self._closed or not self._background.store(size, self._device.stream_bytes):
+            if self._closed or not self._may_store(size):
                 return
-            self._stored_bytes += size
         self._device.store_soon(chunks, doubts)
+
+    def _may_store(self, size: int) -> bool:
+        # Whoever reads the same file has the same end. What is read here and there counts for
+        # nobody: that is what the store is for.
+        stream = (self._device.archive_id, self._end) if self._is_long else None
+        may_store = self._streams.store(stream, size, self._device.stream_bytes)
+        self._stored_bytes += size if may_store else 0
+        return may_store
 
     def _let_go(self, indexes: Iterable[int], *, used: bool = True) -> None:
         """Hold chunks no longer; those that were read are kept as others are."""

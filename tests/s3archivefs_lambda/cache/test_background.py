@@ -79,15 +79,6 @@ def test_many_readers_come_to_hold_equal_shares() -> None:
     assert sum(held.values()) <= 65_000
 
 
-def test_readers_who_are_there_have_no_more_stored_than_they_may_together() -> None:
-    background = Background(1)
-    assert background.store(60, 100)
-    assert not background.store(41, 100)
-    assert background.store(40, 100)
-    background.forget_stored(60)
-    assert background.store(60, 100)
-
-
 # ---- Threads -------------------------------------------------------------------------------------
 
 

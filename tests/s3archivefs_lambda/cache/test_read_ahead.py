@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.cache.background import AHEAD_THREADS
+from s3archivefs_lambda.cache.background import AHEAD_THREADS, Background
 from s3archivefs_lambda.cache.device import CachedDevice, ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
+from tests.support.archives_in_s3 import Clock
 from tests.support.finished import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from s3archivefs_lambda.cache.background import Background
     from s3archivefs_lambda.cache.readahead import ReadAhead
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -454,7 +454,7 @@ def test_many_readers_among_each_other_fetch_each_byte_once(
         ahead.close()
     finish(cached.background)
     assert below.chunks == set(range(SIZE // CHUNK + 1))  # each of them once
-    assert cached.background._held == cached.background._stored == 0
+    assert cached.background._held == cached.background.streams._stored == 0
     assert cached._flights._flights == {}
 
 
@@ -537,6 +537,36 @@ def test_streams_that_end_make_room_for_others_in_the_store(below: Device, tmp_p
                 ahead.pread(offset, MIB)
             finish(cached.background)
     assert stored_chunks(tmp_path) == below.chunks
+
+
+def test_a_file_read_in_ranges_is_stored_up_to_an_eighth_of_the_store_and_as_much_an_hour(
+    below: Device, tmp_path: Path
+) -> None:
+    """As the AWS CLI and boto3 do: each range has a reader of its own."""
+    clock = Clock()
+    background = Background(48 * MIB, clock)
+    share = 4 * MIB
+    for hours in range(1, 4):
+        for start in range(0, 24 * MIB, MIB):
+            # As when it is pushed out of memory each time.
+            cached = cached_device(below, tmp_path, store=8 * share, background=background)
+            with closing(cached.readahead(0, 24 * MIB)) as ahead:
+                ahead.will_read(start, MIB)
+                assert ahead.pread(start, MIB) == DATA[start : start + MIB]
+                finish(background)
+        assert share // 2 < len(stored_chunks(tmp_path)) * CHUNK <= hours * share
+        clock.now += 3600
+
+
+def test_short_ranges_of_a_file_are_all_stored(below: Device, tmp_path: Path) -> None:
+    background = Background(48 * MIB)
+    for start in range(0, 24 * MIB, MIB // 2):
+        cached = cached_device(below, tmp_path, store=32 * MIB, background=background)
+        with closing(cached.readahead(0, 24 * MIB)) as ahead:
+            ahead.will_read(start, MIB // 2)
+            assert ahead.pread(start, MIB // 2) == DATA[start : start + MIB // 2]
+            finish(background)
+    assert len(stored_chunks(tmp_path)) == 24 * MIB // CHUNK
 
 
 def test_no_reader_waits_for_the_disk(
