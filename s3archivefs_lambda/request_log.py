@@ -86,13 +86,15 @@ class Exchange:
     failed: bool = False
     """Whether the answer broke off, whatever its status said."""
     usage: Usage = field(default_factory=Usage)
-    _arrived: float = field(default_factory=time.time)
-    _started: float = field(default_factory=time.monotonic)
+    arrived: float = field(default_factory=time.time)
+    """When the request did, in seconds since the epoch."""
+    started: float = field(default_factory=time.monotonic)
+    """The same on the monotonic clock."""
 
     def log(self) -> None:
         """Write the line."""
         usage = self.usage
-        line: dict[str, Any] = {"time": utc_time(self._arrived), "operation": self.operation}
+        line: dict[str, Any] = {"time": utc_time(self.arrived), "operation": self.operation}
         if self.method is not None:
             line |= {"method": bounded(self.method, _MAX_WORD), "client": self.client}
         archives = ", ".join(map(str, usage.archives))
@@ -105,7 +107,7 @@ class Exchange:
             **({} if self.refused is None else {"refused": bounded(self.refused, _MAX_REASON)}),
             "bytes": self.bytes_sent,
             **usage.figures,
-            "ms": round((time.monotonic() - self._started) * 1000, 1),
+            "ms": round((time.monotonic() - self.started) * 1000, 1),
             "request_id": bounded(self.request_id, _MAX_WORD),
         }
         if usage.stale:

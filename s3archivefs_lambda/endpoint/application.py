@@ -132,6 +132,8 @@ class _Endpoint:
             emf=self._emf,
             method=request.method,
             client=request.client or None,
+            arrived=request.arrived,
+            started=request.started,
         )
         try:
             with request_scope(exchange.usage):

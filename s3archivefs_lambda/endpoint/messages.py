@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ class HttpRequest:
     """
     client: str = ""
     """The address of whoever sent it, without the port; empty where it is not known."""
+    arrived: float = field(default_factory=time.time, compare=False)
+    """When all of it was there, in seconds since the epoch."""
+    started: float = field(default_factory=time.monotonic, compare=False)
+    """The same on the monotonic clock."""
 
 
 class HttpBody(Protocol):

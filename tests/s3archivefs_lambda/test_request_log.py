@@ -60,7 +60,7 @@ def metrics(
 
 def test_a_line_says_what_was_asked_and_answered_and_what_it_cost(stream: io.StringIO) -> None:
     exchange = Exchange(request_id="R1", emf=False, method="GET", client="192.0.2.1")
-    exchange._arrived = 1795867446.0625
+    exchange.arrived = 1795867446.0625
     exchange.access_key_id = "AKIDEXAMPLE"
     exchange.operation, exchange.key = "GetObject", "docs/a"
     exchange.status, exchange.bytes_sent = 206, 700
@@ -144,7 +144,7 @@ def test_a_line_is_one_line_of_bounded_length_whatever_clients_send(
 
 
 def test_the_time_since_the_request_came_is_in_milliseconds(stream: io.StringIO) -> None:
-    line = json.loads(line_of(answered(_started=time.monotonic() - 1000), stream))
+    line = json.loads(line_of(answered(started=time.monotonic() - 1000), stream))
     assert 1_000_000 <= line["ms"] < 2_000_000
 
 

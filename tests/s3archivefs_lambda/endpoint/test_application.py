@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -484,6 +485,21 @@ def test_each_request_is_one_line_of_the_request_log(
         "cache_misses": 0,
         "request_id": answer.headers["x-amz-request-id"],
     }
+
+
+def test_a_line_tells_the_time_since_the_request_arrived(
+    operations: FakeOperations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    started = time.monotonic() - 1000
+    app = make_app(operations, bucket="archive", verifier=None)
+    request = HttpRequest(
+        method="GET", target="/archive/k", headers=(("host", "::1"),), arrived=0.5, started=started
+    )
+    app(request).body.close()
+    (line,) = logged_lines(caplog)
+    assert line["time"] == "1970-01-01T00:00:00.500Z"
+    assert line["ms"] >= 1_000_000
 
 
 def expired(sent: Sent) -> Sent:
