@@ -42,6 +42,8 @@ class _Raw(io.RawIOBase):
         self.mode = "rb"
         self.position = 0
         self.reading_thread: int | None = None
+        self.lost = False
+        """Whether a fill of the buffer failed: amid a line, whose begin is gone with the buffer."""
         self._content = content
 
     def readable(self) -> bool:
@@ -65,6 +67,7 @@ class _Raw(io.RawIOBase):
         if offset < 0:
             raise ValueError(f"cannot seek to byte {offset}")
         self.position = offset
+        self.lost = False
         return offset
 
     def close(self) -> None:
@@ -87,15 +90,24 @@ class _Raw(io.RawIOBase):
                 at += len(piece)
             self._check_open()  # again: the image may have been closed meanwhile
             self.position += at
-            return at
+        except BaseException:
+            self.lost = True
+            raise
         finally:
             self.reading_thread = None
+        return at
 
     def pieces(self, stop: int) -> Iterator[bytes | memoryview]:
         """The bytes from the position to `stop`, without moving."""
+        self.check_found()
         stop = min(stop, self._content.size)
         if stop > self.position:
             yield from self._content.pieces(self.position, stop)
+
+    def check_found(self) -> None:
+        """Refuse to go on amid a line of which a part is lost."""
+        if self.lost:
+            raise OSError(f"a read of a line of {self.name!r} failed: seek before the next read")
 
     def _check_open(self) -> None:
         if self.closed:
@@ -106,8 +118,10 @@ class SquashFile(io.BufferedReader):
     """A regular file of the image, opened for reading bytes: seekable, independent of others, as
     fast at lines as a local file, not shared between threads.
 
-    A read returns all the bytes asked for, up to the end of the file. Small reads and lines are
-    served from a buffer of up to 64 KiB; others pass it by.
+    A read returns all the bytes asked for, up to the end of the file; one that fails moves nothing
+    and can be repeated. Where a read of a line failed, of text any but of all, the position is not
+    known: further reads raise OSError until `seek`. Small reads and lines are served from a buffer
+    of up to 64 KiB; others pass it by.
 
     Reading raises FormatError where the content is damaged, LimitExceededError where the block list
     is longer than Limits.block_list_bytes, ValueError once the file or its image is closed, and
@@ -157,13 +171,17 @@ class SquashFile(io.BufferedReader):
 
         Raises LimitExceededError where all that is left is more than Limits.read_all_bytes.
         """
-        start = self.tell()
+        start = self._begun()
         if size is None or size < 0:
             size = max(0, self._content.size - start)
             check_limit(size, self._limits.read_all_bytes)
-        if self._is_buffered(start, size):
-            return super().read(size)
-        return joined(self._take(start, size))
+        try:
+            if self._is_buffered(start, size):
+                return super().read(size)
+            return joined(self._take(start, size))
+        except BaseException:
+            self._back_to(start)
+            raise
 
     def readall(self) -> bytes:
         """As `read()`."""
@@ -172,14 +190,27 @@ class SquashFile(io.BufferedReader):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the buffer from the position, as far as the file goes; the bytes read."""
         view = memoryview(buffer).cast("B")
-        start = self.tell()
-        if self._is_buffered(start, len(view)):
-            return super().readinto(view)
-        at = 0
-        for piece in self._take(start, len(view)):
-            view[at : at + len(piece)] = piece
-            at += len(piece)
+        start = self._begun()
+        try:
+            if self._is_buffered(start, len(view)):
+                return super().readinto(view)
+            at = 0
+            for piece in self._take(start, len(view)):
+                view[at : at + len(piece)] = piece
+                at += len(piece)
+        except BaseException:
+            self._back_to(start)
+            raise
         return at
+
+    def peek(self, size: int = 0, /) -> bytes:
+        """Some bytes from the position, at least one but at the end, without moving."""
+        start = self._begun()
+        try:
+            return super().peek(size)
+        except BaseException:
+            self._back_to(start)
+            raise
 
     def write(self, _data: object, /) -> int:
         """Refused, as by any file opened for reading."""
@@ -191,6 +222,17 @@ class SquashFile(io.BufferedReader):
         """
         left = min(_BUFFER_SIZE, self._content.left_of_block(start))
         return size <= left and start + size < self._content.size
+
+    def _begun(self) -> int:
+        """Where a read begins."""
+        start = self.tell()
+        self._raw.check_found()
+        return start
+
+    def _back_to(self, start: int) -> None:
+        """Undo what of a failed read was done."""
+        if not self.closed:
+            super().seek(start)
 
     def _take(self, start: int, size: int) -> Iterator[bytes | memoryview]:
         """The pieces of the next `size` bytes: what is buffered, then past the buffer."""

@@ -327,6 +327,84 @@ def test_whole_file_is_handed_out_without_a_copy(fs: s3archivefs.SquashFS) -> No
     assert first == CONTENTS["small"]
 
 
+# ---- A device that fails -------------------------------------------------------------------------
+
+
+class FailingDevice(s3archivefs.BytesDevice):
+    """Fails once, at the read that is so many reads away."""
+
+    left = -1
+
+    def pread(self, offset: int, length: int) -> bytes:
+        self.left -= 1
+        if self.left == -1:
+            raise OSError("lost")
+        return super().pread(offset, length)
+
+
+READS: dict[str, Callable[[Any, int], object]] = {
+    "read": lambda opened, size: opened.read(size),
+    "readinto": lambda opened, size: filled(opened.readinto, size),
+    "peek": lambda opened, size: opened.peek(size)[:1],
+    "all": lambda opened, _size: opened.read(),
+}
+
+
+@pytest.mark.property
+@given(
+    reads=st.lists(
+        st.tuples(st.sampled_from(sorted(READS)), st.integers(0, 5 * BLOCK)), min_size=1, max_size=6
+    ),
+    name=st.sampled_from(["noise", "holes", "lines"]),
+    away=st.integers(0, 5),
+)
+def test_a_read_that_fails_moves_nothing(
+    path: Path, reads: list[tuple[str, int]], name: str, away: int
+) -> None:
+    device = FailingDevice(path.read_bytes())
+    with (
+        s3archivefs.open(device, limits=s3archivefs.Limits(cache_bytes=1 << 13)) as fs,
+        fs.open(f"/{name}") as opened,
+    ):
+        expected = io.BufferedReader(io.BytesIO(CONTENTS[name]))
+        device.left = away
+        for how, size in reads:
+            try:
+                got = READS[how](opened, size)
+            except OSError:
+                assert opened.tell() == expected.tell()
+                got = READS[how](opened, size)
+            assert got == READS[how](expected, size)
+            assert opened.tell() == expected.tell()
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+def test_no_line_is_read_on_from_its_middle_where_its_begin_was_lost(path: Path, mode: str) -> None:
+    content: Any = LINES if mode == "rb" else LINES.decode()
+    expected = content.splitlines(keepends=True)
+    ways: list[Callable[[Any], object]] = [
+        lambda opened: opened.readline(),
+        next,
+        lambda opened: opened.readlines(),
+        lambda opened: opened.read(10),
+    ]
+    for retry in ways:
+        device = FailingDevice(path.read_bytes())
+        with (
+            s3archivefs.open(device, limits=s3archivefs.Limits(cache_bytes=0)) as fs,
+            fs.open("/lines", mode) as opened,
+        ):
+            assert opened.readline() == expected[0]
+            device.left = 1
+            with pytest.raises(OSError, match="lost"):
+                opened.readlines()
+            for _ in range(2):
+                with pytest.raises(OSError, match="'/lines' failed: seek before the next read"):
+                    retry(opened)
+            opened.seek(0)
+            assert list(opened) == expected
+
+
 # ---- Limits --------------------------------------------------------------------------------------
 
 
