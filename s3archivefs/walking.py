@@ -46,7 +46,7 @@ class _Below(Generic[AnyPath]):
             "Q", (inodes[name] >> _NUMBER_BITS for name in self._names)
         )
         self._numbers: array[int] = array(
-            "Q", (inodes[name] & _NUMBER_MASK for name in self._names)
+            "q", ((inodes[name] & _NUMBER_MASK) + _NUMBER_MIN for name in self._names)
         )
 
     def take(self, parts: Parts) -> tuple[AnyPath, Inode] | None:
@@ -59,8 +59,10 @@ class _Below(Generic[AnyPath]):
         return self._prefix + name, parts.entry_inode(entry)
 
 
-_NUMBER_BITS = 32
+# An entry gives its inode's number as the sum of 32 bits and 16 signed ones, whatever that makes.
+_NUMBER_BITS = 33
 _NUMBER_MASK = (1 << _NUMBER_BITS) - 1
+_NUMBER_MIN = -(1 << 15)
 
 
 def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
@@ -91,7 +93,8 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
             is_directory = entry.is_dir(follow_symlinks=not symlinks_as_files)
             (directories if is_directory else others).append(entry.name)
             if is_directory and not entry.is_symlink():
-                inodes[entry.name] = entry.reference << _NUMBER_BITS | entry.inode_number
+                number = entry.inode_number - _NUMBER_MIN
+                inodes[entry.name] = entry.reference << _NUMBER_BITS | number
         yield path, directories, others
         prefix = path if path.endswith(separator) else path + separator
         entered.append(_Below(place, prefix, directories, inodes))

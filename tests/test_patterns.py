@@ -25,6 +25,11 @@ ANCHORED = {"match", "fullmatch"}
 SEARCHED = {"search", "sub", "subn", "split", "findall", "finditer"}
 
 
+# Made of a caller's glob pattern as the program runs: fnmatch's translation never goes back over
+# what a star took, and a name has 256 bytes at most.
+MADE = "re.compile(translate(name))"
+
+
 class Use(NamedTuple):
     """A pattern where it stands."""
 
@@ -54,6 +59,8 @@ def uses(path: Path) -> Iterator[Use]:
         if not isinstance(function.value, ast.Name) or function.value.id != "re":
             continue
         if function.attr in {"compile"} | ANCHORED | SEARCHED:
+            if ast.unparse(node) == MADE:
+                continue
             name = targets.get(id(node))
             is_searched = function.attr in SEARCHED or any(
                 (name, method) in methods for method in SEARCHED

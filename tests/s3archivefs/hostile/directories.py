@@ -136,6 +136,11 @@ def negative_delta() -> Image:
     return build(directory({b"file": file(b"content")}, listing=listing))
 
 
+def number_of_a_directory(base: int, delta: int) -> Image:
+    """The entry of a directory whose inode has number 1."""
+    return build(directory({b"d": directory({})}, listing=entries(0, base, (0, delta, 1, b"d"))))
+
+
 def named_behind_its_index() -> Image:
     """The last name before the place to which the index leads comes after the first name there."""
     names = [b"%03d" % number + b"n" * 240 for number in range(90)]
@@ -236,6 +241,8 @@ CASES: dict[str, Case] = {
         f"R11-{delta}": Case(image=entry(delta=delta), ask=stat_z, match="says inode")
         for delta in (1, -1, 32767)
     },
+    "R11-number-below-zero": Case(image=lambda: number_of_a_directory(2, -300), ask=walk),
+    "R11-number-above-32-bits": Case(image=lambda: number_of_a_directory(-1, 32_767), ask=walk),
     "R11-u-boot-negative-delta": Case(
         image=negative_delta, error=None, answer=(["file"], 1, b"content")
     ),

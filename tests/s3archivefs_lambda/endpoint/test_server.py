@@ -194,7 +194,8 @@ def test_a_fault_of_the_application_is_an_internal_error(caplog: pytest.LogCaptu
         with closing(client):
             client.request("HEAD", "/")
             assert client.getresponse().status == 500
-    assert [record.exc_info is not None for record in caplog.records] == [True]
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.exc_info is not None for record in errors] == [True]
 
 
 def test_a_body_of_unknown_length_ends_with_the_connection() -> None:
