@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from s3archivefs.forks import renew_after_fork
@@ -113,6 +114,17 @@ class WeightedCache(Generic[V]):
             if value is not None:
                 self._values.move_to_end(key)
             return value
+
+    def newest(self, count: int) -> list[tuple[Hashable, V]]:
+        """The keys and values that were used last, at most `count`."""
+        with self._lock:
+            return list(islice(reversed(self._values.items()), count))
+
+    def clear(self) -> None:
+        """Keep nothing of what was loaded."""
+        with self._lock:
+            self._values.clear()
+            self._weight = 0
 
     def put(self, key: Hashable, value: V) -> None:
         """Keep a value that was loaded elsewhere."""

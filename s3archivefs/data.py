@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import kept_property
 from s3archivefs.device import readahead_of
-from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.errors import CorruptImageError, FormatError, LimitExceededError
 from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED, Superblock
 from s3archivefs.parallel import map_parallel
 from s3archivefs.reads import decoded, read_exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.compression import Codec
@@ -184,7 +184,18 @@ class Content:
     Format: "File Inodes", "Data and Fragment Blocks".
     """
 
-    def __init__(self, inode: Inode, inodes: InodeTable, reader: DataReader) -> None:
+    def __init__(
+        self,
+        inode: Inode,
+        inodes: InodeTable,
+        reader: DataReader,
+        read_anew: Callable[[], tuple[Inode, InodeTable, DataReader] | None] = lambda: None,
+    ) -> None:
+        self._read_anew = read_anew
+        """Where what the content is read by makes no sense: the same, read once more, or None."""
+        self._begin(inode, inodes, reader)
+
+    def _begin(self, inode: Inode, inodes: InodeTable, reader: DataReader) -> None:
         self._inode = inode
         self._inodes = inodes
         self._reader = reader
@@ -245,6 +256,21 @@ class Content:
 
         At most one run of blocks is in memory at a time.
         """
+        try:
+            for piece in self._pieces(start, stop):
+                start += len(piece)
+                yield piece
+        except FormatError:
+            found = self._read_anew()
+            if found is None or found[0].file.size != self.size:
+                raise
+            self.close()
+            for kept in ("_words", "_offsets"):
+                vars(self).pop(kept, None)
+            self._begin(*found)
+            yield from self._pieces(start, stop)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         size = self._reader.block_size
         blocks_end = min(stop, self._block_count * size)
         if start < blocks_end:

@@ -50,9 +50,9 @@ class BlockDevice(Protocol):
     `ReadAhead` for one reader of that range, or None.
 
     One that keeps copies of what it read elsewhere has a method `discard(offset, data)`: the bytes
-    `data`, which it returned for a range that starts at `offset`, do not decode. It forgets such
-    copies, and returns whether to read them again may bring others: not where they came from
-    elsewhere twice.
+    `data`, which it returned for a range that starts at `offset`, do not decode, or may be why
+    metadata makes no sense. It forgets such copies, and returns whether to read them again may
+    bring others: not where they came from elsewhere twice.
     """
 
     @property

@@ -7,26 +7,25 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from s3archivefs.data import Content
+from s3archivefs.data import Content, DataReader
 from s3archivefs.device import OffsetDevice
 from s3archivefs.errors import (
     CorruptImageError,
+    FormatError,
     LimitExceededError,
     SquashfsError,
     UnsupportedError,
     leads_nowhere,
 )
+from s3archivefs.healing import Healing, once_more
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 from s3archivefs.names import AnyPath, as_plain, decode_as, encode, os_error
 from s3archivefs.opening import FileOpener
 from s3archivefs.options import check_compressor_options, read_compressor_options
-from s3archivefs.parts import open_parts
 from s3archivefs.path import Path
 from s3archivefs.reopening import Origin
-from s3archivefs.resolution import Resolver
 from s3archivefs.sources import lasting, open_source
-from s3archivefs.superblock import read_superblock
 from s3archivefs.verify import Problem, Verifier
 from s3archivefs.walking import entries, walk
 
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
 
     from s3archivefs.directory import Counter, Entry
     from s3archivefs.entry import DirEntry
-    from s3archivefs.format import Record, Superblock
-    from s3archivefs.inode import Inode, Stat
+    from s3archivefs.format import Record
+    from s3archivefs.inode import Inode, InodeTable, Stat
     from s3archivefs.names import EitherPath, PathLike, StrPath
     from s3archivefs.resolution import Place
 
@@ -46,7 +45,7 @@ __all__ = ["SquashFS", "open_image"]
 T = TypeVar("T")
 
 
-class SquashFS(FileOpener):
+class SquashFS(Healing, FileOpener):
     """An open image. Safe to use from several threads, and in a process that forks among them; a
     context manager that closes what it opened. In a pickle it is its path or URL: whoever reads
     that opens the image anew, once for all that is in one pickle, and OSError (ESTALE) says that
@@ -73,15 +72,12 @@ class SquashFS(FileOpener):
         self._source, self._offset = lasting(source), offset
         device, self._close = open_source(source)
         try:
+            super().__init__(limits)
             self._device = OffsetDevice(device, offset) if offset else device
-            self.superblock: Superblock = read_superblock(self._device)
-            self._parts = open_parts(self._device, self.superblock, limits)
-            self._root = self._parts.root(self.superblock.root_inode)
-            self._resolver = Resolver(self._root, self._parts, limits)
+            self._put_together()
         except BaseException:
             self._close()
             raise
-        super().__init__(limits)
 
     @property
     def cached_bytes(self) -> int:
@@ -90,6 +86,7 @@ class SquashFS(FileOpener):
 
     # ---- the tree --------------------------------------------------------------------------------
 
+    @once_more
     def stat(self, path: EitherPath, *, follow_symlinks: bool = True) -> Stat:
         """The attributes of a path, or of the symlink there itself.
 
@@ -97,6 +94,7 @@ class SquashFS(FileOpener):
         """
         return self._parts.inodes.stat(self._resolve(path, follow=follow_symlinks))
 
+    @once_more
     def exists(self, path: EitherPath) -> bool:
         """Whether the path leads to something, symlinks followed."""
         try:
@@ -107,6 +105,7 @@ class SquashFS(FileOpener):
             return False
         return True
 
+    @once_more
     def listdir(self, path: PathLike[AnyPath]) -> list[AnyPath]:
         """The names in a directory, in byte order.
 
@@ -158,13 +157,20 @@ class SquashFS(FileOpener):
     # ---- files: see FileOpener too ---------------------------------------------------------------
 
     def _content(self, path: str | bytes) -> Content:
+        return Content(
+            *self._content_of(path), lambda: self._content_of(path) if self._doubt() else None
+        )
+
+    @once_more
+    def _content_of(self, path: str | bytes) -> tuple[Inode, InodeTable, DataReader]:
         inode = self._resolve(path)
         if inode.kind is FileKind.DIRECTORY:
             raise os_error(errno.EISDIR, path)
         if inode.kind is not FileKind.FILE:
             raise os_error(errno.ENXIO, path)
-        return Content(inode, self._parts.inodes, self._parts.data)
+        return inode, self._parts.inodes, self._parts.data
 
+    @once_more
     def readlink(self, path: PathLike[AnyPath]) -> AnyPath:
         """A symlink's target, as it is stored; at most Limits.symlink_target_bytes.
 
@@ -178,6 +184,7 @@ class SquashFS(FileOpener):
             raise os_error(errno.EINVAL, path)
         return decode_as(path, self._parts.inodes.target(inode))
 
+    @once_more
     def realpath(self, path: PathLike[AnyPath], *, strict: bool = False) -> AnyPath:
         """The path without symlinks and `..`, from the root. What is missing, and what stands
         behind a loop, stays as it is; if `strict`, it raises as `stat` does.
@@ -190,6 +197,7 @@ class SquashFS(FileOpener):
 
     # ---- attributes and other ways to an inode ---------------------------------------------------
 
+    @once_more
     def listxattr(self, path: EitherPath, *, follow_symlinks: bool = True) -> list[str]:
         """The names of a path's extended attributes (`user.`, `trusted.` and `security.`), in the
         image's order; at most Limits.xattrs.
@@ -202,6 +210,7 @@ class SquashFS(FileOpener):
             return []
         return [decode_as("", name) for name in self._parts.xattrs.names(index)]
 
+    @once_more
     def getxattr(
         self, path: EitherPath, name: str | bytes, *, follow_symlinks: bool = True
     ) -> bytes:
@@ -219,6 +228,7 @@ class SquashFS(FileOpener):
                 return value
         raise os_error(errno.ENODATA, as_plain(path))
 
+    @once_more
     def stat_inode(self, inode_number: int) -> Stat:
         """The attributes of an inode by its number, through the image's export table.
 
@@ -268,7 +278,16 @@ class SquashFS(FileOpener):
             check_compressor_options(self._device, self.superblock)
         except SquashfsError as error:
             yield Problem("/", error)
-        yield from Verifier(self._root, self._parts, self.superblock.inode_count).problems()
+        problems = self._found()
+        first = next(problems, None)
+        if first is not None and isinstance(first.error, FormatError) and self._doubt():
+            problems, first = self._found(), None
+        if first is not None:
+            yield first
+        yield from problems
+
+    def _found(self) -> Iterator[Problem]:
+        return Verifier(self._root, self._parts, self.superblock.inode_count).problems()
 
     # ---- closing ---------------------------------------------------------------------------------
 
@@ -307,9 +326,13 @@ class SquashFS(FileOpener):
             raise ValueError("the image is closed")
 
     def _while_open(self, items: Iterator[T]) -> Iterator[T]:
-        for item in items:
-            yield item
-            self._check_open()
+        try:
+            for item in items:
+                yield item
+                self._check_open()
+        except FormatError:
+            self._doubt()  # who asks again may find it sound
+            raise
 
     def _resolve(self, path: EitherPath, *, follow: bool = True) -> Inode:
         self._check_open()
@@ -319,11 +342,13 @@ class SquashFS(FileOpener):
         self._check_open()
         return self._resolver.directory(path)
 
+    @once_more
     def stat_of_entry(self, entry: Entry) -> Stat:
         """The attributes of a directory's entry, which `DirEntry.stat` asks for."""
         self._check_open()
         return self._parts.inodes.stat(self._parts.entry_inode(entry))
 
+    @once_more
     def stat_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Stat:
         """The attributes of what a symlink leads to, which `DirEntry.stat` asks for.
 

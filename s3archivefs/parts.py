@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
@@ -29,6 +29,9 @@ __all__ = ["Parts", "open_parts"]
 _DIRECTORY_WEIGHT = 1000  # bytes that an open directory costs in memory, roughly
 _ENTRY_WEIGHT = 250  # the same for one of its entries, or a segment of its listing
 _BLOCK_WEIGHT = 100  # and for a block beside its content
+# What one fault may cost is bounded: a path leads through few blocks, and lists are short.
+_BLOCKS_IN_DOUBT = 32
+_LIST_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +48,36 @@ class Parts:
     directories: WeightedCache[Directory]
     metadata_blocks: WeightedCache[Block]
     data_blocks: WeightedCache[bytes]
+    lists: tuple[Extent, ...]
+    """Where the lists of the look-up tables' blocks stand."""
+
+    def in_doubt(self) -> list[tuple[int, int]]:
+        """The ranges of the image that may be damaged where its metadata makes no sense: where the
+        blocks used last and the beginnings of the lists are stored.
+        """
+        lists = [(start, min(end, start + _LIST_BYTES)) for start, end in self.lists]
+        blocks = self.metadata_blocks.newest(_BLOCKS_IN_DOUBT)
+        return lists + [(cast("int", position), block.end) for position, block in blocks]
+
+    def forget(self) -> None:
+        """Keep nothing that was decoded."""
+        for cache in self._caches:
+            cache.clear()
 
     @property
     def cached_bytes(self) -> int:
         """What the caches hold, in bytes."""
-        caches: tuple[WeightedCache[Any], ...] = (
+        return sum(cache.weight for cache in self._caches)
+
+    @property
+    def _caches(self) -> tuple[WeightedCache[Any], ...]:
+        return (
             self.entries,
             self.segments,
             self.directories,
             self.metadata_blocks,
             self.data_blocks,
         )
-        return sum(cache.weight for cache in caches)
 
     def directory(self, inode: Inode) -> Directory:
         """The listing of a directory's inode."""
@@ -146,4 +167,9 @@ def open_parts(device: BlockDevice, superblock: Superblock, limits: Limits) -> P
         directories=WeightedCache(limits.cache_bytes // 16, lambda _: _DIRECTORY_WEIGHT),
         metadata_blocks=blocks,
         data_blocks=data_blocks,
+        lists=tuple(
+            extent
+            for extent in (tables.ids, tables.fragments, tables.exports, tables.xattrs)
+            if extent is not None
+        ),
     )

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, TypeVar
 from s3archivefs.errors import CorruptImageError, SquashfsError, TruncatedImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from s3archivefs.device import BlockDevice, Discard
 
-__all__ = ["decoded", "read_decoded", "read_exactly"]
+__all__ = ["decoded", "discarded", "read_decoded", "read_exactly"]
 
 T = TypeVar("T")
+
+_NEAR = 8192  # bytes
 
 
 def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
@@ -47,6 +49,30 @@ def read_decoded(
     """What `decode` makes of the bytes of a range; raises what it and `read_exactly` raise."""
     raw = read_exactly(device, offset, length, what)
     return decoded(device, offset, raw, what, lambda raw: decode(bytes(raw)))
+
+
+def discarded(device: BlockDevice, ranges: Iterable[tuple[int, int]]) -> bool:
+    """Have the device forget its copies of ranges [start, stop), as what they decode to makes no
+    sense; return whether to read them again may bring other bytes.
+    """
+    discard: Discard | None = getattr(device, "discard", None)
+    if discard is None:
+        return False
+    may_differ = False
+    for start, stop in _joined(ranges):
+        may_differ |= discard(start, device.pread(start, stop - start))
+    return may_differ
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The ranges in order, as one where they overlap or are near: a copy is of more than one."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if joined and start <= joined[-1][1] + _NEAR:
+            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+        else:
+            joined.append((start, stop))
+    return joined
 
 
 def decoded(

@@ -47,6 +47,7 @@ LAYERS = (
     "names",
     "opening",
     "resolution",
+    "healing",
     "entry",
     "walking",
     "globbing",

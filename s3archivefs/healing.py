@@ -1,0 +1,86 @@
+"""Once more where metadata makes no sense: a device may have kept a damaged copy of it, and one
+that is stored without compression, or by a compressor without checksums, decodes all the same.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from s3archivefs.errors import FormatError
+from s3archivefs.format import Superblock
+from s3archivefs.parts import open_parts
+from s3archivefs.reads import discarded
+from s3archivefs.resolution import Resolver
+from s3archivefs.superblock import read_superblock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3archivefs.device import BlockDevice
+    from s3archivefs.directory import Directory
+    from s3archivefs.limits import Limits
+    from s3archivefs.parts import Parts
+
+__all__ = ["Healing", "once_more"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+H = TypeVar("H", bound="Healing")
+
+
+class Healing:
+    """The part of `SquashFS` that puts together what it reads by, and does so anew where the copies
+    that this was read from are in doubt.
+    """
+
+    superblock: Superblock
+    _device: BlockDevice
+    _limits: Limits
+    _parts: Parts
+    _root: Directory
+    _resolver: Resolver
+
+    def _put_together(self) -> None:
+        self.superblock = read_superblock(self._device)
+        try:
+            self._read_root()
+        except FormatError:
+            if not discarded(self._device, [(0, Superblock.layout.size), *self._in_doubt()]):
+                raise
+            self.superblock = read_superblock(self._device)
+            self._read_root()
+
+    def _read_root(self) -> None:
+        self._parts = open_parts(self._device, self.superblock, self._limits)
+        self._root = self._parts.root(self.superblock.root_inode)
+        self._resolver = Resolver(self._root, self._parts, self._limits)
+
+    def _doubt(self) -> bool:
+        """Forget what was read last of the metadata, here and at the device, as it makes no sense;
+        return whether to read it again may go otherwise.
+        """
+        if not discarded(self._device, self._in_doubt()):
+            return False
+        self._parts.forget()  # for what was handed out, and reads by them
+        self._read_root()
+        return True
+
+    def _in_doubt(self) -> list[tuple[int, int]]:
+        parts: Parts | None = getattr(self, "_parts", None)  # the superblock may lead to none
+        return [] if parts is None else parts.in_doubt()
+
+
+def once_more(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H, P], T]:
+    """The method, called a second time where it raises FormatError and that can go otherwise."""
+
+    @wraps(method)
+    def call(self: H, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except FormatError:
+            if not self._doubt():
+                raise
+        return method(self, *args, **kwargs)
+
+    return call
