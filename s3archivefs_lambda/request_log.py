@@ -82,6 +82,7 @@ class Exchange:
     refused: str | None = None
     """Why a signature, or the lack of one, let nobody in."""
     status: int = 0
+    """What the client got; 0 for nothing."""
     bytes_sent: int = 0
     failed: bool = False
     """Whether the answer broke off, whatever its status said."""
@@ -102,7 +103,7 @@ class Exchange:
             "access_key_id": _bounded(self.access_key_id, _MAX_WORD),
             "key": _bounded(self.key, _MAX_KEY),
             "archive": bounded(archives, _MAX_ARCHIVES) or None,
-            "status": self.status,
+            "status": self.status or None,
             "error": self.error,
             **({} if self.refused is None else {"refused": bounded(self.refused, _MAX_REASON)}),
             "bytes": self.bytes_sent,
@@ -126,12 +127,13 @@ def _metrics(line: Mapping[str, Any], *, failed: bool) -> dict[str, Any]:
     # Over all operations, as alarms want it, and by operation. The value of a dimension must be a
     # string, so a request of no operation counts in the former alone.
     dimensions: list[list[str]] = [[]] if line["operation"] is None else [[], ["operation"]]
+    status = line["status"] or 0
     directive = {"Namespace": _NAMESPACE, "Dimensions": dimensions, "Metrics": _DEFINITIONS}
     return {
         "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
         "Requests": 1,
-        "Errors": int(failed or line["status"] >= 500),
-        "ClientErrors": int(400 <= line["status"] < 500),
+        "Errors": int(failed or status >= 500),
+        "ClientErrors": int(400 <= status < 500),
         "Latency": line["ms"],
         "BytesOut": line["bytes"],
         "S3Requests": line["s3_requests"],

@@ -96,7 +96,7 @@ class Answer:
             self._let_close()
         elif self._pool.cancel(self._job):
             self._job = None
-            self._let_close()
+            self._end()
 
     def cut_off(self) -> None:
         """End the client's connection: others need the memory that it holds."""
@@ -114,7 +114,7 @@ class Answer:
         self._job = None
         client = self._client
         if client is None:
-            self._let_close()
+            self._end()
         elif self._response is None:
             client.refuse(500)
         elif isinstance(outcome, tuple):
@@ -139,6 +139,12 @@ class Answer:
             client.go_on(piece, is_last=is_last)
         else:
             client.break_off()
+
+    def _end(self) -> None:
+        """The client had gone before it got anything, or the next piece."""
+        if self._response is None:
+            self._app.unanswered(self._request, None)
+        self._let_close()
 
     def _let_close(self) -> None:
         if self._body is not None:

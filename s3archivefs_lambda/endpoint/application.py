@@ -10,6 +10,7 @@ import base64
 import logging
 import re
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import formatdate
 from http import HTTPStatus
@@ -23,7 +24,13 @@ from s3archivefs_lambda.endpoint.authentication import (
 )
 from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE, ArchiveLanes
 from s3archivefs_lambda.endpoint.logged_body import LoggedBody
-from s3archivefs_lambda.endpoint.messages import HttpApplication, HttpRequest, HttpResponse, Lane
+from s3archivefs_lambda.endpoint.messages import (
+    HttpApplication,
+    HttpRefusal,
+    HttpRequest,
+    HttpResponse,
+    Lane,
+)
 from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest
 from s3archivefs_lambda.endpoint.target import parse_target
 from s3archivefs_lambda.request_log import Exchange
@@ -51,6 +58,7 @@ __all__ = ["S3Operations", "make_app"]
 _LOG = logging.getLogger("s3archivefs")
 
 _DEFAULT_REGION = "us-east-1"
+_CLOSED = "ConnectionClosed"  # in the log alone: nobody is there to be told
 
 # Query parameters that make a request another operation than the one its path and method say.
 _SUB_RESOURCES = frozenset(
@@ -127,14 +135,7 @@ class _Endpoint:
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        exchange = Exchange(
-            request_id=secrets.token_hex(8).upper(),
-            emf=self._emf,
-            method=request.method,
-            client=request.client or None,
-            arrived=request.arrived,
-            started=request.started,
-        )
+        exchange = self._exchange(request)
         try:
             with request_scope(exchange.usage):
                 response = self._answer(exchange, request)
@@ -173,6 +174,27 @@ class _Endpoint:
             return self._lanes.of_object(key)
         prefixes = (value for name, value in target.query if name == "prefix")
         return self._lanes.of_listing(next(prefixes, ""))
+
+    def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None) -> None:
+        """Write its line."""
+        exchange = self._exchange(request)
+        with suppress(S3Error):
+            exchange.key = _bucket_and_key(parse_target(request.target))[1] or None
+        exchange.error = _CLOSED
+        if refusal is not None:
+            exchange.request_id, exchange.error = refusal.request_id, refusal.error
+            exchange.status, exchange.bytes_sent = refusal.status, refusal.body_bytes
+        exchange.log()
+
+    def _exchange(self, request: HttpRequest) -> Exchange:
+        return Exchange(
+            request_id=secrets.token_hex(8).upper(),
+            emf=self._emf,
+            method=request.method,
+            client=request.client or None,
+            arrived=request.arrived,
+            started=request.started,
+        )
 
     def _answer(self, exchange: Exchange, asked: HttpRequest) -> S3Response:
         target = parse_target(asked.target)

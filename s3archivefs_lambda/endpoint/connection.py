@@ -16,8 +16,9 @@ from struct import unpack
 from typing import TYPE_CHECKING, Protocol, cast
 
 from s3archivefs_lambda.endpoint.answer import Answer
-from s3archivefs_lambda.endpoint.encode import encode_head, encode_refusal
+from s3archivefs_lambda.endpoint.encode import encode_head, encode_refusal, says_where_it_ends
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES, Head, HeadBuffer, MalformedHeadError
+from s3archivefs_lambda.endpoint.messages import HttpRefusal
 from s3archivefs_lambda.s3api.messages import S3Error
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class Connection(asyncio.Protocol):
         """Send a head and the first piece of a body (see `Client`)."""
         head = self._head
         assert head is not None  # noqa: S101 -- this answers it
-        if not _says_where_it_ends(response, head.request.method):
+        if not says_where_it_ends(response, head.request.method):
             self._closes = True
         if self._owner.is_stopping and not len(self._heads) and not self._has_unread():
             self._closes = True
@@ -279,10 +280,14 @@ class Connection(asyncio.Protocol):
     def _say_last(self, error: S3Error) -> None:
         is_head = self._head is not None and self._head.request.method == "HEAD"
         with_body = self.state is not State.ANSWER or not is_head
-        request_id, encoded = encode_refusal(error, with_body=with_body)
-        _LOG.info("http: request %s from %s: %s", request_id, self.client, error)
+        request_id, head, body = encode_refusal(error, with_body=with_body)
+        if self.state is State.ANSWER and self._head is not None:
+            refusal = HttpRefusal(request_id, error.status, error.code, len(body))
+            self._owner.app.unanswered(self._head.request, refusal)
+        else:  # there was no request
+            _LOG.info("http: request %s from %s: %s", request_id, self.client, error)
         self._give_up()
-        self._write(encoded)
+        self._write(head + body)
         self._linger()
 
     def _linger(self) -> None:
@@ -339,10 +344,3 @@ class Connection(asyncio.Protocol):
             (arrived,) = unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))
             return bool(arrived)
         return False
-
-
-def _says_where_it_ends(response: HttpResponse, method: str) -> bool:
-    """Whether a client knows the length of the body (RFC 9112, 6.3)."""
-    if method == "HEAD" or response.status in {204, 304}:
-        return True
-    return any(name.lower() == "content-length" for name, _ in response.headers)

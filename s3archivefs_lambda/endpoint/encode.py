@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from s3archivefs_lambda.endpoint.messages import HttpResponse
     from s3archivefs_lambda.s3api.messages import S3Error
 
-__all__ = ["encode_head", "encode_refusal"]
+__all__ = ["encode_head", "encode_refusal", "says_where_it_ends"]
 
 
 def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: str = "") -> bytes:
@@ -26,8 +27,10 @@ def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: 
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def encode_refusal(error: S3Error, *, with_body: bool) -> tuple[str, bytes]:
-    """The last answer on a connection, in place of the application's, and its request's id."""
+def encode_refusal(error: S3Error, *, with_body: bool) -> tuple[str, bytes, bytes]:
+    """The last answer on a connection, in place of the application's: its request's id, its head,
+    and its body.
+    """
     request_id = secrets.token_hex(8).upper()
     document = error.to_xml(request_id)
     fields = {
@@ -38,7 +41,14 @@ def encode_refusal(error: S3Error, *, with_body: bool) -> tuple[str, bytes]:
         "Content-Length": str(len(document)),
     }
     head = encode_head(error.status, fields.items(), connection="close")
-    return request_id, head + document if with_body else head
+    return request_id, head, document if with_body else b""
+
+
+def says_where_it_ends(response: HttpResponse, method: str) -> bool:
+    """Whether a client knows the length of the body (RFC 9112, 6.3)."""
+    if method == "HEAD" or response.status in {204, 304}:
+        return True
+    return any(name.lower() == "content-length" for name, _ in response.headers)
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["HttpApplication", "HttpBody", "HttpRequest", "HttpResponse", "Lane"]
+__all__ = ["HttpApplication", "HttpBody", "HttpRefusal", "HttpRequest", "HttpResponse", "Lane"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,17 @@ class HttpResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpRefusal:
+    """What the server answers in place of the application."""
+
+    request_id: str
+    status: int
+    error: str
+    """The S3 code."""
+    body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lane:
     """What requests wait for together: when one of them is slow, the others probably are."""
 
@@ -78,4 +89,13 @@ class HttpApplication(Protocol):
 
     def lane(self, request: HttpRequest, /) -> Lane:
         """Where the request is to wait; at once, and without raising."""
+        ...
+
+    def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None, /) -> None:
+        """Note a request that gets nothing but this refusal of the server's, or nothing at all as
+        its connection has ended; at once, and without raising.
+
+        Of each request the application makes an answer or is told this; of one whose call raised,
+        both.
+        """
         ...

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.limits import HttpLimits
-from s3archivefs_lambda.endpoint.messages import HttpRequest, HttpResponse, Lane
+from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse, Lane
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from tests.support.fake_operations import FakeOperations
 
@@ -60,6 +60,9 @@ class Site:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self._app(request)
+
+    def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None) -> None:
+        self._app.unanswered(request, refusal)
 
     def lane(self, request: HttpRequest) -> Lane:
         name = request.target.split("/")[2] if request.target.count("/") > 1 else ""

@@ -20,7 +20,7 @@ from s3archivefs_lambda.endpoint.connection import State
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES
 from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE
 from s3archivefs_lambda.endpoint.limits import HttpLimits
-from s3archivefs_lambda.endpoint.messages import HttpRequest, HttpResponse, Lane
+from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse, Lane
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.endpoint.thread_shares import KEPT_THREADS, STORE_THREADS, THREADS
 from tests.support.fake_operations import Body, FakeOperations, streamed
@@ -83,10 +83,14 @@ class Echo:
 
     def __init__(self) -> None:
         self.seen: list[HttpRequest] = []
+        self.unanswered_statuses: list[int] = []
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         self.seen.append(request)
         return HttpResponse(status=200, headers=[("Content-Length", "0")], body=Body(()))
+
+    def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None) -> None:
+        self.unanswered_statuses.append(0 if refusal is None else refusal.status)
 
     def lane(self, request: HttpRequest) -> Lane:
         return NO_ARCHIVE
@@ -189,11 +193,13 @@ def test_a_fault_of_the_application_is_an_internal_error(caplog: pytest.LogCaptu
         def __call__(self, request: HttpRequest) -> HttpResponse:
             raise KeyError("bug")
 
-    with S3HttpServer(Faulty(), port=0) as server:
+    app = Faulty()
+    with S3HttpServer(app, port=0) as server:
         client = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=SECONDS)
         with closing(client):
             client.request("HEAD", "/")
             assert client.getresponse().status == 500
+    assert app.unanswered_statuses == [500]
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
     assert [record.exc_info is not None for record in errors] == [True]
 
