@@ -20,6 +20,17 @@ from s3archivefs_lambda.config.prefix_map import (
     SettingError,
     parse_mapping,
 )
+from s3archivefs_lambda.config.values import (
+    COUNT_MAX,
+    IN_MEMORY_MAX,
+    chunk_size,
+    directory,
+    floor_to_power_of_two,
+    metrics,
+    seconds,
+    superblock_metadata,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +43,6 @@ __all__ = [
     "Setting",
     "SettingError",
     "chunk_size_for",
-    "whole_number",
 ]
 
 _PREFIX = "S3ARCHIVEFS_"
@@ -46,9 +56,6 @@ _MAPPING_FILE_NAME = _PREFIX + "PREFIX_VMAP_EXT_FILE"
 
 _LIMITS = "limits."
 _LIMIT_NAMES = tuple(field.name for field in fields(Limits))
-
-_IN_MEMORY_MAX = 1 << 30  # bytes; a chunk and an archive's tail are held in memory whole
-_COUNT_MAX = 10**15  # an upper bound for counts and byte sizes that no machine reaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +139,7 @@ def chunk_size_for(configured: int | None, block_size: int) -> int:
     That is the configured size, floored to a power of two, but the block size (a power of two by
     the format) where none is configured or where it is larger.
     """
-    return max(_floor_to_power_of_two(configured or 0), block_size)
+    return max(floor_to_power_of_two(configured or 0), block_size)
 
 
 def _function_bytes(environ: Mapping[str, str]) -> int:
@@ -140,65 +147,21 @@ def _function_bytes(environ: Mapping[str, str]) -> int:
     half. Elsewhere, more than any default asks for.
     """
     megabytes = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
-    return int(megabytes) << 20 if re.fullmatch(r"[0-9]{1,9}", megabytes) else _COUNT_MAX
-
-
-def _floor_to_power_of_two(number: int) -> int:
-    return 1 << number.bit_length() - 1 if number else 0
-
-
-def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
-    """A parser of numbers within these bounds; it raises SettingError."""
-
-    def parse(text: str) -> int:
-        # int() alone would also take signs, underscores, white space and other scripts' digits.
-        if re.fullmatch(r"[0-9]{1,18}", text) and minimum <= int(text) <= maximum:
-            return int(text)
-        raise SettingError(f"write a whole number from {minimum} to {maximum}, digits only")
-
-    return parse
-
-
-def _chunk_size(text: str) -> int | None:
-    return _floor_to_power_of_two(whole_number(0, _IN_MEMORY_MAX)(text)) or None
-
-
-def _seconds(text: str) -> float:
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        return float(text)
-    raise SettingError("write seconds as digits, with a decimal point if need be")
-
-
-def _directory(text: str) -> Path:
-    return Path(text).absolute()
-
-
-def _superblock_metadata(text: str) -> Literal["auto", "expected"]:
-    match text:
-        case "auto" | "expected":
-            return text
-        case _:
-            raise SettingError('write "auto" or "expected"')
-
-
-def _metrics(text: str) -> Literal["emf"]:
-    if text == "emf":
-        return "emf"
-    raise SettingError('write "emf", or nothing for none')
+    return int(megabytes) << 20 if re.fullmatch(r"[0-9]{1,9}", megabytes) else COUNT_MAX
 
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "CACHE_DIR",
         field="cache_dir",
-        parse=_directory,
+        parse=directory,
         default="/tmp",  # noqa: S108 -- Lambda's only writable directory; the cache makes a private one inside
         doc="Directory that holds the chunk cache; with EFS, /mnt/<mount>.",
     ),
     Setting(
         name=_PREFIX + "CACHE_CHUNK_SIZE",
         field="cache_chunk_size",
-        parse=_chunk_size,
+        parse=chunk_size,
         default=None,
         doc="Bytes in one cached chunk, floored to a power of two. Unset, or below the image's "
         "block size: the block size.",
@@ -206,7 +169,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "CACHE_MAX_BYTES",
         field="cache_max_bytes",
-        parse=whole_number(0, _COUNT_MAX),
+        parse=whole_number(0, COUNT_MAX),
         # Lambda's /tmp holds 512 MB by default. A quarter stays free: for temporary files of other
         # code in the function, and for what the file system needs itself.
         default=str(384 * 1024 * 1024),
@@ -216,7 +179,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "CACHE_MEMORY_BYTES",
         field="cache_memory_bytes",
-        parse=whole_number(0, _COUNT_MAX),
+        parse=whole_number(0, COUNT_MAX),
         default=None,
         doc="Bytes of chunks that each process keeps in memory too; three quarters as many may be "
         "on their way ahead of those who read on and on. 0: none, and nothing is read ahead. "
@@ -241,7 +204,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "REVALIDATE_SECONDS",
         field="revalidate_seconds",
-        parse=_seconds,
+        parse=seconds,
         default="60",
         doc="Seconds for which an archive in S3 is taken to be unchanged. 0: each request asks S3. "
         "Local images are looked at by each request.",
@@ -249,7 +212,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "STALE_SECONDS",
         field="stale_seconds",
-        parse=_seconds,
+        parse=seconds,
         default="3600",
         doc="Seconds since S3 was last asked for an archive for which its version of then is still "
         "served while S3 cannot be asked: unreachable, throttling or silent. 0: never. The default "
@@ -259,7 +222,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "TAIL_BYTES",
         field="tail_bytes",
-        parse=whole_number(1, _IN_MEMORY_MAX),
+        parse=whole_number(1, IN_MEMORY_MAX),
         default=str(512 * 1024),
         doc="Bytes fetched from the end of an archive, where squashfs keeps its metadata, when it "
         "is opened for the first time. How many it needed is remembered in the chunk cache.",
@@ -267,7 +230,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "METADATA_BYTES",
         field="metadata_bytes",
-        parse=whole_number(0, _IN_MEMORY_MAX),
+        parse=whole_number(0, IN_MEMORY_MAX),
         default=str(8 * 1024 * 1024),
         doc="Bytes of an archive's metadata up to which all of it is fetched when it is opened, "
         "and held in memory; beyond them, chunks of it are fetched as they are needed.",
@@ -275,7 +238,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "SUPERBLOCK_METADATA",
         field="superblock_metadata",
-        parse=_superblock_metadata,
+        parse=superblock_metadata,
         default="auto",
         doc='"expected": archives carry the user metadata s3archivefs-superblock, so their first '
         'bytes are not fetched ahead; "auto": they may lack it.',
@@ -283,7 +246,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "OPEN_ARCHIVES_BYTES",
         field="open_archives_bytes",
-        parse=whole_number(0, _COUNT_MAX),
+        parse=whole_number(0, COUNT_MAX),
         default=None,
         doc="Bytes of memory that archives kept open between requests may take, metadata and "
         "decoded blocks (S3ARCHIVEFS_LIMIT_CACHE_BYTES each at most); the least recently used is "
@@ -293,7 +256,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "METRICS",
         field="metrics",
-        parse=_metrics,
+        parse=metrics,
         default=None,
         doc='"emf": each line of the request log is a document of CloudWatch\'s embedded metric '
         "format too, of which CloudWatch Logs makes metrics.",
@@ -302,7 +265,7 @@ SETTINGS: tuple[Setting, ...] = (
         Setting(
             name=f"{_PREFIX}LIMIT_{field.name.upper()}",
             field=_LIMITS + field.name,
-            parse=whole_number(0, _COUNT_MAX),
+            parse=whole_number(0, COUNT_MAX),
             default=str(field.default),
             doc=f"The reader's limit `{field.name}` on what one image may cost.",
         )
