@@ -215,9 +215,9 @@ SETTINGS: tuple[Setting, ...] = (
         parse=seconds,
         default="3600",
         doc="Seconds since S3 was last asked for an archive for which its version of then is still "
-        "served while S3 cannot be asked: unreachable, throttling or silent. 0: never. The default "
-        "outlasts most outages; nobody can replace an archive in a store that is down, but in one "
-        "that only this network has lost.",
+        "served while S3 cannot be asked: unreachable, silent, throttling or 5xx. 0: never. The "
+        "default outlasts most outages; nobody can replace an archive in a store that is down, but "
+        "in one that only this network has lost.",
     ),
     Setting(
         name=_PREFIX + "TAIL_BYTES",

@@ -262,7 +262,9 @@ def pinned(client: S3Client, bucket: str, key: str, facts: Facts, size: int | No
     if etag and size is not None:
         return S3Device(client, bucket, key, etag=etag, size=size, version_id=version)
     # Refused: without an ETag, bytes of two versions could be mixed unnoticed.
-    raise ArchiveUnavailableError.of(bucket, key, "the store's answer lacks ETag or Content-Length")
+    what = "the store's answer lacks ETag or Content-Length"
+    status = facts["ResponseMetadata"]["HTTPStatusCode"]
+    raise ArchiveUnavailableError.of(bucket, key, what, status)
 
 
 class _BodyBrokenError(Exception):

@@ -345,6 +345,15 @@ def test_what_the_cache_lacks_is_a_fault(
         archives.get(A)
 
 
+def test_an_answer_without_etag_is_an_answer(store: ScriptedStore, archives: Archives) -> None:
+    store.script(lambda _, reply: reply.without("ETag"))
+    with pytest.raises(ArchiveUnavailableError, match="lacks ETag"):
+        archives.get(A)
+    store.script(DOWN["unavailable"])
+    with pytest.raises(ArchiveUnavailableError, match="status 500"):
+        archives.get(A)
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(None, True), (500, True), (503, True), (599, True), (200, False), (301, False), (400, False)],
