@@ -93,7 +93,6 @@ class ArchiveSilentError(ArchiveUnavailableError):
 
 
 _CREDENTIAL_CODES = {
-    "400",  # in place of a code where there is no body: S3's answer to a HEAD, as to these
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
     "InvalidAccessKeyId",
@@ -174,7 +173,8 @@ def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessE
         kind, what = ArchiveReplacedError, "the object was replaced"
     elif status == 404:
         kind, what = ArchiveNotFoundError, "there is no such object or bucket"
-    elif code in _CREDENTIAL_CODES:  # with status 400 or 403
+    elif code in _CREDENTIAL_CODES or (code == "400" and error.operation_name == "HeadObject"):
+        # With status 400 or 403; where a HEAD's lack of a body leaves the code out, with 400.
         kind, what = ArchiveCredentialsError, "the credentials were refused"
     elif status in {401, 403}:
         kind, what = ArchiveForbiddenError, "access was refused"

@@ -236,7 +236,9 @@ def test_metadata_that_has_grown_is_fetched_whole_and_remembered_anew(
     store.content = make_image(tmp_path, (file("a", noise(200_000)),)).read_bytes()
     open_in(opener(store, tmp_path / "cache"))
     store.content, store.etag = image, '"long"'
-    read_all_names(open_in(opener(store, tmp_path / "cache")))
+    grown = opener(store, tmp_path / "cache")
+    read_all_names(open_in(grown))
+    settle(grown)
     store.etag = '"as long"'
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path / "cache")))
