@@ -29,9 +29,7 @@ __all__ = ["Content", "DataReader", "joined"]
 
 _SIZE_MASK = DATA_BLOCK_STORED - 1
 _RUN_BYTES = 4 << 20
-"""Content of one run, in bytes: what is read at once and decompressed in parallel; it bounds
-memory.
-"""
+"""Bytes of content of one run, read at once and decompressed in parallel; it bounds memory."""
 _DATA_START = Superblock.layout.size
 _ZEROS = memoryview(bytes(BLOCK_SIZE_MAX))
 _WORD = 4
@@ -252,9 +250,8 @@ class Content:
         return self._start + begin, length
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
-        """The bytes [start, stop) of the content, in order, as pieces of at most a block each.
-
-        At most one run of blocks is in memory at a time.
+        """The bytes [start, stop) of the content, in order, as pieces of at most a block each, with
+        at most one run of blocks in memory at a time.
         """
         try:
             for piece in self._pieces(start, stop):
@@ -276,9 +273,20 @@ class Content:
         if start < blocks_end:
             yield from self._block_pieces(start, blocks_end)
         if stop > blocks_end:
-            skip = max(0, start - self._block_count * size)
-            length = stop - max(start, self._block_count * size)
-            yield self._reader.fragment(self._fragment, self._fragment_offset + skip, length)
+            yield self._tail(max(start, self._block_count * size), stop)
+
+    def part(self, start: int, stop: int) -> bytes:
+        """The bytes [start, stop) of the content: a slice, where they lie in one block."""
+        if start >= stop:
+            return b""
+        size = self._reader.block_size
+        number, at = divmod(start, size)
+        if number >= self._block_count:
+            return self._tail(start, stop)
+        if stop <= (number + 1) * size and self._words[number]:
+            block = self._reader.block(self._stored(number), self._reading())
+            return block[at : at + stop - start]
+        return joined(self.pieces(start, stop))
 
     def read(self) -> bytes:
         """The whole content, and close."""
@@ -288,15 +296,16 @@ class Content:
         finally:
             self.close()
 
+    def _tail(self, start: int, stop: int) -> bytes:
+        """The bytes [start, stop) of the content, behind its blocks."""
+        offset = self._fragment_offset + start - self._block_count * self._reader.block_size
+        return self._reader.fragment(self._fragment, offset, stop - start)
+
     def _block_pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         size = self._reader.block_size
         first, end = start // size, -(-stop // size)
         if end - first == 1 and self._words[first]:
-            block = self._reader.block(self._stored(first), self._reading())
-            if stop - start == len(block):
-                yield block
-            else:
-                yield memoryview(block)[start - first * size : stop - first * size]
+            yield self.part(start, stop)
             return
         # Only the first block can have been kept by the read before this one.
         kept = self._reader.kept(self._stored(first)) if self._words[first] else None

@@ -19,6 +19,7 @@ import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import directory, fifo, file
 from s3archivefs.data import Content, DataReader
+from s3archivefs.file import _Raw
 from tests.support.images import CountingDevice, make_image
 
 BLOCK = 4096
@@ -317,6 +318,30 @@ def test_read_behind_lines_goes_on_where_the_buffer_ends(
         opened.read(3 * BLOCK)
         opened.read()
     assert [start for start, _ in asked] == [0, *(stop for _, stop in asked[:-1])]
+
+
+def test_small_reads_fill_the_buffer_only_where_they_follow_each_other(
+    fs: s3archivefs.SquashFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled_from: list[int] = []
+    readinto = _Raw.readinto
+
+    def noted(self: _Raw, buffer: bytearray) -> int:
+        filled_from.append(self.position)
+        return readinto(self, buffer)
+
+    monkeypatch.setattr(_Raw, "readinto", noted)
+    content = CONTENTS["noise"]
+    with fs.open("/noise") as opened:
+        for position in range(len(content) - 99, 0, -99):
+            opened.seek(position)
+            assert opened.read(16) == content[position : position + 16]
+            opened.seek(position)
+            assert filled(opened.readinto, 16) == content[position : position + 16]
+        assert filled_from == []
+        opened.seek(1)
+        assert b"".join(iter(lambda: opened.read(16), b"")) == content[1:]
+    assert len(filled_from) <= len(content) // BLOCK + 1
 
 
 def test_whole_file_is_handed_out_without_a_copy(fs: s3archivefs.SquashFS) -> None:
