@@ -94,6 +94,7 @@ class Connection(asyncio.Protocol):
         self._is_last = True
         self._closes = False  # after the answer
         self._is_full = False
+        self._is_aborted = False
         self._drained = 0
         self._sent = 0  # bytes of answers, ever
         self._window = (self.since, 0)  # when it began, and what the client had taken
@@ -104,8 +105,9 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
-        if self._owner.is_stopping:  # once asyncio is done with opening it
-            asyncio.get_running_loop().call_soon(self.let_go)
+        if self._is_aborted or self._owner.is_stopping:  # once asyncio is done with opening it
+            end = self.abort if self._is_aborted else self.let_go
+            asyncio.get_running_loop().call_soon(end)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- as asyncio calls it
         """End, for whatever reason."""
@@ -173,7 +175,8 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """End at once."""
+        """End at once, or as soon as it is made."""
+        self._is_aborted = True
         if self._transport is not None:
             self._give_up()
             self._transport.abort()

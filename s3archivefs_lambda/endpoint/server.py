@@ -260,7 +260,7 @@ class _Core:
 
     def _look_for_the_end(self) -> None:
         if self.clock() >= self._stop_by:
-            for connection in list(self._connections):
+            for connection in [*self._connections, *self._ending]:
                 connection.abort()
         if not (self._connections or self._ending or self._opening) and self.pool.is_idle:
             self._loop.stop()

@@ -317,6 +317,28 @@ def test_who_sends_a_request_comes_before_who_has_been_idle_for_longest() -> Non
             assert late.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("stops", [False, True])
+def test_who_makes_room_before_asyncio_has_opened_it_is_closed(*, stops: bool) -> None:
+    clock = Clock()
+    with Site(clock=clock) as site, ExitStack() as opened:
+        core: Any = site.server._core
+        come: list[socket.socket] = []
+
+        def evict() -> None:
+            come.append(opened.enter_context(site.socket()))
+            assert core._accept_one()
+            clock.now += 1
+            assert core._make_room()
+            assert len(core._ending) == 1
+            if stops:
+                core.stop()
+
+        core._loop.call_soon_threadsafe(evict)
+        until(lambda: come)
+        assert ended(come[0])
+        until(lambda: not core._ending)
+
+
 def test_half_heads_shut_nobody_out() -> None:
     with Site(limits=HttpLimits(connections=512)) as site, ExitStack() as opened:
         for _ in range(600):
