@@ -44,6 +44,8 @@ BLOCK = 4 << 10
 READS = 2000
 THREADS = 16
 READS_PER_OPENING = 25
+ATTEMPTS = 5
+"""Of the product's client, to read a range."""
 READ_TIMEOUT = 2
 """Seconds, in place of the product's 5."""
 FAULTS: Mapping[Fault, float] = {
@@ -207,6 +209,13 @@ def test_reads_among_faults_are_right_or_fail_cleanly(
     # What else befalls a sixth of the requests is asked for again: five in a row befall one read
     # of ten thousand.
     assert reasons["asked for again in vain"] <= READS // 200
+    # Each attempt of a read that ran out of time left an answer that was not sent whole.
+    late = [
+        request
+        for request in proxy.requests
+        if not request.complete and (request.fault is None or isinstance(request.fault, Stall))
+    ]
+    assert ATTEMPTS * reasons["out of time"] <= len(late)
     assert all(befallen[fault] for fault in FAULTS)
     # A storm of repeated requests would make matters worse. Those that a slow machine did not
     # answer in time are not counted.

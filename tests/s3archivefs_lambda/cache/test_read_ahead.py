@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -318,7 +319,8 @@ def test_who_waits_for_what_another_has_fetched_ahead_gets_it_though_that_one_le
     with ThreadPoolExecutor(1) as executor:
         waiting = executor.submit(cached.pread, MIB, 10)
         while not (flight := cached._flights.get(MIB // CHUNK)) or not flight.is_wanted:
-            pass
+            assert not waiting.done()
+            time.sleep(0.001)
         ahead.close()
         go_on.set()
         assert waiting.result(30) == DATA[MIB : MIB + 10]
