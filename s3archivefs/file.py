@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from typing import TYPE_CHECKING, Protocol, SupportsIndex
+from typing import TYPE_CHECKING, NoReturn, Protocol, SupportsIndex
 
 from s3archivefs.data import joined
 from s3archivefs.errors import LimitExceededError
@@ -219,6 +219,10 @@ class SquashFile(io.BufferedReader):
     def write(self, _data: object, /) -> int:
         """Refused, as by any file opened for reading."""
         raise io.UnsupportedOperation("not writable")
+
+    def detach(self) -> NoReturn:
+        """Refused: nothing reads the content without the file."""
+        raise io.UnsupportedOperation("detach")
 
     def _is_buffered(self, start: int, size: int) -> bool:
         """Whether a read is one of what is buffered, or a small one of one block that continues the

@@ -80,11 +80,13 @@ class _Node:
     fruitful: bool = False
 
 
-def parsed(pattern: str, *, at_any_depth: bool) -> list[Part]:
+def parsed(pattern: str | bytes, *, at_any_depth: bool) -> list[Part]:
     """The parts of a pattern.
 
-    Raises ValueError or NotImplementedError where `pathlib` does.
+    Raises ValueError or NotImplementedError where `pathlib` does, TypeError for bytes.
     """
+    if not isinstance(pattern, str):
+        raise TypeError(f"a pattern is text, not {type(pattern).__name__}: {pattern!r}")
     names = [name for name in pattern.split("/") if name not in {"", "."}]
     if pattern.startswith("/"):
         raise NotImplementedError(f"a pattern is relative to its path; not so {pattern!r}")

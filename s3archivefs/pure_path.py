@@ -76,6 +76,9 @@ class PurePath(Generic[Image]):
     def __truediv__(self, descendant: StrPath) -> Self:
         return self.joinpath(descendant)
 
+    def __rtruediv__(self, above: StrPath) -> Self:
+        return self._at(PurePosixPath("/", as_plain(above), self._pure))
+
     def with_name(self, name: str) -> Self:
         """The path with another last part."""
         return self._at(self._pure.with_name(name))

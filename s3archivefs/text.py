@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, SupportsIndex
 from s3archivefs.file import check_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from s3archivefs.file import Image, SquashFile
 
 __all__ = ["as_text", "is_text"]
@@ -39,7 +37,7 @@ def as_text(
 ) -> io.TextIOWrapper:
     """The file as text, UTF-8 unless said."""
     kind = _Text if file.size <= file.line_limit else _LongText
-    return kind(file, encoding or "utf-8", errors, newline)
+    return kind(file, "utf-8" if encoding is None else encoding, errors, newline)
 
 
 class _Text(io.TextIOWrapper):
@@ -54,13 +52,8 @@ class _Text(io.TextIOWrapper):
         self._file = file
         self._newline = newline
 
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # `next` works on both
-        return iter(super().readline, "")
-
-    def __next__(self) -> str:  # type: ignore[override]  # of a text file
-        if line := self.readline():
-            return line
-        raise StopIteration
+    # By `readline`; that of io.TextIOWrapper has no `tell` from then on.
+    __next__ = io.IOBase.__next__  # type: ignore[assignment]  # gives what `readline` does
 
     def __reduce_ex__(self, _protocol: SupportsIndex, /) -> tuple[object, ...]:
         """Opened anew in another process, through its image, where it stands."""
@@ -90,9 +83,6 @@ class _LongText(_Text):
         if hint is None or hint <= 0:
             check_limit(self._file.size - self._file.tell(), self._file.line_limit)
         return super().readlines(-1 if hint is None else hint)
-
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # likewise
-        return iter(self.readline, "")
 
 
 def _reopened(

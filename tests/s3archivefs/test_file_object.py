@@ -213,6 +213,35 @@ def test_what_only_text_has_is_refused_for_bytes(fs: s3archivefs.SquashFS) -> No
         fs.open("/small", "r", newline="x")
 
 
+def test_an_empty_encoding_is_unknown(fs: s3archivefs.SquashFS) -> None:
+    with pytest.raises(LookupError, match="unknown encoding"):
+        fs.open("/small", "r", encoding="")
+
+
+@pytest.mark.parametrize("most", [1 << 18, 10])
+def test_text_is_its_own_iterator_which_begins_again_where_the_file_does(
+    path: Path, most: int
+) -> None:
+    with (
+        s3archivefs.open(path, limits=s3archivefs.Limits(read_all_bytes=most)) as fs,
+        fs.open("/small", "r") as opened,
+    ):
+        lines = iter(opened)
+        assert lines is opened
+        assert list(lines) == ["one\n", "two\n", "three"]
+        assert next(lines, None) is None
+        opened.seek(0)
+        assert next(lines) == "one\n"
+        assert opened.tell() == 4
+
+
+def test_a_file_is_not_detached_from_its_content(fs: s3archivefs.SquashFS) -> None:
+    with fs.open("/small") as opened:
+        with pytest.raises(io.UnsupportedOperation, match="detach"):
+            opened.detach()
+        assert opened.read() == CONTENTS["small"]
+
+
 def test_only_regular_files_open(fs: s3archivefs.SquashFS) -> None:
     for mode in ("r", "rb"):
         with pytest.raises(IsADirectoryError):

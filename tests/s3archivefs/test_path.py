@@ -70,6 +70,7 @@ def test_joining_is_that_of_a_pure_path(path: str, others: list[str]) -> None:
         for spelt in (other, PurePosixPath(other)):
             ours, pure = ours / spelt, pure / spelt
         assert str(ours) == str(pure)
+        assert str(other / ours) == str(other / pure)
 
 
 @given(path=PATHS, name=PARTS)

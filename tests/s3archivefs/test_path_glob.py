@@ -178,3 +178,10 @@ def test_depth_is_limited_as_that_of_a_walk(image: RealPath) -> None:
         pytest.raises(s3archivefs.LimitExceededError, match="walk_depth"),
     ):
         list(fs.path("/").rglob("x"))
+
+
+def test_a_pattern_is_no_bytes(image: RealPath) -> None:
+    with s3archivefs.open(image) as fs:
+        for glob in (fs.path().glob, fs.path().rglob):
+            with pytest.raises(TypeError, match=r"a pattern is text, not bytes: b'\*'"):
+                list(glob(b"*"))  # type: ignore[arg-type]
