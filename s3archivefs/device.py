@@ -12,7 +12,6 @@ import os
 import threading
 from mmap import mmap
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
-from weakref import finalize
 
 from s3archivefs.forks import renew_after_fork
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
     Discard: TypeAlias = Callable[[int, bytes], bool]
+    Opener: TypeAlias = Callable[[str, int], int]
 
 __all__ = [
     "BlockDevice",
@@ -111,23 +111,24 @@ class FileDevice:
         """Where to open it anew."""
         if isinstance(source, str | bytes | os.PathLike):
             self._path = os.path.abspath(os.fspath(source))  # noqa: PTH100 -- bytes too
-            self._file: BinaryIO | None = open(source, "rb", buffering=0, opener=_open_nonblocking)  # noqa: SIM115 -- closed by close()
+            self._file: BinaryIO | None = cast("BinaryIO", _OwnFile(source, _open_nonblocking))
         else:
             self._file = source
         self._lock = threading.Lock()
         self._position_is_shared = False
-        self._descriptor = _descriptor(self._file)
+        self._has_descriptor = _has_own_descriptor(self._file)
         try:
             self.size = self._measured()
         except BaseException:
-            self.close()
+            if isinstance(self._file, _OwnFile):
+                self._file.close()  # at once: who catches the error refers to the file, by its way
             raise
         renew_after_fork(self, FileDevice._renew)
 
     def _measured(self) -> int:
         """The file's size, in bytes."""
         file: Any = self._file
-        if self._descriptor is None and isinstance(file, io.TextIOBase):
+        if not self._has_descriptor and isinstance(file, io.TextIOBase):
             raise TypeError("the file is open as text; open it in binary mode: 'rb'")
         try:
             size: int | None = file.seek(0, os.SEEK_END)
@@ -145,32 +146,31 @@ class FileDevice:
         Raises ValueError after `close`, io.UnsupportedOperation in a forked child that shares the
         file's position.
         """
-        if self._file is None:
-            raise ValueError("read from a closed image")
         data = self._read(offset, length)
         while len(data) < length and (rest := self._read(offset + len(data), length - len(data))):
             data += rest
         return data
 
     def _read(self, offset: int, length: int) -> bytes:
-        if self._descriptor is not None:
-            return os.pread(self._descriptor, length, offset)
-        if self._file is None:
+        file = self._file  # referred to until it is read, so that no other can have its descriptor
+        if file is None:
             raise ValueError("read from a closed image")
+        if self._has_descriptor:
+            return os.pread(file.fileno(), length, offset)
         if self._position_is_shared:
             raise io.UnsupportedOperation(
-                f"a forked child shares the position of its parent's {type(self._file).__name__}:"
+                f"a forked child shares the position of its parent's {type(file).__name__}:"
                 " open the image anew, or give its path"
             )
         with self._lock:
-            self._file.seek(offset)
-            return self._file.read(length) or b""
+            file.seek(offset)
+            return file.read(length) or b""
 
     def close(self) -> None:
-        """Close the file if this device opened it."""
-        file, self._file, self._descriptor = self._file, None, None
-        if file is not None and self._path is not None:
-            file.close()
+        """Close the file if this device opened it, after the reads under way."""
+        file, self._file = self._file, None
+        if isinstance(file, _OwnFile):
+            file.is_forgotten = True
 
     def __reduce__(self) -> tuple[object, ...]:
         if self._file is None:
@@ -181,7 +181,7 @@ class FileDevice:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._lock = threading.Lock()
-        if self._file is not None and self._descriptor is None:
+        if self._file is not None and not self._has_descriptor:
             self._position_is_shared = _has_descriptor(self._file)
 
 
@@ -267,23 +267,34 @@ def _open_nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _descriptor(file: BinaryIO) -> int | None:
-    """The file descriptor to use with pread(2), if the object is a plain file whose bytes are the
-    descriptor's.
-    """
-    if type(file).__module__ not in {"io", "_io"}:
+class _OwnFile(io.FileIO):
+    """A file that is closed as soon as nobody refers to it: neither its device, nor a read."""
+
+    def __init__(
+        self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes], opener: Opener
+    ) -> None:
+        self.is_forgotten = False
+        """Whether its device needs it no longer, or will not say so."""
+        super().__init__(os.fspath(path), "rb", opener=opener)
+
+    def __del__(self) -> None:
+        if self.is_forgotten:
+            self.close()
+        super().__del__()  # which warns of what was not closed
+
+
+def _has_own_descriptor(file: BinaryIO) -> bool:
+    """Whether the object is a plain file, whose bytes are its descriptor's: to use pread(2)."""
+    if type(file).__module__ not in {"io", "_io", __name__}:
         # A wrapper (gzip.GzipFile, tempfile's spool) may hand out the descriptor of something else.
-        return None
-    try:
-        return file.fileno()
-    except OSError:  # io.BytesIO: io.UnsupportedOperation
-        return None
+        return False
+    return _has_descriptor(file)
 
 
 def _reopened(path: str | bytes) -> FileDevice:
     """The device of a path, closed when it is no longer referred to."""
     device = FileDevice(path)
-    finalize(device, cast("BinaryIO", device._file).close)  # noqa: SLF001 -- of what is made here
+    cast("_OwnFile", device._file).is_forgotten = True  # noqa: SLF001 -- of what is made here
     return device
 
 

@@ -98,6 +98,29 @@ def test_closing_closes_what_was_opened_and_nothing_of_the_callers(path: Path) -
         assert not given_file.closed
 
 
+def test_a_read_that_the_closing_overtakes_reads_no_other_file(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = FileDevice(path)
+    used: list[int] = []
+    pread = os.pread
+    (tmp_path / "other").write_bytes(b"other" * 100)
+
+    def overtaken(descriptor: int, length: int, offset: int) -> bytes:
+        used.append(descriptor)
+        device.close()
+        with (tmp_path / "other").open("rb") as other:  # takes the first number that is free
+            assert other.fileno() != descriptor
+            return pread(descriptor, length, offset)
+
+    monkeypatch.setattr(os, "pread", overtaken)
+    assert device.pread(5, 50) == CONTENT[5:55]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(used[0])
+    with pytest.raises(ValueError, match="closed"):
+        device.pread(5, 50)
+
+
 def test_fifo_is_refused_at_once_and_closed(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
