@@ -47,6 +47,9 @@ class Tree(Protocol):
     def stat(self, path: str) -> Stat:
         """The attributes of a path."""
 
+    def realpath(self, path: str, *, strict: bool) -> str:
+        """The path without symlinks and `..`."""
+
     def scandir(self, path: str, *, start: str | None = None) -> Iterator[DirEntry[str]]:
         """The entries of a directory."""
 
@@ -71,6 +74,8 @@ class _Node:
     """A directory that is being gone through."""
 
     path: str
+    place: str
+    """A path that leads there too, without the `..` that the pattern went: as short as can be."""
     wanted: frozenset[int]
     """The parts that its names are held against."""
     key: _Key
@@ -139,7 +144,8 @@ class _Search:
         wanted = self._from(0)
         if self._accepts(wanted):
             yield start
-        stack = [self._node(start, wanted, found.reference, self._listing(start), linked=False)]
+        listing = self._listing(start)
+        stack = [self._node(start, start, wanted, found.reference, listing, linked=False)]
         while stack:
             node = stack[-1]
             child = next(node.children, None)
@@ -151,12 +157,12 @@ class _Search:
                     stack[-1].fruitful = True
                 continue
             name, entry = child
-            path = node.path + name if node.path.endswith("/") else f"{node.path}/{name}"
+            path = _below(node.path, name)
             matched, below = self._matched(node, name, entry)
             if matched:
                 node.fruitful = True
                 yield path
-            if below and (deeper := self._entered(node, path, entry, below)) is not None:
+            if below and (deeper := self._entered(node, name, entry, below)) is not None:
                 if len(stack) > self._image.limits.walk_depth:
                     raise LimitExceededError(
                         "walk_depth", len(stack), self._image.limits.walk_depth
@@ -186,13 +192,15 @@ class _Search:
         return matched, wanted - {self._end}
 
     def _entered(
-        self, node: _Node, path: str, entry: DirEntry[str] | None, wanted: frozenset[int]
+        self, node: _Node, name: str, entry: DirEntry[str] | None, wanted: frozenset[int]
     ) -> _Node | None:
-        """The directory at a path, if there is one and it is worth going through."""
+        """The directory of a name, if it is one and is worth going through."""
         if all(self._text(index) == _DIRECTORY for index in wanted):
             return None
+        path, place = _below(node.path, name), _below(node.place, name)
         if entry is None:
-            reference, listing = self._image.stat(path).reference, self._listing(path)
+            place = self._image.realpath(place, strict=False)
+            reference, listing = self._image.stat(place).reference, self._listing(place)
         elif entry.is_dir():
             linked = entry.is_symlink()
             reference = entry.stat().reference if linked else entry.reference
@@ -205,15 +213,22 @@ class _Search:
             return None
         if not linked and key in self._met:
             raise CorruptImageError(f"directory {path!r} is in the tree twice")
-        return self._node(path, wanted, reference, listing, linked=linked)
+        return self._node(path, place, wanted, reference, listing, linked=linked)
 
     def _node(
-        self, path: str, wanted: frozenset[int], reference: int, listing: _Listing, *, linked: bool
+        self,
+        path: str,
+        place: str,
+        wanted: frozenset[int],
+        reference: int,
+        listing: _Listing,
+        *,
+        linked: bool,
     ) -> _Node:
         key = reference, wanted
         if not linked:
             self._met.add(key)
-        return _Node(path, wanted, key, linked, self._children(wanted, listing))
+        return _Node(path, place, wanted, key, linked, self._children(wanted, listing))
 
     def _children(
         self, wanted: frozenset[int], listing: _Listing
@@ -253,6 +268,10 @@ class _Search:
     def _accepts(self, wanted: frozenset[int]) -> bool:
         """Whether a directory that is reached with these parts wanted matches."""
         return any(self._text(index) in {None, _DIRECTORY} for index in wanted)
+
+
+def _below(path: str, name: str) -> str:
+    return path + name if path.endswith("/") else f"{path}/{name}"
 
 
 def _is_name(part: Part) -> bool:

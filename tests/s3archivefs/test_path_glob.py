@@ -15,6 +15,7 @@ import s3archivefs
 from fixtures.tree import directory, file, symlink
 from s3archivefs import image as image_module
 from s3archivefs import walking
+from s3archivefs.resolution import _Steps
 from tests.support.drafts import draft
 from tests.support.images import CountingDevice, make_image
 from tests.support.trees import write_tree
@@ -178,6 +179,30 @@ def test_depth_is_limited_as_that_of_a_walk(image: RealPath) -> None:
         pytest.raises(s3archivefs.LimitExceededError, match="walk_depth"),
     ):
         list(fs.path("/").rglob("x"))
+
+
+def test_each_way_up_is_resolved_from_where_it_starts(
+    image: RealPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+    step = _Steps.next
+
+    def counted(self: _Steps) -> None:
+        nonlocal steps
+        steps += 1
+        step(self)
+
+    monkeypatch.setattr(_Steps, "next", counted)
+    taken: list[int] = []
+    with s3archivefs.open(image) as fs:
+        for way in ("a/../", "to-a/../", "a/here/../"):
+            for times in (20, 40):
+                steps = 0
+                found = list(fs.path(BASE).glob(way * times + "x.txt"))
+                assert [str(path) for path in found] == [f"/{BASE}/{way * times}x.txt"]
+                taken.append(steps)
+            once, twice = taken[-2:]
+            assert twice <= 2 * once
 
 
 def test_a_pattern_is_no_bytes(image: RealPath) -> None:
