@@ -24,6 +24,7 @@ class Doubts:
         self._clock = clock
         # By chunk: the digest of the copy, how many doubts there were with it, and when it was.
         self._doubts: OrderedDict[Hashable, tuple[bytes, int, float]] = OrderedDict()
+        self._parts: set[Hashable] = set()  # those whose digest is of a part of it
         self._open: set[Hashable] = set()  # those of which no other copy has come yet
         self.count = 0
         """How many there were, of all chunks."""
@@ -32,8 +33,8 @@ class Doubts:
         """Whether a copy of it was doubted after there were so many."""
         return what in self._doubts and self._doubts[what][1] > count
 
-    def add(self, what: Hashable, copy: bytes | memoryview) -> bool:
-        """Doubt a copy of a chunk, named by its index, or of a part of one.
+    def add(self, what: Hashable, copy: bytes | memoryview, *, is_part: bool = False) -> bool:
+        """Doubt a copy of a chunk, or of a part of it where there is no more.
 
         Return False where the same copy was doubted just before: fetched anew it was no different,
         so that is what the store has at the moment.
@@ -48,16 +49,25 @@ class Doubts:
         self._open.add(what)
         self._doubts[what] = digest, self.count, now
         self._doubts.move_to_end(what)
+        (self._parts.add if is_part else self._parts.discard)(what)
         if len(self._doubts) > _MOST:
-            self._open.discard(self._doubts.popitem(last=False)[0])
+            oldest, _ = self._doubts.popitem(last=False)
+            self._open.discard(oldest)
+            self._parts.discard(oldest)
         return True
 
+    def is_open(self, what: Hashable) -> bool:
+        """Whether it was doubted, and no other copy has come yet."""
+        return what in self._open
+
     def settles(self, what: Hashable, copy: bytes | memoryview) -> bool:
-        """Whether this copy, which has just come, is the first that differs from a doubted one."""
+        """Whether this copy, which has just come, is the first that differs from a doubted one, as
+        far as the whole of that was known.
+        """
         if what not in self._open:
             return False
         self._open.remove(what)
-        return self._doubts[what][0] != _digest(copy)
+        return what not in self._parts and self._doubts[what][0] != _digest(copy)
 
 
 def _digest(copy: bytes | memoryview) -> bytes:

@@ -80,7 +80,8 @@ class KeptChunks:
 
     def _kept(self, index: int, size: int) -> Chunk | None:
         chunk = self._memory.get(self.store_id, index)
-        if chunk is None:
+        # While a doubted one is to be fetched anew, a thread may just be storing that very copy.
+        if chunk is None and not self._doubts.is_open(index):
             chunk = self._store.get(self.store_id, index)
             if chunk is not None:
                 self._memory.put(self.store_id, index, chunk)
@@ -116,8 +117,10 @@ class KeptChunks:
     def store(self, chunks: Mapping[int, Chunk], doubts: int) -> None:
         """Keep chunks on disk that were fetched when there had been so many doubts."""
         for index, chunk in chunks.items():
-            self._store.put(self.store_id, index, chunk)
             if self._doubts.since(index, doubts):  # it may be that copy
+                continue
+            self._store.put(self.store_id, index, chunk)
+            if self._doubts.since(index, doubts):  # meanwhile
                 self._store.drop(self.store_id, index)
 
     # ---- Doubting --------------------------------------------------------------------------------
@@ -139,13 +142,11 @@ class KeptChunks:
                 if chunk is not None and chunk[begin - start : until - start] == part
             ]
             seeded = self.seeds.find(begin, until)
-            if not wrong and (any(chunks) if seeded is None else seeded != part):
+            # Another block of the chunk may have been first: then the new copy is on its way.
+            is_replaced = any(chunks) or self._doubts.is_open(index)
+            if not wrong and (is_replaced if seeded is None else seeded != part):
                 return None
-            is_new = (
-                self._doubts.add(index, wrong[0])
-                if wrong
-                else self._doubts.add((index, begin), part)
-            )
+            is_new = self._doubts.add(index, wrong[0] if wrong else part, is_part=not wrong)
             if is_new:
                 self.seeds.drop(start, stop)
                 self._memory.drop(self.store_id, index)

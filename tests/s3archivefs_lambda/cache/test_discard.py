@@ -289,6 +289,52 @@ def test_what_is_remembered_of_damage_is_bounded(source: Source, tmp_path: Path)
     assert not device._kept._doubts.add(9_999, b"")
 
 
+# ---- Copies that are stored late -----------------------------------------------------------------
+
+
+def damaged(image: bytes) -> bytes:
+    return bytes(byte ^ 0x5A for byte in image[:CHUNK])
+
+
+def test_a_doubted_copy_that_a_thread_is_just_storing_is_not_read_again(
+    source: Source, image: bytes, tmp_path: Path
+) -> None:
+    device = cached(source, tmp_path)
+    source.damage(0, CHUNK, times=1)
+    wrong = device.pread(0, CHUNK)
+    finish(device.background)
+    assert device.discard(0, wrong)
+    device._kept._store.put(device._kept.store_id, 0, wrong)  # and drops it in a moment
+    assert device.pread(0, CHUNK) == image[:CHUNK]
+    assert source.fetched(0) == 2
+
+
+def test_two_blocks_of_a_chunk_that_do_not_decode_doubt_it_once(
+    source: Source, image: bytes, tmp_path: Path
+) -> None:
+    device = cached(source, tmp_path)
+    source.damage(0, CHUNK, times=1)
+    wrong = device.pread(0, CHUNK)
+    assert device.discard(0, wrong[:1000])
+    assert device.discard(1000, wrong[1000:])
+    assert device._kept.doubts == 1
+    assert device.pread(0, CHUNK) == image[:CHUNK]
+
+
+@pytest.mark.parametrize("length", [96, CHUNK])
+def test_what_was_doubted_before_it_was_stored_is_not_stored(
+    source: Source, image: bytes, tmp_path: Path, length: int
+) -> None:
+    """Of a seed, too, of which less than a chunk did not decode."""
+    device = cached(source, tmp_path)
+    wrong = damaged(image)
+    device._kept.seeds.hold(0, wrong[:length])
+    assert device.discard(0, wrong[:96])
+    device._kept.store({0: wrong}, 0)
+    assert not device._kept.is_stored(0)
+    assert device.pread(0, CHUNK) == image[:CHUNK]
+
+
 # ---- Many readers --------------------------------------------------------------------------------
 
 
