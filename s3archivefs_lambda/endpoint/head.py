@@ -1,9 +1,9 @@
 """The head of an HTTP/1.1 request, read in one strict way.
 
 What another reader might understand otherwise is no request: a proxy in front, or whoever checks a
-signature, must never see another request in the same bytes. httptools and aiohttp (llhttp both)
-refuse targets with bytes above 0x7f, which S3 serves, and let through a second Host, HTTP/2.0 and
-HTTP/0.9. Each check takes time in proportion to the head.
+signature, must never see another request in the same bytes. httptools and aiohttp refuse targets
+with bytes above 0x7f, which S3 serves, and httptools lets through a second Host, HTTP/2.0 and
+HTTP/0.9 (CONTRIBUTING.md, "Dependencies"). Each check takes time in proportion to the head.
 """
 
 from __future__ import annotations
