@@ -11,6 +11,7 @@ import argparse
 from importlib import import_module
 
 BENCHMARKS = {
+    "bounds": "pages over trees of next to nothing and many mappings; lines of a file",
     "cold-start": "a cold start of the Lambda function, and its parts",
     "many-archives": "a page over many small archives, and reads from them in turn",
     "listing": "a page of ListObjectsV2, in archives of 10,000 to 10,000,000 members",
