@@ -1,0 +1,451 @@
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import s3archivefs
+from fixtures.tree import file
+from s3archivefs_lambda.archives import archives
+from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS
+from s3archivefs_lambda.cache.background import AHEAD_THREADS
+from s3archivefs_lambda.commands.serve import register_serve
+from s3archivefs_lambda.endpoint.thread_shares import THREADS
+from tests.support.emf import metrics_of
+from tests.support.images import make_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from types_boto3_s3 import S3Client
+
+    from s3archivefs_lambda.config.settings import Config
+
+ROOT = Path(__file__).parents[4]
+IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
+KEY_ID = "S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID"
+SECRET = "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY"
+
+
+def run(*arguments: str) -> int:
+    """The subcommand in this process; for faults, after which it does not serve."""
+    parser = argparse.ArgumentParser(prog="s3archivefs")
+    register_serve(parser.add_subparsers(required=True))
+    options = parser.parse_args(["serve", *arguments])
+    code: int = options.run(options)
+    return code
+
+
+def fault(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the one line says that the command ends with."""
+    assert run(*arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("s3archivefs: ")
+    assert told.err.endswith("\n")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+def test_nothing_to_serve_says_how_to_give_a_mapping(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--map docs=./linux.sqfs" in fault(capsys)
+
+
+@pytest.mark.parametrize(
+    ("map_", "said"),
+    [
+        ("docs", "--map docs: write PREFIX=IMAGE"),
+        ("docs=", "--map docs=: write PREFIX=IMAGE"),
+        ("a|b=x", 'the prefix has a "|"'),
+        ("docs=/does/not/exist", "/does/not/exist: No such file or directory"),
+        (f"docs={ROOT}", "Is a directory"),
+        (f"docs={__file__}", "not a squashfs image"),
+        ("docs=s3://bucket", "names no object after the bucket"),
+        ("docs=http://host/x", "does not go to s3://bucket/prefix/object or file:///"),
+        ("../x=/y", '".." segment'),
+    ],
+)
+def test_a_mapping_that_cannot_be_served_stops_the_start(
+    capsys: pytest.CaptureFixture[str], map_: str, said: str
+) -> None:
+    told = fault(capsys, "--map", map_)
+    assert f"--map {map_}" in told
+    assert said in told
+
+
+def test_a_mapping_of_the_environment_is_checked_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3ARCHIVEFS_PREFIX_VMAP3", "docs|file:///does/not/exist")
+    told = fault(capsys, "--map", f"src={IMAGE}")
+    assert "S3ARCHIVEFS_PREFIX_VMAP3" in told
+    assert "/does/not/exist" in told
+
+
+def test_a_prefix_is_mapped_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3ARCHIVEFS_PREFIX_VMAP1", f"docs|file://{IMAGE}")
+    told = fault(capsys, "--map", f"/docs/={IMAGE}")
+    assert "'docs' is already mapped by S3ARCHIVEFS_PREFIX_VMAP1" in told
+
+
+def test_every_fault_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--map", "a=/does/not/exist", "--map", f"b={__file__}") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("s3archivefs: --map ") for line in lines)
+
+
+def test_an_image_of_many_mappings_is_opened_once_and_its_fault_is_each_mappings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[str] = []
+    original = s3archivefs.open
+
+    def open_(source: str) -> s3archivefs.SquashFS:
+        opened.append(source)
+        return original(source)
+
+    monkeypatch.setattr(s3archivefs, "open", open_)
+    mappings = tmp_path / "mappings"
+    lines = [f"a{number}|file://{IMAGE}\nb{number}|file://{__file__}\n" for number in range(50)]
+    mappings.write_text("".join(lines))
+    monkeypatch.setenv("S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE", str(mappings))
+    assert run() == 2
+    assert sorted(opened) == sorted([IMAGE, __file__])
+    faulty = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert sorted(faulty) == sorted(f"{mappings}:{2 * number}" for number in range(1, 51))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 -- is refused
+def test_other_machines_are_not_served_without_credentials(
+    capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    told = fault(capsys, "--map", f"={IMAGE}", "--host", host)
+    assert f"--host {host}" in told
+    assert f"{KEY_ID} and {SECRET}" in told
+
+
+@pytest.mark.parametrize("name", [KEY_ID, SECRET])
+@pytest.mark.parametrize("other", [{}, {KEY_ID: "", SECRET: ""}])
+def test_half_of_the_credentials_is_none(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    other: dict[str, str],
+) -> None:
+    for variable, value in (other | {name: "given"}).items():
+        monkeypatch.setenv(variable, value)
+    (missing,) = {KEY_ID, SECRET} - {name}
+    told = fault(capsys, "--map", f"={IMAGE}")
+    assert told.startswith(f"s3archivefs: {missing}: ")
+    assert "given" not in told
+
+
+def test_a_misspelt_setting_does_not_open_the_endpoint(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3ARCHIVEFS_ENDPOINT_SECRET", "x")
+    assert "S3ARCHIVEFS_ENDPOINT_SECRET: there is no such" in fault(capsys, "--map", f"={IMAGE}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--port", "65536", "a number from 0 to 65535"),
+        ("--port", "-1", "a number from 0 to 65535"),
+        ("--bucket", "a/b", "lower-case letters"),
+        ("--bucket", "", "lower-case letters"),
+        ("--host", "", "is not an address"),
+        ("--host", "a" * 64, "is not an address"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    told = fault(capsys, "--map", f"={IMAGE}", f"{option}={value}")
+    assert option in told
+    assert said in told
+
+
+def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = fault(capsys, "--map", f"={IMAGE}", "--port", str(port))
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in told
+
+
+def test_each_request_answered_at_once_has_its_connections_to_s3(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    class RecordedArchives(Archives):
+        def __init__(self, config: Config, client_factory: Callable[[], S3Client]) -> None:
+            made.append(client_factory)
+            super().__init__(config, client_factory)
+
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setattr(archives, "Archives", RecordedArchives)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert run("--map", f"={IMAGE}", "--port", str(taken.getsockname()[1])) == 2
+    (client_factory,) = made
+    config: Any = client_factory().meta.config
+    assert config.max_pool_connections == 2 * (THREADS + OPEN_AHEAD_THREADS) + AHEAD_THREADS
+
+
+@pytest.mark.parametrize(
+    ("module", "map_", "extra"),
+    [("botocore", "=s3://bucket/key", "lambda")],
+)
+def test_a_missing_library_is_named_with_its_extra(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    map_: str,
+    extra: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    told = fault(capsys, "--map", map_)
+    assert f"needs {module}: pip install 's3archivefs[{extra}]'" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AWS_PROFILE", "nobody", "profile (nobody)"),
+        ("AWS_ENDPOINT_URL", "nowhere", "Invalid endpoint: nowhere"),
+    ],
+)
+def test_settings_for_aws_that_cannot_be_stop_the_start_where_images_are_in_s3(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        local = ["--map", f"docs={IMAGE}", "--port", port]
+        assert "cannot listen" in fault(capsys, *local)  # all else is well
+        told = fault(capsys, *local, "--map", "src=s3://bucket/key")
+    assert told.startswith("s3archivefs: the settings for AWS: ")
+    assert said in told
+
+
+def test_registering_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from s3archivefs_lambda.commands.serve import register_serve;"
+        "print(*{'asyncio', 'boto3', 'botocore', 'construct'}.intersection(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+PROGRAM = (
+    "import argparse, os, signal, sys;"
+    "from s3archivefs_lambda.commands.serve import register_serve;"
+    "signal.signal(signal.SIGINT, signal.default_int_handler);"  # shells ignore it for jobs
+    "parser = argparse.ArgumentParser(); register_serve(parser.add_subparsers());"
+    "options = parser.parse_args();"
+)
+
+
+def at_import(module: str) -> str:
+    """Code that lets Ctrl-C come when that module is looked for."""
+    return (
+        "from importlib.abc import MetaPathFinder;"
+        f"find = lambda _, name, *r: name == {module!r} and os.kill(os.getpid(), signal.SIGINT);"
+        "finder = type('Finder', (MetaPathFinder,), {'find_spec': lambda *a: find(*a) or None});"
+        "sys.meta_path.insert(0, finder());"
+    )
+
+
+def at_call(name: str) -> str:
+    """Code that lets Ctrl-C come when that function is called."""
+    owner, _, function = name.rpartition(".")
+    return (
+        "from pkgutil import resolve_name;"
+        f"owner = resolve_name({owner!r}); found = getattr(owner, {function!r});"
+        "interrupt = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT) or found(*a, **k);"
+        f"setattr(owner, {function!r}, interrupt);"
+    )
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        at_import("s3archivefs_lambda.config.settings"),
+        at_import("s3archivefs_lambda.endpoint.server"),
+        at_call("s3archivefs_lambda.bucket.operations.Operations"),
+        at_call("s3archivefs_lambda.endpoint.server._listen"),
+        at_call("s3archivefs_lambda.endpoint.request_pool.RequestPool.start"),
+    ],
+    ids=["import-settings", "import-server", "prepare", "listen", "start-threads"],
+)
+def test_ctrl_c_before_it_serves_ends_it_quietly(tmp_path: Path, interruption: str) -> None:
+    program = PROGRAM + interruption + "sys.exit(options.run(options))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve", "--map", f"docs={IMAGE}", "--port", "0"],
+        cwd=ROOT,
+        env=os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("asked_by", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Signals) -> None:
+    arguments = ["--map", f"docs={IMAGE}", "--port", "0", "--bucket", "books"]
+    program = PROGRAM + "sys.exit(options.run(options))"
+    environ = os.environ | {
+        "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
+        "S3ARCHIVEFS_PREFIX_VMAP7": f"more/docs|file://{IMAGE}",
+        "S3ARCHIVEFS_METRICS": "emf",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "serve", *arguments],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout
+        line = server.stdout.readline()
+        found = re.fullmatch(
+            r's3archivefs: serving bucket "books" on (http://127\.0\.0\.1:\d+) \(2 mappings\); '
+            r"try: aws --no-sign-request --endpoint-url \1 s3 ls s3://books/\n",
+            line,
+        )
+        assert found, line
+        with closing(HTTPConnection(urlsplit(found[1]).netloc, timeout=10)) as client:
+            client.request("GET", "/books?list-type=2&delimiter=/")
+            listing = client.getresponse().read()
+        server.send_signal(asked_by)
+        out, log = server.communicate(timeout=10)
+    assert b"<Prefix>docs/</Prefix>" in listing
+    assert b"<Prefix>more/</Prefix>" in listing
+    assert server.returncode == 0
+    assert out == ""
+    (line,) = log.splitlines()
+    assert json.loads(line)["operation"] == "ListObjectsV2"
+    assert {metric.namespace for metric in metrics_of(line)} == {"s3archivefs"}
+
+
+def serving(*arguments: str, environ: dict[str, str], before: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", f"{PROGRAM}{before}sys.exit(options.run(options))"),
+            *("serve", "--port", "0", *arguments),
+        ],
+        cwd=ROOT,
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def address_of(server: subprocess.Popen[str]) -> tuple[str, int]:
+    """Where it serves, once it does."""
+    assert server.stdout
+    found = re.search(r" on http://([0-9.]+):(\d+) ", server.stdout.readline())
+    assert found
+    return found[1], int(found[2])
+
+
+def test_a_request_in_flight_is_finished_before_it_stops(tmp_path: Path) -> None:
+    size = 64 << 20  # more than sockets hold
+    image = make_image(tmp_path, (file("large", bytes(size)),))
+    with (
+        serving("--map", f"={image}", environ={}) as server,
+        closing(HTTPConnection(*address_of(server), timeout=10)) as client,
+    ):
+        client.request("GET", "/archive/large")
+        response = client.getresponse()
+        server.send_signal(signal.SIGTERM)
+        while not is_refused(client.host, client.port):
+            pass
+        assert len(response.read()) == size
+        _, log = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert json.loads(log)["status"] == 200
+
+
+def is_refused(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=10).close()
+    except ConnectionError:  # refused, or reset: it came just as the socket was closed
+        return True
+    return False
+
+
+def test_s3_that_is_silent_does_not_keep_it_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        environ = {
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:{1}".format(*silent.getsockname()),
+            "AWS_ACCESS_KEY_ID": "id",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "100",  # as good as for ever
+            "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
+        }
+        impatient = "from s3archivefs_lambda.endpoint import limits; limits.STOP_SECONDS = 0;"
+        arguments = ["--map", "=s3://bucket/key"]
+        with serving(*arguments, environ=environ, before=impatient) as server:
+            try:
+                with socket.create_connection(address_of(server)) as client:
+                    client.sendall(b"GET /archive/k HTTP/1.1\r\nHost:\r\n\r\n")
+                    asked, _ = silent.accept()
+                    server.send_signal(signal.SIGTERM)
+                    out, log = server.communicate(timeout=30)
+                    asked.close()
+            finally:
+                server.kill()
+    assert server.returncode == 0
+    assert out == ""
+    assert log == "s3archivefs: stopped without waiting any longer for requests under way\n"
+
+
+@pytest.mark.parametrize("stderr", ["closed", "full"])
+def test_the_end_does_not_wait_for_who_reads_no_log(stderr: str) -> None:
+    made = f"""
+import os, time
+from s3archivefs_lambda.commands.serve import _exit_after
+reading, writing = os.pipe()
+if {stderr == "closed"}:
+    os.close(2)
+else:
+    os.dup2(writing, 2)
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, bytes(65536))
+    except BlockingIOError:
+        os.set_blocking(2, True)
+_exit_after(0)
+time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", made], check=False, timeout=30)
+    assert done.returncode == 0

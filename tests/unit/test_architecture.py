@@ -1,0 +1,358 @@
+"""Who may import whom, read from the source. docs: CONTRIBUTING.md, "The two packages"."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import s3archivefs
+
+ROOT = Path(__file__).parents[2]
+READER = "s3archivefs"
+ADAPTER = "s3archivefs_lambda"
+
+# The reader, bottom to top: a module imports only modules that stand before it.
+LAYERS = (
+    "errors",
+    "limits",
+    "forks",
+    "cache",
+    "printed",
+    "format",
+    "device",
+    "reads",
+    "parallel",
+    "compression",
+    "superblock",
+    "options",
+    "sources",
+    "metadata",
+    "tables",
+    "inode",
+    "directory",
+    "xattr",
+    "data",
+    "reopening",
+    "file",
+    "text",
+    "parts",
+    "verify",
+    "names",
+    "opening",
+    "resolution",
+    "healing",
+    "entry",
+    "walking",
+    "globbing",
+    "pure_path",
+    "path",
+    "image",
+    "__init__",
+    "cli",
+    "__main__",
+)
+STANDALONE = {"errors", "limits", "forks", "printed", "format"}  # these import none of the package
+
+# The adapter's rooms, top to bottom: what a module of each may import of the adapter besides what
+# is in its own. `handler` and `commands` put the rest together, and may import any.
+ROOMS: dict[str, set[str] | None] = {
+    "handler": None,
+    "commands": None,
+    "object_lambda": {"object_lambda_event", "bucket", "s3api", "accounting", "request_log"},
+    "object_lambda_event": {"s3api"},
+    "endpoint": {"bucket", "s3api", "accounting", "request_log", "config"},
+    "bucket": {"archives", "s3api", "store", "config"},
+    "archives": {"cache", "store", "config", "accounting"},
+    "cache": {"accounting"},
+    "upload": {"store"},
+    "store": {"accounting"},
+    "s3api": set(),
+    "config": set(),
+    "request_log": {"accounting", "log_lines"},
+    "accounting": set(),
+    "log_lines": set(),
+}
+# Of these rooms only so much: what else is in them is none of the others' business.
+DOORS = {("bucket", "store"): {"store.errors"}}
+
+NETWORK = {
+    "aiohttp",
+    "asyncio",
+    "boto3",
+    "botocore",
+    "ftplib",
+    "http",
+    "requests",
+    "socket",
+    "socketserver",
+    "ssl",
+    "urllib.request",
+    "urllib3",
+}
+CODECS = {
+    "backports",
+    "bz2",
+    "compression",
+    "deflate",
+    "isal",
+    "lz4",
+    "lzallright",
+    "lzma",
+    "lzo",
+    "zlib",
+    "zlib_ng",
+    "zstandard",
+}
+STANDARD_CODECS = {
+    "lzma",
+    "zlib",
+}  # always there and loaded in microseconds: no need to wait for first use
+FILE_OPENERS = {
+    "codecs.open",
+    "io.FileIO",
+    "io.open",
+    "io.open_code",
+    "mmap.mmap",
+    "open",
+    "os.fdopen",
+    "os.open",
+}
+
+
+class Import(NamedTuple):
+    module: str  # dotted, absolute
+    names: tuple[str, ...]  # of "from module import names"; empty for "import module"
+    line: int
+    at_import_time: bool  # neither inside a function nor under TYPE_CHECKING
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(tree: ast.Module) -> list[Import]:
+    found = []
+    pending: list[tuple[ast.AST, bool]] = [(tree, True)]
+    while pending:
+        node, at_import_time = pending.pop()
+        if isinstance(node, ast.Import):
+            found += [Import(name.name, (), node.lineno, at_import_time) for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = tuple(name.name for name in node.names)
+            found.append(
+                Import("." * node.level + (node.module or ""), names, node.lineno, at_import_time)
+            )
+        elif isinstance(node, ast.Call) and dotted(node.func).endswith("import_module"):
+            found += [
+                Import(argument.value, (), node.lineno, at_import_time)
+                for argument in node.args
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            ]
+        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING"):
+            later = True
+        pending += [(child, at_import_time and not later) for child in ast.iter_child_nodes(node)]
+    return found
+
+
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` for that expression, "" for any other."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def belongs(module: str, roots: set[str]) -> bool:
+    return any(module == root or module.startswith(root + ".") for root in roots)
+
+
+def targets(found: Import) -> list[str]:
+    """The modules that the import may load: `from urllib import request` loads urllib.request."""
+    return [found.module, *(f"{found.module}.{name}" for name in found.names)]
+
+
+def where(path: Path, found: Import) -> str:
+    return f"{path.relative_to(ROOT)}:{found.line} imports {found.module}"
+
+
+def offending(package: str, forbidden: set[str], *, except_in: str = "") -> list[str]:
+    return [
+        where(path, found)
+        for path in sources(package)
+        if path.stem != except_in
+        for found in imports(parse(path))
+        if any(belongs(target, forbidden) for target in targets(found))
+    ]
+
+
+@pytest.mark.parametrize("package", [READER, ADAPTER])
+def test_imports_are_absolute(package: str) -> None:
+    relative = [
+        where(path, found)
+        for path in sources(package)
+        for found in imports(parse(path))
+        if found.module.startswith(".")
+    ]
+    assert relative == []
+
+
+def test_the_reader_never_imports_the_adapter_or_the_network() -> None:
+    assert offending(READER, {ADAPTER} | NETWORK) == []
+
+
+def test_only_format_imports_construct() -> None:
+    assert offending(READER, {"construct"}, except_in="format") == []
+    assert offending(ADAPTER, {"construct"}) == []
+
+
+def test_only_compression_imports_codecs() -> None:
+    assert offending(READER, CODECS, except_in="compression") == []
+
+
+def test_codecs_that_are_installed_as_extras_load_on_first_use() -> None:
+    early = [
+        found.module
+        for found in imports(parse(ROOT / READER / "compression.py"))
+        if found.at_import_time
+        and any(belongs(target, CODECS - STANDARD_CODECS) for target in targets(found))
+    ]
+    assert early == []
+
+
+def test_every_module_of_the_reader_has_its_layer() -> None:
+    assert {path.stem for path in sources(READER)} <= set(LAYERS)
+
+
+def test_modules_of_the_reader_import_only_the_layers_below() -> None:
+    upward = []
+    for path in sources(READER):
+        below = set() if path.stem in STANDALONE else set(LAYERS[: LAYERS.index(path.stem)])
+        for found in imports(parse(path)):
+            if (
+                found.module == READER
+            ):  # "from s3archivefs import x": x is a module or a public name
+                used = {name if name in LAYERS else "__init__" for name in found.names or ("",)}
+            elif found.module.startswith(READER + "."):
+                used = {found.module.split(".")[1]}
+            else:
+                continue
+            if not used <= below:
+                upward.append(where(path, found))
+    assert upward == []
+
+
+def adapter_imports() -> list[tuple[Path, Import, set[str]]]:
+    """Each import of the adapter by itself, and the modules that it names, without the package."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources(ADAPTER)}
+    found = []
+    for path in sources(ADAPTER):
+        for each in imports(parse(path)):
+            modules = names.intersection(targets(each))
+            found.append((path, each, {name.removeprefix(f"{ADAPTER}.") for name in modules}))
+    return found
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / ADAPTER).with_suffix("").parts[0]
+
+
+def test_every_module_of_the_adapter_is_in_a_room() -> None:
+    assert {room(path) for path in sources(ADAPTER)} == {*ROOMS, "__init__"}
+
+
+def test_rooms_of_the_adapter_import_only_what_they_may() -> None:
+    forbidden = []
+    for path, found, modules in adapter_imports():
+        allowed = ROOMS.get(room(path))
+        for module in modules if allowed is not None else ():
+            named = module.partition(".")[0]
+            door = DOORS.get((room(path), named), {module})
+            if named != room(path) and (named not in (allowed or ()) or module not in door):
+                forbidden.append(where(path, found))
+    assert forbidden == []
+
+
+def test_nothing_of_the_adapter_imports_in_a_circle() -> None:
+    below: dict[str, set[str]] = {}
+    for path, found, modules in adapter_imports():
+        if found.at_import_time:
+            name = ".".join(path.relative_to(ROOT / ADAPTER).with_suffix("").parts)
+            below.setdefault(name, set()).update(modules)
+    assert list(TopologicalSorter(below).static_order())  # raises CycleError
+
+
+def test_rooms_have_nothing_at_their_doors() -> None:
+    full = [path for path in sources(ADAPTER) if path.stem == "__init__" and room(path) in ROOMS]
+    assert len(full) > 5
+    assert [path for path in full if path.read_text(encoding="utf-8")] == []
+
+
+def test_only_device_opens_files() -> None:
+    openers = []
+    for path in sources(READER):
+        if path.stem == "device":
+            continue
+        tree = parse(path)
+        own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        openers += [
+            f"{path.relative_to(ROOT)}:{node.lineno} calls {dotted(node.func)}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and dotted(node.func) in FILE_OPENERS - own
+        ]
+        openers += [
+            where(path, found)
+            for found in imports(tree)
+            if any(
+                belongs(target, FILE_OPENERS | {"mmap", "tempfile"}) for target in targets(found)
+            )
+        ]
+    assert openers == []
+
+
+def test_the_adapter_uses_only_public_names_of_the_reader() -> None:
+    public = set(s3archivefs.__all__)
+    private = []
+    for path in sources(ADAPTER):
+        tree = parse(path)
+        private += [
+            where(path, found)
+            for found in imports(tree)
+            if found.module.startswith(READER + ".")
+            or (found.module == READER and not set(found.names) <= public)
+        ]
+        private += [
+            f"{path.relative_to(ROOT)}:{node.lineno} uses {dotted(node)}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and dotted(node.value) == READER
+            and node.attr not in public
+        ]
+    assert private == []
+
+
+def test_every_public_name_of_the_reader_exists() -> None:
+    assert [name for name in s3archivefs.__all__ if not hasattr(s3archivefs, name)] == []
+
+
+def test_importing_the_reader_loads_no_network_module() -> None:
+    # Its own interpreter without PYTHON* variables: nothing but the import itself can load them.
+    program = (
+        "import json, sys; before = set(sys.modules); import s3archivefs;"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=True)
+    loaded = json.loads(done.stdout)
+    assert READER in loaded
+    assert [name for name in loaded if belongs(name, NETWORK | {ADAPTER})] == []
