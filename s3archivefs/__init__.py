@@ -20,6 +20,7 @@ from s3archivefs.errors import (
     SquashfsError,
     TruncatedImageError,
     UnsupportedError,
+    leads_nowhere,
 )
 from s3archivefs.file import SquashFile
 from s3archivefs.forks import renew_after_fork
@@ -57,6 +58,7 @@ __all__ = [
     "TruncatedImageError",
     "UnsupportedError",
     "is_squashfs",
+    "leads_nowhere",
     "open",
     "renew_after_fork",
 ]

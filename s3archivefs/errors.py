@@ -23,6 +23,8 @@ __all__ = [
     "leads_nowhere",
 ]
 
+_PATH_FAULTS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
 
 class SquashfsError(Exception):
     """Base of every error that concerns the image itself."""
@@ -85,5 +87,9 @@ class LimitExceededError(SquashfsError):
 
 
 def leads_nowhere(error: OSError) -> bool:
-    """Whether the error says that nothing is at a path. Any other OSError comes from the device."""
-    return error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+    """Return whether the error says that a path leads to nothing in the image.
+
+    Such errors have ENOENT, ENOTDIR or ELOOP as their `errno`. Any other OSError that a public call
+    raises is the device's own, or refuses what the path leads to.
+    """
+    return error.errno in _PATH_FAULTS
