@@ -1,1 +1,1 @@
-"""Serves the files inside squashfs archives in S3 as if each were an S3 object of its own."""
+"""Serve the files inside squashfs archives in S3 as S3 objects of their own."""
