@@ -6,15 +6,23 @@ import ast
 import json
 import subprocess
 import sys
-from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import s3archivefs
+from tests.support.import_graph import (
+    ROOT,
+    Graph,
+    Import,
+    belongs,
+    dotted,
+    imports,
+    parse,
+    sources,
+    targets,
+)
 
-ROOT = Path(__file__).parents[2]
 READER = "s3archivefs"
 ADAPTER = "s3archivefs_lambda"
 
@@ -126,62 +134,6 @@ FILE_OPENERS = {
 }
 
 
-class Import(NamedTuple):
-    module: str  # dotted, absolute
-    names: tuple[str, ...]  # of "from module import names"; empty for "import module"
-    line: int
-    at_import_time: bool  # neither inside a function nor under TYPE_CHECKING
-
-
-def sources(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
-
-
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def imports(tree: ast.Module) -> list[Import]:
-    found = []
-    pending: list[tuple[ast.AST, bool]] = [(tree, True)]
-    while pending:
-        node, at_import_time = pending.pop()
-        if isinstance(node, ast.Import):
-            found += [Import(name.name, (), node.lineno, at_import_time) for name in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = tuple(name.name for name in node.names)
-            found.append(
-                Import("." * node.level + (node.module or ""), names, node.lineno, at_import_time)
-            )
-        elif isinstance(node, ast.Call) and dotted(node.func).endswith("import_module"):
-            found += [
-                Import(argument.value, (), node.lineno, at_import_time)
-                for argument in node.args
-                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-            ]
-        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        if isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING"):
-            later = True
-        pending += [(child, at_import_time and not later) for child in ast.iter_child_nodes(node)]
-    return found
-
-
-def dotted(node: ast.AST) -> str:
-    """`a.b.c` for that expression, "" for any other."""
-    if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def belongs(module: str, roots: set[str]) -> bool:
-    return any(module == root or module.startswith(root + ".") for root in roots)
-
-
-def targets(found: Import) -> list[str]:
-    """The modules that the import may load: `from urllib import request` loads urllib.request."""
-    return [found.module, *(f"{found.module}.{name}" for name in found.names)]
-
-
 def where(path: Path, found: Import) -> str:
     return f"{path.relative_to(ROOT)}:{found.line} imports {found.module}"
 
@@ -252,17 +204,6 @@ def test_modules_of_the_reader_import_only_the_layers_below() -> None:
     assert upward == []
 
 
-def adapter_imports() -> list[tuple[Path, Import, set[str]]]:
-    """Each import of the adapter by itself, and the modules that it names, without the package."""
-    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources(ADAPTER)}
-    found = []
-    for path in sources(ADAPTER):
-        for each in imports(parse(path)):
-            modules = names.intersection(targets(each))
-            found.append((path, each, {name.removeprefix(f"{ADAPTER}.") for name in modules}))
-    return found
-
-
 def room(path: Path) -> str:
     return path.relative_to(ROOT / ADAPTER).with_suffix("").parts[0]
 
@@ -273,7 +214,7 @@ def test_every_module_of_the_adapter_is_in_a_room() -> None:
 
 def test_rooms_of_the_adapter_import_only_what_they_may() -> None:
     forbidden = []
-    for path, found, modules in adapter_imports():
+    for path, found, modules in Graph.read(ADAPTER).found:
         allowed = ROOMS.get(room(path))
         for module in modules if allowed is not None else ():
             named = module.partition(".")[0]
@@ -284,12 +225,7 @@ def test_rooms_of_the_adapter_import_only_what_they_may() -> None:
 
 
 def test_nothing_of_the_adapter_imports_in_a_circle() -> None:
-    below: dict[str, set[str]] = {}
-    for path, found, modules in adapter_imports():
-        if found.at_import_time:
-            name = ".".join(path.relative_to(ROOT / ADAPTER).with_suffix("").parts)
-            below.setdefault(name, set()).update(modules)
-    assert list(TopologicalSorter(below).static_order())  # raises CycleError
+    assert Graph.read(ADAPTER).longest_path()  # raises CycleError
 
 
 def test_rooms_have_nothing_at_their_doors() -> None:
