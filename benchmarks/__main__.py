@@ -2,27 +2,50 @@
 
     python -m benchmarks listing --members 10000,100000
 
-Measures, and never judges a change: no test depends on time.
+They measure, and never judge a change: no test depends on time.
 """
 
 from __future__ import annotations
 
 import argparse
 from importlib import import_module
+from typing import NamedTuple
+
+
+class Benchmark(NamedTuple):
+    """A benchmark, run by the `main` of its module."""
+
+    module: str
+    measures: str
+
 
 BENCHMARKS = {
-    "bounds": "pages over trees of next to nothing and many mappings; lines of a file",
-    "cold-start": "a cold start of the Lambda function, and its parts",
-    "many-archives": "a page over many small archives, and reads from them in turn",
-    "listing": "a page of ListObjectsV2, in archives of 10,000 to 10,000,000 members",
-    "packing": "what packing decides of reading in S3",
-    "remote": "reading archives in S3, beside others that do",
+    "bounds": Benchmark(
+        "benchmarks.bounds",
+        "pages over trees of next to nothing and many mappings; lines of a file",
+    ),
+    "cold-start": Benchmark(
+        "benchmarks.cold_start", "a cold start of the Lambda function, and its parts"
+    ),
+    "listing": Benchmark(
+        "benchmarks.listing.__main__",
+        "a page of ListObjectsV2, in archives of 10,000 to 10,000,000 members",
+    ),
+    "many-archives": Benchmark(
+        "benchmarks.many_archives", "a page over many small archives, and reads from them in turn"
+    ),
+    "packing": Benchmark(
+        "benchmarks.packing.__main__", "reading in S3, by how an archive is packed"
+    ),
+    "remote": Benchmark(
+        "benchmarks.remote.__main__", "reading archives in S3, beside other programs"
+    ),
 }
 
 
 def main() -> None:
-    """Do what is asked."""
-    names = "\n".join(f"  {name:12}{meaning}" for name, meaning in BENCHMARKS.items())
+    """Run the benchmark that the command line names."""
+    names = "\n".join(f"  {name:14}{each.measures}" for name, each in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="benchmarks",
         description=f"Measure one of:\n{names}",
@@ -31,7 +54,7 @@ def main() -> None:
     parser.add_argument("name", choices=BENCHMARKS, metavar="NAME")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="NAME --help lists them")
     options = parser.parse_args()
-    import_module("benchmarks." + options.name.replace("-", "_")).main(options.arguments)
+    import_module(BENCHMARKS[options.name].module).main(options.arguments)
 
 
 if __name__ == "__main__":

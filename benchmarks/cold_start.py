@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.request import urlopen
 
-from benchmarks.remote_store import BUCKET, LATENCY_MS, Store
+from benchmarks.remote.store import BUCKET, LATENCY_MS, Store
 from deploy.lambda_zip import Build, build
 from tests.support.lambda_runtime import RuntimeApi
 from tests.support.object_lambda import AccessPoint

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.packing import measure, table
-from benchmarks.packing_data import Operation, Read, Run, Tree
-from benchmarks.packing_options import SORT_FILE, Packing
-from benchmarks.remote_store import Store
+from benchmarks.packing.measuring import measure
+from benchmarks.packing.options import SORT_FILE, Packing
+from benchmarks.packing.report import table
+from benchmarks.packing.trees import Operation, Read, Run, Tree
+from benchmarks.remote.store import Store
 from s3archivefs_lambda.store.client import make_s3_client
 
 if TYPE_CHECKING:

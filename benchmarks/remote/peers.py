@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.remote_reader import PIECE_BYTES, Reader, Target, range_header
+from benchmarks.remote.reader import PIECE_BYTES, Reader, Target, range_header
 
 __all__ = ["Dissect", "Ratarmount", "Rclone", "RemoteZip"]
 

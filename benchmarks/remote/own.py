@@ -12,7 +12,7 @@ import boto3.s3.transfer
 from botocore.config import Config as ClientConfig
 
 import s3archivefs
-from benchmarks.remote_reader import PIECE_BYTES, Reader, Target, range_header
+from benchmarks.remote.reader import PIECE_BYTES, Reader, Target, range_header
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations

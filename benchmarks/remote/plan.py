@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.remote_data import LONG_FILE, Packed, Paths
-from benchmarks.remote_store import Uploaded
+from benchmarks.remote.data import LONG_FILE, Packed, Paths
+from benchmarks.remote.store import Uploaded
 
 __all__ = [
     "CONTENDERS",
@@ -43,35 +43,35 @@ class Contender:
     """Operations that take it too long to be repeated."""
 
 
-PRODUCT = Contender(name="s3archivefs", reader="benchmarks.remote_own:Product")
+PRODUCT = Contender(name="s3archivefs", reader="benchmarks.remote.own:Product")
 PLAIN = Contender(
     name="plain objects",
-    reader="benchmarks.remote_own:PlainObjects",
+    reader="benchmarks.remote.own:PlainObjects",
     lacks=frozenset({"open", "long"}),
 )
 DOWNLOAD = Contender(
     name="download, unread",
-    reader="benchmarks.remote_own:Download",
+    reader="benchmarks.remote.own:Download",
     lacks=frozenset({"open", "file", "range", "list20", "list5000", "many"}),
 )
 CONTENDERS = (
     PRODUCT,
-    Contender(name="s3archivefs, expected", reader="benchmarks.remote_own:ExpectedProduct"),
+    Contender(name="s3archivefs, expected", reader="benchmarks.remote.own:ExpectedProduct"),
     Contender(
         name="naive reader",
-        reader="benchmarks.remote_own:Naive",
+        reader="benchmarks.remote.own:Naive",
         once=frozenset({"long"}),  # a minute: it waits for each of 2,300 blocks
     ),
-    Contender(name="dissect.squashfs", reader="benchmarks.remote_peers:Dissect", is_peer=True),
-    Contender(name="ratarmount", reader="benchmarks.remote_peers:Ratarmount", is_peer=True),
+    Contender(name="dissect.squashfs", reader="benchmarks.remote.peers:Dissect", is_peer=True),
+    Contender(name="ratarmount", reader="benchmarks.remote.peers:Ratarmount", is_peer=True),
     Contender(
         name="rclone",
-        reader="benchmarks.remote_peers:Rclone",
+        reader="benchmarks.remote.peers:Rclone",
         is_peer=True,
         lacks=frozenset({"open"}),
     ),
-    Contender(name="remotezip", reader="benchmarks.remote_peers:RemoteZip", is_peer=True),
-    Contender(name="download, then read", reader="benchmarks.remote_own:Downloaded"),
+    Contender(name="remotezip", reader="benchmarks.remote.peers:RemoteZip", is_peer=True),
+    Contender(name="download, then read", reader="benchmarks.remote.own:Downloaded"),
     DOWNLOAD,
     PLAIN,
 )

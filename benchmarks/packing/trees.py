@@ -1,6 +1,7 @@
-"""What packing is measured on: trees of files, and what is read of each.
+"""The trees of files that packing is measured on, and the reads of each.
 
-Drawn from fixed seeds, but for the source tree, which is the running Python's standard library.
+They are drawn from fixed seeds, but for the source tree, which is the running Python's standard
+library.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _MTIME = 1_700_000_000
 _RANGE_BYTES = 64 << 10
 _SAMPLES = 12
 _SMALL_FILES = range(100, 16 << 10)
-"""Their sizes, in bytes: nothing is read of an empty one."""
+"""Bytes of a small file: nothing is read of an empty one."""
 _FILES_OF_A_DIRECTORY = 200
 _RANDOM_FILES = 100
 
 
 class Read(NamedTuple):
-    """A GetObject: of the whole file, or of `length` bytes."""
+    """A GetObject of a whole file, or of `length` bytes of it."""
 
     path: str
     offset: int = 0
@@ -36,7 +37,7 @@ class Read(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Reads that are measured, and before them others, in an archive just opened."""
+    """Reads of an archive just opened; those of `before` are not measured."""
 
     reads: list[Read]
     before: tuple[Read, ...] = ()
@@ -44,24 +45,24 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Runs of one kind; the mean of them is told."""
+    """Runs of one kind; a table shows their mean."""
 
     name: str
     runs: list[Run]
     is_timed: bool = False
-    """Whether the reader's processor time is told too."""
+    """Whether the table shows the reader's processor time too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Files to pack, and what is read of them."""
+    """Files to pack, and the operations that read them."""
 
     path: Path
     operations: list[Operation]
 
     @property
     def files(self) -> list[Path]:
-        """In the order of their paths."""
+        """All files, in the order of their paths."""
         return sorted(path for path in self.path.rglob("*") if path.is_file())
 
     @property
@@ -71,18 +72,18 @@ class Tree:
 
     @property
     def random_paths(self) -> list[str]:
-        """What the last operation reads."""
+        """The paths that the last operation reads."""
         return [read.path for run in self.operations[-1].runs for read in run.reads]
 
     def content(self, read: Read) -> bytes:
-        """What the read must give."""
+        """Return the bytes that a read must give."""
         with (self.path / read.path).open("rb") as file:
             file.seek(read.offset)
             return file.read(-1 if read.length is None else read.length)
 
 
 def records(path: Path) -> Tree:
-    """20,000 JSON documents of some 2 KB, 200 in each directory."""
+    """Write 20,000 JSON documents of some 2 KB, 200 in each directory."""
     draw = _Draw(seed=1)
     for number in range(20_000):
         _write(path / f"d{number // 200:03}/r{number:05}.json", draw.record(number))
@@ -90,7 +91,7 @@ def records(path: Path) -> Tree:
 
 
 def source(path: Path) -> Tree:
-    """Python's standard library, as far as it is Python."""
+    """Copy the modules of Python's standard library."""
     standard_library_tree(path)
     for file in [file for file in path.rglob("*") if file.is_file() and file.suffix != ".py"]:
         file.unlink()
@@ -100,7 +101,7 @@ def source(path: Path) -> Tree:
 
 
 def long_files(path: Path) -> Tree:
-    """A table of 64 MiB as text, and 2,000 JSON documents."""
+    """Write a table of 64 MiB as text, and 2,000 JSON documents."""
     draw = _Draw(seed=2)
     size = 64 << 20
     _write(path / "table.csv", draw.table(size))
@@ -119,7 +120,7 @@ def long_files(path: Path) -> Tree:
 
 
 def pictures(path: Path) -> Tree:
-    """300 files of 20 to 380 KB that no codec makes smaller, 50 in each directory."""
+    """Write 300 files of 20 to 380 KB of noise, 50 in each directory."""
     random = Random(3)
     for number in range(300):
         content = random.randbytes(random.randint(20_000, 380_000))
@@ -194,7 +195,7 @@ class _Draw:
         self._weights = list(accumulate(1 / rank for rank in range(1, 8_001)))
 
     def record(self, number: int) -> bytes:
-        """A document with some 1.5 KB of prose, and fields."""
+        """Return a document with some 1.5 KB of prose, and fields."""
         random = self._random
         document = {
             "id": f"{random.getrandbits(128):032x}",
@@ -209,7 +210,7 @@ class _Draw:
         return json.dumps(document, indent=1).encode()
 
     def table(self, size: int) -> bytes:
-        """Lines of a measurement's log."""
+        """Return lines of a measurement's log, of `size` bytes."""
         text = "".join(self._lines(size))
         return text.encode()[:size]
 

@@ -1,6 +1,6 @@
 """What is asked of each way to read an archive in S3, and the process in which one is measured.
 
-    python -m benchmarks.remote_reader < TASK
+    python -m benchmarks.remote.reader < TASK
 
 TASK is JSON: `reader` (MODULE:CLASS), `target` (the fields of `Target`), and `steps`, each a list
 of calls, [METHOD, ARGUMENT, ...]. Standard output gets, for each step, when it began and ended on

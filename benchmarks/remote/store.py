@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from benchmarks.remote_data import Packed
+from benchmarks.remote.data import Packed
 from tests.support.radosgw_server import RadosGateway
 from tests.support.swift_store import REGION
 
