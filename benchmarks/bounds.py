@@ -1,10 +1,10 @@
-"""What must cost no more than it gives: pages over trees that hold next to nothing, pages under
-many mappings, and lines of a file.
+"""Pages over trees that hold next to nothing, pages under many mappings, lines of a file.
 
     python -m benchmarks bounds [--entries 100000]
 
-In this process, without a transport; images are packed by mksquashfs. A page that finds nothing
-ends early and says where to go on: the worst of all is shown, beside a full one of 1,000 keys.
+None of these may cost more than it gives. They are measured in this process, without a transport,
+over images from mksquashfs. A page that finds nothing ends early and says where to go on: the table
+shows the worst page of each tree, beside a full one of 1,000 keys.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _operations(**environ: str) -> Operations:
 
 
 def _pages(operations: Operations, query: dict[str, str]) -> Iterator[float]:
-    """Seconds of each page of a listing."""
+    """Yield the seconds that each page of a listing takes."""
     token: dict[str, str] = {}
     while True:
         started = time.perf_counter()
@@ -140,7 +140,7 @@ def _measure_lines(directory: Path) -> None:
                 return sum(1 for _ in lines)
 
         def local(mode: str) -> int:
-            with open(file, mode, encoding=None if "b" in mode else "utf-8") as lines:  # noqa: PTH123 -- what is compared with
+            with open(file, mode, encoding=None if "b" in mode else "utf-8") as lines:  # noqa: PTH123 -- what ours is compared with
                 return sum(1 for _ in lines)
 
         print(f"\n| {_LINES:,} lines, processor ms | image | local file |\n|---|---|---|")
@@ -150,9 +150,9 @@ def _measure_lines(directory: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, and print the tables."""
+    """Measure trees, mappings and lines, and print the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks bounds", description=__doc__)
-    parser.add_argument("--entries", type=int, default=100_000, help="of the trees of nothing")
+    parser.add_argument("--entries", type=int, default=100_000, help="in each tree of nothing")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(os.path.realpath(name))

@@ -1,11 +1,10 @@
-"""What a cold start of the function takes, and what of it: with and without bytecode in the zip,
-and with its own boto3.
+"""A cold start of the function by its parts: without bytecode, with it, with its own boto3.
 
     python -m benchmarks cold-start [--repetitions 15]
 
-The zips are built, unpacked, and run by Lambda's own runtime client behind a stand-in for the
-Object Lambda access point, each time as a new process. Archives are in a real S3 server, behind the
-proxy of `remote`. The zips take turns. A table goes to standard output, in Markdown.
+Lambda's own runtime client runs each zip behind a stand-in for the Object Lambda access point, each
+time as a new process. The archive is in a real S3 server, behind the proxy of `remote`. The zips
+take turns. A table goes to standard output, in Markdown.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ ZIPS = {
     "and its own boto3": Build(with_boto3=True),
 }
 PYTHON_VARIABLE = "BENCHMARKS_LAMBDA_PYTHON"
-"""Names the Python that has what Lambda's has, and nothing else."""
+"""Names the Python that has the packages of Lambda's, and no others."""
 
 _ACCESS_POINT = "archive"
 _FILE = "lib/argparse.py"
 _KEY = "cold-start/image.sqfs"
 
-# The handler, told by part. What an earlier part has imported is none of a later one's.
+# The handler, timed by part. A module counts in the part that imports it first.
 PROBE = """
 import os, time
 _parts, _last = {}, float(os.environ["BENCHMARK_STARTED"])
@@ -80,11 +79,11 @@ def handler(event, context):
     return answer
 """
 IN_ALL = "cold start, until the client has the file"
-"""Measured outside the function."""
+"""The time seen by the client, outside the function."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, and print the table."""
+    """Measure cold starts, and print the table."""
     parser = argparse.ArgumentParser(prog="benchmarks cold-start")
     parser.add_argument("--repetitions", type=int, default=15)
     options = parser.parse_args(arguments)
@@ -102,7 +101,7 @@ def main(arguments: Sequence[str]) -> None:
         for turn in range(options.repetitions + 1):
             for name, root in roots.items():
                 for part, seconds in _cold_start(python, root, store, access_point):
-                    if turn:  # the first fills the system's cache of files
+                    if turn:  # the first turn fills the system's file cache
                         taken[name][part].append(seconds)
     print(_table(taken, options.repetitions))
 
@@ -129,7 +128,7 @@ def _unpacked(wanted: Build, directory: Path) -> Path:
 def _cold_start(
     python: str, root: Path, store: Store, access_point: AccessPoint
 ) -> Iterator[tuple[str, float]]:
-    """Start the function and read a file: each part, and what it took, in seconds."""
+    """Start the function and read a file; yield each part and its seconds."""
     environ = {**store.environ(), "AWS_ENDPOINT_URL_S3": access_point.url}
     with tempfile.TemporaryDirectory(dir=root) as cache, ExitStack() as stack:
         started = time.monotonic()

@@ -1,9 +1,9 @@
-"""What a page over many small archives takes, and reading from many in turn, behind a slow store.
+"""A page over many small archives, and reads from them in turn, behind a slow store.
 
     python -m benchmarks many-archives [--archives 300] [--latency-ms 20]
 
-The store answers in a process of its own, each request after the latency; the pages are made in
-this one, XML included. The table, with what is aimed at, goes to standard output in Markdown.
+The store is a process of its own, and answers each request after the latency. This process makes
+the pages, XML included. A table, with the goals, goes to standard output in Markdown.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FILES = 3
 
 
 class Goal(NamedTuple):
-    """What is aimed at, of 300 archives at 20 ms a request."""
+    """The goal, with 300 archives and 20 ms a request."""
 
     seconds: float | None
     requests: int | None
@@ -52,7 +52,7 @@ GOALS = {
 
 
 class Cost(NamedTuple):
-    """What something took."""
+    """The cost of one measurement."""
 
     seconds: float
     requests: int
@@ -62,7 +62,7 @@ class Cost(NamedTuple):
 
 
 def _serve(connection: Connection, image: bytes, latency: float) -> None:
-    """Send the URL, then for each message the number of requests since the last one."""
+    """Send the URL; answer each message with the number of requests since the last one."""
 
     def late(_: Request, reply: Reply) -> Reply:
         time.sleep(latency)
@@ -93,7 +93,7 @@ def _store(image: bytes, latency: float) -> Iterator[Connection]:
 
 
 def _operations(archives: int, cache: Path) -> Operations:
-    """Those of a fresh process."""
+    """Return operations as a fresh process has them."""
     mappings = [
         PrefixMapping(f"a{number:05}", Location("s3", "bucket", f"{number}.sqfs"), "here")
         for number in range(archives)
@@ -144,7 +144,7 @@ def _measure(archives: int, latency: float, directory: Path) -> list[Cost]:
         cache = directory / "cache"
         first = _operations(archives, cache)
         costs = [_measured(connection, lambda: _list(first, archives)) for _ in range(2)]
-        time.sleep(1)  # what comes last is still on its way to the disk
+        time.sleep(1)  # a background thread still writes the last chunks
         second = _operations(archives, cache)
         costs.append(_measured(connection, lambda: _list(second, archives)))
         third = _operations(archives, directory / "another-cache")
@@ -153,7 +153,7 @@ def _measure(archives: int, latency: float, directory: Path) -> list[Cost]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure, and print the table."""
+    """Measure pages and reads, and print the table."""
     parser = argparse.ArgumentParser(prog="benchmarks many-archives", description=__doc__)
     parser.add_argument("--archives", type=int, default=300)
     parser.add_argument("--latency-ms", type=float, default=20.0, help="of each request")

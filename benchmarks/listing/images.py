@@ -1,12 +1,14 @@
-"""Large archives, made by squashfs-tools in minutes. Their members are empty: a listing reads no
-content.
+"""Large archives, which squashfs-tools packs in minutes.
 
-The fast way depends on the shape. `sqfstar` packs ten million members of a tar stream in three
-minutes and 6.7 GB of memory; but it looks each name up among those that its directory has already:
-20,000 names in one directory take 1.6 s, 40,000 take 5.5 s. Of a directory on disk mksquashfs looks
-nothing up, and links to a few files are made faster there than files. (tar2sqfs needs a third of
-sqfstar's memory, but looks directories up too: of the ten million in 10,000 directories it was not
-done after ten minutes of processor time.)
+Their members are empty, as a listing reads no content. The fast way to pack depends on the shape:
+
+- `sqfstar` packs ten million members of a tar stream in three minutes and 6.7 GB of memory. But it
+  looks each name up among those already in its directory: 20,000 names in one directory take 1.6 s,
+  40,000 take 5.5 s.
+- mksquashfs looks nothing up in a directory on disk, and links to a few files are made there faster
+  than files.
+- tar2sqfs needs a third of sqfstar's memory, but looks directories up too: it had not packed ten
+  million members in 10,000 directories after ten minutes of processor time.
 """
 
 from __future__ import annotations
@@ -29,19 +31,19 @@ _QUIETLY = ("-quiet", "-no-progress")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How an archive's members lie in directories."""
+    """The way in which an archive's members lie in directories."""
 
     name: str
     key: Callable[[int], str]
-    """The key of a member, counted from 0 in the order of keys. Of one length, however many there
-    are.
+    """Returns the key of a member by its number, from 0, in the order of keys. All keys of a shape
+    have one length.
     """
     members_max: int
-    """The most that are packed in reasonable time."""
+    """The most members that can be packed in reasonable time."""
     pack: Callable[[int, Path], None]
 
     def image(self, members: int, directory: Path) -> Path:
-        """The image of so many members in `directory`, made unless it is there."""
+        """Return the image of so many members in `directory`; pack it unless it is there."""
         image = directory / f"{self.name}-{members}.sqfs"
         if not image.exists():
             unfinished = image.with_suffix(".unfinished")
@@ -102,4 +104,4 @@ def _pack_flat(members: int, image: Path) -> None:
 TREE = Shape("tree", _tree_key, 10_000_000, _pack_tree)
 """Directories of a thousand members each."""
 FLAT = Shape("flat", _flat_key, 1_000_000, _pack_flat)
-"""One directory of all members, with long names: of a million its index has 13,000 entries."""
+"""One directory of all members, with long names: for a million, its index has 13,000 entries."""

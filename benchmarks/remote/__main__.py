@@ -1,13 +1,12 @@
-"""Reading archives in S3: this project, others and plain objects side by side, in one run.
+"""Reading archives in S3: this project, other programs and plain objects, in one run.
 
     python -m benchmarks remote [--repetitions 5] [--only NAME]
 
-All read through one proxy, which delays each request and throttles each connection, from a real S3
-server. Each measurement is a process of its own with an empty cache; the contenders take turns, so
-that what else the machine does befalls all alike; and what they read is compared with what was
-packed. Programs and libraries that read archives too come from an environment of their own, with
-the dependency group `peers`, whose Python the variable BENCHMARKS_PEERS_PYTHON names. Tables go to
-standard output, in Markdown.
+All contenders read from a real S3 server through one proxy, which delays each request and throttles
+each connection. Each measurement is a process of its own with an empty cache. The contenders take
+turns, so that other work on the machine befalls all alike. What they read is compared with what was
+packed. The other programs run in an environment of their own with the dependency group `peers`,
+whose Python BENCHMARKS_PEERS_PYTHON names. Tables go to standard output, in Markdown.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _OPERATOR_SETTINGS = ("AWS_", "RCLONE_", "S3ARCHIVEFS_")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure all, or what is asked for, and print the tables."""
+    """Measure all contenders, or those named, and print the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks remote", description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5, metavar="N")
     names = [contender.name for contender in CONTENDERS]
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class _Bench:
-    """Runs processes and keeps what they took."""
+    """Runs processes, and keeps their costs."""
 
     def __init__(self, store: Store, peers_python: str) -> None:
         self._store = store
@@ -93,19 +92,19 @@ class _Bench:
         self.results = Results()
 
     def measure(self, contender: Contender, run: Run) -> None:
-        """Make the run in a process of its own."""
+        """Do a run in a process of its own."""
         self._store.forget()
         started = time.monotonic()
         done = self._done(contender, run)
         requests = self._store.requests()
         first = done[0]["start"]
         if any(request["start"] < first for request in requests):
-            raise ValueError(f"{contender.name} asked for something before it was told to")
+            raise ValueError(f"{contender.name} sent a request before its first step")
         self.results.cells[contender.name, "start"].append(Measured(first - started, 0, 0))
         ends = [*(each["start"] for each in done[1:]), float("inf")]
         for step, timed, end in zip(run.steps, done, ends, strict=True):
             check_answer(contender, step, timed["answer"])
-            # What is fetched ahead belongs to the step in which it was asked for.
+            # Readahead belongs to the step that sends its request.
             asked = [each for each in requests if timed["start"] <= each["start"] < end]
             self.results.cells[contender.name, step.operation].append(
                 Measured(
@@ -114,7 +113,7 @@ class _Bench:
             )
 
     def measure_warm(self, contender: Contender, run: Run) -> None:
-        """The same for a run that ends with repetitions."""
+        """Do a run that ends with repeated reads."""
         self.results.warm += self._done(contender, run)[-1]["answer"]
 
     def _done(self, contender: Contender, run: Run) -> list[dict[str, Any]]:
@@ -123,7 +122,7 @@ class _Bench:
             for name, value in os.environ.items()
             if not name.startswith(_OPERATOR_SETTINGS)
         }
-        # In memory where that is possible: it is not the disk that is measured.
+        # In memory where possible: the disk is not what is measured.
         memory = Path("/dev/shm")  # noqa: S108 -- a private directory in it
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as empty:
             target = Target(

@@ -1,8 +1,7 @@
-"""What remote reading is measured on: a tree of many small files and one long file, each packed as
-an image and as a zip.
+"""The files that are read remotely: a tree of small ones and a long one, as image and as zip.
 
-Drawn from a fixed seed, so that every run packs the same bytes: words, which compress to a third,
-and noise, which does not.
+They are drawn from a fixed seed, so every run packs the same bytes: words, which compress to a
+third, and noise, which does not compress.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ __all__ = ["LONG_FILE", "Packed", "Paths", "make_long_file", "make_small_files"]
 LONG_FILE = "file.bin"
 
 _DIRECTORIES = {"flat": 5_000, "many": 250} | {f"src/d{number:03}": 20 for number in range(737)}
-"""The files in each."""
+"""The number of files in each."""
 _BIG_BYTES = 16_000_000
 _LONG_COMPRESSED_BYTES = 200_000_000
 _LOG_SIZE_MEDIAN, _LOG_SIZE_SIGMA, _SIZE_MAX = 7.6, 1.2, 100_000  # e^7.6 bytes: 2 KB
 _BLOCK_BYTES = 128 << 10
 _WORDS_BYTES = 8 << 20
-"""Drawn once; files hold stretches of them."""
+"""Words are drawn once; files hold stretches of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A tree, and the same as an image and as a zip."""
+    """A tree, and its image and its zip."""
 
     tree: Path
     image: Path
@@ -40,22 +39,22 @@ class Packed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """What is read of the small files."""
+    """The paths of small files that are read."""
 
     file: str
-    """Some 2 KB of words."""
+    """A file of some 2 KB of words."""
     second_file: str
-    """Likewise, in another directory."""
+    """Another such file, in another directory."""
     big_file: str
     directory: str
-    """Of 20 files."""
+    """A directory of 20 files."""
     flat_directory: str
-    """Of 5,000 files."""
+    """A directory of 5,000 files."""
     many_files: list[str]
-    """200 of one directory, in its order."""
+    """200 files of one directory, in its order."""
 
     def needed(self, tree: Path) -> list[str]:
-        """All files of those directories, and the others."""
+        """Return the paths of all files that any contender reads or lists."""
         directories = (self.directory, self.flat_directory)
         listed = [file for each in directories for file in (tree / each).iterdir()]
         return [
@@ -65,7 +64,7 @@ class Paths:
 
 
 def make_small_files(directory: Path) -> tuple[Packed, Paths]:
-    """20,000 files, 2 KB in the median, and one of 16 MB."""
+    """Write and pack 20,000 files, 2 KB in the median, and one of 16 MB."""
     draw = _Draw(seed=1)
     tree = directory / "small"
     ordinary: list[str] = []
@@ -92,7 +91,7 @@ def make_small_files(directory: Path) -> tuple[Packed, Paths]:
 
 
 def make_long_file(directory: Path) -> Packed:
-    """One file, `LONG_FILE`, that compresses to 200 MB, two thirds of its size."""
+    """Write and pack one file, `LONG_FILE`, that compresses to 200 MB, two thirds of its size."""
     tree = directory / "long"
     tree.mkdir(parents=True)
     blocks = _LONG_COMPRESSED_BYTES // (_BLOCK_BYTES * 2 // 3)
@@ -123,13 +122,13 @@ class _Draw:
         return self._random.randbytes(size)
 
     def blocks(self, count: int) -> bytes:
-        """Blocks that compress to two thirds, each for itself."""
+        """Return blocks that each compress to two thirds."""
         half = _BLOCK_BYTES // 2
         return b"".join(self.noise(half) + self.words(half) for _ in range(count))
 
 
 def _packed(tree: Path) -> Packed:
-    """Pack with the tools' defaults, but for the codec of the image: zstd."""
+    """Pack a tree with the tools' defaults, but the image with zstd."""
     image = pack(tree, tree.with_suffix(".sqfs"), compressor="zstd")
     packed = Packed(tree, image, tree.with_suffix(".zip"))
     with zipfile.ZipFile(packed.zip, "w", zipfile.ZIP_DEFLATED) as archive:

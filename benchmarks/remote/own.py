@@ -1,4 +1,4 @@
-"""This project as a reader of archives in S3, and what to compare it with that needs only boto3."""
+"""This project as a contender, and the contenders that need only boto3."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NEXT_TOKEN = re.compile(rb"<NextContinuationToken>([^<]*)<")
 
 
 class Product(Reader):
-    """The S3 operations of the adapter, called as both of its transports call them."""
+    """The adapter's S3 operations, called as its transports call them."""
 
     settings: ClassVar[dict[str, str]] = {}
 
@@ -73,13 +73,13 @@ class Product(Reader):
 
 
 class ExpectedProduct(Product):
-    """The same where the operator says that archives carry their superblock in user metadata."""
+    """The same, told that archives carry their superblock in user metadata."""
 
     settings: ClassVar = {"S3ARCHIVEFS_SUPERBLOCK_METADATA": "expected"}
 
 
 class _Image(Reader):
-    """An image read with this project's reader."""
+    """An image, read with this project's reader."""
 
     fs: s3archivefs.SquashFS
 
@@ -96,7 +96,7 @@ class _Image(Reader):
 
 
 class Naive(_Image):
-    """What is written first: HEAD, the whole metadata, then a GET for each block."""
+    """The simplest reader: HEAD, the whole metadata, then a GET for each block."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
@@ -137,7 +137,7 @@ class _NaiveDevice:
 
 
 class Downloaded(_Image):
-    """The whole archive to a local disk, over several connections, and then read there."""
+    """The archive downloaded whole over several connections, then read from disk."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
@@ -147,7 +147,7 @@ class Downloaded(_Image):
         self.fs = s3archivefs.open(self.download())
 
     def download(self) -> str:
-        """As boto3 does it: 10 parts of 8 MiB at once."""
+        """Download the archive as boto3 does: 10 parts of 8 MiB at once."""
         path = f"{self.target.directory}/archive"
         self._client.download_file(self.target.bucket, self.target.image, path)
         return path
@@ -159,7 +159,7 @@ class Downloaded(_Image):
 
 
 class Download(Downloaded):
-    """That download alone: what the network gives."""
+    """That download alone: the throughput of the network."""
 
     def open(self) -> None:
         self.download()
@@ -169,7 +169,7 @@ class Download(Downloaded):
 
 
 class PlainObjects(Reader):
-    """The floor: each file an object of its own."""
+    """Each file as an object of its own: the floor."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)

@@ -1,8 +1,8 @@
-"""Other programs and libraries as readers of archives in S3.
+"""Other programs and libraries as contenders.
 
-They live in an environment of their own (the dependency group `peers`), which lacks this project.
-Their licences allow that they are measured, not that all of them are depended on: dissect.squashfs
-is under the AGPL.
+They run in an environment of their own (the dependency group `peers`), which lacks this project.
+Their licences allow measuring them; the project could not depend on all of them, as
+dissect.squashfs is under the AGPL.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Dissect", "Ratarmount", "Rclone", "RemoteZip"]
 
 
 class Dissect(Reader):
-    """dissect.squashfs on a file of s3fs; of its caches the one that was fastest here."""
+    """dissect.squashfs on a file of s3fs, with the cache that was fastest here."""
 
     def __init__(self, target: Target) -> None:
         import s3fs
@@ -51,9 +51,7 @@ class Dissect(Reader):
 
 
 class Ratarmount(Reader):
-    """ratarmount's mount source, which its FUSE file system is a shell of; on s3fs as it opens an
-    s3:// URL itself.
-    """
+    """ratarmount's mount source, without FUSE, on s3fs as it opens an s3:// URL itself."""
 
     def __init__(self, target: Target) -> None:
         import s3fs
@@ -61,7 +59,7 @@ class Ratarmount(Reader):
 
         super().__init__(target)
         self._open = open_mount_source
-        self._s3 = s3fs.S3FileSystem()  # which fsspec hands to whoever asks for one alike
+        self._s3 = s3fs.S3FileSystem()  # fsspec gives ratarmount this same one
         self._s3.connect()
 
     def open(self) -> None:
@@ -86,7 +84,7 @@ class Ratarmount(Reader):
 
 
 class RemoteZip(Reader):
-    """remotezip on a zip of the same tree, with one session for all of its requests."""
+    """remotezip on a zip of the same tree, with one session for all requests."""
 
     def __init__(self, target: Target) -> None:
         import remotezip
@@ -120,7 +118,7 @@ class RemoteZip(Reader):
 
 
 class Rclone(Reader):
-    """rclone's `archive` backend behind its own S3 server, asked by an S3 client."""
+    """rclone's `archive` backend behind its own S3 server, read by an S3 client."""
 
     def __init__(self, target: Target) -> None:
         import botocore.session
@@ -177,7 +175,7 @@ _RCLONE_KEY, _RCLONE_SECRET = "RCLONEKEY", "RCLONESECRET"
 
 
 def _serve(bucket: str, cache: str) -> subprocess.Popen[str]:
-    """A bucket with its archives as directories; its own directories are the buckets served."""
+    """Serve a bucket: its directories as buckets, its archives as directories in them."""
     program = str(Path(sys.executable).with_name("rclone"))
     command = [program, "serve", "s3", "--addr", "127.0.0.1:0", f":archive:store:{bucket}"]
     command += ["--auth-key", f"{_RCLONE_KEY},{_RCLONE_SECRET}"]

@@ -1,4 +1,4 @@
-"""Who reads what when remote reading is measured."""
+"""The contenders, and the runs that each does."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _WARM_READS = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A way to read."""
+    """A way to read archives."""
 
     name: str
     reader: str
-    """Its class, MODULE:NAME."""
+    """The `Reader` it is, as MODULE:CLASS."""
     is_peer: bool = False
     lacks: frozenset[str] = frozenset()
-    """Operations that it has not."""
+    """Operations that it does not have."""
     once: frozenset[str] = frozenset()
-    """Operations that take it too long to be repeated."""
+    """Operations too slow to be repeated."""
 
 
 PRODUCT = Contender(name="s3archivefs", reader="benchmarks.remote.own:Product")
@@ -78,8 +78,9 @@ CONTENDERS = (
 
 
 class Step(NamedTuple):
-    """Calls that are timed together, and what the last of them must answer, if that is checked: a
-    file stands for its own content.
+    """Calls that are timed together, and the answer that the last of them must give.
+
+    None as `expected` checks nothing; a path stands for that file's content.
     """
 
     operation: str
@@ -89,20 +90,20 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one process does."""
+    """The steps of one process."""
 
     archive: Uploaded
     steps: Sequence[Step]
 
     def suits(self, contender: Contender, repetition: int) -> bool:
-        """Whether it is the contender's turn to make it."""
+        """Return whether the contender does this run in this repetition."""
         operations = {step.operation for step in self.steps}
         left_out = contender.lacks | (contender.once if repetition else set())
         return operations.isdisjoint(left_out)
 
 
 def runs(packed: Packed, archive: Uploaded, paths: Paths) -> list[Run]:
-    """What is read of the small files."""
+    """Return the runs over the small files."""
 
     def digest_of(*members: str) -> str:
         return _digest(b"".join((packed.tree / member).read_bytes() for member in members))
@@ -134,13 +135,13 @@ def runs(packed: Packed, archive: Uploaded, paths: Paths) -> list[Run]:
 
 
 def long_run(packed: Packed, archive: Uploaded) -> Run:
-    """The long file from its start to its end."""
+    """Return the run that reads the long file from end to end."""
     step = Step("long", [["open"], ["stream", LONG_FILE]], packed.tree / LONG_FILE)
     return Run(archive, [step])
 
 
 def warm_run(archive: Uploaded, paths: Paths) -> Run:
-    """A small file again and again."""
+    """Return the run that reads a small file again and again."""
     first = Step("file", [["open"], ["read", paths.file]])
     return Run(archive, [first, Step("warm", [["repeat", paths.file, _WARM_READS]])])
 

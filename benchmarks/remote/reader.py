@@ -1,12 +1,12 @@
-"""What is asked of each way to read an archive in S3, and the process in which one is measured.
+"""The interface of a contender, and the process that measures one.
 
     python -m benchmarks.remote.reader < TASK
 
 TASK is JSON: `reader` (MODULE:CLASS), `target` (the fields of `Target`), and `steps`, each a list
-of calls, [METHOD, ARGUMENT, ...]. Standard output gets, for each step, when it began and ended on
-the clock of time.monotonic(), which all processes share, and what its last call answered.
+of calls, [METHOD, ARGUMENT, ...]. For each step, standard output tells its start and end, on the
+clock of time.monotonic(), which all processes share, and the answer of its last call.
 
-Only the standard library is imported here: peers run in an environment of their own.
+This module imports only the standard library, as peers run in an environment of their own.
 """
 
 from __future__ import annotations
@@ -27,52 +27,53 @@ from typing import Any
 __all__ = ["PIECE_BYTES", "Reader", "Target", "range_header"]
 
 PIECE_BYTES = 1 << 20
-"""What a reader with a file interface reads at once of a long file."""
+"""Bytes of one read of a long file, through a file interface."""
 _SAMPLE_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What to read; where the store is, and who asks, stand in the standard AWS variables."""
+    """The archive to read. Credentials and endpoint come from the standard AWS variables."""
 
     bucket: str
     image: str
-    """Its key."""
+    """The image's key."""
     zip_url: str
-    """Of the same tree as a zip, presigned."""
+    """Presigned URL of the same tree as a zip."""
     directory: str
-    """An empty one, for caches and downloads."""
+    """An empty directory, for caches and downloads."""
 
 
 class Reader(ABC):
-    """A way to read an archive. Once made, modules are imported and clients made, but nothing has
-    been asked of the store. Paths are relative.
+    """A way to read an archive. Paths are relative.
+
+    Making one imports modules and makes clients, but sends no request.
     """
 
     def __init__(self, target: Target) -> None:
         self.target = target
 
-    def open(self) -> None:  # noqa: B027 -- not all have something to do
-        """Make the archive ready; comes first."""
+    def open(self) -> None:  # noqa: B027 -- not all need it
+        """Make the archive ready. Call this first."""
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """The file's content."""
+        """Return the content of a file."""
 
     @abstractmethod
     def read_range(self, path: str, offset: int, length: int) -> bytes:
-        """A part of it."""
+        """Return a range of a file."""
 
     @abstractmethod
     def list(self, path: str) -> list[tuple[str, int]]:
-        """Name and size of each file in a directory that holds nothing else."""
+        """Return name and size of each file of a directory that holds only files."""
 
     @abstractmethod
     def stream(self, path: str) -> Iterator[bytes]:
-        """The content of a long file, in order."""
+        """Yield the content of a long file, in order."""
 
     def close(self) -> None:  # noqa: B027 -- likewise
-        """End what the reader has started."""
+        """End the programs that the reader has started."""
 
 
 def _read_many(reader: Reader, paths: list[str]) -> bytes:
@@ -80,7 +81,7 @@ def _read_many(reader: Reader, paths: list[str]) -> bytes:
 
 
 def _repeat(reader: Reader, path: str, count: int) -> list[float]:
-    """Seconds that each of `count` reads took."""
+    """Return the seconds of each of `count` reads."""
     clock = time.perf_counter
     times = [clock()]
     for _ in range(count):
@@ -90,7 +91,7 @@ def _repeat(reader: Reader, path: str, count: int) -> list[float]:
 
 
 def _stream(reader: Reader, path: str) -> list[tuple[int, str]]:
-    """The first bytes of each piece and where they stand, and at the end nothing."""
+    """Return offset and first bytes of each piece, and at last the size with none."""
     samples, place = [], 0
     for piece in reader.stream(path):
         samples.append((place, piece[:_SAMPLE_BYTES]))
@@ -99,7 +100,7 @@ def _stream(reader: Reader, path: str) -> list[tuple[int, str]]:
 
 
 def range_header(offset: int, length: int) -> str:
-    """The HTTP header's value for these bytes."""
+    """Return the value of the HTTP header Range for these bytes."""
     return f"bytes={offset}-{offset + length - 1}"
 
 
@@ -140,6 +141,6 @@ def _comparable(answer: object) -> object:
 
 
 if __name__ == "__main__":
-    with redirect_stdout(io.StringIO()):  # ratarmount tells there what it does
+    with redirect_stdout(io.StringIO()):  # ratarmount prints its progress there
         done = _run(json.load(sys.stdin))
     json.dump(done, sys.stdout)

@@ -1,4 +1,4 @@
-"""What remote reading took, as tables and held against the goals."""
+"""The table of remote reading, and how it meets the goals."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ OPERATIONS = {
     "long": "200 MB",
     "start": "process start",
 }
-"""Each begins with opening the archive, but for `second`, which goes on where `file` ended. The
-last comes before that: the interpreter, imports and clients.
+"""The columns of the table.
+
+Each operation begins with opening the archive, but for two: `second` goes on where `file` ended,
+and `start` comes before opening: interpreter, imports and clients.
 """
 
 
 class Measured(NamedTuple):
-    """One operation, once."""
+    """The cost of one operation, measured once."""
 
     seconds: float
     requests: int
@@ -36,35 +38,33 @@ class Measured(NamedTuple):
 
 @dataclass(slots=True)
 class Results:
-    """All that was measured."""
+    """All measurements."""
 
     cells: defaultdict[tuple[str, str], list[Measured]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    """By contender and operation."""
+    """Measurements by contender and operation."""
     warm: list[float] = field(default_factory=list)
-    """Seconds of each read of a small file that is cached."""
+    """Seconds of each read of a small cached file."""
 
     def has(self, contender: str, operation: str) -> bool:
-        """Whether that was measured."""
+        """Return whether the operation was measured."""
         return (contender, operation) in self.cells
 
     def seconds(self, contender: str, operation: str) -> float:
-        """The median."""
+        """Return the median seconds."""
         return median(each.seconds for each in self.cells[contender, operation])
 
     def requests(self, contender: str, operation: str) -> float:
-        """The median."""
+        """Return the median number of requests."""
         return median(each.requests for each in self.cells[contender, operation])
 
     def megabytes(self, contender: str, operation: str) -> float:
-        """The median."""
+        """Return the median megabytes."""
         return median(each.bytes for each in self.cells[contender, operation]) / 1e6
 
     def spread(self) -> float:
-        """How far the middle half of a cell's times lies apart, as a part of their median: of the
-        median cell.
-        """
+        """Return the spread of the median cell: its middle half of times, by their median."""
         spreads = [0.0]
         for found in self.cells.values():
             if len(found) > 1:
@@ -74,7 +74,7 @@ class Results:
 
 
 def table_lines(results: Results, contenders: Sequence[str]) -> Iterator[str]:
-    """Operations by contenders, in Markdown."""
+    """Yield the table, a row for each contender, in Markdown."""
     yield f"| | {' | '.join(OPERATIONS.values())} |"
     yield f"|---|{'---|' * len(OPERATIONS)}"
     for name in contenders:
@@ -94,18 +94,18 @@ def _cell(results: Results, contender: str, operation: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goals:
-    """Who is held against whom."""
+    """The contenders that the goals compare."""
 
     product: str
     plain: str
-    """Each file as an object of its own."""
+    """The one that reads each file as an object of its own."""
     download: str
-    """The archive, unread."""
+    """The one that downloads the archive without reading it."""
     peers: Sequence[str]
 
 
 def goal_lines(results: Results, goals: Goals) -> Iterator[str]:
-    """What was aimed at and what came of it, in Markdown, as far as it was measured."""
+    """Yield each goal that was measured and its outcome, in Markdown."""
     yield "| goal | measured | |"
     yield "|---|---|---|"
     for goal, measured, is_met in _outcomes(results, goals):
@@ -116,7 +116,7 @@ def _outcomes(results: Results, goals: Goals) -> Iterator[tuple[str, str, bool]]
     product, plain = goals.product, goals.plain
     if results.has(product, "file") and results.has(plain, "file"):
         ratio = results.seconds(product, "file") / results.seconds(plain, "file")
-        # What the second of two requests that depend on each other adds, whoever makes them.
+        # Two requests, one after the other: no reader of an archive can take fewer.
         two = 1 + results.seconds(plain, "second") / results.seconds(plain, "file")
         measured = f"{ratio:.2f} x (two plain objects, one after the other: {two:.2f} x)"
         yield "a cold small file in at most 1.75 x a plain object", measured, ratio <= 1.75

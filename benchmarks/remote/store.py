@@ -1,5 +1,6 @@
-"""The store that remote reading is measured against: a real S3 server behind a proxy that delays,
-throttles and counts. Both are processes of their own.
+"""The store: a real S3 server behind a proxy that delays, throttles and counts.
+
+Server and proxy are processes of their own.
 """
 
 from __future__ import annotations
@@ -29,42 +30,42 @@ __all__ = ["BANDWIDTH_MBS", "BUCKET", "LATENCY_MS", "Store", "Uploaded"]
 
 BUCKET = "archives"
 LATENCY_MS = 20
-"""Before each request."""
+"""Milliseconds of delay before each request."""
 BANDWIDTH_MBS = 80
-"""10^6 bytes a second, on each connection."""
+"""Megabytes (10^6) a second, on each connection."""
 
 _UPLOADS = 8
 _SUPERBLOCK_BYTES = 96
 
 
 class Uploaded(NamedTuple):
-    """What a tree is packed in."""
+    """Where the archives of one tree are."""
 
     image: str
-    """Its key."""
+    """The image's key."""
     zip_url: str
-    """Presigned, through the proxy."""
+    """Presigned URL of the zip, through the proxy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A running store with one bucket, seen through the proxy."""
+    """A running store with one bucket, reached through the proxy."""
 
     gateway: RadosGateway
     url: str
-    """The proxy's."""
+    """The proxy's URL."""
 
     @classmethod
     @contextmanager
     def start(cls, directory: Path) -> Iterator[Store]:
-        """Serve until the context ends."""
+        """Run server and proxy until the context ends."""
         with ExitStack() as stack:
             gateway = stack.enter_context(RadosGateway.start(directory))
             gateway.client().create_bucket(Bucket=BUCKET)
             yield cls(gateway, stack.enter_context(_proxy(gateway.url)))
 
     def environ(self) -> dict[str, str]:
-        """What a process that reads through the proxy needs in its environment."""
+        """Return the environment variables of a process that reads through the proxy."""
         return {
             "AWS_ACCESS_KEY_ID": self.gateway.owner.access_key,
             "AWS_SECRET_ACCESS_KEY": self.gateway.owner.secret_key,
@@ -77,12 +78,10 @@ class Store:
         }
 
     def upload(self, packed: Packed, members: Iterable[str]) -> Uploaded:
-        """Upload the image and the zip of a tree, and some of its members as `plain/PATH`, past the
-        proxy.
-        """
+        """Upload image and zip of a tree, and `members` as `plain/PATH`, past the proxy."""
         client = self.gateway.client()
         name = packed.tree.name
-        # In a directory of its own: rclone looks at all that lies beside an archive.
+        # In a directory of its own: rclone looks at everything beside an archive.
         image, archive = f"images/{name}/image.sqfs", f"zips/{name}.zip"
         with packed.image.open("rb") as file:
             superblock = base64.b64encode(file.read(_SUPERBLOCK_BYTES)).decode()
@@ -113,11 +112,11 @@ class Store:
         return url
 
     def forget(self) -> None:
-        """Count from here on."""
+        """Begin to count requests anew."""
         self._ask("DELETE")
 
     def requests(self) -> list[dict[str, Any]]:
-        """The requests since then, as the proxy tells them; waits for those under way."""
+        """Return the requests since `forget`, once those in flight have ended."""
         requests: list[dict[str, Any]] = json.loads(self._ask("GET"))["requests"]
         return requests
 
@@ -130,7 +129,7 @@ class Store:
         finally:
             asking.close()
         if answer.status != http.client.OK:
-            raise RuntimeError(f"the proxy cannot tell its counts: {body.decode()}")
+            raise RuntimeError(f"the proxy returned no counts: {body.decode()}")
         return body
 
 
@@ -145,7 +144,7 @@ def _proxy(upstream: str) -> Iterator[str]:
         assert process.stdout
         url = process.stdout.readline().strip()
         if not url:
-            raise RuntimeError("the proxy did not start; what it said is above")
+            raise RuntimeError("the proxy did not start; its message is above")
         try:
             yield url
         finally:
