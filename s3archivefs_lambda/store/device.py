@@ -8,29 +8,24 @@ does.
 
 from __future__ import annotations
 
-import logging
-import random
 import re
-import time
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from s3archivefs_lambda import accounting
+from s3archivefs_lambda.store.body import BodyBrokenError, ResumedBody, in_pieces
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
     ArchiveUnavailableError,
-    client_faults,
     mapped_errors,
     object_url,
 )
 from s3archivefs_lambda.store.identity import version_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from typing import TypeAlias
 
     from botocore.response import StreamingBody
@@ -41,20 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Range", "S3Device", "current_identity", "get_range", "head_object", "pinned"]
 
-_LOG = logging.getLogger("s3archivefs")
-
-# Five attempts, as mountpoint-s3 and s3transfer make. None begins after 15 s: with the client's own
-# retries within one last request that stays below the 60 s S3 Object Lambda gives a function.
-_ATTEMPTS = 5
-_LAST_ATTEMPT_SECONDS = 15.0
-# Doubled at each attempt. Short: a broken body, other than SlowDown, does not ask for patience.
-_BACKOFF_SECONDS = 0.05
-_PART_BYTES = 256 * 1024  # read at once from a body
-# A body that brings less than this in so long has broken off. The client's own time-out, which is
-# for each piece, may never pass: 8 MiB can come one byte every four seconds, for a year. With this,
-# a read of 8 MiB is over within three minutes.
-_PROGRESS_BYTES = 512 * 1024
-_PROGRESS_SECONDS = 10.0
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
@@ -111,47 +92,20 @@ class S3Device:
 
         Raises ArchiveAccessError.
         """
-        parts: list[bytes] = []
-        due = min(piece_bytes, length)  # bytes missing from the current piece
-        missing = length
-        started = time.monotonic()
-        fault = ""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                if time.monotonic() - started > _LAST_ATTEMPT_SECONDS:
-                    break
-                url = object_url(self.bucket, self.key)
-                _LOG.info("%s: %s with %d of %d bytes missing", url, fault, missing, length)
-                time.sleep(random.uniform(0, _BACKOFF_SECONDS * 2**attempt))  # noqa: S311 -- jitter
-            if attempt or body is None:
-                body = self._request(offset + length - missing, missing)
-            with closing(body):  # gives the connection back to the pool once all is read
-                reader = _BodyReader(body)
-                while missing:
-                    try:
-                        part = reader.read(min(due, _PART_BYTES))
-                    except _BodyBrokenError as error:
-                        fault = str(error)
-                        break
-                    accounting.add("s3_bytes", len(part))
-                    parts.append(part)
-                    missing -= len(part)
-                    due -= len(part)
-                    if not due:
-                        yield parts[0] if len(parts) == 1 else b"".join(parts)
-                        parts, due = [], min(piece_bytes, missing)
-            if not missing:
-                return
-        what = f"{fault} with {missing} of {length} bytes missing, also when asked for again"
-        raise ArchiveUnavailableError.of(self.bucket, self.key, what)
+        url = object_url(self.bucket, self.key)
+        source = ResumedBody(partial(self._request, offset, length), length, url, body)
+        try:
+            yield from in_pieces(source, length, piece_bytes)
+        except BodyBrokenError as error:
+            raise ArchiveUnavailableError.of(self.bucket, self.key, str(error)) from error
 
     def is_same_version(self, other: S3Device) -> bool:
         """Whether both are of the same content: ETag and size are equal."""
         return self.etag.strip('"') == other.etag.strip('"') and self.size == other.size
 
-    def _request(self, offset: int, length: int) -> StreamingBody:
-        """The verified, unread body of one GET pinned to this version."""
-        answer = self._pinned_answer(Range(offset, length))
+    def _request(self, offset: int, length: int, done: int) -> StreamingBody:
+        """Return the unread body of a verified GET for the range without its first `done` bytes."""
+        answer = self._pinned_answer(Range(offset + done, length - done))
         if self.is_same_version(answer.device):
             return answer.body
         answer.body.close()  # the store ignores If-Match, as rclone does
@@ -265,38 +219,3 @@ def pinned(client: S3Client, bucket: str, key: str, facts: Facts, size: int | No
     what = "the store's answer lacks ETag or Content-Length"
     status = facts["ResponseMetadata"]["HTTPStatusCode"]
     raise ArchiveUnavailableError.of(bucket, key, what, status)
-
-
-class _BodyBrokenError(Exception):
-    """A body ends before its end; the message says how."""
-
-
-class _BodyReader:
-    """Reads of a body what has arrived.
-
-    StreamingBody's own `read` waits for all it was asked for, and loses the part that came when the
-    rest does not. `read1` of the urllib3 response below it is the same without the wait.
-    """
-
-    def __init__(self, body: StreamingBody) -> None:
-        raw = getattr(body, "_raw_stream", body)
-        self._read: Callable[[int], bytes] = getattr(raw, "read1", body.read)
-        self._seconds, self._bytes = 0.0, 0
-
-    def read(self, size: int) -> bytes:
-        """At least one byte, at most `size`; raises _BodyBrokenError."""
-        if self._seconds > _PROGRESS_SECONDS:
-            if self._bytes < _PROGRESS_BYTES:
-                what = f"brought {self._bytes} bytes in {self._seconds:.0f} seconds"
-                raise _BodyBrokenError(f"the body {what}")
-            self._seconds, self._bytes = 0.0, 0
-        started = time.monotonic()
-        try:
-            part = self._read(size)
-        except client_faults() as error:
-            raise _BodyBrokenError(f"the body broke off ({type(error).__name__})") from error
-        self._seconds += time.monotonic() - started  # not what its reader does meanwhile
-        self._bytes += len(part)
-        if not part:
-            raise _BodyBrokenError("the body ended")
-        return part

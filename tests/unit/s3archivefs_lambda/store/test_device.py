@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.store import device as s3_device
+from s3archivefs_lambda.store import body as s3_body
 from s3archivefs_lambda.store.client import make_s3_client
 from s3archivefs_lambda.store.device import S3Device, current_identity
 from s3archivefs_lambda.store.errors import (
@@ -38,7 +38,7 @@ SIZE = len(CONTENT)
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_device, "_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(s3_body, "_BACKOFF_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -359,7 +359,7 @@ def test_a_body_that_always_breaks_is_given_up(store: ScriptedStore) -> None:
 
 
 def test_no_attempt_begins_late(store: ScriptedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_device, "_LAST_ATTEMPT_SECONDS", -1.0)
+    monkeypatch.setattr(s3_body, "_LAST_ATTEMPT_SECONDS", -1.0)
     store.script(lambda _, reply: replace(reply, cut=1))
     fails(ArchiveUnavailableError, device_of(store))
     assert len(store.requests) == 1
@@ -378,8 +378,8 @@ def test_a_broken_body_is_not_resumed_with_another_version(store: ScriptedStore)
 def test_a_body_that_trickles_is_broken(
     store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_device, "_PROGRESS_SECONDS", 0.0)
-    monkeypatch.setattr(s3_device, "_PROGRESS_BYTES", SIZE)
+    monkeypatch.setattr(s3_body, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", SIZE)
     with pytest.raises(ArchiveUnavailableError, match="the body brought"):
         device_of(store).pread(0, SIZE)
     assert len(store.requests) == 5
@@ -390,8 +390,8 @@ def test_a_body_that_trickles_is_broken(
 def test_a_long_body_is_not_broken_while_it_brings_enough(
     store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_device, "_PROGRESS_SECONDS", 0.0)
-    monkeypatch.setattr(s3_device, "_PROGRESS_BYTES", 1)
+    monkeypatch.setattr(s3_body, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", 1)
     assert device_of(store).pread(0, SIZE) == CONTENT
     assert len(store.requests) == 1
 
@@ -399,9 +399,9 @@ def test_a_long_body_is_not_broken_while_it_brings_enough(
 def test_the_time_that_the_reader_of_a_body_takes_does_not_count(
     store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_device, "_PROGRESS_BYTES", SIZE)
+    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", SIZE)
     now = 0.0
-    monkeypatch.setattr("s3archivefs_lambda.store.device.time.monotonic", lambda: now)
+    monkeypatch.setattr("s3archivefs_lambda.store.body.time.monotonic", lambda: now)
     pieces = []
     for piece in device_of(store).stream(0, SIZE, 10_000):
         pieces.append(piece)

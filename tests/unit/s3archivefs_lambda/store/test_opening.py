@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.store import device as s3_device
+from s3archivefs_lambda.store import body as s3_body
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
     ArchiveForbiddenError,
@@ -38,7 +38,7 @@ SIZE = len(CONTENT)
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_device, "_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(s3_body, "_BACKOFF_SECONDS", 0.0)
 
 
 @pytest.fixture
