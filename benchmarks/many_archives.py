@@ -24,7 +24,8 @@ from fixtures.tree import file
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
-from s3archivefs_lambda.config.prefix_map import Location, PrefixMap, PrefixMapping
+from s3archivefs_lambda.config.location import Location
+from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
 from tests.support.images import make_image

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
-from s3archivefs_lambda.config.prefix_map import SettingError
+from s3archivefs_lambda.config.errors import SettingError
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.log_lines import LineFilter
 from s3archivefs_lambda.object_lambda import ObjectLambda

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from s3archivefs import SquashFS, Stat
-    from s3archivefs_lambda.config.prefix_map import Location
+    from s3archivefs_lambda.config.location import Location
 
 __all__ = ["Archive", "Opener"]
 

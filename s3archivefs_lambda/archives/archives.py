@@ -28,7 +28,8 @@ from s3archivefs_lambda.archives.open_images import OpenImages
 from s3archivefs_lambda.archives.outages import Outages, is_outage
 from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.cache.single_flight import SingleFlight
-from s3archivefs_lambda.config.prefix_map import SettingError, parse_location
+from s3archivefs_lambda.config.errors import SettingError
+from s3archivefs_lambda.config.location import parse_location
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
     from s3archivefs import BlockDevice, Limits
-    from s3archivefs_lambda.config.prefix_map import Location, PrefixMap
+    from s3archivefs_lambda.config.location import Location
+    from s3archivefs_lambda.config.prefix_map import PrefixMap
 
 __all__ = ["Archive", "Archives", "open_url"]
 

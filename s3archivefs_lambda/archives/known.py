@@ -12,7 +12,7 @@ from s3archivefs import renew_after_fork
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from s3archivefs_lambda.config.prefix_map import Location
+    from s3archivefs_lambda.config.location import Location
 
 __all__ = ["Known", "KnownArchives"]
 

@@ -17,7 +17,7 @@ from s3archivefs_lambda.store.errors import (
 
 if TYPE_CHECKING:
     from s3archivefs import Limits
-    from s3archivefs_lambda.config.prefix_map import Location
+    from s3archivefs_lambda.config.location import Location
 
 __all__ = ["LocalOpener"]
 

@@ -22,7 +22,7 @@ from s3archivefs_lambda.store.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from s3archivefs_lambda.config.prefix_map import Location
+    from s3archivefs_lambda.config.location import Location
 
 __all__ = ["Outages", "is_outage"]
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
     from s3archivefs import BlockDevice
-    from s3archivefs_lambda.config.prefix_map import Location
+    from s3archivefs_lambda.config.location import Location
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.store.opening import OpenedObject
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.archives.archives import Archive, Archives
-    from s3archivefs_lambda.config.prefix_map import Location
+    from s3archivefs_lambda.config.location import Location
 
 __all__ = ["Operations"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
-import re
 import resource
 import select
 import signal
@@ -82,11 +81,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", options.bucket):
-        raise UsageError(
-            f"--bucket {options.bucket!r}: write 3 to 63 lower-case letters, digits, dots and "
-            "hyphens, beginning and ending with a letter or digit"
-        )
+    from s3archivefs_lambda.config.location import BUCKET_NAME_RULE, is_bucket_name
+
+    if not is_bucket_name(options.bucket):
+        raise UsageError(f"--bucket {options.bucket!r}: write {BUCKET_NAME_RULE}")
     config = _config(options.maps, os.environ)
     verifier = _verifier(os.environ)
     _check_address(options.host, options.port, signed=verifier is not None)
@@ -197,7 +195,8 @@ def _ready_line(url: str, bucket: str, mappings: PrefixMap, verifier: Verifier |
 
 def _config(maps: list[str], environ: Mapping[str, str]) -> Config:
     """The settings, with the mappings of the options among those of the variables."""
-    from s3archivefs_lambda.config.prefix_map import PrefixMap, SettingError
+    from s3archivefs_lambda.config.errors import SettingError
+    from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
 
     try:
@@ -212,7 +211,8 @@ def _config(maps: list[str], environ: Mapping[str, str]) -> Config:
 
 
 def _parse_map(text: str) -> PrefixMapping:
-    from s3archivefs_lambda.config.prefix_map import SettingError, parse_mapping
+    from s3archivefs_lambda.config.errors import SettingError
+    from s3archivefs_lambda.config.prefix_map import parse_mapping
 
     prefix, equals, image = text.partition("=")
     if not equals or not image:

@@ -115,7 +115,7 @@ def _run(options: argparse.Namespace) -> None:
 def _heed_environment(options: argparse.Namespace) -> None:
     """Fill in the options that are not given, and check them before the time that packing takes."""
     from s3archivefs_lambda.commands.upload_settings import part_bytes, storage_class
-    from s3archivefs_lambda.config.prefix_map import SettingError
+    from s3archivefs_lambda.config.errors import SettingError
 
     options.storage_class = storage_class(options.storage_class, os.environ)
     try:
@@ -155,7 +155,8 @@ def _upload_directory(directory: Path, options: argparse.Namespace) -> None:
 
 def _target(url: str, name: str = "") -> UploadTarget:
     """Where to; `name` is that of the object where `url` ends in a slash."""
-    from s3archivefs_lambda.config.prefix_map import SettingError, parse_location
+    from s3archivefs_lambda.config.errors import SettingError
+    from s3archivefs_lambda.config.location import parse_location
     from s3archivefs_lambda.store.client import make_upload_client
     from s3archivefs_lambda.upload.target import UploadTarget
     from s3archivefs_lambda.upload.upload import THREADS

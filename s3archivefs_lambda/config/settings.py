@@ -14,12 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from s3archivefs import Limits
-from s3archivefs_lambda.config.prefix_map import (
-    PrefixMap,
-    PrefixMapping,
-    SettingError,
-    parse_mapping,
-)
+from s3archivefs_lambda.config.errors import SettingError
+from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping, parse_mapping
 from s3archivefs_lambda.config.values import (
     COUNT_MAX,
     IN_MEMORY_MAX,
@@ -41,7 +37,6 @@ __all__ = [
     "UPLOAD_STORAGE_CLASS",
     "Config",
     "Setting",
-    "SettingError",
     "chunk_size_for",
 ]
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from s3archivefs_lambda.config.prefix_map import SettingError
+from s3archivefs_lambda.config.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from s3archivefs_lambda.endpoint.messages import Lane
 
 if TYPE_CHECKING:
-    from s3archivefs_lambda.config.prefix_map import Location, PrefixMap, PrefixMapping
+    from s3archivefs_lambda.config.location import Location
+    from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 
 __all__ = ["NO_ARCHIVE", "ArchiveLanes"]
 

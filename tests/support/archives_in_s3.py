@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fixtures.tree import file
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.s3 import S3Opener
-from s3archivefs_lambda.config.prefix_map import Location, PrefixMap, PrefixMapping
+from s3archivefs_lambda.config.location import Location
+from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
 from tests.support.finished import finish
 from tests.support.images import make_image

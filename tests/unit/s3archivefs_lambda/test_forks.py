@@ -24,7 +24,7 @@ from s3archivefs_lambda.cache.eviction import DirectoryLimit
 from s3archivefs_lambda.cache.flights import Flights
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.cache.plan import FetchPlan
-from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.process_client import process_client
 from tests.support.finished import finish
 from tests.support.forked import Child, Gate, amid, in_child

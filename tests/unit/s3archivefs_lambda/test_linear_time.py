@@ -18,7 +18,8 @@ from s3archivefs import open as open_image
 from s3archivefs.printed import unprinted
 from s3archivefs_lambda.bucket.headers import overrides
 from s3archivefs_lambda.commands.upload_settings import part_bytes, storage_class
-from s3archivefs_lambda.config.prefix_map import parse_location, parse_mapping
+from s3archivefs_lambda.config.location import parse_location
+from s3archivefs_lambda.config.prefix_map import parse_mapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer, is_for_this_machine

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.request_log import Exchange, write_bare_lines
 from tests.support.emf import metrics_of
 

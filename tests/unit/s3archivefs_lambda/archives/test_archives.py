@@ -22,7 +22,7 @@ from s3archivefs_lambda.archives import local as local_archive
 from s3archivefs_lambda.archives import s3 as s3_archive
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.cache import single_flight
-from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store import device as s3_device
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError, ArchiveUnavailableError
 from tests.support.images import make_image

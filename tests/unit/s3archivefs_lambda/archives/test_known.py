@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 from s3archivefs_lambda.archives.known import Known, KnownArchives
-from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.version import S3Version
 
 

@@ -9,7 +9,7 @@ import pytest
 from s3archivefs_lambda.archives import open_images
 from s3archivefs_lambda.archives.archive import Archive
 from s3archivefs_lambda.archives.open_images import OpenImages
-from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.config.location import Location
 
 if TYPE_CHECKING:
     from s3archivefs import SquashFS

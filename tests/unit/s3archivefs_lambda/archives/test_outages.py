@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s3archivefs_lambda.archives.archives import Archives
-    from s3archivefs_lambda.config.prefix_map import Location
+    from s3archivefs_lambda.config.location import Location
     from tests.support.scripted_store import Request
 
 NOISE = noise(100_000)

@@ -17,7 +17,7 @@ from fixtures.tree import file
 from s3archivefs import Superblock
 from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.cache.device import CachedDevice
-from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 from s3archivefs_lambda.store.version import S3Version
 from tests.support.finished import finish

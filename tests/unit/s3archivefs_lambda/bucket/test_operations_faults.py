@@ -16,7 +16,8 @@ from fixtures.tree import file
 from s3archivefs_lambda.archives import local as local_archive
 from s3archivefs_lambda.archives.archives import Archive, Archives
 from s3archivefs_lambda.bucket.operations import Operations
-from s3archivefs_lambda.config.prefix_map import Location, PrefixMap
+from s3archivefs_lambda.config.location import Location
+from s3archivefs_lambda.config.prefix_map import PrefixMap
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,

@@ -19,7 +19,7 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
-from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.config.location import Location
 from tests.support.archives_in_s3 import Clock
 from tests.support.finished import finish
 from tests.support.images import make_image

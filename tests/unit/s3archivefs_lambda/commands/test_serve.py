@@ -170,6 +170,8 @@ def test_a_misspelt_setting_does_not_open_the_endpoint(
         ("--port", "-1", "a number from 0 to 65535"),
         ("--bucket", "a/b", "lower-case letters"),
         ("--bucket", "", "lower-case letters"),
+        ("--bucket", "a..b", "no two dots in a row"),
+        ("--bucket", "192.168.0.1", "not an IP address"),
         ("--host", "", "is not an address"),
         ("--host", "a" * 64, "is not an address"),
     ],

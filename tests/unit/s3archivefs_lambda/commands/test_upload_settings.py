@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from s3archivefs_lambda.commands.upload_settings import part_bytes, storage_class
-from s3archivefs_lambda.config.prefix_map import SettingError
+from s3archivefs_lambda.config.errors import SettingError
 
 CLASS, CHUNK = "S3ARCHIVEFS_STORAGE_CLASS", "S3ARCHIVEFS_MPU_CHUNK_SIZE"
 

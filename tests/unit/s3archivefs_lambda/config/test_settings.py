@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs import Limits
-from s3archivefs_lambda.config.settings import SETTINGS, Config, SettingError, chunk_size_for
+from s3archivefs_lambda.config.errors import SettingError
+from s3archivefs_lambda.config.settings import SETTINGS, Config, chunk_size_for
 
 if TYPE_CHECKING:
     from dataclasses import Field

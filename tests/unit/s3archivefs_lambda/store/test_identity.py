@@ -14,7 +14,7 @@ from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.s3 import S3Opener
-from s3archivefs_lambda.config.prefix_map import Location
+from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.identity import object_identity, version_identity
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
