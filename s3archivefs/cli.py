@@ -160,7 +160,7 @@ def _line(error: Exception, image: str | None) -> str:
         what, where = error.strerror, error.filename or image
     if where is None or str(where) in what:
         return what
-    return f"{_shown(os.fsdecode(where), sys.stderr)}: {what}"
+    return f"{_shown(os.fspath(where), sys.stderr)}: {what}"
 
 
 def _shown(name: str | bytes, stream: TextIO) -> str:

@@ -7,7 +7,6 @@ tried again by way of symlinks or `..`.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from s3archivefs.errors import CorruptImageError, LimitExceededError, leads_nowhere
 from s3archivefs.inode import FileKind
+from s3archivefs.names import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -242,7 +242,7 @@ class _Search:
             for entry in listing():
                 yield entry.name, entry
             return
-        for name in sorted(names - {_PARENT}, key=os.fsencode):
+        for name in sorted(names - {_PARENT}, key=encode):
             for entry in listing(start=name):
                 if entry.name == name:
                     yield name, entry

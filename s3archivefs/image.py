@@ -20,7 +20,7 @@ from s3archivefs.errors import (
 from s3archivefs.healing import Healing, once_more
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
-from s3archivefs.names import AnyPath, as_plain, decode_as, encode, os_error
+from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
 from s3archivefs.opening import FileOpener
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.path import Path
@@ -208,7 +208,7 @@ class SquashFS(Healing, FileOpener):
         index = self._parts.inodes.xattr_index(inode)
         if index is None or self._parts.xattrs is None:
             return []
-        return [decode_as("", name) for name in self._parts.xattrs.names(index)]
+        return [decode(name) for name in self._parts.xattrs.names(index)]
 
     @once_more
     def getxattr(

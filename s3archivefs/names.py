@@ -11,6 +11,7 @@ __all__ = [
     "PathLike",
     "StrPath",
     "as_plain",
+    "decode",
     "decode_as",
     "encode",
     "os_error",
@@ -59,6 +60,11 @@ def encode(path: EitherPath) -> bytes:
     """A path or name as the image has it."""
     plain = as_plain(path)
     return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else plain
+
+
+def decode(name: bytes) -> str:
+    """Return a name or path of the image as text; what is not UTF-8 by surrogateescape."""
+    return name.decode("utf-8", "surrogateescape")
 
 
 def decode_as(path: AnyPath, name: bytes) -> AnyPath:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from s3archivefs.names import decode, encode
+
 __all__ = ["printed", "unprinted"]
 
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})")
@@ -17,7 +19,7 @@ _ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})")
 def printed(name: str | bytes, encoding: str = "utf-8") -> str:
     """A name or path as text that a terminal of that encoding can show."""
     if isinstance(name, bytes):
-        name = name.decode("utf-8", "surrogateescape")
+        name = decode(name)
     text = name
     if not _is_plain(name, encoding):
         text = "".join(c if _is_plain(c, encoding) else _escaped(c) for c in name)
@@ -26,8 +28,7 @@ def printed(name: str | bytes, encoding: str = "utf-8") -> str:
 
 def unprinted(text: str) -> bytes:
     """The path whose names are printed so. A name that is never printed so stands for itself."""
-    raw = text.encode("utf-8", "surrogateescape")
-    return b"/".join(_unescaped(name) for name in raw.split(b"/"))
+    return b"/".join(_unescaped(name) for name in encode(text).split(b"/"))
 
 
 def _is_plain(text: str, encoding: str) -> bool:
@@ -43,7 +44,7 @@ def _is_plain(text: str, encoding: str) -> bool:
 def _escaped(character: str) -> str:
     if character == "\\":
         return r"\\"
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    return "".join(f"\\x{byte:02x}" for byte in encode(character))
 
 
 def _unescaped(name: bytes) -> bytes:

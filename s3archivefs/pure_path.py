@@ -6,7 +6,7 @@ from functools import total_ordering
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from s3archivefs.names import as_plain
+from s3archivefs.names import as_plain, encode
 
 if TYPE_CHECKING:
     from s3archivefs.names import StrPath
@@ -138,7 +138,7 @@ class PurePath(Generic[Image]):
         return hash((id(self._image), self._pure))
 
     def __bytes__(self) -> bytes:
-        return bytes(self._pure)
+        return encode(str(self._pure))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Led through its image, opened anew, in another process."""

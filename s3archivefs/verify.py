@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from s3archivefs.data import Content
 from s3archivefs.errors import CorruptImageError, SquashfsError
 from s3archivefs.inode import FileKind
+from s3archivefs.names import decode
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
@@ -133,4 +134,4 @@ class Verifier:
 
 def _problem(path: bytes, error: SquashfsError) -> Problem:
     # A problem may be kept; the frames of its traceback hold blocks and runs of them.
-    return Problem(path.decode("utf-8", "surrogateescape"), error.with_traceback(None))
+    return Problem(decode(path), error.with_traceback(None))

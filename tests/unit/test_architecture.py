@@ -32,6 +32,7 @@ LAYERS = (
     "limits",
     "forks",
     "cache",
+    "names",
     "printed",
     "format",
     "device",
@@ -52,7 +53,6 @@ LAYERS = (
     "text",
     "parts",
     "verify",
-    "names",
     "opening",
     "resolution",
     "healing",
@@ -66,7 +66,7 @@ LAYERS = (
     "cli",
     "__main__",
 )
-STANDALONE = {"errors", "limits", "forks", "printed", "format"}  # these import none of the package
+STANDALONE = {"errors", "limits", "forks", "names", "format"}  # these import none of the package
 
 # The adapter's rooms, top to bottom: what a module of each may import of the adapter besides what
 # is in its own. `handler` and `commands` put the rest together, and may import any.
