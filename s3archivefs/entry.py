@@ -10,28 +10,68 @@ from s3archivefs.inode import FileKind
 from s3archivefs.names import AnyPath
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
 
     from s3archivefs.directory import Counter, Entry
+    from s3archivefs.file import SquashFile
     from s3archivefs.inode import Stat
+    from s3archivefs.limits import Limits
     from s3archivefs.resolution import Place
 
 __all__ = ["DirEntry", "Tree"]
 
 
 class Tree(Protocol):
-    """What an entry asks of the image that it belongs to."""
+    """The image as its entries, paths and globs see it; `SquashFS` is one."""
+
+    @property
+    def limits(self) -> Limits:
+        """What reading the image may cost."""
+
+    def stat(self, path: str, *, follow_symlinks: bool = True) -> Stat:
+        """Return the attributes of a path."""
+
+    def readlink(self, path: str) -> str:
+        """Return the target of a symlink."""
+
+    def realpath(self, path: str, *, strict: bool) -> str:
+        """Return the path without symlinks and `..`."""
+
+    def read_bytes(self, path: str) -> bytes:
+        """Return the whole content of a file."""
+
+    def open(  # noqa: PLR0917 -- as the built-in open
+        self,
+        path: str,
+        mode: str,
+        buffering: int,
+        encoding: str | None,
+        errors: str | None,
+        newline: str | None,
+    ) -> SquashFile | io.TextIOWrapper:
+        """Open a regular file."""
+
+    def scandir(self, path: str, *, start: str | None = None) -> Iterator[DirEntry[str]]:
+        """Yield the entries of a directory, from the name `start` on."""
+
+    def walk(
+        self, top: str, *, symlinks_as_files: bool
+    ) -> Iterator[tuple[str, list[str], list[str]]]:
+        """Yield the directories from `top` down."""
+
+    # What an entry asks, whose directory is known: no path is resolved anew.
 
     def stat_of_entry(self, entry: Entry) -> Stat:
-        """The attributes of the entry itself."""
+        """Return the attributes of the entry itself."""
 
     def stat_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Stat:
-        """The attributes of what a symlink in a directory leads to."""
+        """Return the attributes of what a symlink in a directory leads to."""
 
     def scandir_at(
         self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None
     ) -> Iterator[DirEntry[AnyPath]]:
-        """The entries of the directory that an entry of another is, or leads to."""
+        """Yield the entries of the directory that an entry of another is, or leads to."""
 
 
 _KINDS: dict[int, FileKind] = {

@@ -21,9 +21,7 @@ from s3archivefs.names import encode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from s3archivefs.entry import DirEntry
-    from s3archivefs.inode import Stat
-    from s3archivefs.limits import Limits
+    from s3archivefs.entry import DirEntry, Tree
 
 __all__ = ["glob"]
 
@@ -35,23 +33,6 @@ _ANY_DEPTH = "**"
 _DIRECTORY = ""
 """What a slash at the end asks for."""
 _PARENT = ".."
-
-
-class Tree(Protocol):
-    """What is asked of the image."""
-
-    @property
-    def limits(self) -> Limits:
-        """What it may cost."""
-
-    def stat(self, path: str) -> Stat:
-        """The attributes of a path."""
-
-    def realpath(self, path: str, *, strict: bool) -> str:
-        """The path without symlinks and `..`."""
-
-    def scandir(self, path: str, *, start: str | None = None) -> Iterator[DirEntry[str]]:
-        """The entries of a directory."""
 
 
 class Part(NamedTuple):

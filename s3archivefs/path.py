@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import grp
 import pwd
-from typing import TYPE_CHECKING, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Literal, overload
 
+from s3archivefs.entry import Tree
 from s3archivefs.errors import leads_nowhere
 from s3archivefs.globbing import glob
 from s3archivefs.inode import FileKind
@@ -18,55 +19,14 @@ if TYPE_CHECKING:
     import io
     from collections.abc import Iterator
 
-    from s3archivefs.entry import DirEntry
     from s3archivefs.file import SquashFile
     from s3archivefs.inode import Stat
-    from s3archivefs.limits import Limits
     from s3archivefs.names import StrPath
 
 __all__ = ["Path"]
 
 
-class Tree(Protocol):
-    """What a path asks of its image; `SquashFS` is one."""
-
-    def stat(self, path: str, *, follow_symlinks: bool = True) -> Stat:
-        """The attributes of a path."""
-
-    @property
-    def limits(self) -> Limits:
-        """What it may cost."""
-
-    def scandir(self, path: str, *, start: str | None = None) -> Iterator[DirEntry[str]]:
-        """The entries of a directory."""
-
-    def walk(
-        self, top: str, *, symlinks_as_files: bool
-    ) -> Iterator[tuple[str, list[str], list[str]]]:
-        """The directories from `top` down."""
-
-    def open(  # noqa: PLR0917 -- as the built-in open
-        self,
-        path: str,
-        mode: str,
-        buffering: int,
-        encoding: str | None,
-        errors: str | None,
-        newline: str | None,
-    ) -> SquashFile | io.TextIOWrapper:
-        """A regular file."""
-
-    def read_bytes(self, path: str) -> bytes:
-        """A file's content."""
-
-    def readlink(self, path: str) -> str:
-        """A symlink's target."""
-
-    def realpath(self, path: str, *, strict: bool) -> str:
-        """The path without symlinks."""
-
-
-class Path(PurePath["Tree"]):
+class Path(PurePath[Tree]):
     """A path and the image it leads through. Making one reads nothing.
 
     It is used as `pathlib.Path` is, for reading; what writes, and what speaks of a working
