@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import kept_property
 from s3archivefs.device import readahead_of
+from s3archivefs.device_reads import decoded, read_exactly
 from s3archivefs.errors import CorruptImageError, FormatError, LimitExceededError
 from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX, DATA_BLOCK_STORED, Superblock
 from s3archivefs.parallel import map_parallel
-from s3archivefs.reads import decoded, read_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

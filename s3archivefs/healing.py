@@ -7,10 +7,10 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from s3archivefs.device_reads import discarded
 from s3archivefs.errors import FormatError
 from s3archivefs.format import Superblock
-from s3archivefs.parts import open_parts
-from s3archivefs.reads import discarded
+from s3archivefs.readers import open_readers
 from s3archivefs.resolution import Resolver
 from s3archivefs.superblock import read_superblock
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice
     from s3archivefs.directory import Directory
     from s3archivefs.limits import Limits
-    from s3archivefs.parts import Parts
+    from s3archivefs.readers import Readers
 
 __all__ = ["Healing", "once_more"]
 
@@ -37,7 +37,7 @@ class Healing:
     superblock: Superblock
     _device: BlockDevice
     _limits: Limits
-    _parts: Parts
+    _readers: Readers
     _root: Directory
     _resolver: Resolver
 
@@ -52,9 +52,9 @@ class Healing:
             self._read_root()
 
     def _read_root(self) -> None:
-        self._parts = open_parts(self._device, self.superblock, self._limits)
-        self._root = self._parts.root(self.superblock.root_inode)
-        self._resolver = Resolver(self._root, self._parts, self._limits)
+        self._readers = open_readers(self._device, self.superblock, self._limits)
+        self._root = self._readers.root(self.superblock.root_inode)
+        self._resolver = Resolver(self._root, self._readers, self._limits)
 
     def _doubt(self) -> bool:
         """Forget what was read last of the metadata, here and at the device, as it makes no sense;
@@ -62,13 +62,13 @@ class Healing:
         """
         if not discarded(self._device, self._in_doubt()):
             return False
-        self._parts.forget()  # for what was handed out, and reads by them
+        self._readers.forget()  # for what was handed out, and reads by them
         self._read_root()
         return True
 
     def _in_doubt(self) -> list[tuple[int, int]]:
-        parts: Parts | None = getattr(self, "_parts", None)  # the superblock may lead to none
-        return [] if parts is None else parts.in_doubt()
+        readers: Readers | None = getattr(self, "_readers", None)  # the superblock may lead to none
+        return [] if readers is None else readers.in_doubt()
 
 
 def once_more(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H, P], T]:

@@ -82,7 +82,7 @@ class SquashFS(Healing, FileOpener):
     @property
     def cached_bytes(self) -> int:
         """Bytes of memory that decoded blocks and entries take: at most Limits.cache_bytes."""
-        return self._parts.cached_bytes
+        return self._readers.cached_bytes
 
     # ---- the tree --------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class SquashFS(Healing, FileOpener):
 
         Format: "Inode Table".
         """
-        return self._parts.inodes.stat(self._resolve(path, follow=follow_symlinks))
+        return self._readers.inodes.stat(self._resolve(path, follow=follow_symlinks))
 
     @once_more
     def exists(self, path: EitherPath) -> bool:
@@ -151,7 +151,7 @@ class SquashFS(Healing, FileOpener):
         """
         top = as_plain(top)
         start = self._opened(top)
-        steps = walk(self, self._parts, start, top, symlinks_as_files, self._limits)
+        steps = walk(self, self._readers, start, top, symlinks_as_files, self._limits)
         yield from self._while_open(steps)
 
     # ---- files: see FileOpener too ---------------------------------------------------------------
@@ -168,7 +168,7 @@ class SquashFS(Healing, FileOpener):
             raise os_error(errno.EISDIR, path)
         if inode.kind is not FileKind.FILE:
             raise os_error(errno.ENXIO, path)
-        return inode, self._parts.inodes, self._parts.data
+        return inode, self._readers.inodes, self._readers.data
 
     @once_more
     def readlink(self, path: PathLike[AnyPath]) -> AnyPath:
@@ -182,7 +182,7 @@ class SquashFS(Healing, FileOpener):
         inode = self._resolve(path, follow=False)
         if inode.kind is not FileKind.SYMLINK:
             raise os_error(errno.EINVAL, path)
-        return decode_as(path, self._parts.inodes.target(inode))
+        return decode_as(path, self._readers.inodes.target(inode))
 
     @once_more
     def realpath(self, path: PathLike[AnyPath], *, strict: bool = False) -> AnyPath:
@@ -205,10 +205,10 @@ class SquashFS(Healing, FileOpener):
         Format: "Extended Attribute Table".
         """
         inode = self._resolve(path, follow=follow_symlinks)
-        index = self._parts.inodes.xattr_index(inode)
-        if index is None or self._parts.xattrs is None:
+        index = self._readers.inodes.xattr_index(inode)
+        if index is None or self._readers.xattrs is None:
             return []
-        return [decode(name) for name in self._parts.xattrs.names(index)]
+        return [decode(name) for name in self._readers.xattrs.names(index)]
 
     @once_more
     def getxattr(
@@ -221,9 +221,9 @@ class SquashFS(Healing, FileOpener):
         Format: "Extended Attribute Table".
         """
         inode = self._resolve(path, follow=follow_symlinks)
-        index = self._parts.inodes.xattr_index(inode)
-        if index is not None and self._parts.xattrs is not None:
-            value = self._parts.xattrs.value(index, encode(name))
+        index = self._readers.inodes.xattr_index(inode)
+        if index is not None and self._readers.xattrs is not None:
+            value = self._readers.xattrs.value(index, encode(name))
             if value is not None:
                 return value
         raise os_error(errno.ENODATA, as_plain(path))
@@ -238,16 +238,16 @@ class SquashFS(Healing, FileOpener):
         Format: "Export Table".
         """
         self._check_open()
-        if self._parts.exports is None:
+        if self._readers.exports is None:
             raise UnsupportedError("the image has no export table: it was packed with -no-exports")
         if not 1 <= inode_number <= self.superblock.inode_count:
             raise os_error(errno.ENOENT, str(inode_number))
-        inode = self._parts.inodes.inode(self._parts.exports[inode_number])
+        inode = self._readers.inodes.inode(self._readers.exports[inode_number])
         if inode.header.inode_number != inode_number:
             raise CorruptImageError(
                 f"the export table leads to inode {inode.header.inode_number} for {inode_number}"
             )
-        return self._parts.inodes.stat(inode)
+        return self._readers.inodes.stat(inode)
 
     @property
     def compressor_options(self) -> Record | None:
@@ -287,7 +287,7 @@ class SquashFS(Healing, FileOpener):
         yield from problems
 
     def _found(self) -> Iterator[Problem]:
-        return Verifier(self._root, self._parts, self.superblock.inode_count).problems()
+        return Verifier(self._root, self._readers, self.superblock.inode_count).problems()
 
     # ---- closing ---------------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ class SquashFS(Healing, FileOpener):
     def stat_of_entry(self, entry: Entry) -> Stat:
         """The attributes of a directory's entry, which `DirEntry.stat` asks for."""
         self._check_open()
-        return self._parts.inodes.stat(self._parts.entry_inode(entry))
+        return self._readers.inodes.stat(self._readers.entry_inode(entry))
 
     @once_more
     def stat_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Stat:
@@ -355,7 +355,7 @@ class SquashFS(Healing, FileOpener):
         Format: "Symbolic Links".
         """
         self._check_open()
-        return self._parts.inodes.stat(self._resolver.inode_behind(link, within, path, count))
+        return self._readers.inodes.stat(self._resolver.inode_behind(link, within, path, count))
 
     def scandir_at(
         self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None

@@ -7,9 +7,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs.device_reads import read_decoded
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import METADATA_BLOCK_SIZE, METADATA_BLOCK_STORED
-from s3archivefs.reads import read_decoded
 
 if TYPE_CHECKING:
     from s3archivefs.cache import WeightedCache

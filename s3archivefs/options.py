@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from s3archivefs.device_reads import read_decoded
 from s3archivefs.errors import CorruptImageError, UnsupportedError
 from s3archivefs.format import (
     METADATA_BLOCK_STORED,
@@ -23,7 +24,6 @@ from s3archivefs.format import (
     XzOptions,
     ZstdOptions,
 )
-from s3archivefs.reads import read_decoded
 
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice

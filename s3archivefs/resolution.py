@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from s3archivefs.directory import Counter, Directory, Entry
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
-    from s3archivefs.parts import Parts
+    from s3archivefs.readers import Readers
 
 __all__ = ["Place", "Resolver"]
 
@@ -50,9 +50,9 @@ class _Steps:
 class Resolver:
     """Resolves paths from a root: `..` stays there, and an absolute link starts there."""
 
-    def __init__(self, root: Directory, parts: Parts, limits: Limits) -> None:
+    def __init__(self, root: Directory, readers: Readers, limits: Limits) -> None:
         self._root = Place(root, above=None)
-        self._parts = parts
+        self._readers = readers
         self._limits = limits
 
     def inode(self, path: str | bytes, *, follow: bool = True) -> Inode:
@@ -78,7 +78,7 @@ class Resolver:
     def directory_at(self, entry: Entry, within: Place, path: str | bytes) -> Place:
         """The directory that an entry is, or leads to."""
         if entry.type == FileKind.DIRECTORY.value:
-            return Place(self._parts.directory(self._parts.entry_inode(entry)), within)
+            return Place(self._readers.directory(self._readers.entry_inode(entry)), within)
         return _directory(self._located(entry.name, path, start=within), path)
 
     def real_path(self, path: str | bytes, *, strict: bool) -> bytes:
@@ -104,7 +104,7 @@ class Resolver:
                 here, beyond = (here, beyond - 1) if beyond else (here.above or here, 0)
             elif part not in {b"", b"."}:
                 entry = None if beyond else here.directory.get(part, steps.take)
-                inode = None if entry is None else self._parts.entry_inode(entry)
+                inode = None if entry is None else self._readers.entry_inode(entry)
                 kind = None if inode is None else inode.kind
                 if (
                     inode is not None
@@ -114,14 +114,14 @@ class Resolver:
                 ):
                     hops += 1
                     followed.add(inode.reference)
-                    target = self._parts.inodes.target(inode)
+                    target = self._readers.inodes.target(inode)
                     todo += (inode.reference, *reversed(target.split(b"/")))
                     if target.startswith(b"/"):
                         here, names = self._root, []
                     continue
                 names.append(part)
                 if inode is not None and kind is FileKind.DIRECTORY:
-                    here = Place(self._parts.directory(inode), here)
+                    here = Place(self._readers.directory(inode), here)
                     continue
                 beyond += 1
         return b"/" + b"/".join(names)
@@ -152,9 +152,9 @@ class Resolver:
             entry = here.directory.get(part, steps.take)
             if entry is None:
                 raise os_error(errno.ENOENT, path)
-            inode = self._parts.entry_inode(entry)
+            inode = self._readers.entry_inode(entry)
             if inode.kind is FileKind.DIRECTORY:
-                here = Place(self._parts.directory(inode), here)
+                here = Place(self._readers.directory(inode), here)
             elif inode.kind is FileKind.SYMLINK and (todo or follow):
                 hops += 1
                 target = self._followed(inode, hops, path)
@@ -171,7 +171,7 @@ class Resolver:
         """The target of the symlink that is the path's `hops`th."""
         if hops > self._limits.symlink_hops:
             raise os_error(errno.ELOOP, path)
-        return self._parts.inodes.target(link)
+        return self._readers.inodes.target(link)
 
 
 def _directory(found: tuple[Inode, Place], path: str | bytes) -> Place:

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from s3archivefs.device import BlockDevice, open_file
+from s3archivefs.device_reads import read_exactly
 from s3archivefs.errors import SquashfsError, UnsupportedError
-from s3archivefs.reads import read_exactly
 from s3archivefs.superblock import is_image_start
 
 if TYPE_CHECKING:

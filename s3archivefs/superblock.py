@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs.device_reads import read_decoded
 from s3archivefs.errors import (
     CorruptImageError,
     NotSquashfsError,
@@ -25,7 +26,6 @@ from s3archivefs.format import (
     Superblock,
     SuperblockFlags,
 )
-from s3archivefs.reads import read_decoded
 
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice

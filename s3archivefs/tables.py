@@ -9,10 +9,10 @@ from array import array
 from typing import TYPE_CHECKING
 
 from s3archivefs.cache import kept_property
+from s3archivefs.device_reads import read_decoded
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import METADATA_BLOCK_SIZE, FragmentEntry
 from s3archivefs.metadata import HEADER_SIZE
-from s3archivefs.reads import read_decoded
 from s3archivefs.superblock import POINTER_SIZE, block_count
 
 if TYPE_CHECKING:

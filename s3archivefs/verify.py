@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.directory import Directory, Entry
     from s3archivefs.inode import Inode
-    from s3archivefs.parts import Parts
+    from s3archivefs.readers import Readers
 
 __all__ = ["Problem", "Verifier"]
 
@@ -35,10 +35,10 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """What is to be read: the tree below a root, from an image's parts."""
+    """What is to be read: the tree below a root, by an image's readers."""
 
     root: Directory
-    parts: Parts
+    readers: Readers
     inode_count: int
 
     def problems(self) -> Iterator[Problem]:
@@ -52,7 +52,7 @@ class Verifier:
             path, reference = todo.pop()
             below: list[tuple[bytes, int]] = []
             try:
-                directory = self.parts.directory(self.parts.inodes.inode(reference))
+                directory = self.readers.directory(self.readers.inodes.inode(reference))
                 for entry in directory.entries():
                     yield from self._problems_below(path, directory, entry, seen, below)
             except SquashfsError as error:
@@ -77,7 +77,7 @@ class Verifier:
         try:
             if found != entry:
                 raise CorruptImageError("a look-up of the name does not find its entry")
-            inode = self.parts.entry_inode(entry)
+            inode = self.readers.entry_inode(entry)
             is_directory = inode.kind is FileKind.DIRECTORY
             if inode.reference in seen:
                 if is_directory:
@@ -105,27 +105,27 @@ class Verifier:
                 yield _problem(path, error)
 
     def _read_attributes(self, inode: Inode) -> None:
-        self.parts.inodes.stat(inode)
+        self.readers.inodes.stat(inode)
         if inode.kind is FileKind.SYMLINK:
-            self.parts.inodes.target(inode)
+            self.readers.inodes.target(inode)
 
     def _read_content(self, inode: Inode) -> None:
         if inode.kind is FileKind.FILE:
-            with closing(Content(inode, self.parts.inodes, self.parts.data)) as content:
+            with closing(Content(inode, self.readers.inodes, self.readers.data)) as content:
                 for _ in content.pieces(0, content.size):
                     pass
 
     def _read_xattrs(self, inode: Inode) -> None:
-        index = self.parts.inodes.xattr_index(inode)
-        if index is not None and self.parts.xattrs is not None:
-            for name in self.parts.xattrs.names(index):
-                self.parts.xattrs.value(index, name)
+        index = self.readers.inodes.xattr_index(inode)
+        if index is not None and self.readers.xattrs is not None:
+            for name in self.readers.xattrs.names(index):
+                self.readers.xattrs.value(index, name)
 
     def _read_export(self, inode: Inode) -> None:
-        if self.parts.exports is None:
+        if self.readers.exports is None:
             return
         number = inode.header.inode_number
-        if (reference := self.parts.exports[number]) != inode.reference:
+        if (reference := self.readers.exports[number]) != inode.reference:
             raise CorruptImageError(
                 f"the export table has inode {number} at {reference:#x} instead of"
                 f" {inode.reference:#x}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from s3archivefs.entry import Tree
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
-    from s3archivefs.parts import Parts
+    from s3archivefs.readers import Readers
 
 __all__ = ["entries", "walk"]
 
@@ -49,14 +49,14 @@ class _Below(Generic[AnyPath]):
             "q", ((inodes[name] & _NUMBER_MASK) + _NUMBER_MIN for name in self._names)
         )
 
-    def take(self, parts: Parts) -> tuple[AnyPath, Inode] | None:
+    def take(self, readers: Readers) -> tuple[AnyPath, Inode] | None:
         """The next one."""
         if not self._names:
             return None
         name = self._names.pop()
         reference, number = self._references.pop(), self._numbers.pop()
         entry = Entry(encode(name), FileKind.DIRECTORY.value, reference, number)
-        return self._prefix + name, parts.entry_inode(entry)
+        return self._prefix + name, readers.entry_inode(entry)
 
 
 # An entry gives its inode's number as the sum of 32 bits and 16 signed ones, whatever that makes.
@@ -67,7 +67,7 @@ _NUMBER_MIN = -(1 << 15)
 
 def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
     image: Tree,
-    parts: Parts,
+    readers: Readers,
     start: Place,
     top: AnyPath,
     symlinks_as_files: bool,  # noqa: FBT001 -- passed on from the keyword
@@ -85,7 +85,7 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
         seen.add(inode.reference)
         if len(entered) > limits.walk_depth:
             raise LimitExceededError("walk_depth", len(entered), limits.walk_depth)
-        place = Place(parts.directory(inode), entered[-1].place if entered else start.above)
+        place = Place(readers.directory(inode), entered[-1].place if entered else start.above)
         directories: list[AnyPath] = []
         others: list[AnyPath] = []
         inodes: dict[AnyPath, int] = {}
@@ -100,5 +100,5 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
         entered.append(_Below(place, prefix, directories, inodes))
         del directories, others, inodes  # which a large directory would hold until the next is read
         found = None
-        while entered and (found := entered[-1].take(parts)) is None:
+        while entered and (found := entered[-1].take(readers)) is None:
             entered.pop()

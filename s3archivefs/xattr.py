@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import kept_property
+from s3archivefs.device_reads import read_decoded
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import (
     XATTR_PREFIXES,
@@ -14,7 +15,6 @@ from s3archivefs.format import (
     XattrTableHeader,
 )
 from s3archivefs.metadata import split_reference
-from s3archivefs.reads import read_decoded
 from s3archivefs.superblock import POINTER_SIZE, Extent, block_count
 from s3archivefs.tables import LookupTable
 
@@ -32,7 +32,7 @@ _REFERENCE_SIZE = 8
 _SMALLEST_PAIR = XattrKey.layout.size + 4  # an empty name and an empty value with its size
 
 
-class _Parts(NamedTuple):
+class _Contents(NamedTuple):
     """What the table's header leads to."""
 
     ids: LookupTable
@@ -99,7 +99,7 @@ class XattrTable:
         """Each pair's name (None for an unknown prefix), whether its value stands elsewhere, and
         the cursor at the size of its value, which the caller moves past it.
         """
-        record = XattrId.decode(self._parts.ids.record(index))
+        record = XattrId.decode(self._contents.ids.record(index))
         if not record.count:
             raise CorruptImageError(f"xattr set {index} is empty", self._extent.start)
         self._check_room(record.count * _SMALLEST_PAIR, f"set {index}")
@@ -120,7 +120,7 @@ class XattrTable:
             yield None if prefix is None else name, elsewhere, cursor
 
     def _check_room(self, size: int, what: str) -> None:
-        pairs = self._parts.pairs
+        pairs = self._contents.pairs
         if size > pairs.capacity(pairs.extent.start):
             raise CorruptImageError(
                 f"{what} of {size} bytes cannot be within the xattr table", self._extent.start
@@ -128,10 +128,10 @@ class XattrTable:
 
     def _cursor(self, reference: int) -> MetadataCursor:
         block, offset = split_reference(reference)
-        return self._parts.pairs.cursor(self._parts.pairs.extent.start + block, offset)
+        return self._contents.pairs.cursor(self._contents.pairs.extent.start + block, offset)
 
     @kept_property
-    def _parts(self) -> _Parts:
+    def _contents(self) -> _Contents:
         start, end = self._extent
         size = XattrTableHeader.layout.size
         if start + size > end:
@@ -139,7 +139,7 @@ class XattrTable:
         what = "the xattr table's header"
         return read_decoded(self._device, start, size, what, self._decode)
 
-    def _decode(self, raw: bytes) -> _Parts:
+    def _decode(self, raw: bytes) -> _Contents:
         """What the header `raw` leads to."""
         start, end = self._extent
         size = XattrTableHeader.layout.size
@@ -159,7 +159,7 @@ class XattrTable:
             XattrId.layout.size,
             list_start=start + size,
         )
-        return _Parts(ids, self._open_reader("xattr", extent))
+        return _Contents(ids, self._open_reader("xattr", extent))
 
 
 def _u32(cursor: MetadataCursor) -> int:

@@ -109,7 +109,7 @@ def observe(fs: s3archivefs.SquashFS) -> list[Observed]:
 def record_of(fs: s3archivefs.SquashFS, path: str) -> InodeHeader:
     """The inode's record as the image has it."""
     reference = fs.stat(path, follow_symlinks=False).reference
-    return fs._parts.inodes.inode(reference).header
+    return fs._readers.inodes.inode(reference).header
 
 
 def split_rdev(rdev: int) -> tuple[int, int]:

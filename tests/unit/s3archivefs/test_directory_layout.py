@@ -36,14 +36,14 @@ either_tool = pytest.mark.parametrize("tool", ["mksquashfs", "tar2sqfs"])
 
 def opened(fs: s3archivefs.SquashFS, path: str) -> Directory:
     """The listing of a directory, as the reader has it."""
-    return fs._parts.directory(fs._parts.inodes.inode(fs.stat(path).reference))
+    return fs._readers.directory(fs._readers.inodes.inode(fs.stat(path).reference))
 
 
 def headers(fs: s3archivefs.SquashFS, path: str) -> list[DirectoryHeader]:
     """The headers of a listing, found by going through it byte by byte."""
     record = record_of(fs, path)
     assert isinstance(record, BasicDirectory | ExtendedDirectory)
-    listings = fs._parts.listings
+    listings = fs._readers.listings
     cursor = listings.cursor(listings.extent.start + record.start_block, record.offset)
     data, at, found = cursor.take(record.size - 3), 0, []
     while at < len(data):
@@ -59,7 +59,7 @@ def index_of(fs: s3archivefs.SquashFS, path: str) -> list[tuple[int, int, bytes]
     """The index of a directory: offset in the listing, block, name."""
     record = record_of(fs, path)
     assert isinstance(record, ExtendedDirectory)
-    cursor = fs._parts.inodes.tail(opened(fs, path).inode, 12 * record.index_count, "index")
+    cursor = fs._readers.inodes.tail(opened(fs, path).inode, 12 * record.index_count, "index")
     found = []
     for _ in range(record.index_count):
         entry = DirectoryIndex.decode(cursor.take(12))
@@ -183,7 +183,7 @@ def test_index_names_the_run_that_begins_each_block(tmp_path: Path) -> None:  # 
         record = record_of(fs, "/d")
         assert isinstance(record, ExtendedDirectory)
         assert record.offset  # where another listing stands before it
-        listings = fs._parts.listings
+        listings = fs._readers.listings
         for offset, block, name in index:
             # The offset in the block follows from that in the listing, which counts no 3 bytes.
             inside = (record.offset + offset) % 8192
@@ -261,8 +261,8 @@ def test_long_index_is_thinned_out_and_finds_every_name(
 def test_as_many_segments_as_there_may_be_are_kept() -> None:
     segments = [Segment(b"", b"", 0, 0, 0, 0)] * _SEGMENTS_MAX
     with open_fixture(FIXTURES["indexed"]) as fs:
-        fs._parts.segments.put("index", segments)
-        assert fs._parts.segments.peek("index") is segments
+        fs._readers.segments.put("index", segments)
+        assert fs._readers.segments.peek("index") is segments
 
 
 @pytest.mark.parametrize("fault", ["none", "one place for all"])

@@ -194,9 +194,9 @@ def test_damage_to_compressed_blocks_is_found_where_their_files_are(tmp_path: Pa
         assert list(fs.verify()) == []
         words: list[int] = []  # of the three blocks, in the order of the image
         for path, count in (("a", 1), ("b", 2)):
-            inode = fs._parts.inodes.inode(fs.stat(path).reference)
+            inode = fs._readers.inodes.inode(fs.stat(path).reference)
             words += struct.unpack(
-                f"<{count}I", fs._parts.inodes.tail(inode, 4 * count, "list").take(4 * count)
+                f"<{count}I", fs._readers.inodes.tail(inode, 4 * count, "list").take(4 * count)
             )
     starts = [96 + sum(words[:blocks]) for blocks in range(4)]  # and of the fragment
     for start, paths in zip(starts, (["/a"], ["/b"], ["/b"], ["/c", "/d"]), strict=True):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
 
-__all__ = ["Parts", "open_parts"]
+__all__ = ["Readers", "open_readers"]
 
 _DIRECTORY_WEIGHT = 1000  # bytes that an open directory costs in memory, roughly
 _ENTRY_WEIGHT = 250  # the same for one of its entries, or a segment of its listing
@@ -35,7 +35,7 @@ _LIST_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Readers:
     """The readers of one image, which share its caches."""
 
     inodes: InodeTable
@@ -107,7 +107,7 @@ class Parts:
         return inode
 
 
-def open_parts(device: BlockDevice, superblock: Superblock, limits: Limits) -> Parts:
+def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) -> Readers:
     """The readers for an image whose superblock is sound.
 
     Raises CorruptImageError where tables are out of order, CodecUnavailableError.
@@ -138,7 +138,7 @@ def open_parts(device: BlockDevice, superblock: Superblock, limits: Limits) -> P
         )
     if tables.xattrs is not None:
         xattrs = XattrTable(device, metadata, tables.xattrs, lowest, limits)
-    return Parts(
+    return Readers(
         inodes=InodeTable(
             metadata("inode", tables.inodes),
             ids,
