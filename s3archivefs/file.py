@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, NoReturn, Protocol, SupportsIndex
 
-from s3archivefs.data import joined
+from s3archivefs.content import joined
 from s3archivefs.errors import LimitExceededError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-    from s3archivefs.data import Content
+    from s3archivefs.content import Content
     from s3archivefs.limits import Limits
 
 __all__ = ["SquashFile", "check_limit", "open_content"]

@@ -5,9 +5,9 @@ here.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from s3archivefs.data import Content, DataReader
+from s3archivefs.content import Content
 from s3archivefs.device import OffsetDevice
 from s3archivefs.errors import (
     CorruptImageError,
@@ -31,8 +31,8 @@ from s3archivefs.walking import entries, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
+    from s3archivefs.data import DataReader
     from s3archivefs.directory import Counter, Entry
     from s3archivefs.entry import DirEntry
     from s3archivefs.format import Record
@@ -289,26 +289,6 @@ class SquashFS(Healing, FileOpener):
     def _found(self) -> Iterator[Problem]:
         return Verifier(self._root, self._readers, self.superblock.inode_count).problems()
 
-    # ---- closing ---------------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Close the files in the image that are open, and what was opened for it; a file or device
-        that the caller gave stays open.
-        """
-        self.closed = True
-        self._end()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @property
     def origin(self) -> Origin:
         """Where the image came from, and what was there: what a pickle of it holds.
@@ -320,10 +300,6 @@ class SquashFS(Healing, FileOpener):
         return Origin(self._source, self._offset, self._limits, size, self.superblock)
 
     # ---- for what it hands out -------------------------------------------------------------------
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ValueError("the image is closed")
 
     def _while_open(self, items: Iterator[T]) -> Iterator[T]:
         try:

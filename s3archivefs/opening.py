@@ -15,8 +15,9 @@ from s3archivefs.text import as_text, is_text
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable
+    from types import TracebackType
 
-    from s3archivefs.data import Content
+    from s3archivefs.content import Content
     from s3archivefs.file import SquashFile
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath
@@ -120,12 +121,31 @@ class FileOpener:
         check_limit(content.size, self._limits.read_all_bytes)
         return content.read()
 
-    def _end(self) -> None:
-        """Close the files, then what was opened for the image: each, though another fails."""
-        with ExitStack() as ends:
+    def close(self) -> None:
+        """Close the files in the image that are open, and what was opened for it.
+
+        A file or device that the caller gave stays open.
+        """
+        self.closed = True
+        with ExitStack() as ends:  # which closes each, though another fails
             ends.callback(self._close)
             for file in self._open_files():
                 ends.callback(file.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the image is closed")
 
     def _renew_files(self) -> None:  # pragma: no cover -- in forked processes
         for file in self._open_files():

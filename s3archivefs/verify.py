@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs.data import Content
+from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, SquashfsError
 from s3archivefs.inode import FileKind
 from s3archivefs.names import decode

@@ -48,6 +48,7 @@ LAYERS = (
     "directory",
     "xattr",
     "data",
+    "content",
     "reopening",
     "file",
     "text",
@@ -89,6 +90,12 @@ ROOMS: dict[str, set[str] | None] = {
 }
 # Of these rooms only so much: what else is in them is none of the others' business.
 DOORS = {("bucket", "store"): {"store.errors"}}
+
+LINES_MAX = 350  # of a module
+LONGER = {
+    # The whole on-disk format on one page, declarations of a few lines each.
+    "s3archivefs/format.py",
+}
 
 NETWORK = {
     "aiohttp",
@@ -146,6 +153,16 @@ def offending(package: str, forbidden: set[str], *, except_in: str = "") -> list
         for found in imports(parse(path))
         if any(belongs(target, forbidden) for target in targets(found))
     ]
+
+
+def test_modules_are_short() -> None:
+    long = {
+        str(path.relative_to(ROOT))
+        for package in (READER, ADAPTER)
+        for path in sources(package)
+        if len(path.read_text(encoding="utf-8").splitlines()) > LINES_MAX
+    }
+    assert long == LONGER
 
 
 @pytest.mark.parametrize("package", [READER, ADAPTER])

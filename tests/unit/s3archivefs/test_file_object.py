@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import directory, fifo, file
-from s3archivefs.data import Content, DataReader
+from s3archivefs.content import Content
+from s3archivefs.data import DataReader
 from s3archivefs.file import _Raw
 from tests.support.images import CountingDevice, make_image
 

@@ -20,7 +20,7 @@ from fixtures.shapes import noise, text
 from fixtures.tree import file, symlink
 from s3archivefs import forks
 from s3archivefs.cache import WeightedCache, kept_property
-from s3archivefs.data import Content
+from s3archivefs.content import Content
 from tests.support.forked import Child, Gate, amid, in_child
 from tests.support.images import make_image
 

@@ -11,7 +11,7 @@ import pytest
 import s3archivefs
 from s3archivefs import SquashFS, Stat, UnsupportedError
 from s3archivefs.cache import WeightedCache
-from s3archivefs.data import Content
+from s3archivefs.content import Content
 from s3archivefs.directory import Directory, Entry
 from s3archivefs.file import SquashFile
 from s3archivefs.inode import InodeTable
