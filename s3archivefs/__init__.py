@@ -30,6 +30,7 @@ from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.ope
 from s3archivefs.inode import FileKind, Stat
 from s3archivefs.limits import Limits
 from s3archivefs.path import Path
+from s3archivefs.single_flight import Flight, SingleFlight
 from s3archivefs.sources import is_squashfs
 from s3archivefs.verify import Problem
 
@@ -42,6 +43,7 @@ __all__ = [
     "DirEntry",
     "FileDevice",
     "FileKind",
+    "Flight",
     "FormatError",
     "LimitExceededError",
     "Limits",
@@ -50,6 +52,7 @@ __all__ = [
     "Path",
     "Problem",
     "ReadAhead",
+    "SingleFlight",
     "SquashFS",
     "SquashFile",
     "SquashfsError",

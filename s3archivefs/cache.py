@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from s3archivefs.forks import renew_after_fork
+from s3archivefs.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -39,18 +41,6 @@ class kept_property(Generic[V]):  # noqa: N801 -- used as `property` is
         return value
 
 
-class _Flight(Generic[V]):
-    """A load under way: the first thread loads, the others wait for it."""
-
-    __slots__ = ("done", "error", "value")
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.value: V | None = None
-        """None where the load failed, or its thread was interrupted."""
-        self.error: Exception | None = None
-
-
 class WeightedCache(Generic[V]):
     """Thread-safe LRU cache of values whose `weigh(value)`, in bytes, add up to at most `capacity`.
 
@@ -62,7 +52,8 @@ class WeightedCache(Generic[V]):
         self._weigh = weigh
         self._weight = 0
         self._values: OrderedDict[Hashable, V] = OrderedDict()
-        self._flights: dict[Hashable, _Flight[V]] = {}
+        self.flights: SingleFlight[Hashable, V] = SingleFlight()
+        """The loads in flight."""
         self._lock = threading.Lock()
         renew_after_fork(self, WeightedCache._renew)
 
@@ -72,39 +63,22 @@ class WeightedCache(Generic[V]):
         return self._weight
 
     def get(self, key: Hashable, load: Callable[[], V]) -> V:
-        """The value of `key`, from the cache or from `load()`, which runs once for all threads that
-        wait for it.
+        """Return the value of `key`, from the cache or from one `load()` for all threads.
 
-        An exception of `load` is that of all of them: tried one after the other, loads that fail
-        slowly would hold the last thread as many times as long. Only where the thread that loads is
-        interrupted do those that wait try again.
+        Raises what `load` raises: see `SingleFlight`.
         """
-        while True:
-            with self._lock:
-                value = self._values.get(key)
-                if value is not None:
-                    self._values.move_to_end(key)
-                    return value
-                flight = self._flights.get(key)
-                if flight is None:
-                    flight = self._flights[key] = _Flight()
-                    break
-            flight.done.wait()
-            if flight.value is not None:
-                return flight.value
-            if flight.error is not None:
-                raise flight.error
-        try:
-            flight.value = value = load()
-        except Exception as error:
-            flight.error = error
-            raise
-        finally:
-            with self._lock:
-                self._flights.pop(key, None)  # none is left where the load itself forked
-                if flight.value is not None:
-                    self._keep(key, flight.value)
-            flight.done.set()
+        with self._lock:
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+                return value
+        return self.flights.do(key, partial(self._load, key, load))
+
+    def _load(self, key: Hashable, load: Callable[[], V]) -> V:
+        value = self.peek(key)  # another load may have ended since `get` looked
+        if value is None:
+            value = load()
+            self.put(key, value)
         return value
 
     def peek(self, key: Hashable) -> V | None:
@@ -129,22 +103,17 @@ class WeightedCache(Generic[V]):
     def put(self, key: Hashable, value: V) -> None:
         """Keep a value that was loaded elsewhere."""
         with self._lock:
-            if key not in self._values:
-                self._keep(key, value)
-
-    def _keep(self, key: Hashable, value: V) -> None:
-        weight = self._weigh(value)
-        if key in self._values or weight > self._capacity:
-            return  # there already, where it was put while a load was under way
-        self._values[key] = value
-        self._weight += weight
-        while self._weight > self._capacity:
-            _, oldest = self._values.popitem(last=False)
-            self._weight -= self._weigh(oldest)
+            weight = self._weigh(value)
+            if key in self._values or weight > self._capacity:
+                return
+            self._values[key] = value
+            self._weight += weight
+            while self._weight > self._capacity:
+                _, oldest = self._values.popitem(last=False)
+                self._weight -= self._weigh(oldest)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         if self._lock.locked():  # by a thread that may have kept a value and not yet its weight
             self._values.clear()
             self._weight = 0
-        self._flights.clear()
         self._lock = threading.Lock()

@@ -13,11 +13,10 @@ import math
 import os
 import threading
 import time
-from concurrent.futures import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING
 
-from s3archivefs import SquashfsError
+from s3archivefs import SingleFlight, SquashfsError
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.archives.archive import Archive, Opener
 from s3archivefs_lambda.archives.client import make_archive_client
@@ -27,7 +26,6 @@ from s3archivefs_lambda.archives.open_ahead import OpenAhead
 from s3archivefs_lambda.archives.open_images import OpenImages
 from s3archivefs_lambda.archives.outages import Outages, is_outage
 from s3archivefs_lambda.archives.s3 import S3Opener
-from s3archivefs_lambda.cache.single_flight import SingleFlight
 from s3archivefs_lambda.config.errors import SettingError
 from s3archivefs_lambda.config.location import parse_location
 from s3archivefs_lambda.config.settings import Config
@@ -35,11 +33,10 @@ from s3archivefs_lambda.store.errors import ArchiveReplacedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from concurrent.futures import Future
 
     from types_boto3_s3 import S3Client
 
-    from s3archivefs import BlockDevice, Limits
+    from s3archivefs import BlockDevice, Flight, Limits
     from s3archivefs_lambda.config.location import Location
     from s3archivefs_lambda.config.prefix_map import PrefixMap
 
@@ -78,7 +75,8 @@ class Archives:
         self._images = OpenImages(config.open_archives_bytes, clock)
         self._outages = Outages(clock)
         self._ahead = OpenAhead()
-        self._checks: SingleFlight[Location, Archive] = SingleFlight()
+        self.checks: SingleFlight[Location, Archive] = SingleFlight()
+        """The requests to stores in flight, that ask for current versions."""
         self._reopenings: SingleFlight[tuple[Location, Hashable], Archive] = SingleFlight()
 
     @property
@@ -127,17 +125,13 @@ class Archives:
                     accounting.mark_stale()
                 return archive
             check, is_mine = self._join_check(location, in_background=is_servable)
-            try:
-                error = check.exception(_PATIENCE_SECONDS if is_servable else None)
-            except TimeoutError:
+            if not check.wait(_PATIENCE_SECONDS if is_servable else None):
                 self._outages.found_silent(location)
                 continue
-            except CancelledError:  # the thread that asked was interrupted
-                continue
-            if is_servable and is_outage(error):
+            if check.was_interrupted or (is_servable and is_outage(check.error)):
                 continue
             # That the store is silent is so for all who wait: they would find it one after another.
-            if is_mine or is_later or is_outage(error):
+            if is_mine or is_later or is_outage(check.error):
                 return check.result()
             is_later = True
 
@@ -161,17 +155,13 @@ class Archives:
         archive = self._images.get(location)
         if _is_of(archive, known):
             return archive
-        key = location, known.version
-        flight, is_mine = self._reopenings.join(key)
-        if is_mine:
-            self._reopenings.fly(key, flight, partial(self._reopen, location, known))
         try:
-            return flight.result()
+            return self._reopenings.do(
+                (location, known.version), partial(self._reopen, location, known)
+            )
         except (ArchiveReplacedError, SquashfsError) as error:
             _LOG.info("archive %s cannot be opened from the cache: %s", location, error)
             self._doubt(location, known.version)
-        except CancelledError:
-            pass
         return None
 
     def _reopen(self, location: Location, known: Known) -> Archive:
@@ -198,11 +188,11 @@ class Archives:
 
     def _join_check(
         self, location: Location, *, in_background: bool
-    ) -> tuple[Future[Archive], bool]:
+    ) -> tuple[Flight[Archive], bool]:
         """The check under way, or one that begins; and whether it is this one."""
-        check, is_mine = self._checks.join(location)
+        check, is_mine = self.checks.join(location)
         if is_mine:
-            fly = partial(self._checks.fly, location, check, partial(self._check, location))
+            fly = partial(self.checks.fly, location, check, partial(self._check, location))
             if not (in_background and _start(accounting.with_current_request(fly))):
                 fly()
         return check, is_mine

@@ -12,22 +12,23 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+from s3archivefs import SingleFlight
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.cache.disk import ChunkStore
-from s3archivefs_lambda.cache.flights import Flight, Flights
 from s3archivefs_lambda.cache.kept import KeptChunks
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.cache.plan import FetchPlan
 from s3archivefs_lambda.cache.readahead import ReadAhead, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator
     from typing import TypeAlias
 
-    from s3archivefs import BlockDevice
+    from s3archivefs import BlockDevice, Flight
     from s3archivefs_lambda.cache.readahead import StoreChunks
 
     Chunk: TypeAlias = bytes | memoryview
+    ChunkFlights: TypeAlias = dict[int, Flight[Chunk]]
     Stream: TypeAlias = Callable[[int, int, int], Iterator[bytes]]
 
 __all__ = ["CachedDevice", "ChunkStore"]
@@ -75,7 +76,8 @@ class CachedDevice:
         )
         self.store_soon: StoreChunks = self._kept.store_soon
         """Keeps what is fetched on disk: see `Reading`."""
-        self._flights = Flights()
+        self.flights: SingleFlight[int, Chunk] = SingleFlight()
+        """The chunks on their way, and those that readers hold."""
 
     @property
     def size(self) -> int:
@@ -114,7 +116,7 @@ class CachedDevice:
 
         Raises ValueError for a range that is not inside [0, size), and whatever the device raises.
         """
-        return self.read(offset, length, Reading({}, self.store_soon))
+        return self.read(offset, length, Reading(self.store_soon))
 
     def read(self, offset: int, length: int, reading: Reading) -> bytes:
         """The same, in one reader's way."""
@@ -151,14 +153,14 @@ class CachedDevice:
             start, stop = self._kept.extent(index)
             begin = max(start, offset)
             part = data[begin - offset : min(stop, end) - offset]
-            flight = self._flights.get(index)
-            if flight is not None and not flight.done.is_set():
+            flight = self.flights.get(index)
+            if flight is not None and not flight.is_over:
                 may_differ = True  # fetched anew just now, for another reader
                 continue
-            landed = None if flight is None else flight.chunk
+            landed = None if flight is None else flight.value
             was_forgotten = self._kept.doubt(index, begin, part, landed)
             if was_forgotten and flight is not None:
-                self._flights.release({index: flight})
+                self.flights.release({index: flight})
             may_differ |= was_forgotten is not False
         return may_differ
 
@@ -174,31 +176,24 @@ class CachedDevice:
 
     def _chunks(self, indexes: range, reading: Reading) -> list[Chunk]:
         chunks: dict[int, Chunk] = {}
-        ahead = {index: reading.held[index] for index in indexes if index in reading.held}
         while len(chunks) < len(indexes):
-            mine, others = self._flights.claim(
-                index for index in indexes if index not in chunks and index not in ahead
-            )
-            others |= ahead
-            ahead = {}
+            mine, others = self.flights.claim(index for index in indexes if index not in chunks)
             if self.background.is_busy:  # as it is when another store hangs
-                mine |= self._flights.begin(others)
+                mine |= self.flights.begin(others)
                 others = {index: each for index, each in others.items() if index not in mine}
             # What has come already, and is about to be kept, is found as well.
-            accounting.add("cache_hits", sum(flight.done.is_set() for flight in others.values()))
+            accounting.add("cache_hits", sum(flight.is_over for flight in others.values()))
             try:
                 self._get(mine, reading)
             finally:
-                self._flights.release(mine)
+                self.flights.release(mine)
             for index, flight in (mine | others).items():
-                flight.done.wait()
-                if flight.chunk is not None:
-                    chunks[index] = flight.chunk
-                elif flight.error is not None:
-                    raise flight.error
+                flight.wait()
+                if not flight.was_interrupted:
+                    chunks[index] = flight.result()
         return [chunks[index] for index in indexes]
 
-    def _get(self, flights: dict[int, Flight], reading: Reading) -> None:
+    def _get(self, flights: ChunkFlights, reading: Reading) -> None:
         """Get chunks, and where some must be fetched, those that go with them."""
         missing = self._land_kept(flights)
         accounting.add("cache_hits", len(flights) - len(missing))
@@ -208,12 +203,12 @@ class CachedDevice:
         try:
             self._fetch(missing | company, missing, store=reading.store)
         except Exception:
-            if any(flight.chunk is None for flight in missing.values()):
+            if any(flight.value is None for flight in missing.values()):
                 raise  # else it befell their company alone
         finally:
-            self._flights.release(company)
+            self.flights.release(company)
 
-    def _company(self, missing: Iterable[int]) -> dict[int, Flight]:
+    def _company(self, missing: Iterable[int]) -> ChunkFlights:
         """Flights of chunks to fetch along with missing ones, where there is memory for them; of
         none behind one that is there or on its way, which would be fetched again.
         """
@@ -221,66 +216,59 @@ class CachedDevice:
         last = max(missing)
         for index in self.plan.company(missing) if self.background.allowance(0) else ():
             if not (
-                self._flights.get(index)
+                self.flights.get(index)
                 or self._kept.is_in_memory(index)
                 or self._kept.is_stored(index)
             ):
                 company.append(index)
             elif index > last:
                 break
-        return self._flights.begin(self._flights.claim_absent(company))
+        return self.flights.begin(self.flights.reserve(company))
 
     # ---- Chunks ahead of a reader ----------------------------------------------------------------
 
-    def claim_ahead(self, indexes: Iterable[int]) -> dict[int, Flight]:
+    def reserve_ahead(self, indexes: Iterable[int]) -> ChunkFlights:
         """Flights of those chunks that are neither in memory nor on their way, held for a reader:
         to be got by `get_ahead`, or released.
         """
-        absent = [index for index in indexes if not self._kept.is_in_memory(index)]
-        flights = self._flights.claim_absent(absent)
-        for flight in flights.values():
-            flight.is_held = True
-        return flights
+        return self.flights.reserve(
+            [index for index in indexes if not self._kept.is_in_memory(index)]
+        )
 
-    def get_ahead(self, flights: dict[int, Flight], stores: bool) -> None:  # noqa: FBT001 -- passed on by the pool
+    def get_ahead(self, flights: ChunkFlights, stores: bool) -> None:  # noqa: FBT001 -- passed on by the pool
         """Get chunks for a reader to come, who will meet the fault where there is one."""
-        mine = self._flights.begin(flights)
+        mine = self.flights.begin(flights)
         try:
             with suppress(Exception):  # whatever a device raises
-                if any(flight.is_expected for flight in mine.values()):
+                if self._is_any_wanted(mine):
                     missing = self._land_kept(mine)
                     store = self._kept.store if stores else None
                     self._fetch(missing, missing, store=store, ahead=True)
         finally:
             # A chunk that is held stays to be found.
-            self._flights.release(
-                {i: each for i, each in mine.items() if not each.is_held or each.chunk is None}
-            )
+            self.flights.release({i: each for i, each in mine.items() if each.value is None})
 
-    def release(self, flights: Mapping[int, Flight]) -> None:
-        """End flights that nobody flies."""
-        self._flights.release(flights)
-
-    def let_go(self, flights: Mapping[int, Flight], *, used: bool) -> None:
+    def let_go(self, flights: ChunkFlights, *, used: bool) -> None:
         """Hold chunks for a reader no longer; they stay in memory as any other, if `used`, else
         where there is room.
         """
         doubts = self._kept.doubts
-        for flight in flights.values():
-            flight.is_held = False
-        landed = {i: each for i, each in flights.items() if each.done.is_set()}
         chunks = {
-            index: flight.chunk
-            for index, flight in landed.items()
+            index: flight.value
+            for index, flight in flights.items()
             # Else it did not decode.
-            if flight.chunk is not None and self._flights.get(index) is flight
+            if flight.value is not None and self.flights.get(index) is flight
         }
         self._kept.remember(chunks, doubts, used=used)
-        self._flights.release(landed)
+        self.flights.forget(flights)
+
+    def _is_any_wanted(self, flights: ChunkFlights) -> bool:
+        # From the last one on: a reader comes to that last.
+        return any(self.flights.is_wanted(*item) for item in reversed(flights.items()))
 
     # ---- Fetching --------------------------------------------------------------------------------
 
-    def _land_kept(self, flights: dict[int, Flight]) -> dict[int, Flight]:
+    def _land_kept(self, flights: ChunkFlights) -> ChunkFlights:
         """Land the chunks that are in memory or stored; return the flights of the others."""
         missing = {}
         for index, flight in flights.items():
@@ -293,7 +281,7 @@ class CachedDevice:
 
     def _fetch(
         self,
-        flights: dict[int, Flight],
+        flights: ChunkFlights,
         needed: Container[int],
         *,
         store: StoreChunks | None,
@@ -315,11 +303,10 @@ class CachedDevice:
                             accounting.add("cache_misses")  # before its reader may end the request
                             fetched[index] = chunk
                             wanted[index].land(chunk)
-                        if not any(flight.is_expected for flight in wanted.values()):
+                        if not self._is_any_wanted(wanted):
                             break  # their reader is gone
             except Exception as error:
-                for index in wanted.keys() - fetched:
-                    wanted[index].error = error
+                self.flights.release({i: wanted[i] for i in run if i not in fetched}, error)
                 raise
             finally:
                 # Before they are released: a thread that comes in between finds the flight.

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import TypeAlias
 
+    from s3archivefs import Flight
     from s3archivefs_lambda.cache.device import CachedDevice
-    from s3archivefs_lambda.cache.flights import Chunk, Flight
 
+    Chunk: TypeAlias = bytes | memoryview
     StoreChunks: TypeAlias = Callable[[Mapping[int, Chunk], int], None]
 
 __all__ = ["ReadAhead", "Reading"]
@@ -41,8 +42,6 @@ boto3 are of 8 MiB.
 class Reading(NamedTuple):
     """How one reader's chunks are got."""
 
-    held: Mapping[int, Flight]
-    """Those that were fetched ahead of it."""
     store: StoreChunks
     """Keeps on disk what is fetched, given how many doubts there were when that began."""
     has_company: bool = True
@@ -66,7 +65,7 @@ class ReadAhead:
         self._next = -1  # where a read that goes on with it begins
         self._reached = 0  # the first chunk that has not been asked for
         self._is_first = True  # the next read is the first of its sequence
-        self._held: dict[int, Flight] = {}
+        self._held: dict[int, Flight[Chunk]] = {}
         self._stored_bytes = 0
         self._closed = False
         self._lock = threading.RLock()  # as `Background` has
@@ -99,10 +98,9 @@ class ReadAhead:
                 self._begin(offset, 0)
             is_first, self._is_first = self._is_first, False
             self._next = offset + length
-            held = {index: self._held[index] for index in wanted if index in self._held}
         store: StoreChunks = self._store_soon if is_sequence else self._device.store_soon
         # Only the first may go on with what was read of other files.
-        data = self._device.read(offset, length, Reading(held, store, is_first))
+        data = self._device.read(offset, length, Reading(store, is_first))
         with self._lock:
             read = self._next // self._chunk_size  # the chunks before it; they are held in order
             self._let_go(list(takewhile(lambda index: index < read, self._held)))
@@ -151,7 +149,7 @@ class ReadAhead:
 
     def _fetch(self, run: range) -> bool:
         """Have chunks fetched that are neither in memory nor on their way, if there is room."""
-        flights = self._device.claim_ahead(run)
+        flights = self._device.reserve_ahead(run)
         if not flights:
             return True
         size = len(flights) * self._chunk_size
@@ -163,7 +161,7 @@ class ReadAhead:
                 self._held = held if is_behind else dict(sorted(held.items()))
                 return True
             self._background.free(size)
-        self._device.release(flights)
+        self._device.flights.release(flights)
         return False
 
     def _store_soon(self, chunks: Mapping[int, Chunk], doubts: int) -> None:

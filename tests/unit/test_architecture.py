@@ -31,6 +31,7 @@ LAYERS = (
     "errors",
     "limits",
     "forks",
+    "single_flight",
     "cache",
     "names",
     "printed",

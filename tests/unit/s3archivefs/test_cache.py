@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs import cache as cache_module
 from s3archivefs.cache import WeightedCache
-from tests.support.noticed_flights import notice_waiting
+from tests.support.joined import wait_for_joined
 
 KEYS = st.integers(0, 9)
 WEIGHTS = {key: key + 1 for key in range(10)}
@@ -68,16 +67,15 @@ def test_threads_that_want_one_value_load_it_once() -> None:
     assert len(loads) == 1
 
 
-def outcome_of_waiting(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Future[bytes]:
+def outcome_of_waiting(error: BaseException) -> Future[bytes]:
     """What becomes of a thread that waits for a load that fails."""
-    waiting = notice_waiting(cache_module, monkeypatch)
     cache: WeightedCache[bytes] = WeightedCache(9, len)
     with ThreadPoolExecutor(1) as pool:
         others: list[Future[bytes]] = []
 
         def fail() -> bytes:
             others.append(pool.submit(cache.get, "key", lambda: b"value"))
-            assert waiting.wait(30)
+            wait_for_joined(cache.flights, "key")
             raise error
 
         with pytest.raises(type(error)):
@@ -86,15 +84,13 @@ def outcome_of_waiting(error: BaseException, monkeypatch: pytest.MonkeyPatch) ->
     return others[0]
 
 
-def test_a_failed_load_fails_all_who_wait_for_it_and_nobody_after(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_failed_load_fails_all_who_wait_for_it_and_nobody_after() -> None:
     error = OSError("no")
-    assert outcome_of_waiting(error, monkeypatch).exception() is error
+    assert outcome_of_waiting(error).exception() is error
 
 
-def test_an_interrupted_load_lets_who_waits_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert outcome_of_waiting(KeyboardInterrupt(), monkeypatch).result() == b"value"
+def test_an_interrupted_load_lets_who_waits_try() -> None:
+    assert outcome_of_waiting(KeyboardInterrupt()).result() == b"value"
 
 
 def test_value_put_while_it_is_being_loaded_counts_once() -> None:

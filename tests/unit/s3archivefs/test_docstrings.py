@@ -34,7 +34,7 @@ ON_NO_SECTION = {
     # Made of what others read.
     *("Path", "SquashFS", "SquashFS.close", "SquashFS.exists", "SquashFS.path", "SquashFS.verify"),
     *("SquashFS.cached_bytes", "SquashFS.limits", "SquashFS.stat_of_entry"),
-    *("leads_nowhere", "open", "renew_after_fork"),
+    *("leads_nowhere", "open", "renew_after_fork", "Flight", "SingleFlight"),
 }
 
 

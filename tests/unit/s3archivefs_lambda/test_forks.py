@@ -21,7 +21,6 @@ from s3archivefs_lambda.cache.background import Background
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.eviction import DirectoryLimit
-from s3archivefs_lambda.cache.flights import Flights
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.cache.plan import FetchPlan
 from s3archivefs_lambda.config.location import Location
@@ -148,12 +147,6 @@ def uses_background(background: Background) -> object:
     return background.reserve(61), background.reserve(60)
 
 
-def uses_flights(flights: Flights) -> object:
-    mine, others = flights.claim([1, 2])
-    flights.release(mine)
-    return list(mine), list(others), list(flights.claim_absent([1]))
-
-
 def uses_memory(memory: ChunkMemory) -> object:
     for index in range(9):
         memory.put("a", index, bytes(10))
@@ -174,7 +167,6 @@ LOCKED: dict[str, tuple[Callable[[Path], Any], Callable[[Any], object]]] = {
     "the directory's limit": (lambda top: DirectoryLimit(str(top), 8192), uses_limit),
     "chunks in memory": (lambda _: ChunkMemory(70), uses_memory),
     "what is done beside readers": (lambda _: Background(70), uses_background),
-    "chunks on their way": (lambda _: Flights(), uses_flights),
     "the plan": (lambda _: FetchPlan(1 << 20, CHUNK, 1 << 20), uses_plan),
     "the accounting": (lambda _: Usage(), uses_usage),
     "one that reads ahead": (
@@ -249,7 +241,7 @@ def test_a_child_opens_and_checks_an_archive_that_a_thread_of_its_parent_was_che
         assert in_child(lambda: archives.get(AT_S3).image.read_bytes("/7")) == FILES["/7"]
 
 
-@pytest.mark.parametrize("what", ["_known", "_images", "_outages", "_checks", "_reopenings"])
+@pytest.mark.parametrize("what", ["_known", "_images", "_outages", "checks", "_reopenings"])
 def test_a_child_uses_archives_that_a_thread_of_its_parent_had_locked(
     store: ScriptedStore, tmp_path: Path, what: str
 ) -> None:

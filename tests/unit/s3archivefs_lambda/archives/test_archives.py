@@ -21,11 +21,11 @@ from s3archivefs_lambda.archives import archive
 from s3archivefs_lambda.archives import local as local_archive
 from s3archivefs_lambda.archives import s3 as s3_archive
 from s3archivefs_lambda.archives.archives import Archives
-from s3archivefs_lambda.cache import single_flight
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store import device as s3_device
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError, ArchiveUnavailableError
 from tests.support.images import make_image
+from tests.support.joined import wait_for_joined
 from tests.support.local_archives import config_for, location_of
 from tests.support.scripted_store import ScriptedStore
 
@@ -449,29 +449,13 @@ def test_an_object_too_short_for_an_image_is_none(
 # ---- Threads that wait ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
-    """Released each time a thread begins to wait for another's check."""
-    begun = threading.Semaphore(0)
-
-    class NoticedFuture(Future[Any]):
-        def exception(self, timeout: float | None = None) -> BaseException | None:
-            if not self.done():
-                begun.release()
-            return super().exception(timeout)
-
-    monkeypatch.setattr(single_flight, "Future", NoticedFuture)
-    return begun
-
-
 class FailsAtFirst:
     """Opens images, but the first time waits until two other threads wait, and raises."""
 
-    def __init__(self, error: BaseException, waiting: threading.Semaphore) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.count = 0
         self.others: list[Future[bytes | BaseException]] = []
         self._error = error
-        self._waiting = waiting
 
     def outcomes(self, archives: Archives, at: Location) -> list[bytes | BaseException]:
         """What the thread gets whose opening fails, and those that wait for it."""
@@ -488,8 +472,7 @@ class FailsAtFirst:
                 self.count += 1
                 if self.count == 1:
                     self.others = [pool.submit(ask) for _ in range(2)]
-                    for _ in range(2):
-                        assert self._waiting.acquire(timeout=30)
+                    wait_for_joined(archives.checks, at, 2)
                     raise self._error
                 return SquashFS(device, limits=limits)
 
@@ -497,10 +480,8 @@ class FailsAtFirst:
             return [ask(), *(other.result(30) for other in self.others)]
 
 
-def test_a_store_that_does_not_answer_is_asked_once_for_all_who_wait(
-    image: Path, waiting: threading.Semaphore
-) -> None:
-    images = FailsAtFirst(OSError(errno.EIO, "silent"), waiting)
+def test_a_store_that_does_not_answer_is_asked_once_for_all_who_wait(image: Path) -> None:
+    images = FailsAtFirst(OSError(errno.EIO, "silent"))
     first, *others = images.outcomes(archives_of(image), location_of(image))
     assert isinstance(first, ArchiveUnavailableError)
     assert others == [first, first]
@@ -509,9 +490,9 @@ def test_a_store_that_does_not_answer_is_asked_once_for_all_who_wait(
 
 @pytest.mark.parametrize("error", [FileNotFoundError("not there"), KeyboardInterrupt()])
 def test_who_came_later_does_not_get_an_answer_from_before(
-    image: Path, waiting: threading.Semaphore, error: BaseException
+    image: Path, error: BaseException
 ) -> None:
-    images = FailsAtFirst(error, waiting)
+    images = FailsAtFirst(error)
     first, *others = images.outcomes(archives_of(image), location_of(image))
     assert isinstance(first, (ArchiveNotFoundError, KeyboardInterrupt))
     assert others == [b"1", b"1"]
@@ -522,7 +503,6 @@ def test_one_check_is_enough_for_all_who_came_before_it(
     store: ScriptedStore,
     tmp_path: Path,
     clock: Clock,
-    waiting: threading.Semaphore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     archives = archives_in(store, tmp_path / "cache", clock, revalidate_seconds=0)
@@ -536,11 +516,9 @@ def test_one_check_is_enough_for_all_who_came_before_it(
             heads += 1
             if heads == 1:
                 others.extend(pool.submit(archives.get, AT_S3) for _ in range(4))
-                for _ in range(4):
-                    assert waiting.acquire(timeout=30)
+                wait_for_joined(archives.checks, AT_S3, 4)
             elif heads == 2:  # one of the four asks, the others wait again
-                for _ in range(3):
-                    assert waiting.acquire(timeout=30)
+                wait_for_joined(archives.checks, AT_S3, 3)
             return s3_device.current_identity(client, bucket, key)
 
         monkeypatch.setattr(s3_archive, "current_identity", current_identity)

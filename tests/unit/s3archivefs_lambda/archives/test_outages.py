@@ -10,7 +10,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -35,6 +35,7 @@ from s3archivefs_lambda.store.errors import (
 )
 from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object, settle
 from tests.support.images import make_image
+from tests.support.joined import wait_for_joined
 from tests.support.scripted_store import Reply, ScriptedStore, always, error_reply
 
 if TYPE_CHECKING:
@@ -450,16 +451,8 @@ def test_a_version_that_was_replaced_is_not_served_while_the_new_one_is_slow_to_
         first = pool.submit(get, archives, A)
         assert begun.wait(60)
         monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
-        joined, join = threading.Event(), archives._checks.join
-
-        def noticed(key: Location) -> Any:  # noqa: ANN401 -- as it was
-            result = join(key)
-            joined.set()
-            return result
-
-        monkeypatch.setattr(archives._checks, "join", noticed)
         second = pool.submit(get, archives, A)
-        assert joined.wait(60)
+        wait_for_joined(archives.checks, A)
         go_on.set()
         assert {first.result(60), second.result(60)} == {Served(b"2", is_stale=False)}
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
@@ -11,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.cache import flights as chunk_flights
 from s3archivefs_lambda.cache.device import CachedDevice, ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
-from tests.support.noticed_flights import notice_waiting
+from tests.support.joined import wait_for_joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -276,15 +274,9 @@ def test_a_seed_outside_the_device_is_the_callers_mistake(
 # --- threads
 
 
-@pytest.fixture
-def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set as soon as a thread waits for another's chunk."""
-    return notice_waiting(chunk_flights, monkeypatch, "Flight")
-
-
 @pytest.mark.parametrize("keeps", [True, False])
 def test_two_threads_that_want_the_same_chunk_fetch_it_once(
-    below: CountingDevice, store: ChunkStore, waiting: threading.Event, *, keeps: bool
+    below: CountingDevice, store: ChunkStore, *, keeps: bool
 ) -> None:
     cached = CachedDevice(below, store if keeps else ForgetfulStore(), "archive", CHUNK)
     with ThreadPoolExecutor(1) as executor:
@@ -292,7 +284,7 @@ def test_two_threads_that_want_the_same_chunk_fetch_it_once(
 
         def let_another_come() -> None:
             others.append(executor.submit(cached.pread, 50, 100))
-            assert waiting.wait(30)
+            wait_for_joined(cached.flights, 0)
 
         below.before = let_another_come
         assert cached.pread(0, 100) == DATA[:100]
@@ -301,7 +293,7 @@ def test_two_threads_that_want_the_same_chunk_fetch_it_once(
 
 
 def test_threads_that_wait_do_not_wait_for_the_disk(
-    below: CountingDevice, store: ChunkStore, waiting: threading.Event
+    below: CountingDevice, store: ChunkStore
 ) -> None:
     cached = CachedDevice(below, store, "archive", CHUNK)
     with ThreadPoolExecutor(1) as executor, pytest.MonkeyPatch.context() as patch:
@@ -309,7 +301,7 @@ def test_threads_that_wait_do_not_wait_for_the_disk(
 
         def let_another_come() -> None:
             others.append(executor.submit(cached.pread, 50, 100))
-            assert waiting.wait(30)
+            wait_for_joined(cached.flights, 0)
 
         def put_once_the_other_is_done(*_: object) -> None:
             assert others[0].result(30) == DATA[50:150]
@@ -320,7 +312,7 @@ def test_threads_that_wait_do_not_wait_for_the_disk(
 
 
 def test_a_thread_that_waits_for_some_chunks_fetches_the_others(
-    cached: CachedDevice, below: CountingDevice, waiting: threading.Event
+    cached: CachedDevice, below: CountingDevice
 ) -> None:
     with ThreadPoolExecutor(1) as executor:
         others: list[Future[bytes]] = []
@@ -328,7 +320,7 @@ def test_a_thread_that_waits_for_some_chunks_fetches_the_others(
         def let_another_come() -> None:
             below.before = lambda: None
             others.append(executor.submit(cached.pread, 0, 5 * CHUNK))
-            assert waiting.wait(30)
+            wait_for_joined(cached.flights, 2)
 
         below.before = let_another_come
         assert cached.pread(2 * CHUNK, 1) == DATA[2 * CHUNK : 2 * CHUNK + 1]
@@ -338,7 +330,7 @@ def test_a_thread_that_waits_for_some_chunks_fetches_the_others(
 
 @pytest.mark.parametrize("error", [ConnectionError("lost"), KeyboardInterrupt()])
 def test_a_fault_is_that_of_all_who_wait_and_an_interruption_is_not(
-    cached: CachedDevice, below: CountingDevice, waiting: threading.Event, error: BaseException
+    cached: CachedDevice, below: CountingDevice, error: BaseException
 ) -> None:
     with ThreadPoolExecutor(1) as executor:
         others: list[Future[bytes]] = []
@@ -346,7 +338,7 @@ def test_a_fault_is_that_of_all_who_wait_and_an_interruption_is_not(
         def fail_once_another_waits() -> None:
             below.before = lambda: None
             others.append(executor.submit(cached.pread, 50, 100))
-            assert waiting.wait(30)
+            wait_for_joined(cached.flights, 0)
             raise error
 
         below.before = fail_once_another_waits

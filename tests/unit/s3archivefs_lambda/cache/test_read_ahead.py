@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -19,6 +18,7 @@ from s3archivefs_lambda.cache.device import CachedDevice, ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from tests.support.archives_in_s3 import Clock
 from tests.support.finished import finish
+from tests.support.joined import wait_for_joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -269,7 +269,7 @@ def test_what_a_reader_does_not_come_for_goes_with_it(below: Device, tmp_path: P
     ahead.close()
     ahead.close()
     assert cached.background._held == 0
-    assert cached._flights._flights == {}
+    assert len(cached.flights) == 0
     assert ahead.pread(CHUNK, CHUNK) == DATA[CHUNK : 2 * CHUNK]  # as a thread may that was at it
     assert cached.background._held == 0
 
@@ -296,7 +296,7 @@ def test_a_reader_that_leaves_ends_its_requests(tmp_path: Path) -> None:
     go_on.set()
     finish(cached.background)
     assert len(sent) <= 12  # of each request that was under way one piece, of 64
-    assert cached._flights._flights == {}
+    assert len(cached.flights) == 0
     assert cached.pread(4 * MIB, 100) == DATA[4 * MIB : 4 * MIB + 100]
 
 
@@ -318,9 +318,7 @@ def test_who_waits_for_what_another_has_fetched_ahead_gets_it_though_that_one_le
     assert_set(begun)
     with ThreadPoolExecutor(1) as executor:
         waiting = executor.submit(cached.pread, MIB, 10)
-        while not (flight := cached._flights.get(MIB // CHUNK)) or not flight.is_wanted:
-            assert not waiting.done()
-            time.sleep(0.001)
+        wait_for_joined(cached.flights, MIB // CHUNK)
         ahead.close()
         go_on.set()
         assert waiting.result(30) == DATA[MIB : MIB + 10]
@@ -457,7 +455,7 @@ def test_many_readers_among_each_other_fetch_each_byte_once(
     finish(cached.background)
     assert below.chunks == set(range(SIZE // CHUNK + 1))  # each of them once
     assert cached.background._held == cached.background.streams._stored == 0
-    assert cached._flights._flights == {}
+    assert len(cached.flights) == 0
 
 
 @pytest.mark.parametrize("memory", [0, MIB, 64 * MIB])
@@ -495,7 +493,7 @@ def test_a_reader_does_not_wait_for_threads_that_others_have(below: Device, tmp_
         go_on.set()
         finish(cached.background)
     assert below.chunks == set(range(10 * MIB // CHUNK))
-    assert cached._flights._flights == {}
+    assert len(cached.flights) == 0
 
 
 def test_readers_that_stand_still_leave_room_for_others(below: Device, tmp_path: Path) -> None:

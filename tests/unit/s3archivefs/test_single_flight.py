@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from s3archivefs import SingleFlight
+from tests.support.forked import Gate, amid, in_child
+from tests.support.joined import wait_for_joined
+
+Flights = SingleFlight[str, int]
+
+
+# ---- One value -----------------------------------------------------------------------------------
+
+
+def outcomes_of_waiting(first: BaseException | int) -> list[Future[int]]:
+    """What two threads get that wait for a load; each would load 7 itself."""
+    flights = Flights()
+    others: list[Future[int]] = []
+    with ThreadPoolExecutor(2) as pool:
+
+        def load() -> int:
+            others.extend(pool.submit(flights.do, "a", lambda: 7) for _ in range(2))
+            wait_for_joined(flights, "a", 2)
+            if isinstance(first, int):
+                return first
+            raise first
+
+        if isinstance(first, int):
+            assert flights.do("a", load) == first
+        else:
+            with pytest.raises(type(first)) as raised:
+                flights.do("a", load)
+            assert raised.value is first
+    assert len(flights) == 0
+    return others
+
+
+def test_who_wants_a_value_while_it_is_loaded_gets_it() -> None:
+    assert [other.result() for other in outcomes_of_waiting(1)] == [1, 1]
+
+
+def test_an_exception_is_that_of_all_who_wait() -> None:
+    error = OSError("no")
+    assert [other.exception() for other in outcomes_of_waiting(error)] == [error, error]
+
+
+def test_where_the_thread_is_interrupted_those_who_wait_try_again() -> None:
+    assert [other.result() for other in outcomes_of_waiting(KeyboardInterrupt())] == [7, 7]
+
+
+def test_keys_are_told_apart() -> None:
+    flights = Flights()
+    assert flights.do("a", lambda: flights.do("b", lambda: 2) + 1) == 3
+
+
+def test_who_comes_when_a_load_has_ended_begins_another() -> None:
+    flights = Flights()
+    assert [flights.do("a", lambda value=value: value) for value in (1, 2)] == [1, 2]  # type: ignore[misc]  # the lambda's default binds the value
+    with pytest.raises(ZeroDivisionError):
+        flights.do("a", lambda: 1 // 0)
+    assert flights.do("a", lambda: 3) == 3
+
+
+def test_another_may_begin_before_those_who_waited_have_the_result() -> None:
+    """Whoever gets a result and asks once more must not be given the same load again."""
+    flights = Flights()
+    flight, _ = flights.join("a")
+    with ThreadPoolExecutor(1) as pool:
+
+        def wait_and_ask() -> bool:
+            flight.wait()
+            return flights.join("a")[1]
+
+        asking = pool.submit(wait_and_ask)
+        flights.fly("a", flight, lambda: 1)
+        assert asking.result(60)
+
+
+def test_a_flight_may_be_flown_by_another_thread() -> None:
+    flights = Flights()
+    flight, is_mine = flights.join("a")
+    assert is_mine
+    assert not flight.wait(0)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(flights.fly, "a", flight, lambda: 1 // 0).result()  # raises nothing
+    assert flight.wait()
+    with pytest.raises(ZeroDivisionError):
+        flight.result()
+
+
+# ---- Many values with one read -------------------------------------------------------------------
+
+
+def test_claimed_keys_are_those_that_nobody_had_claimed() -> None:
+    flights = Flights()
+    mine, others = flights.claim("ab")
+    assert (list(mine), list(others)) == (["a", "b"], [])
+    more, joined = flights.claim("bc")
+    assert (list(more), joined) == (["c"], {"b": mine["b"]})
+    assert [flight.joined for flight in mine.values()] == [0, 1]
+
+
+def test_a_value_that_has_landed_is_found_until_its_flight_is_released() -> None:
+    flights = Flights()
+    mine, _ = flights.claim("a")
+    mine["a"].land(1)
+    _, others = flights.claim("a")
+    assert others["a"].result() == 1
+    flights.release(mine)
+    assert list(flights.claim("a")[0]) == ["a"]
+
+
+def test_released_flights_end_with_the_error_or_let_those_who_wait_try() -> None:
+    flights = Flights()
+    error = OSError("no")
+    mine, _ = flights.claim("abc")
+    mine["a"].land(1)
+    flights.release({key: mine[key] for key in "ab"}, error)
+    flights.release(mine)
+    assert (mine["a"].value, mine["b"].error, mine["b"].was_interrupted) == (1, error, False)
+    assert mine["c"].was_interrupted
+    assert [flight.has_failed for flight in mine.values()] == [False, True, True]
+    assert len(flights) == 0
+
+
+def test_a_reserved_flight_is_loaded_by_the_first_thread_that_begins_it() -> None:
+    flights = Flights()
+    flights.claim("a")
+    reserved = flights.reserve("ab")
+    assert list(reserved) == ["b"]
+    _, others = flights.claim("b")
+    assert flights.begin(others) == reserved
+    assert flights.begin(reserved) == {}
+
+
+def test_a_forgotten_flight_is_wanted_while_a_thread_waits_for_it() -> None:
+    flights = Flights()
+    reserved = flights.reserve("ab")
+    assert all(flights.is_wanted(*item) for item in reserved.items())
+    flights.claim("a")
+    flights.forget(reserved)
+    assert [flights.is_wanted(*item) for item in reserved.items()] == [True, False]
+    assert list(flights.claim("a")[0]) == ["a"]
+    reserved["a"].land(1)
+    assert not flights.is_wanted("a", reserved["a"])
+
+
+# ---- Forks ---------------------------------------------------------------------------------------
+
+
+def test_a_child_loads_what_a_thread_of_its_parent_was_loading() -> None:
+    flights = Flights()
+
+    def load_slowly(gate: Gate) -> None:
+        def load() -> int:
+            gate.wait()
+            return 1
+
+        flights.do("a", load)
+
+    with amid(load_slowly):
+        assert in_child(lambda: (flights.do("a", lambda: 2), len(flights))) == (2, 0)
+
+
+def test_a_child_uses_flights_that_a_thread_of_its_parent_had_locked() -> None:
+    flights = Flights()
+
+    def hold(gate: Gate) -> None:
+        with flights._lock:
+            gate.wait()
+
+    with amid(hold):
+        assert in_child(lambda: flights.do("a", lambda: 2)) == 2
+
+
+def test_a_load_that_forks_ends_in_the_child_too() -> None:
+    flights = Flights()
+
+    def load() -> int:
+        return in_child(lambda: flights.do("a", lambda: 2)) + 1
+
+    assert flights.do("a", load) == 3
