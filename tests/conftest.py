@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import faulthandler
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.lambda_zips import LambdaZips
+from tests.support.server_keeper import ServerKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,38 @@ settings.register_profile(
     "nightly", parent=settings.get_profile("dev"), max_examples=2000, print_blob=True
 )
 settings.load_profile("dev")  # unless --hypothesis-profile names another, as noxfile.py does
+
+
+KEEPER = pytest.StashKey[ServerKeeper]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 -- xdist has no types
+    """Tell each worker of pytest-xdist where to ask for servers."""
+    stash: pytest.Stash = node.config.stash
+    if KEEPER not in stash:
+        stash[KEEPER] = ServerKeeper()
+        stash[KEEPER].__enter__()
+        node.config.add_cleanup(stash[KEEPER].__exit__)
+    node.workerinput["server_keeper"] = stash[KEEPER].address
+
+
+@pytest.fixture(scope="session")
+def server_keeper(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The address of what starts the servers of this run on demand."""
+    workerinput = getattr(pytestconfig, "workerinput", None)
+    if workerinput is not None:
+        yield workerinput["server_keeper"]
+        return
+    with ServerKeeper() as keeper:
+        yield keeper.address
+
+
+@pytest.fixture(scope="session")
+def run_directory(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """A directory that all processes of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if hasattr(pytestconfig, "workerinput") else base
 
 
 @pytest.fixture(scope="session", autouse=True)

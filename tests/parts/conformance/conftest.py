@@ -11,9 +11,8 @@ from tests.parts.conformance.cases import Scope, Server
 from tests.parts.conformance.keys import BUCKET, objects, tree
 from tests.parts.conformance.servers import CREDENTIALS, endpoint_on, object_lambda_on
 from tests.support.images import make_image
-from tests.support.radosgw_server import RadosGateway
+from tests.support.made_once import made_once
 from tests.support.served import served
-from tests.support.swift_store import SwiftStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from tests.support.swift_store import Credentials
+    from tests.support.radosgw_server import RadosGateway
+    from tests.support.swift_store import Credentials, SwiftStore
 
 
 @pytest.fixture(scope="session")
@@ -54,20 +54,21 @@ def object_lambda(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="session")
-def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def swift(store: SwiftStore, run_directory: Path) -> Server:
     """Swift's s3api."""
-    with SwiftStore.start(tmp_path_factory.mktemp("swift")) as store:
-        yield _filled("swift", store.url, store.owner, store.client())
+    made_once(run_directory / "swift filled", lambda _: _fill(store.client()))
+    return _server("swift", store.url, store.owner)
 
 
 @pytest.fixture(scope="session")
-def radosgw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def radosgw(gateway: RadosGateway, run_directory: Path) -> Server:
     """Ceph's RADOS gateway."""
-    with RadosGateway.start(tmp_path_factory.mktemp("radosgw")) as gateway:
-        yield _filled("radosgw", gateway.url, gateway.owner, gateway.client())
+    made_once(run_directory / "radosgw filled", lambda _: _fill(gateway.client()))
+    return _server("radosgw", gateway.url, gateway.owner)
 
 
-def _filled(name: str, url: str, credentials: Credentials, client: S3Client) -> Server:
+def _fill(client: S3Client) -> None:
+    """Store all keys, in the bucket that all processes of this run read."""
     client.create_bucket(Bucket=BUCKET)
 
     def put(item: tuple[str, bytes]) -> None:
@@ -75,9 +76,8 @@ def _filled(name: str, url: str, credentials: Credentials, client: S3Client) -> 
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(put, objects().items()))
-    return Server(
-        name=name,
-        url=url,
-        credentials=credentials,
-        scopes=frozenset({Scope.ANY, Scope.SIGNED}),
-    )
+
+
+def _server(name: str, url: str, credentials: Credentials) -> Server:
+    scopes = frozenset({Scope.ANY, Scope.SIGNED})
+    return Server(name=name, url=url, credentials=credentials, scopes=scopes)

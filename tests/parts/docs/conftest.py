@@ -22,16 +22,19 @@ from tests.support import page_programs
 from tests.support.object_lambda import AccessPoint, RuntimeApi
 from tests.support.page_programs import NOWHERE
 from tests.support.pages import ROOT, Block
-from tests.support.swift_store import SwiftStore
+from tests.support.server_keeper import own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.swift_store import SwiftStore
 
 PORT = 9000
 """The endpoint's, in the pages."""
 ALIAS = "my-archives-a1b2c3--ol-s3"
 """The alias of the Object Lambda access point, in the pages."""
-BUCKET = "my-bucket"
+PAGES_BUCKET = "my-bucket"
+BUCKET = own(PAGES_BUCKET)
 """The bucket of the pages, which each begins with empty."""
 MAPPING = f"docs|s3://{BUCKET}/docs.sqfs"
 LARGE_FILE_BYTES = 10**9 + 16
@@ -53,6 +56,7 @@ class Reader:
         Fails, with all that was written, where the status is not 0.
         """
         text = re.sub(rf"\b(127\.0\.0\.1|localhost):{PORT}\b", rf"\1:{self.port}", block.text)
+        text = text.replace(PAGES_BUCKET, BUCKET)
         command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": ["python", "-c"]}
         # Files, not pipes: the endpoint keeps them open when the commands are done.
         with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
@@ -81,18 +85,11 @@ class Reader:
             os.kill(number, signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftStore]:
-    """A real S3 server, with nothing in it."""
-    with SwiftStore.start(tmp_path_factory.mktemp("swift")) as store:
-        yield store
-
-
 @pytest.fixture
 def bucket(store: SwiftStore, page: str) -> Iterator[None]:
     """The bucket of the pages, where the page does not make it."""
     client = store.client()
-    if f"aws s3 mb s3://{BUCKET}" not in (ROOT / page).read_text(encoding="utf-8"):
+    if f"aws s3 mb s3://{PAGES_BUCKET}" not in (ROOT / page).read_text(encoding="utf-8"):
         client.create_bucket(Bucket=BUCKET)
     yield
     with suppress(client.exceptions.NoSuchBucket):

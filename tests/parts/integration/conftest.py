@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.object_lambda import AccessPoint, RuntimeApi
 from tests.support.served import served
-from tests.support.swift_store import SwiftStore
+from tests.support.server_keeper import own
 from tests.support.trees import pack, standard_library_tree
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-STORE_BUCKET = "archives"
+    from tests.support.swift_store import SwiftStore
+
+STORE_BUCKET = own("archives")
 """Where the archives are kept."""
 BUCKET = "archive"
 """What clients address."""
@@ -44,11 +46,10 @@ class Transport:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftStore]:
+def store(store: SwiftStore) -> SwiftStore:
     """A real S3 server with the bucket of archives."""
-    with SwiftStore.start(tmp_path_factory.mktemp("swift")) as store:
-        store.client().create_bucket(Bucket=STORE_BUCKET)
-        yield store
+    store.client().create_bucket(Bucket=STORE_BUCKET)
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.parts.integration.conftest import STORE_BUCKET
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -43,10 +45,15 @@ def test_image_in_s3_is_listed_and_read(command: Command, archive: str, tree: Pa
 @pytest.mark.parametrize(
     ("url", "environ", "said"),
     [
-        ("s3://archives/nowhere.sqfs", {}, "s3://archives/nowhere.sqfs"),
+        (f"s3://{STORE_BUCKET}/nowhere.sqfs", {}, f"s3://{STORE_BUCKET}/nowhere.sqfs"),
         ("s3://X", {}, "s3://X has the bucket name"),
-        ("s3://archives/library.sqfs", {"S3ARCHIVEFS_CACHE_DIRECTORY": "/x"}, "CACHE_DIRECTORY"),
+        (
+            f"s3://{STORE_BUCKET}/library.sqfs",
+            {"S3ARCHIVEFS_CACHE_DIRECTORY": "/x"},
+            "CACHE_DIRECTORY",
+        ),
     ],
+    ids=["no such object", "no such name of a bucket", "no such setting"],
 )
 def test_fault_is_one_line(command: Command, url: str, environ: dict[str, str], said: str) -> None:
     done = command("ls", url, **environ)

@@ -21,7 +21,7 @@ import pytest
 
 from s3archivefs_lambda.upload.upload import THREADS
 from tests.support.counting_proxy import Answer, CountingProxy, Reset, Stall
-from tests.support.radosgw_server import RadosGateway
+from tests.support.server_keeper import own
 from tests.support.swift_store import REGION
 from tests.support.trees import pack
 
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.counting_proxy import Fault
+    from tests.support.radosgw_server import RadosGateway
     from tests.support.recorded import Recorded, Request
     from tests.support.swift_store import SwiftStore
 
-BUCKET = "uploads"
+BUCKET = own("uploads")
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 PART_BYTES = 16 << 20
 GIB = 1 << 30
@@ -127,16 +128,9 @@ class Store:
         return base64.b64decode(metadata["s3archivefs-superblock"])
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RadosGateway]:
-    """The second real server, which heeds other conditions and answers in other ways."""
-    with RadosGateway.start(tmp_path_factory.mktemp("radosgw")) as gateway:
-        yield gateway
-
-
 @pytest.fixture(params=["swift", "radosgw"])
 def uploads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty bucket of each store."""
+    """An empty bucket of each store; the gateway heeds other conditions, and answers otherwise."""
     server = request.getfixturevalue("store" if request.param == "swift" else "gateway")
     yield from _empty_bucket(server, tmp_path)
 
@@ -407,7 +401,7 @@ def test_an_object_is_replaced_by_force_alone(
     path = request.getfixturevalue(which)
     uploads.store.client().put_object(Bucket=BUCKET, Key="a.sqfs", Body=b"precious")
     written = uploads.upload(path, f"s3://{BUCKET}/a.sqfs", status=1)
-    assert "s3://uploads/a.sqfs is there already; --force replaces it" in written
+    assert f"s3://{BUCKET}/a.sqfs is there already; --force replaces it" in written
     assert not any(is_write(request) for request in uploads.proxy.requests)
     assert uploads.hash("a.sqfs") == hashlib.sha256(b"precious").hexdigest()
     uploads.upload(path, f"s3://{BUCKET}/a.sqfs", "--force")
