@@ -145,6 +145,7 @@ def _function_bytes(environ: Mapping[str, str]) -> int:
     return int(megabytes) << 20 if re.fullmatch(r"[0-9]{1,9}", megabytes) else COUNT_MAX
 
 
+# In the order in which people need them, which docs/settings.md follows.
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         name=_PREFIX + "CACHE_DIR",
@@ -162,30 +163,11 @@ SETTINGS: tuple[Setting, ...] = (
         "block size: the block size.",
     ),
     Setting(
-        name=_PREFIX + "CACHE_MAX_BYTES",
-        field="cache_max_bytes",
-        parse=whole_number(0, COUNT_MAX),
-        # Lambda's /tmp holds 512 MB by default. A quarter stays free: for temporary files of other
-        # code in the function, and for what the file system needs itself.
-        default=str(384 * 1024 * 1024),
-        doc="Bytes the chunk cache may occupy; beyond them the least recently used chunks are "
-        "deleted. 0: no cache. The default leaves room in the 512 MB of Lambda's /tmp.",
-    ),
-    Setting(
-        name=_PREFIX + "CACHE_MEMORY_BYTES",
-        field="cache_memory_bytes",
-        parse=whole_number(0, COUNT_MAX),
-        default=None,
-        doc="Bytes of chunks that each process keeps in memory too; three quarters as many may be "
-        "on their way ahead of those who read on and on. 0: none, and nothing is read ahead. "
-        "Unset: 67108864, but in a Lambda function no more than an eighth of its memory.",
-    ),
-    Setting(
         name=f"{_MAPPING_NAMES[0]} ... {_MAPPING_NAMES[-1]}",
         field="mappings",
         parse=None,
         default=None,
-        doc="One mapping each, virtual/prefix|s3://bucket/prefix/object; an empty virtual prefix "
+        doc="One mapping each: virtual/prefix|s3://bucket/prefix/object. An empty virtual prefix "
         "maps the archive at the root. Numbers may have gaps.",
     ),
     Setting(
@@ -193,26 +175,71 @@ SETTINGS: tuple[Setting, ...] = (
         field="mappings",
         parse=None,
         default=None,
-        doc="UTF-8 file with one such mapping a line, for more than 20; blank lines and lines that "
+        doc="UTF-8 file with one such mapping a line, for more than 20. Blank lines and lines that "
         "start with # are ignored.",
+    ),
+    Setting(
+        name=_PREFIX + "CACHE_MAX_BYTES",
+        field="cache_max_bytes",
+        parse=whole_number(0, COUNT_MAX),
+        # Lambda's /tmp holds 512 MB by default. A quarter stays free: for temporary files of other
+        # code in the function, and for what the file system needs itself.
+        default=str(384 * 1024 * 1024),
+        doc="Bytes the chunk cache may occupy. Above that, the least recently used chunks are "
+        "evicted. 0: no cache. The default leaves room in the 512 MB of Lambda's /tmp.",
+    ),
+    Setting(
+        name=_PREFIX + "CACHE_MEMORY_BYTES",
+        field="cache_memory_bytes",
+        parse=whole_number(0, COUNT_MAX),
+        default=None,
+        doc="Bytes of chunks that each process also keeps in memory. Readahead may take three "
+        "quarters as many besides. 0: no chunks in memory, and no readahead. Unset: 67108864, but "
+        "in a Lambda function no more than an eighth of its memory.",
     ),
     Setting(
         name=_PREFIX + "REVALIDATE_SECONDS",
         field="revalidate_seconds",
         parse=seconds,
         default="60",
-        doc="Seconds for which an archive in S3 is taken to be unchanged. 0: each request asks S3. "
-        "Local images are looked at by each request.",
+        doc="Seconds for which an archive in S3 counts as unchanged. 0: each request asks S3. Each "
+        "request checks local images.",
     ),
     Setting(
         name=_PREFIX + "STALE_SECONDS",
         field="stale_seconds",
         parse=seconds,
         default="3600",
-        doc="Seconds since S3 was last asked for an archive for which its version of then is still "
-        "served while S3 cannot be asked: unreachable, silent, throttling or 5xx. 0: never. The "
-        "default outlasts most outages; nobody can replace an archive in a store that is down, but "
-        "in one that only this network has lost.",
+        doc="Seconds for which the version of an archive that S3 last confirmed is still served "
+        "while S3 cannot be asked: unreachable, silent, throttling or 5xx. 0: never. The default "
+        "outlasts most outages. Where only this network has lost the store, an archive may be "
+        "replaced meanwhile.",
+    ),
+    Setting(
+        name=_PREFIX + "SUPERBLOCK_METADATA",
+        field="superblock_metadata",
+        parse=superblock_metadata,
+        default="auto",
+        doc='"expected": archives carry the user metadata s3archivefs-superblock, so opening one '
+        'does not fetch its first bytes ahead. "auto": they may lack it.',
+    ),
+    Setting(
+        name=_PREFIX + "METRICS",
+        field="metrics",
+        parse=metrics,
+        default=None,
+        doc='"emf": each line of the request log is also a document of CloudWatch\'s embedded '
+        "metric format, from which CloudWatch Logs makes metrics.",
+    ),
+    Setting(
+        name=_PREFIX + "OPEN_ARCHIVES_BYTES",
+        field="open_archives_bytes",
+        parse=whole_number(0, COUNT_MAX),
+        default=None,
+        doc="Bytes of memory for archives kept open between requests: their metadata and decoded "
+        "blocks (at most S3ARCHIVEFS_LIMIT_CACHE_BYTES each). The least recently used is closed, "
+        "and opened again from the chunk cache. Unset: 268435456, but in a Lambda function no "
+        "more than a quarter of its memory.",
     ),
     Setting(
         name=_PREFIX + "TAIL_BYTES",
@@ -220,41 +247,15 @@ SETTINGS: tuple[Setting, ...] = (
         parse=whole_number(1, IN_MEMORY_MAX),
         default=str(512 * 1024),
         doc="Bytes fetched from the end of an archive, where squashfs keeps its metadata, when it "
-        "is opened for the first time. How many it needed is remembered in the chunk cache.",
+        "is opened for the first time. The chunk cache remembers how many it needed.",
     ),
     Setting(
         name=_PREFIX + "METADATA_BYTES",
         field="metadata_bytes",
         parse=whole_number(0, IN_MEMORY_MAX),
         default=str(8 * 1024 * 1024),
-        doc="Bytes of an archive's metadata up to which all of it is fetched when it is opened, "
-        "and held in memory; beyond them, chunks of it are fetched as they are needed.",
-    ),
-    Setting(
-        name=_PREFIX + "SUPERBLOCK_METADATA",
-        field="superblock_metadata",
-        parse=superblock_metadata,
-        default="auto",
-        doc='"expected": archives carry the user metadata s3archivefs-superblock, so their first '
-        'bytes are not fetched ahead; "auto": they may lack it.',
-    ),
-    Setting(
-        name=_PREFIX + "OPEN_ARCHIVES_BYTES",
-        field="open_archives_bytes",
-        parse=whole_number(0, COUNT_MAX),
-        default=None,
-        doc="Bytes of memory that archives kept open between requests may take, metadata and "
-        "decoded blocks (S3ARCHIVEFS_LIMIT_CACHE_BYTES each at most); the least recently used is "
-        "closed, and opened again from the chunk cache. Unset: 268435456, but in a Lambda function "
-        "no more than a quarter of its memory.",
-    ),
-    Setting(
-        name=_PREFIX + "METRICS",
-        field="metrics",
-        parse=metrics,
-        default=None,
-        doc='"emf": each line of the request log is a document of CloudWatch\'s embedded metric '
-        "format too, of which CloudWatch Logs makes metrics.",
+        doc="Metadata of up to this many bytes is fetched whole when an archive is opened, and "
+        "held in memory. Of larger metadata, chunks are fetched as they are needed.",
     ),
     *(
         Setting(
