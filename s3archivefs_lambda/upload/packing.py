@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PackingError", "mksquashfs_command", "pack"]
 
-# docs/packing.md measures these.
+# docs/packing-measurements.md has the figures behind these.
 OPTIONS = ("-comp", "zstd", "-b", "128K")
 
 
