@@ -1,8 +1,8 @@
 """Every developer command. `python3 noxfile.py` needs nothing but Python; `nox` does the same.
 
-    python3 noxfile.py                            lint, typing, tests
+    python3 noxfile.py                            lint, typing, unit, parts
     python3 noxfile.py -s demo                    one session; `-l` lists them
-    python3 noxfile.py -s tests -- -k listing     what follows `--` goes to the session's program
+    python3 noxfile.py -s unit -- -k listing      what follows `--` goes to the session's program
 
 Environments live in .nox/ and are kept; what pyproject.toml asks for is installed when it changes.
 `--reuse-venv=never` makes them anew.
@@ -27,7 +27,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"  # uv would not read pip's configuration
 nox.options.envdir = str(machine.ENVIRONMENTS)
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "typing", "tests"]  # pytest's summary comes last
+nox.options.sessions = ["lint", "typing", "unit", "parts"]  # pytest's summary comes last
 
 STAMP = "installed.txt"  # in an environment: what was asked for when it was made
 
@@ -52,30 +52,31 @@ def typing(session: nox.Session) -> None:
 
 
 @nox.session
-def tests(session: nox.Session) -> None:
-    """Everything under tests/, with branch coverage. Arguments go to pytest."""
-    needs = ("mksquashfs", "gensquashfs", "jq", "cc", "Python.h", "lzo/lzo1x.h", "radosgw")
-    system_packages(session, *needs)
-    install(session, group="test", extras="all,lzo")
-    profile = "ci" if os.environ.get("CI") else "dev"
-    # Where CI is set, pytest prints differences whole: millions of lines for those of a tree.
-    arguments = ["--cov", f"--hypothesis-profile={profile}", *session.posargs]
+def unit(session: nox.Session) -> None:
+    """The tests that need no server, on all processors. Arguments go to pytest."""
+    install_tests(session)
+    run_pytest(session, "--numprocesses=auto", "tests/unit")
+
+
+@nox.session
+def parts(session: nox.Session) -> None:
+    """The tests on real servers and with real clients. Arguments go to pytest."""
+    system_packages(session, "mksquashfs", "gensquashfs", "jq", "radosgw")
+    install(session, group="parts", extras="all")
     environ = {
-        "CI": None,
         "TESTS_S3FS_PYTHON": program_environment(session, group="s3fs"),
         "TESTS_LAMBDA_PYTHON": program_environment(session, group="lambda"),
         "TESTS_DEPLOY_PYTHON": program_environment(session, group="deploy"),
         "TESTS_WHEELS": wheels(session),
     }
-    session.run("pytest", *arguments, env=environ)
+    run_pytest(session, "tests/parts", environ=environ)
 
 
-@nox.session(name="property")
-def property_tests(session: nox.Session) -> None:
-    """The tests driven by hypothesis, each with many more examples."""
-    system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
-    install(session, group="test", extras="all,lzo")
-    session.run("pytest", "-m", "property", "--hypothesis-profile=nightly", *session.posargs)
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """The property tests with many more examples."""
+    install_tests(session)
+    run_pytest(session, "--numprocesses=auto", "-m", "property", "tests/unit", profile="nightly")
 
 
 @nox.session
@@ -137,6 +138,25 @@ def lambda_zip(session: nox.Session) -> None:
     """
     install(session, group="wheel")
     session.run("python", "-m", "deploy.lambda_zip", *session.posargs)
+
+
+def install_tests(session: nox.Session) -> None:
+    """Install what the tests need that start no server."""
+    system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
+    install(session, group="test", extras="all,lzo")
+
+
+def run_pytest(
+    session: nox.Session,
+    *arguments: str,
+    environ: dict[str, str] | None = None,
+    profile: str | None = None,
+) -> None:
+    """Run pytest with a profile of hypothesis, and the session's arguments last."""
+    profile = profile or ("ci" if os.environ.get("CI") else "dev")
+    # Where CI is set, pytest prints differences whole: millions of lines for those of a tree.
+    env = {"CI": None, **(environ or {})}
+    session.run("pytest", f"--hypothesis-profile={profile}", *arguments, *session.posargs, env=env)
 
 
 def install(session: nox.Session, *, group: str, extras: str = "") -> None:

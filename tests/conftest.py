@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # dev: quick feedback. ci: the same examples on every run. nightly: look for new ones (nox -s
-# property). An example may start mksquashfs, so neither deadline nor health check is about speed.
+# nightly). An example may start mksquashfs, so neither deadline nor health check is about speed.
 settings.register_profile(
     "dev",
     max_examples=50,

@@ -69,5 +69,5 @@ def files(directory: Path) -> Iterator[str]:
 def _given(variable: str) -> str:
     value = os.environ.get(variable)
     if value is None:
-        pytest.fail(f"{variable} is not set: run `python3 noxfile.py -s tests`, which does")
+        pytest.fail(f"{variable} is not set: run `python3 noxfile.py -s parts`, which does")
     return value

@@ -37,7 +37,7 @@ def s3fs(store: SwiftStore, endpoint: Transport) -> S3fs:
     """Run statements that make a literal of `fs`, the file system, and call it `result`."""
     python = os.environ.get(PYTHON_VARIABLE)
     if python is None:
-        pytest.fail(f"{PYTHON_VARIABLE} is not set: run `python3 noxfile.py -s tests`, which does")
+        pytest.fail(f"{PYTHON_VARIABLE} is not set: run `python3 noxfile.py -s parts`, which does")
     environ = os.environ | store.environ(endpoint_url=endpoint.url)
 
     def run_s3fs(statements: str) -> Any:  # noqa: ANN401 -- any literal

@@ -130,7 +130,7 @@ def test_rclone_lists_all(environ: dict[str, str], version: str) -> None:
 def test_s3fs_lists_all(environ: dict[str, str]) -> None:
     python = os.environ.get(PYTHON_VARIABLE)
     if python is None:
-        pytest.fail(f"{PYTHON_VARIABLE} is not set: run `python3 noxfile.py -s tests`, which does")
+        pytest.fail(f"{PYTHON_VARIABLE} is not set: run `python3 noxfile.py -s parts`, which does")
     program = PROGRAM.format(statements=f"result = fs.ls('{BUCKET}'), fs.find('{BUCKET}')")
     listed, found = ast.literal_eval(run(python, "-I", "-c", program, environ=environ).stdout)
     assert sorted(listed) == [f"{BUCKET}/first", f"{BUCKET}/m", f"{BUCKET}/z"]

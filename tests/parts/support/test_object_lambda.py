@@ -52,7 +52,7 @@ def fifo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def function(store: SwiftStore, access_point: AccessPoint, fifo: Path) -> Iterator[RuntimeApi]:
     with RuntimeApi(
         store.environ(endpoint_url=access_point.url) | {"FIFO": str(fifo)},
-        handler="tests.unit.support.answering_function.handler",
+        handler="tests.parts.support.answering_function.handler",
     ) as function:
         access_point.function = function
         yield function
