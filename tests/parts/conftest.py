@@ -1,4 +1,4 @@
-"""The two real S3 servers: each is started once a run, when a test first needs it."""
+"""What all parts share: two real S3 servers, each started once a run, and the AWS CLI."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.aws_cli import AwsCli
 from tests.support.server_keeper import radosgw, swift
 
 if TYPE_CHECKING:
@@ -27,3 +28,10 @@ def gateway(server_keeper: str) -> Iterator[RadosGateway]:
     """Ceph's RADOS gateway."""
     with radosgw(server_keeper) as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def aws_cli() -> Iterator[AwsCli]:
+    """The real AWS CLI."""
+    with AwsCli() as aws_cli:
+        yield aws_cli

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import zipfile
 from ast import literal_eval
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ from tests.support.stacks import ROOT, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.support.aws_cli import AwsCli
 
     Aws = Callable[..., Any]
 
@@ -66,7 +67,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def aws(moto: str, tmp_path: Path) -> Iterator[Aws]:
+def aws(aws_cli: AwsCli, moto: str, tmp_path: Path) -> Iterator[Aws]:
     """The AWS CLI, against an account with nothing but the buckets and the zip."""
     environ = os.environ | {
         "AWS_ENDPOINT_URL": moto,
@@ -76,8 +77,7 @@ def aws(moto: str, tmp_path: Path) -> Iterator[Aws]:
     }
 
     def run(*arguments: str, status: int = 0) -> Any:  # noqa: ANN401 -- any JSON
-        command = [sys.executable, "-m", "awscli", *arguments, "--output", "json"]
-        done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
+        done = aws_cli(*arguments, "--output", "json", environ=environ)
         assert done.returncode == status, done.stdout + done.stderr
         return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
 

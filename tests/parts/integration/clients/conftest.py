@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.parts.integration.conftest import Transport
+    from tests.support.aws_cli import AwsCli
     from tests.support.swift_store import SwiftStore
 
     Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -74,12 +74,14 @@ def objects(tree: Path, sample: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def aws(store: SwiftStore, endpoint: Transport) -> Program:
+def aws(aws_cli: AwsCli, store: SwiftStore, endpoint: Transport) -> Program:
     """Run an AWS CLI command against the endpoint; `status` is what it must end with."""
     environ = os.environ | store.environ(endpoint_url=endpoint.url)
 
     def run_aws(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        return run(sys.executable, "-m", "awscli", *arguments, environ=environ, status=status)
+        done = aws_cli(*arguments, environ=environ)
+        assert done.returncode == status, done.stderr
+        return done
 
     return run_aws
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +18,11 @@ from tests.support.built import build, directory, file, symlink
 from tests.support.served import served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.support.aws_cli import AwsCli
+
+    Aws = Callable[..., str]
 
 BUCKET = "sparse"
 LINKS = 39
@@ -48,35 +51,43 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         }
 
 
-def aws(environ: dict[str, str], *arguments: str) -> str:
-    return run(sys.executable, "-m", "awscli", *arguments, environ=environ).stdout
+@pytest.fixture
+def aws(aws_cli: AwsCli, environ: dict[str, str]) -> Aws:
+    """Run an AWS CLI command, which must succeed; what it writes."""
+
+    def run_aws(*arguments: str) -> str:
+        done = aws_cli(*arguments, environ=environ)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run_aws
 
 
 # ---- The AWS CLI ---------------------------------------------------------------------------------
 
 
-def test_aws_s3_ls_shows_all(environ: dict[str, str]) -> None:
-    top = aws(environ, "s3", "ls", f"s3://{BUCKET}/").splitlines()
+def test_aws_s3_ls_shows_all(aws: Aws) -> None:
+    top = aws("s3", "ls", f"s3://{BUCKET}/").splitlines()
     assert sorted(line.split()[-2:] for line in top) == [["4", "z"], ["5", "first"], ["PRE", "m/"]]
-    every = aws(environ, "s3", "ls", "--recursive", f"s3://{BUCKET}/").splitlines()
+    every = aws("s3", "ls", "--recursive", f"s3://{BUCKET}/").splitlines()
     assert [line.split()[-1] for line in every] == KEYS
 
 
 @pytest.mark.parametrize("operation", ["list-objects", "list-objects-v2"])
-def test_aws_s3api_pages_on_by_itself(environ: dict[str, str], operation: str) -> None:
+def test_aws_s3api_pages_on_by_itself(aws: Aws, operation: str) -> None:
     listing = ("s3api", operation, "--bucket", BUCKET)
-    found = json.loads(aws(environ, *listing))
+    found = json.loads(aws(*listing))
     assert [item["Key"] for item in found["Contents"]] == KEYS
-    found = json.loads(aws(environ, *listing, "--delimiter", "/", "--page-size", "1"))
+    found = json.loads(aws(*listing, "--delimiter", "/", "--page-size", "1"))
     assert [item["Key"] for item in found["Contents"]] == ["first", "z"]
     assert [item["Prefix"] for item in found["CommonPrefixes"]] == ["m/"]
 
 
-def test_aws_s3api_goes_on_by_hand_from_an_empty_page(environ: dict[str, str]) -> None:
+def test_aws_s3api_goes_on_by_hand_from_an_empty_page(aws: Aws) -> None:
     listing = ("s3api", "list-objects", "--bucket", BUCKET, "--no-paginate", "--delimiter", "/")
-    pages = [json.loads(aws(environ, *listing, "--marker", "first"))]
+    pages = [json.loads(aws(*listing, "--marker", "first"))]
     while pages[-1]["IsTruncated"]:
-        pages.append(json.loads(aws(environ, *listing, "--marker", pages[-1]["NextMarker"])))
+        pages.append(json.loads(aws(*listing, "--marker", pages[-1]["NextMarker"])))
     assert len(pages) > 2
     assert not {"Contents", "CommonPrefixes"} & pages[0].keys()
     assert [item["Prefix"] for item in pages[-1]["CommonPrefixes"]] == ["m/"]
