@@ -12,6 +12,7 @@ LANGUAGES = {
     "sh",  # commands: test_commands.py runs them
     "python",  # programs: likewise
     "json",
+    "mermaid",  # diagrams, which code hosting sites draw
     "text",  # output, and languages of consoles
 }
 
