@@ -34,7 +34,7 @@ STAMP = "installed.txt"  # in an environment: what was asked for when it was mad
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style with ruff and hadolint, and a distribution that builds and describes itself."""
+    """Check style with ruff and hadolint, and that distributions build and have sound metadata."""
     install(session, group="lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -53,14 +53,14 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """The tests that need no server, on all processors. Arguments go to pytest."""
+    """Run the tests that need no server, on all processors. Arguments go to pytest."""
     install_tests(session)
     run_pytest(session, "--numprocesses=auto", "tests/unit")
 
 
 @nox.session
 def parts(session: nox.Session) -> None:
-    """The tests on real servers and with real clients. Arguments go to pytest."""
+    """Run the tests on real servers and with real clients. Arguments go to pytest."""
     system_packages(session, "mksquashfs", "gensquashfs", "jq", "radosgw")
     install(session, group="parts", extras="all")
     environ = {
@@ -74,7 +74,7 @@ def parts(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """The property tests with many more examples."""
+    """Run the property tests with many more examples."""
     install_tests(session)
     run_pytest(session, "--numprocesses=auto", "-m", "property", "tests/unit", profile="nightly")
 
@@ -90,7 +90,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what docs/performance.md shows: `-- listing`, remote, packing, cold-start."""
+    """Run a benchmark of docs/performance.md: `-- listing`, remote, packing, cold-start, ..."""
     system_packages(session, "mksquashfs")
     install(session, group="bench", extras="all")
     environ = {}
@@ -109,7 +109,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job on real parts: a packed tree in a real S3 server, read by the AWS CLI."""
+    """Show the main job: upload to a real S3 server, read with the AWS CLI."""
     system_packages(session, "mksquashfs")
     install(session, group="demo", extras="all")
     # Ctrl-C leaves it time to stop its servers and remove its files.
@@ -125,7 +125,7 @@ def fixtures(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The reader's API documentation, from its docstrings, as pages in site/."""
+    """Make pages of the reader's API in site/, from its docstrings."""
     install(session, group="docs", extras="all")
     session.run("pdoc", "s3archivefs", "--output-directory", "site", *session.posargs)
 
@@ -177,11 +177,10 @@ def install(session: nox.Session, *, group: str, extras: str = "") -> None:
 
 
 def program_environment(session: nox.Session, *, group: str) -> str:
-    """The Python of an environment that holds a dependency group and nothing else: for a program
-    that cannot live with the session's packages.
+    """Return the Python of an environment that holds only a dependency group.
 
-    It lies within the session's environment, so that both are made anew together. Done once until
-    the group changes.
+    It is for a program that cannot share the session's packages. It lies within the session's
+    environment, so that both are made anew together; it is made once until the group changes.
     """
     wanted = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), group)
     environment = Path(session.virtualenv.location) / "programs" / group
@@ -196,8 +195,9 @@ def program_environment(session: nox.Session, *, group: str) -> str:
 
 
 def wheels(session: nox.Session) -> str:
-    """A folder with the wheels that go into the zips for this machine, so that tests, which build
-    them, need no registry. Fetched once until the project's dependencies change.
+    """Return a folder with the wheels for this machine's zips.
+
+    With it, tests need no registry. It is filled once until the project's dependencies change.
     """
     project = nox.project.load_toml("pyproject.toml")["project"]
     wanted = (project["dependencies"], project["optional-dependencies"])
@@ -211,7 +211,7 @@ def wheels(session: nox.Session) -> str:
 
 
 def is_current(stamp: Path, contents: str) -> bool:
-    """Whether an environment holds what its stamp should say."""
+    """Return whether the stamp of an environment has these contents."""
     return stamp.exists() and stamp.read_text(encoding="utf-8") == contents
 
 

@@ -1,6 +1,6 @@
-"""What the developer commands need of a machine: nox in its own environment, system packages.
+"""The machine that developer commands need: nox in its own environment, system packages.
 
-Standard library only: noxfile.py imports this before anything is installed.
+This module imports only the standard library: noxfile.py loads it before anything is installed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-if sys.version_info < (3, 11):  # noqa: UP036 -- said before anything here fails for that reason
+if sys.version_info < (3, 11):  # noqa: UP036 -- before anything here fails on an older one
     sys.exit(f"s3archivefs needs Python 3.11 or later; {sys.executable} is {sys.version}")
 
 import tomllib
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # One folder of environments for each Python: an interpreter never meets another's packages.
 ENVIRONMENTS = ROOT / ".nox" / f"{sys.version_info.major}.{sys.version_info.minor}"
 
-# The package managers known here. Only apt-get's part is exercised by CI, on Debian 12.
+# The package managers known here. CI tries only apt-get, on Debian 12.
 REFRESH = {
     "apt-get": "apt-get update",
     "dnf": "dnf makecache",
@@ -40,7 +40,7 @@ INSTALL = {
     "apk": "apk add",
     "pacman": "pacman -S --needed --noconfirm",
 }
-# What can be needed, and the packages that hold it, in the managers' order above.
+# By need, the packages that hold it, in the managers' order above.
 PACKAGES = {
     "venv": ("python3-venv", "python3", "python3", "python"),
     "mksquashfs": ("squashfs-tools",) * 4,
@@ -63,7 +63,7 @@ class MissingPackagesError(Exception):
 
 
 def run_nox(arguments: Sequence[str]) -> NoReturn:
-    """Become nox, in a private environment that is made on first use."""
+    """Replace this process by nox, in a private environment made on first use."""
     environment = ENVIRONMENTS / "nox"
     python = environment / "bin" / "python"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -85,9 +85,9 @@ def run_nox(arguments: Sequence[str]) -> NoReturn:
 
 
 def require(*needs: str) -> None:
-    """Install the system packages that hold `needs`, keys of PACKAGES, unless they are there.
+    """Install the system packages that hold `needs`, keys of PACKAGES, unless present.
 
-    Raises MissingPackagesError where that takes rights that this process has not, or fails.
+    Raises MissingPackagesError if this process lacks the rights, or the installation fails.
     """
     missing = [need for need in needs if not _present(need)]
     if not missing:
@@ -101,13 +101,13 @@ def require(*needs: str) -> None:
     elif shutil.which("sudo") and _succeeds("sudo", "-n", "true"):
         prefix = ["sudo", "-n"]
     else:
-        # All that any session needs, so that this is said only once.
+        # Everything that any session needs, so that one command is enough.
         everything = [need for need in PACKAGES if not _present(need)]
         raise MissingPackagesError(_instruction(manager, everything))
     print(f"Installing system packages for: {' '.join(missing)}", flush=True)
     prefix += ["env", "DEBIAN_FRONTEND=noninteractive"]
     install = [*prefix, *INSTALL[manager].split(), *_packages(manager, missing)]
-    # A fresh machine has no package lists, an old one may have lists of packages that are gone.
+    # A fresh machine has no package lists; those of an old one may be outdated.
     listed = manager != "apt-get" or _succeeds(*install, "--dry-run")
     if not (listed and subprocess.run(install, check=False).returncode == 0):
         subprocess.run([*prefix, *REFRESH[manager].split()], check=False)
@@ -116,9 +116,9 @@ def require(*needs: str) -> None:
 
 
 def _present(need: str) -> bool:
-    """Whether `need` is there, asked of the thing itself: it may have come from anywhere."""
+    """Return whether `need` is present, wherever it came from."""
     if need == "venv":
-        return find_spec("ensurepip") is not None  # Debian splits it off, and venv with it
+        return find_spec("ensurepip") is not None  # Debian packages it separately, with venv
     if need == "cc":
         return _compiles("stdio.h")
     if need.endswith(".h"):
@@ -127,7 +127,7 @@ def _present(need: str) -> bool:
 
 
 def _compiles(header: str) -> bool:
-    """Whether the C compiler that builds Python extensions finds `header`."""
+    """Return whether the C compiler for Python extensions finds `header`."""
     include = sysconfig.get_path("include")
     options = ["-fsyntax-only", "-I", include, "-include", header, "-x", "c", os.devnull]
     return shutil.which("cc") is not None and _succeeds("cc", *options)

@@ -1,10 +1,10 @@
-"""The function as a zip for AWS Lambda, from wheels for Lambda's systems.
+"""Build the function's zip for AWS Lambda, from wheels for Lambda's systems.
 
     python -m deploy.lambda_zip --arch arm64 --python 3.13
 
 `--layer` makes a layer of the same packages, `--endpoint` the zip of the HTTP endpoint. The same
-sources and wheels give the same bytes. Needs hatchling in the running environment, and a registry
-of Python packages, or the wheels that `--download DIR` has fetched:
+sources and wheels give the same bytes. The running environment needs hatchling, and a registry of
+Python packages, or the wheels that `--download DIR` has fetched:
 
     PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR python -m deploy.lambda_zip ...
 """
@@ -33,9 +33,9 @@ __all__ = ["ARCHITECTURES", "PYTHONS", "Build", "BuildError", "Built", "Part", "
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = {"arm64": "aarch64", "x86_64": "x86_64"}
-"""Lambda's names, and those of Linux and of wheels."""
+"""Lambda's names of architectures, and the names of Linux and of wheels."""
 PYTHONS = {"3.11": 26, "3.12": 34, "3.13": 34, "3.14": 34}
-"""Lambda's runtimes, and which glibc 2.x each has: Amazon Linux 2's, then Amazon Linux 2023's."""
+"""Lambda's runtimes, each with its glibc 2.x: that of Amazon Linux 2, then of 2023."""
 THIS_ARCHITECTURE = next(
     (n for n, wheels in ARCHITECTURES.items() if wheels == platform.machine()), ""
 )
@@ -46,9 +46,9 @@ _RUN = "run.sh"
 _UNNEEDED = (
     "bin",  # commands, which name this machine's Python
     "*.pyi",
-    "zstandard/*cffi*",  # its second backend, 12 MB, which CPython does not load
-    # Of *.dist-info the rest stays: the licences have to come with what they license, METADATA says
-    # which version it is, and `s3archivefs serve` is found by entry_points.txt.
+    "zstandard/*cffi*",  # its second backend, 12 MB; CPython does not load it
+    # The rest of *.dist-info stays: licences must come with what they license, METADATA names the
+    # version, and entry_points.txt names `s3archivefs serve`.
     "*.dist-info/RECORD",
     "*.dist-info/INSTALLER",
     "*.dist-info/REQUESTED",
@@ -56,12 +56,12 @@ _UNNEEDED = (
     "boto3/examples",
 )
 _SERVICES = ("s3", "sts")
-"""Of some 400 that botocore describes: what is read, and what lends credentials."""
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can hold; its real times would differ each time
+"""The services that are used, of some 400 that botocore describes: sts lends credentials."""
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can hold; real times would differ each time
 
 
 class BuildError(Exception):
-    """There is no zip; the message says why, in one line, and what to do."""
+    """The zip cannot be built; the message is one line: why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,34 +75,34 @@ class Build:
     kind: str = "lambda"
     """`lambda`, the function; `layer`, the same under python/; or `endpoint`."""
     with_boto3: bool = False
-    """Lambda's runtimes have one, of a version of their own."""
+    """Whether the zip holds boto3; Lambda's runtimes have a version of their own."""
     with_bytecode: bool = True
 
     @property
     def name(self) -> str:
-        """That of the file."""
+        """The file's name."""
         return f"s3archivefs-{self.kind}-{self.arch}-python{self.python}.zip"
 
     @property
     def extras(self) -> str:
-        """The project's extras that it takes."""
+        """The project's extras that the zip holds, separated by commas."""
         endpoint = ["endpoint"] if self.kind == "endpoint" else []
         boto3 = ["lambda"] if self.with_boto3 else []
         return ",".join([*_CODECS, *endpoint, *boto3])
 
     @property
     def pip_options(self) -> list[str]:
-        """What makes pip take wheels for that Python on that system, and nothing else."""
+        """The options with which pip takes only wheels for that Python and system."""
         arch, glibc = ARCHITECTURES[self.arch], PYTHONS[self.python]
         options = ["--only-binary=:all:", "--implementation=cp", f"--python-version={self.python}"]
-        # pip takes a platform by its name and knows no order among these: older ones must be named.
-        # 2.17 is the oldest that wheels of both architectures are built for, as manylinux2014 too.
+        # pip compares platforms by name only, so older ones must be named too. 2.17 is the oldest
+        # for which there are wheels of both architectures; manylinux2014 is its other name.
         tags = [f"manylinux_2_{minor}" for minor in range(glibc, 16, -1)] + ["manylinux2014"]
         return options + [f"--platform={tag}_{arch}" for tag in tags]
 
 
 class Part(NamedTuple):
-    """A package in the zip, and its share, in bytes."""
+    """A package in the zip, and its size in bytes, zipped and unzipped."""
 
     package: str
     zipped: int
@@ -110,20 +110,23 @@ class Part(NamedTuple):
 
 
 class Built(NamedTuple):
-    """A zip."""
+    """A zip that was built."""
 
     path: Path
     parts: list[Part]
-    """Largest first."""
+    """Its packages, the largest first."""
     compiled_by: str | None
-    """The Python that compiled the bytecode, where there is any."""
+    """The Python that compiled the bytecode; None without bytecode."""
 
 
 # ---- Building ------------------------------------------------------------------------------------
 
 
 def build(wanted: Build, directory: Path) -> Built:
-    """Write the zip into `directory`. Raises BuildError."""
+    """Write the zip into `directory`.
+
+    Raises BuildError.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         packages = Path(scratch, "packages")
         wheel = _wheel(Path(scratch))
@@ -143,15 +146,18 @@ def build(wanted: Build, directory: Path) -> Built:
 
 
 def download(wanted: Build, directory: Path) -> None:
-    """Fetch the wheels of all that the zip takes from elsewhere. Raises BuildError."""
+    """Fetch the wheels of other projects that the zip holds into `directory`.
+
+    Raises BuildError.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         wheel = _wheel(Path(scratch))
         _pip("download", "--dest", str(directory), wheel=wheel, wanted=wanted)
-        (directory / wheel.name).unlink()  # it would be outdated by the next change
+        (directory / wheel.name).unlink()  # the next change would outdate it
 
 
 def _wheel(directory: Path) -> Path:
-    """The project's own, made by the hatchling that is installed here."""
+    """Build the project's own wheel, with the hatchling that is installed here."""
     command = ("hatchling", "build", "--target", "wheel", "--directory", str(directory))
     done = _run(sys.executable, "-m", *command, cwd=ROOT)
     if done.returncode != 0:
@@ -160,7 +166,7 @@ def _wheel(directory: Path) -> Path:
 
 
 def _pip(*command: str, wheel: Path, wanted: Build) -> None:
-    # Markers such as `python_version < "3.12"` pip holds against the Python that it runs under.
+    # pip evaluates markers such as `python_version < "3.12"` for the Python that it runs under.
     options = ["--quiet", "--no-input", "--disable-pip-version-check", *wanted.pip_options]
     done = _run(sys.executable, "-m", "pip", *command, *options, f"{wheel}[{wanted.extras}]")
     if done.returncode == 0:
@@ -187,7 +193,7 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _owners(packages: Path) -> dict[str, str]:
-    """The package, with its version, that each file belongs to."""
+    """Return the package of each file, with its version."""
     return {
         str(file): f"{found.name} {found.version}"
         for found in importlib.metadata.distributions(path=[str(packages)])
@@ -205,11 +211,14 @@ def _strip(packages: Path) -> None:
 
 
 def _interpreter(version: str) -> str | None:
-    """A CPython of that version: no other compiles bytecode that Lambda's would take."""
+    """Find a CPython of that version: Lambda's takes bytecode of no other.
+
+    Return None if there is none.
+    """
     for candidate in (sys.executable, shutil.which(f"python{version}")):
         if candidate is None:
             continue
-        # What is on PATH may be a shim, for a Python that is not there.
+        # A program on PATH may be a shim for a Python that is not installed.
         program = "import sys; print(sys.implementation.cache_tag, sys.version_info.releaselevel)"
         done = _run(candidate, "-I", "-c", program)
         if done.stdout.split() == [f"cpython-{version.replace('.', '')}", "final"]:
@@ -218,7 +227,7 @@ def _interpreter(version: str) -> str | None:
 
 
 def _compile(packages: Path, python: str, *, seen_at: str) -> None:
-    # Held against no source: neither its time, which the zip has not, nor its content.
+    # Python is to check the bytecode against neither time, which the zip lacks, nor source.
     mode = ("--invalidation-mode", "unchecked-hash")
     paths = ("-s", str(packages), "-p", seen_at)  # as tracebacks show them
     done = _run(python, "-I", "-m", "compileall", "-q", *mode, *paths, str(packages))
@@ -251,7 +260,7 @@ def _files(packages: Path) -> Iterator[str]:
 
 
 def _source(name: str) -> str:
-    """The module whose bytecode a file is; any other file is its own."""
+    """Return the module whose bytecode a file is; any other file stands for itself."""
     path = PurePosixPath(name)
     if path.parent.name != "__pycache__":
         return name
@@ -266,7 +275,7 @@ def _by_size(part: Part) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is asked; the exit code."""
+    """Build, or download wheels; return the exit code."""
     options = _parser().parse_args(arguments)
     wanted = Build(
         arch=options.arch,
@@ -300,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
             choices=choices,
             default=here,
             required=not known,
-            help="of the function; by default, this machine's",
+            help="the function's; by default, this machine's",
         )
     kind = parser.add_mutually_exclusive_group()
     for name, meaning in (
@@ -310,16 +319,22 @@ def _parser() -> argparse.ArgumentParser:
         kind.add_argument(f"--{name}", dest="kind", action="store_const", const=name, help=meaning)
     parser.set_defaults(kind="lambda")
     parser.add_argument(
-        "--with-boto3", action="store_true", help="instead of the one that Lambda's runtime has"
+        "--with-boto3", action="store_true", help="to use instead of that of Lambda's runtime"
     )
     parser.add_argument(
         "--without-bytecode", dest="with_bytecode", action="store_false", help="sources alone"
     )
     parser.add_argument(
-        "--directory", type=Path, default=ROOT / "dist", help="where the zip goes: dist/"
+        "--directory",
+        type=Path,
+        default=ROOT / "dist",
+        help="the folder for the zip; by default dist/",
     )
     parser.add_argument(
-        "--download", type=Path, metavar="DIR", help="only fetch the wheels that it takes, to DIR"
+        "--download",
+        type=Path,
+        metavar="DIR",
+        help="only fetch the wheels that the zip needs, into DIR",
     )
     return parser
 
