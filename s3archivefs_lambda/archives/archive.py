@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from s3archivefs_lambda.text import to_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -45,7 +47,7 @@ class Archive:
         It ends in `-1`, as that of an upload of one part, so that no client takes it for an MD5 of
         the content.
         """
-        identity = f"{self.identity}\0{stat.reference}".encode("utf-8", "surrogateescape")
+        identity = to_bytes(f"{self.identity}\0{stat.reference}")
         return f'"{hashlib.blake2b(identity, digest_size=16).hexdigest()}-1"'
 
 

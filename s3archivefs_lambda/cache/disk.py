@@ -27,6 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.cache.eviction import TEMPORARY_SUFFIX, DirectoryLimit, occupied
+from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,7 +128,7 @@ class ChunkStore:
         return self._limit.make_room(size)
 
     def _path(self, archive_id: str, index: int) -> str:
-        name = hashlib.sha256(archive_id.encode("utf-8", "surrogateescape")).hexdigest()
+        name = hashlib.sha256(to_bytes(archive_id)).hexdigest()
         return f"{self._top}/{name[:2]}/{name[2:]}/{index}"
 
     def _read(self, path: str, index: int, owner: int) -> bytes | None:

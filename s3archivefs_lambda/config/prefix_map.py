@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from s3archivefs_lambda.config.errors import SettingError, shown
 from s3archivefs_lambda.config.location import parse_location
+from s3archivefs_lambda.text import to_bytes, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,7 +56,7 @@ class PrefixMap:
         by_prefix: dict[bytes, PrefixMapping] = {}
         faults = []
         for mapping in mappings:
-            first = by_prefix.setdefault(_encoded(mapping.prefix), mapping)
+            first = by_prefix.setdefault(to_bytes(mapping.prefix), mapping)
             if first is not mapping:
                 faults.append(
                     f"{mapping.origin}: the virtual prefix {shown(mapping.prefix)} is already"
@@ -79,12 +80,12 @@ class PrefixMap:
         key doubles the slash, and such a key names no member. A key equal to a prefix lies outside
         it, as an S3 key ``docs`` lies outside the prefix ``docs/``.
         """
-        encoded = _encoded(key)
+        encoded = to_bytes(key)
         starts = [*self.around(encoded)]
         if not starts:
             return None
         path = encoded[len(starts[-1]) :]
-        return self._mappings[starts[-1]], path.decode("utf-8", "surrogateescape")
+        return self._mappings[starts[-1]], to_text(path)
 
     # ---- As parts of one bucket ------------------------------------------------------------------
     # The keys of a mapping all start with its prefix and a "/"; at the root, with nothing.
@@ -147,8 +148,3 @@ def _parse_prefix(text: str) -> str:
     if prefix and not {"", ".", ".."}.isdisjoint(prefix.split("/")):
         raise SettingError('has an empty, "." or ".." segment in its virtual prefix; remove it')
     return prefix
-
-
-def _encoded(prefix: str) -> bytes:
-    """Return the bytes that S3 orders keys by."""
-    return prefix.encode("utf-8", "surrogateescape")
