@@ -24,6 +24,7 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
+from tests.support.local_archives import ask
 from tests.support.trees import pack
 
 __all__ = ["main"]
@@ -80,7 +81,7 @@ def _pages(operations: Operations, query: dict[str, str]) -> Iterator[float]:
     token: dict[str, str] = {}
     while True:
         started = time.perf_counter()
-        response = operations.list_objects_v2(S3Request(query=query | token))
+        response = ask(operations, "ListObjectsV2", S3Request(query=query | token))
         document = b"".join(response.body)
         yield time.perf_counter() - started
         following = re.search(rb"<NextContinuationToken>([^<]+)<", document)

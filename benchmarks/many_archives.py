@@ -29,6 +29,7 @@ from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
 from tests.support.images import make_image
+from tests.support.local_archives import ask
 from tests.support.scripted_store import SECRETS, Reply, Request, ScriptedStore
 
 __all__ = ["main"]
@@ -109,7 +110,7 @@ def _operations(archives: int, cache: Path) -> Operations:
 
 
 def _list(operations: Operations, archives: int) -> None:
-    response = operations.list_objects_v2(S3Request(query={"list-type": "2"}))
+    response = ask(operations, "ListObjectsV2", S3Request(query={"list-type": "2"}))
     keys = b"".join(response.body).count(b"<Key>")
     response.close()
     assert keys == min(1000, archives * _FILES), keys
@@ -117,7 +118,7 @@ def _list(operations: Operations, archives: int) -> None:
 
 def _get(operations: Operations, archives: int) -> None:
     for number in range(min(archives, 100)):
-        response = operations.get_object(S3Request(key=f"a{number:05}/f1"))
+        response = ask(operations, "GetObject", S3Request(key=f"a{number:05}/f1"))
         assert b"".join(response.body) == b"content 1"
         response.close()
 

@@ -21,7 +21,7 @@ from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.log_lines import LineFilter
 from s3archivefs_lambda.object_lambda import ObjectLambda
 from s3archivefs_lambda.request_log import write_bare_lines
-from s3archivefs_lambda.s3api.messages import S3Error
+from s3archivefs_lambda.s3api.errors import internal_error
 from s3archivefs_lambda.store.client import make_response_client
 from s3archivefs_lambda.store.process_client import process_client
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from types_boto3_s3 import S3Client
+
+    from s3archivefs_lambda.s3api.messages import S3Request, S3Response
 
 __all__ = ["lambda_handler"]
 
@@ -49,10 +51,12 @@ def _configure() -> Config | None:
         return None
 
 
-def _refuse() -> Operations:
-    raise S3Error(
-        "InternalError", 500, "The function's settings are malformed; its log names each fault."
-    )
+class _Unusable:
+    """The operations of a function that cannot serve: each client is told so."""
+
+    def answer(self, _operation: str, _request: S3Request) -> S3Response:
+        message = "The function's settings are malformed; its log names each fault."
+        return internal_error(message).response()
 
 
 def _ready(make: Callable[[], S3Client]) -> S3Client:
@@ -64,10 +68,10 @@ def _ready(make: Callable[[], S3Client]) -> S3Client:
 def _object_lambda(config: Config | None) -> ObjectLambda:
     response_client = _ready(make_response_client)
     if config is None:
-        return ObjectLambda(_refuse, lambda: response_client)
+        return ObjectLambda(_Unusable(), lambda: response_client)
     client = _ready(make_archive_client)
     operations = Operations(Archives(config, lambda: client))
-    return ObjectLambda(lambda: operations, lambda: response_client, emf=config.metrics == "emf")
+    return ObjectLambda(operations, lambda: response_client, emf=config.metrics == "emf")
 
 
 _OBJECT_LAMBDA = _object_lambda(_configure())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
 from s3archivefs_lambda.s3api.messages import S3Request, query_parameters
+from s3archivefs_lambda.text import to_text
 
 __all__ = ["Event", "parse_event"]
 
@@ -22,7 +23,6 @@ class Event:
     operation: str
     """S3's name of it, as in `_CONTEXTS`."""
     protocol: str
-    request_id: str
     route: str
     """Empty but for GetObject, as is the token."""
     token: str
@@ -52,7 +52,7 @@ def parse_event(event: object) -> Event:
         raise _no_event(f"it has none of {', '.join(sorted(_CONTEXTS))}")
     context = members.object(name)
     target = context.url("inputS3Url")
-    key = unquote_to_bytes(target.path.removeprefix("/")).decode("utf-8", "surrogateescape")
+    key = to_text(unquote_to_bytes(target.path.removeprefix("/")))
     user = members.object("userRequest")
     # What S3 signed into inputS3Url (all that a listing has) goes before the URL of the caller.
     query = _asked(user.text("url", ""), key) | _query(target.query)
@@ -64,11 +64,15 @@ def parse_event(event: object) -> Event:
     return Event(
         operation=_CONTEXTS[name],
         protocol=members.text("protocolVersion", "1.00"),
-        request_id=members.text("xAmzRequestId", ""),
         route=context.text("outputRoute") if answered_by_call else "",
         token=context.text("outputToken") if answered_by_call else "",
         access_key_id=_asker(members.any("userIdentity")),
-        request=S3Request(key=key, query=query, headers=headers),
+        request=S3Request(
+            key=key,
+            query=query,
+            headers=headers,
+            request_id=members.text("xAmzRequestId", ""),
+        ),
     )
 
 

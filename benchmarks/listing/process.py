@@ -17,6 +17,7 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
+from tests.support.local_archives import ask
 
 __all__ = ["Cost", "peak_memory", "serve"]
 
@@ -38,7 +39,7 @@ def serve(connection: Connection, image: Path) -> None:
         while (page := connection.recv()) is not None:
             reads.clear()
             start = time.process_time()
-            response = operations.list_objects_v2(S3Request(query=page.query))
+            response = ask(operations, "ListObjectsV2", S3Request(query=page.query))
             document = b"".join(response.body)
             seconds = time.process_time() - start
             response.close()

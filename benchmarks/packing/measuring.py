@@ -21,6 +21,7 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
+from tests.support.local_archives import ask
 from tests.support.trees import pack
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _read(operations: Operations, read: Read) -> bytes:
     headers = {}
     if read.length is not None:
         headers["range"] = range_header(read.offset, read.length)
-    return b"".join(operations.get_object(S3Request(key=read.path, headers=headers)).body)
+    return b"".join(ask(operations, "GetObject", S3Request(key=read.path, headers=headers)).body)
 
 
 def _count(store: Store) -> Count:

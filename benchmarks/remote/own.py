@@ -18,6 +18,7 @@ from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
+from tests.support.local_archives import ask
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -49,17 +50,17 @@ class Product(Reader):
             self._archives.get(mapping.location)
 
     def read(self, path: str) -> bytes:
-        return b"".join(self._operations.get_object(S3Request(key=path)).body)
+        return b"".join(ask(self._operations, "GetObject", S3Request(key=path)).body)
 
     def read_range(self, path: str, offset: int, length: int) -> bytes:
         request = S3Request(key=path, headers={"range": range_header(offset, length)})
-        return b"".join(self._operations.get_object(request).body)
+        return b"".join(ask(self._operations, "GetObject", request).body)
 
     def list(self, path: str) -> list[tuple[str, int]]:
         listed = []
         query = {"list-type": "2", "prefix": f"{path}/", "delimiter": "/"}
         while True:
-            answer = self._operations.list_objects_v2(S3Request(query=query))
+            answer = ask(self._operations, "ListObjectsV2", S3Request(query=query))
             page = b"".join(answer.body)
             for key, size in _LISTED.findall(page):
                 listed.append((key.decode().rpartition("/")[2], int(size)))
@@ -69,7 +70,7 @@ class Product(Reader):
             query["continuation-token"] = token[1].decode()
 
     def stream(self, path: str) -> Iterator[bytes]:
-        yield from self._operations.get_object(S3Request(key=path)).body
+        yield from ask(self._operations, "GetObject", S3Request(key=path)).body
 
 
 class ExpectedProduct(Product):

@@ -6,10 +6,15 @@ its members would be there twice, or without end.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from s3archivefs import CorruptImageError, FileKind, LimitExceededError, SquashfsError
+from s3archivefs import (
+    CorruptImageError,
+    FileKind,
+    LimitExceededError,
+    SquashfsError,
+    leads_nowhere,
+)
 from s3archivefs_lambda.bucket.key_order import in_key_order
 from s3archivefs_lambda.s3api.key_space import bound_within, end_of, is_below
 
@@ -19,12 +24,7 @@ if TYPE_CHECKING:
     from s3archivefs import DirEntry, SquashFS, Stat
     from s3archivefs_lambda.bucket.key_order import Scan
 
-__all__ = ["PATH_FAULTS", "ArchiveWalk", "Item", "Source", "Sources", "Span", "Work"]
-
-PATH_FAULTS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""What the reader says of a path that leads nowhere, through a file, or round in circles. Any other
-OSError is a device's.
-"""
+__all__ = ["ArchiveWalk", "Item", "Source", "Sources", "Span", "Work"]
 
 # Steps beside that of an entry passed over, which takes some two microseconds.
 _STEPS_OF_ARCHIVE = 200
@@ -289,7 +289,7 @@ class ArchiveWalk:
         try:
             found = entry.stat(count=self._work.count)
         except OSError as error:
-            if error.errno not in PATH_FAULTS:
+            if not leads_nowhere(error):
                 raise  # the device's: what could not be read must not be left out of a listing
             return None
         return found if found.kind is FileKind.FILE else None

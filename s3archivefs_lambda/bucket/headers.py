@@ -8,7 +8,8 @@ import mimetypes
 import re
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.s3api.messages import S3Error, http_date, invalid_argument
+from s3archivefs_lambda.s3api.dates import http_date
+from s3archivefs_lambda.s3api.errors import invalid_argument, invalid_request
 
 if TYPE_CHECKING:
     from s3archivefs import Stat
@@ -64,7 +65,7 @@ def overrides(request: S3Request) -> dict[str, str]:
     given = {name: request.query[name] for name in _OVERRIDES if name in request.query}
     if given and request.is_anonymous:
         message = "Request specific response headers cannot be used for anonymous GET requests."
-        raise S3Error("InvalidRequest", 400, message)
+        raise invalid_request(message)
     for name, value in given.items():
         if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value):
             message = "Header value cannot be represented using ISO-8859-1."

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs_lambda.endpoint.request_pool import Job
+from s3archivefs_lambda.s3api.errors import internal_error, slow_down
 
 if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.body_memory import BodyMemory
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         HttpResponse,
     )
     from s3archivefs_lambda.endpoint.request_pool import RequestPool
+    from s3archivefs_lambda.s3api.messages import S3Error
 
 __all__ = ["Answer", "Client"]
 
@@ -41,8 +43,8 @@ class Client(Protocol):
         """There is no rest of the body, though some was announced."""
         ...
 
-    def refuse(self, status: int) -> None:
-        """There is no answer, but this status."""
+    def refuse(self, error: S3Error) -> None:
+        """There is no answer, but this error."""
         ...
 
     def abort(self) -> None:
@@ -108,7 +110,7 @@ class Answer:
     def _refused(self) -> None:
         self._job = None
         if self._client is not None:
-            self._client.refuse(503)
+            self._client.refuse(slow_down())
 
     def _executed(self, outcome: object) -> None:
         self._job = None
@@ -116,7 +118,7 @@ class Answer:
         if client is None:
             self._end()
         elif self._response is None:
-            client.refuse(500)
+            client.refuse(internal_error())
         elif isinstance(outcome, tuple):
             piece, is_last = outcome
             self._memory.hold(self, len(piece))

@@ -19,6 +19,7 @@ from s3archivefs_lambda.endpoint.answer import Answer
 from s3archivefs_lambda.endpoint.encode import encode_head, encode_refusal, says_where_it_ends
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES, Head, HeadBuffer, MalformedHeadError
 from s3archivefs_lambda.endpoint.messages import HttpRefusal
+from s3archivefs_lambda.s3api.errors import slow_down
 from s3archivefs_lambda.s3api.messages import S3Error
 
 if TYPE_CHECKING:
@@ -35,12 +36,6 @@ __all__ = ["Connection", "ConnectionOwner", "State"]
 _LOG = logging.getLogger("s3archivefs")
 
 _SENT_AT_ONCE = 256 * 1024  # at most this much is copied, where the client does not take it at once
-
-_REFUSALS = {
-    408: ("RequestTimeout", "Your request was not received within the timeout period."),
-    500: ("InternalError", "We encountered an internal error. Please try again."),
-    503: ("SlowDown", "Please reduce your request rate."),
-}
 
 
 class State(enum.Enum):
@@ -156,7 +151,8 @@ class Connection(asyncio.Protocol):
         """End what has taken too long."""
         limits, waited = self._owner.limits, now - self.since
         if self.state is State.HEAD and waited > limits.head_seconds:
-            self._refuse_with(408)
+            message = "Your request was not received within the timeout period."
+            self._say_last(S3Error("RequestTimeout", 408, message))
         elif self.state in {State.FRESH, State.IDLE} and waited > limits.idle_seconds:
             self.close()
         elif self.state is State.LINGER and waited > limits.linger_seconds:
@@ -205,7 +201,7 @@ class Connection(asyncio.Protocol):
             self._reading.pause_reading()
         owner = self._owner
         if owner.answers >= owner.limits.answers and not owner.cut_off_slow_readers():
-            self._refuse_with(503)
+            self._say_last(slow_down())
             return
         owner.answers += 1
         self._window = (owner.clock(), self._taken())
@@ -236,9 +232,9 @@ class Connection(asyncio.Protocol):
         """End without the rest: only so does the client learn that it has not all."""
         self.close()
 
-    def refuse(self, status: int) -> None:
-        """Answer with a status of our own."""
-        self._refuse_with(status)
+    def refuse(self, error: S3Error) -> None:
+        """Answer with an error of the server's own."""
+        self._say_last(error)
 
     def _send(self) -> None:
         """Send on, until the client takes no more for now."""
@@ -275,10 +271,6 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: MalformedHeadError) -> None:
         self._say_last(S3Error(error.code, error.status, str(error)))
-
-    def _refuse_with(self, status: int) -> None:
-        code, message = _REFUSALS[status]
-        self._say_last(S3Error(code, status, message))
 
     def _say_last(self, error: S3Error) -> None:
         is_head = self._head is not None and self._head.request.method == "HEAD"

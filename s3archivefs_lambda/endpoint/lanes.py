@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.endpoint.messages import Lane
+from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from s3archivefs_lambda.config.location import Location
@@ -35,7 +36,7 @@ class ArchiveLanes:
 
     def of_listing(self, prefix: str) -> Lane:
         """The lane of listing what begins with `prefix`."""
-        listed = prefix.encode("utf-8", "surrogateescape")
+        listed = to_bytes(prefix)
         inside = self._mappings.first(listed)
         if inside == listed:  # the archive that has all of it, unless others lie in it
             inside = self._mappings.first(listed + b"\0")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, Self
 
 from s3archivefs_lambda.s3api.messages import S3Error
+from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,6 @@ __all__ = [
     "does_not_match",
     "equal",
     "iso_time",
-    "to_bytes",
 ]
 
 
@@ -44,6 +44,11 @@ class SignatureRefusedError(S3Error):
         """The check that failed, in a few words for the log; no part of a credential is in them."""
         self.access_key_id: str | None = None
         """Who is said to have signed, where that could be read."""
+
+    @classmethod
+    def of(cls, error: S3Error, *, reason: str) -> Self:
+        """Return an error of S3 as such a refusal."""
+        return cls(error.code, error.status, error.message, reason=reason, extra=error.extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +139,6 @@ def does_not_match(
 def equal(one: str, other: str) -> bool:
     """Compare without telling by the time it takes where the two differ."""
     return hmac.compare_digest(to_bytes(one), to_bytes(other))
-
-
-def to_bytes(text: str) -> bytes:
-    """Decoded text as it was: UTF-8, and what was none by surrogateescape."""
-    return text.encode("utf-8", "surrogateescape")
 
 
 def iso_time(seconds: float) -> str:

@@ -25,8 +25,8 @@ from s3archivefs_lambda.endpoint.signature import (
     does_not_match,
     equal,
     iso_time,
-    to_bytes,
 )
+from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

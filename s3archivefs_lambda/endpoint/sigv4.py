@@ -21,8 +21,8 @@ from s3archivefs_lambda.endpoint.signature import (
     SignedRequest,
     does_not_match,
     equal,
-    to_bytes,
 )
+from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

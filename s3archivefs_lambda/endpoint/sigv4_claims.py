@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest, iso_time
 from s3archivefs_lambda.endpoint.sigv4 import ALGORITHM, UNSIGNED_PAYLOAD, SigV4Claim
-from s3archivefs_lambda.s3api.messages import parse_http_date
+from s3archivefs_lambda.s3api.dates import parse_http_date
 
 __all__ = ["HeaderClaim", "QueryClaim", "is_sigv4_presigned"]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from s3archivefs_lambda.s3api.messages import S3Error
+from s3archivefs_lambda.text import to_text
 
 __all__ = ["RequestTarget", "parse_target"]
 
@@ -58,4 +59,4 @@ def parse_target(raw: str) -> RequestTarget:
 
 
 def _text(encoded: bytes) -> str:
-    return unquote_to_bytes(encoded).decode("utf-8", "surrogateescape")
+    return to_text(unquote_to_bytes(encoded))

@@ -1,4 +1,4 @@
-"""ListBuckets as Amazon S3 speaks it: parameters, and the XML of a page."""
+"""ListBuckets and GetBucketLocation as Amazon S3 speaks them: parameters and XML."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.s3api.errors import invalid_argument
 from s3archivefs_lambda.s3api.listing import decode_token, encode_token
-from s3archivefs_lambda.s3api.messages import S3_NAMESPACE, XML_HEAD, invalid_argument, xml_text
+from s3archivefs_lambda.s3api.xml import S3_NAMESPACE, XML_HEAD, xml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Bucket", "list_buckets"]
+__all__ = ["DEFAULT_REGION", "Bucket", "bucket_location", "list_buckets"]
 
+DEFAULT_REGION = "us-east-1"
 MAX_BUCKETS = 10_000
+"""Buckets on a page: S3's limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket as a list of them shows it."""
+    """A bucket, as ListBuckets shows it."""
 
     name: str
     region: str
@@ -28,8 +31,15 @@ class Bucket:
     """In UTC."""
 
 
+def bucket_location(region: str) -> bytes:
+    """Return the LocationConstraint document, UTF-8: S3 names every region but its first."""
+    named = "" if region == DEFAULT_REGION else xml_text(region)
+    root = f'<LocationConstraint xmlns="{S3_NAMESPACE}">{named}</LocationConstraint>'
+    return f"{XML_HEAD}{root}".encode()
+
+
 def list_buckets(query: Mapping[str, str], buckets: Sequence[Bucket]) -> bytes:
-    """The ListAllMyBucketsResult document, UTF-8, of the page that a request asks for.
+    """Return the ListAllMyBucketsResult document, UTF-8, of the page that is asked for.
 
     `buckets` are in byte order of their names. Raises S3Error InvalidArgument.
     """
@@ -49,6 +59,9 @@ def list_buckets(query: Mapping[str, str], buckets: Sequence[Bucket]) -> bytes:
     return "".join(_document(query, found[:size], more=len(found) > size)).encode()
 
 
+_PARAMETERS = frozenset({"bucket-region", "continuation-token", "max-buckets", "prefix"})
+
+
 def _document(query: Mapping[str, str], page: Sequence[Bucket], *, more: bool) -> Iterator[str]:
     yield f'{XML_HEAD}<ListAllMyBucketsResult xmlns="{S3_NAMESPACE}">'
     yield "<Owner><ID>s3archivefs</ID></Owner><Buckets>"
@@ -65,9 +78,6 @@ def _document(query: Mapping[str, str], page: Sequence[Bucket], *, more: bool) -
     if "prefix" in query:
         yield f"<Prefix>{xml_text(query['prefix'])}</Prefix>"
     yield "</ListAllMyBucketsResult>"
-
-
-_PARAMETERS = frozenset({"bucket-region", "continuation-token", "max-buckets", "prefix"})
 
 
 def _max_buckets(text: str) -> int:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
+from s3archivefs_lambda.s3api.errors import invalid_argument
 from s3archivefs_lambda.s3api.key_space import end_of
-from s3archivefs_lambda.s3api.messages import S3_NAMESPACE, XML_HEAD, invalid_argument, xml_text
+from s3archivefs_lambda.s3api.xml import S3_NAMESPACE, XML_HEAD, xml_text
+from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,14 +59,14 @@ class ListRequest:
             raise invalid_argument(message, "encoding-type", encoding or "")
         token = query.get("continuation-token") if version == 2 else None
         start = query.get("start-after" if version == 2 else "marker")
-        prefix, delimiter = _bytes(query.get("prefix", "")), _bytes(query.get("delimiter", ""))
+        prefix, delimiter = to_bytes(query.get("prefix", "")), to_bytes(query.get("delimiter", ""))
         floor: bytes | None
         if token is not None:
             floor = decode_token(token)
         elif version == 1 and start and (cut_short := _decode_marker(start)) is not None:
             floor = cut_short
         else:
-            floor = _floor_behind(_bytes(start or ""), prefix, delimiter)
+            floor = _floor_behind(to_bytes(start or ""), prefix, delimiter)
         return cls(
             version=version,
             prefix=prefix,
@@ -73,7 +75,7 @@ class ListRequest:
             floor=floor,
             url_encoding=encoding == "url",
             with_owner=version == 1 or query.get("fetch-owner", "").lower() == "true",
-            start_after=None if start is None else _bytes(start),
+            start_after=None if start is None else to_bytes(start),
             token=token,
         )
 
@@ -169,10 +171,6 @@ def _iso_8601(seconds: int) -> str:
 
 
 # ---- Parameters and tokens -----------------------------------------------------------------------
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _max_keys(text: str | None) -> int:

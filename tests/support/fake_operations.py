@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from s3archivefs_lambda.bucket.faults import answer_or_error
 from s3archivefs_lambda.s3api.messages import S3Request, S3Response, xml_response
 
 if TYPE_CHECKING:
@@ -18,12 +20,12 @@ EMPTY_LISTING = (
 
 
 class FakeOperations:
-    """Every object is `content`, unless `answer` says otherwise."""
+    """Every object is `content`, unless `respond` says otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, respond: Callable[[S3Request], S3Response] | None = None) -> None:
         self.asked: list[tuple[str, S3Request]] = []
         self.content = b"content"
-        self.answer: Callable[[S3Request], S3Response] = self.object
+        self.respond = respond
 
     def reset(self) -> None:
         self.__init__()  # type: ignore[misc]
@@ -42,22 +44,17 @@ class FakeOperations:
         }
         return S3Response(status=200, headers=headers, body=(self.content,))
 
-    def get_object(self, request: S3Request) -> S3Response:
-        self.asked.append(("GetObject", request))
-        return self.answer(request)
+    def answer(self, operation: str, request: S3Request) -> S3Response:
+        self.asked.append((operation, request))
+        return answer_or_error(operation, partial(self._run, operation), request)
 
-    def head_object(self, request: S3Request) -> S3Response:
-        self.asked.append(("HeadObject", request))
-        response = self.answer(request)
-        return S3Response(status=response.status, headers=response.headers)
-
-    def list_objects_v2(self, request: S3Request) -> S3Response:
-        self.asked.append(("ListObjectsV2", request))
-        return xml_response(EMPTY_LISTING)
-
-    def list_objects(self, request: S3Request) -> S3Response:
-        self.asked.append(("ListObjects", request))
-        return xml_response(EMPTY_LISTING)
+    def _run(self, operation: str, request: S3Request) -> S3Response:
+        if self.respond is None and operation in {"ListObjects", "ListObjectsV2"}:
+            return xml_response(EMPTY_LISTING)
+        response = (self.respond or self.object)(request)
+        if operation == "HeadObject":
+            return S3Response(status=response.status, headers=response.headers)
+        return response
 
 
 class Body:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from s3archivefs_lambda.archives.archives import Archives
-from s3archivefs_lambda.bucket.operations import Operations
+from s3archivefs_lambda.bucket.operations import Operations, S3Operations
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
@@ -40,6 +40,14 @@ def operations_on(mappings: Mapping[str, Path], **changes: Any) -> Operations:  
     return Operations(Archives(config_for(mappings, **changes)))
 
 
+def ask(operations: S3Operations, operation: str, request: S3Request) -> S3Response:
+    """The operation's answer; raises the S3Error that it is."""
+    response = operations.answer(operation, request)
+    if response.error is not None:
+        raise response.error
+    return response
+
+
 def content(response: S3Response) -> bytes:
     """A response's body, closed afterwards."""
     try:
@@ -50,7 +58,7 @@ def content(response: S3Response) -> bytes:
 
 def get(operations: Operations, key: str, **query: str) -> bytes:
     """An object's bytes."""
-    return content(operations.get_object(S3Request(key=key, query=query)))
+    return content(ask(operations, "GetObject", S3Request(key=key, query=query)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ def list_page(operations: Operations, **query: str) -> Page:
     """One page of a listing; names of parameters with `_` for `-`."""
     parameters = {name.replace("_", "-"): value for name, value in query.items()}
     request = S3Request(query={"encoding-type": "url", **parameters})
-    return parse_page(content(operations.list_objects_v2(request)))
+    return parse_page(content(ask(operations, "ListObjectsV2", request)))
 
 
 def list_pages(operations: Operations, **query: str) -> list[Page]:

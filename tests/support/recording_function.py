@@ -15,12 +15,12 @@ from tests.support.local_archives import Page, parse_page
 from tests.support.object_lambda_events import CallerRequest, Operation, event_for, invalid_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from botocore.model import Shape
     from types_boto3_s3 import S3Client
 
-    from s3archivefs_lambda.bucket.operations import Operations
+    from s3archivefs_lambda.bucket.operations import S3Operations
 
 ROUTE, TOKEN = "io-use1-001", "the token"
 
@@ -61,7 +61,7 @@ class RecordingClient:
 class Function:
     """The function over some operations, with a client that remembers."""
 
-    def __init__(self, operations: Callable[[], Operations], *, emf: bool = False) -> None:
+    def __init__(self, operations: S3Operations, *, emf: bool = False) -> None:
         self.client = RecordingClient()
         self.clients = 0
         self.function = ObjectLambda(operations, self._make_client, emf=emf)

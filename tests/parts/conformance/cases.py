@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.s3api.messages import http_date
+from s3archivefs_lambda.s3api.dates import http_date
 from tests.parts.conformance.keys import BUCKET
 from tests.parts.conformance.wire import Answer, Request, send
 

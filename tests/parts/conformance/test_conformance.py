@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.s3api.messages import parse_http_date
+from s3archivefs_lambda.s3api.dates import parse_http_date
 from tests.parts.conformance.cases import Case, Scope, Server, error_elements
 from tests.parts.conformance.ceph import NOT_APPLICABLE, READ_ONLY
 from tests.parts.conformance.deviations import DEVIATIONS

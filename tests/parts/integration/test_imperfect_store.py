@@ -25,8 +25,8 @@ from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from tests.parts.integration.conftest import STORE_BUCKET, upload
+from tests.support.local_archives import ask, get, list_keys
 from tests.support.local_archives import content as body_of
-from tests.support.local_archives import get, list_keys
 from tests.support.swift_store import Credentials, SwiftStore
 from tests.support.trees import pack
 
@@ -129,7 +129,7 @@ def test_its_archives_are_listed_and_read_rightly(
     for name, content in contents.items():
         assert get(opened, f"a/{name}") == content
         request = S3Request(key=f"a/{name}", headers={"range": "bytes=500-899"})
-        assert body_of(opened.get_object(request)) == content[500:900]
+        assert body_of(ask(opened, "GetObject", request)) == content[500:900]
 
 
 def test_an_archive_replaced_in_it_is_not_mixed_with_the_old_one(
@@ -140,7 +140,7 @@ def test_an_archive_replaced_in_it_is_not_mixed_with_the_old_one(
     assert images[0].stat().st_size == images[1].stat().st_size
     url = upload(rclone, images[0], "replaced.sqfs", superblock=True)
     opened = operations(url, CACHE_MAX_BYTES="0", CACHE_MEMORY_BYTES="0")
-    response = opened.get_object(S3Request(key="a/file0"))
+    response = ask(opened, "GetObject", S3Request(key="a/file0"))
     with closing(response):
         body = iter(response.body)
         assert old["file0"].startswith(next(body))

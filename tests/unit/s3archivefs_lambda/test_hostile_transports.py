@@ -26,6 +26,7 @@ from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.object_lambda import ObjectLambda
 from s3archivefs_lambda.s3api.messages import S3Request
 from tests.support.images import make_image
+from tests.support.local_archives import ask as ask_operations
 from tests.support.local_archives import config_for, content, operations_on
 from tests.support.object_lambda_events import CallerRequest, Operation, event_for
 from tests.support.scripted_store import ScriptedStore
@@ -89,7 +90,7 @@ def asking_the_function(operations: Operations) -> Ask:
             parameters["Body"] = parameters["Body"].read() if "Body" in parameters else b""
             written.append(parameters)
 
-    function = ObjectLambda(lambda: operations, lambda: cast("S3Client", Client()))
+    function = ObjectLambda(operations, lambda: cast("S3Client", Client()))
 
     def ask(key: str, query: str) -> Answer:
         operation = Operation.GET_OBJECT if key else Operation.LIST_OBJECTS_V2
@@ -200,7 +201,7 @@ def test_no_mapping_leads_out_of_the_cache_directory(tmp_path: Path, location: s
         with watched() as paths:
             operations = Operations(Archives(config, lambda: client))
             for _ in range(2):
-                body = content(operations.get_object(S3Request(key="m/a")))
+                body = content(ask_operations(operations, "GetObject", S3Request(key="m/a")))
     assert body == noise(50_000)
     after = tree_of(tmp_path)
     new = after.keys() - before.keys()

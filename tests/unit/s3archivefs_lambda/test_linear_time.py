@@ -29,17 +29,11 @@ from s3archivefs_lambda.endpoint.signature import SignedRequest
 from s3archivefs_lambda.endpoint.target import parse_target
 from s3archivefs_lambda.object_lambda_event import parse_event
 from s3archivefs_lambda.s3api.buckets import list_buckets
+from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
+from s3archivefs_lambda.s3api.dates import parse_http_date
 from s3archivefs_lambda.s3api.listing import ListPage, ListRequest, encode_token
-from s3archivefs_lambda.s3api.messages import (
-    S3Error,
-    S3Request,
-    apply_if_range,
-    check_preconditions,
-    check_version,
-    parse_http_date,
-    parse_range,
-    select_range,
-)
+from s3archivefs_lambda.s3api.messages import S3Error, S3Request
+from s3archivefs_lambda.s3api.ranges import apply_if_range, parse_range, select_range
 from tests.support.images import FIXTURES
 from tests.support.linear_time import SIZES, costs_linear_time, texts
 from tests.support.local_archives import operations_on

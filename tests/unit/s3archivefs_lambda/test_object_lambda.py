@@ -23,8 +23,9 @@ from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
 from s3archivefs_lambda.store.client import make_response_client
 from tests.support.emf import metrics_of
+from tests.support.fake_operations import FakeOperations
 from tests.support.images import FIXTURES, make_image
-from tests.support.local_archives import content, operations_on, parse_page
+from tests.support.local_archives import ask, content, operations_on, parse_page
 from tests.support.object_lambda_events import Operation
 from tests.support.recording_function import ROUTE, TOKEN, Function, event
 
@@ -61,7 +62,7 @@ def odd_operations(tmp_path_factory: pytest.TempPathFactory) -> Operations:
 
 @pytest.fixture
 def function(odd_operations: Operations) -> Function:
-    return Function(lambda: odd_operations)
+    return Function(odd_operations)
 
 
 # ---- GetObject -----------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ def test_an_object_is_written_with_its_headers(
     function: Function, odd_operations: Operations
 ) -> None:
     written = function.get("plain/docs/guide.txt")
-    told = odd_operations.head_object(S3Request(key="plain/docs/guide.txt")).headers
+    told = ask(odd_operations, "HeadObject", S3Request(key="plain/docs/guide.txt")).headers
     assert written == {
         "StatusCode": 200,
         "Body": text(4596),
@@ -214,14 +215,11 @@ def test_not_modified_is_an_answer_with_the_etag_and_no_error(function: Function
 
 
 @pytest.mark.parametrize(("status", "written"), [(503, 503), (501, 500), (307, 500)])
-def test_a_status_that_s3_does_not_take_becomes_500(
-    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, status: int, written: int
-) -> None:
+def test_a_status_that_s3_does_not_take_becomes_500(status: int, written: int) -> None:
     def refuse(request: S3Request) -> S3Response:
         raise S3Error("SomeCode", status, "some message")
 
-    monkeypatch.setattr(odd_operations, "get_object", refuse)
-    assert Function(lambda: odd_operations).get("plain/short.txt") == {
+    assert Function(FakeOperations(refuse)).get("plain/short.txt") == {
         "StatusCode": written,
         "ErrorCode": "SomeCode",
         "ErrorMessage": "some message",
@@ -229,30 +227,28 @@ def test_a_status_that_s3_does_not_take_becomes_500(
 
 
 def test_a_fault_of_the_program_is_500_with_a_traceback_in_the_log(
-    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    function = Function(lambda: odd_operations)
-
     def fail(request: S3Request) -> S3Response:
         raise ZeroDivisionError
 
-    with monkeypatch.context() as patch:
-        patch.setattr(odd_operations, "get_object", fail)
-        patch.setattr(odd_operations, "list_objects_v2", fail)
-        made = event(Operation.GET_OBJECT, "plain/short.txt")
-        assert function.written(made)["ErrorCode"] == "InternalError"
-        listed = function.handle(event(Operation.LIST_OBJECTS_V2, "", "list-type=2"))
+    operations = FakeOperations(fail)
+    function = Function(operations)
+    made = event(Operation.GET_OBJECT, "plain/short.txt")
+    assert function.written(made)["ErrorCode"] == "InternalError"
+    listed = function.handle(event(Operation.LIST_OBJECTS_V2, "", "list-type=2"))
+    operations.reset()
     assert (listed["statusCode"], listed["errorCode"]) == (500, "InternalError")
     assert made["xAmzRequestId"] in caplog.records[0].getMessage()
     assert caplog.records[0].exc_info is not None
     assert function.get("plain/short.txt")["StatusCode"] == 200
 
 
-def test_settings_that_cannot_be_used_are_told_to_every_caller() -> None:
-    def no_operations() -> Operations:
+def test_an_error_is_told_to_every_caller() -> None:
+    def refuse(request: S3Request) -> S3Response:
         raise S3Error("InternalError", 500, "malformed settings")
 
-    function = Function(no_operations)
+    function = Function(FakeOperations(refuse))
     told = {"errorCode": "InternalError", "errorMessage": "malformed settings", "statusCode": 500}
     assert function.head("x") == told
     assert function.list("") == told
@@ -283,30 +279,23 @@ class Pieces:
         self.closed = True
 
 
-def function_with_body(
-    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, body: Pieces
-) -> Function:
+def function_with_body(body: Pieces, *, emf: bool = False) -> Function:
     response = S3Response(status=200, headers={"Content-Length": "6"}, body=body)
-    monkeypatch.setattr(odd_operations, "get_object", lambda _: response)
-    return Function(lambda: odd_operations)
+    return Function(FakeOperations(lambda _: response), emf=emf)
 
 
-def test_a_body_that_breaks_off_fails_the_function(
-    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_that_breaks_off_fails_the_function() -> None:
     body = Pieces(b"abc", S3Error("InternalError", 500, "a bad block"))
-    function = function_with_body(odd_operations, monkeypatch, body)
+    function = function_with_body(body)
     with pytest.raises(S3Error, match="a bad block"):
         function.handle(event(Operation.GET_OBJECT, "x"))
     assert body.closed
     assert function.client.written == []  # nothing else can be said once the body has begun
 
 
-def test_a_body_is_closed_when_s3_refuses_it(
-    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_is_closed_when_s3_refuses_it() -> None:
     body = Pieces(b"abcdef")
-    function = function_with_body(odd_operations, monkeypatch, body)
+    function = function_with_body(body)
     function.client.error = ConnectionError("the caller went away")
     with pytest.raises(ConnectionError):
         function.handle(event(Operation.GET_OBJECT, "x"))
@@ -409,7 +398,7 @@ def test_connections_that_may_be_gone_are_not_used_again(
 def test_head_returns_the_headers_and_a_length_that_is_a_number(
     function: Function, odd_operations: Operations
 ) -> None:
-    expected = odd_operations.head_object(S3Request(key="plain/short.txt")).headers
+    expected = ask(odd_operations, "HeadObject", S3Request(key="plain/short.txt")).headers
     assert function.head("plain/short.txt") == {
         "statusCode": 200,
         "headers": expected | {"Content-Length": 700},
@@ -456,7 +445,7 @@ def test_not_modified_is_no_error_of_head(function: Function) -> None:
 def test_a_listing_returns_the_document_of_the_operations(
     function: Function, odd_operations: Operations
 ) -> None:
-    response = odd_operations.list_objects_v2(S3Request())
+    response = ask(odd_operations, "ListObjectsV2", S3Request())
     assert function.list("") == {
         "statusCode": 200,
         "listResultXml": content(response).decode("utf-8"),
@@ -596,7 +585,7 @@ def test_the_line_names_the_archives_that_were_asked(
     odd_operations: Operations, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
-    function = Function(lambda: odd_operations)
+    function = Function(odd_operations)
     function.get("plain/none")
     function.get("unmapped")
     function.handle(event(Operation.LIST_OBJECTS_V2, "", "list-type=2"))
@@ -606,25 +595,23 @@ def test_the_line_names_the_archives_that_were_asked(
 
 
 def test_the_line_has_the_status_that_the_client_gets(
-    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def refuse(request: S3Request) -> S3Response:
         raise S3Error("SomeCode", 501, "some message")
 
     caplog.set_level(logging.INFO, "s3archivefs")
-    monkeypatch.setattr(odd_operations, "get_object", refuse)
-    assert Function(lambda: odd_operations).get("plain/short.txt")["StatusCode"] == 500
+    assert Function(FakeOperations(refuse)).get("plain/short.txt")["StatusCode"] == 500
     (line,) = logged_lines(caplog)
     assert line["status"] == 500
 
 
 def test_a_body_that_breaks_off_is_logged_with_the_bytes_that_went_out(
-    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
     body = Pieces(b"abc", S3Error("InternalError", 500, "a bad block"))
-    function_with_body(odd_operations, monkeypatch, body)
-    function = Function(lambda: odd_operations, emf=True)
+    function = function_with_body(body, emf=True)
     with pytest.raises(S3Error, match="a bad block"):
         function.handle(event(Operation.GET_OBJECT, "x"))
     (line,) = logged_lines(caplog)
@@ -632,7 +619,7 @@ def test_a_body_that_breaks_off_is_logged_with_the_bytes_that_went_out(
 
 
 def test_a_line_says_what_its_event_alone_cost_body_included(
-    odd_operations: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
 
@@ -644,8 +631,7 @@ def test_a_line_says_what_its_event_alone_cost_body_included(
         add("s3_requests", 2)
         return S3Response(status=200, headers={"Content-Length": "6"}, body=costly())
 
-    monkeypatch.setattr(odd_operations, "get_object", answer)
-    function = Function(lambda: odd_operations)
+    function = Function(FakeOperations(answer))
     for _ in range(2):
         function.get("x")
         add("s3_requests")  # for no event
@@ -657,8 +643,8 @@ def test_lines_carry_metrics_where_they_are_asked_for(
     odd_operations: Operations, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
-    Function(lambda: odd_operations, emf=True).get("plain/short.txt")
-    Function(lambda: odd_operations).get("plain/short.txt")
+    Function(odd_operations, emf=True).get("plain/short.txt")
+    Function(odd_operations).get("plain/short.txt")
     with_metrics, plain = caplog.messages
     found = {metric.name: metric.value for metric in metrics_of(with_metrics)}
     assert (found["Requests"], found["BytesOut"]) == (1, 700)
@@ -715,7 +701,7 @@ def test_boto3_streams_the_answer_to_the_route_or_to_the_custom_endpoint(
     client = make_response_client()
     events: Any = client.meta.events
     events.register("before-send.s3.WriteGetObjectResponse", send)
-    function = ObjectLambda(lambda: odd_operations, lambda: client)
+    function = ObjectLambda(odd_operations, lambda: client)
     function.handle(event(Operation.GET_OBJECT, "plain/short.txt", Range="bytes=0-499"))
     client.close()
     ((request, body),) = sent

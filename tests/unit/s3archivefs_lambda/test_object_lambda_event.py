@@ -64,7 +64,7 @@ def changed(whole: dict[str, Any], changes: dict[Path, object]) -> dict[str, Any
 @pytest.fixture(scope="module")
 def function() -> Function:
     operations = operations_on({"plain": FIXTURES["gzip"].image})
-    return Function(lambda: operations)
+    return Function(operations)
 
 
 def handle(function: Function, made: dict[str, Any], mutated: tuple[Path, ...]) -> bool:

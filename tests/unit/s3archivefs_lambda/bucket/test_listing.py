@@ -29,6 +29,7 @@ from tests.support.listing_model import (
     places,
 )
 from tests.support.local_archives import (
+    ask,
     content,
     get,
     list_keys,
@@ -204,7 +205,7 @@ def check_objects(operations: Operations, archives: dict[bytes, Directory]) -> N
     contents = objects_in(archives)
     for page in list_pages(operations):
         for listed in page.objects:
-            response = operations.get_object(S3Request(key=text(listed.key)))
+            response = ask(operations, "GetObject", S3Request(key=text(listed.key)))
             body = content(response)
             assert body == contents[listed.key]
             assert response.headers["ETag"] == listed.etag

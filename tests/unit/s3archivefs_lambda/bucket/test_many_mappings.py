@@ -22,7 +22,7 @@ from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
 from tests.support.counted_calls import calls_of
 from tests.support.images import make_image
-from tests.support.local_archives import content, get, list_page, list_pages
+from tests.support.local_archives import ask, content, get, list_page, list_pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ def test_a_page_costs_the_same_however_many_mappings_there_are(
     cost = {}
     for count in (FEW, MANY):
         operations = Operations(Archives(configured(image, count, tmp_path)))
-        page = partial(operations.list_objects_v2, S3Request(query=QUERIES[name]))
+        page = partial(ask, operations, "ListObjectsV2", S3Request(query=QUERIES[name]))
         content(page())  # opens what it opens
         cost[count] = calls_of(page)
     # Of twenty times as many. To wait for what is opened ahead takes a few calls more or less.

@@ -23,13 +23,11 @@ from tests.support.built import Node, build, directory, file, special, symlink
 from tests.support.counted_calls import calls_of
 from tests.support.drawn_trees import Directory, build_tree
 from tests.support.listing_model import DELIMITERS, expected_items, mapped_trees, places
-from tests.support.local_archives import Page, config_for, content, parse_page
+from tests.support.local_archives import Page, ask, config_for, content, parse_page
 from tests.unit.s3archivefs_lambda.bucket.test_listing import OpenSource, OpenSources, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from s3archivefs_lambda.s3api.messages import S3Response
 
 
 # ---- Together they are the listing ---------------------------------------------------------------
@@ -110,7 +108,7 @@ def pages_of_version_2(operations: Operations, query: dict[str, str], after: str
     """As boto3 asks for one after another."""
     place = {"start-after": after}
     while True:
-        page = listed(operations.list_objects_v2, query | place)
+        page = listed(operations, "ListObjectsV2", query | place)
         yield page
         if page.elements["IsTruncated"] == "false":
             return
@@ -121,7 +119,7 @@ def pages_of_version_1(operations: Operations, query: dict[str, str], after: str
     """The same by markers, which are the last keys where no other is given."""
     place = {"marker": after}
     while True:
-        page = listed(operations.list_objects, query | place)
+        page = listed(operations, "ListObjects", query | place)
         yield page
         if page.elements["IsTruncated"] == "false":
             return
@@ -129,9 +127,9 @@ def pages_of_version_1(operations: Operations, query: dict[str, str], after: str
         place = {"marker": text(unquote_to_bytes(marker) if marker else page.items[-1])}
 
 
-def listed(operation: Callable[[S3Request], S3Response], query: dict[str, str]) -> Page:
-    response = operation(S3Request(query={"encoding-type": "url", **query}))
-    return parse_page(content(response))
+def listed(operations: Operations, operation: str, query: dict[str, str]) -> Page:
+    request = S3Request(query={"encoding-type": "url", **query})
+    return parse_page(content(ask(operations, operation, request)))
 
 
 # ---- None costs more than its steps --------------------------------------------------------------

@@ -43,7 +43,7 @@ class Held:
         self.slow = slow
         self.site = opened.enter_context(Site(pool=pool))
         self._opened = opened
-        self.site.operations.answer = self._answer
+        self.site.operations.respond = self._answer
         opened.callback(self.go_on.set)
 
     def _answer(self, request: S3Request) -> S3Response:

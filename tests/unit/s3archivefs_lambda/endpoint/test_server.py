@@ -362,7 +362,7 @@ def test_thousands_of_idle_connections_hold_no_thread_and_nobody_up() -> None:
 def test_a_new_connection_waits_where_none_can_make_room() -> None:
     go_on = threading.Event()
     with Site(limits=HttpLimits(connections=2, tick_seconds=TICK)) as site, ExitStack() as opened:
-        site.operations.answer = lambda r: (go_on.wait(SECONDS), site.operations.object(r))[1]
+        site.operations.respond = lambda r: (go_on.wait(SECONDS), site.operations.object(r))[1]
         busy = [opened.enter_context(site.socket()) for _ in range(5)]
         for connection in busy:
             connection.sendall(LAST)
@@ -440,7 +440,7 @@ def test_no_more_is_received_ahead_than_a_head_and_what_comes_at_once() -> None:
             ahead.extend(len(each._heads) for each in list(site.server._core._connections))
             return site.operations.object(request)
 
-        site.operations.answer = answer
+        site.operations.respond = answer
         sending = threading.Thread(target=connection.sendall, args=[large * 300 + LAST])
         sending.start()
         assert statuses(rest_of(connection)) == [200] * 301
@@ -545,12 +545,12 @@ def streaming(body: Body) -> Callable[[S3Request], S3Response]:
 
 def test_a_body_waits_for_its_reader(site: Site) -> None:
     body = endless()
-    site.operations.answer = streaming(body)
+    site.operations.respond = streaming(body)
     with site.client() as client, site.client() as other:
         client.request("GET", "/archive/k")
         with client.getresponse() as response:
             read = len(response.read(1 << 20))
-            site.operations.answer = site.operations.object
+            site.operations.respond = site.operations.object
             for _ in range(300):
                 get(other)  # gives it time to run ahead
             assert body.produced < read + (32 << 20)  # what sockets and the client may hold
@@ -563,12 +563,12 @@ def test_readers_who_do_not_read_hold_no_thread(site: Site) -> None:
         bodies.append(endless())
         return streaming(bodies[-1])(_)
 
-    site.operations.answer = answer
+    site.operations.respond = answer
     with ExitStack() as opened:
         for _ in range(THREADS + 8):
             opened.enter_context(site.socket()).sendall(WHOLE)
         until(lambda: len(bodies) == THREADS + 8 and site.server._core.pool.is_idle)
-        site.operations.answer = site.operations.object
+        site.operations.respond = site.operations.object
         with site.client() as client:
             for _ in range(20):
                 assert get(client) == b"content"
@@ -580,10 +580,10 @@ def test_a_reader_below_the_minimum_rate_is_cut_off_and_one_above_is_not() -> No
     clock = Clock()
     with Site(clock=clock) as site, site.socket() as silent, site.client() as reader:
         bodies = [endless(), endless()]
-        site.operations.answer = streaming(bodies[0])
+        site.operations.respond = streaming(bodies[0])
         silent.sendall(WHOLE)
         until(lambda: bodies[0].produced and site.server._core.pool.is_idle)
-        site.operations.answer = streaming(bodies[1])
+        site.operations.respond = streaming(bodies[1])
         reader.request("GET", "/archive/k")
         with reader.getresponse() as response:
             while not bodies[0].closed:
@@ -602,10 +602,10 @@ def test_a_reader_who_holds_memory_that_others_wait_for_is_cut_off() -> None:
     with Site(clock=clock, limits=limits) as site, site.socket() as silent, site.client() as client:
         memory = site.server._core.memory
         body = Closing(bytes(1 if n == 0 else 1 << 20) for n in range(1 << 10))
-        site.operations.answer = streamed(body, (1023 << 20) + 1)
+        site.operations.respond = streamed(body, (1023 << 20) + 1)
         silent.sendall(WHOLE)
         until(lambda: body.produced > 1)
-        site.operations.answer = streamed(Closing(iter(pieces)), 16 << 20)
+        site.operations.respond = streamed(Closing(iter(pieces)), 16 << 20)
         client.request("GET", "/archive/k")
         with client.getresponse() as response:
             assert response.read(1 << 20) == pieces[0]
@@ -625,13 +625,13 @@ def test_readers_who_do_not_read_keep_no_memory_from_another_client() -> None:
     with Site(clock=clock, limits=limits) as site, ExitStack() as opened:
         bodies = [Closing(bytes(1 << 20) for _ in range(1 << 10)) for _ in range(20)]
         for body in bodies:
-            site.operations.answer = streamed(body, 1 << 30)
+            site.operations.respond = streamed(body, 1 << 30)
             silent = opened.enter_context(socket.socket())
             silent.bind(("127.0.0.2", 0))
             silent.connect(site.address)
             silent.sendall(WHOLE)
             until(lambda: body.produced)  # noqa: B023 -- at once
-        site.operations.answer = streamed(Closing(iter(pieces)), 16 << 20)
+        site.operations.respond = streamed(Closing(iter(pieces)), 16 << 20)
         with site.client() as client:
             assert get(client) == b"".join(pieces)
         assert not any(body.closed for body in bodies)
@@ -643,10 +643,10 @@ def test_where_too_many_are_answered_slow_readers_make_way_before_a_request_is_r
     with Site(clock=clock, limits=limits) as site, ExitStack() as opened:
         bodies = [endless(), endless()]
         for body in bodies:
-            site.operations.answer = streaming(body)
+            site.operations.respond = streaming(body)
             opened.enter_context(site.socket()).sendall(WHOLE)
             until(lambda: body.produced)  # noqa: B023 -- at once
-        site.operations.answer = site.operations.object
+        site.operations.respond = site.operations.object
         refusal = site.raw(WHOLE)
         assert statuses(refusal) == [503]
         assert b"<Code>SlowDown</Code>" in refusal
@@ -664,11 +664,11 @@ def test_who_waits_for_us_is_not_too_slow() -> None:
         yield PIECE
 
     with Site(clock=clock) as site, site.client() as client, site.client() as other:
-        site.operations.answer = streamed(Body(body()), 2 * len(PIECE))
+        site.operations.respond = streamed(Body(body()), 2 * len(PIECE))
         client.request("GET", "/archive/k")
         with client.getresponse() as response:
             assert response.read(len(PIECE)) == PIECE
-            site.operations.answer = site.operations.object
+            site.operations.respond = site.operations.object
             for _ in range(20):
                 clock.now += 30
                 get(other)
@@ -679,7 +679,7 @@ def test_who_waits_for_us_is_not_too_slow() -> None:
 def test_a_large_body_arrives_whole(site: Site) -> None:
     pieces = [bytes([number]) * (1 << 20) for number in range(24)]
     body = Closing(iter(pieces))
-    site.operations.answer = streamed(body, 24 << 20)
+    site.operations.respond = streamed(body, 24 << 20)
     with site.client() as client:
         assert get(client) == b"".join(pieces)
     assert body.closes == 1
@@ -704,7 +704,7 @@ def test_a_body_that_breaks_off_is_never_taken_for_a_whole(
     site: Site, caplog: pytest.LogCaptureFixture, body: Callable[[], Iterator[bytes]]
 ) -> None:
     made = Closing(body())
-    site.operations.answer = streamed(made, 2 * len(PIECE))
+    site.operations.respond = streamed(made, 2 * len(PIECE))
     with site.client() as client:
         client.request("GET", "/archive/k")
         with pytest.raises((http.client.HTTPException, OSError)):
@@ -719,7 +719,7 @@ def test_a_body_that_breaks_off_is_never_taken_for_a_whole(
 
 def test_a_reader_who_leaves_ends_the_body(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     body = endless()
-    site.operations.answer = streaming(body)
+    site.operations.respond = streaming(body)
     with site.client() as client:
         client.request("GET", "/archive/k")
         client.getresponse().close()
@@ -739,7 +739,7 @@ def test_a_reader_who_leaves_while_a_piece_is_made_ends_the_body_after_it(site: 
         yield PIECE
 
     body = Closing(pieces())
-    site.operations.answer = streamed(body, 3 * len(PIECE))
+    site.operations.respond = streamed(body, 3 * len(PIECE))
     with site.socket() as client:
         client.sendall(WHOLE)
         assert made.wait(SECONDS)
@@ -763,7 +763,7 @@ def test_a_request_in_flight_is_finished() -> None:
         yield PIECE
 
     with Site() as site, site.client() as client:
-        site.operations.answer = streamed(Body(body()), 2 * len(PIECE))
+        site.operations.respond = streamed(Body(body()), 2 * len(PIECE))
         client.request("GET", "/archive/k")
         response = client.getresponse()
         stop = threading.Thread(target=site.server.stop)
@@ -811,7 +811,7 @@ def test_what_was_received_is_answered_though_the_kernel_alone_has_it() -> None:
 def test_a_reader_who_does_not_read_does_not_keep_the_server_up() -> None:
     body = endless()
     with Site(limits=HttpLimits(stop_seconds=0)) as site, site.client() as client:
-        site.operations.answer = streaming(body)
+        site.operations.respond = streaming(body)
         client.request("GET", "/archive/k")
         client.getresponse()
         site.server.stop()
@@ -822,7 +822,7 @@ def test_requests_that_wait_are_given_up_when_the_time_is_over() -> None:
     clock, go_on = Clock(), threading.Event()
     running = STORE_THREADS - KEPT_THREADS
     with Site(clock=clock) as site, ExitStack() as opened:
-        site.operations.answer = lambda r: (go_on.wait(SECONDS), site.operations.object(r))[1]
+        site.operations.respond = lambda r: (go_on.wait(SECONDS), site.operations.object(r))[1]
         for _ in range(THREADS + 10):
             opened.enter_context(site.socket()).sendall(WHOLE)
         until(lambda: site.server._core.answers == THREADS + 10)

@@ -47,7 +47,7 @@ class Busy:
         self.go_on = threading.Event()
         shares = ThreadShares(1, local=0, store=1, kept=0)
         self.site = opened.enter_context(Site(pool=RequestPool(shares, max_waiting=8), **site))
-        self.site.operations.answer = lambda request: (
+        self.site.operations.respond = lambda request: (
             self.go_on.wait(SECONDS),
             self.site.operations.object(request),
         )[1]

@@ -13,22 +13,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
+from s3archivefs_lambda.s3api.dates import http_date, parse_http_date
+from s3archivefs_lambda.s3api.errors import invalid_argument, no_such_key
 from s3archivefs_lambda.s3api.messages import (
-    ByteRange,
     S3Error,
     S3Request,
     S3Response,
-    check_preconditions,
-    check_version,
-    http_date,
-    invalid_argument,
-    no_such_key,
-    parse_http_date,
-    parse_range,
     query_parameters,
-    select_range,
     xml_response,
 )
+from s3archivefs_lambda.s3api.ranges import ByteRange, parse_range, select_range
 from tests.support.sdk import parsed_by_botocore
 
 if TYPE_CHECKING:
