@@ -11,7 +11,6 @@ from s3archivefs_lambda.upload.errors import UploadError, upload_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from types_boto3_s3 import S3Client
 
@@ -25,9 +24,6 @@ class Unfinished(NamedTuple):
 
     upload_id: str
     storage_class: str
-    initiator: str
-    """Who began it, as S3 names them; empty where it does not say."""
-    initiated: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +81,13 @@ class UploadTarget:
             pages = self.client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.bucket, Prefix=self.key
             )
-            there = [found for page in pages for found in page.get("Uploads", [])]
-        uploads = [
-            Unfinished(
-                found["UploadId"],
-                found.get("StorageClass", "STANDARD"),
-                found.get("Initiator", {}).get("ID", ""),
-                found["Initiated"],
-            )
-            for found in there
-            if found["Key"] == self.key  # others begin with it
+            listed = [upload for page in pages for upload in page.get("Uploads", [])]
+        uploads = [upload for upload in listed if upload["Key"] == self.key]  # not key + suffix
+        uploads.sort(key=lambda upload: upload["Initiated"], reverse=True)
+        return [
+            Unfinished(upload["UploadId"], upload.get("StorageClass", "STANDARD"))
+            for upload in uploads
         ]
-        return sorted(uploads, key=lambda upload: upload.initiated, reverse=True)
 
     def parts(self, upload_id: str) -> Iterator[Any]:
         """The parts that an unfinished upload holds, as S3 lists them."""

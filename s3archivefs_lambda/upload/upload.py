@@ -4,6 +4,9 @@ Nothing is kept on this side: the parts that S3 already holds are found by their
 ETag, so the same call after any interruption, on any machine, sends only what is missing. With
 SSE-KMS or SSE-C, ETags are no MD5s: an interrupted upload begins anew, and whether an object that
 is there is this image cannot be told.
+
+An upload aborts itself where nothing can be resumed. It leaves other uploads to the same key alone:
+they may be under way elsewhere.
 """
 
 from __future__ import annotations
@@ -83,15 +86,11 @@ class ImageUpload:
             return False
         if self._image.has_changed():
             raise self._changed()
-        abandoned: list[str] = []
         try:
             if len(self._image.parts) == 1:
                 self._put_whole()
             else:
-                etags = self._send(self._begin())
-                with suppress(UploadError):  # the image comes first
-                    abandoned = self._abandoned()
-                self._complete(etags)
+                self._complete(self._send(self._begin()))
         except UploadError as error:
             if self._image.has_changed():  # so its parts are of no image
                 with suppress(UploadError):
@@ -104,9 +103,6 @@ class ImageUpload:
             with suppress(UploadError):  # the image is stored
                 self.abort()
         self._check()
-        with suppress(UploadError):  # the image is stored
-            for upload_id in abandoned:
-                self.target.abort(upload_id)
         return True
 
     def is_stored(self) -> bool:
@@ -264,22 +260,6 @@ class ImageUpload:
                 MultipartUpload={"Parts": parts},
             )
         self.upload_id = ""
-
-    def _abandoned(self) -> list[str]:
-        """Other uploads to the key that the same user began, not after this one, and that hold no
-        part but of this image, or none at all: what is left of earlier runs. Those of other images
-        may be under way elsewhere.
-        """
-        others = {upload.upload_id: upload for upload in self.unfinished()}
-        this = others.pop(self.upload_id, None)
-        if this is None or not this.initiator:
-            return []
-        return [
-            upload.upload_id
-            for upload in others.values()
-            if upload.initiator == this.initiator and upload.initiated <= this.initiated
-            if self._kept(upload.upload_id) is not None
-        ]
 
     # ---- Requests ------------------------------------------------------------------------------
 

@@ -293,16 +293,14 @@ def test_an_upload_that_holds_no_part_yet_leaves_nothing_when_interrupted(
     assert uploads.unfinished() == []
 
 
-def test_what_earlier_runs_have_left_is_deleted_in_the_end(
-    uploads: Store, image_in_parts: Path
-) -> None:
+def test_other_uploads_are_left_alone_and_named(uploads: Store, image_in_parts: Path) -> None:
     for _ in range(2):
         uploads.interrupt(signal.SIGKILL, image_in_parts, f"s3://{BUCKET}/a.sqfs", part=1)
-    assert uploads.unfinished() == ["a.sqfs", "a.sqfs"]
     written = uploads.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
     assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
-    assert uploads.unfinished() == []
-    assert "unfinished" not in written
+    assert uploads.unfinished() == ["a.sqfs", "a.sqfs"]
+    assert "keep parts in S3 (2 of them)" in written
+    assert f"s3archivefs upload --abort s3://{BUCKET}/a.sqfs" in written
 
 
 def test_an_upload_without_the_first_part_may_have_been_begun_with_other_metadata(
@@ -316,7 +314,7 @@ def test_an_upload_without_the_first_part_may_have_been_begun_with_other_metadat
     client.upload_part(Bucket=BUCKET, Key="a.sqfs", UploadId=upload, PartNumber=2, Body=content)
     uploads.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
     assert uploads.superblock("a.sqfs") == superblock
-    assert uploads.unfinished() == []
+    assert uploads.unfinished() == ["a.sqfs"]
 
 
 def test_an_unfinished_upload_is_deleted_on_demand(uploads: Store, image_in_parts: Path) -> None:

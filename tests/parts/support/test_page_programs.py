@@ -58,6 +58,13 @@ def test_what_goes_to_aws_itself_is_checked_for_its_syntax(run: Run) -> None:
     assert run("aws", "lambda", "get-function", "--function-name", "f") == (0, SYNTAX_ONLY)
 
 
+def test_what_the_store_does_not_implement_is_checked_for_its_syntax(run: Run) -> None:
+    command = ("aws", "s3api", "put-bucket-lifecycle-configuration", "--bucket", "bucket")
+    assert run(*command, "--lifecycle-configuration", '{"Rules": []}') == (0, SYNTAX_ONLY)
+    status, _ = run(*command, "--lifecycle-configuration", '{"Rule": []}')
+    assert status != 0
+
+
 @pytest.mark.parametrize(
     "command",
     [

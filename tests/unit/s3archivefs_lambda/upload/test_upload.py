@@ -5,16 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from s3archivefs_lambda.upload.target import Unfinished, UploadTarget
+from s3archivefs_lambda.upload.target import UploadTarget
 from s3archivefs_lambda.upload.upload import ImageUpload, UploadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from types_boto3_s3 import S3Client
@@ -35,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 def test_an_image_that_changed_since_it_was_verified_is_not_sent(size: int, path: Path) -> None:
     os.truncate(path, size)
     with path.open("rb") as file:
-        upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file, replace=True)
+        upload = ImageUpload(UploadTarget(NO_CLIENT, "bucket", "key"), file, replace=True)
         os.utime(path, (1, 1))
         with pytest.raises(UploadError, match="the image changed while it was read"):
             upload.run()
@@ -43,30 +41,6 @@ def test_an_image_that_changed_since_it_was_verified_is_not_sent(size: int, path
 
 def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-class Begun(UploadTarget):
-    """A place to which uploads have been begun: each holds the parts that its name has."""
-
-    def unfinished(self) -> list[Unfinished]:
-        """All that a test may want."""
-        early, late = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
-        return [
-            Unfinished("this", "STANDARD", "me", early),
-            Unfinished("empty", "STANDARD", "me", early),
-            Unfinished("second part", "STANDARD", "me", early),
-            Unfinished("other part", "STANDARD", "me", early),
-            Unfinished("later", "STANDARD", "me", late),
-            Unfinished("another's", "STANDARD", "you", early),
-        ]
-
-    def parts(self, upload_id: str) -> Iterator[Any]:
-        """Those of an upload."""
-        second = {"PartNumber": 2, "Size": SIZE - PART_BYTES}
-        if upload_id == "second part":
-            yield second | {"ETag": f'"{md5(bytes(SIZE - PART_BYTES))}"'}
-        if upload_id == "other part":
-            yield second | {"ETag": f'"{md5(b"other")}"'}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +60,7 @@ def test_an_object_is_this_image_or_is_not(
 ) -> None:
     os.truncate(path, 1000)
     with path.open("rb") as file:
-        upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file)
+        upload = ImageUpload(UploadTarget(NO_CLIENT, "bucket", "key"), file)
         assert upload._is_image(object_of(bytes(1000)) | difference) is is_image
 
 
@@ -103,7 +77,7 @@ def test_of_an_object_whose_etag_is_no_md5_that_is_not_known(
 ) -> None:
     os.truncate(path, 1000)
     with path.open("rb") as file:
-        upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file)
+        upload = ImageUpload(UploadTarget(NO_CLIENT, "bucket", "key"), file)
         with pytest.raises(UploadError, match="does not tell whether it is this image"):
             upload._is_image(object_of(bytes(1000)) | encryption)
 
@@ -117,10 +91,3 @@ def object_of(content: bytes) -> dict[str, Any]:
         "ETag": f'"{md5(content)}"',
         "Metadata": metadata,
     }
-
-
-def test_what_other_users_or_images_have_begun_is_not_taken_for_abandoned(path: Path) -> None:
-    with path.open("rb") as file:
-        upload = ImageUpload(Begun(NO_CLIENT, "bucket", "key"), file)
-        upload.upload_id = "this"
-        assert upload._abandoned() == ["empty", "second part"]
