@@ -1,4 +1,4 @@
-"""What the subcommands say when the operator must change something first."""
+"""Errors of a subcommand that the operator can correct: options, settings, missing packages."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ T = TypeVar("T")
 
 
 class UsageError(Exception):
-    """Something that the operator must change; the message says what, a line for each fault."""
+    """Something that the operator must change; the message has a line for each fault."""
 
     def report(self) -> int:
-        """Write the message to standard error; the exit status is the one of wrong usage."""
+        """Write the message to standard error; return the exit status of wrong usage."""
         for line in str(self).splitlines():
             sys.stderr.write(f"s3archivefs: {line}\n")
         return 2
 
 
 def require(module: str, *, extra: str, what: str) -> None:
-    """Raise UsageError where `module` is not installed: `what` needs it, and `extra` brings it."""
+    """Raise UsageError if `module`, which `what` needs and `extra` installs, is missing."""
     if importlib.util.find_spec(module) is None:
         raise UsageError(f"{what} needs {module}: pip install 's3archivefs[{extra}]'")
 
 
 def made_client(make: Callable[[], T]) -> T:
-    """The client for AWS that `make` makes; raises UsageError where the settings for it are of no
-    use: a profile, a region, an endpoint, ...
+    """Return the AWS client that `make` returns.
+
+    Raises UsageError for unusable AWS settings: a profile, a region, an endpoint, ...
     """
     from botocore.exceptions import BotoCoreError
 

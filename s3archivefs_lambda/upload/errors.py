@@ -1,4 +1,4 @@
-"""What can go wrong with an upload, as one line for who started it."""
+"""The errors of an upload, each one line for the person who started it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from s3archivefs_lambda.store.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["UploadError", "upload_errors"]
+__all__ = ["OtherObjectError", "UploadError", "upload_errors"]
 
 _ADVICE_BY_CODE = {
-    "ConditionalRequestConflict": "another program is writing to it: run the command again",
-    "InvalidArgument": "check the options: the store may not have the storage class",
-    "InvalidPart": "another program has ended the upload: run the command again",
-    "InvalidStorageClass": "check the options: the store may not have the storage class",
-    "NoSuchUpload": "another program has ended the upload: run the command again",
+    "ConditionalRequestConflict": "another program is writing to it: upload it again",
+    "InvalidArgument": "check the storage class: the store may not have it",
+    "InvalidPart": "another program has ended the upload: upload it again",
+    "InvalidStorageClass": "check the storage class: the store may not have it",
+    "NoSuchUpload": "another program has ended the upload: upload it again",
 }
 _ADVICE: dict[type[ArchiveAccessError], str] = {
-    ArchiveReplacedError: "it is there already; --force replaces it",
+    ArchiveReplacedError: "the object is there already",
     ArchiveNotFoundError: "make the bucket first, or correct its name",
     ArchiveCredentialsError: ArchiveCredentialsError.advice,
     ArchiveForbiddenError: "check the credentials, and that they allow s3:PutObject on this object",
@@ -35,41 +35,48 @@ _ADVICE: dict[type[ArchiveAccessError], str] = {
 
 
 class UploadError(Exception):
-    """The image is not in S3; the message says why, and what to do, on one line."""
+    """The image is not in S3; the message says why, and what to do."""
 
     @property
     def status(self) -> int | None:
-        """The HTTP status of S3's answer, if that is the reason."""
+        """The HTTP status of the answer that caused this, if one did."""
         cause = self.__cause__
         return cause.status if isinstance(cause, ArchiveAccessError) else None
 
     @property
     def is_missing(self) -> bool:
-        """Whether S3 says that what was asked for is not there."""
+        """Whether S3 answered that the requested thing does not exist."""
         return isinstance(self.__cause__, ArchiveNotFoundError)
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether S3 refuses it to these credentials, which are good otherwise."""
+        """Whether S3 refused the request though it accepts the credentials."""
         cause = self.__cause__
         return isinstance(cause, ArchiveForbiddenError) and not isinstance(
             cause, ArchiveCredentialsError
         )
 
 
+class OtherObjectError(UploadError):
+    """Another object than the image is in its place; `ImageUpload.replace` overwrites it."""
+
+
 @contextmanager
 def upload_errors(bucket: str, key: str) -> Iterator[None]:
-    """Turn what a client raises about s3://bucket/key into UploadErrors, with advice for who
-    writes.
+    """Turn what a client raises about s3://bucket/key into UploadErrors.
+
+    Their messages end with advice for someone who writes the object.
     """
     try:
         with mapped_errors(bucket, key):
             yield
     except ArchiveAccessError as error:
-        raise UploadError(str(error).removesuffix(error.advice) + _advice(error)) from error
+        kind = OtherObjectError if isinstance(error, ArchiveReplacedError) else UploadError
+        raise kind(str(error).removesuffix(error.advice) + _advice(error)) from error
 
 
 def _advice(error: ArchiveAccessError) -> str:
+    """Return what a writer of the object can do about the error."""
     response = getattr(error.__cause__, "response", None) or {}
     code = response.get("Error", {}).get("Code")
     if code in _ADVICE_BY_CODE:

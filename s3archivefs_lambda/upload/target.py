@@ -1,4 +1,4 @@
-"""A place in S3 as whoever stores an object there sees it: what is there, what was begun."""
+"""The place in S3 where an image is stored: its object, and the unfinished uploads to it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3archivefs_lambda.store.errors import object_url
-from s3archivefs_lambda.upload.errors import UploadError, upload_errors
+from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError, upload_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from types_boto3_s3 import S3Client
 
-__all__ = ["EXISTS", "Unfinished", "UploadTarget"]
-
-EXISTS = "is there already; --force replaces it"
+__all__ = ["Unfinished", "UploadTarget"]
 
 
 class Unfinished(NamedTuple):
-    """An upload that was begun, and neither completed nor aborted."""
+    """A multipart upload that was begun and neither completed nor aborted."""
 
     upload_id: str
     storage_class: str
@@ -28,7 +26,7 @@ class Unfinished(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UploadTarget:
-    """s3://bucket/key. What its methods ask of S3 raises UploadError."""
+    """The object s3://bucket/key; methods that ask S3 raise UploadError."""
 
     client: S3Client
     bucket: str
@@ -39,7 +37,7 @@ class UploadTarget:
 
     @property
     def name(self) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
-        """What names the object in each request."""
+        """The arguments that name the object in each request."""
         return {"Bucket": self.bucket, "Key": self.key}
 
     @contextmanager
@@ -48,19 +46,21 @@ class UploadTarget:
         with upload_errors(self.bucket, self.key):
             yield
 
+    # ---- The object ----------------------------------------------------------------------------
+
     def head(self) -> Any:  # noqa: ANN401 -- types of S3's answers are not there at run time
-        """S3's answer to HEAD; None where there is no such object, or S3 does not tell."""
+        """Return S3's answer to HEAD, or None for no such object or no permission."""
         try:
             with self.errors():
                 return self.client.head_object(**self.name)
         except UploadError as error:
-            # 403 is S3's answer for a missing object too, to who may not list.
+            # Without s3:ListBucket S3 answers 403 for a missing object too.
             if error.is_missing or error.is_forbidden:
                 return None
             raise
 
     def require_bucket(self) -> None:
-        """Raise UploadError where the bucket is not there, as far as these credentials may know."""
+        """Raise UploadError if the bucket is missing; pass if S3 refuses to tell."""
         try:
             with self.errors():
                 self.client.head_bucket(Bucket=self.bucket)
@@ -68,15 +68,19 @@ class UploadTarget:
             if not error.is_forbidden:
                 raise
 
-    def refuse_existing(self) -> None:
-        """Raise UploadError where the object is there."""
+    def require_absence(self) -> None:
+        """Raise OtherObjectError if the object exists."""
         if self.head() is not None:
-            raise UploadError(f"{self} {EXISTS}")
+            raise self.exists()
+
+    def exists(self) -> OtherObjectError:
+        """Return the error that says the object exists."""
+        return OtherObjectError(f"{self} is there already")
 
     # ---- Unfinished uploads --------------------------------------------------------------------
 
     def unfinished(self) -> list[Unfinished]:
-        """The unfinished uploads to this key, the newest first."""
+        """Return the unfinished uploads to this key, the newest first."""
         with self.errors():
             pages = self.client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.bucket, Prefix=self.key
@@ -90,7 +94,7 @@ class UploadTarget:
         ]
 
     def parts(self, upload_id: str) -> Iterator[Any]:
-        """The parts that an unfinished upload holds, as S3 lists them."""
+        """Yield the parts of an unfinished upload as S3 lists them."""
         with self.errors():
             pages = self.client.get_paginator("list_parts").paginate(
                 **self.name, UploadId=upload_id
@@ -99,7 +103,7 @@ class UploadTarget:
                 yield from page.get("Parts", [])
 
     def abort(self, upload_id: str) -> None:
-        """Delete the parts of an unfinished upload; no fault where it is unfinished no more."""
+        """Delete the parts of an unfinished upload, if S3 still knows it."""
         try:
             with self.errors():
                 self.client.abort_multipart_upload(**self.name, UploadId=upload_id)
@@ -108,10 +112,8 @@ class UploadTarget:
                 raise
 
     def abort_all(self) -> int:
-        """Delete the parts of every unfinished upload to this key, whoever began it; returns their
-        number.
-        """
-        found = self.unfinished()
-        for upload in found:
+        """Abort every unfinished upload to this key, whoever began it; return their number."""
+        uploads = self.unfinished()
+        for upload in uploads:
             self.abort(upload.upload_id)
-        return len(found)
+        return len(uploads)

@@ -1,9 +1,8 @@
-"""Storing a squashfs image in S3, in parts that an interrupted upload goes on from.
+"""Storing a squashfs image in S3, in parts that survive an interruption.
 
-Nothing is kept on this side: the parts that S3 already holds are found by their MD5, which is their
-ETag, so the same call after any interruption, on any machine, sends only what is missing. With
-SSE-KMS or SSE-C, ETags are no MD5s: an interrupted upload begins anew, and whether an object that
-is there is this image cannot be told.
+This side remembers nothing. The next call finds the parts that S3 already holds by their MD5, which
+is their ETag, and sends only the others; any machine may make it. With SSE-KMS or SSE-C an ETag is
+no MD5: an interrupted upload begins anew, and S3 cannot tell whether an object is this image.
 
 An upload aborts itself where nothing can be resumed. It leaves other uploads to the same key alone:
 they may be under way elsewhere.
@@ -18,9 +17,9 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from s3archivefs_lambda.store.opening import SUPERBLOCK_METADATA
+from s3archivefs_lambda.upload.comparison import is_image, require_image
 from s3archivefs_lambda.upload.errors import UploadError
 from s3archivefs_lambda.upload.image_parts import BodyEndedError, ImageParts
-from s3archivefs_lambda.upload.target import EXISTS
 from s3archivefs_lambda.upload.threads import run_parallel
 
 if TYPE_CHECKING:
@@ -30,36 +29,38 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.upload.image_parts import Part
     from s3archivefs_lambda.upload.target import Unfinished, UploadTarget
 
-__all__ = ["THREADS", "ImageUpload", "UploadError"]
+__all__ = ["THREADS", "ImageUpload"]
 
 THREADS = 4
-"""Parts that are sent at once."""
+"""Parts that are sent in parallel."""
 
-# Statuses of writes that come too late, be it only that the answer to an earlier attempt was lost:
-# the upload is not there any more, others write, or the object is there.
 _TOO_LATE = {404, 409, 412}
+"""Statuses of a write that came too late, if only because an earlier attempt's answer was lost.
+
+The upload no longer exists, another program writes, or the object exists.
+"""
 
 
 @dataclass(slots=True)
 class ImageUpload:
-    """One image on its way to S3. Raises UploadError where it is too large.
+    """One image on its way to S3. Raises UploadError if the image is too large.
 
-    The image is what the file holds when this is made: a change after that is an error.
+    The image is what the file holds now; a later change of the file is an error.
     """
 
     target: UploadTarget
     file: BinaryIO
-    """The image, open for reading, on disk: its bytes are read by position, in threads."""
+    """The image, a file on disk open for reading; threads read it by position."""
     storage_class: str = ""
-    """One of S3's; STANDARD where it is empty."""
+    """A storage class of S3; empty for STANDARD."""
     part_bytes: int | None = None
-    """Bytes in each part; a length that suits most images where it is None."""
+    """Bytes in each part; None for a length that suits most images."""
     replace: bool = False
-    """Whether an object that is there may be replaced."""
+    """Whether the upload may overwrite another object."""
     progress: Callable[[int], None] = lambda _: None
-    """Told of bytes sent, and, in negative numbers, of those that must be sent again."""
+    """A callback that takes the number of bytes sent; it is negative for bytes to send again."""
     upload_id: str = field(init=False, default="")
-    """S3's name of the upload, while it is in parts and unfinished."""
+    """S3's name of the multipart upload while it is unfinished, else empty."""
     _image: ImageParts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,20 +68,20 @@ class ImageUpload:
 
     @property
     def size(self) -> int:
-        """Of the image, in bytes."""
+        """The length of the image, in bytes."""
         return self._image.size
 
     @property
     def part_size(self) -> int:
-        """Of each part but the last, in bytes; larger than asked for where S3 needs it."""
+        """The length of each part but the last, in bytes; S3 may need more than `part_bytes`."""
         return self._image.part_bytes
 
     def run(self) -> bool:
-        """Store the image, whole: a reader sees the object before, or this one.
+        """Store the image; return False if the object is this image already.
 
-        Its first 96 bytes become the user metadata `s3archivefs-superblock`. False where the object
-        is this image already, so that there was nothing to do. Raises UploadError; after that, and
-        after KeyboardInterrupt, `upload_id` names the parts that stay in S3, if there are any.
+        The object appears whole, with the image's first 96 bytes as user metadata
+        `s3archivefs-superblock`. Raises UploadError. After that, and after KeyboardInterrupt,
+        `upload_id` names the upload whose parts stay in S3, if there are any.
         """
         if self.is_stored():
             return False
@@ -92,94 +93,45 @@ class ImageUpload:
             else:
                 self._complete(self._send(self._begin()))
         except UploadError as error:
-            if self._image.has_changed():  # so its parts are of no image
-                with suppress(UploadError):
-                    self.abort()
-                raise self._changed() from error
-            if error.is_missing:
-                self.upload_id = ""  # there is nothing to go on from
-            if error.status not in _TOO_LATE or not self._is_there():
-                raise
-            with suppress(UploadError):  # the image is stored
-                self.abort()
-        self._check()
+            self._recover(error)
+        head = self.target.head()
+        if head is not None:  # else these credentials may not read it
+            require_image(self.target, head, self._image)
         return True
 
     def is_stored(self) -> bool:
-        """Whether the object is this image already: an earlier call may have been interrupted when
-        all was done. Raises UploadError where it is another one that may not be replaced.
+        """Return whether the object is this image: an earlier call may have stored it.
+
+        Always False with `replace`. Raises OtherObjectError if the object is another one.
         """
         if self.replace:
             return False
-        there = self.target.head()
-        if there is None:
+        head = self.target.head()
+        if head is None:
             return False
-        if not self._is_image(there):
-            raise UploadError(f"{self.target} {EXISTS}")
+        if not is_image(self.target, head, self._image, self.storage_class):
+            raise self.target.exists()
         return True
 
     def abort(self) -> None:
-        """After `run` has failed: delete the parts that it has left in S3. Raises UploadError."""
+        """Delete the parts that a failed `run` left in S3. Raises UploadError."""
         if self.upload_id:
             self.target.abort(self.upload_id)
             self.upload_id = ""
 
     def unfinished(self) -> list[Unfinished]:
-        """The unfinished uploads to the same key, the newest first, as far as these credentials may
-        see them. Raises UploadError.
+        """Return the unfinished uploads to the same key, the newest first.
+
+        There are none for credentials that may not list them. Raises UploadError.
         """
         try:
             return self.target.unfinished()
         except UploadError as error:
-            if error.is_forbidden:  # who may only write begins anew
+            if error.is_forbidden:
                 return []
             raise
 
-    # ---- What is there -------------------------------------------------------------------------
-
-    def _changed(self) -> UploadError:
-        return UploadError(f"{self.target}: the image changed while it was read; try again")
-
-    def _is_image(self, there: Any) -> bool:  # noqa: ANN401 -- S3's answer to HEAD
-        """Whether an object is this image, stored as it is to be. Raises UploadError where it looks
-        like it, and S3 does not tell.
-        """
-        is_alike = (
-            there["ContentLength"] == self.size
-            and _superblock_of(there) == self._image.superblock
-            and self.storage_class in {"", there.get("StorageClass", "STANDARD")}
-        )
-        if is_alike and not _has_md5_etag(there):
-            raise UploadError(
-                f"{self.target} has this image's length and superblock, but encrypted as it is, S3 "
-                "does not tell whether it is this image; --force stores it again"
-            )
-        return is_alike and there["ETag"].strip('"') == self._image.etag
-
-    def _is_there(self) -> bool:
-        there = None
-        with suppress(UploadError):
-            there = self.target.head()
-        return there is not None and self._is_image(there)
-
-    def _check(self) -> None:
-        """Hold the object against the image. Each part's content S3 has checked by its MD5."""
-        there = self.target.head()
-        if there is None:  # these credentials may not read it
-            return
-        if there["ContentLength"] != self.size:
-            raise UploadError(
-                f"{self.target} has {there['ContentLength']} bytes, the image {self.size}: "
-                "it was replaced meanwhile; look who else writes to it"
-            )
-        if _superblock_of(there) != self._image.superblock:
-            raise UploadError(
-                f"{self.target} has not this image's user metadata {SUPERBLOCK_METADATA}: "
-                "it was replaced meanwhile, another program had begun the upload, or the store "
-                "keeps no metadata; --force stores it again"
-            )
-
-    # ---- The upload ----------------------------------------------------------------------------
+    # ---- Steps ---------------------------------------------------------------------------------
 
     def _put_whole(self) -> None:
         (part,) = self._image.parts
@@ -189,12 +141,12 @@ class ImageUpload:
             )
 
     def _begin(self) -> dict[int, str]:
-        """Find an upload to go on with, or begin one; returns the ETags of the parts it holds."""
+        """Resume an upload or begin one; return the ETags of the parts it holds, by number."""
         for upload in self.unfinished():
             if (self.storage_class or "STANDARD") != upload.storage_class:
                 continue
             kept = self._kept(upload.upload_id)
-            # The superblock in the first part tells that the upload was begun with its metadata.
+            # The superblock in the first part shows that the upload began with its metadata.
             if kept and 1 in kept:
                 self.progress(sum(self._image.parts[number - 1].length for number in kept))
                 self.upload_id = upload.upload_id
@@ -208,33 +160,34 @@ class ImageUpload:
             return {1: self._send_part(self._image.parts[0], Event())}
         except BaseException:
             with suppress(UploadError):
-                self.abort()  # there is nothing to go on from
+                self.abort()  # it holds no part to resume from
             raise
 
     def _kept(self, upload_id: str) -> dict[int, str] | None:
-        """The ETags of the parts that an upload holds; None if one is not of this image, or these
-        credentials may not list them.
+        """Return the ETags of an upload's parts by number, or None.
+
+        None if a part is not of this image, or these credentials may not list the parts.
         """
         parts = {part.number: part for part in self._image.parts}
         kept: dict[int, str] = {}
         try:
-            for there in self.target.parts(upload_id):
-                part = parts.get(there["PartNumber"])
-                if part is None or there["Size"] != part.length:
+            for held in self.target.parts(upload_id):
+                part = parts.get(held["PartNumber"])
+                if part is None or held["Size"] != part.length:
                     return None
-                if there["ETag"].strip('"') != self._image.md5(part).hex():
+                if held["ETag"].strip('"') != self._image.md5(part).hex():
                     return None
-                kept[part.number] = there["ETag"]
+                kept[part.number] = held["ETag"]
         except UploadError as error:
-            if error.is_forbidden or error.is_missing:  # it may have been ended meanwhile
+            if error.is_forbidden or error.is_missing:  # another program may have ended it
                 return None
             raise
         return kept
 
     def _send(self, kept: dict[int, str]) -> dict[int, str]:
-        """Send the parts that are not `kept`; returns the ETags of all by number."""
-        todo = [part for part in self._image.parts if part.number not in kept]
-        sent = run_parallel(self._send_part, todo, threads=THREADS)
+        """Send the parts that are not in `kept`; return the ETags of all by number."""
+        missing = [part for part in self._image.parts if part.number not in kept]
+        sent = run_parallel(self._send_part, missing, threads=THREADS)
         return kept | {part.number: etag for part, etag in sent}
 
     def _send_part(self, part: Part, stop: Event) -> str:
@@ -245,9 +198,10 @@ class ImageUpload:
         return answer["ETag"]
 
     def _complete(self, etags: dict[int, str]) -> None:
+        """Make the object of the parts, unless it has come to be this image meanwhile."""
         if self._image.has_changed():
             raise self._changed()
-        if self.is_stored():  # again: not every store heeds the condition
+        if self.is_stored():  # asked once more, as some stores ignore the condition
             with suppress(UploadError):
                 self.abort()
             return
@@ -261,6 +215,29 @@ class ImageUpload:
             )
         self.upload_id = ""
 
+    def _recover(self, error: UploadError) -> None:
+        """Raise the error of a step, unless the image is in S3 all the same."""
+        if self._image.has_changed():  # the parts in S3 are of no image
+            with suppress(UploadError):
+                self.abort()
+            raise self._changed() from error
+        if error.is_missing:
+            self.upload_id = ""  # the upload no longer exists
+        if error.status not in _TOO_LATE or not self._is_there():
+            raise error
+        with suppress(UploadError):  # the image is stored
+            self.abort()
+
+    def _is_there(self) -> bool:
+        """Return whether the object is this image, as far as S3 tells."""
+        with suppress(UploadError):
+            head = self.target.head()
+            return head is not None and is_image(self.target, head, self._image, self.storage_class)
+        return False
+
+    def _changed(self) -> UploadError:
+        return UploadError(f"{self.target}: the image changed while it was read; try again")
+
     # ---- Requests ------------------------------------------------------------------------------
 
     def _attributes(self) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
@@ -269,27 +246,17 @@ class ImageUpload:
             attributes["StorageClass"] = self.storage_class
         return attributes
 
-    def _condition(self) -> Any:  # noqa: ANN401
+    def _condition(self) -> Any:  # noqa: ANN401 -- likewise
         return {} if self.replace else {"IfNoneMatch": "*"}
 
     @contextmanager
     def _sending(self, part: Part, stop: Event) -> Iterator[Any]:
-        """What a request is to send of a part; turns what the client raises into UploadErrors."""
+        """Yield the arguments that send a part; turn what the client raises into UploadErrors."""
         md5 = base64.b64encode(self._image.md5(part)).decode()
-        if self._image.has_changed():  # S3 would refuse whatever changes after this by its MD5
+        if self._image.has_changed():  # by the MD5 S3 refuses any change after this
             raise self._changed()
         try:
             with self.target.errors():
                 yield {"Body": self._image.body(part, self.progress, stop), "ContentMD5": md5}
         except BodyEndedError as error:
             raise UploadError(f"{self.target}: {error}; try again") from error
-
-
-def _has_md5_etag(there: Any) -> bool:  # noqa: ANN401 -- S3's answer to HEAD
-    is_kms = there.get("ServerSideEncryption", "").startswith("aws:kms")
-    return not is_kms and "SSECustomerAlgorithm" not in there
-
-
-def _superblock_of(there: Any) -> str | None:  # noqa: ANN401 -- S3's answer to HEAD
-    metadata = {name.lower(): value for name, value in there["Metadata"].items()}
-    return metadata.get(SUPERBLOCK_METADATA)

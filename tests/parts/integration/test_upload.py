@@ -532,7 +532,7 @@ def test_an_upload_that_another_program_ends(swift: Store, image_in_parts: Path)
 
     before(swift, completes, end)
     written = swift.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs", status=1)
-    assert "another program has ended the upload: run the command again" in written
+    assert "another program has ended the upload: upload it again" in written
     assert "to go on" not in written
     assert swift.keys() == []
 
@@ -733,7 +733,7 @@ def test_parts_have_the_size_that_is_asked_for(
 def test_a_storage_class_that_the_store_has_not(uploads: Store, small_image: Path) -> None:
     url = f"s3://{BUCKET}/a.sqfs"
     written = uploads.upload(small_image, url, "--storage-class", "NONE_SUCH", status=1)
-    assert "the store may not have the storage class" in written
+    assert "check the storage class: the store may not have it" in written
     assert uploads.keys() == []
 
 

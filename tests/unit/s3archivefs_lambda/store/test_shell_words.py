@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.commands import upload as upload_command
+from s3archivefs_lambda.commands.upload_leftovers import abort_command
 from s3archivefs_lambda.store.errors import object_url
 from s3archivefs_lambda.store.shell_words import shell_command
 from s3archivefs_lambda.upload.target import UploadTarget
@@ -46,7 +46,7 @@ def test_ordinary_words_are_not_quoted() -> None:
 def test_command_that_deletes_parts_names_the_very_key() -> None:
     # What a message shows of a URL is escaped: of a newline it has the name of another key.
     target = UploadTarget(cast("S3Client", None), "bucket", "a\nkey")
-    command = upload_command._abort_command(target)
+    command = abort_command(target)
     assert words_of(f"printf '%s\\0' {command}") == [
         *("s3archivefs", "upload", "--abort", "s3://bucket/a\nkey")
     ]

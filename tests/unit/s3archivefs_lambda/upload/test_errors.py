@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from s3archivefs_lambda.upload.errors import UploadError, upload_errors
+from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError, upload_errors
 
 
 def said(status: int, code: str) -> str:
@@ -15,6 +15,7 @@ def said(status: int, code: str) -> str:
     with pytest.raises(UploadError) as raised, upload_errors("bucket", "key"):
         raise ClientError(response, "PutObject")
     assert raised.value.status == status
+    assert isinstance(raised.value, OtherObjectError) is (status == 412)
     return str(raised.value)
 
 
@@ -25,9 +26,9 @@ def said(status: int, code: str) -> str:
         (403, "AccessDenied", "s3:PutObject"),
         (403, "InvalidAccessKeyId", "check the credentials"),
         (404, "NoSuchBucket", "make the bucket first"),
-        (404, "NoSuchUpload", "another program has ended the upload: run the command again"),
+        (404, "NoSuchUpload", "another program has ended the upload: upload it again"),
         (409, "ConditionalRequestConflict", "another program is writing to it"),
-        (412, "PreconditionFailed", "--force replaces it"),
+        (412, "PreconditionFailed", "the object is there already"),
         (503, "SlowDown", "try again later"),
     ],
 )

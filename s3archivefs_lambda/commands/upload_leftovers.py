@@ -1,0 +1,66 @@
+"""The parts that a failed upload leaves in S3: how to resume from them, or delete them."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.store.shell_words import shell_command
+from s3archivefs_lambda.upload.errors import UploadError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from s3archivefs_lambda.upload.target import UploadTarget
+    from s3archivefs_lambda.upload.upload import ImageUpload
+
+__all__ = ["abort_command", "parts_deleted", "parts_named"]
+
+
+@contextmanager
+def parts_named(upload: ImageUpload, image: Path, options: argparse.Namespace) -> Iterator[None]:
+    """After a failure, print the commands that resume the upload or delete its parts."""
+    try:
+        yield
+    except BaseException:
+        if upload.upload_id:
+            command = ["s3archivefs", "upload", str(image), _url(upload.target)]
+            command += ["--force"] if options.force else []
+            command += ["--no-verify"] if options.no_verify else []
+            command += ["--storage-class", options.storage_class] if options.storage_class else []
+            command += ["--part-size", str(options.part_size)] if options.part_size else []
+            sys.stderr.write(
+                "s3archivefs: what was sent is kept in S3; "
+                f"to go on: {shell_command(command)}; "
+                f"to delete it: {abort_command(upload.target)}\n"
+            )
+        raise
+
+
+@contextmanager
+def parts_deleted(upload: ImageUpload) -> Iterator[None]:
+    """After a failure, delete the upload's parts: a temporary image cannot be resumed."""
+    try:
+        yield
+    except BaseException:
+        try:
+            upload.abort()
+        except UploadError as error:
+            sys.stderr.write(
+                f"s3archivefs: what was sent is still in S3 ({error}); "
+                f"to delete it: {abort_command(upload.target)}\n"
+            )
+        raise
+
+
+def abort_command(target: UploadTarget) -> str:
+    """Return the command that deletes the parts of unfinished uploads to the target."""
+    return shell_command(["s3archivefs", "upload", "--abort", _url(target)])
+
+
+def _url(target: UploadTarget) -> str:
+    """Return the URL as a command takes it; messages show it escaped."""
+    return f"s3://{target.bucket}/{target.key}"
