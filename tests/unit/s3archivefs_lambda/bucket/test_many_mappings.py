@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fixtures.tree import directory, file
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.bucket.operations import Operations
-from s3archivefs_lambda.commands.serve import _check_images
+from s3archivefs_lambda.commands.serve_settings import check_images
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
@@ -128,8 +128,8 @@ def test_start_takes_time_in_proportion_to_the_mappings(image: Path, tmp_path: P
 
 def test_serve_looks_for_what_archives_in_s3_need_once() -> None:
     few, many = (mapped(*(f"many/{number}" for number in range(count))) for count in (FEW, MANY))
-    _check_images(few)  # imports what it imports
-    assert calls_of(partial(_check_images, many)) <= calls_of(partial(_check_images, few)) + 20
+    check_images(few)  # imports what it imports
+    assert calls_of(partial(check_images, many)) <= calls_of(partial(check_images, few)) + 20
 
 
 def test_all_mappings_are_listed_each_with_its_members(image: Path, tmp_path: Path) -> None:

@@ -1,0 +1,164 @@
+"""The options and variables of `serve`, checked: what it serves, at which address, to whom."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.commands.errors import UsageError, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from ipaddress import IPv4Address, IPv6Address
+
+    from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
+    from s3archivefs_lambda.config.settings import Config
+    from s3archivefs_lambda.endpoint.authentication import Verifier
+
+__all__ = [
+    "ACCESS_KEY_ID",
+    "SECRET_ACCESS_KEY",
+    "check_address",
+    "check_bucket",
+    "check_images",
+    "config",
+    "verifier",
+]
+
+_ENDPOINT_PREFIX = "S3ARCHIVEFS_ENDPOINT_"
+ACCESS_KEY_ID = _ENDPOINT_PREFIX + "ACCESS_KEY_ID"
+SECRET_ACCESS_KEY = _ENDPOINT_PREFIX + "SECRET_ACCESS_KEY"
+
+_MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
+
+
+# ---- What it serves ------------------------------------------------------------------------------
+
+
+def check_bucket(name: str) -> None:
+    """Raise UsageError for a name that no bucket of S3 has."""
+    from s3archivefs_lambda.config.location import BUCKET_NAME_RULE, is_bucket_name
+
+    if not is_bucket_name(name):
+        raise UsageError(f"--bucket {name!r}: write {BUCKET_NAME_RULE}")
+
+
+def config(maps: list[str], environ: Mapping[str, str]) -> Config:
+    """Return the settings in `environ`, with the mappings of --map added.
+
+    Raises UsageError for a setting that cannot be used, and where there is no mapping at all.
+    """
+    from s3archivefs_lambda.config.errors import SettingError
+    from s3archivefs_lambda.config.prefix_map import PrefixMap
+    from s3archivefs_lambda.config.settings import Config
+
+    try:
+        settings = Config.from_environ(environ)
+        given = [_parse_map(text) for text in maps]
+        mappings = PrefixMap.from_mappings([*settings.mappings, *given])
+    except SettingError as error:
+        raise UsageError(str(error)) from error
+    if not mappings:
+        raise UsageError(f"there is nothing to serve: give a mapping, such as {_MAP_EXAMPLE}")
+    return replace(settings, mappings=mappings)
+
+
+def _parse_map(text: str) -> PrefixMapping:
+    from pathlib import Path
+    from urllib.parse import quote
+
+    from s3archivefs_lambda.config.errors import SettingError
+    from s3archivefs_lambda.config.prefix_map import parse_mapping
+
+    prefix, equals, image = text.partition("=")
+    if not equals or not image:
+        raise SettingError(f"--map {text}: write PREFIX=IMAGE, such as {_MAP_EXAMPLE}")
+    if "|" in prefix:
+        raise SettingError(f'--map {text}: the prefix has a "|", which no mapping can have')
+    if "://" not in image:
+        image = "file://" + quote(os.fsencode(Path(image).absolute()))
+    return parse_mapping(f"{prefix}|{image}", f"--map {text}")
+
+
+def check_images(mappings: PrefixMap) -> None:
+    """Open each local image once; raise UsageError naming every mapping of a faulty one.
+
+    Images in S3 wait for their first request, but need an installed SDK.
+    """
+    import s3archivefs
+
+    in_s3 = next((mapping for mapping in mappings if mapping.location.scheme == "s3"), None)
+    if in_s3 is not None:
+        require("botocore", extra="lambda", what=in_s3.origin)
+    origins: dict[str, list[str]] = {}  # of each image, as several prefixes may be mapped to it
+    for mapping in mappings:
+        if mapping.location.scheme == "file":
+            origins.setdefault(mapping.location.key, []).append(mapping.origin)
+    faults = []
+    for image, named_by in origins.items():
+        try:
+            s3archivefs.open(image).close()
+        except OSError as error:
+            faults += [f"{origin}: {image}: {error.strerror or error}" for origin in named_by]
+        except s3archivefs.SquashfsError as error:
+            faults += [f"{origin}: {image}: {error}" for origin in named_by]
+    if faults:
+        raise UsageError("\n".join(faults))
+
+
+# ---- To whom -------------------------------------------------------------------------------------
+
+
+def verifier(environ: Mapping[str, str]) -> Verifier | None:
+    """Return the verifier of signatures, or None where `environ` has no access key.
+
+    Raises UsageError for half a key, and for a misspelt name: it must not open the endpoint to
+    everybody.
+    """
+    from s3archivefs_lambda.endpoint.authentication import Verifier
+
+    known = {ACCESS_KEY_ID, SECRET_ACCESS_KEY}
+    for name in sorted(name for name in environ if name.startswith(_ENDPOINT_PREFIX)):
+        if name not in known:
+            raise UsageError(f"{name}: there is no such setting; there are {_names(known)}")
+    given = {name for name in known if environ.get(name)}
+    if not given:
+        return None
+    if given != known:
+        raise UsageError(f"{_names(known - given)}: set it too, or neither of the two")
+    return Verifier(environ[ACCESS_KEY_ID], environ[SECRET_ACCESS_KEY])
+
+
+def _names(names: set[str]) -> str:
+    return " and ".join(sorted(names))
+
+
+def check_address(host: str, port: int, *, is_signed: bool) -> None:
+    """Raise UsageError unless the address exists and may be served.
+
+    Without signatures only loopback addresses may.
+    """
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: write a number from 0 to 65535")
+    try:
+        addresses = list(_addresses(host))
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            f"--host {host}: is not an address: {getattr(error, 'strerror', error)}"
+        ) from error
+    if not is_signed and not all(address.is_loopback for address in addresses):
+        raise UsageError(
+            f"--host {host}: other machines are served signed requests only; set {ACCESS_KEY_ID} "
+            f"and {SECRET_ACCESS_KEY}, or listen on 127.0.0.1"
+        )
+
+
+def _addresses(host: str) -> Iterator[IPv4Address | IPv6Address]:
+    import ipaddress
+    import socket
+
+    if not host:
+        raise OSError("it is empty")
+    for *_, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
+        yield ipaddress.ip_address(str(address[0]).partition("%")[0])

@@ -1,0 +1,110 @@
+"""The endpoint's server from its start to its end: descriptors, signals, shutdown.
+
+The first SIGINT or SIGTERM lets requests in flight finish for some seconds; a second one ends the
+process at once.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.commands.errors import UsageError
+from s3archivefs_lambda.endpoint.limits import STOP_SECONDS
+from s3archivefs_lambda.endpoint.server import S3HttpServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from s3archivefs_lambda.endpoint.messages import HttpApplication
+
+__all__ = ["serve_until_stopped"]
+
+_DESCRIPTORS = 16384
+"""Open files and connections that the process asks for: four times the connections it accepts."""
+
+
+def serve_until_stopped(
+    app: HttpApplication, host: str, port: int, ready_line: Callable[[str], str]
+) -> None:
+    """Serve the application until SIGINT or SIGTERM; print `ready_line(url)` once it is up.
+
+    Raises UsageError if the server cannot listen, and KeyboardInterrupt for a signal before it is
+    up.
+    """
+    _raise_descriptor_limit()
+    server = S3HttpServer(app, host=host, port=port)
+    is_up = False
+    try:
+        with _delayed(signal.SIGINT, signal.SIGTERM):  # a half-started server could not be stopped
+            _start(server, host, port)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        is_up = True  # before the line, as its reader may stop the server at once
+        sys.stdout.write(ready_line(server.url))
+        sys.stdout.flush()
+        server.wait()
+    except KeyboardInterrupt:
+        if not is_up:
+            raise
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _exit_after(STOP_SECONDS + 1)  # Docker kills 10 s after its SIGTERM
+    finally:
+        server.stop()
+
+
+def _raise_descriptor_limit() -> None:
+    """Raise the limit of open descriptors; each connection is one.
+
+    Most processes begin with 1,024, because select(2) takes no more; no descriptor goes there.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard < 0 else min(hard, _DESCRIPTORS)
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextmanager
+def _delayed(*signals: signal.Signals) -> Iterator[None]:
+    """Delay signals until the context ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start(server: S3HttpServer, host: str, port: int) -> None:
+    try:
+        server.start()
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host} port {port}: {error.strerror}; "
+            "choose another with --host and --port (0 takes a free port)"
+        ) from error
+
+
+def _exit_after(seconds: float) -> None:
+    """End the process after this time at the latest, whatever its threads do.
+
+    A thread that waits for S3 cannot be stopped, and Python ends after it only: that takes 25 s
+    while S3 is silent, and as long again for requests that wait for a thread.
+    """
+
+    def end() -> None:
+        line = b"s3archivefs: stopped without waiting any longer for requests under way\n"
+        with suppress(OSError, ValueError):
+            # Past sys.stderr: a thread may hold its lock and wait for a reader that is gone.
+            if select.select([], [2], [], 0)[1]:
+                os.write(2, line)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

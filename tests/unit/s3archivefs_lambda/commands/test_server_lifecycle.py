@@ -1,0 +1,215 @@
+"""How `s3archivefs serve` starts and stops, as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from fixtures.tree import file
+from tests.support.emf import metrics_of
+from tests.support.images import make_image
+
+ROOT = Path(__file__).parents[4]
+IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
+
+PROGRAM = (
+    "import argparse, os, signal, sys;"
+    "from s3archivefs_lambda.commands.serve import register_serve;"
+    "signal.signal(signal.SIGINT, signal.default_int_handler);"  # shells ignore it for jobs
+    "parser = argparse.ArgumentParser(); register_serve(parser.add_subparsers());"
+    "options = parser.parse_args();"
+)
+
+
+def at_import(module: str) -> str:
+    """Code that lets Ctrl-C come when that module is looked for."""
+    return (
+        "from importlib.abc import MetaPathFinder;"
+        f"find = lambda _, name, *r: name == {module!r} and os.kill(os.getpid(), signal.SIGINT);"
+        "finder = type('Finder', (MetaPathFinder,), {'find_spec': lambda *a: find(*a) or None});"
+        "sys.meta_path.insert(0, finder());"
+    )
+
+
+def at_call(name: str) -> str:
+    """Code that lets Ctrl-C come when that function is called."""
+    owner, _, function = name.rpartition(".")
+    return (
+        "from pkgutil import resolve_name;"
+        f"owner = resolve_name({owner!r}); found = getattr(owner, {function!r});"
+        "interrupt = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT) or found(*a, **k);"
+        f"setattr(owner, {function!r}, interrupt);"
+    )
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        at_import("s3archivefs_lambda.config.settings"),
+        at_import("s3archivefs_lambda.endpoint.server"),
+        at_call("s3archivefs_lambda.bucket.operations.Operations"),
+        at_call("s3archivefs_lambda.endpoint.server._listen"),
+        at_call("s3archivefs_lambda.endpoint.request_pool.RequestPool.start"),
+    ],
+    ids=["import-settings", "import-server", "prepare", "listen", "start-threads"],
+)
+def test_ctrl_c_before_it_serves_ends_it_quietly(tmp_path: Path, interruption: str) -> None:
+    program = PROGRAM + interruption + "sys.exit(options.run(options))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve", "--map", f"docs={IMAGE}", "--port", "0"],
+        cwd=ROOT,
+        env=os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("asked_by", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Signals) -> None:
+    arguments = ["--map", f"docs={IMAGE}", "--port", "0", "--bucket", "books"]
+    program = PROGRAM + "sys.exit(options.run(options))"
+    environ = os.environ | {
+        "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
+        "S3ARCHIVEFS_PREFIX_VMAP7": f"more/docs|file://{IMAGE}",
+        "S3ARCHIVEFS_METRICS": "emf",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "serve", *arguments],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout
+        line = server.stdout.readline()
+        found = re.fullmatch(
+            r's3archivefs: serving bucket "books" on (http://127\.0\.0\.1:\d+) \(2 mappings\); '
+            r"try: aws --no-sign-request --endpoint-url \1 s3 ls s3://books/\n",
+            line,
+        )
+        assert found, line
+        with closing(HTTPConnection(urlsplit(found[1]).netloc, timeout=10)) as client:
+            client.request("GET", "/books?list-type=2&delimiter=/")
+            listing = client.getresponse().read()
+        server.send_signal(asked_by)
+        out, log = server.communicate(timeout=10)
+    assert b"<Prefix>docs/</Prefix>" in listing
+    assert b"<Prefix>more/</Prefix>" in listing
+    assert server.returncode == 0
+    assert out == ""
+    (line,) = log.splitlines()
+    assert json.loads(line)["operation"] == "ListObjectsV2"
+    assert {metric.namespace for metric in metrics_of(line)} == {"s3archivefs"}
+
+
+def serving(*arguments: str, environ: dict[str, str], before: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", f"{PROGRAM}{before}sys.exit(options.run(options))"),
+            *("serve", "--port", "0", *arguments),
+        ],
+        cwd=ROOT,
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def address_of(server: subprocess.Popen[str]) -> tuple[str, int]:
+    """Where it serves, once it does."""
+    assert server.stdout
+    found = re.search(r" on http://([0-9.]+):(\d+) ", server.stdout.readline())
+    assert found
+    return found[1], int(found[2])
+
+
+def test_a_request_in_flight_is_finished_before_it_stops(tmp_path: Path) -> None:
+    size = 64 << 20  # more than sockets hold
+    image = make_image(tmp_path, (file("large", bytes(size)),))
+    with (
+        serving("--map", f"={image}", environ={}) as server,
+        closing(HTTPConnection(*address_of(server), timeout=10)) as client,
+    ):
+        client.request("GET", "/archive/large")
+        response = client.getresponse()
+        server.send_signal(signal.SIGTERM)
+        while not is_refused(client.host, client.port):
+            pass
+        assert len(response.read()) == size
+        _, log = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert json.loads(log)["status"] == 200
+
+
+def is_refused(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=10).close()
+    except ConnectionError:  # refused, or reset: it came just as the socket was closed
+        return True
+    return False
+
+
+def test_s3_that_is_silent_does_not_keep_it_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        environ = {
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:{1}".format(*silent.getsockname()),
+            "AWS_ACCESS_KEY_ID": "id",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "100",  # as good as for ever
+            "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
+        }
+        impatient = "from s3archivefs_lambda.endpoint import limits; limits.STOP_SECONDS = 0;"
+        arguments = ["--map", "=s3://bucket/key"]
+        with serving(*arguments, environ=environ, before=impatient) as server:
+            try:
+                with socket.create_connection(address_of(server)) as client:
+                    client.sendall(b"GET /archive/k HTTP/1.1\r\nHost:\r\n\r\n")
+                    asked, _ = silent.accept()
+                    server.send_signal(signal.SIGTERM)
+                    out, log = server.communicate(timeout=30)
+                    asked.close()
+            finally:
+                server.kill()
+    assert server.returncode == 0
+    assert out == ""
+    assert log == "s3archivefs: stopped without waiting any longer for requests under way\n"
+
+
+@pytest.mark.parametrize("stderr", ["closed", "full"])
+def test_the_end_does_not_wait_for_who_reads_no_log(stderr: str) -> None:
+    made = f"""
+import os, time
+from s3archivefs_lambda.commands.server_lifecycle import _exit_after
+reading, writing = os.pipe()
+if {stderr == "closed"}:
+    os.close(2)
+else:
+    os.dup2(writing, 2)
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, bytes(65536))
+    except BlockingIOError:
+        os.set_blocking(2, True)
+_exit_after(0)
+time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", made], check=False, timeout=30)
+    assert done.returncode == 0
