@@ -1,5 +1,4 @@
-"""s3archivefs: read squashfs 4.0 images, in pure Python, over anything that can return a range of
-bytes.
+"""Read squashfs 4.0 images, in pure Python, over anything that returns a range of bytes.
 
 import s3archivefs
 

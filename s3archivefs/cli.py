@@ -1,8 +1,8 @@
-"""The `s3archivefs` command: what a local image needs, and what installed packages add to it.
+"""The `s3archivefs` command: subcommands for one image, and those that packages add.
 
-Further commands come from the entry-point group `s3archivefs.commands`: each names a function that
-takes the parser's subcommands, adds its own, and sets `run`, a function from the parsed arguments
-to the exit code.
+Installed packages add subcommands through the entry-point group `s3archivefs.commands`. Each entry
+names a function that takes the parser's subcommands, adds its own, and sets `run`, a function from
+the parsed arguments to the exit code.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PIECE = 4 << 20  # bytes of a file written at once
-_INTERRUPTED = 128 + signal.SIGINT  # as a shell says it
+_INTERRUPTED = 128 + signal.SIGINT  # exit code, as a shell has it
 _PATH_HELP = "path inside the image, as it is or as ls prints it"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0, 1 where the image or the path is at fault, 2 where the
-    arguments are, 130 where Ctrl-C ended it.
+    """Run the command and return its exit code.
+
+    This is 0, 1 where the image or the path is at fault, 2 where the arguments are, or 130 after
+    Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `s3archivefs ls ... | head`
         sys.stderr.close()
         return 1
-    except (SquashfsError, OSError, ValueError) as error:  # the last: a URL, offset or setting
+    except (SquashfsError, OSError, ValueError) as error:  # ValueError: a URL, offset or setting
         print(f"s3archivefs: {_line(error, getattr(options, 'image', None))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -76,7 +78,7 @@ def _add(
     run: Callable[[argparse.Namespace], int],
     summary: str,
 ) -> argparse.ArgumentParser:
-    """The parser of a subcommand that reads one image."""
+    """Return the parser of a new subcommand that reads one image."""
     command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
     command.add_argument("image", help="path of a squashfs image, or a URL such as s3://bucket/key")
     command.add_argument(
@@ -126,8 +128,10 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _place(image: SquashFS, path: str) -> bytes:
-    """The path in the image that is meant: the one that is printed so, or else, where nothing is
-    there, the one of these very characters.
+    """Return the path in the image that an argument means.
+
+    It means the path that is printed so. Where that leads to nothing, it means the path of these
+    very characters, if that leads to something.
     """
     meant, as_given = unprinted(path), encode(path)
     if meant != as_given and not _is_there(image, meant) and _is_there(image, as_given):
@@ -136,7 +140,7 @@ def _place(image: SquashFS, path: str) -> bytes:
 
 
 def _is_there(image: SquashFS, path: bytes) -> bool:
-    """Whether the path leads to something, be it a symlink that leads nowhere."""
+    """Return whether the path leads to something, be it a broken symlink."""
     try:
         image.stat(path, follow_symlinks=False)
     except OSError as error:
@@ -154,7 +158,7 @@ def _attributes(stat: Stat) -> str:
 
 
 def _line(error: Exception, image: str | None) -> str:
-    """What is wrong, and where: the path that the error names, else the image."""
+    """Return an error as one line, with the path that it names, else the image."""
     what, where = str(error).replace("\n", " "), image
     if isinstance(error, OSError) and error.strerror:
         what, where = error.strerror, error.filename or image
@@ -164,7 +168,7 @@ def _line(error: Exception, image: str | None) -> str:
 
 
 def _shown(name: str | bytes, stream: TextIO) -> str:
-    return printed(name, stream.encoding or "utf-8")  # one in memory has none
+    return printed(name, stream.encoding or "utf-8")  # a stream in memory has none
 
 
 if __name__ == "__main__":  # pragma: no cover -- a process of its own, which nothing measures

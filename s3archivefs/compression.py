@@ -1,10 +1,8 @@
-"""One decoder per compressor id, each bounded: it never makes more bytes than its caller can
-accept.
+"""One decoder per compressor id, which returns no more bytes than its caller allows.
 
-A decoder takes one compressed block and the most bytes it may hold, and returns the content. Every
-fault of the stream, content past the limit and bytes behind the end of the stream among them,
-becomes CorruptImageError; libraries are imported on first use, by the compressor that the image
-names.
+A decoder takes one compressed block and the most bytes that it may decode to, and returns the
+content. Every fault of the stream becomes CorruptImageError; content past the limit and bytes
+behind the end of the stream are faults too. A library is imported when the first image needs it.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ _ZSTD_WINDOW_LOG_MIN = 10
 
 
 class _StreamError(Exception):
-    """A fault that a decoder here found by itself, where the library saw none."""
+    """A fault of a stream that its library accepts."""
 
 
 class Codec:
@@ -49,15 +47,15 @@ class Codec:
         self._errors: tuple[type[Exception], ...] = (_StreamError, *errors)
 
     def decode(self, data: bytes | memoryview, limit: int, what: str, offset: int) -> bytes:
-        """The content of one compressed block, at most `limit` bytes.
+        """Return the content of one compressed block, at most `limit` bytes.
 
-        Raises CorruptImageError, naming `what` was read and the block's `offset` in the image, in
-        bytes.
+        Raises CorruptImageError, which names `what` was read and the block's `offset` in the image,
+        in bytes.
         """
         try:
             content = self._decompress(data, limit)
         except self._errors as error:
-            # Without its traceback, whose frames hold the decompressor and all its memory.
+            # Without the traceback: its frames hold the decompressor and all of its memory.
             raise CorruptImageError(
                 f"{what} does not decompress ({self.name}: {error})", offset
             ) from error.with_traceback(None)
@@ -70,15 +68,15 @@ class Codec:
 
 
 def codec_for(compression: Compression, limits: Limits) -> Codec:
-    """The decoder for a compressor id.
+    """Return the decoder for a compressor id.
 
-    Raises CodecUnavailableError when it needs a library that is not installed.
+    Raises CodecUnavailableError where it needs a library that is not installed.
     """
     return _CODECS[compression](limits)
 
 
 def _require(compression: Compression, extras: dict[str, str]) -> ModuleType:
-    """The first importable of the modules `{module: extra that installs it}`."""
+    """Import the first module of `{module: extra that installs it}` that is installed."""
     for module in extras:
         try:
             return import_module(module)
@@ -105,8 +103,8 @@ def _gzip(limits: Limits) -> Codec:  # noqa: ARG001 -- zlib's window is at most 
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
         data = bytes(data)
         content = bytes(deflate.zlib_decompress(data, limit))  # it returns a bytearray
-        # libdeflate ignores what follows the stream. The stream ends with the content's checksum:
-        # should that stand anywhere but at the end of the data, zlib decides.
+        # libdeflate ignores bytes behind the stream, whose end is the content's checksum. Where
+        # that stands anywhere but at the end of the data, zlib decides.
         if data.find(zlib.adler32(content).to_bytes(4, "big")) == len(data) - _ADLER_SIZE:
             return content
         return _zlib_decompress(data, limit)
@@ -127,7 +125,7 @@ def _zlib_decompress(data: bytes | memoryview, limit: int) -> bytes:
 
 def _xz(limits: Limits) -> Codec:
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
-        # lzma.decompress() would accept concatenated streams and any dictionary size.
+        # Not lzma.decompress(): it accepts concatenated streams and any dictionary size.
         stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, limits.codec_memory_bytes)
         content = stream.decompress(data, limit + 1)
         if len(content) <= limit:
@@ -139,22 +137,21 @@ def _xz(limits: Limits) -> Codec:
 
 def _lzma(limits: Limits) -> Codec:
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
-        """An LZMA-alone stream whose writer filled in the content size although an end marker
-        follows.
+        """Decode an LZMA-alone stream that may have both a content size and an end marker.
 
-        liblzma rejects or accepts that by version, so the size is taken out of the header and held
-        against the content by hand; the marker may then be there or not.
+        Some versions of liblzma reject both at once. So the size is taken out of the header and
+        compared with the content here; an end marker may then follow or not.
         """
         if len(data) < _LZMA_HEADER_SIZE:
             raise _StreamError(_ENDS_EARLY)
         size = int.from_bytes(data[5:_LZMA_HEADER_SIZE], "little")
         if size > limit:
-            return bytes(limit + 1)  # more than it may hold, and not worth producing
+            return bytes(limit + 1)  # longer than allowed, and so refused without decoding
         stream = lzma.LZMADecompressor(lzma.FORMAT_ALONE, limits.codec_memory_bytes)
         header = bytes(data[:5]) + b"\xff" * 8
         content = stream.decompress(header + data[_LZMA_HEADER_SIZE:], size) if size else b""
         if not stream.eof and len(content) == size:
-            # Reads on to the end marker, or finds more content.
+            # Read on to the end marker, or find more content.
             content += stream.decompress(b"", 1)
         if len(content) != size:
             raise _StreamError(f"{len(content)} bytes where its header says {size}")
@@ -216,14 +213,15 @@ def _standard_zstd(module: ModuleType, limits: Limits) -> Codec:  # pragma: no c
 
 
 def _zstandard(module: ModuleType, limits: Limits) -> Codec:
-    local = threading.local()  # a ZstdDecompressor serves one thread at a time; each keeps its own
+    local = threading.local()  # one ZstdDecompressor per thread: it serves one at a time
 
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
         decompressor: Any = getattr(local, "decompressor", None)
         if decompressor is None:
             window = max(limits.codec_memory_bytes, 1 << _ZSTD_WINDOW_LOG_MIN)
             decompressor = local.decompressor = module.ZstdDecompressor(max_window_size=window)
-        # A frame that declares its size is decoded whole whatever max_output_size says: look first.
+        # The library decodes a frame that declares its size whole, whatever max_output_size says:
+        # compare that size first.
         if (size := module.frame_content_size(data)) > limit:
             return bytes(limit + 1)
         if size == 0:

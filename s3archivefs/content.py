@@ -1,4 +1,4 @@
-"""The content of one file: where its blocks lie, and reading runs of them at once."""
+"""The content of one file: its block list, and reads of adjacent blocks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["Content", "joined"]
 
 _RUN_BYTES = 4 << 20
-"""Bytes of content of one run, read at once and decompressed in parallel; it bounds memory."""
+"""Bytes of content that are read at once and decompressed in parallel; bounds memory."""
 _ZEROS = memoryview(bytes(BLOCK_SIZE_MAX))
-_WORD = 4
+_WORD = 4  # bytes of a size word
 
 
 class Content:
-    """The content of one regular file: random access, in whole blocks underneath.
+    """The content of one regular file: random access, over blocks that are read whole.
 
     Format: "File Inodes", "Data and Fragment Blocks".
     """
@@ -41,7 +41,7 @@ class Content:
         read_anew: Callable[[], tuple[Inode, InodeTable, DataReader] | None] = lambda: None,
     ) -> None:
         self._read_anew = read_anew
-        """Where what the content is read by makes no sense: the same, read once more, or None."""
+        """Reads inode and readers again after a FormatError; None where that cannot help."""
         self._begin(inode, inodes, reader)
 
     def _begin(self, inode: Inode, inodes: InodeTable, reader: DataReader) -> None:
@@ -61,24 +61,25 @@ class Content:
         self._announced: tuple[int, int] | None = None
 
     def left_of_block(self, position: int) -> int:
-        """Bytes from a position of the content to where the next block begins."""
+        """Return the bytes from a position of the content to the end of its block."""
         return self._reader.block_size - position % self._reader.block_size
 
     def will_read(self, start: int, stop: int) -> None:
-        """Say that the bytes [start, stop) of the content will be read next, in order; of the tail
-        that lies in a fragment nothing is fetched ahead.
+        """Announce that the next reads are of the bytes [start, stop), in order.
+
+        A tail that lies in a fragment is not fetched ahead.
         """
         self._announced = start, stop
 
     def close(self) -> None:
-        """Let go of what was fetched ahead; nothing is from now on."""
+        """Drop what was fetched ahead, and fetch nothing ahead from now on."""
         self._may_read_ahead = False
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             ahead.close()
 
     def _reading(self) -> ReadAhead | None:
-        """What fetches ahead of this reader, of a file of several blocks."""
+        """Return this reader's readahead, or None: a file of one block needs none."""
         if not self._may_read_ahead:
             return None
         if self._ahead is None:
@@ -95,14 +96,15 @@ class Content:
         return self._ahead
 
     def _span(self, first: int, end: int) -> tuple[int, int]:
-        """Position and length of blocks in the image, in bytes."""
+        """Return position and length of the blocks [first, end) in the image, in bytes."""
         begin = self._offsets[first]
         length = self._offsets[end - 1] + (self._words[end - 1] & SIZE_MASK) - begin
         return self._start + begin, length
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
-        """The bytes [start, stop) of the content, in order, as pieces of at most a block each, with
-        at most one run of blocks in memory at a time.
+        """Yield the bytes [start, stop) of the content, in pieces within one block.
+
+        At most one run of blocks is in memory at a time.
         """
         try:
             for piece in self._pieces(start, stop):
@@ -127,7 +129,7 @@ class Content:
             yield self._tail(max(start, self._block_count * size), stop)
 
     def part(self, start: int, stop: int) -> bytes:
-        """The bytes [start, stop) of the content: a slice, where they lie in one block."""
+        """Return the bytes [start, stop) of the content; a block read in part is cached."""
         if start >= stop:
             return b""
         size = self._reader.block_size
@@ -140,7 +142,7 @@ class Content:
         return joined(self.pieces(start, stop))
 
     def read(self) -> bytes:
-        """The whole content, and close."""
+        """Return the whole content, and close."""
         self.will_read(0, self.size)
         try:
             return joined(self.pieces(0, self.size))
@@ -148,7 +150,7 @@ class Content:
             self.close()
 
     def _tail(self, start: int, stop: int) -> bytes:
-        """The bytes [start, stop) of the content, behind its blocks."""
+        """Return the bytes [start, stop) of the content, all in its tail."""
         offset = self._fragment_offset + start - self._block_count * self._reader.block_size
         return self._reader.fragment(self._fragment, offset, stop - start)
 
@@ -158,7 +160,7 @@ class Content:
         if end - first == 1 and self._words[first]:
             yield self.part(start, stop)
             return
-        # Only the first block can have been kept by the read before this one.
+        # Of these blocks, the read before this one can have cached only the first.
         kept = self._reader.kept(self._stored(first)) if self._words[first] else None
         if kept is not None:
             yield memoryview(kept)[start - first * size :]
@@ -169,8 +171,9 @@ class Content:
             yield from self._run_pieces(run, start, stop)
 
     def _run_pieces(self, run: range, start: int, stop: int) -> Iterator[bytes | memoryview]:
-        """The parts inside [start, stop) of consecutive blocks, which lie one behind the other in
-        the image; a hole lies nowhere and parts none of them.
+        """Yield the parts inside [start, stop) of consecutive blocks of the file.
+
+        The blocks follow each other in the image without a gap; a hole takes no bytes there.
         """
         blocks = [self._stored(number) for number in run]
         present = [block for block in blocks if block.word]
@@ -192,8 +195,9 @@ class Content:
 
     @kept_property
     def _words(self) -> array[int]:
-        """The block list, a size word a block; read whole, as the position of a block is the sum of
-        those before.
+        """The block list: one size word per block.
+
+        It is read whole, since a block starts at the sum of the sizes before it.
         """
         words = array("I")
         left = self._block_count * _WORD
@@ -214,12 +218,12 @@ class Content:
 
     @kept_property
     def _offsets(self) -> array[int]:
-        """Where each block starts, in bytes behind the file's first one; a hole takes no bytes."""
+        """Start of each block, in bytes from the first block; holes take none."""
         return array("Q", accumulate((word & SIZE_MASK for word in self._words[:-1]), initial=0))
 
 
 def joined(pieces: Iterable[bytes | memoryview]) -> bytes:
-    """The pieces as one; a single one without a copy."""
+    """Join pieces; a single one of type bytes is not copied."""
     parts = list(pieces)
     if len(parts) == 1 and isinstance(parts[0], bytes):
         return parts[0]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SIZE_MASK", "DataReader", "StoredBlock"]
 
 SIZE_MASK = DATA_BLOCK_STORED - 1
+"""The bits of a block's size word that count its bytes."""
 _DATA_START = Superblock.layout.size
 
 
@@ -32,9 +33,9 @@ class StoredBlock(NamedTuple):
 
     position: int
     word: int
-    """Its size word: the low 24 bits count its bytes, bit 24 says it is not compressed."""
+    """Size word: bytes in the low 24 bits, DATA_BLOCK_STORED above."""
     due: int
-    """Bytes it must decode to."""
+    """Bytes that the block must decode to."""
 
     @property
     def size(self) -> int:
@@ -43,7 +44,7 @@ class StoredBlock(NamedTuple):
 
 
 class DataReader:
-    """Reads and decodes data blocks and fragments of one image.
+    """A reader of one image's data blocks and fragments, which decodes them.
 
     Format: "Data and Fragment Blocks".
     """
@@ -67,29 +68,27 @@ class DataReader:
         self._end = superblock.bytes_used
 
     def readahead(self, position: int, length: int) -> ReadAhead | None:
-        """What fetches ahead of one reader of these bytes of the image, if the device can."""
+        """Return the device's readahead for one reader of these bytes, or None."""
         if not _DATA_START <= position < position + length <= self._end:
             return None
         return readahead_of(self._device, position, length)
 
     def block(self, stored: StoredBlock, ahead: ReadAhead | None) -> bytes:
-        """One decoded data block, kept for the next read of another part of it."""
+        """Return one decoded data block, and cache it for the next read of it."""
         return self._cache.get(
             stored, lambda: self._decoded(stored, self._read(stored.position, stored.size, ahead))
         )
 
     def kept(self, stored: StoredBlock) -> bytes | None:
-        """The decoded block if an earlier read of a part of it kept it."""
+        """Return the decoded block if it is cached."""
         return self._cache.peek(stored)
 
     def keep(self, stored: StoredBlock, content: bytes) -> None:
-        """Keep a decoded block of which only a part was wanted: the next read wants the rest."""
+        """Cache a block that was read in part, for a read of the rest."""
         self._cache.put(stored, content)
 
     def blocks(self, run: list[StoredBlock], ahead: ReadAhead | None) -> Iterator[bytes]:
-        """The decoded blocks of a run that lies in one piece: read at once, decompressed in
-        parallel.
-        """
+        """Read adjacent blocks at once, decode them in parallel and return them in order."""
         if not run:
             return iter(())
         start = run[0].position
@@ -102,7 +101,7 @@ class DataReader:
         return map_parallel(decode, run)
 
     def fragment(self, index: int, offset: int, length: int) -> bytes:
-        """`length` bytes at `offset` of a decoded fragment block."""
+        """Return `length` bytes at `offset` of a decoded fragment block."""
         entry = self._fragments[index]
         content = self._cache.get(
             (entry.start, entry.size), lambda: self._load_fragment(entry.start, entry.size)
@@ -164,6 +163,6 @@ class DataReader:
             raise LimitExceededError("block_list_bytes", size, self._limits.block_list_bytes)
 
     def check_words(self, words: array[int], position: int) -> None:
-        """Refuse a block list with sizes that no block has."""
+        """Refuse a block list with size words that no block can have."""
         for word in set(words):
             self._check_word(word, position)

@@ -1,7 +1,7 @@
 """Block devices: where the image's bytes come from. The only module that opens files.
 
-A device answers `pread(offset, length)` and nothing else, so that a file, a byte string, an HTTP
-range and a cache look alike to the reader.
+A device answers `pread(offset, length)` and little else, so that a file, a byte string, a network
+and a cache look alike to the reader.
 """
 
 from __future__ import annotations
@@ -37,22 +37,20 @@ __all__ = [
 T = TypeVar("T")
 
 _NOT_SEEKABLE = (
-    "not seekable, as a pipe is, and an image is read here and there: copy it to a file first, or"
+    "not seekable, like a pipe, and an image needs random access: copy it to a file first, or"
     " read it whole into BytesDevice"
 )
 
 
 @runtime_checkable
 class BlockDevice(Protocol):
-    """Random access to bytes. Implementations must allow calls from several threads at once.
+    """Random access to bytes, for several threads at once.
 
-    One that can fetch ahead has a method `readahead(offset, length)` too, which returns a
-    `ReadAhead` for one reader of that range, or None.
-
-    One that keeps copies of what it read elsewhere has a method `discard(offset, data)`: the bytes
-    `data`, which it returned for a range that starts at `offset`, do not decode, or may be why
-    metadata makes no sense. It forgets such copies, and returns whether to read them again may
-    bring others: not where they came from elsewhere twice.
+    A device may have two more methods. `readahead(offset, length)` returns a `ReadAhead` for one
+    reader of that range, or None. A device that keeps copies of what it read has
+    `discard(offset, data)`: `data`, which it returned for the range at `offset`, does not decode,
+    or may be why metadata contradicts itself. The device then drops its copies of the range, and
+    returns whether another read may bring other bytes: False where the source gave these twice.
     """
 
     @property
@@ -60,21 +58,21 @@ class BlockDevice(Protocol):
         """Length of the device, in bytes."""
 
     def pread(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`, a range inside [0, size); any failure raises."""
+        """Return exactly `length` bytes from `offset`, a range inside [0, size), or raise."""
 
 
 class ReadAhead(BlockDevice, Protocol):
-    """A device as one reader of a range of it sees it: what follows its reads is fetched ahead.
+    """A readahead handle: a device that fetches ahead of one reader of a range.
 
-    Not to be used by several threads at once. Fetching ahead stops at the range's end, changes no
-    byte that is read, and raises nothing: a fault is for the read to meet.
+    One thread at a time may use it. Readahead stops at the end of the range, changes no byte that
+    is read, and raises nothing: the read of the bytes concerned raises.
     """
 
     def will_read(self, offset: int, length: int) -> None:
-        """Say that these bytes will be read next, all of them in order, and none behind them."""
+        """Announce that the next reads are of these bytes, all in order, and no further."""
 
     def close(self) -> None:
-        """Let go of what was fetched, and end what is under way; nothing is read afterwards."""
+        """Drop what was fetched ahead and cancel what is in flight; no read may follow."""
 
 
 class BytesDevice:
@@ -89,7 +87,7 @@ class BytesDevice:
         return len(self._data)
 
     def pread(self, offset: int, length: int) -> bytes:
-        """A copy of the `length` bytes at `offset`."""
+        """Return a copy of the `length` bytes at `offset`."""
         return bytes(self._data[offset : offset + length])
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -97,18 +95,18 @@ class BytesDevice:
 
 
 class FileDevice:
-    """A path, or a seekable binary file that stays its caller's to close.
+    """A path, or a seekable binary file, which the caller closes.
 
     Real files are read with pread(2), which needs no lock; other file objects with seek and read,
-    under one. A forked child reads on, but for a file object of the second kind that has a
-    descriptor: its position is the parent's too.
+    under a lock. A forked child can read on, unless a file object of the second kind has a
+    descriptor: the child shares its position with the parent.
     """
 
     def __init__(
         self, source: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO
     ) -> None:
         self._path: str | bytes | None = None
-        """Where to open it anew."""
+        """The path to open it by in another process."""
         if isinstance(source, str | bytes | os.PathLike):
             self._path = os.path.abspath(os.fspath(source))  # noqa: PTH100 -- bytes too
             self._file: BinaryIO | None = cast("BinaryIO", _OwnFile(source, _open_nonblocking))
@@ -121,12 +119,12 @@ class FileDevice:
             self.size = self._measured()
         except BaseException:
             if isinstance(self._file, _OwnFile):
-                self._file.close()  # at once: who catches the error refers to the file, by its way
+                self._file.close()  # at once: the error's traceback refers to the file
             raise
         renew_after_fork(self, FileDevice._renew)
 
     def _measured(self) -> int:
-        """The file's size, in bytes."""
+        """Return the file's size, in bytes."""
         file: Any = self._file
         if not self._has_descriptor and isinstance(file, io.TextIOBase):
             raise TypeError("the file is open as text; open it in binary mode: 'rb'")
@@ -141,7 +139,7 @@ class FileDevice:
             raise OSError(errno.ESPIPE, _NOT_SEEKABLE, name) from error
 
     def pread(self, offset: int, length: int) -> bytes:
-        """The `length` bytes at `offset`.
+        """Return the `length` bytes at `offset`.
 
         Raises ValueError after `close`, io.UnsupportedOperation in a forked child that shares the
         file's position.
@@ -152,7 +150,7 @@ class FileDevice:
         return data
 
     def _read(self, offset: int, length: int) -> bytes:
-        file = self._file  # referred to until it is read, so that no other can have its descriptor
+        file = self._file  # a reference, so that its descriptor stays open until it is read
         if file is None:
             raise ValueError("read from a closed image")
         if self._has_descriptor:
@@ -167,14 +165,14 @@ class FileDevice:
             return file.read(length) or b""
 
     def close(self) -> None:
-        """Close the file if this device opened it, after the reads under way."""
+        """Close the file if this device opened it, after the reads in flight."""
         file, self._file = self._file, None
         if isinstance(file, _OwnFile):
             file.is_forgotten = True
 
     def __reduce__(self) -> tuple[object, ...]:
         if self._file is None:
-            raise ValueError("a closed image goes to no other process")
+            raise ValueError("a closed image cannot be pickled")
         if self._path is None:
             return FileDevice, (self._file,)
         return _reopened, (self._path,)
@@ -186,14 +184,14 @@ class FileDevice:
 
 
 class MappedDevice:
-    """A file that its caller mapped into memory, and closes."""
+    """A file that the caller mapped into memory, and closes."""
 
     def __init__(self, mapping: mmap) -> None:
         self._mapping = mapping
         self.size = len(mapping)
 
     def pread(self, offset: int, length: int) -> bytes:
-        """A copy of the `length` bytes at `offset`.
+        """Return a copy of the `length` bytes at `offset`.
 
         Raises ValueError once the mapping is closed.
         """
@@ -201,7 +199,7 @@ class MappedDevice:
 
 
 class OffsetDevice:
-    """The part of another device from `start` to its end: an image embedded in a larger file."""
+    """The part of a device from `start` on: an image embedded in a larger file."""
 
     def __init__(self, device: BlockDevice, start: int) -> None:
         if not 0 <= start <= device.size:
@@ -217,16 +215,16 @@ class OffsetDevice:
         return self._device.size - self._start
 
     def pread(self, offset: int, length: int) -> bytes:
-        """The `length` bytes at `offset` of the part."""
+        """Return the `length` bytes at `offset` of the part."""
         return self._device.pread(self._start + offset, length)
 
     def discard(self, offset: int, data: bytes) -> bool:
-        """Passes it on, where the other device keeps copies."""
+        """Have the other device discard its copies, if it keeps any."""
         discard: Discard | None = getattr(self._device, "discard", None)
         return discard is not None and discard(self._start + offset, data)
 
     def readahead(self, offset: int, length: int) -> ReadAhead | None:
-        """The other device's, if it has one."""
+        """Return the other device's readahead for a range of the part, or None."""
         ahead = readahead_of(self._device, self._start + offset, length)
         return None if ahead is None else _OffsetReadAhead(ahead, self._start)
 
@@ -237,22 +235,22 @@ class _OffsetReadAhead(OffsetDevice):
         self._ahead = ahead
 
     def will_read(self, offset: int, length: int) -> None:
-        """As the other device's."""
+        """Announce the next reads to the other device's readahead."""
         self._ahead.will_read(self._start + offset, length)
 
     def close(self) -> None:
-        """As the other device's."""
+        """Close the other device's readahead."""
         self._ahead.close()
 
 
 def readahead_of(device: BlockDevice, offset: int, length: int) -> ReadAhead | None:
-    """What fetches ahead of one reader of that range, if the device can."""
+    """Return a device's readahead for one reader of the range, or None."""
     make: Callable[[int, int], ReadAhead | None] | None = getattr(device, "readahead", None)
     return None if make is None else make(offset, length)
 
 
 def open_file(source: object) -> FileDevice | MappedDevice | None:
-    """The device for a path, a seekable binary file or a memory-mapped one; None for others."""
+    """Return the device for a path, a binary file or an mmap, else None."""
     if isinstance(source, mmap):
         return MappedDevice(source)
     if isinstance(source, str | bytes | os.PathLike) or (
@@ -263,43 +261,43 @@ def open_file(source: object) -> FileDevice | MappedDevice | None:
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
-    """Open without waiting for a writer, should the path be a fifo's."""
+    """Open a path without waiting for a writer where it is a fifo."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 class _OwnFile(io.FileIO):
-    """A file that is closed as soon as nobody refers to it: neither its device, nor a read."""
+    """A file that closes once neither its device nor a read refers to it."""
 
     def __init__(
         self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes], opener: Opener
     ) -> None:
         self.is_forgotten = False
-        """Whether its device needs it no longer, or will not say so."""
+        """Whether its device no longer needs it, or will never say so."""
         super().__init__(os.fspath(path), "rb", opener=opener)
 
     def __del__(self) -> None:
         if self.is_forgotten:
             self.close()
-        super().__del__()  # which warns of what was not closed
+        super().__del__()  # which warns of a file that was not closed
 
 
 def _has_own_descriptor(file: BinaryIO) -> bool:
-    """Whether the object is a plain file, whose bytes are its descriptor's: to use pread(2)."""
+    """Return whether pread(2) on the object's descriptor reads the object's own bytes."""
     if type(file).__module__ not in {"io", "_io", __name__}:
-        # A wrapper (gzip.GzipFile, tempfile's spool) may hand out the descriptor of something else.
+        # A wrapper (gzip.GzipFile, tempfile's spool) may return the descriptor of another file.
         return False
     return _has_descriptor(file)
 
 
 def _reopened(path: str | bytes) -> FileDevice:
-    """The device of a path, closed when it is no longer referred to."""
+    """Return the device of a path, which closes when nothing refers to it."""
     device = FileDevice(path)
-    cast("_OwnFile", device._file).is_forgotten = True  # noqa: SLF001 -- of what is made here
+    cast("_OwnFile", device._file).is_forgotten = True  # noqa: SLF001 -- made here
     return device
 
 
 def _has_descriptor(file: BinaryIO) -> bool:
-    """Whether a descriptor is under the file object, however far below."""
+    """Return whether the file object has a descriptor, at whatever depth."""
     try:
         file.fileno()
     except (AttributeError, OSError):

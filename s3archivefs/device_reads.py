@@ -1,4 +1,4 @@
-"""Reading from a device: exactly what was asked for, and once more where that does not decode."""
+"""Exact reads of a device, repeated where the bytes do not decode."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ __all__ = ["decoded", "discarded", "read_decoded", "read_exactly"]
 
 T = TypeVar("T")
 
-_NEAR = 8192  # bytes
+_NEAR = 8192  # bytes between ranges that are discarded as one
 
 
 def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
-    """`length` bytes at `offset`, or TruncatedImageError naming `what` was to be read; never fewer,
-    never more.
+    """Return exactly the `length` bytes of a device at `offset`.
+
+    Raises TruncatedImageError, naming `what` was read, where the device has fewer, and
+    CorruptImageError where it returns more.
     """
     if offset < 0 or offset + length > device.size:
         raise TruncatedImageError(
@@ -29,7 +31,7 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
             offset,
         )
     if not length:
-        return b""  # HTTP has no range for it
+        return b""  # no device need know an empty range
     data = device.pread(offset, length)
     # A device that breaks its contract must not become wrong data.
     if data is None or len(data) < length:  # type: ignore[redundant-expr]  # no type stops a device
@@ -46,14 +48,18 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
 def read_decoded(
     device: BlockDevice, offset: int, length: int, what: str, decode: Callable[[bytes], T]
 ) -> T:
-    """What `decode` makes of the bytes of a range; raises what it and `read_exactly` raise."""
+    """Read a range of a device and return it decoded, as `decoded` does.
+
+    Raises what `decode` and `read_exactly` raise.
+    """
     raw = read_exactly(device, offset, length, what)
     return decoded(device, offset, raw, what, lambda raw: decode(bytes(raw)))
 
 
 def discarded(device: BlockDevice, ranges: Iterable[tuple[int, int]]) -> bool:
-    """Have the device forget its copies of ranges [start, stop), as what they decode to makes no
-    sense; return whether to read them again may bring other bytes.
+    """Have the device discard its copies of ranges [start, stop), which may be damaged.
+
+    Return whether another read may bring other bytes.
     """
     discard: Discard | None = getattr(device, "discard", None)
     if discard is None:
@@ -65,7 +71,10 @@ def discarded(device: BlockDevice, ranges: Iterable[tuple[int, int]]) -> bool:
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The ranges in order, as one where they overlap or are near: a copy is of more than one."""
+    """Return the ranges in order, with those joined that overlap or are near.
+
+    A device's copy is likely to hold more than one of them.
+    """
     joined: list[tuple[int, int]] = []
     for start, stop in sorted(ranges):
         if joined and start <= joined[-1][1] + _NEAR:
@@ -82,10 +91,10 @@ def decoded(
     what: str,
     decode: Callable[[bytes | memoryview], T],
 ) -> T:
-    """What `decode` makes of bytes that were read at `offset`.
+    """Return `decode(raw)`, of bytes that were read at `offset`.
 
-    Where it raises a SquashfsError, the device may have kept a damaged copy: it is told to discard
-    that, and the bytes are read once more.
+    Where it raises a SquashfsError, the device may have kept a damaged copy: the device is told to
+    discard that, and the bytes are read and decoded a second time.
     """
     try:
         return decode(raw)

@@ -1,8 +1,8 @@
-"""Directories: entries in byte order of their names, found by the index where there is one.
+"""Directories: entries in byte order of their names, found through the directory's index.
 
 A listing is cut into segments, each from one index entry to the next (a metadata block's worth of
-names). A look-up or a seek decodes the one segment that can hold the name, and keeps it. A short
-listing without an index is one segment; for a long one, an index is made by going through it once.
+names). A look-up or a seek decodes the one segment that can hold the name, and caches it. A short
+listing without an index is one segment; a long one is read through once to make an index.
 """
 
 from __future__ import annotations
@@ -33,24 +33,25 @@ if TYPE_CHECKING:
 __all__ = ["Counter", "Directory", "Entry", "Segment", "uncounted"]
 
 Counter: TypeAlias = "Callable[[int], object]"
-"""Is told of work: names looked up, entries decoded to find them."""
+"""A function that counts work: names looked up, and entries decoded to find them."""
 
-# A directory's size counts `.` and `..`, which no listing holds, as three bytes; not with
-# squashfs-tools-ng before 1.1.3, which stores the listing's own. Linux (dir.c, namei.c) and
-# unsquashfs take it for a bound: a run is read where it starts more than three bytes before it. No
-# run is as short as that, so both conventions give the same runs. Where the last one ends elsewhere
-# than either has it, the size or a run is damaged, and names may be missing.
+# Bytes. A directory's size counts `.` and `..`, which no listing holds, as three bytes;
+# squashfs-tools-ng before 1.1.3 did not count them. Linux (dir.c, namei.c) and unsquashfs take the
+# size for a bound: they read a run that starts more than three bytes before it. No run is as short
+# as that, so both conventions give the same runs. Where the last run ends at neither size, the size
+# or a run is damaged, and names may be missing.
 _DOTS_SIZE = 3
 _TYPES = frozenset(InodeType)
-# Of one listing; 2 MB, as much as is kept of all. A listing of a million long names has 13,000, and
-# decoding its index anew took 50 ms a look-up: a longer index is thinned out.
+# Segments of one listing. They take 2 MB, as much as the cache of segments may; a longer index is
+# thinned out. A million long names have 13,000 segments, and an index that the cache does not hold
+# cost 50 ms a look-up.
 _SEGMENTS_MAX = 8192
-_INDEX_NEEDED = 1 << 16  # bytes of listing; every basic directory's is shorter, and has no index
-_GAP_MAX = 1 << 18  # bytes between places of an index; writers name each metadata block of 8 KiB
+_INDEX_NEEDED = 1 << 16  # bytes of listing; a basic directory has fewer, and no index
+_GAP_MAX = 1 << 18  # bytes from one index entry to the next; writers have one for every 8 KiB
 
 
 def uncounted(work: int) -> None:
-    """A Counter for work that nobody counts."""
+    """Count nothing: the Counter for work without a bound."""
 
 
 class Entry(NamedTuple):
@@ -60,7 +61,7 @@ class Entry(NamedTuple):
     type: int
     """A basic InodeType."""
     reference: int
-    """Of the inode."""
+    """Reference of the inode."""
     inode_number: int
 
 
@@ -68,21 +69,21 @@ class Segment(NamedTuple):
     """A part of a listing that begins with a run."""
 
     first: bytes
-    """Its first name; empty for the first segment."""
+    """First name of the segment; empty for the first segment."""
     following: bytes
-    """The next one's first name; empty for the last segment."""
+    """First name of the next segment; empty for the last segment."""
     start: int
-    """Bytes from the start of the listing."""
+    """Start of the segment, in bytes from the start of the listing."""
     end: int
-    """The next one's start; of the last segment, the directory's size."""
+    """Start of the next segment; for the last segment, the directory's size."""
     position: int
-    """Metadata block of its start, from the start of the image."""
+    """Metadata block that holds the start, in bytes from the start of the image."""
     offset: int
-    """Offset in that block."""
+    """Offset of the start in the decoded block."""
 
 
 class Directory:
-    """The listing of one directory. Reads nothing before it is asked.
+    """The listing of one directory, read on first use.
 
     Format: "Directory Table", "Directory Index".
     """
@@ -118,21 +119,20 @@ class Directory:
             )
 
     def get(self, name: bytes, count: Counter = uncounted) -> Entry | None:
-        """The entry of that name, or None."""
+        """Return the entry of that name, or None."""
         segments = self._cut(count)
         after = bisect_right(segments, name, key=_first_name)
         found = self._entries(segments[after - 1], count).get(name)
         if found is None and after < len(segments):
-            # Before a name is not there, the index must be right that it is not in the next.
+            # The name is missing only if the index is right that the next segment cannot hold it.
             next(self._scan(segments[after]), None)
         return found
 
     def entries(self, start: bytes = b"") -> Iterator[Entry]:
-        """Entries in byte order of their names, from the first that is not below `start`; read as
-        they are asked for.
+        """Yield entries in byte order, from the first name that is not below `start`.
 
-        Raises CorruptImageError where names are out of order, twice there, or could leave the
-        directory.
+        Raises CorruptImageError where a name is out of order, occurs twice, or could lead out of
+        the directory.
         """
         segments = self._cut(uncounted, seek=bool(start))
         first = max(0, bisect_right(segments, start, key=_first_name) - 1)
@@ -146,8 +146,10 @@ class Directory:
     # ---- segments --------------------------------------------------------------------------------
 
     def _cut(self, count: Counter = uncounted, *, seek: bool = True) -> list[Segment]:
-        """The listing's segments, in order. An index that contradicts itself is passed over: it
-        only speeds up. To `seek`, a long listing needs one.
+        """Return the listing's segments, in order.
+
+        An index only saves time: one that contradicts itself is ignored. To `seek`, a long listing
+        needs one, which is made where the image has none.
         """
         record = self.inode.directory
         if isinstance(record, ExtendedDirectory) and record.index_count:
@@ -172,7 +174,7 @@ class Directory:
                 return []
             name = cursor.take(index.name_size_minus_one + 1)
             if not index.listing_offset:
-                continue  # squashfs-tools-ng names the first run too, where the listing starts
+                continue  # squashfs-tools-ng has an entry for the first run too
             previous_name, previous_start, previous_position, _ = places[-1]
             position = self._reader.extent.start + index.block
             gap = index.listing_offset - previous_start
@@ -184,8 +186,10 @@ class Directory:
         return self._between(places) if self._size - places[-1][1] <= _GAP_MAX else []
 
     def _found(self, count: Counter) -> list[Segment]:
-        """What an index would say: the first run that begins in each metadata block. Damage ends
-        it: that is told to whoever comes to it.
+        """Return the segments that an index would give, one per metadata block.
+
+        Each starts with the first run that starts in its block. Damage ends the last one early: the
+        read of the damaged entries raises.
         """
         places = [(b"", 0, self._position, self._offset)]
         block, position = 0, self._position
@@ -196,7 +200,7 @@ class Directory:
                 count(1)
                 if not starts:
                     continue
-                start = starts.pop()  # the entry is the first of its run
+                start = starts.pop()  # of the run whose first entry this is
                 beyond = (self._offset + start) // METADATA_BLOCK_SIZE - block
                 for _ in range(beyond):
                     position = self._reader.block(position).end
@@ -206,12 +210,11 @@ class Directory:
         return self._between(places)
 
     def _place(self, name: bytes, start: int, position: int) -> tuple[bytes, int, int, int]:
-        # Blocks before the last are full, so the offset in the block follows from the offset in the
-        # listing.
+        # All blocks but the last are full, so the listing's offset gives the block's.
         return name, start, position, (self._offset + start) % METADATA_BLOCK_SIZE
 
     def _between(self, places: list[tuple[bytes, int, int, int]]) -> list[Segment]:
-        """The segments from each place to the next."""
+        """Return the segments from each place to the next."""
         places = places[:: -(-len(places) // _SEGMENTS_MAX)]
         nexts = [(name, start) for name, start, _, _ in places[1:]] + [(b"", self._size)]
         return [
@@ -225,7 +228,7 @@ class Directory:
             count(len(entries))
             return entries
 
-        # The end too: an empty directory may have the position of another that is not empty.
+        # The end too: an empty directory may have the position of one that is not empty.
         key = (self._position, self._offset, segment.start, segment.end)
         return self._kept_entries.get(key, load)
 
@@ -235,20 +238,22 @@ class Directory:
         previous: bytes = b"",
         run_at: Callable[[int], object] = uncounted,
     ) -> Iterator[Entry]:
-        """Decode a segment's entries, whose names come after `previous`, a metadata block at a
-        time. `run_at` is told where each run starts, bytes from the start of the listing.
+        """Decode a segment's entries, a metadata block at a time.
+
+        The names come after `previous`. `run_at` is called with the start of each run, in bytes
+        from the start of the listing.
         """
         left = segment.end - segment.start
-        # The next segment starts where this one's last run ends; the directory's size may lie
-        # behind that, where the table may have no more bytes.
+        # A segment ends where its last run does. The last segment ends at the directory's size,
+        # which may lie behind that, where the table may have no more bytes.
         surplus = 0 if segment.following else _DOTS_SIZE
         if left <= surplus:
-            return  # an empty directory's position and offset mean nothing
+            return  # an empty directory: its position and offset are meaningless
         cursor = self._reader.cursor(segment.position, segment.offset)
         unpack_entry = DirectoryEntry.layout.unpack_from
         entry_size = DirectoryEntry.layout.size
         header_size = DirectoryHeader.layout.size
-        data, at = b"", 0  # bytes taken from the table and not yet decoded start at `at`
+        data, at = b"", 0  # bytes of the table; those not yet decoded start at `at`
         expected = segment.first
         while left + len(data) - at > surplus:
             data, left = _refill(cursor, data[at:], left, header_size, segment.position)
@@ -288,7 +293,7 @@ class Directory:
                         segment.position,
                     )
                 expected = b""
-                # A look-up would search for a name behind the next segment's first one there.
+                # A look-up searches for a name from the next segment's first name on there.
                 if name <= previous or (segment.following and name >= segment.following):
                     names = (previous, name) if name <= previous else (name, segment.following)
                     raise CorruptImageError(
@@ -316,7 +321,7 @@ def _first_name(segment: Segment) -> bytes:
 def _refill(
     cursor: MetadataCursor, data: bytes, left: int, wanted: int, position: int
 ) -> tuple[bytes, int]:
-    """Take blocks of the listing until `wanted` bytes are there, and no block more."""
+    """Read blocks of the listing until `data` has `wanted` bytes, and no further."""
     if len(data) + left < wanted:
         raise CorruptImageError("a directory listing ends within an entry", position)
     while len(data) < wanted:

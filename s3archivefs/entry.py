@@ -1,4 +1,4 @@
-"""`DirEntry`: what a directory says of one of its names."""
+"""`DirEntry`: one entry of a directory."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["DirEntry", "Tree"]
 
 
 class Tree(Protocol):
-    """The image as its entries, paths and globs see it; `SquashFS` is one."""
+    """The image that entries, paths and globs belong to; `SquashFS` is one."""
 
     @property
     def limits(self) -> Limits:
-        """What reading the image may cost."""
+        """Limits on what the image may cost."""
 
     def stat(self, path: str, *, follow_symlinks: bool = True) -> Stat:
         """Return the attributes of a path."""
@@ -60,7 +60,7 @@ class Tree(Protocol):
     ) -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield the directories from `top` down."""
 
-    # What an entry asks, whose directory is known: no path is resolved anew.
+    # For an entry, whose directory need not be resolved again.
 
     def stat_of_entry(self, entry: Entry) -> Stat:
         """Return the attributes of the entry itself."""
@@ -71,7 +71,7 @@ class Tree(Protocol):
     def scandir_at(
         self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None
     ) -> Iterator[DirEntry[AnyPath]]:
-        """Yield the entries of the directory that an entry of another is, or leads to."""
+        """Yield the entries of the directory that an entry is, or leads to."""
 
 
 _KINDS: dict[int, FileKind] = {
@@ -80,7 +80,7 @@ _KINDS: dict[int, FileKind] = {
 
 
 class DirEntry(Generic[AnyPath]):
-    """One entry of a directory, as `os.DirEntry`: what it says without asking costs no reading.
+    """One entry of a directory, as `os.DirEntry`; its attributes cost no reading.
 
     Format: "Directory Table".
     """
@@ -98,53 +98,52 @@ class DirEntry(Generic[AnyPath]):
 
     @property
     def path(self) -> AnyPath:
-        """The directory's path as it was given, `/` and the name."""
+        """Path of the entry: the directory's as it was given, `/` and the name."""
         return self._prefix + self.name
 
     @property
     def kind(self) -> FileKind:
-        """What the entry itself is; a symlink is a symlink."""
+        """Kind of the entry itself: symlinks are not followed."""
         return _KINDS[self._entry.type]
 
     @property
     def inode_number(self) -> int:
-        """The number of its inode."""
+        """Number of the entry's inode."""
         return self._entry.inode_number
 
     @property
     def reference(self) -> int:
-        """Where the image keeps its inode, as Stat.reference; of a symlink, its own."""
+        """Place of the entry's own inode in the image, as Stat.reference."""
         return self._entry.reference
 
     def is_symlink(self) -> bool:
-        """Whether it is a symlink."""
+        """Return whether the entry is a symlink."""
         return self.kind is FileKind.SYMLINK
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a directory, or a symlink to one."""
+        """Return whether the entry is a directory, or a symlink to one."""
         return self._kind(follow_symlinks) is FileKind.DIRECTORY
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a regular file, or a symlink to one."""
+        """Return whether the entry is a regular file, or a symlink to one."""
         return self._kind(follow_symlinks) is FileKind.FILE
 
     def stat(self, *, follow_symlinks: bool = True, count: Counter = uncounted) -> Stat:
-        """Its attributes, or those of what a symlink leads to.
+        """Return the attributes of the entry, or of what a symlink leads to.
 
-        `count` is told of the work on a symlink's way, of which hostile targets make much: names
-        looked up, and entries decoded for that. Raises FileNotFoundError, NotADirectoryError or
-        OSError (ELOOP) where a symlink leads nowhere.
+        `count` is called with the work of following a symlink, which a hostile target can make
+        large: names looked up, and entries decoded to find them. Raises FileNotFoundError,
+        NotADirectoryError or OSError (ELOOP) where a symlink leads nowhere.
         """
         if follow_symlinks and self.is_symlink():
             return self._image.stat_behind(self._entry, self._within, self.path, count)
         return self._image.stat_of_entry(self._entry)
 
     def scandir(self, *, start: AnyPath | None = None) -> Iterator[DirEntry[AnyPath]]:
-        """What SquashFS.scandir gives for its path, which is not resolved anew: that would take a
-        look-up for each directory above.
+        """Return the entries of the directory that the entry is, as `SquashFS.scandir` does.
 
-        Raises NotADirectoryError where it is none, FileNotFoundError or OSError (ELOOP) where a
-        symlink leads nowhere.
+        This saves a look-up for each directory above. Raises NotADirectoryError for what is no
+        directory, FileNotFoundError or OSError (ELOOP) where a symlink leads nowhere.
         """
         return self._image.scandir_at(self._entry, self._within, self.path, start)
 
@@ -156,10 +155,10 @@ class DirEntry(Generic[AnyPath]):
         except OSError as error:
             if not leads_nowhere(error):
                 raise
-            return None  # neither
+            return None
 
     def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a DirEntry goes to no other process, as that of os.scandir; give its path")
+        raise TypeError("a DirEntry cannot be pickled, like that of os.scandir; pickle its path")
 
     def __repr__(self) -> str:
         return f"<DirEntry {self.name!r}>"

@@ -1,9 +1,9 @@
 """The exceptions of the reader, in one tree.
 
-Whatever bytes a device returns, every public call either returns what the image really encodes or
-raises one of these. Two families stay outside on purpose: path faults are the builtins that
-`open()` would raise (FileNotFoundError, NotADirectoryError, IsADirectoryError, OSError with ELOOP),
-and a device's own errors pass through untouched.
+Whatever bytes a device returns, every public call returns what the image really encodes or raises
+one of these. Two families stay outside on purpose: path faults are the builtins that `open()` would
+raise (FileNotFoundError, NotADirectoryError, IsADirectoryError, OSError with ELOOP), and a device's
+own errors pass through unchanged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FormatError(SquashfsError, ValueError):
         self.offset = offset
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        return type(self), (self.what, self.offset)  # pickle would call it with the message
+        return type(self), (self.what, self.offset)  # pickle by itself would pass the message
 
 
 class NotSquashfsError(FormatError):
@@ -51,7 +51,7 @@ class NotSquashfsError(FormatError):
 
 
 class TruncatedImageError(FormatError):
-    """The image is longer than the bytes that the device has, as after a broken upload."""
+    """The device ends before the image does, as after a broken upload."""
 
 
 class CorruptImageError(FormatError):
@@ -59,18 +59,20 @@ class CorruptImageError(FormatError):
 
 
 class UnsupportedError(SquashfsError, NotImplementedError):
-    """The image is of a kind that this reader does not read, and the message names that kind."""
+    """The reader does not read this kind of image; the message says which."""
 
 
 class CodecUnavailableError(UnsupportedError, ImportError):
-    """The image's compressor needs a library that is not installed; the message names the extra to
-    install.
+    """The image's compressor needs a library that is not installed.
+
+    The message names the extra to install.
     """
 
 
 class LimitExceededError(SquashfsError):
-    """Reading on would pass one of the caller's `Limits`: `limit` is its name, `value` what was
-    asked for.
+    """The image costs more than one of the caller's `Limits` allows.
+
+    `limit` is the name of the limit, `value` what the image needs.
     """
 
     def __init__(self, limit: str, value: int, allowed: int) -> None:

@@ -1,4 +1,4 @@
-"""`SquashFile`: the file object over a file's content."""
+"""`SquashFile`: the file object over the content of a file."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 __all__ = ["SquashFile", "check_limit", "open_content"]
 
 _BUFFER_SIZE = 64 << 10
-"""Bytes of content that wait for lines and small reads; less for a smaller file."""
+"""Bytes buffered for lines and small reads; fewer for a smaller file."""
 _CLOSED = "I/O operation on closed file"
 
 
 class Image(Protocol):
-    """What a file is opened through, again where it is wanted in another process."""
+    """The image that a file belongs to, which opens the file again in another process."""
 
     def open(self, path: str | bytes) -> SquashFile:
-        """A file, for bytes."""
+        """Open a file for bytes."""
 
 
 class _Raw(io.RawIOBase):
-    """The content as `io.BufferedReader` wants it."""
+    """The content as the raw file that `io.BufferedReader` needs."""
 
     mode = "rb"
-    closed = False  # asked for at every line: 30 ns instead of 50
+    closed = False  # read for every line: 30 ns where the property needs 50
     position = 0
     reading_thread: int | None = None
     lost = False
-    """Whether a fill of the buffer failed: amid a line, whose begin is gone with the buffer."""
+    """Whether filling the buffer failed within a line, whose start was lost with the buffer."""
 
     def __init__(self, content: Content, name: str | bytes) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class _Raw(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        if self.closed:  # not by a call of _check_open: this is asked at every read
+        if self.closed:  # not by _check_open: a call would cost more at every read
             raise ValueError(_CLOSED)
         return self.position
 
@@ -80,8 +80,10 @@ class _Raw(io.RawIOBase):
         self._content.close()
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill the buffer, moving on; no more than `_BUFFER_SIZE` is wanted for later, and fetches
-        no block beside the one that is read.
+        """Fill the buffer from the position, and move on; return the bytes read.
+
+        A buffer of at most `_BUFFER_SIZE` is filled for later reads: it gets the rest of one block,
+        since fetching the next may be in vain.
         """
         self.reading_thread = threading.get_ident()
         try:
@@ -103,14 +105,14 @@ class _Raw(io.RawIOBase):
         return at
 
     def pieces(self, stop: int) -> Iterator[bytes | memoryview]:
-        """The bytes from the position to `stop`, without moving."""
+        """Yield the bytes from the position to `stop`, without moving."""
         self.check_found()
         stop = min(stop, self._content.size)
         if stop > self.position:
             yield from self._content.pieces(self.position, stop)
 
     def check_found(self) -> None:
-        """Refuse to go on amid a line of which a part is lost."""
+        """Refuse to read on within a line whose start was lost."""
         if self.lost:
             raise OSError(f"a read of a line of {self.name!r} failed: seek before the next read")
 
@@ -120,25 +122,26 @@ class _Raw(io.RawIOBase):
 
 
 class SquashFile(io.BufferedReader):
-    """A regular file of the image, opened for reading bytes: seekable, independent of others, not
-    shared between threads. Its lines take about twice the time of a local file's, decompression
-    included.
+    """A regular file of the image, opened for reading bytes, and seekable.
 
-    A read returns all the bytes asked for, up to the end of the file; one that fails moves nothing
-    and can be repeated. Where a read of a line failed, of text any but of all, the position is not
-    known: further reads raise OSError until `seek`. Lines, and small reads that follow each other,
-    are served from a buffer of up to 64 KiB; others pass it by.
+    Files are independent of each other; one thread at a time may use a file. Reading lines takes
+    about twice as long as in a local file, decompression included.
+
+    A read returns as many bytes as it should, fewer only at the end of the file. A read that fails
+    does not move, and can be repeated. Where reading a line failed, or any read of text but one of
+    the whole, the position is unknown: further reads raise OSError until `seek`. Lines and small
+    consecutive reads go through a buffer of up to 64 KiB; other reads bypass it.
 
     Reading raises FormatError where the content is damaged, LimitExceededError where the block list
     is longer than Limits.block_list_bytes, ValueError once the file or its image is closed, and
-    what the device raises.
+    whatever the device raises.
 
     Format: "Data and Fragment Blocks", "Fragment Table".
     """
 
-    closed = False  # as that of its raw file, for lines of text
+    closed = False  # read for every line of text, as that of the raw file
     _next = 0
-    """Where a read begins that continues the last one."""
+    """Position at which the last read ended."""
 
     def __init__(self, content: Content, name: str | bytes, limits: Limits, image: Image) -> None:
         self._raw = _Raw(content, name)
@@ -154,22 +157,23 @@ class SquashFile(io.BufferedReader):
 
     @property
     def line_limit(self) -> int:
-        """Bytes that a line may have, or all that is left: Limits.read_all_bytes."""
+        """Bytes that a line, or all that is left, may have: Limits.read_all_bytes."""
         return self._limits.read_all_bytes
 
     def will_read(self, stop: int) -> None:
-        """Announce that all from the position to byte `stop` will be read in order.
+        """Announce that all bytes from the position to byte `stop` will be read, in order.
 
-        A device that can fetch ahead does so from the next read on, and goes no further.
-        Unannounced, it does so as soon as reads follow each other.
+        A device with readahead fetches ahead from the next read on, up to `stop`. Without the
+        announcement, it does so as soon as reads follow each other.
         """
-        self.tell()  # raises where the file is closed
+        self.tell()  # raises once the file is closed
         self._content.will_read(self._raw.position, min(stop, self._content.size))
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """The next `size` bytes, or all that is left; fewer only at the end of the file.
+        """Return the next `size` bytes, or all that is left.
 
-        Raises LimitExceededError where all that is left is more than Limits.read_all_bytes.
+        Returns fewer only at the end of the file. Raises LimitExceededError where all that is left
+        is more than Limits.read_all_bytes.
         """
         start = self._begun()
         if size is None or size < 0:
@@ -188,11 +192,11 @@ class SquashFile(io.BufferedReader):
         return content
 
     def readall(self) -> bytes:
-        """As `read()`."""
+        """Return all that is left, as `read()`."""
         return self.read()
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill the buffer from the position, as far as the file goes; the bytes read."""
+        """Fill the buffer, or as much as the file has left; return the bytes read."""
         view = memoryview(buffer).cast("B")
         start = self._begun()
         try:
@@ -208,7 +212,7 @@ class SquashFile(io.BufferedReader):
         return at
 
     def peek(self, size: int = 0, /) -> bytes:
-        """Some bytes from the position, at least one but at the end, without moving."""
+        """Return some bytes without moving: at least one, unless the file is at its end."""
         start = self._begun()
         try:
             return super().peek(size)
@@ -217,17 +221,19 @@ class SquashFile(io.BufferedReader):
             raise
 
     def write(self, _data: object, /) -> int:
-        """Refused, as by any file opened for reading."""
+        """Refuse to write, as any file opened for reading does."""
         raise io.UnsupportedOperation("not writable")
 
     def detach(self) -> NoReturn:
-        """Refused: nothing reads the content without the file."""
+        """Refuse to detach: the raw file cannot be used without this one."""
         raise io.UnsupportedOperation("detach")
 
     def _is_buffered(self, start: int, size: int) -> bool:
-        """Whether a read is one of what is buffered, or a small one of one block that continues the
-        last, with more to come behind it. All of any other is read at once: its blocks in one
-        piece, and none that is not wanted.
+        """Return whether a read goes through the buffer.
+
+        It does where the buffer holds the bytes, or where a small read within one block continues
+        the last one before the end of the file. Any other read fetches its blocks at once, and no
+        further block.
         """
         stop = start + size
         continues, self._next = start == self._next, stop
@@ -238,18 +244,18 @@ class SquashFile(io.BufferedReader):
         return size <= min(_BUFFER_SIZE, self._content.left_of_block(start))
 
     def _begun(self) -> int:
-        """Where a read begins."""
+        """Return the position at which a read starts."""
         start = self.tell()
         self._raw.check_found()
         return start
 
     def _back_to(self, start: int) -> None:
-        """Undo what of a failed read was done."""
+        """Move back to the start of a read that failed."""
         if not self.closed:
             super().seek(start)
 
     def _take(self, start: int, size: int) -> Iterator[bytes | memoryview]:
-        """The pieces of the next `size` bytes: what is buffered, then past the buffer."""
+        """Yield the next `size` bytes in pieces: those buffered, then the others."""
         stop = max(start, min(start + size, self._content.size))
         if (buffered := min(self._raw.position, stop) - start) > 0:
             yield super().read(buffered)
@@ -260,28 +266,30 @@ class SquashFile(io.BufferedReader):
         super().seek(stop)
 
     def close(self) -> None:
-        """Close the file, without waiting for a thread that is reading: its read fails. What it has
-        read stays with the image's caches.
+        """Close the file without waiting for a thread that is reading: its read fails.
+
+        The image's caches keep what was read.
         """
         try:
             if self._raw.reading_thread is None:
                 super().close()
-            else:  # with the buffer's lock held, and nothing in the buffer
+            else:  # that thread holds the buffer's lock, and the buffer is empty
                 self._raw.close()
         finally:
             self.closed = True
 
     def __reduce_ex__(self, _protocol: SupportsIndex, /) -> tuple[object, ...]:
-        """Opened anew in another process, through its image, where it stands."""
+        """Open the file in another process, through its image, at its position."""
         return _reopened, (self.image, self.name, self.tell())
 
     def renew_after_fork(self) -> None:
-        """In a forked child, make the file readable whatever its parent's threads did with it: one
-        of them may hold the lock of its buffer, which nothing tells. One that was being closed is
-        closed.
+        """Make the file usable in a forked child, whatever the parent's threads did with it.
+
+        One of them may hold the lock of its buffer, which no function tells. A file that was being
+        closed is closed.
         """
         raw = self._raw
-        if raw.reading_thread == threading.get_ident():  # which goes on here, and lets go of it
+        if raw.reading_thread == threading.get_ident():  # which goes on here, and unlocks
             return
         self.closed = self.closed or raw.closed
         raw.closed = False
@@ -292,10 +300,10 @@ class SquashFile(io.BufferedReader):
 
 
 class _LongFile(SquashFile):
-    """A file in which a line may be longer than what may be read at once."""
+    """A file so long that a line may exceed Limits.read_all_bytes."""
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """The next line, up to its end or `size` bytes.
+        """Return the next line, up to its end or `size` bytes.
 
         Raises LimitExceededError where it is longer than Limits.read_all_bytes.
         """
@@ -306,7 +314,7 @@ class _LongFile(SquashFile):
         return line
 
     def readlines(self, hint: int | None = -1, /) -> list[bytes]:
-        """The lines up to the end, or until they have `hint` bytes.
+        """Return the lines up to the end, or until they have `hint` bytes.
 
         Raises LimitExceededError where all that is left is more than Limits.read_all_bytes.
         """
@@ -315,7 +323,7 @@ class _LongFile(SquashFile):
         return super().readlines(-1 if hint is None else hint)
 
     def __iter__(self) -> Iterator[bytes]:
-        """The lines; a generator costs half of what a method call does for each."""
+        """Yield the lines: a generator takes half the time of a method call per line."""
         most, readline = self._limits.read_all_bytes, super().readline
         while line := readline(most + 1):
             check_limit(len(line), most)
@@ -323,19 +331,19 @@ class _LongFile(SquashFile):
 
 
 def check_limit(size: int, most: int) -> None:
-    """Refuse more bytes, or characters, than may be read at once."""
+    """Refuse more bytes, or characters, than one read may return."""
     if size > most:
         raise LimitExceededError("read_all_bytes", size, most)
 
 
 def open_content(content: Content, name: str | bytes, limits: Limits, image: Image) -> SquashFile:
-    """The file object over a content of the image."""
+    """Return the file object over a content of the image."""
     kind = SquashFile if content.size <= limits.read_all_bytes else _LongFile
     return kind(content, name, limits, image)
 
 
 def _reopened(image: Image, path: str | bytes, position: int) -> SquashFile:
-    """A file of the image, where it stood."""
+    """Open a file of the image again, at its former position."""
     file = image.open(path)
     file.seek(position)
     return file

@@ -1,7 +1,8 @@
-"""What a forked child puts right before it goes on: locks that another thread of its parent held,
-work that such a thread had under way, pools of threads that the child has not.
+"""Repairs that a forked child makes before it goes on.
 
-Who owns any of these registers once, when it is made:
+A child has only the thread that forked. Locks that another thread held stay locked, work that it
+had in flight never ends, and the threads of a pool do not exist. The owner of any of these
+registers once, in its `__init__`:
 
     class Cache:
         def __init__(self):
@@ -9,12 +10,13 @@ Who owns any of these registers once, when it is made:
             renew_after_fork(self, Cache._renew)
 
         def _renew(self):
-            if self._lock.locked():  # by a thread that was amid a change
+            if self._lock.locked():  # by a thread in the middle of a change
                 self._values.clear()
             self._lock = threading.Lock()
 
-Taking the locks before the fork instead, as `logging` does, would let whatever a thread does under
-one of them hold up the fork, and two of them taken in another order stop the parent.
+The alternative, taking all locks before the fork as `logging` does, would make the fork wait for
+whatever a thread does under one of them, and could deadlock the parent where two are taken in
+another order.
 """
 
 from __future__ import annotations
@@ -37,20 +39,20 @@ _renewals: dict[int, tuple[weakref.ref[Any], Callable[[Any], None]]] = {}
 
 
 def renew_after_fork(owner: T, renew: Callable[[T], None]) -> None:
-    """Have every forked child call `renew(owner)` before anything else runs in it, for as long as
-    `owner` lives.
+    """Have every forked child call `renew(owner)` before anything else runs there.
 
-    The child has one thread, the one that forked, and memory as it was at that moment. `renew`
-    replaces the locks, forgets what other threads had under way and closes what cannot be shared;
-    it waits for nothing and reads nothing, and should hold no reference to `owner` itself: pass the
-    class's function. An exception of one renewal is printed and hinders no other.
+    This holds for as long as `owner` lives. The child has one thread, the one that forked, and
+    memory as it was at that moment. `renew` replaces the locks, drops what other threads had in
+    flight and closes what cannot be shared. It must not wait or read, and should hold no reference
+    to `owner` itself: pass the class's function. An exception of one `renew` is printed and does
+    not stop the others.
     """
     number = next(_numbers)
     _renewals[number] = weakref.ref(owner, lambda _: _renewals.pop(number, None)), renew
 
 
 def _renew_all() -> None:  # pragma: no cover -- in forked processes, which nothing measures
-    with ExitStack() as renewals:  # which goes on past one that raises
+    with ExitStack() as renewals:  # which calls the rest where one raises
         for reference, renew in list(_renewals.values()):
             if (owner := reference()) is not None:
                 renewals.callback(renew, owner)

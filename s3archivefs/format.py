@@ -4,9 +4,9 @@ Each record is declared once, as a class whose annotations name construct's fiel
 declaration yields two decoders: `Record.specification`, the construct Struct, which reads as
 documentation and builds records in tests, and `Record.decode`, a `struct.Struct` derived from that
 same Struct, which hot paths use (0.7 µs a record where the interpreted Struct needs 34 µs).
-Construct's compiled form is used nowhere: its documentation rules it out for untrusted data.
+Construct's compiled form is not used: its documentation rules it out for untrusted data.
 Variable-length tails (names, block lists, link targets) are read by the modules that know their
-bounds; checks of values live with the readers, which can say where a fault is.
+bounds, and values are checked by the readers, which can say where a fault is.
 
 All integers are little-endian. A "reference" is (metadata block, relative to its table) << 16 |
 offset inside the block once decoded.
@@ -87,18 +87,22 @@ MAGIC = 0x73717368
 MAGIC_BIG_ENDIAN = 0x68737173
 """`sqsh` on disk: big-endian, versions 1 to 3."""
 MAGIC_STREAMED = (0x53515348, 0x48535153)
-"""`HSQS` (or `SQSH`) on disk: written by `mksquashfs -stream`, the superblock is the image's last
-96 bytes.
+"""`HSQS` (or `SQSH`) on disk: the superblock is the image's last 96 bytes.
+
+`mksquashfs -stream` writes such images.
 """
 
 BLOCK_SIZE_MIN = 4096
 BLOCK_SIZE_MAX = 1 << 20
+"""Bytes in a full data block, from BLOCK_SIZE_MIN on; a power of two."""
 METADATA_BLOCK_SIZE = 8192
+"""Bytes in a full metadata block, decoded."""
 METADATA_BLOCK_STORED = 0x8000
-"""Bit of a metadata block's header: set where the block is stored uncompressed."""
+"""Bit of a metadata block's header, set where the block is stored uncompressed."""
 DATA_BLOCK_STORED = 1 << 24
-"""Bit of a data block's size word: set where the block is stored uncompressed. The size is the low
-24 bits.
+"""Bit of a data block's size word, set where the block is stored uncompressed.
+
+The low 24 bits are the size.
 """
 NAME_MAX = 256
 """Bytes in a directory entry's name."""
@@ -107,13 +111,13 @@ SYMLINK_MAX = 65535
 RUN_MAX = 256
 """Entries behind one directory header."""
 XATTR_PREFIXES = {0: b"user.", 1: b"trusted.", 2: b"security."}
-"""By the low byte of a key's type."""
+"""Prefixes of names, by the low byte of a key's type."""
 XATTR_VALUE_ELSEWHERE = 0x0100
-"""Bit of a key's type: the value is a reference to where another pair has it."""
+"""Bit of a key's type, set where the value is a reference to another."""
 ABSENT_32 = 0xFFFF_FFFF
-"""No fragment, no xattrs."""
+"""The index that stands for no fragment, or no xattrs."""
 ABSENT_64 = 0xFFFF_FFFF_FFFF_FFFF
-"""No such table."""
+"""The position that stands for no such table."""
 
 
 class Compression(IntEnum):
@@ -163,7 +167,7 @@ class InodeType(IntEnum):
 
 
 EXTENDED = 7
-"""Added to a basic inode type, it gives the extended one."""
+"""The difference between an extended inode type and its basic one."""
 
 # ---- Declarations and their decoders -------------------------------------------------------------
 
@@ -175,11 +179,11 @@ class Record:
     specification: ClassVar[construct.Struct]
     """The record as a construct Struct."""
     layout: ClassVar[struct.Struct]
-    """The same record for the hot path."""
+    """The same record as a struct.Struct, for hot paths."""
 
     @classmethod
     def decode(cls, data: bytes | memoryview, offset: int = 0) -> Self:
-        """The record at `offset` of `data`, which must hold all of it."""
+        """Return the record at `offset` of `data`, which must hold all of it."""
         return cls(*cls.layout.unpack_from(data, offset))
 
 
@@ -188,9 +192,7 @@ R = TypeVar("R", bound=Record)
 
 @dataclass_transform()
 def record(cls: type[R]) -> type[R]:
-    """Make a slotted dataclass of the declaration, and derive its two decoders from the
-    annotations.
-    """
+    """Make a declaration a slotted dataclass, with two decoders derived from its annotations."""
     cls = dataclass(slots=True)(cls)
     hints = get_type_hints(cls, include_extras=True)
     members = [(field.name, hints[field.name].__metadata__[0]) for field in fields(cls)]
@@ -204,11 +206,11 @@ def record(cls: type[R]) -> type[R]:
 
 @record
 class Superblock(Record):
-    """The first 96 bytes of the image. Positions are bytes from its start; ABSENT_64 marks a table
-    that is not there.
+    """The first 96 bytes of the image.
 
-    The id, xattr, fragment and export starts point at lists of block positions (the xattr start at
-    a header before its list); the inode and directory starts at the first metadata block.
+    Positions are bytes from its start; ABSENT_64 marks a table that the image lacks. The starts of
+    the id, fragment and export tables are those of their lists of block positions, the xattr
+    table's that of a header before its list, the others' that of the first metadata block.
 
     Format: "The Superblock".
     """
@@ -239,8 +241,8 @@ class Superblock(Record):
 
 
 # ---- Compressor options --------------------------------------------------------------------------
-# One record in an uncompressed metadata block behind the superblock, where the writer departed from
-# its defaults; for lz4 always, for lzma never.
+# One record in an uncompressed metadata block behind the superblock, where the writer did not use
+# its defaults; always with lz4, never with lzma.
 
 
 @record
@@ -257,7 +259,7 @@ class GzipOptions(Record):
 
 @record
 class LzoOptions(Record):
-    """Options of lzo: which of its algorithms made the blocks; all decode alike.
+    """Options of lzo: the algorithm that made the blocks; all decode alike.
 
     Format: "Compression Options".
     """
@@ -268,7 +270,7 @@ class LzoOptions(Record):
 
 @record
 class XzOptions(Record):
-    """Options of xz; each block is a whole .xz stream that says the same itself.
+    """Options of xz; each block is a whole .xz stream, which repeats them.
 
     Format: "Compression Options".
     """
@@ -276,7 +278,7 @@ class XzOptions(Record):
     dictionary_size: U32
     """Bytes."""
     filters: U32
-    """A bit for each branch filter that was tried."""
+    """One bit for each branch filter that the writer tried."""
 
 
 @record
@@ -306,7 +308,7 @@ class ZstdOptions(Record):
 
 @record
 class InodeHeader(Record):
-    """What every inode starts with.
+    """The start of every inode.
 
     Format: "Common Inode Header".
     """
@@ -323,8 +325,9 @@ class InodeHeader(Record):
 
 @record
 class BasicDirectory(InodeHeader):
-    """Directory; its listing is `size - 3` bytes at `start_block`, `offset` of the directory
-    table.
+    """Directory; its listing is at `start_block`, `offset` of the directory table.
+
+    The listing has `size - 3` bytes.
 
     Format: "Directory Inodes".
     """
@@ -338,8 +341,9 @@ class BasicDirectory(InodeHeader):
 
 @record
 class ExtendedDirectory(InodeHeader):
-    """Directory with xattrs, an index or a long listing; `index_count` DirectoryIndex records
-    follow.
+    """Directory with xattrs, an index or a long listing.
+
+    `index_count` DirectoryIndex records follow.
 
     Format: "Directory Inodes".
     """
@@ -368,8 +372,9 @@ class BasicFile(InodeHeader):
 
 @record
 class ExtendedFile(InodeHeader):
-    """Regular file with links, xattrs, holes or 64-bit sizes; the list of u32 block sizes
-    follows.
+    """Regular file with links, xattrs, holes or 64-bit sizes.
+
+    The list of u32 block sizes follows.
 
     Format: "File Inodes".
     """
@@ -377,7 +382,7 @@ class ExtendedFile(InodeHeader):
     blocks_start: U64
     size: U64
     sparse: U64
-    """Bytes in holes; it informs, reading goes by the block list."""
+    """Bytes in holes, for information: reading goes by the block list."""
     nlink: U32
     fragment_index: U32
     fragment_offset: U32
@@ -416,7 +421,7 @@ class BasicDevice(InodeHeader):
 
 @record
 class ExtendedDevice(BasicDevice):
-    """A device with xattrs.
+    """Device with xattrs.
 
     Format: "Device Special Files".
     """
@@ -436,7 +441,7 @@ class BasicIpc(InodeHeader):
 
 @record
 class ExtendedIpc(BasicIpc):
-    """A fifo or socket with xattrs.
+    """Fifo or socket with xattrs.
 
     Format: "IPC Inodes".
     """
@@ -449,7 +454,7 @@ class ExtendedIpc(BasicIpc):
 
 @record
 class DirectoryHeader(Record):
-    """Heads a run of `count_minus_one + 1` entries whose inodes share a metadata block.
+    """Head of a run of `count_minus_one + 1` entries, whose inodes share a metadata block.
 
     Format: "Directory Table".
     """
@@ -458,12 +463,12 @@ class DirectoryHeader(Record):
     inode_block: U32
     """Start of that metadata block, relative to the inode table."""
     inode_number: U32
-    """What the entries' deltas are added to."""
+    """The number to which the entries' deltas are added."""
 
 
 @record
 class DirectoryEntry(Record):
-    """One name; `name_size_minus_one + 1` bytes of it follow.
+    """One entry; its name of `name_size_minus_one + 1` bytes follows.
 
     Format: "Directory Table".
     """
@@ -471,14 +476,15 @@ class DirectoryEntry(Record):
     inode_offset: U16
     inode_delta: S16
     type: U16
-    """A basic InodeType, also where the inode is extended."""
+    """A basic InodeType, even where the inode is extended."""
     name_size_minus_one: U16
 
 
 @record
 class DirectoryIndex(Record):
-    """A place in a long listing where a run begins a metadata block; the run's first name
-    follows.
+    """A place in a long listing where a run starts in a new metadata block.
+
+    The first name of the run follows, with `name_size_minus_one + 1` bytes.
 
     Format: "Directory Index".
     """
@@ -486,7 +492,7 @@ class DirectoryIndex(Record):
     listing_offset: U32
     """Bytes from the start of the listing."""
     block: U32
-    """The metadata block there, relative to the directory table."""
+    """Start of that metadata block, relative to the directory table."""
     name_size_minus_one: U32
 
 
@@ -495,15 +501,17 @@ class DirectoryIndex(Record):
 
 @record
 class XattrTableHeader(Record):
-    """Stands at the superblock's xattr table start; the list of block positions of ids follows.
+    """The record at the superblock's xattr table start.
+
+    The list of positions of the blocks of XattrId records follows.
 
     Format: "Extended Attribute Table".
     """
 
     pairs_start: U64
-    """The first metadata block of names and values, from the start of the image."""
+    """Start of the first metadata block of pairs, from the start of the image."""
     count: U32
-    """Sets of attributes."""
+    """Number of sets of attributes."""
     unused: U32
 
 
@@ -515,21 +523,23 @@ class XattrId(Record):
     """
 
     reference: U64
-    """Of the first pair, relative to `pairs_start`."""
+    """Reference of the first pair, relative to `pairs_start`."""
     count: U32
     size: U32
-    """Writers disagree on what it counts; nothing here relies on it."""
+    """Bytes, which writers count in different ways; the reader ignores them."""
 
 
 @record
 class XattrKey(Record):
-    """Heads a pair: `name_size` bytes of name without prefix, a u32 size and the value follow.
+    """Head of a pair of name and value.
+
+    `name_size` bytes of name without its prefix follow, then a u32 size and the value.
 
     Format: "Extended Attribute Table".
     """
 
     type: U16
-    """The prefix, and XATTR_VALUE_ELSEWHERE."""
+    """The name's prefix, and XATTR_VALUE_ELSEWHERE."""
     name_size: U16
 
 
@@ -538,7 +548,7 @@ class XattrKey(Record):
 
 @record
 class FragmentEntry(Record):
-    """A block of tails of files; `size` is a word like those of block lists.
+    """A block with tails of files; `size` is a word like those of block lists.
 
     Format: "Fragment Table".
     """

@@ -1,8 +1,8 @@
-"""Glob patterns over the directories of an image, as `pathlib` of the Python that runs has them.
+"""Glob patterns over the directories of an image, as in `pathlib` of the running Python.
 
-A pattern is a list of parts, and what of it is still to be matched is a set of places in that list:
-a directory is listed once, however many `**` could have led to it, and what leads nowhere is not
-tried again by way of symlinks or `..`.
+A pattern is a list of parts, and the state of a match is the set of parts to match next. So a
+directory is listed once, however many `**` lead to it, and a directory in which nothing matched is
+not searched again by way of symlinks or `..`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["glob"]
 
 _SINCE_3_13 = sys.version_info >= (3, 13)
-"""From when on `**` at the end stands for files too, `a**` is as `a*`, and a name that is spelt out
-may be that of a symlink that leads nowhere.
+"""Whether the running Python has the glob rules of 3.13 and later.
+
+`**` at the end matches files too, `a**` is as `a*`, and a literal name matches a broken symlink.
 """
 _ANY_DEPTH = "**"
 _DIRECTORY = ""
-"""What a slash at the end asks for."""
+"""The part for a slash at the end, which matches directories alone."""
 _PARENT = ".."
 
 
@@ -40,7 +41,7 @@ class Part(NamedTuple):
 
     text: str
     matches: Callable[[str], object] | None
-    """None where the part is a name, `..`, `**` or the slash at the end."""
+    """None for a literal name, `..`, `**` and the slash at the end."""
 
 
 class _Listing(Protocol):
@@ -52,22 +53,23 @@ _Key: TypeAlias = tuple[int, frozenset[int]]
 
 @dataclass(slots=True)
 class _Node:
-    """A directory that is being gone through."""
+    """A directory that is being searched."""
 
     path: str
     place: str
-    """A path that leads there too, without the `..` that the pattern went: as short as can be."""
+    """Another path of the directory, without the pattern's `..`: the shortest."""
     wanted: frozenset[int]
-    """The parts that its names are held against."""
+    """Indices of the parts that its names may match."""
     key: _Key
     linked: bool
     """Whether a symlink or `..` led here."""
     children: Iterator[tuple[str, DirEntry[str] | None]]
     fruitful: bool = False
+    """Whether anything matched in it or below."""
 
 
 def parsed(pattern: str | bytes, *, at_any_depth: bool) -> list[Part]:
-    """The parts of a pattern.
+    """Split a pattern into its parts.
 
     Raises ValueError or NotImplementedError where `pathlib` does, TypeError for bytes.
     """
@@ -95,9 +97,9 @@ def _part(name: str) -> Part:
 
 
 def glob(image: Tree, start: str, pattern: str, *, at_any_depth: bool) -> Iterator[str]:
-    """The paths below `start` that match, each once, depth first in byte order.
+    """Return the paths below `start` that match, each once, depth first in byte order.
 
-    Raises CorruptImageError where a directory is met twice, LimitExceededError past
+    Raises CorruptImageError where a directory is in the tree twice, LimitExceededError past
     Limits.walk_depth, and what `pathlib` raises for the pattern.
     """
     return _Search(image, pattern, at_any_depth=at_any_depth).below(start)
@@ -111,7 +113,7 @@ class _Search:
         self._takes_files = _SINCE_3_13 and pattern.rpartition("/")[2] == _ANY_DEPTH
         self._met: set[_Key] = set()
         self._barren: set[_Key] = set()
-        """What led to nothing, lest all ways through symlinks be gone."""
+        """Keys of directories without a match: symlinks need not lead there again."""
 
     def below(self, start: str) -> Iterator[str]:
         try:
@@ -153,7 +155,7 @@ class _Search:
     def _matched(
         self, node: _Node, name: str, entry: DirEntry[str] | None
     ) -> tuple[bool, frozenset[int]]:
-        """Whether a name matches the whole pattern, and what its own names are held against."""
+        """Return whether a name matches the pattern, and the parts to match below it."""
         if entry is None:
             wanted = self._after(node, lambda part: part.text == _PARENT)
             return self._accepts(wanted), wanted - {self._end}
@@ -175,7 +177,7 @@ class _Search:
     def _entered(
         self, node: _Node, name: str, entry: DirEntry[str] | None, wanted: frozenset[int]
     ) -> _Node | None:
-        """The directory of a name, if it is one and is worth going through."""
+        """Return the directory of a name, or None where there is nothing to search."""
         if all(self._text(index) == _DIRECTORY for index in wanted):
             return None
         path, place = _below(node.path, name), _below(node.place, name)
@@ -214,7 +216,7 @@ class _Search:
     def _children(
         self, wanted: frozenset[int], listing: _Listing
     ) -> Iterator[tuple[str, DirEntry[str] | None]]:
-        """The names of a directory that may match."""
+        """Yield the names of a directory that may match."""
         parts = [self._parts[index] for index in wanted if self._text(index) != _DIRECTORY]
         names = {part.text for part in parts}
         if _PARENT in names:
@@ -236,18 +238,18 @@ class _Search:
         return self._parts[index].text if index < self._end else None
 
     def _from(self, index: int) -> frozenset[int]:
-        """A part, and the next one too where this may stand for nothing."""
+        """Return the part, and the next one too where this may match nothing."""
         if self._text(index) == _ANY_DEPTH:
             return frozenset((index, index + 1))
         return frozenset((index,))
 
     def _after(self, node: _Node, matches: Callable[[Part], object]) -> frozenset[int]:
-        """What follows the wanted parts that match."""
+        """Return the parts that follow those which match."""
         found = (index for index in node.wanted if matches(self._parts[index]))
         return frozenset().union(*(self._from(index + 1) for index in found))
 
     def _accepts(self, wanted: frozenset[int]) -> bool:
-        """Whether a directory that is reached with these parts wanted matches."""
+        """Return whether a directory matches when these parts are left to match."""
         return any(self._text(index) in {None, _DIRECTORY} for index in wanted)
 
 

@@ -1,5 +1,6 @@
-"""Once more where metadata makes no sense: a device may have kept a damaged copy of it, and one
-that is stored without compression, or by a compressor without checksums, decodes all the same.
+"""A second read where metadata contradicts itself: a device may have kept a damaged copy.
+
+Such a copy decodes all the same where it is stored uncompressed, or its compressor has no checksum.
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ H = TypeVar("H", bound="Healing")
 
 
 class Healing:
-    """The part of `SquashFS` that puts together what it reads by, and does so anew where the copies
-    that this was read from are in doubt.
-    """
+    """The part of `SquashFS` that makes its readers, and remakes them after a FormatError."""
 
     superblock: Superblock
     _device: BlockDevice
@@ -57,22 +56,24 @@ class Healing:
         self._resolver = Resolver(self._root, self._readers, self._limits)
 
     def _doubt(self) -> bool:
-        """Forget what was read last of the metadata, here and at the device, as it makes no sense;
-        return whether to read it again may go otherwise.
+        """Discard the metadata read last, which may be damaged, here and at the device.
+
+        Return whether another read may bring other bytes.
         """
         if not discarded(self._device, self._in_doubt()):
             return False
-        self._readers.forget()  # for what was handed out, and reads by them
+        self._readers.forget()  # open files read through these
         self._read_root()
         return True
 
     def _in_doubt(self) -> list[tuple[int, int]]:
-        readers: Readers | None = getattr(self, "_readers", None)  # the superblock may lead to none
+        # Making the readers may be what failed.
+        readers: Readers | None = getattr(self, "_readers", None)
         return [] if readers is None else readers.in_doubt()
 
 
 def once_more(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H, P], T]:
-    """The method, called a second time where it raises FormatError and that can go otherwise."""
+    """Call the method a second time where it raises FormatError and another read may help."""
 
     @wraps(method)
     def call(self: H, /, *args: P.args, **kwargs: P.kwargs) -> T:

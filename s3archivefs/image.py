@@ -1,6 +1,4 @@
-"""`SquashFS`: the tree of one image. Paths are resolved here, and every other module is put to work
-here.
-"""
+"""`SquashFS`: an open image, which puts every other module to work."""
 
 from __future__ import annotations
 
@@ -46,25 +44,27 @@ T = TypeVar("T")
 
 
 class SquashFS(Healing, FileOpener):
-    """An open image. Safe to use from several threads, and in a process that forks among them; a
-    context manager that closes what it opened. In a pickle it is its path or URL: whoever reads
-    that opens the image anew, once for all that is in one pickle, and OSError (ESTALE) says that
-    another image is there now.
+    """An open image: its directories, files and attributes.
+
+    Several threads may use it, also in a process that forks; as a context manager it closes what it
+    opened. Its pickle holds its path or URL: unpickling opens the image again, once for all objects
+    in one pickle, and raises OSError (ESTALE) where another image is there now.
 
     Paths are `str` (with surrogateescape for bytes that are not UTF-8), `bytes`, `os.PathLike` or
-    `Path`, from the root, with or without a leading slash; names and paths come back as the `str`
-    or `bytes` that the given path is of. Every method raises FormatError where what it reads is
-    damaged, LimitExceededError, ValueError once the image is closed, and whatever the device
-    raises. One that takes a path raises FileNotFoundError, NotADirectoryError or OSError (ELOOP)
-    where that leads nowhere, with `errno` and `filename` set.
+    `Path`, from the root, with or without a leading slash. Names and paths are returned as `str` or
+    `bytes`, whichever the given path is.
+
+    Every method raises FormatError where what it reads is damaged, LimitExceededError, ValueError
+    once the image is closed, and whatever the device raises. A method that takes a path raises
+    FileNotFoundError, NotADirectoryError or OSError (ELOOP) where the path leads nowhere, with
+    `errno` and `filename` set.
     """
 
     def __init__(self, source: object, *, offset: int = 0, limits: Limits | None = None) -> None:
-        """Open the image that starts at byte `offset` of a path, a binary file, an mmap, a block
-        device or a registered URL.
+        """Open the image that starts at byte `offset` of a source.
 
-        Raises the errors of `s3archivefs.errors`, TypeError for what is no source, and whatever the
-        source itself raises.
+        The source is a path, a binary file, an mmap, a block device or a registered URL. Raises
+        SquashfsError, TypeError for what is no source, and whatever the source itself raises.
 
         Format: "The Superblock".
         """
@@ -81,14 +81,14 @@ class SquashFS(Healing, FileOpener):
 
     @property
     def cached_bytes(self) -> int:
-        """Bytes of memory that decoded blocks and entries take: at most Limits.cache_bytes."""
+        """Bytes of memory that cached blocks and entries take, at most Limits.cache_bytes."""
         return self._readers.cached_bytes
 
     # ---- the tree --------------------------------------------------------------------------------
 
     @once_more
     def stat(self, path: EitherPath, *, follow_symlinks: bool = True) -> Stat:
-        """The attributes of a path, or of the symlink there itself.
+        """Return the attributes of a path, following symlinks unless told otherwise.
 
         Format: "Inode Table".
         """
@@ -96,7 +96,7 @@ class SquashFS(Healing, FileOpener):
 
     @once_more
     def exists(self, path: EitherPath) -> bool:
-        """Whether the path leads to something, symlinks followed."""
+        """Return whether the path leads to something, following symlinks."""
         try:
             self._resolve(path)
         except OSError as error:
@@ -107,7 +107,7 @@ class SquashFS(Healing, FileOpener):
 
     @once_more
     def listdir(self, path: PathLike[AnyPath]) -> list[AnyPath]:
-        """The names in a directory, in byte order.
+        """Return the names in a directory, in byte order.
 
         Raises LimitExceededError past Limits.entries; `scandir` has no such bound.
 
@@ -124,10 +124,9 @@ class SquashFS(Healing, FileOpener):
     def scandir(
         self, path: PathLike[AnyPath], *, start: PathLike[AnyPath] | None = None
     ) -> Iterator[DirEntry[AnyPath]]:
-        """The entries of a directory in byte order of their names, read as they are asked for.
+        """Return the entries of a directory in byte order, reading as they are consumed.
 
-        With `start`, from the first name that is not below it: the directory's index finds the
-        place.
+        With `start`, from the first name that is not below it, found by the directory's index.
 
         Format: "Directory Table", "Directory Index".
         """
@@ -138,14 +137,13 @@ class SquashFS(Healing, FileOpener):
     def walk(
         self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False
     ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
-        """The directories from `top` down, each with the names of its directories and of all else,
-        as `os.walk`.
+        """Yield the directories from `top` down, as `os.walk`.
 
-        Names removed from a yielded list of directories are not entered; symlinks to directories
-        are listed among them, unless `symlinks_as_files`, and never entered. Raises
-        CorruptImageError where a directory is met twice, as one that contains itself is, and
-        LimitExceededError past Limits.walk_depth. Takes 100 bytes of memory for a directory met,
-        and as much for one still to enter.
+        Each comes with the names of its directories, and of all else. The walk enters no directory
+        that the caller removes from that list, and no symlink, which is in it too, unless
+        `symlinks_as_files`. Raises CorruptImageError where a directory is in the tree twice, as one
+        that contains itself is, LimitExceededError past Limits.walk_depth. Takes 100 bytes of
+        memory for each directory met or still to enter.
 
         Format: "Directory Table".
         """
@@ -172,7 +170,7 @@ class SquashFS(Healing, FileOpener):
 
     @once_more
     def readlink(self, path: PathLike[AnyPath]) -> AnyPath:
-        """A symlink's target, as it is stored; at most Limits.symlink_target_bytes.
+        """Return a symlink's target, as it is stored; at most Limits.symlink_target_bytes.
 
         Raises OSError (EINVAL) where the path is no symlink.
 
@@ -186,8 +184,9 @@ class SquashFS(Healing, FileOpener):
 
     @once_more
     def realpath(self, path: PathLike[AnyPath], *, strict: bool = False) -> AnyPath:
-        """The path without symlinks and `..`, from the root. What is missing, and what stands
-        behind a loop, stays as it is; if `strict`, it raises as `stat` does.
+        """Return the path from the root without symlinks and `..`.
+
+        Names missing, or behind a loop, stay unchanged; if `strict`, they raise as `stat` does.
 
         Format: "Symbolic Links".
         """
@@ -199,8 +198,9 @@ class SquashFS(Healing, FileOpener):
 
     @once_more
     def listxattr(self, path: EitherPath, *, follow_symlinks: bool = True) -> list[str]:
-        """The names of a path's extended attributes (`user.`, `trusted.` and `security.`), in the
-        image's order; at most Limits.xattrs.
+        """Return the names of a path's extended attributes, at most Limits.xattrs.
+
+        They begin with `user.`, `trusted.` or `security.` and stand in the image's order.
 
         Format: "Extended Attribute Table".
         """
@@ -214,7 +214,7 @@ class SquashFS(Healing, FileOpener):
     def getxattr(
         self, path: EitherPath, name: str | bytes, *, follow_symlinks: bool = True
     ) -> bytes:
-        """The value of one extended attribute, at most Limits.xattr_value_bytes.
+        """Return the value of one extended attribute, at most Limits.xattr_value_bytes.
 
         Raises OSError (ENODATA) where the path has none of that name.
 
@@ -230,7 +230,7 @@ class SquashFS(Healing, FileOpener):
 
     @once_more
     def stat_inode(self, inode_number: int) -> Stat:
-        """The attributes of an inode by its number, through the image's export table.
+        """Return the attributes of an inode by its number, through the export table.
 
         Raises FileNotFoundError where no inode has the number, UnsupportedError where the image has
         no export table.
@@ -251,11 +251,10 @@ class SquashFS(Healing, FileOpener):
 
     @property
     def compressor_options(self) -> Record | None:
-        """What the image says of how it was compressed: GzipOptions, LzoOptions, XzOptions,
-        Lz4Options or ZstdOptions; None where its writer used the defaults.
+        """Options of the image's compressor; None where its writer used the defaults.
 
-        Raises UnsupportedError where they are of a size that is not known, as OpenWrt's for xz.
-        Nothing else needs them.
+        They are GzipOptions, LzoOptions, XzOptions, Lz4Options or ZstdOptions; nothing else needs
+        them. Raises UnsupportedError where their size is unknown, as with OpenWrt's xz.
 
         Format: "Compression Options".
         """
@@ -263,12 +262,13 @@ class SquashFS(Healing, FileOpener):
         return read_compressor_options(self._device, self.superblock)
 
     def path(self, path: StrPath = "/") -> Path:
-        """A place in the image that is used as `pathlib.Path` is."""
+        """Return a path in the image, which is used like a `pathlib.Path`."""
         return Path(self, path)
 
     def verify(self) -> Iterator[Problem]:
-        """Read all that the image holds, and yield what of it cannot be read: nothing, if it is
-        sound. Takes 100 bytes of memory for an inode, and 200 for a directory still to be read.
+        """Read all that the image holds, and yield each problem: none if it is sound.
+
+        Takes 100 bytes of memory for each inode, and 200 for each directory still to be read.
         """
         self._check_open()
         yield from self._while_open(self._problems())
@@ -281,8 +281,8 @@ class SquashFS(Healing, FileOpener):
         problems = self._found()
         first = next(problems, None)
         if first is not None and isinstance(first.error, FormatError) and self._doubt():
-            problems, first = self._found(), None
-        if first is not None:
+            problems = self._found()
+        elif first is not None:
             yield first
         yield from problems
 
@@ -291,7 +291,7 @@ class SquashFS(Healing, FileOpener):
 
     @property
     def origin(self) -> Origin:
-        """Where the image came from, and what was there: what a pickle of it holds.
+        """Source and identity of the image: the content of its pickle.
 
         Format: "The Superblock".
         """
@@ -299,7 +299,7 @@ class SquashFS(Healing, FileOpener):
         size = self._device.size
         return Origin(self._source, self._offset, self._limits, size, self.superblock)
 
-    # ---- for what it hands out -------------------------------------------------------------------
+    # ---- for the objects that it returns ---------------------------------------------------------
 
     def _while_open(self, items: Iterator[T]) -> Iterator[T]:
         try:
@@ -307,7 +307,7 @@ class SquashFS(Healing, FileOpener):
                 yield item
                 self._check_open()
         except FormatError:
-            self._doubt()  # who asks again may find it sound
+            self._doubt()  # the next call may find it sound
             raise
 
     def _resolve(self, path: EitherPath, *, follow: bool = True) -> Inode:
@@ -320,13 +320,13 @@ class SquashFS(Healing, FileOpener):
 
     @once_more
     def stat_of_entry(self, entry: Entry) -> Stat:
-        """The attributes of a directory's entry, which `DirEntry.stat` asks for."""
+        """Return the attributes of a directory's entry, for `DirEntry.stat`."""
         self._check_open()
         return self._readers.inodes.stat(self._readers.entry_inode(entry))
 
     @once_more
     def stat_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Stat:
-        """The attributes of what a symlink leads to, which `DirEntry.stat` asks for.
+        """Return the attributes of what a symlink leads to, for `DirEntry.stat`.
 
         Format: "Symbolic Links".
         """
@@ -336,7 +336,7 @@ class SquashFS(Healing, FileOpener):
     def scandir_at(
         self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None
     ) -> Iterator[DirEntry[AnyPath]]:
-        """The entries of a directory below another, which `DirEntry.scandir` asks for.
+        """Return the entries of a directory by its entry, for `DirEntry.scandir`.
 
         Format: "Directory Table".
         """
@@ -346,5 +346,5 @@ class SquashFS(Healing, FileOpener):
 
 
 def open_image(source: object, *, offset: int = 0, limits: Limits | None = None) -> SquashFS:
-    """Open an image: `s3archivefs.open`. See `SquashFS`."""
+    """Open an image: the same as `SquashFS(source, offset=offset, limits=limits)`."""
     return SquashFS(source, offset=offset, limits=limits)

@@ -1,4 +1,4 @@
-"""Inodes: what a file is, who owns it, and where its content is."""
+"""Inodes: a file's kind, its attributes, and the place of its content."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SMALLEST = BasicIpc.layout.size
 
 
 class FileKind(Enum):
-    """The seven kinds of file; the values are those of a basic inode's type.
+    """The seven kinds of file, with the value of a basic inode's type.
 
     Format: "Common Inode Header".
     """
@@ -83,7 +83,7 @@ _RECORDS: dict[int, tuple[FileKind, type[InodeHeader]]] = {
 
 
 class Stat(NamedTuple):
-    """What `stat` says of a file.
+    """The attributes of a file, as `stat` returns them.
 
     Format: "Common Inode Header", "ID Table".
     """
@@ -95,28 +95,28 @@ class Stat(NamedTuple):
     mtime: int
     """Seconds since the epoch, 0 to 2**32 - 1."""
     size: int
-    """Bytes: of a file its content, of a symlink its target, else 0."""
+    """Bytes: a file's content or a symlink's target, else 0."""
     nlink: int
-    """Links to the inode; 1 where the image does not count them."""
+    """Hard links to the inode; 1 where the image does not count them."""
     inode_number: int
-    """From 1 to the superblock's inode_count."""
+    """Number of the inode, from 1 to the superblock's inode_count."""
     kind: FileKind
     rdev: int
-    """Device number of a device in Linux's encoding, else 0."""
+    """Device number in Linux's encoding; 0 for what is no device."""
     reference: int
-    """Where the image keeps the inode: equal for hard links, unique in the image."""
+    """Place of the inode in the image, which only hard links share."""
 
 
 @dataclass(slots=True)
 class Inode:
-    """An inode as the image has it."""
+    """An inode as the image stores it."""
 
     kind: FileKind
     reference: int
     header: InodeHeader
-    """The record itself; its class follows the inode's type."""
+    """The inode's record, of the class for its type."""
     tail: tuple[int, int]
-    """Metadata block (from the start of the image) and offset of what follows the record."""
+    """Place behind the record: metadata block, from the start of the image, and offset."""
 
     @property
     def directory(self) -> BasicDirectory | ExtendedDirectory:
@@ -135,7 +135,7 @@ class Inode:
 
 
 class InodeTable:
-    """Reads inodes by reference.
+    """A reader of inodes, by reference.
 
     Format: "Inode Table".
     """
@@ -161,9 +161,9 @@ class InodeTable:
             )
 
     def inode(self, reference: int) -> Inode:
-        """The inode at a reference.
+        """Return the inode at a reference.
 
-        Raises CorruptImageError where there is none, or one that the format rules out.
+        Raises CorruptImageError where none is, or one that the format rules out.
         """
         block, offset = split_reference(reference)
         position = self._reader.extent.start + block
@@ -173,7 +173,7 @@ class InodeTable:
         if end <= len(data):
             header = record.decode(data, offset)
             tail = (position, end) if end < METADATA_BLOCK_SIZE else (block_end, 0)
-        else:  # the record goes on in the next block
+        else:  # the record continues in the next block
             cursor = self._reader.cursor(position, offset)
             header = record.decode(cursor.take(record.layout.size))
             tail = cursor.place
@@ -181,7 +181,7 @@ class InodeTable:
         return Inode(kind, reference, header, tail)
 
     def stat(self, inode: Inode) -> Stat:
-        """The inode's attributes, with ids looked up."""
+        """Return the inode's attributes, with ids looked up."""
         header = inode.header
         kind = inode.kind
         if kind is FileKind.FILE:
@@ -196,7 +196,7 @@ class InodeTable:
             self._ids.get(header.gid_index, inode.tail[0]),
             header.mtime,
             size,
-            getattr(header, "nlink", 1),  # a basic file has no count: it has one link
+            getattr(header, "nlink", 1),  # a basic file stores no count: it has one link
             header.inode_number,
             kind,
             getattr(header, "rdev", 0),
@@ -204,7 +204,7 @@ class InodeTable:
         )
 
     def target(self, inode: Inode) -> bytes:
-        """A symlink's target."""
+        """Return a symlink's target."""
         size = inode.symlink.target_size
         if size > self._limits.symlink_target_bytes:
             raise LimitExceededError(
@@ -218,9 +218,9 @@ class InodeTable:
         return target
 
     def xattr_index(self, inode: Inode) -> int | None:
-        """The index of the inode's set of attributes, or None where it has none."""
+        """Return the index of the inode's set of extended attributes, or None."""
         index: int = getattr(inode.header, "xattr_index", ABSENT_32)
-        if isinstance(inode.header, ExtendedSymlink):  # there it stands behind the target
+        if isinstance(inode.header, ExtendedSymlink):  # which stores it behind the target
             size = inode.header.target_size
             cursor = self.tail(inode, size, "target")
             cursor.skip(size)
@@ -228,8 +228,9 @@ class InodeTable:
         return None if index == ABSENT_32 else index
 
     def tail(self, inode: Inode, length: int, what: str) -> MetadataCursor:
-        """At the `length` bytes or more that follow the inode's record: a block list, a target, a
-        directory index.
+        """Return a cursor at what follows the inode's record, of `length` bytes or more.
+
+        `what` follows is a block list, a target or a directory index.
         """
         position, offset = inode.tail
         if length > self._reader.capacity(position):

@@ -1,5 +1,6 @@
-"""Metadata blocks: up to 8 KiB of decoded inodes, listings or table entries each, read inside one
-table's extent.
+"""Metadata blocks, read inside one table's extent.
+
+Each holds up to 8 KiB of decoded inodes, listings or table entries.
 """
 
 from __future__ import annotations
@@ -27,18 +28,19 @@ class Block(NamedTuple):
 
     data: bytes
     end: int
-    """Where the next block starts: bytes from the start of the image."""
+    """Start of the next block, in bytes from the start of the image."""
 
 
 def split_reference(reference: int) -> tuple[int, int]:
-    """A reference's metadata block, relative to its table, and the offset inside it once
-    decoded.
+    """Return the metadata block of a reference, and the offset in the decoded block.
+
+    The block's position is in bytes from the start of its table.
     """
     return reference >> 16, reference & 0xFFFF
 
 
 class MetadataReader:
-    """Reads the metadata blocks of one table, and cannot leave that table's extent.
+    """A reader of one table's metadata blocks, which cannot leave the table's extent.
 
     Format: "Packing Metadata".
     """
@@ -59,7 +61,7 @@ class MetadataReader:
         self._what = f"a metadata block of the {name} table"
 
     def block(self, position: int) -> Block:
-        """The metadata block at `position`, bytes from the start of the image."""
+        """Return the metadata block at `position`, in bytes from the start of the image."""
         if not self.extent.start <= position <= self.extent.end - HEADER_SIZE:
             raise CorruptImageError(
                 f"{self._what} lies outside the table's bytes {self.extent.start} to"
@@ -69,13 +71,14 @@ class MetadataReader:
         return self._cache.get(position, lambda: self._load(position))
 
     def capacity(self, position: int) -> int:
-        """The most bytes, decoded, that the table can hold from a block's `position` on: the
-        smallest block has a header and one byte, the largest content 8 KiB.
+        """Return the most decoded bytes that the table can hold from a block's `position` on.
+
+        The smallest block has a header and one byte; the largest content has 8 KiB.
         """
         return (self.extent.end - position) // (HEADER_SIZE + 1) * METADATA_BLOCK_SIZE
 
     def cursor(self, position: int, offset: int) -> MetadataCursor:
-        """A cursor at `offset` of the block at `position`."""
+        """Return a cursor at `offset` of the decoded block at `position`."""
         if offset >= METADATA_BLOCK_SIZE:
             raise CorruptImageError(
                 f"offset {offset} of the {self.name} table lies outside its metadata block",
@@ -84,13 +87,13 @@ class MetadataReader:
         return MetadataCursor(self, position, offset)
 
     def _load(self, position: int) -> Block:
-        # One read for header and content: most blocks are smaller than the 8 KiB that may follow.
+        # One read for header and content: most blocks take less than the 8 KiB that they may.
         length = min(HEADER_SIZE + METADATA_BLOCK_SIZE, self.extent.end - position)
         decode = partial(self._decode, position)
         return read_decoded(self._device, position, length, self._what, decode)
 
     def _decode(self, position: int, raw: bytes) -> Block:
-        """The block that starts at `position`, and `raw`."""
+        """Return the block at `position`, decoded from the bytes `raw` that start there."""
         what, end = self._what, self.extent.end
         header = int.from_bytes(raw[:HEADER_SIZE], "little")
         size = header & ~METADATA_BLOCK_STORED
@@ -109,7 +112,7 @@ class MetadataReader:
 
 
 class MetadataCursor:
-    """A place in a table that moves on as bytes are taken, from block to block."""
+    """A place in a table, which moves from block to block as bytes are taken."""
 
     __slots__ = ("_offset", "_position", "_reader")
 
@@ -119,7 +122,7 @@ class MetadataCursor:
         self._offset = offset
 
     def take(self, length: int) -> bytes:
-        """The next `length` bytes."""
+        """Return the next `length` bytes."""
         pieces = []
         while length > 0:
             piece = self.take_some(length)
@@ -128,18 +131,16 @@ class MetadataCursor:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def skip(self, length: int) -> None:
-        """Pass over `length` bytes."""
+        """Skip the next `length` bytes."""
         while length > 0:
             length -= len(self.take_some(length))
 
     def take_some(self, length: int) -> bytes:
-        """The next bytes, at least one and at most `length`, as far as the current block has
-        them.
-        """
+        """Return the next bytes of one block, at least one and at most `length`."""
         data, end = self._reader.block(self._position)
         if self._offset >= len(data):
-            # A reference points into its block, and only a full block has a successor: look-ups
-            # count on 8 KiB each.
+            # A reference points into its block. Only a full block may be followed by another, since
+            # look-ups count on 8 KiB each.
             if self._offset != METADATA_BLOCK_SIZE:
                 raise CorruptImageError(
                     f"offset {self._offset} lies outside a metadata block of the "
@@ -154,7 +155,7 @@ class MetadataCursor:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Block position and offset of the next byte, in the form that `cursor` takes."""
+        """Block position and offset of the next byte, as `MetadataReader.cursor` takes them."""
         if self._offset < METADATA_BLOCK_SIZE:
             return self._position, self._offset
         return self._reader.block(self._position).end, 0

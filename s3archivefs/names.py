@@ -1,4 +1,4 @@
-"""Paths inside an image as callers give them, and names as they are given back."""
+"""Paths and names of an image: the types that callers use, and the bytes stored."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ Plain_co = TypeVar("Plain_co", str, bytes, covariant=True)
 
 
 class Posix(Protocol[Plain_co]):
-    """A path that says itself with slashes: `s3archivefs.Path`, which is no os.PathLike, and pure
-    paths, of Windows too.
+    """A path that can be written with slashes.
+
+    `s3archivefs.Path`, which is no os.PathLike, is one, and so are pathlib's pure paths, those of
+    Windows too.
     """
 
     def as_posix(self) -> Plain_co:
-        """The path, with slashes."""
+        """Return the path, with slashes."""
 
 
 PathLike: TypeAlias = AnyPath | os.PathLike[AnyPath] | Posix[AnyPath]
@@ -40,9 +42,9 @@ def as_plain(path: StrPath) -> str: ...
 @overload
 def as_plain(path: bytes | os.PathLike[bytes] | Posix[bytes]) -> bytes: ...
 def as_plain(path: EitherPath) -> str | bytes:
-    """The `str` or `bytes` of a path.
+    """Return a path as `str` or `bytes`.
 
-    Raises TypeError where it is no path.
+    Raises TypeError for what is no path.
     """
     if isinstance(path, str | bytes):
         return path
@@ -57,23 +59,23 @@ def as_plain(path: EitherPath) -> str | bytes:
 
 
 def encode(path: EitherPath) -> bytes:
-    """A path or name as the image has it."""
+    """Return a path or name as the image stores it: text as UTF-8 with surrogateescape."""
     plain = as_plain(path)
     return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else plain
 
 
 def decode(name: bytes) -> str:
-    """Return a name or path of the image as text; what is not UTF-8 by surrogateescape."""
+    """Return a stored path or name as text: UTF-8 with surrogateescape."""
     return name.decode("utf-8", "surrogateescape")
 
 
 def decode_as(path: AnyPath, name: bytes) -> AnyPath:
-    """A name in the type in which its caller gave a path."""
+    """Return a stored name in the type of the path that a caller gave."""
     if isinstance(path, str):
         return name.decode("utf-8", "surrogateescape")
     return name
 
 
 def os_error(number: int, path: str | bytes) -> OSError:
-    """The error that the operating system has for a path, by its number."""
+    """Return the operating system's error of that number for a path."""
     return OSError(number, os.strerror(number), path)

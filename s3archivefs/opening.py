@@ -1,4 +1,4 @@
-"""Opening the files of an image, and the image elsewhere; ending what is open with it."""
+"""The part of an image that opens files, closes them, and goes to other processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["FileOpener"]
 
 
 class FileOpener:
-    """The part of `SquashFS` that opens its files, and is opened anew in other processes."""
+    """The part of `SquashFS` that opens its files, closes them, and can be pickled."""
 
     _close: Callable[[], object]
 
@@ -39,17 +39,18 @@ class FileOpener:
 
     @property
     def limits(self) -> Limits:
-        """What the image may cost, as it was opened with."""
+        """Limits on what the image may cost, as `open` was given them."""
         return self._limits
 
     @property
     def origin(self) -> Origin:
-        """Where the image came from, and what was there: what a pickle of it holds."""
+        """Source and identity of the image: the content of its pickle."""
         raise NotImplementedError
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Opened anew in another process, by its path or URL, or with its device if that can be
-        pickled.
+        """Open the image in another process: by its path or URL, or with its device.
+
+        Raises TypeError where the device cannot be pickled.
         """
         self.origin.check_pickles()
         return reopen, (type(self), self.origin)
@@ -58,7 +59,7 @@ class FileOpener:
         return reopen(type(self), self.origin)
 
     def _content(self, path: str | bytes) -> Content:
-        """The content of the regular file that a path leads to."""
+        """Return the content of the regular file that a path leads to."""
         raise NotImplementedError
 
     @overload
@@ -94,11 +95,12 @@ class FileOpener:
         errors: str | None = None,
         newline: str | None = None,
     ) -> SquashFile | io.TextIOWrapper:
-        """A regular file, opened for reading bytes (`rb`) or text (`r`, UTF-8 unless said);
-        symlinks are followed. Its buffer is chosen by itself, whatever `buffering` says.
+        """Open a regular file for reading bytes (`rb`) or text (`r`), following symlinks.
 
-        Raises IsADirectoryError, or OSError (ENXIO) for a device, fifo or socket, whose content no
-        image holds; ValueError for other modes, io.UnsupportedOperation for those that write.
+        Text is UTF-8, unless `encoding` says otherwise. The file chooses its own buffer, whatever
+        `buffering` says. Raises IsADirectoryError for a directory, OSError (ENXIO) for a device,
+        fifo or socket, whose content no image holds, io.UnsupportedOperation for modes that write,
+        ValueError for other unknown modes.
 
         Format: "File Inodes".
         """
@@ -106,12 +108,12 @@ class FileOpener:
         path = as_plain(path)
         file = open_content(self._content(path), path, self._limits, self)
         self._files.add(ref(file, self._files.discard))
-        if self.closed:  # meanwhile, and `close` closes what it finds
+        if self.closed:  # by another thread, which may have missed this file
             file.close()
         return as_text(file, encoding, errors, newline) if text else file
 
     def read_bytes(self, path: EitherPath) -> bytes:
-        """The whole content of a regular file, at most Limits.read_all_bytes.
+        """Return the whole content of a regular file, at most Limits.read_all_bytes.
 
         Raises what `open` raises.
 
@@ -122,12 +124,12 @@ class FileOpener:
         return content.read()
 
     def close(self) -> None:
-        """Close the files in the image that are open, and what was opened for it.
+        """Close the open files of the image, and what was opened for it.
 
-        A file or device that the caller gave stays open.
+        A file or device that the caller opened stays open.
         """
         self.closed = True
-        with ExitStack() as ends:  # which closes each, though another fails
+        with ExitStack() as ends:  # which closes the rest where one fails
             ends.callback(self._close)
             for file in self._open_files():
                 ends.callback(file.close)

@@ -1,8 +1,8 @@
-"""The compressor options behind the superblock: what the writer says of how it compressed.
+"""The compressor options behind the superblock: how the writer compressed the image.
 
-Reading needs none of them. So what they say is judged only where its layout is known, and only as
-far as Linux judges it before it mounts an image (decompressor.c, xz_wrapper.c, lz4_wrapper.c).
-OpenWrt's writer stores 12 bytes for xz, and other values first than Linux's 8.
+Reading needs none of them. So they are checked only where their layout is known, and only as far as
+Linux checks them before it mounts an image (decompressor.c, xz_wrapper.c, lz4_wrapper.c). OpenWrt's
+writer stores 12 bytes for xz, and not the values of Linux's 8 at their start.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ __all__ = ["check_compressor_options", "read_compressor_options"]
 
 _START = Superblock.layout.size
 _HEADER_SIZE = 2
-_SIZE_MAX = 4096  # as Linux, which has a page for them
+_SIZE_MAX = 4096  # bytes; Linux has one page for them
 _LZ4_VERSION = 1
-_DICTIONARY_MAX = (1 << 31) - 1  # bytes; Linux has a signed integer for them
+_DICTIONARY_MAX = (1 << 31) - 1  # bytes; Linux keeps the size in a signed integer
 _WHAT = "the compressor options"
 _TOO_LONG = f"{_WHAT} run into the inode table"
 _RECORDS: dict[Compression, type[Record]] = {
@@ -47,10 +47,9 @@ _RECORDS: dict[Compression, type[Record]] = {
 
 
 def read_compressor_options(device: BlockDevice, superblock: Superblock) -> Record | None:
-    """What the writer stored of its compressor's options, or None where it used its defaults.
+    """Return the options that the writer stored, or None where it used its defaults.
 
-    Raises UnsupportedError where they are of a size that is not known, and what
-    `check_compressor_options` raises.
+    Raises UnsupportedError where their size is unknown, and what `check_compressor_options` raises.
 
     Format: "Compression Options".
     """
@@ -67,9 +66,9 @@ def read_compressor_options(device: BlockDevice, superblock: Superblock) -> Reco
 
 
 def check_compressor_options(device: BlockDevice, superblock: Superblock) -> bytes | None:
-    """The options as they are stored, or None where there are none.
+    """Check the stored options and return them undecoded, or None where the image has none.
 
-    Raises CorruptImageError where they are damaged, or missing with lz4, which always has them, and
+    Raises CorruptImageError where they are damaged, or where an lz4 image lacks them, and
     UnsupportedError for another version of lz4.
 
     Format: "Compression Options".
@@ -90,7 +89,7 @@ def check_compressor_options(device: BlockDevice, superblock: Superblock) -> byt
 
 
 def _size(raw: bytes, *, room: int) -> int:
-    """The size of the block, which is never compressed, by its header."""
+    """Return the size of the block, which is never compressed, by its header."""
     header = int.from_bytes(raw, "little")
     size = header & ~METADATA_BLOCK_STORED
     if not header & METADATA_BLOCK_STORED or not 0 < size <= _SIZE_MAX:
@@ -101,9 +100,11 @@ def _size(raw: bytes, *, room: int) -> int:
 
 
 def _checked(stored: bytes, *, compression: Compression) -> bytes:
-    """The block's content, unless Linux refuses it: lz4 of another version or with less than its
-    record, an xz dictionary that is no power of two, nor the sum of two adjacent ones. Options of
-    xz of another size are of another layout; of other compressors Linux reads nothing.
+    """Return the block's content, unless Linux refuses it.
+
+    Linux refuses lz4 of another version or with less than its record, and an xz dictionary that is
+    neither a power of two nor the sum of two adjacent ones. Options of xz of another size have
+    another layout. Linux reads no options of other compressors.
     """
     known = _RECORDS[compression].layout.size
     if compression is Compression.LZ4:

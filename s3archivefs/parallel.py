@@ -1,4 +1,4 @@
-"""Decompression on all processors: the codecs release the GIL."""
+"""Decompression in parallel, on all processors: the codecs release the GIL."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ R = TypeVar("R")
 class _Workers:
     def __init__(self) -> None:
         self.pool: ThreadPoolExecutor | None = None
-        """Made on first use: most programs read small files."""
+        """The pool, made on first use: most programs read small files."""
         renew_after_fork(self, _Workers._renew)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self.pool = None  # whose threads the child has not
+        self.pool = None  # its threads do not exist in the child
 
 
 _workers = _Workers()
 
 
 def map_parallel(decode: Callable[[T], R], run: list[T]) -> Iterator[R]:
-    """`map`, a share of the run for each processor, where there is more than one: handing over a
-    block of 128 KiB costs half of what decoding it does.
+    """Decode a run of blocks in parallel, one share per processor, in order.
+
+    A share is handed over whole: handing over each block of 128 KiB by itself would cost half of
+    what decoding it does.
     """
     workers = os.cpu_count() or 1
     if len(run) == 1 or workers == 1:

@@ -1,5 +1,6 @@
-"""`Path`: a place in an image that is used as `pathlib.Path` is; also an
-`importlib.resources.abc.Traversable`.
+"""`Path`: a path in an image, with the reading methods of `pathlib.Path`.
+
+It is an `importlib.resources.abc.Traversable` too.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ __all__ = ["Path"]
 
 
 class Path(PurePath[Tree]):
-    """A path and the image it leads through. Making one reads nothing.
+    """A path in an image, used like `pathlib.Path`; making one reads nothing.
 
-    It is used as `pathlib.Path` is, for reading; what writes, and what speaks of a working
-    directory or a home, is not there. Pure questions (`name`, `suffix`, `parent`, ...) are answered
-    by `pathlib.PurePosixPath`; others raise what the image's methods raise.
+    It has the methods that read, and none that write or concern a working directory or a home. The
+    pure ones (`name`, `suffix`, `parent`, ...) are those of `pathlib.PurePosixPath`; the others
+    raise what the image's methods raise.
 
-    It is no `os.PathLike`: it names no local file, and the functions that take those would open
-    another one, or write there. `SquashFS` takes it, and `str` gives its text.
+    It is no `os.PathLike`: it names no local file, and a function that takes those would open, or
+    overwrite, another one. The methods of `SquashFS` accept it, and `str` returns its text.
     """
 
     __slots__ = ()
@@ -42,90 +43,90 @@ class Path(PurePath[Tree]):
     # ---- reading ---------------------------------------------------------------------------------
 
     def stat(self, *, follow_symlinks: bool = True) -> Stat:
-        """Its attributes."""
+        """Return the attributes of what the path leads to."""
         return self._image.stat(str(self), follow_symlinks=follow_symlinks)
 
     def lstat(self) -> Stat:
-        """Its attributes, those of a symlink itself."""
+        """Return the attributes of the path itself: symlinks at its end are not followed."""
         return self.stat(follow_symlinks=False)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it leads to something."""
+        """Return whether the path leads to something."""
         return self._kind(follow_symlinks=follow_symlinks) is not None
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it leads to a directory."""
+        """Return whether the path leads to a directory."""
         return self._kind(follow_symlinks=follow_symlinks) is FileKind.DIRECTORY
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it leads to a regular file."""
+        """Return whether the path leads to a regular file."""
         return self._kind(follow_symlinks=follow_symlinks) is FileKind.FILE
 
     def is_symlink(self) -> bool:
-        """Whether it is a symlink itself."""
+        """Return whether the path is a symlink."""
         return self._kind(follow_symlinks=False) is FileKind.SYMLINK
 
     def is_block_device(self) -> bool:
-        """Whether it leads to a block device."""
+        """Return whether the path leads to a block device."""
         return self._kind() is FileKind.BLOCK_DEVICE
 
     def is_char_device(self) -> bool:
-        """Whether it leads to a character device."""
+        """Return whether the path leads to a character device."""
         return self._kind() is FileKind.CHAR_DEVICE
 
     def is_fifo(self) -> bool:
-        """Whether it leads to a fifo."""
+        """Return whether the path leads to a fifo."""
         return self._kind() is FileKind.FIFO
 
     def is_socket(self) -> bool:
-        """Whether it leads to a socket."""
+        """Return whether the path leads to a socket."""
         return self._kind() is FileKind.SOCKET
 
     def is_mount(self) -> bool:
-        """Whether it is the image's root, as a mounted image's is."""
+        """Return whether the path is the image's root: where it would be mounted."""
         return not self.is_symlink() and self.exists() and self.samefile("/")
 
     def samefile(self, other: Path | StrPath) -> bool:
-        """Whether it leads to the inode that another path leads to, as a hard link does.
+        """Return whether two paths lead to the same inode, as hard links do.
 
-        Raises what `stat` raises, of either.
+        Raises what `stat` raises for either.
         """
         theirs = other if isinstance(other, Path) else Path(self._image, other)
         same = self.stat().reference == theirs.stat().reference
         return same and self._image is theirs._image  # noqa: SLF001 -- of this class
 
     def owner(self, *, follow_symlinks: bool = True) -> str:
-        """The name that its user id has on this machine: an image holds numbers alone.
+        """Return the name of the file's owner on this machine: an image holds only ids.
 
-        Raises KeyError where the id has none.
+        Raises KeyError where this machine has no name for the user id.
         """
         return pwd.getpwuid(self.stat(follow_symlinks=follow_symlinks).uid).pw_name
 
     def group(self, *, follow_symlinks: bool = True) -> str:
-        """The name that its group id has on this machine, as `owner`.
+        """Return the name of the file's group on this machine: an image holds only ids.
 
-        Raises KeyError where the id has none.
+        Raises KeyError where this machine has no name for the group id.
         """
         return grp.getgrgid(self.stat(follow_symlinks=follow_symlinks).gid).gr_name
 
     def readlink(self) -> str:
-        """A symlink's target, as it is stored."""
+        """Return a symlink's target, as it is stored."""
         return self._image.readlink(str(self))
 
     def resolve(self, strict: bool = False) -> Path:  # noqa: FBT001, FBT002 -- as pathlib's
-        """The path without symlinks and `..`. What is missing, and what stands behind a loop, stays
-        as it is.
+        """Return the path without symlinks and `..`.
 
-        Raises FileNotFoundError, NotADirectoryError or OSError (ELOOP) there, if `strict`.
+        Names that are missing, or behind a loop of symlinks, stay unchanged; if `strict`, they
+        raise FileNotFoundError, NotADirectoryError or OSError (ELOOP).
         """
         return Path(self._image, self._image.realpath(str(self), strict=strict))
 
     def glob(self, pattern: str) -> Iterator[Path]:
-        """The paths below that match a pattern, each once, as `pathlib.Path.glob` of the Python
-        that runs, but depth first in byte order. `**` goes into no symlink.
+        """Return the paths below that match a pattern, depth first in byte order.
 
-        Goes through each directory once, whatever the pattern, and takes some 200 bytes of memory
-        for each. Raises ValueError or NotImplementedError for what is no pattern,
+        Patterns are those of `pathlib.Path.glob` in the running Python; `**` follows no symlink.
+        Each path comes once. Each directory is listed once, whatever the pattern, and takes some
+        200 bytes of memory. Raises ValueError or NotImplementedError for what is no pattern,
         CorruptImageError where a directory is in the tree twice, LimitExceededError past
         Limits.walk_depth.
         """
@@ -133,20 +134,20 @@ class Path(PurePath[Tree]):
         return (Path(self._image, path) for path in found)
 
     def rglob(self, pattern: str) -> Iterator[Path]:
-        """The paths at any depth that match a pattern: `glob` of it behind `**/`."""
+        """Return the paths at any depth that match, as `glob` of `**/` and the pattern."""
         found = glob(self._image, str(self), as_plain(pattern), at_any_depth=True)
         return (Path(self._image, path) for path in found)
 
     def iterdir(self) -> Iterator[Path]:
-        """What is in the directory, in byte order of the names, read as it is asked for."""
+        """Return the paths in the directory, in byte order, reading as they are consumed."""
         entries = self._image.scandir(str(self))
         return (self / entry.name for entry in entries)
 
     def walk(self) -> Iterator[tuple[Path, list[str], list[str]]]:
-        """This directory and those below, each with the names of its directories and of all else,
-        as `pathlib.Path.walk`; symlinks are not followed, and are among the others.
+        """Yield this directory and those below, as `pathlib.Path.walk`.
 
-        Raises what `SquashFS.walk` raises.
+        Each comes with the names of its directories, and the names of all else, symlinks included.
+        Symlinks are not followed. Raises what `SquashFS.walk` raises.
         """
         for top, directories, others in self._image.walk(str(self), symlinks_as_files=True):
             yield Path(self._image, top), directories, others
@@ -179,20 +180,24 @@ class Path(PurePath[Tree]):
         errors: str | None = None,
         newline: str | None = None,
     ) -> SquashFile | io.TextIOWrapper:
-        """A regular file, opened for reading: text (`r`, UTF-8 unless said) or bytes (`rb`).
+        """Open a regular file for reading text (`r`) or bytes (`rb`).
 
-        Raises what `SquashFS.open` raises.
+        Text is UTF-8, unless `encoding` says otherwise. Raises what `SquashFS.open` raises.
         """
         return self._image.open(str(self), mode, buffering, encoding, errors, newline)
 
     def read_bytes(self) -> bytes:
-        """The whole content, at most Limits.read_all_bytes."""
+        """Return the whole content of a file, at most Limits.read_all_bytes."""
         return self._image.read_bytes(str(self))
 
     def read_text(
         self, encoding: str | None = None, errors: str | None = None, newline: str | None = None
     ) -> str:
-        """The whole content as text, UTF-8 unless said, line ends as newlines unless said."""
+        """Return the whole content of a file as text.
+
+        It is UTF-8, unless `encoding` says otherwise; line ends become newlines, unless `newline`
+        says otherwise.
+        """
         with self.open(encoding=encoding, errors=errors, newline=newline) as file:
             return file.read()
 

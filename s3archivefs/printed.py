@@ -1,8 +1,8 @@
-r"""Names as the commands print them, on one line of text whatever their bytes are, and take them
-back.
+r"""Names as the commands print them: on one line, whatever their bytes are, and reversibly.
 
-A backslash is printed as `\\`; what is not printable, or not UTF-8, as `\xNN` for each byte; and a
-hyphen at the start as `\x2d`, since commands take it for an option. So two names never look alike.
+A backslash is printed as `\\`. What is not printable, or not UTF-8, is printed as `\xNN` for each
+byte, and so is a hyphen at the start, since commands take it for an option. So no two names look
+alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})")
 
 
 def printed(name: str | bytes, encoding: str = "utf-8") -> str:
-    """A name or path as text that a terminal of that encoding can show."""
+    """Return a name or path as text that a terminal of that encoding can show."""
     if isinstance(name, bytes):
         name = decode(name)
     text = name
@@ -27,7 +27,10 @@ def printed(name: str | bytes, encoding: str = "utf-8") -> str:
 
 
 def unprinted(text: str) -> bytes:
-    """The path whose names are printed so. A name that is never printed so stands for itself."""
+    """Return the path that is printed as `text`.
+
+    A name that `printed` never returns stands for itself.
+    """
     return b"/".join(_unescaped(name) for name in encode(text).split(b"/"))
 
 

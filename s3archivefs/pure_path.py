@@ -1,4 +1,4 @@
-"""What a path in an image answers without reading."""
+"""The part of `Path` that reads nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Image = TypeVar("Image")
 
 @total_ordering
 class PurePath(Generic[Image]):
-    """A path and the image it leads through, as `pathlib.PurePosixPath` answers."""
+    """A path in an image, with the pure methods of `pathlib.PurePosixPath`."""
 
     __slots__ = ("_image", "_pure")
 
@@ -31,22 +31,22 @@ class PurePath(Generic[Image]):
 
     @property
     def name(self) -> str:
-        """The last part; empty for the root."""
+        """Last part of the path; empty for the root."""
         return self._pure.name
 
     @property
     def anchor(self) -> str:
-        """Always `/`."""
+        """Root of the path: always `/`."""
         return self._pure.anchor
 
     @property
     def stem(self) -> str:
-        """The name without its last suffix."""
+        """Name without its last suffix."""
         return self._pure.stem
 
     @property
     def suffix(self) -> str:
-        """The name's last suffix, its dot included."""
+        """Last suffix of the name, its dot included."""
         return self._pure.suffix
 
     @property
@@ -56,21 +56,21 @@ class PurePath(Generic[Image]):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts, beginning with `/`."""
+        """Parts of the path, beginning with `/`."""
         return self._pure.parts
 
     @property
     def parent(self) -> Self:
-        """The directory above; the root is its own."""
+        """Directory above; the root is its own."""
         return self._at(self._pure.parent)
 
     @property
     def parents(self) -> tuple[Self, ...]:
-        """The directories above, the nearest first."""
+        """Directories above, the nearest first."""
         return tuple(self._at(parent) for parent in self._pure.parents)
 
     def joinpath(self, *descendants: StrPath) -> Self:
-        """The path below this one; an absolute one starts at the root again."""
+        """Return the path joined to this one; an absolute one starts at the root again."""
         return self._at(self._pure.joinpath(*map(as_plain, descendants)))
 
     def __truediv__(self, descendant: StrPath) -> Self:
@@ -80,45 +80,45 @@ class PurePath(Generic[Image]):
         return self._at(PurePosixPath("/", as_plain(above), self._pure))
 
     def with_name(self, name: str) -> Self:
-        """The path with another last part."""
+        """Return the path with another last part."""
         return self._at(self._pure.with_name(name))
 
     def with_suffix(self, suffix: str) -> Self:
-        """The path with another last suffix."""
+        """Return the path with another last suffix."""
         return self._at(self._pure.with_suffix(suffix))
 
     def with_stem(self, stem: str) -> Self:
-        """The path with another last part, its suffix kept."""
+        """Return the path with another last part and the same suffix."""
         return self._at(self._pure.with_stem(stem))
 
     def relative_to(self, other: Self | StrPath) -> PurePosixPath:
-        """The way here from a path above, which starts at the root with or without a slash.
+        """Return the path relative to `other`, which starts at the root even without a slash.
 
-        Raises ValueError where `other` is not above.
+        Raises ValueError where the path is neither `other` nor below it.
         """
         return self._pure.relative_to(PurePosixPath("/", as_plain(other)))
 
     def is_relative_to(self, other: Self | StrPath) -> bool:
-        """Whether `other` is this path, or above it."""
+        """Return whether the path is `other` or below it."""
         return self._pure.is_relative_to(PurePosixPath("/", as_plain(other)))
 
     def is_absolute(self) -> bool:
-        """Always true: a path starts at the image's root."""
+        """Return True: every path starts at the image's root."""
         return True
 
     def absolute(self) -> Self:
-        """The path itself."""
+        """Return the path itself."""
         return self
 
     def match(self, pattern: str) -> bool:
-        """Whether the path matches a glob pattern, from the right."""
+        """Return whether the path matches a glob pattern, from the right."""
         return self._pure.match(pattern)
 
     def __str__(self) -> str:
         return str(self._pure)
 
     def as_posix(self) -> str:
-        """The path as text, which `SquashFS` takes too."""
+        """Return the path as text, which the methods of `SquashFS` accept too."""
         return str(self._pure)
 
     def __repr__(self) -> str:
@@ -141,5 +141,5 @@ class PurePath(Generic[Image]):
         return encode(str(self._pure))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Led through its image, opened anew, in another process."""
+        """Open the path's image again in another process."""
         return type(self), (self._image, str(self._pure))

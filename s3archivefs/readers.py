@@ -1,4 +1,4 @@
-"""The parts of an open image, put together from its superblock."""
+"""The readers of one open image, and the caches that they share."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Readers", "open_readers"]
 
-_DIRECTORY_WEIGHT = 1000  # bytes that an open directory costs in memory, roughly
-_ENTRY_WEIGHT = 250  # the same for one of its entries, or a segment of its listing
-_BLOCK_WEIGHT = 100  # and for a block beside its content
-# What one fault may cost is bounded: a path leads through few blocks, and lists are short.
-_BLOCKS_IN_DOUBT = 32
-_LIST_BYTES = 4096
+_DIRECTORY_WEIGHT = 1000  # bytes of memory that an open directory takes, roughly
+_ENTRY_WEIGHT = 250  # bytes, likewise, of an entry, or of a segment of a listing
+_BLOCK_WEIGHT = 100  # bytes, likewise, of a block besides its content
+# These bound what one fault may cost: a path leads through few blocks, and lists are short.
+_BLOCKS_IN_DOUBT = 32  # metadata blocks
+_LIST_BYTES = 4096  # of one list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readers:
-    """The readers of one image, which share its caches."""
+    """The readers of one image, and the caches they share."""
 
     inodes: InodeTable
     data: DataReader
@@ -49,24 +49,25 @@ class Readers:
     metadata_blocks: WeightedCache[Block]
     data_blocks: WeightedCache[bytes]
     lists: tuple[Extent, ...]
-    """Where the lists of the look-up tables' blocks stand."""
+    """Extents of the look-up tables' lists of block positions."""
 
     def in_doubt(self) -> list[tuple[int, int]]:
-        """The ranges of the image that may be damaged where its metadata makes no sense: where the
-        blocks used last and the beginnings of the lists are stored.
+        """Return the ranges of the image that may be damaged where its metadata is.
+
+        These are the metadata blocks used last, and the beginnings of the look-up tables' lists.
         """
         lists = [(start, min(end, start + _LIST_BYTES)) for start, end in self.lists]
         blocks = self.metadata_blocks.newest(_BLOCKS_IN_DOUBT)
         return lists + [(cast("int", position), block.end) for position, block in blocks]
 
     def forget(self) -> None:
-        """Keep nothing that was decoded."""
+        """Clear the caches."""
         for cache in self._caches:
             cache.clear()
 
     @property
     def cached_bytes(self) -> int:
-        """What the caches hold, in bytes."""
+        """Bytes that the caches hold."""
         return sum(cache.weight for cache in self._caches)
 
     @property
@@ -80,14 +81,14 @@ class Readers:
         )
 
     def directory(self, inode: Inode) -> Directory:
-        """The listing of a directory's inode."""
+        """Return the directory of an inode."""
         return self.directories.get(
             inode.reference,
             lambda: Directory(inode, self.inodes, self.listings, self.entries, self.segments),
         )
 
     def root(self, reference: int) -> Directory:
-        """The directory that the superblock refers to."""
+        """Return the root directory, by its inode's reference."""
         inode = self.inodes.inode(reference)
         if inode.kind is not FileKind.DIRECTORY:
             kind = inode.kind.name.lower()
@@ -95,7 +96,10 @@ class Readers:
         return self.directory(inode)
 
     def entry_inode(self, entry: Entry) -> Inode:
-        """The inode that a directory's entry names, if both say the same of it."""
+        """Return the inode of a directory's entry.
+
+        Raises CorruptImageError where entry and inode differ in number or type.
+        """
         inode = self.inodes.inode(entry.reference)
         if inode.kind.value != entry.type or inode.header.inode_number != entry.inode_number:
             raise CorruptImageError(
@@ -108,7 +112,7 @@ class Readers:
 
 
 def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) -> Readers:
-    """The readers for an image whose superblock is sound.
+    """Return the readers of an image whose superblock is sound.
 
     Raises CorruptImageError where tables are out of order, CodecUnavailableError.
     """

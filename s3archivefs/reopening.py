@@ -1,6 +1,4 @@
-"""How an image and what leads through it get to other processes: by where the image lies, never by
-what of it is in memory.
-"""
+"""How images, files and paths get to other processes: by the image's source."""
 
 from __future__ import annotations
 
@@ -19,38 +17,38 @@ __all__ = ["Origin", "reopen"]
 
 
 class Image(Protocol):
-    """What is reopened: `SquashFS`."""
+    """The image to reopen; `SquashFS` is one."""
 
     _close: Callable[[], object]
 
     @property
     def origin(self) -> Origin:
-        """Where the image came from, and what it was."""
+        """Source and identity of the image."""
 
 
 AnyImage = TypeVar("AnyImage", bound=Image)
 
 
 class Origin(NamedTuple):
-    """Where an image came from, and what was there."""
+    """Source and identity of an image."""
 
     source: object
-    """An absolute path, a URL, or what else its caller gave."""
+    """An absolute path, a URL, or the object that the caller gave."""
     offset: int
     limits: Limits
     size: int
-    """Bytes of its device from `offset` on."""
+    """Bytes of the device from `offset` on."""
     superblock: Superblock
 
     def check_pickles(self) -> None:
-        """Raise one clear TypeError where the source is an object that cannot be pickled."""
+        """Raise a clear TypeError where the source is an object that cannot be pickled."""
         if isinstance(self.source, str | bytes):
             return
         try:
             pickle.Pickler(_Nowhere()).dump(self.source)
-        except Exception as error:  # whatever a __reduce__ of the caller's raises
+        except Exception as error:  # the caller's __reduce__ may raise anything
             raise TypeError(
-                f"an image of a {type(self.source).__name__} goes to no other process:"
+                f"an image of a {type(self.source).__name__} cannot be pickled:"
                 f" {' '.join(str(error).split())}; open it by a path or a URL"
             ) from error
 
@@ -61,14 +59,14 @@ class _Nowhere:
 
 
 def reopen(kind: type[AnyImage], origin: Origin) -> AnyImage:
-    """The image, opened anew; it is closed when it is no longer referred to, as whoever was given a
-    path or a file through it cannot do that.
+    """Open the image again. It closes when nothing refers to it any more.
 
-    Raises OSError (ESTALE) where another image is there now.
+    Nobody else could close it: a pickled path or file brings its image along unseen. Raises OSError
+    (ESTALE) where the source holds another image now.
     """
     make = cast("Callable[..., AnyImage]", kind)
     image = make(origin.source, offset=origin.offset, limits=origin.limits)
-    image._close = finalize(image, image._close)  # noqa: SLF001 -- of the image that is made here
+    image._close = finalize(image, image._close)  # noqa: SLF001 -- made here
     if image.origin != origin:
         image._close()  # noqa: SLF001
         name = origin.source if isinstance(origin.source, str | bytes) else None

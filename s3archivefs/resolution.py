@@ -1,4 +1,4 @@
-"""Where a path leads, inside the image only."""
+"""Resolution of paths, inside the image only."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["Place", "Resolver"]
 
 
 class Place(NamedTuple):
-    """A directory, and the way to it: what `..` means there."""
+    """A directory, and the way to it, which `..` goes back."""
 
     directory: Directory
     above: Place | None
-    """None for the image's root."""
+    """The place of the directory above; None for the image's root."""
 
 
 class _Steps:
-    """The work of one way through the image, which may take as many as the limit allows."""
+    """The work of resolving one path, bounded by Limits.resolution_steps."""
 
     def __init__(self, limits: Limits, count: Counter = uncounted) -> None:
         self._limit = limits.resolution_steps
@@ -36,19 +36,22 @@ class _Steps:
         self._taken = 0
 
     def take(self, more: int) -> None:
-        """Count work, as a Counter: entries that are decoded, while others may wait for them."""
+        """Count entries decoded to find a name, as a Counter.
+
+        Only `next` checks the limit: other threads may be waiting for these entries.
+        """
         self._taken += more
         self._count(more)
 
     def next(self) -> None:
-        """Count one more name, unless all before it took more than the limit allows."""
+        """Count one more name, or raise LimitExceededError where the limit is exceeded."""
         if self._taken > self._limit:
             raise LimitExceededError("resolution_steps", self._taken, self._limit)
         self.take(1)
 
 
 class Resolver:
-    """Resolves paths from a root: `..` stays there, and an absolute link starts there."""
+    """A resolver of paths from a root: no `..` leaves it, absolute links start there."""
 
     def __init__(self, root: Directory, readers: Readers, limits: Limits) -> None:
         self._root = Place(root, above=None)
@@ -56,41 +59,43 @@ class Resolver:
         self._limits = limits
 
     def inode(self, path: str | bytes, *, follow: bool = True) -> Inode:
-        """The inode that a path leads to; a symlink at its end is followed if `follow` says so.
+        """Return the inode that a path leads to; `follow` concerns a symlink at its end.
 
-        Raises FileNotFoundError, NotADirectoryError or OSError (ELOOP) where it leads nowhere.
+        Raises FileNotFoundError, NotADirectoryError or OSError (ELOOP) where the path leads
+        nowhere.
         """
         return self._located(encode(path), path, follow=follow)[0]
 
     def directory(self, path: str | bytes) -> Place:
-        """The directory that a path leads to.
+        """Return the directory that a path leads to.
 
-        Raises NotADirectoryError where something else is there, and as `inode`.
+        Raises NotADirectoryError where it leads to something else, and what `inode` raises.
         """
         return _directory(self._located(encode(path), path), path)
 
-    # From an entry of a directory, whose path need not be resolved anew. Errors say `path`.
+    # These start at an entry, whose directory need not be resolved again. `path` is for errors.
 
     def inode_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Inode:
-        """The inode that a symlink leads to; `count` is told of the work."""
+        """Return the inode that a symlink leads to; `count` is called with the work done."""
         return self._located(link.name, path, start=within, count=count)[0]
 
     def directory_at(self, entry: Entry, within: Place, path: str | bytes) -> Place:
-        """The directory that an entry is, or leads to."""
+        """Return the directory that an entry is, or leads to."""
         if entry.type == FileKind.DIRECTORY.value:
             return Place(self._readers.directory(self._readers.entry_inode(entry)), within)
         return _directory(self._located(entry.name, path, start=within), path)
 
     def real_path(self, path: str | bytes, *, strict: bool) -> bytes:
-        """The path without symlinks and `..`; what is missing, or behind a loop, stays as it is.
+        """Return the path without symlinks and `..`.
 
-        Raises LimitExceededError, and as `inode` does, if `strict`.
+        Names that are missing, or behind a loop of symlinks, stay unchanged. Raises
+        LimitExceededError and, if `strict`, what `inode` raises.
         """
         if strict:
             self.inode(path)
         todo: list[bytes | int] = [*reversed(encode(path).split(b"/"))]
         followed: set[int] = set()
-        """The links whose targets are being resolved; their references stand behind these."""
+        """References of the links being followed; in `todo` each stands behind its target."""
         here, names, beyond, hops = self._root, list[bytes](), 0, 0
         steps = _Steps(self._limits)
         while todo:
@@ -135,7 +140,7 @@ class Resolver:
         follow: bool = True,
         count: Counter = uncounted,
     ) -> tuple[Inode, Place]:
-        """What is there, and the directory that this is or is in."""
+        """Return the inode that `way` leads to, and its place: its own if a directory."""
         todo = way.split(b"/")
         todo.reverse()
         here = start or self._root
@@ -168,7 +173,7 @@ class Resolver:
         return here.directory.inode, here
 
     def _followed(self, link: Inode, hops: int, path: str | bytes) -> bytes:
-        """The target of the symlink that is the path's `hops`th."""
+        """Return the target of the symlink that is the path's `hops`th."""
         if hops > self._limits.symlink_hops:
             raise os_error(errno.ELOOP, path)
         return self._readers.inodes.target(link)

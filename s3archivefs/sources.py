@@ -1,4 +1,4 @@
-"""What a user may name as an image, and the device that is opened for it."""
+"""The sources that an image can be opened by, and the device for each."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ _TAKEN = "an image is a path, a URL, a seekable binary file or a block device"
 
 
 def open_source(source: object) -> tuple[BlockDevice, Callable[[], None]]:
-    """The device for what a user names as an image, and the function that closes what was opened
-    for it.
+    """Return the device for a source, and the function that closes it.
 
-    `source` is a block device, a seekable binary file, a memory-mapped one, a path, or a URL whose
-    scheme an installed package registered in the entry-point group `s3archivefs.devices` (as
-    `s3://bucket/key`).
+    `source` is a block device, a seekable binary file, a memory-mapped one, a path, or a URL. An
+    installed package registers its scheme of URLs (as `s3://bucket/key`) in the entry-point group
+    `s3archivefs.devices`.
 
-    Raises TypeError for anything else, saying what is taken.
+    Raises TypeError for anything else, naming what an image can be opened by.
     """
     if isinstance(source, type):
         raise TypeError(f"{_TAKEN}, not the class {source.__name__}")
@@ -49,23 +48,24 @@ def open_source(source: object) -> tuple[BlockDevice, Callable[[], None]]:
 
 
 def lasting(source: object) -> object:
-    """The source as it is named anywhere else: a path in full, anything else as it is."""
+    """Return the source in the form that another process needs: a path made absolute."""
     if isinstance(source, str | bytes | os.PathLike) and not _scheme(source):
         return os.path.abspath(os.fspath(source))  # noqa: PTH100 -- bytes too, and no symlink is followed
     return source
 
 
 def _scheme(source: object) -> str | None:
-    """The scheme of a URL; None for anything else."""
+    """Return the scheme of a URL, or None for anything else."""
     found = re.match(r"([a-z][a-z0-9+.-]*)://", source) if isinstance(source, str) else None
     return found[1] if found else None
 
 
 def is_squashfs(source: object) -> bool:
-    """Whether a path, binary file, block device or registered URL starts as a squashfs 4.0 image
-    does. A missing file does not, nor does a directory; a file's position stays where it is.
+    """Return whether a source starts with the magic number of a squashfs 4.0 image.
 
-    Raises whatever else the source itself raises, and TypeError for what is no source.
+    `source` is what `open` takes: a path, a binary file, a block device or a registered URL. A
+    missing file or a directory is no image; a file object keeps its position. Raises whatever else
+    the source itself raises, and TypeError for what is no source.
 
     Format: "The Superblock".
     """
@@ -85,7 +85,7 @@ def is_squashfs(source: object) -> bool:
 
 
 def _position(source: object) -> int | None:
-    """Where a file object stands, if `source` is one that can seek."""
+    """Return the position of a seekable file object, or None for any other source."""
     try:
         return cast("BinaryIO", source).tell()
     except (AttributeError, OSError):

@@ -1,4 +1,4 @@
-"""The superblock, read and validated, and the extent of the image that each table may occupy."""
+"""The superblock, read and validated, and the extent of the image that each table takes."""
 
 from __future__ import annotations
 
@@ -57,8 +57,10 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Where each table lies. A look-up table's extent is that of its list of block positions, and
-    the blocks lie between the inode table and that list.
+    """The extent of each table.
+
+    That of a look-up table is the extent of its list of block positions; its blocks lie between the
+    inode table and that list.
     """
 
     inodes: Extent
@@ -70,17 +72,17 @@ class Tables:
 
 
 def _is_magic(data: bytes) -> bool:
-    """Whether a superblock may begin so."""
+    """Return whether the bytes start with the magic number of a superblock."""
     return int.from_bytes(data[:4], "little") == MAGIC
 
 
 def is_image_start(data: bytes) -> bool:
-    """Whether these first bytes are those of a squashfs 4.0 image, streamed or not."""
+    """Return whether a squashfs 4.0 image, streamed or not, starts with these bytes."""
     return int.from_bytes(data[:4], "little") in {MAGIC, *MAGIC_STREAMED}
 
 
 def read_superblock(device: BlockDevice) -> Superblock:
-    """The image's superblock, each of its fields checked as far as it can be by itself.
+    """Read the image's superblock and check each of its fields.
 
     Raises NotSquashfsError, UnsupportedError (big-endian, other versions, unknown compressors),
     TruncatedImageError where the device is shorter than the image, CorruptImageError.
@@ -92,14 +94,14 @@ def read_superblock(device: BlockDevice) -> Superblock:
 
 
 def _superblock(device: BlockDevice, head: bytes) -> Superblock:
-    """The superblock of an image that starts with `head`."""
+    """Return the superblock of an image that starts with `head`."""
     magic = int.from_bytes(head[:4], "little")
     if magic == MAGIC_BIG_ENDIAN:
         raise UnsupportedError(
             "a big-endian squashfs image (versions 1 to 3); only little-endian 4.0 images are read"
         )
     if magic in MAGIC_STREAMED and device.size >= _SUPERBLOCK_SIZE:
-        # mksquashfs -stream, which cannot go back to the start, writes the superblock last.
+        # mksquashfs -stream cannot go back to the start, and writes the superblock last.
         start = device.size - _SUPERBLOCK_SIZE
         what = "the superblock at the end"
         return read_decoded(device, start, _SUPERBLOCK_SIZE, what, partial(_last, device))
@@ -113,7 +115,7 @@ def _superblock(device: BlockDevice, head: bytes) -> Superblock:
 
 
 def _last(device: BlockDevice, head: bytes) -> Superblock:
-    """The superblock `head` at the end of a streamed image."""
+    """Return the superblock `head`, read at the end of a streamed image."""
     if not _is_magic(head):
         start = device.size - _SUPERBLOCK_SIZE
         raise CorruptImageError("a streamed image does not end with its superblock", start)
@@ -130,7 +132,7 @@ def _checked(device: BlockDevice, head: bytes) -> Superblock:
             device.size,
         )
     superblock.flags = SuperblockFlags(superblock.flags)
-    tables_of(superblock)  # where they contradict each other, that is known here
+    tables_of(superblock)  # raises here where they contradict each other
     return superblock
 
 
@@ -138,7 +140,7 @@ _GIVE_OFFSET = "holds one further in: say at which byte it starts, as `offset`"
 
 
 def _what_else(head: bytes) -> str:
-    """What starts so, that is no image; containers of one, and where in them it is."""
+    """Return what starts with `head` instead of an image, and where it may hold one."""
     if head[8:10] == b"AI":  # the magic number of AppImage, in bytes that ELF leaves free
         return f"no squashfs image: an AppImage {_GIVE_OFFSET} (--appimage-offset prints that)"
     if head[:4] == b"\x7fELF":
@@ -186,7 +188,7 @@ def _check(superblock: Superblock) -> None:
         raise CorruptImageError(f"the image claims to have {superblock.bytes_used} bytes", 40)
 
 
-# Where the superblock has the start of each table, in bytes.
+# Bytes from the start of the image to the superblock's field with a table's start.
 _START_FIELDS = {
     "id": 48,
     "xattr": 56,
@@ -198,11 +200,11 @@ _START_FIELDS = {
 
 
 def tables_of(superblock: Superblock) -> Tables:
-    """The extents of the tables, which stand in one fixed order: inodes, directories, fragments,
-    exports, ids, xattrs.
+    """Return the extents of the tables.
 
-    Raises CorruptImageError naming the tables that are out of order, out of the image, or too small
-    for their count.
+    They stand in one fixed order: inodes, directories, fragments, exports, ids, xattrs. Raises
+    CorruptImageError naming the table that is out of order, outside the image, or too small for its
+    count.
 
     Format: "Overview".
     """
@@ -210,7 +212,7 @@ def tables_of(superblock: Superblock) -> Tables:
     starts = {
         "inode": superblock.inode_table_start,
         "directory": superblock.directory_table_start,
-        "fragment": fragments,  # with no fragments, mksquashfs stores a position that means nothing
+        "fragment": fragments,  # mksquashfs stores some position where there are no fragments
         "export": superblock.export_table_start,
         "id": superblock.id_table_start,
         "xattr": superblock.xattr_table_start,
@@ -246,7 +248,7 @@ def tables_of(superblock: Superblock) -> Tables:
 
 
 def block_count(records: int, record_size: int) -> int:
-    """Metadata blocks that hold so many records of a look-up table."""
+    """Return the number of metadata blocks that hold so many records of a look-up table."""
     return -(-records * record_size // METADATA_BLOCK_SIZE)
 
 

@@ -1,5 +1,7 @@
-"""Look-up tables: ids and fragments. Records of one size, in metadata blocks of 8 KiB each, found
-through a list of block positions.
+"""Look-up tables: ids, fragments, exports.
+
+A look-up table has records of one size, in metadata blocks of 8 KiB each, and a list of the blocks'
+positions.
 """
 
 from __future__ import annotations
@@ -21,15 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportTable", "FragmentTable", "IdTable", "LookupTable"]
 
-_FRAGMENT_COUNT = 16  # where the superblock has it, in bytes
+_FRAGMENT_COUNT = 16  # bytes from the start of the image to the superblock's field
 
 
 class LookupTable:
-    """`count` records of `record_size` bytes each. Nothing is read before the first record is asked
-    for.
+    """A table of `count` records of `record_size` bytes each, read on first use.
 
-    The reader's extent is where the table's metadata blocks may lie, and the last of them ends with
-    it; the list of their positions starts there, unless `list_start` says otherwise.
+    Its metadata blocks lie in the reader's extent, at the end of which the last one ends. The list
+    of their positions starts there too, unless `list_start` says otherwise.
 
     Format: "Storing Lookup Tables".
     """
@@ -54,7 +55,7 @@ class LookupTable:
         return self._count
 
     def record(self, index: int) -> bytes:
-        """The bytes of record `index`, counted from 0."""
+        """Return the bytes of record `index`, counted from 0."""
         if not 0 <= index < self._count:
             raise CorruptImageError(
                 f"{self._name} {index} of {self._count} was asked for", self._list_start
@@ -64,7 +65,7 @@ class LookupTable:
         return data[offset : offset + self._record_size]
 
     def records(self) -> bytes:
-        """All records, one after the other."""
+        """Return the bytes of all records, in order."""
         return b"".join(self._block(number) for number in range(len(self._positions)))
 
     def _block(self, number: int) -> bytes:
@@ -82,17 +83,17 @@ class LookupTable:
 
     @kept_property
     def _positions(self) -> array[int]:
-        """Where the table's metadata blocks start: bytes from the start of the image."""
+        """Starts of the table's metadata blocks, in bytes from the start of the image."""
         blocks = block_count(self._count, self._record_size)
         start = self._list_start
         what = f"the {self._name} table's list of blocks"
         return read_decoded(self._device, start, blocks * POINTER_SIZE, what, self._checked)
 
     def _checked(self, data: bytes) -> array[int]:
-        """The positions in the list."""
+        """Return the positions that the list's bytes hold, each checked."""
         start = self._list_start
         positions = array("Q", struct.unpack(f"<{len(data) // POINTER_SIZE}Q", data))
-        # The blocks stand one behind the other right before their list (kernel: id.c, fragment.c,
+        # The blocks follow each other without a gap, up to their list (kernel: id.c, fragment.c,
         # export.c).
         lowest, highest = self._reader.extent
         ends = (*positions[1:], highest)
@@ -120,7 +121,10 @@ class IdTable:
         return struct.unpack(f"<{len(self._table)}I", self._table.records())
 
     def get(self, index: int, position: int) -> int:
-        """The id that the inode at `position`, bytes from the start of the image, names."""
+        """Return id `index`, which the inode at `position` names.
+
+        `position`, in bytes from the start of the image, is for the error alone.
+        """
         try:
             return self._ids[index]
         except IndexError:
@@ -130,7 +134,7 @@ class IdTable:
 
 
 class ExportTable:
-    """Where each inode is, by its number.
+    """References of inodes, by inode number.
 
     Format: "Export Table".
     """
@@ -139,12 +143,12 @@ class ExportTable:
         self._table = table
 
     def __getitem__(self, inode_number: int) -> int:
-        """The reference of an inode; numbers start at 1."""
+        """Return the reference of an inode; numbers start at 1."""
         return int.from_bytes(self._table.record(inode_number - 1), "little")
 
 
 class FragmentTable:
-    """Where the blocks of file tails lie.
+    """Positions and sizes of the blocks that hold the tails of files.
 
     Format: "Fragment Table".
     """

@@ -1,4 +1,4 @@
-"""Files of the image as text, and the modes that `open` takes."""
+"""Files of the image as text, and the modes that `open` accepts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["as_text", "is_text"]
 
 
 def is_text(mode: str, buffering: int, **text_options: str | None) -> bool:
-    """Whether what is said to `open` opens a file as text.
+    """Return whether these arguments of `open` open a file as text.
 
-    Raises ValueError for what `open` does not know, or bytes do not have; io.UnsupportedOperation,
-    which is one, for a mode that writes.
+    Raises ValueError for an unknown mode and for an option that does not go with bytes or text, and
+    io.UnsupportedOperation, which is a ValueError, for a mode that writes.
     """
     if mode in {"rb", "br"}:
         for name, given in text_options.items():
@@ -35,13 +35,13 @@ def is_text(mode: str, buffering: int, **text_options: str | None) -> bool:
 def as_text(
     file: SquashFile, encoding: str | None, errors: str | None, newline: str | None
 ) -> io.TextIOWrapper:
-    """The file as text, UTF-8 unless said."""
+    """Return the file as text: UTF-8, unless `encoding` says otherwise."""
     kind = _Text if file.size <= file.line_limit else _LongText
     return kind(file, "utf-8" if encoding is None else encoding, errors, newline)
 
 
 class _Text(io.TextIOWrapper):
-    """As `open` gives it, and `tell` works among lines too."""
+    """A text file whose `tell` works between lines, unlike that of the built-in `open`."""
 
     mode = "r"
 
@@ -52,20 +52,20 @@ class _Text(io.TextIOWrapper):
         self._file = file
         self._newline = newline
 
-    # By `readline`; that of io.TextIOWrapper has no `tell` from then on.
-    __next__ = io.IOBase.__next__  # type: ignore[assignment]  # gives what `readline` does
+    # This one calls `readline`; that of io.TextIOWrapper disables `tell`.
+    __next__ = io.IOBase.__next__  # type: ignore[assignment]  # returns what `readline` does
 
     def __reduce_ex__(self, _protocol: SupportsIndex, /) -> tuple[object, ...]:
-        """Opened anew in another process, through its image, where it stands."""
+        """Open the file in another process, through its image, at its position."""
         how = (self.encoding, self.errors, self._newline)
         return _reopened, (self._file.image, self._file.name, how, self.tell())
 
 
 class _LongText(_Text):
-    """Text in which a line may be longer than what may be read at once."""
+    """A text file so long that a line may exceed Limits.read_all_bytes."""
 
     def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # of a text file
-        """The next line, up to its end or `size` characters.
+        """Return the next line, up to its end or `size` characters.
 
         Raises LimitExceededError where it is longer than Limits.read_all_bytes.
         """
@@ -76,7 +76,7 @@ class _LongText(_Text):
         return line
 
     def readlines(self, hint: int | None = -1, /) -> list[str]:  # type: ignore[override]  # likewise
-        """The lines up to the end, or until they have `hint` characters.
+        """Return the lines up to the end, or until they have `hint` characters.
 
         Raises LimitExceededError where all that is left is more than Limits.read_all_bytes.
         """
@@ -91,7 +91,7 @@ def _reopened(
     how: tuple[str, str | None, str | None],
     position: int,
 ) -> io.TextIOWrapper:
-    """A file of the image as text, where it stood."""
+    """Open a file of the image as text again, at its former position."""
     text = as_text(image.open(path), *how)
     text.seek(position)
     return text

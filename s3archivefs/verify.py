@@ -1,4 +1,4 @@
-"""Reading all that an image holds, to say what of it cannot be read."""
+"""Read all that an image holds, and report what cannot be read."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["Problem", "Verifier"]
 
 
 class Problem(NamedTuple):
-    """Something in the image that cannot be read."""
+    """A part of the image that cannot be read."""
 
     path: str
-    """The file or directory it was found at; `/` for what concerns the image."""
+    """Path of the file or directory concerned; `/` where it is the image."""
     error: SquashfsError
 
     def __str__(self) -> str:
@@ -35,15 +35,17 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """What is to be read: the tree below a root, by an image's readers."""
+    """A verification of the tree below a root, by an image's readers."""
 
     root: Directory
     readers: Readers
     inode_count: int
 
     def problems(self) -> Iterator[Problem]:
-        """Every problem, in the order of the tree. Each inode is read once, however many links it
-        has; the time is that of reading the whole image.
+        """Yield every problem, in the order of the tree.
+
+        Each inode is read once, however many links it has. This takes as long as reading the whole
+        image.
         """
         seen: set[int] = {self.root.inode.reference}
         todo: list[tuple[bytes, int]] = [(b"", self.root.inode.reference)]
@@ -73,7 +75,7 @@ class Verifier:
         below: list[tuple[bytes, int]],
     ) -> Iterator[Problem]:
         path = top + b"/" + entry.name
-        found = directory.get(entry.name)  # a fault of this is the directory's
+        found = directory.get(entry.name)  # what this raises is a problem of the directory
         try:
             if found != entry:
                 raise CorruptImageError("a look-up of the name does not find its entry")
@@ -92,7 +94,7 @@ class Verifier:
         yield from self._problems_of(path, inode)
 
     def _problems_of(self, path: bytes, inode: Inode) -> Iterator[Problem]:
-        """The problems of one inode: attributes, target, content, xattrs, and its way back."""
+        """Yield the problems of one inode: attributes, target, content, xattrs, export."""
         for read in (
             self._read_attributes,
             self._read_content,
@@ -133,5 +135,5 @@ class Verifier:
 
 
 def _problem(path: bytes, error: SquashfsError) -> Problem:
-    # A problem may be kept; the frames of its traceback hold blocks and runs of them.
+    # Without the traceback: its frames hold blocks, and a caller may keep the problem.
     return Problem(decode(path), error.with_traceback(None))

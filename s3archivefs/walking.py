@@ -1,4 +1,4 @@
-"""The entries of a directory, and a walk through those below it, as `os.walk`."""
+"""The entries of a directory, and a walk through the directories below it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["entries", "walk"]
 
 
 def entries(image: Tree, place: Place, path: AnyPath, start: bytes) -> Iterator[DirEntry[AnyPath]]:
-    """The entries of the directory that `path` led to, from the name `start` on."""
+    """Yield the entries of the directory that `path` led to, from the name `start` on."""
     separator = decode_as(path, b"/")
     prefix = path if path.endswith(separator) else path + separator
     for entry in place.directory.entries(start):
@@ -32,8 +32,9 @@ def entries(image: Tree, place: Place, path: AnyPath, start: bytes) -> Iterator[
 
 
 class _Below(Generic[AnyPath]):
-    """The directories of one that are still to be entered: where their inodes are, as numbers side
-    by side, since a directory may have a million.
+    """The directories of one directory that a walk has still to enter.
+
+    Their inodes' references stand in arrays, since there may be a million.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class _Below(Generic[AnyPath]):
         )
 
     def take(self, readers: Readers) -> tuple[AnyPath, Inode] | None:
-        """The next one."""
+        """Return path and inode of the next directory, or None."""
         if not self._names:
             return None
         name = self._names.pop()
@@ -59,7 +60,7 @@ class _Below(Generic[AnyPath]):
         return self._prefix + name, readers.entry_inode(entry)
 
 
-# An entry gives its inode's number as the sum of 32 bits and 16 signed ones, whatever that makes.
+# An entry's inode number is a sum of 32 unsigned and 16 signed bits: 33 bits from -(2**15) on.
 _NUMBER_BITS = 33
 _NUMBER_MASK = (1 << _NUMBER_BITS) - 1
 _NUMBER_MIN = -(1 << 15)
@@ -73,7 +74,7 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
     symlinks_as_files: bool,  # noqa: FBT001 -- passed on from the keyword
     limits: Limits,
 ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
-    """What `SquashFS.walk` says, from the directory `start`, which `top` led to."""
+    """Walk from the directory `start`, which `top` led to, as `SquashFS.walk` says."""
     separator = decode_as(top, b"/")
     seen: set[int] = set()
     entered: list[_Below[AnyPath]] = []
@@ -98,7 +99,7 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
         yield path, directories, others
         prefix = path if path.endswith(separator) else path + separator
         entered.append(_Below(place, prefix, directories, inodes))
-        del directories, others, inodes  # which a large directory would hold until the next is read
+        del directories, others, inodes  # they may be large: free them before the next is read
         found = None
         while entered and (found := entered[-1].take(readers)) is None:
             entered.pop()

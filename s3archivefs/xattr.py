@@ -1,4 +1,4 @@
-"""Extended attributes: sets of names and values that inodes share."""
+"""Extended attributes: sets of names and values, which inodes share."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ __all__ = ["XattrTable"]
 
 _PREFIX_MASK = 0xFF
 _REFERENCE_SIZE = 8
-_SMALLEST_PAIR = XattrKey.layout.size + 4  # an empty name and an empty value with its size
+_SMALLEST_PAIR = XattrKey.layout.size + 4  # bytes: an empty name, an empty value and its size
 
 
 class _Contents(NamedTuple):
-    """What the table's header leads to."""
+    """The parts of the table: records of sets, and a reader of names and values."""
 
     ids: LookupTable
     pairs: MetadataReader
 
 
 class XattrTable:
-    """The image's sets of attributes. Nothing is read before the first is asked for.
+    """The image's sets of extended attributes, read on first use.
 
-    `open_reader` makes a reader of a table's name and extent; `extent` reaches from the table's
-    header to the image's end, `lowest` is where its first metadata block may lie.
+    `open_reader` makes a metadata reader from a table's name and extent. `extent` reaches from the
+    table's header to the image's end; `lowest` is the first byte that a metadata block may have.
 
     Format: "Extended Attribute Table".
     """
@@ -63,7 +63,7 @@ class XattrTable:
         self._limits = limits
 
     def names(self, index: int) -> list[bytes]:
-        """The names of a set, prefix included, in the image's order; unknown prefixes left out."""
+        """Return the names of a set, in the image's order, without those of unknown prefixes."""
         names: dict[bytes, None] = {}
         for name, _, cursor in self._pairs(index):
             cursor.skip(_u32(cursor))
@@ -72,7 +72,7 @@ class XattrTable:
         return list(names)
 
     def value(self, index: int, wanted: bytes) -> bytes | None:
-        """The value of the first attribute of that name, or None."""
+        """Return the value of the first attribute of that name, or None."""
         for name, elsewhere, cursor in self._pairs(index):
             if name != wanted:
                 cursor.skip(_u32(cursor))
@@ -96,8 +96,10 @@ class XattrTable:
         return cursor.take(size)
 
     def _pairs(self, index: int) -> Iterator[tuple[bytes | None, bool, MetadataCursor]]:
-        """Each pair's name (None for an unknown prefix), whether its value stands elsewhere, and
-        the cursor at the size of its value, which the caller moves past it.
+        """Yield each pair: its name, whether its value stands elsewhere, and a cursor.
+
+        The name is None where its prefix is unknown. The cursor is at the size of the value; the
+        caller moves it past the value.
         """
         record = XattrId.decode(self._contents.ids.record(index))
         if not record.count:
@@ -140,7 +142,7 @@ class XattrTable:
         return read_decoded(self._device, start, size, what, self._decode)
 
     def _decode(self, raw: bytes) -> _Contents:
-        """What the header `raw` leads to."""
+        """Return the parts of the table, by its header `raw`."""
         start, end = self._extent
         size = XattrTableHeader.layout.size
         header = XattrTableHeader.decode(raw)
