@@ -69,14 +69,23 @@ def parts(session: nox.Session) -> None:
         "TESTS_DEPLOY_PYTHON": program_environment(session, group="deploy"),
         "TESTS_WHEELS": wheels(session),
     }
-    run_pytest(session, "tests/parts", environ=environ)
+    # Each processor takes the next tests in their order, which share what they start.
+    on_all_processors = ("--numprocesses=auto", "--dist=worksteal")
+    run_pytest(session, *on_all_processors, "tests/parts", environ=environ)
 
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Run the property tests with many more examples."""
-    install_tests(session)
+    """Run property tests with many more examples, and what is too large for every change."""
+    system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
+    system_packages(session, "radosgw")
+    install(session, group="parts", extras="all,lzo")
+    environ = {
+        "TESTS_LAMBDA_PYTHON": program_environment(session, group="lambda"),
+        "TESTS_WHEELS": wheels(session),
+    }
     run_pytest(session, "--numprocesses=auto", "-m", "property", "tests/unit", profile="nightly")
+    run_pytest(session, "tests/nightly", environ=environ)
 
 
 @nox.session

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.lambda_zips import LambdaZips
-from tests.support.server_keeper import ServerKeeper
+from tests.support.server_keeper import ServerKeeper, radosgw, swift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.radosgw_server import RadosGateway
+    from tests.support.swift_store import SwiftStore
 
 # dev: quick feedback. ci: the same examples on every run. nightly: look for new ones (nox -s
 # nightly). An example may start mksquashfs, so neither deadline nor health check is about speed.
@@ -54,6 +57,20 @@ def server_keeper(pytestconfig: pytest.Config) -> Iterator[str]:
         return
     with ServerKeeper() as keeper:
         yield keeper.address
+
+
+@pytest.fixture(scope="session")
+def store(server_keeper: str) -> Iterator[SwiftStore]:
+    """OpenStack Swift's s3api."""
+    with swift(server_keeper) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def gateway(server_keeper: str) -> Iterator[RadosGateway]:
+    """Ceph's RADOS gateway."""
+    with radosgw(server_keeper) as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="session")

@@ -25,15 +25,15 @@ class PackError(RuntimeError):
     """The tool is missing or failed; the message says which and why."""
 
 
-def standard_library_tree(target: Path) -> Path:
+def standard_library_tree(target: Path, *, leave_out: Sequence[str] = ()) -> Path:
     """A copy of the running Python's standard library at `target`: some thousand files.
 
     A copy, because whatever runs meanwhile may write bytecode beside the original. Left out are
     site-packages and dist-packages (not the standard library) and __pycache__ (changes); the tests
     that come with Python stay where it has them. Times and modes are kept; symlinks, which may lead
-    to the system's configuration, become what they lead to.
+    to the system's configuration, become what they lead to. `leave_out` are further names.
     """
-    left_out = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__")
+    left_out = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", *leave_out)
     library = sysconfig.get_path("stdlib")
     return shutil.copytree(library, target, ignore=left_out, ignore_dangling_symlinks=True)
 

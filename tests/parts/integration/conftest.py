@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.made_once import made_once
 from tests.support.object_lambda import AccessPoint, RuntimeApi
 from tests.support.served import served
 from tests.support.server_keeper import own
@@ -53,9 +54,14 @@ def store(store: SwiftStore) -> SwiftStore:
 
 
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree(run_directory: Path) -> Path:
     """A copy of the running Python's standard library, and names that need care in URLs."""
-    tree = standard_library_tree(tmp_path_factory.mktemp("tree") / "library")
+    return made_once(run_directory / "library", _make_tree)
+
+
+def _make_tree(path: Path) -> None:
+    # Without Python's own tests: a thousand files, as many as the largest page of a listing.
+    tree = standard_library_tree(path, leave_out=["test"])
     awkward = tree / "awkward names"
     awkward.mkdir()
     for name in ("a b", "a+b", "a%2Fb", "ü?#&=;", "~!*'()", "a-b", "a.b", ".hidden", "-"):
@@ -66,13 +72,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (awkward / "empty directory").mkdir()
     (awkward / "link").symlink_to("a b")
     (awkward / "dangling").symlink_to("nowhere")
-    return tree
 
 
 @pytest.fixture(scope="session")
 def image(tree: Path) -> Path:
     """The tree as mksquashfs packs it."""
-    return pack(tree, tree.parent / "library.sqfs", extra=["-Xcompression-level", "1"])
+    fast = ["-Xcompression-level", "1"]
+    path = tree.with_name("library.sqfs")
+    return made_once(path, lambda image: pack(tree, image, extra=fast))
 
 
 @pytest.fixture(scope="session")
@@ -94,14 +101,16 @@ def large_file() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def archive_of_large_file(
-    store: SwiftStore, tmp_path_factory: pytest.TempPathFactory, large_file: bytes
-) -> str:
+def archive_of_large_file(store: SwiftStore, run_directory: Path, large_file: bytes) -> str:
     """The URL of an image that holds one large file, `large.bin`."""
-    directory = tmp_path_factory.mktemp("large")
-    (directory / "content").mkdir()
-    (directory / "content" / "large.bin").write_bytes(large_file)
-    image = pack(directory / "content", directory / "large.sqfs")
+
+    def make(image: Path) -> None:
+        content = image.with_name("large")
+        content.mkdir()
+        (content / "large.bin").write_bytes(large_file)
+        pack(content, image)
+
+    image = made_once(run_directory / "large.sqfs", make)
     return upload(store, image, "large.sqfs", superblock=True)
 
 
