@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 import time
 from functools import partial
@@ -26,9 +25,6 @@ from s3archivefs_lambda.archives.open_ahead import OpenAhead
 from s3archivefs_lambda.archives.open_images import OpenImages
 from s3archivefs_lambda.archives.outages import Outages, is_outage
 from s3archivefs_lambda.archives.s3 import S3Opener
-from s3archivefs_lambda.config.errors import SettingError
-from s3archivefs_lambda.config.location import parse_location
-from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 
 if TYPE_CHECKING:
@@ -36,11 +32,12 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from s3archivefs import BlockDevice, Flight, Limits
+    from s3archivefs import Flight, Limits
     from s3archivefs_lambda.config.location import Location
     from s3archivefs_lambda.config.prefix_map import PrefixMap
+    from s3archivefs_lambda.config.settings import Config
 
-__all__ = ["Archive", "Archives", "open_url"]
+__all__ = ["Archive", "Archives"]
 
 _LOG = logging.getLogger("s3archivefs")
 
@@ -250,20 +247,3 @@ def _start(check: Callable[[], None]) -> bool:
 def _is_of(archive: Archive | None, known: Known) -> bool:
     """Whether that is an open archive of the version that is known."""
     return archive is not None and archive.version == known.version
-
-
-def open_url(url: str) -> BlockDevice:
-    """The image at an `s3://` URL: what the reader calls to open one (`s3archivefs.devices`).
-
-    Settings are those of the environment. Raises SettingError, ArchiveAccessError.
-    """
-    opener = S3Opener(Config.from_environ(os.environ), make_archive_client)
-    try:
-        location = parse_location(url)
-    except SettingError as error:
-        raise SettingError(f"{url} {error}") from None
-    before = opener.recall(location)
-    opened = opener.open_device(location, before)
-    if opened.version is not None and opened.version != before:
-        opener.remember(location, opened.version)
-    return opened.device

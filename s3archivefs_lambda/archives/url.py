@@ -1,0 +1,34 @@
+"""The image at an s3:// URL, for the reader: it finds `open_url` as an entry point."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.archives.s3 import S3Opener
+from s3archivefs_lambda.config.errors import SettingError
+from s3archivefs_lambda.config.location import parse_location
+from s3archivefs_lambda.config.settings import Config
+
+if TYPE_CHECKING:
+    from s3archivefs import BlockDevice
+
+__all__ = ["open_url"]
+
+
+def open_url(url: str) -> BlockDevice:
+    """Return the block device of the object at an s3:// URL.
+
+    Settings come from the environment. Raises SettingError and ArchiveAccessError.
+    """
+    opener = S3Opener(Config.from_environ(os.environ), make_archive_client)
+    try:
+        location = parse_location(url)
+    except SettingError as error:
+        raise SettingError(f"{url} {error}") from None
+    before = opener.recall(location)
+    opened = opener.open_device(location, before)
+    if opened.version is not None and opened.version != before:
+        opener.remember(location, opened.version)
+    return opened.device
