@@ -1,4 +1,4 @@
-"""Directories: entries in byte order, found and sought without reading more than needed, walked."""
+"""Directories: entries in byte order, found and sought without reading more than needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from fixtures.tree import directory, fifo, file
 from tests.support.images import (
     FIXTURES,
     CountingDevice,
-    Fixture,
     make_image,
     open_fixture,
 )
@@ -73,59 +72,6 @@ def test_entries_say_what_they_are(links: s3archivefs.SquashFS) -> None:
 def test_path_of_an_entry_opens_it(plain: s3archivefs.SquashFS, top: str | bytes) -> None:
     for entry in plain.scandir(top):  # type: ignore[type-var]  # either type, one at a time
         assert plain.stat(cast("str", entry.path)) == entry.stat()
-
-
-@pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
-def test_walk_goes_as_os_walk_does(fixture: Fixture) -> None:
-    with open_fixture(fixture) as fs:
-        walked = list(fs.walk("/"))
-    expected: dict[str, tuple[list[str], list[str]]]
-    expected = {each.path: ([], []) for each in fixture.tree if each.kind == "directory"}
-    links_to_directories = (
-        {"/directory", "/directory-slash"} if fixture.name == "symlinks" else set()
-    )
-    for each in fixture.tree[1:]:
-        top, _, name = each.path.rpartition("/")
-        is_directory = each.kind == "directory" or each.path in links_to_directories
-        expected[top or "/"][0 if is_directory else 1].append(name)
-    assert {top: (sorted(dirs), sorted(files)) for top, dirs, files in walked} == {
-        top: (sorted(dirs), sorted(files)) for top, (dirs, files) in expected.items()
-    }
-    tops = [top for top, _, _ in walked]
-    assert tops[0] == "/"
-    assert len(tops) == len(set(tops))
-    for number, top in enumerate(tops[1:], 1):
-        assert (top.rpartition("/")[0] or "/") in tops[:number]  # from the top down
-
-
-def test_walk_enters_only_what_is_left_in_the_list(plain: s3archivefs.SquashFS) -> None:
-    tops = []
-    for top, dirs, _ in plain.walk("/"):
-        tops.append(top)
-        if "deep" in dirs:
-            dirs.remove("deep")
-    assert tops == ["/", "/docs", "/empty-directory"]
-
-
-def test_walk_starts_anywhere_in_either_type(plain: s3archivefs.SquashFS) -> None:
-    assert list(plain.walk("/docs/")) == [
-        ("/docs/", ["deep"], ["guide.txt"]),
-        ("/docs/deep", [], ["page.txt"]),
-    ]
-    assert list(plain.walk(b"docs")) == [
-        (b"docs", [b"deep"], [b"guide.txt"]),
-        (b"docs/deep", [], [b"page.txt"]),
-    ]
-
-
-def test_walk_stops_at_the_depth_that_is_allowed() -> None:
-    image = FIXTURES["gzip"].image
-    with s3archivefs.open(image, limits=s3archivefs.Limits(walk_depth=2)) as fs:
-        assert "/docs/deep" in [top for top, _, _ in fs.walk("/")]
-    with s3archivefs.open(image, limits=s3archivefs.Limits(walk_depth=1)) as fs:
-        with pytest.raises(s3archivefs.LimitExceededError, match="walk_depth"):
-            list(fs.walk("/"))
-        assert [top for top, _, _ in fs.walk("/docs")] == ["/docs", "/docs/deep"]
 
 
 # ---- Large directories ---------------------------------------------------------------------------

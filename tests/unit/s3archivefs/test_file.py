@@ -1,191 +1,582 @@
-"""What a file tells its device of the reads to come; what it reads is in test_data.py."""
+"""`SquashFS.open`: what it hands out is read as a local file is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.shapes import noise
-from fixtures.tree import file
+from fixtures.tree import directory, fifo, file
+from s3archivefs.content import Content
+from s3archivefs.data import DataReader
+from s3archivefs.file import _Raw
 from tests.support.images import CountingDevice, make_image
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-MIB = 1 << 20
-SIZE = 10 * MIB
-BLOCK = 128 << 10
-DATA_START = 96
-"""The file is the image's first, and stored as it is: its byte n is the image's byte 96 + n."""
-
-
-class RecordingReadAhead:
-    """A device's readahead that fetches nothing and remembers what it is told."""
-
-    def __init__(self, device: ReadAheadDevice) -> None:
-        self.size = device.size
-        self.told: list[tuple[int, int]] = []
-        """What will be read, as (start, stop) of the file's content."""
-        self.reads: list[tuple[int, int]] = []
-        self.closed = 0
-        self._device = device
-
-    def pread(self, offset: int, length: int) -> bytes:
-        assert not self.closed
-        self.reads.append((offset - DATA_START, offset - DATA_START + length))
-        return self._device.pread(offset, length)
-
-    def will_read(self, offset: int, length: int) -> None:
-        self.told.append((offset - DATA_START, offset - DATA_START + length))
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-class ReadAheadDevice(CountingDevice):
-    """Remembers who reads."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.readers: list[RecordingReadAhead] = []
-        self.ranges: list[tuple[int, int]] = []
-        self.before: Callable[[], object] = lambda: None
-
-    def readahead(self, offset: int, length: int) -> RecordingReadAhead:
-        self.before()
-        self.ranges.append((offset - DATA_START, offset - DATA_START + length))
-        self.readers.append(RecordingReadAhead(self))
-        return self.readers[-1]
+BLOCK = 4096
+LINES = b"".join(b"line %d\n" % number + b"\n" * (number % 3) for number in range(3000))
+NAIVE = "Zeile für Zeile\r\n日本\rend\n\n".encode() * 700
+CONTENTS = {
+    "lines": LINES,
+    "noise": noise(9 * BLOCK + 77),
+    "holes": noise(BLOCK) + bytes(3 * BLOCK) + b"\nend",
+    "small": b"one\ntwo\nthree",
+    "empty": b"",
+    "text": NAIVE,
+    "large": noise(200_000),
+}
+LIMITS = s3archivefs.Limits(read_all_bytes=1 << 18)
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    tree = (file("large", noise(SIZE)), file("small", b"small"))
-    directory = tmp_path_factory.mktemp("ahead")
-    return make_image(directory, tree, "-b", "131072", "-noD", "-comp", "gzip").read_bytes()
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tuple(file(name, content) for name, content in CONTENTS.items())
+    tree += (directory("directory"), fifo("fifo"))
+    return make_image(tmp_path_factory.mktemp("file-object"), tree, "-b", str(BLOCK))
 
 
-@pytest.fixture
-def device(image: bytes) -> ReadAheadDevice:
-    return ReadAheadDevice(image)
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same files on disk."""
+    place = tmp_path_factory.mktemp("local")
+    for name, content in CONTENTS.items():
+        (place / name).write_bytes(content)
+    return place
 
 
-@pytest.fixture
-def large(device: ReadAheadDevice) -> s3archivefs.SquashFile:
-    return s3archivefs.open(device).open("/large")
+@pytest.fixture(scope="module")
+def fs(path: Path) -> Iterator[s3archivefs.SquashFS]:
+    with s3archivefs.open(path, limits=LIMITS) as opened:
+        yield opened
 
 
-def test_a_file_is_read_through_one_reader_of_its_blocks(
-    large: s3archivefs.SquashFile, device: ReadAheadDevice
+# ---- As a local file -----------------------------------------------------------------------------
+
+SIZES = st.one_of(
+    st.integers(-1, 60), st.sampled_from([4095, 4096, 4097, 8192, 65536, 65537, 10**6])
+)
+STEPS: st.SearchStrategy[tuple[str, int]] = st.one_of(
+    st.tuples(
+        st.sampled_from(["read", "readline", "lines", "readlines", "readinto", "peek", "next"]),
+        SIZES,
+    ),
+    st.tuples(st.sampled_from(["seek", "forward", "from the end"]), st.integers(-5000, 50_000)),
+    st.tuples(st.sampled_from(["tell", "read1", "readinto1"]), SIZES),
+)
+
+
+def does(stream: Any, step: str, number: int) -> object:  # noqa: ANN401 -- either kind of file
+    """What one step gives, or the kind of its error."""
+    size = abs(number)
+    calls: dict[str, Callable[[], object]] = {
+        "read": lambda: stream.read(number),
+        "readline": lambda: stream.readline(number),
+        "lines": lambda: list(islice(stream, size % 7)),
+        "readlines": lambda: stream.readlines(size),
+        "readinto": lambda: filled(stream.readinto, size),
+        "next": lambda: next(stream, None),
+        "seek": lambda: stream.seek(number),
+        "forward": lambda: stream.seek(number, 1),
+        "from the end": lambda: stream.seek(-number, 2),
+        "tell": stream.tell,
+        # How much of it comes is the buffer's to say: it is the content's, and not nothing.
+        "peek": lambda: stream.peek(size)[:1],
+        "read1": lambda: some(stream, stream.read1(number), number),
+        "readinto1": lambda: some(stream, filled(stream.readinto1, size), size),
+    }
+    try:
+        return calls[step]()
+    except (ValueError, OSError):
+        return "refused"
+
+
+def filled(readinto: Callable[[bytearray], int], size: int) -> bytes:
+    buffer = bytearray(size)
+    return bytes(buffer[: readinto(buffer)])
+
+
+def some(stream: io.BufferedIOBase, piece: bytes, size: int) -> tuple[bool, int]:
+    """Whether a piece is what stands before the position; back to where it began."""
+    begin = stream.tell() - len(piece)
+    assert size < 0 or len(piece) <= size
+    stream.seek(begin)
+    assert stream.read(len(piece)) == piece
+    stream.seek(begin)
+    return bool(piece), begin
+
+
+@pytest.mark.property
+@given(name=st.sampled_from(sorted(CONTENTS)), steps=st.lists(STEPS, max_size=12))
+def test_any_steps_give_what_a_local_file_gives(
+    fs: s3archivefs.SquashFS, local: Path, name: str, steps: list[tuple[str, int]]
 ) -> None:
-    assert device.ranges == []  # nothing is opened before the first read
-    large.read(MIB)
-    large.seek(5 * MIB + 10)
-    large.read(BLOCK)
-    assert device.ranges == [(0, SIZE)]
-    (reader,) = device.readers
-    assert reader.reads == [(0, MIB), (5 * MIB, 5 * MIB + 2 * BLOCK)]
-    assert reader.told == []
+    with fs.open(f"/{name}") as ours, (local / name).open("rb") as theirs:
+        for step, number in steps:
+            expected = does(theirs, step, number)
+            assert does(ours, step, number) == expected, (step, number)
+            assert ours.tell() == theirs.tell()
+        assert ours.read() == theirs.read()
 
 
-def test_each_open_file_has_its_own(device: ReadAheadDevice) -> None:
-    fs = s3archivefs.open(device)
-    with fs.open("/large") as one, fs.open("/large") as other:
-        one.read(MIB)
-        other.read(MIB)
-    assert [reader.closed for reader in device.readers] == [1, 1]
+TEXT_STEPS = st.one_of(
+    st.tuples(st.sampled_from(["read", "readline", "lines"]), SIZES),
+    st.tuples(st.sampled_from(["mark", "back", "start", "end"]), st.just(0)),
+)
 
 
-def test_what_was_announced_is_told_before_it_is_read(
-    large: s3archivefs.SquashFile, device: ReadAheadDevice
+@pytest.mark.property
+@given(
+    name=st.sampled_from(["lines", "small", "empty", "text"]),
+    how=st.tuples(
+        st.sampled_from([None, "", "\n", "\r", "\r\n"]),
+        st.sampled_from(["utf-8", "latin-1", "utf-16-le"]),
+    ),
+    steps=st.lists(TEXT_STEPS, max_size=12),
+)
+def test_any_steps_in_text_give_what_a_local_file_gives(
+    fs: s3archivefs.SquashFS,
+    local: Path,
+    name: str,
+    how: tuple[str | None, str],
+    steps: list[tuple[str, int]],
 ) -> None:
-    large.will_read(8 * MIB)
-    large.read(MIB)
-    (reader,) = device.readers
-    assert reader.told == [(0, 8 * MIB)]
-    large.read(MIB)
-    assert reader.told == [(0, 8 * MIB)]  # once
-    large.seek(3 * MIB)
-    large.will_read(100 * MIB)
-    large.read(10)
-    assert reader.told[1:] == [(3 * MIB, SIZE)]
+    newline, encoding = how
+    with (
+        fs.open(f"/{name}", "r", -1, encoding, "replace", newline) as ours,
+        (local / name).open("r", -1, encoding, "replace", newline) as theirs,
+    ):
+        marks = (0, 0)
+        for step, number in steps:
+            if step == "mark":
+                marks = ours.tell(), theirs.tell()
+            elif step == "back":
+                ours.seek(marks[0])
+                theirs.seek(marks[1])
+            elif step in {"start", "end"}:
+                assert ours.seek(0, 2 * (step == "end")) == theirs.seek(0, 2 * (step == "end"))
+            elif step == "lines":
+                lines = [
+                    line for line in (theirs.readline() for _ in range(abs(number) % 7)) if line
+                ]
+                assert list(islice(ours, abs(number) % 7)) == lines
+            else:
+                assert does(ours, step, number) == does(theirs, step, number)
+        assert ours.read() == theirs.read()
 
 
-def test_a_file_read_whole_is_announced_and_closed(device: ReadAheadDevice) -> None:
-    s3archivefs.open(device).read_bytes("/large")
-    (reader,) = device.readers
-    assert (reader.told, reader.closed) == ([(0, SIZE)], 1)
+@pytest.mark.parametrize("mode", ["r", "rt", "tr"])
+def test_text_is_utf8_and_says_its_mode(fs: s3archivefs.SquashFS, mode: str) -> None:
+    with fs.open("/text", mode) as text:
+        assert isinstance(text, io.TextIOWrapper)
+        assert (text.encoding, text.mode, text.name) == ("utf-8", "r", "/text")
+        assert text.read() == NAIVE.decode().replace("\r\n", "\n").replace("\r", "\n")
 
 
-def test_a_file_that_is_closed_closes_its_reader_once(
-    large: s3archivefs.SquashFile, device: ReadAheadDevice
+def test_bytes_are_what_opens_by_default(fs: s3archivefs.SquashFS) -> None:
+    for opened in (fs.open("/small"), fs.open("/small", "rb"), fs.open("/small", "br", 0)):
+        with opened as file:
+            assert isinstance(file, s3archivefs.SquashFile)
+            assert (file.mode, file.name, file.size) == ("rb", "/small", 13)
+
+
+@pytest.mark.parametrize("mode", ["w", "wb", "a", "x", "r+", "rb+", "wt", "ab"])
+def test_writing_is_unsupported(fs: s3archivefs.SquashFS, mode: str) -> None:
+    for opens in (fs.open, lambda name, mode: fs.path(name).open(mode)):
+        with pytest.raises(io.UnsupportedOperation, match=r"mode is '.*'; an image is read only"):
+            opens("/missing", mode)
+
+
+@pytest.mark.parametrize("mode", ["", "b", "t", "q", "rbt", "rr", "U", "rU", "r b"])
+def test_other_modes_are_refused(fs: s3archivefs.SquashFS, mode: str) -> None:
+    with pytest.raises(ValueError, match="with 'r', 'rt' or 'rb'"):
+        fs.open("/small", mode)
+
+
+def test_what_only_text_has_is_refused_for_bytes(fs: s3archivefs.SquashFS) -> None:
+    for option in ("encoding", "errors", "newline"):
+        with pytest.raises(ValueError, match=f"takes no {option}"):
+            fs.path("/small").open("rb", **{option: "utf-8"})  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="buffer"):
+        fs.open("/small", "r", 0)
+    with pytest.raises(LookupError, match="unknown encoding"):
+        fs.open("/small", "r", encoding="no-such")
+    with pytest.raises(ValueError, match="newline"):
+        fs.open("/small", "r", newline="x")
+
+
+def test_an_empty_encoding_is_unknown(fs: s3archivefs.SquashFS) -> None:
+    with pytest.raises(LookupError, match="unknown encoding"):
+        fs.open("/small", "r", encoding="")
+
+
+@pytest.mark.parametrize("most", [1 << 18, 10])
+def test_text_is_its_own_iterator_which_begins_again_where_the_file_does(
+    path: Path, most: int
 ) -> None:
-    large.read(10)
-    large.close()
-    large.close()
-    assert device.readers[0].closed == 1
+    with (
+        s3archivefs.open(path, limits=s3archivefs.Limits(read_all_bytes=most)) as fs,
+        fs.open("/small", "r") as opened,
+    ):
+        lines = iter(opened)
+        assert lines is opened
+        assert list(lines) == ["one\n", "two\n", "three"]
+        assert next(lines, None) is None
+        opened.seek(0)
+        assert next(lines) == "one\n"
+        assert opened.tell() == 4
 
 
-def test_an_image_that_is_closed_closes_the_readers_of_its_files(device: ReadAheadDevice) -> None:
-    with s3archivefs.open(device) as fs:
-        fs.open("/large").read(10)
-    assert device.readers[0].closed == 1
+def test_a_file_is_not_detached_from_its_content(fs: s3archivefs.SquashFS) -> None:
+    with fs.open("/small") as opened:
+        with pytest.raises(io.UnsupportedOperation, match="detach"):
+            opened.detach()
+        assert opened.read() == CONTENTS["small"]
 
 
-def test_a_file_that_is_forgotten_closes_its_reader(device: ReadAheadDevice) -> None:
-    fs = s3archivefs.open(device)
-    fs.open("/large").read(10)
-    assert device.readers[0].closed == 1
+def test_only_regular_files_open(fs: s3archivefs.SquashFS) -> None:
+    for mode in ("r", "rb"):
+        with pytest.raises(IsADirectoryError):
+            fs.open("/directory", mode)
+        with pytest.raises(OSError, match="'/fifo'"):
+            fs.open("/fifo", mode)
+        with pytest.raises(FileNotFoundError):
+            fs.open("/missing", mode)
 
 
-def test_a_file_closed_while_its_reader_is_made_leaves_none_behind(
-    large: s3archivefs.SquashFile, device: ReadAheadDevice
+# ---- What it costs -------------------------------------------------------------------------------
+
+
+def python_calls(work: Callable[[], object]) -> int:
+    """Functions written in Python that the work calls."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+def test_lines_cost_no_more_python_than_their_bytes(
+    fs: s3archivefs.SquashFS, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    device.before = large.close  # as the image does that another thread closes
-    with pytest.raises(ValueError, match="closed"):
-        large.read(10)
-    assert [reader.closed for reader in device.readers] == [1]
+    decoded: list[object] = []
+    block = DataReader.block
+
+    def noted(*arguments: Any) -> bytes:  # noqa: ANN401 -- passed on
+        decoded.append(arguments)
+        return block(*arguments)
+
+    monkeypatch.setattr(DataReader, "block", noted)
+
+    def reads(how: Callable[[Any], object]) -> Callable[[], object]:
+        def work() -> None:
+            with fs.open("/lines", mode) as opened:
+                how(opened)
+
+        return work
+
+    lines = LINES.count(b"\n")
+    for how in (
+        list,
+        lambda opened: opened.readlines(),
+        lambda opened: list(iter(opened.readline, opened.readline(0))),
+    ):
+        decoded.clear()
+        calls = python_calls(reads(how))
+        assert calls < lines / 2
+        assert len(decoded) <= len(LINES) // BLOCK + 2
 
 
-def test_verifying_leaves_no_reader_behind(device: ReadAheadDevice) -> None:
-    assert list(s3archivefs.open(device).verify()) == []
-    assert [reader.closed for reader in device.readers] == [1]
+def test_small_read_asks_for_no_byte_of_another_block(path: Path) -> None:
+    device = CountingDevice(path.read_bytes())
+    with s3archivefs.open(device) as fs, fs.open("/noise") as opened:
+        opened.read(1)  # its block list too
+        for position in (5 * BLOCK, 3 * BLOCK + 4000, 7 * BLOCK - 1):
+            device.forget()
+            opened.seek(position)
+            assert opened.read(1) == CONTENTS["noise"][position : position + 1]
+            assert len(device.reads) == 1
+            assert device.reads[0][1] <= BLOCK
 
 
-def test_files_of_one_block_and_tails_have_no_reader(device: ReadAheadDevice) -> None:
-    with s3archivefs.open(device).open("/small") as small:
-        small.will_read(5)
-        assert small.read() == b"small"
-    assert device.readers == []
+@pytest.mark.parametrize("size", [10, BLOCK, 3 * BLOCK])
+def test_read_over_the_end_of_a_block_is_one_read_of_the_device(path: Path, size: int) -> None:
+    device = CountingDevice(path.read_bytes())
+    with s3archivefs.open(device) as fs, fs.open("/noise") as opened:
+        opened.read(1)
+        device.forget()
+        opened.seek(3 * BLOCK - 5)
+        assert opened.read(size) == CONTENTS["noise"][3 * BLOCK - 5 :][:size]
+        opened.seek(6 * BLOCK - 5)
+        buffer = bytearray(size)
+        assert opened.readinto(buffer) == size
+        assert buffer == CONTENTS["noise"][6 * BLOCK - 5 :][:size]
+        assert len(device.reads) <= 2
 
 
-def test_a_part_of_a_device_has_the_readers_of_the_whole(image: bytes) -> None:
-    device = ReadAheadDevice(b"x" * 1000 + image)
-    with s3archivefs.open(device, offset=1000).open("/large") as large:
-        large.will_read(4 * MIB)
-        assert large.read(MIB) == noise(SIZE)[:MIB]
-    (reader,) = device.readers
-    assert device.ranges == [(1000, SIZE + 1000)]
-    assert reader.told == [(1000, 4 * MIB + 1000)]
-    assert reader.reads == [(1000, MIB + 1000)]
-    assert reader.closed == 1
+def test_read_behind_lines_goes_on_where_the_buffer_ends(
+    fs: s3archivefs.SquashFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    pieces = Content.pieces
+
+    def noted(self: Content, start: int, stop: int) -> Iterator[bytes | memoryview]:
+        asked.append((start, stop))
+        return pieces(self, start, stop)
+
+    monkeypatch.setattr(Content, "pieces", noted)
+    with fs.open("/lines") as opened:
+        opened.readline()
+        opened.read(3 * BLOCK)
+        opened.read()
+    assert [start for start, _ in asked] == [0, *(stop for _, stop in asked[:-1])]
 
 
-def test_a_closed_file_has_nothing_to_announce(large: s3archivefs.SquashFile) -> None:
-    large.close()
-    with pytest.raises(ValueError, match="closed"):
-        large.will_read(1)
+def test_small_reads_fill_the_buffer_only_where_they_follow_each_other(
+    fs: s3archivefs.SquashFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled_from: list[int] = []
+    readinto = _Raw.readinto
+
+    def noted(self: _Raw, buffer: bytearray) -> int:
+        filled_from.append(self.position)
+        return readinto(self, buffer)
+
+    monkeypatch.setattr(_Raw, "readinto", noted)
+    content = CONTENTS["noise"]
+    with fs.open("/noise") as opened:
+        for position in range(len(content) - 99, 0, -99):
+            opened.seek(position)
+            assert opened.read(16) == content[position : position + 16]
+            opened.seek(position)
+            assert filled(opened.readinto, 16) == content[position : position + 16]
+        assert filled_from == []
+        opened.seek(1)
+        assert b"".join(iter(lambda: opened.read(16), b"")) == content[1:]
+    assert len(filled_from) <= len(content) // BLOCK + 1
 
 
-def test_without_a_device_that_reads_ahead_an_announcement_changes_nothing(tmp_path: Path) -> None:
-    image = make_image(tmp_path, (file("a", noise(BLOCK * 3)),))
-    for offset, content in ((0, image.read_bytes()), (10, b"x" * 10 + image.read_bytes())):
+def test_whole_file_is_handed_out_without_a_copy(fs: s3archivefs.SquashFS) -> None:
+    with fs.open("/small") as opened:
+        opened.read()
+        first = opened.seek(0) or opened.read()
+    assert isinstance(first, bytes)
+    assert first == CONTENTS["small"]
+
+
+# ---- A device that fails -------------------------------------------------------------------------
+
+
+class FailingDevice(s3archivefs.BytesDevice):
+    """Fails once, at the read that is so many reads away."""
+
+    left = -1
+
+    def pread(self, offset: int, length: int) -> bytes:
+        self.left -= 1
+        if self.left == -1:
+            raise OSError("lost")
+        return super().pread(offset, length)
+
+
+READS: dict[str, Callable[[Any, int], object]] = {
+    "read": lambda opened, size: opened.read(size),
+    "readinto": lambda opened, size: filled(opened.readinto, size),
+    "peek": lambda opened, size: opened.peek(size)[:1],
+    "all": lambda opened, _size: opened.read(),
+}
+
+
+@pytest.mark.property
+@given(
+    reads=st.lists(
+        st.tuples(st.sampled_from(sorted(READS)), st.integers(0, 5 * BLOCK)), min_size=1, max_size=6
+    ),
+    name=st.sampled_from(["noise", "holes", "lines"]),
+    away=st.integers(0, 5),
+)
+def test_a_read_that_fails_moves_nothing(
+    path: Path, reads: list[tuple[str, int]], name: str, away: int
+) -> None:
+    device = FailingDevice(path.read_bytes())
+    with (
+        s3archivefs.open(device, limits=s3archivefs.Limits(cache_bytes=1 << 13)) as fs,
+        fs.open(f"/{name}") as opened,
+    ):
+        expected = io.BufferedReader(io.BytesIO(CONTENTS[name]))
+        device.left = away
+        for how, size in reads:
+            try:
+                got = READS[how](opened, size)
+            except OSError:
+                assert opened.tell() == expected.tell()
+                got = READS[how](opened, size)
+            assert got == READS[how](expected, size)
+            assert opened.tell() == expected.tell()
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+def test_no_line_is_read_on_from_its_middle_where_its_begin_was_lost(path: Path, mode: str) -> None:
+    content: Any = LINES if mode == "rb" else LINES.decode()
+    expected = content.splitlines(keepends=True)
+    ways: list[Callable[[Any], object]] = [
+        lambda opened: opened.readline(),
+        next,
+        lambda opened: opened.readlines(),
+        lambda opened: opened.read(10),
+    ]
+    for retry in ways:
+        device = FailingDevice(path.read_bytes())
         with (
-            s3archivefs.open(s3archivefs.BytesDevice(content), offset=offset) as fs,
-            fs.open("/a") as opened,
+            s3archivefs.open(device, limits=s3archivefs.Limits(cache_bytes=0)) as fs,
+            fs.open("/lines", mode) as opened,
         ):
-            opened.will_read(3)
-            assert opened.read() == noise(BLOCK * 3)
+            assert opened.readline() == expected[0]
+            device.left = 1
+            with pytest.raises(OSError, match="lost"):
+                opened.readlines()
+            for _ in range(2):
+                with pytest.raises(OSError, match="'/lines' failed: seek before the next read"):
+                    retry(opened)
+            opened.seek(0)
+            assert list(opened) == expected
+
+
+# ---- Limits --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tight(path: Path) -> Iterator[s3archivefs.SquashFS]:
+    with s3archivefs.open(path, limits=s3archivefs.Limits(read_all_bytes=9000)) as opened:
+        yield opened
+
+
+LONG = max(len(line) for line in CONTENTS["large"].split(b"\n")) + 1
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+def test_line_longer_than_may_be_read_at_once_is_refused(path: Path, mode: str) -> None:
+    most = 500  # shorter than the longest line
+    text = {} if mode == "rb" else {"encoding": "latin-1", "newline": "\n"}
+    assert most < LONG
+    with s3archivefs.open(path, limits=s3archivefs.Limits(read_all_bytes=most)) as fs:
+        ways: list[Callable[[Any], object]] = [
+            list,
+            lambda opened: [opened.readline() for _ in range(5000)],
+            lambda opened: [next(opened) for _ in range(5000)],
+            lambda opened: opened.readlines(),
+        ]
+        for way in ways:
+            with (
+                fs.open("/large", mode, **text) as opened,  # type: ignore[call-overload]
+                pytest.raises(s3archivefs.LimitExceededError, match="read_all_bytes"),
+            ):
+                way(opened)
+        with fs.open("/large", mode, **text) as opened:  # type: ignore[call-overload]
+            assert all(len(opened.readline(80)) <= 80 for _ in range(99))
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+def test_lines_of_a_file_larger_than_may_be_read_at_once(
+    tight: s3archivefs.SquashFS, mode: str
+) -> None:
+    with tight.open("/lines", mode) as opened:
+        lines = list(opened)
+        assert lines == (LINES if mode == "rb" else LINES.decode()).splitlines(keepends=True)
+        opened.seek(0)
+        assert next(opened) == lines[0]
+        assert opened.readline() == lines[1]
+        assert opened.readlines(1) == lines[2:4]
+    with tight.open("/lines", mode) as opened:
+        for call in (opened.read, opened.readlines):
+            with pytest.raises(s3archivefs.LimitExceededError, match="read_all_bytes"):
+                call()
+        assert len(opened.readlines(100)) < 30
+
+
+# ---- Closing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["rb", "r"])
+def test_file_ends_with_its_image(path: Path, mode: str) -> None:
+    with s3archivefs.open(path) as fs:
+        opened: Any = fs.open("/lines", mode)
+        going = iter(opened)
+        assert next(going)
+        assert opened.readline()
+    assert opened.closed
+    for call in (opened.read, opened.readline, opened.tell, lambda: opened.seek(0)):
+        with pytest.raises(ValueError, match="closed"):
+            call()
+    with pytest.raises(ValueError, match="closed"):
+        next(going)
+    opened.close()
+
+
+def test_closing_an_image_waits_for_no_reader(path: Path) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Slow(s3archivefs.BytesDevice):
+        slow = False
+
+        def pread(self, offset: int, length: int) -> bytes:
+            if self.slow:
+                reading.set()
+                assert go_on.wait(60)
+            return super().pread(offset, length)
+
+    device = Slow(path.read_bytes())
+    fs = s3archivefs.open(device)
+    opened = fs.open("/noise")
+    with ThreadPoolExecutor(1) as pool:
+        device.slow = True
+        line = pool.submit(opened.readline)
+        assert reading.wait(60)
+        fs.close()  # with the file's lock held
+        go_on.set()
+        assert line.exception() is None or isinstance(line.exception(), ValueError)
+    with pytest.raises(ValueError, match="closed"):
+        opened.readline()
+
+
+def test_a_file_whose_closing_fails_leaves_nothing_else_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_content: Content) -> None:
+        raise OSError("lost")
+
+    closed: list[str] = []
+    fs = s3archivefs.open(path)
+    files = [fs.open("/lines"), fs.open("/small")]
+    fs._close()
+    monkeypatch.setattr(fs, "_close", lambda: closed.append("source"))
+    monkeypatch.setattr(Content, "close", fails)
+    with pytest.raises(OSError, match="lost"):
+        fs.close()
+    assert closed == ["source"]
+    assert all(file.closed for file in files)
+
+
+def test_files_that_are_gone_are_not_kept(fs: s3archivefs.SquashFS) -> None:
+    before = len(fs._files)
+    for _ in range(99):
+        fs.open("/small").read()
+    assert len(fs._files) == before

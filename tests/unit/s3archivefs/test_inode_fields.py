@@ -191,3 +191,10 @@ def test_device_numbers_are_in_the_encoding_of_linux(
     with s3archivefs.open(make_image(tmp_path, tree)) as fs:
         assert fs.stat("b").rdev == fs.stat("c").rdev == rdev
         assert split_rdev(rdev) == (major, minor)
+
+
+def test_devices_keep_their_numbers() -> None:  # D30
+    with open_fixture(FIXTURES["special"]) as fs:
+        assert split_rdev(fs.stat("/block-largest").rdev) == (4095, 1048575)
+        assert split_rdev(fs.stat("/char-large-minor").rdev) == (5, 70000)
+        assert fs.stat("/").rdev == 0

@@ -1,0 +1,262 @@
+"""Paths: what a name leads to, and which error a fault gives."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import s3archivefs
+from fixtures.tree import directory, file, symlink
+from tests.support.images import (
+    FIXTURES,
+    make_image,
+    open_fixture,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+TARGET = b"the target\n"
+"""Content of /a/b/target.txt in the fixture `symlinks`."""
+
+
+@pytest.fixture(scope="module")
+def links() -> Iterator[s3archivefs.SquashFS]:
+    with open_fixture(FIXTURES["symlinks"]) as fs:
+        yield fs
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[s3archivefs.SquashFS]:
+    with open_fixture(FIXTURES["gzip"]) as fs:
+        yield fs
+
+
+# ---- Paths ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs/guide.txt",
+        "docs/guide.txt",
+        "//docs///guide.txt",
+        "/./docs/./guide.txt",
+        "/docs/deep/../guide.txt",
+        "/../../docs/guide.txt",
+        "/docs/../../docs/guide.txt",
+        "..//docs/guide.txt",
+        "/guide",
+    ],
+)
+def test_spellings_of_one_path_lead_to_one_file(plain: s3archivefs.SquashFS, path: str) -> None:
+    expected = plain.stat("/docs/guide.txt")
+    assert plain.stat(path) == plain.stat(path.encode()) == expected
+    assert len(plain.read_bytes(path)) == expected.size
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "//", ".", "..", "/..", "/../..", "/docs/..", "/docs/deep/../.."]
+)
+def test_parent_of_the_root_is_the_root(plain: s3archivefs.SquashFS, path: str) -> None:
+    assert plain.stat(path).inode_number == plain.stat("/").inode_number
+    assert "docs" in plain.listdir(path)
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/docs//", "/docs/.", "/docs/deep/.."])
+def test_directories_take_a_trailing_slash(plain: s3archivefs.SquashFS, path: str) -> None:
+    assert plain.listdir(path) == ["deep", "guide.txt"]
+    assert plain.stat(path) == plain.stat("/docs")
+
+
+@pytest.mark.parametrize("path", ["/short.txt/", "/short.txt/.", "/short.txt/..", "/guide/"])
+def test_files_take_no_trailing_slash(plain: s3archivefs.SquashFS, path: str) -> None:
+    for call in (plain.stat, plain.open, plain.listdir):
+        assert_fails(NotADirectoryError, errno.ENOTDIR, path, call)
+
+
+def test_names_come_in_the_type_of_the_path() -> None:
+    with open_fixture(FIXTURES["non-utf8"]) as fs:
+        names, raw = fs.listdir("/"), fs.listdir(b"/")
+        assert [os.fsencode(name) for name in names] == raw
+        assert b"d\xff" in raw
+        assert "d\udcff" in names
+        assert [entry.name for entry in fs.scandir("/")] == names
+        assert [entry.path for entry in fs.scandir(b"/")] == [b"/" + name for name in raw]
+
+
+@pytest.mark.parametrize("path", ["/d\udcff/\udc80\udc81", b"/d\xff/\x80\x81"])
+def test_names_that_are_not_utf8_round_trip(path: str | bytes) -> None:
+    with open_fixture(FIXTURES["non-utf8"]) as fs:
+        assert fs.read_bytes(path) == b"not UTF-8\n"
+        with fs.open(path) as opened:
+            assert opened.name == path
+
+
+def test_names_sort_by_bytes_not_by_characters() -> None:
+    with open_fixture(FIXTURES["non-utf8"]) as fs:
+        names = fs.listdir("/")
+        assert names == sorted(names, key=os.fsencode) != sorted(names, key=_utf16)
+
+
+def _utf16(name: str) -> bytes:
+    return name.encode("utf-16-be", "surrogatepass")
+
+
+# ---- Symlinks ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/absolute",
+        "/above-root",
+        "/a/b/up",
+        "/chain-1",
+        "/directory/target.txt",
+        "/directory/../b/target.txt",
+        "/directory/up",
+        "/directory-slash/target.txt",
+        "/long",
+    ],
+)
+def test_symlinks_resolve_inside_the_image(links: s3archivefs.SquashFS, path: str) -> None:
+    assert links.read_bytes(path) == TARGET
+    assert links.stat(path) == links.stat("/a/b/target.txt")
+
+
+def test_absolute_symlink_starts_at_the_root_wherever_it_stands(tmp_path: Path) -> None:
+    tree = (
+        directory("a"),
+        *(directory("a/x"), file("a/x/file", b"wrong"), symlink("a/link", "/x/file")),
+        *(directory("x"), file("x/file", b"right"), symlink("a/up", "/a/../x/../x/file")),
+    )
+    with s3archivefs.open(make_image(tmp_path, tree)) as fs:
+        assert fs.read_bytes("/a/link") == fs.read_bytes("/a/up") == b"right"
+        assert fs.stat("/a/../a/link").size == 5
+
+
+def test_parent_of_a_symlinked_directory_is_the_real_one(links: s3archivefs.SquashFS) -> None:
+    assert links.stat("/directory/..") == links.stat("/a")
+
+
+def test_symlinks_are_followed_only_where_asked(links: s3archivefs.SquashFS) -> None:
+    assert links.stat("/directory").kind is s3archivefs.FileKind.DIRECTORY
+    itself = links.stat("/directory", follow_symlinks=False)
+    assert (itself.kind, itself.size) == (s3archivefs.FileKind.SYMLINK, 3)
+    assert links.stat("/dangling", follow_symlinks=False).kind is s3archivefs.FileKind.SYMLINK
+    # As lstat: a trailing slash asks for the directory, and all before the last name is followed.
+    assert links.stat("/directory/", follow_symlinks=False).kind is s3archivefs.FileKind.DIRECTORY
+    inside = links.stat("/directory/target.txt", follow_symlinks=False)
+    assert inside.kind is s3archivefs.FileKind.FILE
+
+
+def test_readlink_gives_the_target_as_it_is_stored(links: s3archivefs.SquashFS) -> None:
+    assert links.readlink("/above-root") == "../../../a/b/target.txt"
+    assert links.readlink("/dangling") == "no/such/file"
+    assert links.readlink("/non-utf8") == "a/\udcff"
+    assert links.readlink(b"/non-utf8") == b"a/\xff"
+    assert links.readlink("/directory/up") == "../../a/./b//target.txt"
+
+
+@pytest.mark.parametrize("path", ["/loop-1", "/self", "/self/below", "/loop-2/"])
+def test_loops_of_symlinks_end(links: s3archivefs.SquashFS, path: str) -> None:
+    for call in (links.stat, links.open, links.listdir, links.read_bytes):
+        assert_fails(OSError, errno.ELOOP, path, call)
+
+
+def test_forty_symlinks_are_followed_and_no_more(tmp_path: Path) -> None:
+    tree = [file("link-00", b"end\n")]
+    tree += [symlink(f"link-{hops:02d}", f"link-{hops - 1:02d}") for hops in range(1, 45)]
+    with s3archivefs.open(make_image(tmp_path, tuple(tree))) as fs:
+        assert fs.read_bytes("/link-40") == b"end\n"
+        assert_fails(OSError, errno.ELOOP, "/link-41", fs.stat)
+        assert fs.readlink("/link-41") == "link-40"
+    with s3archivefs.open(tmp_path / "t.sqfs", limits=s3archivefs.Limits(symlink_hops=2)) as fs:
+        assert fs.read_bytes("/link-02") == b"end\n"
+        assert_fails(OSError, errno.ELOOP, "/link-03", fs.stat)
+
+
+def test_long_targets_meet_the_limit() -> None:
+    limits = s3archivefs.Limits(symlink_target_bytes=413)
+    with s3archivefs.open(FIXTURES["symlinks"].image, limits=limits) as fs:
+        for call in (fs.readlink, fs.stat, fs.open):
+            with pytest.raises(s3archivefs.LimitExceededError, match="symlink_target_bytes"):
+                call("/long")
+        assert fs.stat("/long", follow_symlinks=False).size == 414
+        assert fs.read_bytes("/chain-1") == TARGET
+
+
+# ---- Faults --------------------------------------------------------------------------------------
+
+
+def assert_fails(
+    kind: type[OSError], number: int, path: str | bytes, call: Callable[..., Iterable[object]]
+) -> None:
+    """`call(path)` raises that error, with errno and filename as the operating system sets them."""
+    with pytest.raises(kind) as caught:
+        list(call(path))  # what iterates may raise as late as that
+    assert caught.value.errno == number
+    assert caught.value.filename == path
+    assert type(caught.value) is kind
+    assert caught.value.strerror == os.strerror(number)
+
+
+@pytest.mark.parametrize(
+    "path", ["/missing", b"/missing", "/docs/missing", "/missing/..", "/MISSING"]
+)
+@pytest.mark.parametrize(
+    "method", ["stat", "open", "read_bytes", "listdir", "scandir", "readlink", "walk"]
+)
+def test_missing_path_is_file_not_found(
+    plain: s3archivefs.SquashFS, method: str, path: str | bytes
+) -> None:
+    assert_fails(FileNotFoundError, errno.ENOENT, path, getattr(plain, method))
+
+
+@pytest.mark.parametrize("path", ["/dangling", "/non-utf8"])
+def test_dangling_symlink_is_file_not_found(links: s3archivefs.SquashFS, path: str) -> None:
+    assert_fails(FileNotFoundError, errno.ENOENT, path, links.open)
+
+
+@pytest.mark.parametrize("method", ["stat", "open", "read_bytes", "listdir", "scandir", "readlink"])
+def test_path_through_a_file_is_not_a_directory(links: s3archivefs.SquashFS, method: str) -> None:
+    assert_fails(NotADirectoryError, errno.ENOTDIR, "/a/b/target.txt/x", getattr(links, method))
+
+
+def test_symlink_through_a_file_is_not_a_directory(links: s3archivefs.SquashFS) -> None:
+    assert_fails(NotADirectoryError, errno.ENOTDIR, "/through-file", links.stat)
+
+
+@pytest.mark.parametrize("method", ["listdir", "scandir"])
+@pytest.mark.parametrize("path", ["/short.txt", b"/short.txt", "/guide"])
+def test_listing_a_file_is_not_a_directory(
+    plain: s3archivefs.SquashFS, method: str, path: str | bytes
+) -> None:
+    assert_fails(NotADirectoryError, errno.ENOTDIR, path, getattr(plain, method))
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", b"/docs", "/docs/"])
+def test_opening_a_directory_is_a_directory(plain: s3archivefs.SquashFS, path: str | bytes) -> None:
+    for call in (plain.open, plain.read_bytes):
+        assert_fails(IsADirectoryError, errno.EISDIR, path, call)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/short.txt", b"/short.txt"])
+def test_readlink_of_no_link_is_invalid(plain: s3archivefs.SquashFS, path: str | bytes) -> None:
+    assert_fails(OSError, errno.EINVAL, path, plain.readlink)
+
+
+@pytest.mark.parametrize("path", ["/block", "/char", "/directory/fifo", "/directory/socket"])
+def test_special_files_have_no_content_to_open(path: str) -> None:
+    with open_fixture(FIXTURES["special"]) as fs:
+        assert_fails(OSError, errno.ENXIO, path, fs.open)
+
+
+def test_exists_is_false_where_a_path_leads_nowhere(links: s3archivefs.SquashFS) -> None:
+    paths = ("/a", "/absolute", "/missing", "/dangling", "/self", "/a/b/target.txt/x")
+    assert [links.exists(path) for path in paths] == [True, True, False, False, False, False]
