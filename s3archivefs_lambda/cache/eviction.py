@@ -1,14 +1,15 @@
-"""Keeps a directory tree below a number of bytes, deleting the least recently used files first.
+"""Keeps a directory tree below a number of bytes: evicts the least recently used files.
 
 Other processes and machines write to the tree as well, without telling: what it holds can only be
-counted. Counting is done when needed and in steps, so that no caller waits for a tree of a million
-files on a network file system.
+counted. A thread beside the writers counts and deletes, so that no writer waits for a tree of a
+million files on a network file system.
 """
 
 # ruff: noqa: PTH106, PTH108, PTH116 -- a Path for each of a million entries costs more than the entries
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -23,20 +24,30 @@ if TYPE_CHECKING:
 __all__ = ["TEMPORARY_SUFFIX", "DirectoryLimit", "occupied"]
 
 TEMPORARY_SUFFIX = ".tmp"
-"""Of files being written: they count, but are deleted only when their writer must be dead."""
+"""Suffix of files being written. They count; only those of dead writers are deleted."""
 
-_DISK_BLOCK = 4096  # ext4's default, and the unit in which EFS meters
+_DISK_BLOCK = 4096
+"""Bytes: ext4's default, and the unit in which EFS meters."""
 _STALE_SECONDS = 3600.0
-_STEP_FILES = 256  # counted without a look at the clock
-_STEP_SECONDS = 0.05  # then spent on counting in one call; enough for some 10,000 local files
-_DELETE_SECONDS = 1.0  # spent on deleting in one call
-_COUNT_SECONDS = 1.0  # how old a count may become; more where counting takes long
+"""Seconds after which the writer of a temporary file must be dead."""
+_PATIENCE_SECONDS = 0.5
+"""Seconds that a writer waits for a count: more than one of 100,000 local files takes."""
+_COUNT_SECONDS = 1.0
+"""Seconds that a count is good for, unless it took long."""
+_REST = 20
+"""Times what a count took that it is good for at least: a thread counts 5 % of the time."""
+_SHARES = 16
+"""Processes that stay within the limit together: each writes a share of the room, then counts."""
 _ALONE_SECONDS = 10.0
-_PATIENCE_SECONDS = 0.1  # longer than a step
+"""Seconds without writes of others, after which a process takes all of the room.
+
+In shares it would count 60 times while it writes a tenth of the limit: 2 ms of processor time for
+each file.
+"""
 
 
 def occupied(size: int) -> int:
-    """Bytes that a file of `size` bytes occupies on disk."""
+    """Return the bytes that a file of `size` bytes occupies on disk."""
     return -(-size // _DISK_BLOCK) * _DISK_BLOCK
 
 
@@ -44,106 +55,142 @@ class _File(NamedTuple):
     used: float
     """Time of last use as far as it is recorded, in seconds since the epoch."""
     size: int
-    """Bytes it occupies."""
+    """Bytes on disk."""
     path: str
 
 
-class _Count:
-    """One walk through the tree, in steps."""
-
-    def __init__(self, top: str, written: int) -> None:
-        self.files: list[_File] = []
-        self.seconds = 0.0
-        self.steps = 0
-        self.written_before = written
-        self._walk = _files(top)
-
-    def step(self) -> bool:
-        """Go on for a while; return whether the walk is complete."""
-        started = time.monotonic()
-        self.steps += 1
-        complete = True
-        for file in self._walk:
-            self.files.append(file)
-            at_clock = len(self.files) % _STEP_FILES == 0
-            if at_clock and time.monotonic() - started > _STEP_SECONDS:
-                complete = False
-                break
-        self.seconds += time.monotonic() - started
-        return complete
+class _Count(NamedTuple):
+    seen: int
+    """Bytes granted before it, and after the last one."""
+    found: int
+    """Bytes in the tree."""
+    left: int
+    """Bytes in the tree after eviction."""
+    seconds: float
+    """What it took."""
 
 
 class DirectoryLimit:
-    """At most `max_bytes` in the directories two levels below `top`; threads may share it.
+    """A limit of `max_bytes` for the files two levels below the directory `top`. Thread-safe.
 
-    Processes do not see what others write until they count. Each fills at most 1/16 of the room
-    between two counts, so that 16 together pass the limit by little more than a file a thread each:
-    by what one that counted an emptier directory may still write, at worst, and for a second. One
-    that has long been alone fills all of it (the rule in Lambda's /tmp), and learns of others at
-    its next count, a second later. Where counting takes long, it gets a twentieth of the time, and
-    the limit is kept less closely.
+    A writer asks for room first, and writes nothing where there is none. After a count a process
+    may write a share of the room that was left, at least what its threads wait for; then, or a
+    second later, it counts again. So 16 processes pass the limit together by a file for each thread
+    at most, or by the shares that were counted in an emptier directory, for a second. A process
+    that is alone takes all of the room. So does one whose counts take longer than writers wait,
+    as in a large tree on a network file system; and before its first count ends, a process may
+    write a sixteenth of the limit.
     """
 
     def __init__(self, top: str, max_bytes: int) -> None:
         self._top = top
         self._max_bytes = max_bytes
-        self._counted = -1  # bytes found by the last count; -1: none yet
-        self._written = 0  # bytes that were announced since
-        self._allowance = 0  # bytes that may be, before another count
-        self._due = -1.0  # when the next count is due in any case, on time.monotonic's clock
-        self._is_cheap = True  # counting takes one step
-        self._company_seen = time.monotonic()  # when others had written; at first, it is assumed
-        self._count: _Count | None = None
-        self._lock = threading.Lock()
+        self._renew()
         renew_after_fork(self, DirectoryLimit._renew)
 
+    def _renew(self) -> None:
+        """Begin as a process that has not counted yet."""
+        self._room = self._max_bytes // _SHARES  # bytes that may be written before the next count
+        self._written = 0  # bytes granted since the last count began
+        self._wanted = 0  # bytes that threads wait to write
+        self._expected = 0  # bytes in the tree by the last count
+        self._due = -math.inf  # when the next count is, on time.monotonic's clock
+        self._others_seen = time.monotonic()  # when others had written; assumed at first
+        self._seconds = 0.0  # what the last count took
+        self._began: float | None = None  # when the count in progress did
+        self._lock = threading.Condition()
+
     def make_room(self, size: int) -> bool:
-        """Announce a file that will occupy `size` bytes; False where it must not be written."""
-        if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
-            return False  # many threads are at it; one file less is not worth the wait
-        try:
-            wanted = self._is_cheap and self._written + size > self._allowance
-            if self._count is None and (wanted or time.monotonic() >= self._due):
-                self._count = _Count(self._top, self._written)
-            if self._count is not None and self._count.step():
-                self._finish(self._count, size)
-                self._count = None
-            if self._counted + self._written + size > self._max_bytes:
+        """Reserve room for a file that occupies `size` bytes; False if it must not be written."""
+        if size > self._max_bytes:
+            return False
+        with self._lock:
+            # What a count granted to threads that wait is theirs.
+            if self._room - self._wanted < size or time.monotonic() >= self._due:
+                self._wait_for_count(size)
+            if self._room < size:
                 return False
+            self._room -= size
             self._written += size
             return True
+
+    def wait_idle(self) -> None:
+        """Wait until no count is in progress."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._began is None)
+
+    def _wait_for_count(self, size: int) -> None:
+        """Wait for the count in progress or a new one, but not long."""
+        began = self._begin_count() if self._began is None else self._began
+        if began is None:
+            return
+        self._wanted += size
+        while self._began == began and (left := began + _PATIENCE_SECONDS - time.monotonic()) > 0:
+            self._lock.wait(left)
+        self._wanted -= size
+
+    def _begin_count(self) -> float | None:
+        """Begin a count in another thread; return when, or None if it is too early."""
+        now = time.monotonic()
+        if self._seconds > _PATIENCE_SECONDS and now < self._due:
+            return None
+        self._began = now
+        try:
+            # A daemon: nothing is lost where the process ends amid a count.
+            threading.Thread(target=self._run, name="s3archivefs-evict", daemon=True).start()
+        except RuntimeError:  # no thread can be had: there are too many, or the process ends
+            self._began = None
+        return self._began
+
+    def _run(self) -> None:
+        count = None
+        try:
+            count = self._count_and_evict()
         finally:
-            self._lock.release()
+            with self._lock:
+                if count is not None:
+                    self._grant(count)
+                self._began = None
+                self._lock.notify_all()
 
-    def _finish(self, count: _Count, size: int) -> None:
-        used = sum(file.size for file in count.files)
-        if used > self._counted + self._written:
-            self._company_seen = time.monotonic()
-        self._written -= count.written_before
-        if used + self._written + size > self._max_bytes:
-            target = min(self._max_bytes * 9 // 10, self._max_bytes - self._written - size)
-            used -= _delete(count.files, used - target)
-        self._counted = used
-        self._is_cheap = count.steps == 1
-        self._due = time.monotonic() + max(_COUNT_SECONDS, 20 * count.seconds)
-        is_alone = time.monotonic() - self._company_seen > _ALONE_SECONDS
-        self._allowance = (self._max_bytes - used) // (1 if is_alone else 16)
+    def _count_and_evict(self) -> _Count:
+        """Count what the tree holds, and evict if that is too much."""
+        started = time.monotonic()
+        with self._lock:
+            seen = self._written
+        files = list(_files(self._top))
+        found = left = sum(file.size for file in files)
+        with self._lock:
+            needed = self._written - seen + self._wanted
+        if found + needed > self._max_bytes:
+            target = min(self._max_bytes * 9 // 10, self._max_bytes - needed)
+            left -= _delete(files, found - target)
+        return _Count(seen, found, left, time.monotonic() - started)
 
-    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        if self._lock.locked():  # by a thread amid a count, with which that is lost
-            self._count = None
-            self._counted, self._written, self._allowance, self._due = -1, 0, 0, -1.0
-        self._lock = threading.Lock()
+    def _grant(self, count: _Count) -> None:
+        """Grant the room that a count left, or a share of it."""
+        now = time.monotonic()
+        if count.found > self._expected + self._written:
+            self._others_seen = now
+        self._expected = count.left
+        self._written -= count.seen
+        self._seconds = count.seconds
+        self._due = now + max(_COUNT_SECONDS, _REST * count.seconds)
+        room = self._max_bytes - count.left - self._written
+        if now - self._others_seen > _ALONE_SECONDS or count.seconds > _PATIENCE_SECONDS:
+            self._room = room
+        else:
+            self._room = max(room // _SHARES, min(self._wanted, room))
 
 
 def _files(top: str) -> Iterator[_File]:
-    """The files two levels below; tidies up what dead writers and deleted archives left."""
+    """Yield the files two levels below; delete what dead writers and deleted archives left."""
     for shard in _directories(top):
         for archive in _directories(shard):
             entries = _entries(archive)
             if not entries:
                 with suppress(OSError):
-                    # A young one has just been made, for a file that is about to come.
+                    # A young one has just been made, for a file that is about to be written.
                     if _is_stale(os.stat(archive)):
                         os.rmdir(archive)
             for entry in entries:
@@ -160,11 +207,10 @@ def _is_stale(found: os.stat_result) -> bool:
 
 
 def _delete(files: list[_File], excess: int) -> int:
-    """Delete files, the least recently used first, to free `excess` bytes; return those freed."""
+    """Delete the least recently used files to free `excess` bytes; return the bytes freed."""
     freed = 0
-    deadline = time.monotonic() + _DELETE_SECONDS
     for file in sorted(files):
-        if freed >= excess or time.monotonic() > deadline:
+        if freed >= excess:
             break
         if file.path.endswith(TEMPORARY_SUFFIX):
             continue

@@ -82,6 +82,9 @@ class Gate:
     def open(self) -> None:
         self._opened.set()
 
+    def close(self) -> None:
+        self._opened.clear()
+
 
 @contextmanager
 def amid(work: Callable[[Gate], object]) -> Iterator[None]:

@@ -1,19 +1,28 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.cache import eviction as directory_limit
+from s3archivefs_lambda.cache import eviction
 from s3archivefs_lambda.cache.eviction import DirectoryLimit, occupied
+from tests.support.forked import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 BLOCK = 4096
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have writers wait for each count, however busy the machine is."""
+    monkeypatch.setattr(eviction, "_PATIENCE_SECONDS", 60.0)
 
 
 def write(path: Path, size: int = BLOCK, age: float = 0.0) -> Path:
@@ -83,21 +92,21 @@ def test_files_of_other_processes_count(tmp_path: Path) -> None:
 def counts_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The list of counts begun from now on."""
     counts: list[str] = []
-    files = directory_limit._files
+    files = eviction._files
 
-    def counted(top: str) -> Iterator[directory_limit._File]:
+    def counted(top: str) -> Iterator[eviction._File]:
         counts.append(top)
         return files(top)
 
-    monkeypatch.setattr(directory_limit, "_files", counted)
-    monkeypatch.setattr(directory_limit, "_COUNT_SECONDS", 1e9)
+    monkeypatch.setattr(eviction, "_files", counted)
+    monkeypatch.setattr(eviction, "_COUNT_SECONDS", 1e9)
     return counts
 
 
 def test_a_process_alone_need_not_count_while_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory_limit, "_ALONE_SECONDS", -1.0)
+    monkeypatch.setattr(eviction, "_ALONE_SECONDS", -1.0)
     counts = counts_of(monkeypatch)
     limit = DirectoryLimit(str(tmp_path), 100 * BLOCK)
     for number in range(100):
@@ -118,12 +127,13 @@ def test_a_process_in_company_counts_often(tmp_path: Path, monkeypatch: pytest.M
 def test_a_process_that_was_alone_learns_of_others_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory_limit, "_ALONE_SECONDS", -1.0)
+    monkeypatch.setattr(eviction, "_ALONE_SECONDS", -1.0)
+    for name in ("_COUNT_SECONDS", "_REST"):
+        monkeypatch.setattr(eviction, name, 0)  # all that a count is good for has passed
     limit = DirectoryLimit(str(tmp_path), 10 * BLOCK)
     assert limit.make_room(BLOCK)
     for number in range(10):
         write(tmp_path / f"ab/archive/{number}", age=10 - number)
-    limit._due = time.monotonic()  # a second later
     assert limit.make_room(BLOCK)
     assert len(names(tmp_path)) < 10
 
@@ -183,51 +193,95 @@ def test_a_file_that_another_process_deletes_meanwhile_is_gone(
     assert DirectoryLimit(str(tmp_path), BLOCK).make_room(BLOCK)
 
 
-def one_file_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory_limit, "_STEP_FILES", 1)
-    monkeypatch.setattr(directory_limit, "_STEP_SECONDS", -1.0)
+# ---- Long counts ---------------------------------------------------------------------------------
 
 
-def test_a_long_count_is_done_in_steps_between_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Holds up each count, for which writers do not wait."""
+    gate = Gate()
+    files = eviction._files
+
+    def gated(top: str) -> Iterator[eviction._File]:
+        gate.wait()
+        return files(top)
+
+    monkeypatch.setattr(eviction, "_files", gated)
+    monkeypatch.setattr(eviction, "_PATIENCE_SECONDS", 0.0)
+    yield gate
+    gate.open()
+
+
+def test_before_its_first_count_ends_a_process_may_write_a_sixteenth_of_the_limit(
+    tmp_path: Path, gate: Gate
 ) -> None:
-    one_file_a_step(monkeypatch)
-    for number in range(5):
-        write(tmp_path / f"ab/archive/{number}", age=10 - number)
-    limit = DirectoryLimit(str(tmp_path), 5 * BLOCK)
-    for _ in range(5):
-        assert limit.make_room(0)
-        assert len(names(tmp_path)) == 5
-    assert limit.make_room(BLOCK)
-    assert names(tmp_path) == {"1", "2", "3", "4"}
+    limit = DirectoryLimit(str(tmp_path), 32 * BLOCK)
+    assert [limit.make_room(BLOCK) for _ in range(4)] == [True, True, False, False]
+    assert gate.reached.wait(60)
 
 
-def test_a_long_count_is_not_begun_again_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_while_a_count_is_in_progress_a_process_writes_what_the_last_one_left(
+    tmp_path: Path, gate: Gate
 ) -> None:
-    write(tmp_path / "ab/archive/0")
-    limit = DirectoryLimit(str(tmp_path), 5 * BLOCK)
-    one_file_a_step(monkeypatch)
-    for _ in range(3):
-        limit.make_room(0)
-    monkeypatch.setattr(directory_limit, "_files", None)  # another count would fail
-    # Until the next count, what is known must do: nothing is kept beyond the limit.
-    assert [limit.make_room(BLOCK) for _ in range(6)] == [True] * 4 + [False] * 2
-
-
-def test_a_file_is_not_worth_waiting_long_for_a_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(directory_limit, "_PATIENCE_SECONDS", 0.0)
-    limit = DirectoryLimit(str(tmp_path), 5 * BLOCK)
-    with limit._lock:
-        assert not limit.make_room(BLOCK)
-    assert limit.make_room(BLOCK)
-
-
-def test_deleting_ends_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(5):
+    for number in range(2):
         write(tmp_path / f"ab/archive/{number}")
-    monkeypatch.setattr(directory_limit, "_DELETE_SECONDS", -1.0)
-    assert not DirectoryLimit(str(tmp_path), 5 * BLOCK).make_room(BLOCK)
-    assert len(names(tmp_path)) == 5
+    limit = DirectoryLimit(str(tmp_path), 5 * BLOCK)
+    assert not limit.make_room(BLOCK)
+    gate.open()
+    limit.wait_idle()
+    gate.close()
+    # Another count is not due so soon after one that took long.
+    assert [limit.make_room(BLOCK) for _ in range(4)] == [True, True, True, False]
+
+
+def test_what_is_written_during_a_count_is_added_to_it(tmp_path: Path, gate: Gate) -> None:
+    limit = DirectoryLimit(str(tmp_path), 32 * BLOCK)
+    assert limit.make_room(BLOCK)
+    assert gate.reached.wait(60)
+    assert limit.make_room(BLOCK)
+    write(tmp_path / "ab/archive/0")
+    gate.open()
+    limit.wait_idle()
+    gate.close()
+    granted = sum(limit.make_room(BLOCK) for _ in range(40))
+    assert 1 + granted <= 31
+
+
+def test_where_no_thread_can_be_had_nothing_is_written_beyond_the_first_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot_start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    limit = DirectoryLimit(str(tmp_path), 32 * BLOCK)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", cannot_start)
+        assert [limit.make_room(BLOCK) for _ in range(4)] == [True, True, False, False]
+    assert limit.make_room(BLOCK)
+
+
+def test_a_count_that_breaks_leaves_the_next_one_to_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> Iterator[eviction._File]:
+        raise MemoryError
+
+    limit = DirectoryLimit(str(tmp_path), BLOCK)
+    with monkeypatch.context() as patch:
+        patch.setattr(eviction, "_files", fail)
+        patch.setattr(threading, "excepthook", lambda _: None)
+        assert not limit.make_room(BLOCK)
+        limit.wait_idle()
+    assert limit.make_room(BLOCK)
+
+
+def test_threads_that_wait_for_one_count_all_get_room(tmp_path: Path) -> None:
+    limit = DirectoryLimit(str(tmp_path), 20 * BLOCK)
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> bool:
+        together.wait(60)
+        return limit.make_room(BLOCK)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(8)))
