@@ -82,3 +82,6 @@ class Opener(Protocol):
 
     def reopen(self, location: Location, version: Any) -> Archive:  # noqa: ANN401 -- likewise
         """Open the version without asking the store, as far as the cache has what it takes."""
+
+    def wait_idle(self) -> None:
+        """Wait until all that is fetched or stored in the background is."""

@@ -140,6 +140,11 @@ class Archives:
         if is_open is archive or is_open is None:
             self._doubt(archive.location, archive.version)
 
+    def wait_idle(self) -> None:
+        """Wait until all that is fetched or stored in the background is."""
+        for opener in self._openers.values():
+            opener.wait_idle()
+
     def _age(self, known: Known | None) -> float:
         """Seconds since the store was asked for what is known; infinite where that will not do."""
         is_sound = known is not None and known.is_sound

@@ -63,6 +63,9 @@ class LocalOpener:
         """The same: of a file there is none but the current version."""
         return self.open(location, version, afresh=True)
 
+    def wait_idle(self) -> None:
+        """Return at once: nothing is done in the background."""
+
 
 def _identity(found: os.stat_result) -> str:
     return f"{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"

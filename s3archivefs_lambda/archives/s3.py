@@ -120,6 +120,10 @@ class S3Opener:
         """Open the version from the chunk cache; what that lacks is fetched, if it still exists."""
         return self._archive(location, self._reopened(location, version))
 
+    def wait_idle(self) -> None:
+        """Wait until all that is fetched or stored in the background is."""
+        self._memory.background.wait_idle()
+
     def open_device(
         self, location: Location, before: S3Version | None, *, afresh: bool = False
     ) -> OpenedDevice:
@@ -170,8 +174,8 @@ class S3Opener:
     def _reopened(self, location: Location, version: S3Version) -> OpenedDevice:
         source = self._device(location, version)
         device, _ = self._cached(source, version.superblock)
-        held = device.reseed(version.tail_start)
-        return OpenedDevice(device, source.identity, held, version, is_kept=device.keeps_end)
+        held = device.recall_seed(version.tail_start)
+        return OpenedDevice(device, source.identity, held, version, is_kept=device.has_end)
 
     def _cached(self, source: S3Device, head: bytes) -> tuple[CachedDevice, int]:
         """The object by chunks, and where its metadata begins."""
@@ -181,13 +185,13 @@ class S3Opener:
         chunk_size = chunk_size_for(self._config.cache_chunk_size, block_size)
         device = CachedDevice(
             source,
-            self._store,
             source.identity,
             chunk_size,
             memory=self._memory,
+            store=self._store,
             metadata_start=metadata_start,
         )
-        device.hold(0, head)
+        device.seed(0, head, store=False)
         return device, metadata_start
 
     def _archive(self, location: Location, opened: OpenedDevice) -> Archive:

@@ -25,13 +25,15 @@ class Background:
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes
-        self._held = 0
+        self.held = 0
+        """Bytes that are held at the moment."""
         self.streams = Streams(clock)
         """What readers have stored of what they read in sequence."""
         self._pool: ThreadPoolExecutor | None = None
         self._running = 0
-        # One that the thread may take again: it may end a forgotten file's reader at any time.
-        self._lock = threading.RLock()
+        self._submitted = 0  # and not ended
+        # Reentrant: a garbage collection amid a change may close a reader, which frees bytes.
+        self._lock = threading.Condition(threading.RLock())
         renew_after_fork(self, Background._renew)
 
     # ---- Bytes -----------------------------------------------------------------------------------
@@ -42,20 +44,20 @@ class Background:
         So one that comes when others hold all they may, and read no further, has some too; and of
         many that read on, each comes to hold as much as any other.
         """
-        return (self._max_bytes - self._held + own) * 2 // 3
+        return (self._max_bytes - self.held + own) * 2 // 3
 
     def reserve(self, size: int) -> bool:
         """Take room for `size` bytes; return False where there is none."""
         with self._lock:
-            if self._held + size > self._max_bytes:
+            if self.held + size > self._max_bytes:
                 return False
-            self._held += size
+            self.held += size
             return True
 
     def free(self, size: int) -> None:
         """Give back room for so many bytes."""
         with self._lock:
-            self._held -= size
+            self.held -= size
 
     # ---- Threads ---------------------------------------------------------------------------------
 
@@ -79,10 +81,6 @@ class Background:
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> bool:  # noqa: ANN401 -- likewise
         """The same, whatever is held."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(AHEAD_THREADS, "s3archivefs-ahead")
-            pool = self._pool
         begun: Future[None] = Future()
 
         def run() -> None:
@@ -95,13 +93,31 @@ class Background:
             finally:
                 with self._lock:
                     self._running -= 1
+                    self._end()
 
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(AHEAD_THREADS, "s3archivefs-ahead")
+            pool = self._pool
+            self._submitted += 1
         try:
             pool.submit(accounting.with_current_request(run))
         except RuntimeError:  # no thread can be had: there are too many, or the process ends
-            # Else one of the threads that are there has found it in the queue.
-            return not begun.cancel()
+            if begun.cancel():  # else a thread that was there has found it in the queue
+                with self._lock:
+                    self._end()
+                return False
         return True
+
+    def _end(self) -> None:
+        self._submitted -= 1
+        if not self._submitted:
+            self._lock.notify_all()
+
+    def wait_idle(self) -> None:
+        """Wait until all that was submitted has ended."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._submitted)
 
     @property
     def is_busy(self) -> bool:
@@ -110,6 +126,6 @@ class Background:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         """Hold nothing: what was under way is lost, and each reader lets go of what it had."""
-        self._held = self._running = 0
+        self.held = self._running = self._submitted = 0
         self._pool = None
-        self._lock = threading.RLock()
+        self._lock = threading.Condition(threading.RLock())

@@ -63,7 +63,7 @@ class FetchPlan:
         for part in range(parts):
             yield chunks[len(chunks) * part // parts : len(chunks) * (part + 1) // parts]
 
-    def company(self, missing: Iterable[int]) -> range:
+    def along(self, missing: Iterable[int]) -> range:
         """Chunks to fetch along with missing ones: more of the metadata around them; behind the end
         of a sequence of misses, several times as many as the last of it fetched.
         """

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from fixtures.tree import file
 from s3archivefs_lambda.archives.archives import Archives
-from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
-from tests.support.finished import finish
 from tests.support.images import make_image
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.scripted_store import ScriptedStore
 
-__all__ = ["Clock", "archives_in", "location", "replace_object", "settle"]
+__all__ = ["Clock", "archives_in", "location", "replace_object"]
 
 
 class Clock:
@@ -66,10 +64,3 @@ def replace_object(store: ScriptedStore, directory: Path, content: bytes) -> Non
     """Put an archive in place of the one that is there: its file `a` has the content."""
     store.content = make_image(directory, (file("a", content),), name="new").read_bytes()
     store.etag = f'"{hashlib.md5(store.content, usedforsecurity=False).hexdigest()}"'
-
-
-def settle(archives: Archives) -> None:
-    """Wait until all that was fetched is on disk."""
-    opener = archives._openers["s3"]
-    assert isinstance(opener, S3Opener)
-    finish(opener._memory.background)

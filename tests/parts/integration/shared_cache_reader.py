@@ -26,8 +26,8 @@ READS = 20
 def cached(directory: Path, max_bytes: int, memory_bytes: int) -> CachedDevice:
     """The content, through the cache."""
     store = ChunkStore(directory, max_bytes)
-    memory = ChunkMemory(memory_bytes) if memory_bytes else None
-    return CachedDevice(BytesDevice(CONTENT), store, "archive", CHUNK, memory=memory)
+    memory = ChunkMemory(memory_bytes)
+    return CachedDevice(BytesDevice(CONTENT), "archive", CHUNK, memory=memory, store=store)
 
 
 def main(directory: Path, max_bytes: int, memory_bytes: int, seed: int) -> None:

@@ -191,9 +191,10 @@ def test_both_ends_of_an_archive_are_read_for_the_request_that_opens_it(
     assert (request_.figures["s3_requests"], request_.figures["s3_bytes"]) == (2, 3096)
 
 
-def cached(directory: Path, memory: ChunkMemory | None = None) -> CachedDevice:
+def cached(directory: Path, memory_bytes: int = 0) -> CachedDevice:
+    memory = ChunkMemory(memory_bytes)
     store = ChunkStore(directory, len(CONTENT) * 2)
-    return CachedDevice(BytesDevice(CONTENT), store, "an archive", CHUNK, memory=memory)
+    return CachedDevice(BytesDevice(CONTENT), "an archive", CHUNK, memory=memory, store=store)
 
 
 def counted(request: Usage) -> tuple[int, int]:
@@ -215,7 +216,7 @@ def test_a_chunk_is_a_miss_when_it_is_fetched_and_a_hit_when_it_is_found(
 def test_what_is_read_ahead_is_fetched_for_the_request_that_reads(
     tmp_path: Path, request_: Usage
 ) -> None:
-    device = cached(tmp_path, ChunkMemory(len(CONTENT)))
+    device = cached(tmp_path, len(CONTENT))
     with closing(device.readahead(0, 8 * CHUNK)) as ahead:
         ahead.will_read(0, 8 * CHUNK)
         assert ahead.pread(0, CHUNK) == CONTENT[:CHUNK]
@@ -228,12 +229,13 @@ def test_what_has_come_ahead_and_is_not_on_disk_yet_is_found(
 ) -> None:
     storing, go_on = threading.Event(), threading.Event()
 
-    def put(*_: object) -> None:
-        storing.set()
+    def put(_: str, index: int, *__: object) -> None:
+        if index:  # of those ahead, which have all come by then
+            storing.set()
         assert go_on.wait(30)
 
-    device = cached(tmp_path, ChunkMemory(len(CONTENT)))
-    monkeypatch.setattr(device._kept._store, "put", put)
+    device = cached(tmp_path, len(CONTENT))
+    monkeypatch.setattr(device.cached._store, "put", put)
     with closing(device.readahead(0, 8 * CHUNK)) as ahead:
         ahead.will_read(0, 8 * CHUNK)
         ahead.pread(0, 10)

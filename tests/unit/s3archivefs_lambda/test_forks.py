@@ -25,7 +25,6 @@ from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.cache.plan import FetchPlan
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.process_client import process_client
-from tests.support.finished import finish
 from tests.support.forked import Child, Gate, amid, in_child
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
@@ -71,7 +70,9 @@ class GatedDevice:
 
 def cached_device(below: GatedDevice, directory: Path) -> CachedDevice:
     memory = ChunkMemory(1 << 20)
-    return CachedDevice(below, ChunkStore(directory, 8 << 20), "archive", CHUNK, memory=memory)
+    return CachedDevice(
+        below, "archive", CHUNK, memory=memory, store=ChunkStore(directory, 8 << 20)
+    )
 
 
 def archives_in(store: ScriptedStore, cache: Path, **settings: Any) -> Archives:  # noqa: ANN401 -- Config's
@@ -117,8 +118,8 @@ def test_a_child_reads_what_was_being_fetched_ahead_with_threads_of_its_own(tmp_
         gate.open()
     assert ahead.pread(CHUNK, 100_000) == CONTENT[CHUNK : CHUNK + 100_000]
     ahead.close()
-    finish(cached.background)
-    assert cached.background._held == 0
+    cached.background.wait_idle()
+    assert cached.background.held == 0
 
 
 def test_a_child_keeps_the_chunks_that_were_in_memory(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def uses_memory(memory: ChunkMemory) -> object:
 
 
 def uses_plan(plan: FetchPlan) -> object:
-    return list(plan.company([3])), list(plan.company([4]))
+    return list(plan.along([3])), list(plan.along([4]))
 
 
 def uses_usage(figures: Usage) -> object:

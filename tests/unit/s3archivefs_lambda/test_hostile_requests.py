@@ -11,6 +11,7 @@ import pytest
 from s3archivefs import BytesDevice
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
+from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from tests.support.built import Link, build, directory, file
 from tests.support.local_archives import ask, content, get, list_keys, operations_on
@@ -99,9 +100,14 @@ def test_no_name_of_an_archive_leaves_the_cache_directory(location: str, tmp_pat
     everything = sorted(tmp_path.rglob("*"))
 
     device = BytesDevice(bytes(100_000))
-    cached = CachedDevice(device, ChunkStore(cache, 1 << 20), location, 4096)
+
+    def cached_device() -> CachedDevice:
+        store = ChunkStore(cache, 1 << 20)
+        return CachedDevice(device, location, 4096, memory=ChunkMemory(0), store=store)
+
+    cached = cached_device()
     assert cached.pread(0, 70_000) == bytes(70_000)
-    assert CachedDevice(device, ChunkStore(cache, 1 << 20), location, 4096).pread(9, 9) == bytes(9)
+    assert cached_device().pread(9, 9) == bytes(9)
 
     new = [path for path in sorted(tmp_path.rglob("*")) if path not in everything]
     assert sum(path.is_file() for path in new) > 10

@@ -15,7 +15,7 @@ from s3archivefs_lambda.accounting import Usage, request_scope
 from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS, OpenAhead
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError
-from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object, settle
+from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object
 from tests.support.images import make_image
 from tests.support.local_archives import list_keys, list_page
 from tests.support.scripted_store import ScriptedStore, error_reply
@@ -62,7 +62,7 @@ def test_archives_read_in_turn_cost_nothing_after_the_first_round(
         cache_memory_bytes=open_archives_bytes,
     )
     read_all(archives)
-    settle(archives)
+    archives.wait_idle()
     assert len(store.requests) == 3 * MANY
     store.requests.clear()
     clock.now += 59
@@ -75,7 +75,7 @@ def test_once_the_interval_has_passed_each_costs_one_request(
 ) -> None:
     archives = archives_in(store, tmp_path / "cache", clock, open_archives_bytes=0)
     read_all(archives)
-    settle(archives)
+    archives.wait_idle()
     store.requests.clear()
     clock.now += 60
     read_all(archives)
@@ -91,7 +91,7 @@ def test_to_a_fresh_process_each_costs_one_request(
 ) -> None:
     first = archives_in(store, tmp_path / "cache", clock)
     read_all(first)
-    settle(first)
+    first.wait_idle()
     store.requests.clear()
     second = archives_in(store, tmp_path / "cache", clock)
     read_all(second)
@@ -106,7 +106,7 @@ def test_what_is_known_is_bounded(
     archives = archives_in(store, tmp_path / "cache", clock)
     monkeypatch.setattr(archives._known, "_most", 5)
     read_all(archives, 6)
-    settle(archives)
+    archives.wait_idle()
     store.requests.clear()
     archives.get(location(5))
     assert store.requests == []
@@ -121,7 +121,7 @@ def test_an_archive_replaced_while_it_was_closed_is_noticed_when_something_must_
     archives = archives_in(store, cache, clock, open_archives_bytes=0)
     archives.get(location(0))
     archives.get(location(1))
-    settle(archives)
+    archives.wait_idle()
     shutil.rmtree(cache)
     replace_object(store, tmp_path, b"2")
     assert archives.get(location(0)).image.read_bytes("/a") == b"2"
@@ -134,7 +134,7 @@ def test_an_archive_that_was_discarded_is_not_opened_from_the_cache(
     archives = archives_in(store, tmp_path / "cache", clock, open_archives_bytes=0)
     archive = archives.get(location(0))
     archives.get(location(1))
-    settle(archives)
+    archives.wait_idle()
     archives.discard(archive)
     store.requests.clear()
     archives.get(location(0))
@@ -147,7 +147,7 @@ def test_threads_that_need_a_closed_archive_open_it_once(
 ) -> None:
     archives = archives_in(store, tmp_path / "cache", clock, open_archives_bytes=0)
     read_all(archives, 2)
-    settle(archives)
+    archives.wait_idle()
     opener = archives._openers["s3"]
     reopen, count = opener.reopen, 0
     begun, go_on = threading.Event(), threading.Event()
@@ -253,7 +253,7 @@ def test_a_listing_opens_the_archives_that_come_next_side_by_side(
     store.script(crowd, match="bytes=-", times=1000)
     assert list_keys(Operations(archives)) == keys_of(range(40))
     assert crowd.most == OPEN_AHEAD_THREADS
-    settle(archives)
+    archives.wait_idle()
     store.requests.clear()
     clock.now += 59
     assert list_keys(Operations(archives)) == keys_of(range(40))

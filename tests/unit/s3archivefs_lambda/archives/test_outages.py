@@ -33,7 +33,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveThrottledError,
     ArchiveUnavailableError,
 )
-from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object, settle
+from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object
 from tests.support.images import make_image
 from tests.support.joined import wait_for_joined
 from tests.support.scripted_store import Reply, ScriptedStore, always, error_reply
@@ -81,7 +81,7 @@ def archives(store: ScriptedStore, tmp_path: Path, clock: Clock) -> Archives:
     found = archives_in(store, tmp_path / "cache", clock, stale_seconds=STALE)
     for number in range(2):
         found.get(location(number)).image.read_bytes("/a")
-    settle(found)
+    found.wait_idle()
     store.requests.clear()
     clock.now += 60
     return found
@@ -318,7 +318,7 @@ def test_an_archive_that_is_not_open_is_opened_from_the_cache(
     )
     for at in (A, B):
         get(archives, at)
-    settle(archives)
+    archives.wait_idle()
     clock.now += 60
     store.script(DOWN["unavailable"], times=10**6)
     assert get(archives, A) == OLD

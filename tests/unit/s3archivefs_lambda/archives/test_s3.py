@@ -20,7 +20,6 @@ from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 from s3archivefs_lambda.store.version import S3Version
-from tests.support.finished import finish
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
 from tests.support.scripted_store import SECRETS, ScriptedStore, error_reply
@@ -66,11 +65,6 @@ def open_in(opening: S3Opener) -> Archive:
     return opening.open(AT_S3, opening.recall(AT_S3), afresh=False)
 
 
-def settle(opening: S3Opener) -> None:
-    """Wait until all that it keeps is on disk."""
-    finish(opening._memory.background)
-
-
 def read_all_names(archive: Archive) -> None:
     assert len(archive.image.listdir("/")) == FILES + 1
 
@@ -110,7 +104,7 @@ def test_an_archive_that_is_unchanged_takes_one_request_the_next_time(
     """And none for what the cache has of it, its metadata to the last byte."""
     first = opener(store, tmp_path, tail_bytes=TAIL + 1)
     read_all_names(open_in(first))
-    settle(first)
+    first.wait_idle()
     store.requests.clear()
     again = open_in(opener(store, tmp_path))
     (request,) = store.requests
@@ -126,7 +120,7 @@ def test_what_came_with_the_tail_of_a_chunk_alone_is_not_fetched_again(
     """Chunks are larger than the tail here, so that it brings none of them whole."""
     first = opener(store, tmp_path, cache_chunk_size=1 << 20, tail_bytes=150_000)
     read_all_names(open_in(first))
-    settle(first)
+    first.wait_idle()
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path, cache_chunk_size=1 << 20)))
     assert len(store.requests) == 1
@@ -138,7 +132,7 @@ def test_where_the_cache_has_lost_the_metadata_the_tail_is_asked_for_at_once(
     store.metadata["s3archivefs-superblock"] = b64encode(store.content[:96]).decode()
     first = opener(store, tmp_path)
     version = open_in(first).version
-    settle(first)
+    first.wait_idle()
     assert isinstance(version, S3Version)
     shutil.rmtree(tmp_path)
     tmp_path.mkdir()
@@ -155,7 +149,7 @@ def test_a_store_that_ignores_conditions_is_asked_once_too(
 ) -> None:
     first = opener(store, tmp_path)
     open_in(first)
-    settle(first)
+    first.wait_idle()
 
     def ignorant(request: Any, _: Any) -> Any:  # noqa: ANN401 -- a Change
         headers = {k: v for k, v in request.headers.items() if k != "if-none-match"}
@@ -174,7 +168,7 @@ def test_a_store_that_refuses_suffixes_is_asked_once_more(
     store.script(lambda *_: error_reply(status, "No"), match="bytes=-", times=99)
     first = opener(store, tmp_path)
     open_in(first)
-    settle(first)
+    first.wait_idle()
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path)))
     assert [request.method for request in store.requests] == ["GET", "HEAD"]
@@ -195,7 +189,7 @@ def test_another_version_is_asked_for_with_the_tail_that_the_last_one_needed(
 ) -> None:
     first = opener(store, tmp_path)
     open_in(first)
-    settle(first)
+    first.wait_idle()
     store.etag = '"another version"'
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path)))
@@ -212,7 +206,7 @@ def test_what_an_archive_needed_outlives_the_process_and_its_version(
     store.metadata["s3archivefs-superblock"] = b64encode(store.content[:96]).decode()
     first = opener(store, tmp_path)
     open_in(first)
-    settle(first)
+    first.wait_idle()
     store.etag = '"another version"'
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path)))
@@ -238,7 +232,7 @@ def test_metadata_that_has_grown_is_fetched_whole_and_remembered_anew(
     store.content, store.etag = image, '"long"'
     grown = opener(store, tmp_path / "cache")
     read_all_names(open_in(grown))
-    settle(grown)
+    grown.wait_idle()
     store.etag = '"as long"'
     store.requests.clear()
     read_all_names(open_in(opener(store, tmp_path / "cache")))
@@ -265,7 +259,7 @@ def test_metadata_that_the_cache_has_is_not_fetched_with_the_first_bytes_again(
 ) -> None:
     first = opener(store, tmp_path)
     version = open_in(first).version
-    settle(first)
+    first.wait_idle()
     assert isinstance(version, S3Version)
     store.requests.clear()
     read_all_names(opener(store, tmp_path).reopen(AT_S3, version))
@@ -275,11 +269,11 @@ def test_metadata_that_the_cache_has_is_not_fetched_with_the_first_bytes_again(
 def test_a_wrong_edge_in_the_cache_is_dropped(store: ScriptedStore, tmp_path: Path) -> None:
     first = opener(store, tmp_path, cache_chunk_size=1 << 20, tail_bytes=150_000)
     version = open_in(first).version
-    settle(first)
+    first.wait_idle()
     assert isinstance(version, S3Version)
     device = first._reopened(AT_S3, version).device
     assert isinstance(device, CachedDevice)
-    edge = device._kept.seeds._edge_id(version.tail_start)
+    edge = device.cached.seeds._edge_id(version.tail_start)
     first._store.put(edge, 0, bytes(150_000), replace=True)
     again = opener(store, tmp_path, cache_chunk_size=1 << 20)
     read_all_names(open_in(again))
@@ -317,12 +311,12 @@ def test_wrong_bytes_in_the_cache_cost_an_opening_and_no_fault(
     """A record of the version that is there, and chunks that are those of another."""
     first = opener(store, tmp_path)
     version = open_in(first).version
-    settle(first)
+    first.wait_idle()
     assert isinstance(version, S3Version)
     device = first._reopened(AT_S3, version).device
     assert isinstance(device, CachedDevice)
     for index in range(len(image) // CHUNK):
-        first._store.put(device._kept.store_id, index, bytes(CHUNK), replace=True)
+        first._store.put(device.cached.store_id, index, bytes(CHUNK), replace=True)
     read_all_names(open_in(opener(store, tmp_path)))
 
 

@@ -7,13 +7,12 @@ import threading
 import pytest
 
 from s3archivefs_lambda.cache.background import AHEAD_THREADS, Background
-from tests.support.finished import finish
 
 
 def may_start(background: Background, size: int) -> bool:
     """Whether there is room for so many bytes; takes none of it."""
     done = background.start(size, lambda: None)
-    finish(background)
+    background.wait_idle()
     return done
 
 
@@ -44,7 +43,7 @@ def test_what_fails_makes_room_too() -> None:
         raise ValueError
 
     assert background.start(75, fail)
-    finish(background)
+    background.wait_idle()
     for _ in range(3):
         assert may_start(background, 75)
 
@@ -120,6 +119,6 @@ def test_what_is_refused_for_want_of_a_thread_is_not_done_later(
         patch.setattr(threading.Thread, "start", cannot_start)
         assert not background.start(10, lambda: done.append("refused"))
     go_on.set()
-    finish(background)  # once all in its queue is done
+    background.wait_idle()  # once all in its queue is done
     assert may_start(background, 75)
     assert done == []

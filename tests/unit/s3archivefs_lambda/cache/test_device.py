@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.cache.device import CachedDevice, ChunkStore
+from s3archivefs_lambda.cache.device import CachedDevice
+from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from tests.support.joined import wait_for_joined
 
@@ -51,6 +52,13 @@ class ForgetfulStore(ChunkStore):
         pass
 
 
+def cached_device(
+    below: CountingDevice, store: ChunkStore, archive_id: str = "archive", chunk_size: int = CHUNK
+) -> CachedDevice:
+    """Without memory."""
+    return CachedDevice(below, archive_id, chunk_size, memory=ChunkMemory(0), store=store)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> ChunkStore:
     return ChunkStore(tmp_path, 1 << 20)
@@ -63,7 +71,7 @@ def below() -> CountingDevice:
 
 @pytest.fixture
 def cached(below: CountingDevice, store: ChunkStore) -> CachedDevice:
-    return CachedDevice(below, store, "archive", CHUNK)
+    return cached_device(below, store)
 
 
 # --- reading
@@ -138,7 +146,9 @@ def test_half_a_mebibyte_that_is_there_is_read_through_and_more_divides_a_read(
     data = bytes(3 << 20)
     for gap, count in ((512 << 10, 1), (640 << 10, 2)):
         below = CountingDevice(data)
-        cached = CachedDevice(below, ForgetfulStore(), str(gap), 128 << 10, memory=ChunkMemory(gap))
+        cached = CachedDevice(
+            below, str(gap), 128 << 10, memory=ChunkMemory(gap), store=ForgetfulStore()
+        )
         cached.pread(1 << 20, gap)
         below.reads.clear()
         cached.pread(0, 3 << 20)
@@ -147,7 +157,7 @@ def test_half_a_mebibyte_that_is_there_is_read_through_and_more_divides_a_read(
 
 def test_one_read_fetches_8_mib_at_most(store: ChunkStore) -> None:
     below = CountingDevice(bytes(20 << 20))
-    cached = CachedDevice(below, store, "archive", 1 << 20)
+    cached = cached_device(below, store, "archive", 1 << 20)
     cached.pread(1, (20 << 20) - 2)
     mib = 1 << 20
     assert below.reads == [(0, 8 * mib), (8 * mib, 8 * mib), (16 * mib, 4 * mib)]
@@ -155,7 +165,7 @@ def test_one_read_fetches_8_mib_at_most(store: ChunkStore) -> None:
 
 def test_a_chunk_larger_than_8_mib_is_still_one_read(store: ChunkStore) -> None:
     below = CountingDevice(bytes(20 << 20))
-    cached = CachedDevice(below, store, "archive", 16 << 20)
+    cached = cached_device(below, store, "archive", 16 << 20)
     cached.pread(0, 20 << 20)
     assert below.reads == [(0, 16 << 20), (16 << 20, 4 << 20)]
 
@@ -165,7 +175,7 @@ def test_another_device_of_the_same_archive_finds_the_chunks(
 ) -> None:
     cached.pread(0, len(DATA))
     other = CountingDevice()
-    assert CachedDevice(other, store, "archive", CHUNK).pread(5, 5000) == DATA[5:5005]
+    assert cached_device(other, store).pread(5, 5000) == DATA[5:5005]
     assert other.reads == []
 
 
@@ -179,7 +189,7 @@ def test_another_archive_or_chunk_size_shares_nothing(
 ) -> None:
     cached.pread(0, len(DATA))
     other = CountingDevice(DATA[::-1])
-    device = CachedDevice(other, store, archive_id, chunk_size)
+    device = cached_device(other, store, archive_id, chunk_size)
     assert device.pread(0, len(DATA)) == DATA[::-1]
     below.reads.clear()
     assert cached.pread(0, len(DATA)) == DATA
@@ -187,7 +197,7 @@ def test_another_archive_or_chunk_size_shares_nothing(
 
 
 def test_a_cache_that_keeps_nothing_only_costs_reads(below: CountingDevice) -> None:
-    cached = CachedDevice(below, ForgetfulStore(), "archive", CHUNK)
+    cached = cached_device(below, ForgetfulStore())
     for _ in range(2):
         assert cached.pread(1500, 4000) == DATA[1500:5500]
     assert below.reads == [(1024, 5 * 1024)] * 2
@@ -196,7 +206,7 @@ def test_a_cache_that_keeps_nothing_only_costs_reads(below: CountingDevice) -> N
 def test_a_stored_chunk_of_the_wrong_length_is_fetched_again(
     cached: CachedDevice, below: CountingDevice, store: ChunkStore
 ) -> None:
-    store.put(cached._kept.store_id, 0, b"short")
+    store.put(cached.cached.store_id, 0, b"short")
     assert cached.pread(0, 10) == DATA[:10]
     assert below.reads == [(0, 1024)]
 
@@ -239,7 +249,7 @@ def test_seeded_bytes_are_not_fetched(cached: CachedDevice, below: CountingDevic
 def test_whole_chunks_of_a_seed_are_stored(cached: CachedDevice, store: ChunkStore) -> None:
     cached.seed(7000, DATA[7000:])
     other = CountingDevice()
-    device = CachedDevice(other, store, "archive", CHUNK)
+    device = cached_device(other, store)
     assert device.pread(7168, 10_000 - 7168) == DATA[7168:]
     assert other.reads == []
     device.pread(7000, 1)
@@ -250,14 +260,14 @@ def test_chunks_that_a_seed_holds_in_part_are_not_stored(
     cached: CachedDevice, store: ChunkStore
 ) -> None:
     cached.seed(1, DATA[1:3000])
-    stored = [store.get(cached._kept.store_id, index) for index in range(4)]
+    stored = [store.get(cached.cached.store_id, index) for index in range(4)]
     assert stored == [None, DATA[1024:2048], None, None]
 
 
 def test_a_read_across_the_start_of_a_seed_fetches_only_what_is_missing(
     below: CountingDevice,
 ) -> None:
-    cached = CachedDevice(below, ForgetfulStore(), "archive", CHUNK)
+    cached = cached_device(below, ForgetfulStore())
     cached.seed(7000, DATA[7000:])
     assert cached.pread(5000, 5000) == DATA[5000:]
     assert below.reads == [(4096, 3 * 1024)]
@@ -278,13 +288,13 @@ def test_a_seed_outside_the_device_is_the_callers_mistake(
 def test_two_threads_that_want_the_same_chunk_fetch_it_once(
     below: CountingDevice, store: ChunkStore, *, keeps: bool
 ) -> None:
-    cached = CachedDevice(below, store if keeps else ForgetfulStore(), "archive", CHUNK)
+    cached = cached_device(below, store if keeps else ForgetfulStore())
     with ThreadPoolExecutor(1) as executor:
         others: list[Future[bytes]] = []
 
         def let_another_come() -> None:
             others.append(executor.submit(cached.pread, 50, 100))
-            wait_for_joined(cached.flights, 0)
+            wait_for_joined(cached.chunks.flights, 0)
 
         below.before = let_another_come
         assert cached.pread(0, 100) == DATA[:100]
@@ -295,13 +305,13 @@ def test_two_threads_that_want_the_same_chunk_fetch_it_once(
 def test_threads_that_wait_do_not_wait_for_the_disk(
     below: CountingDevice, store: ChunkStore
 ) -> None:
-    cached = CachedDevice(below, store, "archive", CHUNK)
+    cached = cached_device(below, store)
     with ThreadPoolExecutor(1) as executor, pytest.MonkeyPatch.context() as patch:
         others: list[Future[bytes]] = []
 
         def let_another_come() -> None:
             others.append(executor.submit(cached.pread, 50, 100))
-            wait_for_joined(cached.flights, 0)
+            wait_for_joined(cached.chunks.flights, 0)
 
         def put_once_the_other_is_done(*_: object) -> None:
             assert others[0].result(30) == DATA[50:150]
@@ -320,7 +330,7 @@ def test_a_thread_that_waits_for_some_chunks_fetches_the_others(
         def let_another_come() -> None:
             below.before = lambda: None
             others.append(executor.submit(cached.pread, 0, 5 * CHUNK))
-            wait_for_joined(cached.flights, 2)
+            wait_for_joined(cached.chunks.flights, 2)
 
         below.before = let_another_come
         assert cached.pread(2 * CHUNK, 1) == DATA[2 * CHUNK : 2 * CHUNK + 1]
@@ -338,7 +348,7 @@ def test_a_fault_is_that_of_all_who_wait_and_an_interruption_is_not(
         def fail_once_another_waits() -> None:
             below.before = lambda: None
             others.append(executor.submit(cached.pread, 50, 100))
-            wait_for_joined(cached.flights, 0)
+            wait_for_joined(cached.chunks.flights, 0)
             raise error
 
         below.before = fail_once_another_waits
@@ -400,7 +410,7 @@ def test_any_sequence_of_reads_and_seeds_equals_slicing(
 ) -> None:
     data = DATA[:size]
     below = CountingDevice(data)
-    cached = CachedDevice(below, UnreliableStore(cycle(dice)), "archive", chunk_size)
+    cached = cached_device(below, UnreliableStore(cycle(dice)), "archive", chunk_size)
     for is_seed, (start, end) in calls:
         first, last = min(start, size), min(end, size)
         if is_seed:

@@ -21,7 +21,6 @@ from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.config.location import Location
 from tests.support.archives_in_s3 import Clock
-from tests.support.finished import finish
 from tests.support.images import make_image
 from tests.support.local_archives import config_for
 from tests.support.scripted_store import Change, Reply, Request, ScriptedStore
@@ -90,7 +89,7 @@ def cached(
 ) -> CachedDevice:
     memory = ChunkMemory(8 << 20 if level in {"memory", "both"} else 0)
     store = ChunkStore(directory, 8 << 20 if level in {"disk", "both"} else 0)
-    return CachedDevice(source, store, "archive", CHUNK, memory=memory, clock=clock)
+    return CachedDevice(source, "archive", CHUNK, memory=memory, store=store, clock=clock)
 
 
 def read_all(device: CachedDevice) -> bool:
@@ -174,8 +173,8 @@ def test_what_was_right_the_second_time_is_what_is_kept(source: Source, tmp_path
         source.damage(index * CHUNK, (index + 1) * CHUNK, times=1)
         device = cached(source, tmp_path / f"{index}")
         read_all(device)
-        finish(device.background)  # once all is stored
-        kept = ChunkStore(tmp_path / f"{index}", 8 << 20).get(device._kept.store_id, index)
+        device.background.wait_idle()  # once all is stored
+        kept = ChunkStore(tmp_path / f"{index}", 8 << 20).get(device.cached.store_id, index)
         assert kept in {None, source.image[index * CHUNK : (index + 1) * CHUNK]}
 
 
@@ -186,7 +185,7 @@ def test_a_chunk_damaged_before_a_start_is_fetched_anew(source: Source, tmp_path
     device = cached(source, tmp_path, "disk")
     source.reads.clear()
     for index in range(source.size // CHUNK):
-        store.put(device._kept.store_id, index, bytes(CHUNK), replace=True)
+        store.put(device.cached.store_id, index, bytes(CHUNK), replace=True)
     assert read_all(device)
     # Twice, where a block that does not decode reaches into a chunk that was fetched already.
     assert all(source.fetched(index) <= 2 for index in range(source.size // CHUNK))
@@ -284,9 +283,9 @@ def test_without_any_cache_a_damaged_block_costs_three_reads_once_and_then_one(
 def test_what_is_remembered_of_damage_is_bounded(source: Source, tmp_path: Path) -> None:
     device = cached(source, tmp_path)
     for index in range(10_000):
-        device._kept._doubts.add(index, b"")
-    assert len(device._kept._doubts._doubts) == 4096
-    assert not device._kept._doubts.add(9_999, b"")
+        device.cached._doubts.add(index, b"")
+    assert len(device.cached._doubts._doubts) == 4096
+    assert not device.cached._doubts.add(9_999, b"")
 
 
 # ---- Copies that are stored late -----------------------------------------------------------------
@@ -302,9 +301,9 @@ def test_a_doubted_copy_that_a_thread_is_just_storing_is_not_read_again(
     device = cached(source, tmp_path)
     source.damage(0, CHUNK, times=1)
     wrong = device.pread(0, CHUNK)
-    finish(device.background)
+    device.background.wait_idle()
     assert device.discard(0, wrong)
-    device._kept._store.put(device._kept.store_id, 0, wrong)  # and drops it in a moment
+    device.cached._store.put(device.cached.store_id, 0, wrong)  # and drops it in a moment
     assert device.pread(0, CHUNK) == image[:CHUNK]
     assert source.fetched(0) == 2
 
@@ -317,7 +316,7 @@ def test_two_blocks_of_a_chunk_that_do_not_decode_doubt_it_once(
     wrong = device.pread(0, CHUNK)
     assert device.discard(0, wrong[:1000])
     assert device.discard(1000, wrong[1000:])
-    assert device._kept.doubts == 1
+    assert device.cached.epoch == 1
     assert device.pread(0, CHUNK) == image[:CHUNK]
 
 
@@ -328,10 +327,10 @@ def test_what_was_doubted_before_it_was_stored_is_not_stored(
     """Of a seed, too, of which less than a chunk did not decode."""
     device = cached(source, tmp_path)
     wrong = damaged(image)
-    device._kept.seeds.hold(0, wrong[:length])
+    device.cached.seeds.hold(0, wrong[:length])
     assert device.discard(0, wrong[:96])
-    device._kept.store({0: wrong}, 0)
-    assert not device._kept.is_stored(0)
+    device.cached.store({0: wrong}, 0)
+    assert not device.cached.is_stored(0)
     assert device.pread(0, CHUNK) == image[:CHUNK]
 
 

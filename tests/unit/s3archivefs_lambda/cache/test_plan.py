@@ -46,9 +46,12 @@ def test_parts_hold_each_chunk_once_in_order_and_about_4_mib_or_less(
 
 @pytest.mark.property
 @given(st.lists(chunks, max_size=20), st.integers(0, CHUNKS * CHUNK))
-def test_company_stays_within_the_device(misses: list[set[int]], metadata_start: int) -> None:
+def test_what_is_fetched_along_stays_within_the_device(
+    misses: list[set[int]], metadata_start: int
+) -> None:
     planned = plan(metadata_start)
     for missing in misses:
-        company = planned.company(missing)
-        assert all(0 <= index < CHUNKS for index in company)
-        assert len(company) <= max(2 * MIB // CHUNK, max(missing) + 1 - min(missing) + 8)
+        along = planned.along(missing)
+        assert all(0 <= index < CHUNKS for index in along)
+        most = max(2 * MIB // CHUNK, max(missing) + 1 - min(missing) + 8)
+        assert len(along) <= most

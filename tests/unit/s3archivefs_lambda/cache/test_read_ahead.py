@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s3archivefs_lambda.cache.background import AHEAD_THREADS, Background
-from s3archivefs_lambda.cache.device import CachedDevice, ChunkStore
+from s3archivefs_lambda.cache.device import CachedDevice
+from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from tests.support.archives_in_s3 import Clock
-from tests.support.finished import finish
 from tests.support.joined import wait_for_joined
 
 if TYPE_CHECKING:
@@ -76,19 +76,19 @@ def cached_device(
     directory: Path,
     *,
     metadata_start: int = SIZE,
-    memory: int | None = 64 * MIB,
+    memory: int = 64 * MIB,
     store: int = 256 * MIB,
     background: Background | None = None,
 ) -> CachedDevice:
-    chunks = None if memory is None else ChunkMemory(memory)
-    if chunks is not None and background is not None:
+    chunks = ChunkMemory(memory)
+    if background is not None:
         chunks.background = background
     return CachedDevice(
         below,
-        ChunkStore(directory, store),
         "archive",
         CHUNK,
         memory=chunks,
+        store=ChunkStore(directory, store),
         metadata_start=metadata_start,
     )
 
@@ -97,7 +97,7 @@ def store_chunks(directory: Path, offset: int, length: int, metadata_start: int 
     """As an instance leaves them that has read them, and ended."""
     cached = cached_device(Device(), directory, metadata_start=metadata_start)
     cached.pread(offset, length)
-    finish(cached.background)
+    cached.background.wait_idle()
 
 
 def stored_chunks(directory: Path) -> set[int]:
@@ -118,7 +118,7 @@ def test_what_was_announced_is_fetched_behind_the_first_read(below: Device, tmp_
     cached = cached_device(below, tmp_path)
     with closing(reading(cached, 100, 10 * MIB)) as ahead:
         assert ahead.pread(100, 10) == DATA[100:110]
-        finish(cached.background)
+        cached.background.wait_idle()
         assert below.chunks == set(range(10 * MIB // CHUNK))
         below.reads.clear()
         assert ahead.pread(110, 10 * MIB - 110) == DATA[110 : 10 * MIB]
@@ -176,11 +176,8 @@ def test_nothing_behind_the_readers_range_is_fetched(below: Device, tmp_path: Pa
     assert below.chunks == set(range(2 * MIB // CHUNK))
 
 
-@pytest.mark.parametrize("memory", [None, 0])
-def test_without_memory_nothing_is_fetched_ahead(
-    below: Device, tmp_path: Path, memory: int | None
-) -> None:
-    cached = cached_device(below, tmp_path, memory=memory)
+def test_without_memory_nothing_is_fetched_ahead(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=0)
     with closing(reading(cached, 0, MIB)) as ahead:
         assert ahead.pread(0, CHUNK) == DATA[:CHUNK]
         assert below.reads == [(0, CHUNK)]
@@ -196,7 +193,7 @@ def test_reads_that_follow_each_other_are_followed_ever_further(
         reached = []
         for offset in range(0, 8 * MIB, 512 * KIB):
             assert ahead.pread(offset, 512 * KIB) == DATA[offset : offset + 512 * KIB]
-            finish(cached.background)
+            cached.background.wait_idle()
             reached.append((max(below.chunks) + 1) * CHUNK - offset - 512 * KIB)
     assert reached[0] == 0  # one read is no sequence
     assert reached[1] == MIB  # as much as was read
@@ -211,7 +208,7 @@ def test_what_was_announced_stays_so_where_the_reader_has_some_of_it(
     with closing(reading_part(cached, 0, 4 * MIB)) as ahead:
         for offset in (2 * CHUNK, 3 * CHUNK, 7 * CHUNK):
             ahead.pread(offset, CHUNK)
-        finish(cached.background)
+        cached.background.wait_idle()
     assert below.chunks == set(range(2, 4 * MIB // CHUNK))
 
 
@@ -226,11 +223,11 @@ def test_a_seek_ends_a_sequence(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path)
     with closing(reading(cached, 0, 4 * MIB)) as ahead:
         ahead.pread(0, CHUNK)
-        finish(cached.background)
+        cached.background.wait_idle()
         below.reads.clear()
         for place in (20, 10, 16, 6):
             ahead.pread(place * MIB, CHUNK)
-        finish(cached.background)
+        cached.background.wait_idle()
     assert below.chunks == {place * MIB // CHUNK for place in (20, 10, 16, 6)}
 
 
@@ -243,7 +240,7 @@ def test_what_is_fetched_ahead_of_a_slow_reader_is_there_when_it_comes(
     end = 24 * MIB
     with closing(reading(cached, 0, end)) as ahead:
         for offset in range(0, end, step):
-            finish(cached.background)  # all has come before the next is read
+            cached.background.wait_idle()  # all has come before the next is read
             length = min(step, end - offset)
             assert ahead.pread(offset, length) == DATA[offset : offset + length]
     assert below.chunks == set(range(end // CHUNK))  # each of them once
@@ -254,24 +251,24 @@ def test_what_was_read_takes_no_room(below: Device, tmp_path: Path) -> None:
     ahead = reading(cached, 0, 24 * MIB)
     for offset in range(0, 24 * MIB, 4 * MIB):
         assert ahead.pread(offset, 4 * MIB) == DATA[offset : offset + 4 * MIB]
-    finish(cached.background)
-    assert cached.background._held == 0
+    cached.background.wait_idle()
+    assert cached.background.held == 0
     ahead.close()
-    assert cached.background._held == 0
+    assert cached.background.held == 0
 
 
 def test_what_a_reader_does_not_come_for_goes_with_it(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path)
     ahead = reading(cached, 0, 16 * MIB)
     ahead.pread(0, CHUNK)
-    finish(cached.background)
-    assert cached.background._held > 15 * MIB
+    cached.background.wait_idle()
+    assert cached.background.held > 15 * MIB
     ahead.close()
     ahead.close()
-    assert cached.background._held == 0
-    assert len(cached.flights) == 0
+    assert cached.background.held == 0
+    assert len(cached.chunks.flights) == 0
     assert ahead.pread(CHUNK, CHUNK) == DATA[CHUNK : 2 * CHUNK]  # as a thread may that was at it
-    assert cached.background._held == 0
+    assert cached.background.held == 0
 
 
 def test_a_reader_that_leaves_ends_its_requests(tmp_path: Path) -> None:
@@ -294,9 +291,9 @@ def test_a_reader_that_leaves_ends_its_requests(tmp_path: Path) -> None:
     assert begun.acquire(timeout=30)
     ahead.close()
     go_on.set()
-    finish(cached.background)
+    cached.background.wait_idle()
     assert len(sent) <= 12  # of each request that was under way one piece, of 64
-    assert len(cached.flights) == 0
+    assert len(cached.chunks.flights) == 0
     assert cached.pread(4 * MIB, 100) == DATA[4 * MIB : 4 * MIB + 100]
 
 
@@ -318,7 +315,7 @@ def test_who_waits_for_what_another_has_fetched_ahead_gets_it_though_that_one_le
     assert_set(begun)
     with ThreadPoolExecutor(1) as executor:
         waiting = executor.submit(cached.pread, MIB, 10)
-        wait_for_joined(cached.flights, MIB // CHUNK)
+        wait_for_joined(cached.chunks.flights, MIB // CHUNK)
         ahead.close()
         go_on.set()
         assert waiting.result(30) == DATA[MIB : MIB + 10]
@@ -332,13 +329,13 @@ def test_a_fault_ahead_is_for_the_read_to_meet(below: Device, tmp_path: Path) ->
     cached = cached_device(below, tmp_path)
     with closing(reading(cached, 0, 4 * MIB)) as ahead:
         ahead.pread(0, CHUNK)
-        finish(cached.background)
+        cached.background.wait_idle()
     cached = cached_device(below, tmp_path / "other")
     with closing(reading(cached, 0, 4 * MIB)) as ahead:
         below.before = fail
         with pytest.raises(ConnectionError, match="lost"):
             ahead.pread(0, CHUNK)
-        finish(cached.background)
+        cached.background.wait_idle()
         with pytest.raises(ConnectionError, match="lost"):
             ahead.pread(0, CHUNK)
         below.before = lambda: None
@@ -356,20 +353,20 @@ def test_what_failed_while_nobody_waited_for_it_is_fetched_again(
     cached = cached_device(below, tmp_path, memory=8 * MIB)
     with closing(reading(cached, 0, 16 * MIB)) as ahead:
         assert ahead.pread(0, CHUNK) == DATA[:CHUNK]
-        finish(cached.background)
+        cached.background.wait_idle()
         below.before = fail
         for offset in range(CHUNK, 3 * MIB, CHUNK):  # goes on, and what is ahead of it fails
             assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
-        finish(cached.background)
+        cached.background.wait_idle()
         assert any(flight.has_failed for flight in ahead._held.values())
         below.before = lambda: None
         for offset in range(3 * MIB, 16 * MIB, CHUNK):
             assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
             assert list(ahead._held) == sorted(ahead._held)
-        finish(cached.background)
+        cached.background.wait_idle()
     assert below.chunks == set(range(16 * MIB // CHUNK))
     assert len(below.reads) < 30  # nor by single chunks
-    assert cached.background._held == 0
+    assert cached.background.held == 0
 
 
 def test_who_waits_for_what_fails_does_not_try_as_often_again(
@@ -410,7 +407,7 @@ def test_a_reader_for_which_no_thread_can_be_had_reads_all_the_same(
             patch.setattr(threading.Thread, "start", cannot_start)
             for offset in range(0, 8 * MIB, MIB):
                 assert ahead.pread(offset, MIB) == DATA[offset : offset + MIB]
-            assert cached.background._held == 0
+            assert cached.background.held == 0
         assert ahead.pread(8 * MIB, 12 * MIB) == DATA[8 * MIB : 20 * MIB]
 
 
@@ -448,14 +445,14 @@ def test_many_readers_among_each_other_fetch_each_byte_once(
         for number, ahead in enumerate(readers):
             start, length = number * each + position, min(step, each - position)
             assert ahead.pread(start, length) == DATA[start : start + length]
-            assert 0 <= cached.background._held <= ahead_max
+            assert 0 <= cached.background.held <= ahead_max
             assert len(ahead._held) * CHUNK <= ahead_max * 2 // 3 + CHUNK
     for ahead in readers:
         ahead.close()
-    finish(cached.background)
+    cached.background.wait_idle()
     assert below.chunks == set(range(SIZE // CHUNK + 1))  # each of them once
-    assert cached.background._held == cached.background.streams._stored == 0
-    assert len(cached.flights) == 0
+    assert cached.background.held == cached.background.streams._stored == 0
+    assert len(cached.chunks.flights) == 0
 
 
 @pytest.mark.parametrize("memory", [0, MIB, 64 * MIB])
@@ -469,7 +466,7 @@ def test_many_streams_together_are_stored_up_to_an_eighth_of_the_store(
     for position in range(0, each, CHUNK):
         for number, ahead in enumerate(readers):
             ahead.pread(number * each + position, min(CHUNK, each - position))
-    finish(cached.background)
+    cached.background.wait_idle()
     assert store // 16 < len(stored_chunks(tmp_path)) * CHUNK <= store // 8
     for ahead in readers:
         ahead.close()
@@ -491,9 +488,9 @@ def test_a_reader_does_not_wait_for_threads_that_others_have(below: Device, tmp_
         for offset in range(0, 10 * MIB, MIB):
             assert ahead.pread(offset, MIB) == DATA[offset : offset + MIB]
         go_on.set()
-        finish(cached.background)
+        cached.background.wait_idle()
     assert below.chunks == set(range(10 * MIB // CHUNK))
-    assert len(cached.flights) == 0
+    assert len(cached.chunks.flights) == 0
 
 
 def test_readers_that_stand_still_leave_room_for_others(below: Device, tmp_path: Path) -> None:
@@ -502,7 +499,7 @@ def test_readers_that_stand_still_leave_room_for_others(below: Device, tmp_path:
     for _ in range(4):
         ahead = reading(cached, 0, 20 * MIB)
         cached.pread(0, CHUNK)
-        cached._kept._memory._chunks.clear()
+        cached.cached._memory._chunks.clear()
         ahead.pread(0, CHUNK)
         held.append(ahead)
         cached = cached_device(below, tmp_path, memory=16 * MIB, background=cached.background)
@@ -523,7 +520,7 @@ def test_a_stream_is_stored_up_to_an_eighth_of_the_store(
         for offset in range(0, 24 * MIB, step):
             length = min(step, 24 * MIB - offset)
             assert ahead.pread(offset, length) == DATA[offset : offset + length]
-        finish(cached.background)
+        cached.background.wait_idle()
     stored = stored_chunks(tmp_path)
     assert 4 * MIB <= len(stored) * CHUNK <= 8 * MIB
     assert below.chunks == set(range(24 * MIB // CHUNK))
@@ -535,7 +532,7 @@ def test_streams_that_end_make_room_for_others_in_the_store(below: Device, tmp_p
         with closing(reading(cached, start + CHUNK, start + CHUNK + 4 * MIB)) as ahead:
             for offset in range(start + CHUNK, start + CHUNK + 4 * MIB, MIB):
                 ahead.pread(offset, MIB)
-            finish(cached.background)
+            cached.background.wait_idle()
     assert stored_chunks(tmp_path) == below.chunks
 
 
@@ -553,7 +550,7 @@ def test_a_file_read_in_ranges_is_stored_up_to_an_eighth_of_the_store_and_as_muc
             with closing(cached.readahead(0, 24 * MIB)) as ahead:
                 ahead.will_read(start, MIB)
                 assert ahead.pread(start, MIB) == DATA[start : start + MIB]
-                finish(background)
+                background.wait_idle()
         assert share // 2 < len(stored_chunks(tmp_path)) * CHUNK <= hours * share
         clock.now += 3600
 
@@ -565,7 +562,7 @@ def test_short_ranges_of_a_file_are_all_stored(below: Device, tmp_path: Path) ->
         with closing(cached.readahead(0, 24 * MIB)) as ahead:
             ahead.will_read(start, MIB // 2)
             assert ahead.pread(start, MIB // 2) == DATA[start : start + MIB // 2]
-            finish(background)
+            background.wait_idle()
     assert len(stored_chunks(tmp_path)) == 24 * MIB // CHUNK
 
 

@@ -1,0 +1,180 @@
+"""The chunks of a device that need not be fetched: seeds, then memory, then disk."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from s3archivefs import renew_after_fork
+from s3archivefs_lambda.cache.doubts import Doubts
+from s3archivefs_lambda.cache.seeds import Seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    from s3archivefs_lambda.cache.disk import ChunkStore
+    from s3archivefs_lambda.cache.memory import ChunkMemory
+
+    Chunk: TypeAlias = bytes | memoryview
+
+__all__ = ["CachedChunks"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+
+class CachedChunks:
+    """The chunks of a device of `size` bytes, `chunk_size` each (the last one shorter).
+
+    A chunk that is found on disk is put into memory. Whoever fetches chunks notes the epoch first:
+    what was fetched before a copy of it was doubted may be that copy, and is not kept. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        archive_id: str,
+        size: int,
+        chunk_size: int,
+        *,
+        memory: ChunkMemory,
+        store: ChunkStore,
+        clock: Callable[[], float],
+    ) -> None:
+        # Chunk numbers mean something only together with a size: functions that share a directory
+        # may have different settings.
+        self.store_id = f"{archive_id}\0{size}\0{chunk_size}"
+        """The name of the chunks' archive in memory and on disk."""
+        self.size = size
+        """Bytes of the device."""
+        self.chunk_size = chunk_size
+        """Bytes of each chunk but the last."""
+        self.seeds = Seeds(store, self.store_id, size, chunk_size)
+        """Bytes that are held in memory as long as the device is."""
+        self._archive_id = archive_id
+        self._memory = memory
+        self._store = store
+        self._doubts = Doubts(clock)
+        # Reentrant: a garbage collection amid a change may close a reader, which keeps its chunks.
+        self._lock = threading.RLock()
+        renew_after_fork(self, CachedChunks._renew)
+
+    @property
+    def epoch(self) -> int:
+        """How often a chunk was doubted so far."""
+        return self._doubts.count
+
+    def check(self, offset: int, length: int) -> None:
+        """Raise ValueError for a range that is not inside [0, size)."""
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise ValueError(f"bytes {offset} + {length} are not within the device's {self.size}")
+
+    def extent(self, index: int) -> tuple[int, int]:
+        """Return where a chunk begins and ends, in bytes."""
+        start = index * self.chunk_size
+        return start, min(start + self.chunk_size, self.size)
+
+    def indexes(self, start: int, end: int) -> range:
+        """Return the indexes of the chunks that the bytes [start, end) lie in."""
+        return range(start // self.chunk_size, (end - 1) // self.chunk_size + 1)
+
+    # ---- Finding ---------------------------------------------------------------------------------
+
+    def get(self, index: int) -> Chunk | None:
+        """Return a chunk from the first level that has it, or None."""
+        start, stop = self.extent(index)
+        return self.seeds.find(start, stop) or self._get_kept(index, stop - start)
+
+    def is_in_memory(self, index: int) -> bool:
+        """Return whether a chunk needs no I/O; this is no use of it."""
+        is_seeded = self.seeds.find(*self.extent(index)) is not None
+        return is_seeded or self._memory.holds(self.store_id, index)
+
+    def is_stored(self, index: int) -> bool:
+        """Return whether there is a file of a chunk."""
+        return self._store.holds(self.store_id, index)
+
+    def _get_kept(self, index: int, size: int) -> Chunk | None:
+        chunk = self._memory.get(self.store_id, index)
+        # While a doubted one is to be fetched anew, a thread may just be storing that very copy.
+        if chunk is None and not self._doubts.is_open(index):
+            chunk = self._store.get(self.store_id, index)
+            if chunk is not None:
+                self._memory.put(self.store_id, index, chunk)
+        return chunk if chunk is not None and len(chunk) == size else None
+
+    # ---- Keeping ---------------------------------------------------------------------------------
+
+    def keep(self, chunks: Mapping[int, Chunk], epoch: int, *, used: bool = True) -> None:
+        """Put chunks into memory that were fetched in an epoch.
+
+        Those that were not `used` evict nothing, and are the next to be evicted.
+        """
+        with self._lock:
+            for index, chunk in chunks.items():
+                if self._doubts.since(index, epoch):
+                    continue
+                if self._doubts.settles(index, chunk):
+                    _LOG.warning(
+                        "chunk %d of %s had come wrong, and was fetched anew",
+                        index,
+                        self._archive_id,
+                    )
+                self._memory.put(self.store_id, index, chunk, used=used)
+
+    def store(self, chunks: Mapping[int, Chunk], epoch: int) -> None:
+        """Put chunks on disk that were fetched in an epoch."""
+        for index, chunk in chunks.items():
+            if self._doubts.since(index, epoch):
+                continue
+            self._store.put(self.store_id, index, chunk)
+            if self._doubts.since(index, epoch):  # doubted meanwhile
+                self._store.drop(self.store_id, index)
+
+    def store_soon(self, chunks: Mapping[int, Chunk], epoch: int) -> None:
+        """Put chunks on disk in the background; here, where there is no memory to hold them."""
+        size = sum(map(len, chunks.values()))
+        if not self._memory.background.start(size, self.store, chunks, epoch):
+            self.store(chunks, epoch)
+
+    def store_seed(self, offset: int, data: bytes) -> None:
+        """Put the whole chunks of a seed on disk in the background, and its edge."""
+        if not self._memory.background.start(0, self._store_seed, offset, data):
+            self._store_seed(offset, data)
+
+    def _store_seed(self, offset: int, data: bytes) -> None:
+        self.seeds.store_edge(offset, data)
+        self.store(self.seeds.chunks(offset, data), 0)
+
+    # ---- Doubting --------------------------------------------------------------------------------
+
+    def doubt(self, index: int, begin: int, part: bytes, landed: Chunk | None) -> bool | None:
+        """Forget a chunk that has `part` at byte `begin` of the device, which does not decode.
+
+        `landed` is the chunk as it has just been fetched, if it has. Return True where the chunk
+        was kept and is not any more; None where another copy is kept already; False where it was
+        fetched anew just before and was no different.
+        """
+        start, stop = self.extent(index)
+        until = begin + len(part)
+        with self._lock:
+            copies = [landed, self.seeds.find(start, stop), self._get_kept(index, stop - start)]
+            wrong = [
+                copy
+                for copy in copies
+                if copy is not None and copy[begin - start : until - start] == part
+            ]
+            seeded = self.seeds.find(begin, until)
+            # Another block of the chunk may have been first: then the new copy is on its way.
+            is_replaced = any(copies) or self._doubts.is_open(index)
+            if not wrong and (is_replaced if seeded is None else seeded != part):
+                return None
+            is_new = self._doubts.add(index, wrong[0] if wrong else part, is_part=not wrong)
+            if is_new:
+                self.seeds.drop(start, stop)
+                self._memory.drop(self.store_id, index)
+                self._store.drop(self.store_id, index)
+            return is_new
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._lock = threading.RLock()

@@ -1,0 +1,253 @@
+"""Reads ranges of a device by aligned chunks: those that are cached, in flight, or fetched now.
+
+Blocks of an image lie at any offset, so that one often reaches into two chunks: missing chunks that
+are adjacent, or nearly so, are fetched together, with one read of the device below. Threads that
+want the same chunk at the same time fetch it once.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from s3archivefs import SingleFlight
+from s3archivefs_lambda import accounting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+    from typing import TypeAlias
+
+    from s3archivefs import BlockDevice, Flight
+    from s3archivefs_lambda.cache.background import Background
+    from s3archivefs_lambda.cache.cached_chunks import CachedChunks
+    from s3archivefs_lambda.cache.plan import FetchPlan
+
+    Chunk: TypeAlias = bytes | memoryview
+    Flights: TypeAlias = dict[int, Flight[Chunk]]
+    Store: TypeAlias = Callable[[Mapping[int, Chunk], int], None]
+    """Stores chunks that were fetched in an epoch: see `CachedChunks`."""
+    Stream: TypeAlias = Callable[[int, int, int], Iterator[bytes]]
+
+__all__ = ["ChunkReader"]
+
+
+class ChunkReader:
+    """Reads `device` by the chunks of `cached`. Thread-safe."""
+
+    def __init__(
+        self, device: BlockDevice, cached: CachedChunks, plan: FetchPlan, background: Background
+    ) -> None:
+        self._device = device
+        self._stream: Stream | None = getattr(device, "stream", None)
+        self.cached = cached
+        """The chunks that need not be fetched."""
+        self.plan = plan
+        """Which chunks are fetched together."""
+        self.background = background
+        """The threads and the memory for what is fetched ahead of readers."""
+        self.flights: SingleFlight[int, Chunk] = SingleFlight()
+        """The chunks in flight, and those that are held for readers."""
+
+    def read(
+        self, offset: int, length: int, *, store: Store | None = None, prefetch: bool = True
+    ) -> bytes:
+        """Return exactly `length` bytes from `offset`.
+
+        What is fetched is stored by `store`, unless that is None in the background. With
+        `prefetch`, chunks that the plan expects to be wanted next are fetched along.
+
+        Raises ValueError for a range that is not inside the device, and whatever the device raises.
+        """
+        self.cached.check(offset, length)
+        if not length:
+            return b""
+        end = offset + length
+        if (seeded := self.cached.seeds.beginning(offset, end)) is not None:
+            rest = length - len(seeded)
+            if not rest:
+                return bytes(seeded)
+            behind = self.read(end - rest, rest, store=store, prefetch=prefetch)
+            return b"".join((seeded, behind))
+        chunk_size = self.cached.chunk_size
+        indexes = self.cached.indexes(offset, end)
+        chunks = self._chunks(indexes, store or self.cached.store_soon, prefetch=prefetch)
+        start = indexes[0] * chunk_size
+        if len(chunks) == 1:
+            return bytes(chunks[0][offset - start : end - start])
+        chunks[0] = memoryview(chunks[0])[offset - start :]
+        chunks[-1] = memoryview(chunks[-1])[: (end - 1) % chunk_size + 1]
+        return b"".join(chunks)
+
+    # ---- Chunks for a reader that waits ----------------------------------------------------------
+
+    def _chunks(self, indexes: range, store: Store, *, prefetch: bool) -> list[Chunk]:
+        chunks: dict[int, Chunk] = {}
+        while len(chunks) < len(indexes):
+            mine, others = self.flights.claim(index for index in indexes if index not in chunks)
+            if self.background.is_busy:  # as it is when another store hangs
+                mine |= self.flights.begin(others)
+                others = {index: each for index, each in others.items() if index not in mine}
+            # Fetched already, for a reader or a moment ago: no miss of this request.
+            accounting.add("cache_hits", sum(flight.is_over for flight in others.values()))
+            try:
+                self._get(mine, store, prefetch=prefetch)
+            finally:
+                self.flights.release(mine)
+            for index, flight in (mine | others).items():
+                flight.wait()
+                if not flight.was_interrupted:
+                    chunks[index] = flight.result()
+        return [chunks[index] for index in indexes]
+
+    def _get(self, flights: Flights, store: Store, *, prefetch: bool) -> None:
+        missing = self._land_cached(flights)
+        accounting.add("cache_hits", len(flights) - len(missing))
+        if not missing:
+            return
+        along = self._claim_along(missing) if prefetch else {}
+        try:
+            self._fetch(missing | along, missing, store=store)
+        except Exception:
+            if any(flight.value is None for flight in missing.values()):
+                raise  # else only chunks that nobody waits for failed
+        finally:
+            self.flights.release(along)
+
+    def _claim_along(self, missing: Flights) -> Flights:
+        """Claim chunks to fetch along with missing ones, if there is memory for them.
+
+        None behind a chunk that is cached or in flight: a read across it would fetch it again.
+        """
+        along: list[int] = []
+        last = max(missing)
+        for index in self.plan.along(missing) if self.background.allowance(0) else ():
+            if not (
+                self.flights.get(index)
+                or self.cached.is_in_memory(index)
+                or self.cached.is_stored(index)
+            ):
+                along.append(index)
+            elif index > last:
+                break
+        return self.flights.begin(self.flights.reserve(along))
+
+    # ---- Chunks ahead of a reader ----------------------------------------------------------------
+
+    def reserve_ahead(self, indexes: Iterable[int]) -> Flights:
+        """Reserve flights of those chunks that are neither in memory nor in flight.
+
+        They are held for a reader until it releases them with `release_ahead`.
+        """
+        return self.flights.reserve(
+            [index for index in indexes if not self.cached.is_in_memory(index)]
+        )
+
+    def fetch_ahead(self, flights: Flights, stores: bool) -> None:  # noqa: FBT001 -- passed on by the pool
+        """Get the chunks of reserved flights; the reader that comes for one meets its fault."""
+        mine = self.flights.begin(flights)
+        try:
+            with suppress(Exception):  # whatever a device raises
+                if self._is_any_wanted(mine):
+                    missing = self._land_cached(mine)
+                    store = self.cached.store if stores else None
+                    self._fetch(missing, missing, store=store, ahead=True)
+        finally:
+            self.flights.release({i: each for i, each in mine.items() if each.value is None})
+
+    def release_ahead(self, flights: Flights, *, used: bool) -> None:
+        """Hold chunks for a reader no longer: keep them in memory as others are.
+
+        Those that were not `used` are kept only where there is room.
+        """
+        epoch = self.cached.epoch
+        chunks = {
+            index: flight.value
+            for index, flight in flights.items()
+            # A flight that was released in between is of a chunk that did not decode.
+            if flight.value is not None and self.flights.get(index) is flight
+        }
+        self.cached.keep(chunks, epoch, used=used)
+        self.flights.forget(flights)
+
+    def _is_any_wanted(self, flights: Flights) -> bool:
+        # From the last one on: a reader comes to that last.
+        return any(self.flights.is_wanted(*item) for item in reversed(flights.items()))
+
+    # ---- Doubts ----------------------------------------------------------------------------------
+
+    def doubt(self, index: int, begin: int, part: bytes) -> bool:
+        """Forget a chunk that has `part` at byte `begin`; return whether another may come."""
+        flight = self.flights.get(index)
+        if flight is not None and not flight.is_over:
+            return True  # fetched anew just now, for another reader
+        was_forgotten = self.cached.doubt(index, begin, part, flight.value if flight else None)
+        if was_forgotten and flight is not None:
+            self.flights.release({index: flight})
+        return was_forgotten is not False
+
+    # ---- Fetching --------------------------------------------------------------------------------
+
+    def _land_cached(self, flights: Flights) -> Flights:
+        """Land the chunks that are in memory or stored; return the flights of the others."""
+        missing = {}
+        for index, flight in flights.items():
+            chunk = self.cached.get(index)
+            if chunk is None:
+                missing[index] = flight
+            else:
+                flight.land(chunk)
+        return missing
+
+    def _fetch(
+        self,
+        flights: Flights,
+        needed: Container[int],
+        *,
+        store: Store | None,
+        ahead: bool = False,
+    ) -> None:
+        """Fetch chunks with few reads, none of them for chunks alone that are not `needed`.
+
+        They are kept in memory, unless they are held there `ahead` of a reader, and stored by
+        `store`, if that is given.
+        """
+        epoch = self.cached.epoch
+        for run in self.plan.reads(flights):
+            if not any(index in needed for index in run):
+                continue
+            wanted = {index: flights[index] for index in run}
+            fetched: dict[int, Chunk] = {}
+            try:
+                with closing(self._read(run[0], run[-1])) as chunks:
+                    for index, chunk in enumerate(chunks, run[0]):
+                        if index in wanted:
+                            accounting.add("cache_misses")  # before its reader may end the request
+                            fetched[index] = chunk
+                            wanted[index].land(chunk)
+                        if not self._is_any_wanted(wanted):
+                            break  # all readers have left
+            except Exception as error:
+                self.flights.release({i: wanted[i] for i in run if i not in fetched}, error)
+                raise
+            finally:
+                # Before they are released: a thread that comes in between finds the flight.
+                if not ahead:
+                    self.cached.keep(fetched, epoch)
+                if store is not None:
+                    store(fetched, epoch)
+
+    def _read(self, first: int, last: int) -> Generator[bytes]:
+        """Yield the chunks from the first to the last, of one read of the device.
+
+        As they arrive, where the device has a method `stream(offset, length, piece_bytes)`.
+        """
+        start, _ = self.cached.extent(first)
+        _, end = self.cached.extent(last)
+        if self._stream is not None:
+            yield from self._stream(start, end - start, self.cached.chunk_size)
+            return
+        data = self._device.pread(start, end - start)
+        if len(data) != end - start:
+            raise OSError(f"the device returned {len(data)} bytes of {end - start} at {start}")
+        for place in range(0, end - start, self.cached.chunk_size):
+            yield data[place : place + self.cached.chunk_size]
