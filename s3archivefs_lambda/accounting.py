@@ -1,7 +1,7 @@
-"""What one request costs: requests to S3 and bytes from it, and what it found in the cache.
+"""What one request costs: requests to S3, bytes from it, chunks from the cache.
 
-The transports name the request that a thread works for; the layers that cost something add to it.
-Where none is named (images on the command line), nothing is counted.
+A transport sets the request that a thread works for; the layers that cost something count it there.
+Where no request is set (images on the command line), nothing is counted.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Usage:
             "cache_misses": 0,  # chunks
         }
         self.archives: dict[object, None] = {}
-        """Locations of the archives that were asked, in that order, each once."""
+        """Locations of the archives that were asked, each once, in the order of asking."""
         self.stale = False
-        """Whether it was served a version that its store could not be asked for in time."""
+        """Whether an archive was served without asking its store, which could not answer."""
         self._lock = threading.Lock()
         renew_after_fork(self, Usage._renew)
 
@@ -58,7 +58,7 @@ _current: ContextVar[Usage | None] = ContextVar("s3archivefs_usage", default=Non
 
 @contextmanager
 def request_scope(usage: Usage | None) -> Iterator[None]:
-    """Add what this thread does meanwhile to `usage`."""
+    """Count what this thread costs meanwhile as `usage`."""
     token = _current.set(usage)
     try:
         yield
@@ -67,9 +67,9 @@ def request_scope(usage: Usage | None) -> Iterator[None]:
 
 
 def with_current_request(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, for another thread to call: it works for the request that this one works for.
+    """Return the function, for another thread to call, bound to this thread's request.
 
-    What it does after that request's end is counted nowhere.
+    What it costs after that request's end is in no line of the log.
     """
     usage = _current.get()
 
@@ -82,22 +82,18 @@ def with_current_request(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def add(figure: Figure, amount: int = 1) -> None:
-    """Raise a figure of the request that this thread works for."""
+    """Raise a figure of this thread's request."""
     if (usage := _current.get()) is not None:
         usage.add(figure, amount)
 
 
 def add_archive(location: object) -> None:
-    """Note that the request that this thread works for asks the archive at `location`, whose str()
-    is its URL.
-    """
+    """Note that this thread's request asks an archive. The URL is the location's str()."""
     if (usage := _current.get()) is not None:
         usage.archives[location] = None
 
 
 def mark_stale() -> None:
-    """Note that the request that this thread works for is served a version that may have been
-    replaced: its store cannot be asked.
-    """
+    """Note that this thread's request is served a version that may have been replaced."""
     if (usage := _current.get()) is not None:
         usage.stale = True

@@ -1,9 +1,9 @@
 """The Lambda function: `s3archivefs_lambda.handler.lambda_handler`.
 
-Settings are read, and the S3 clients made, when the function starts: Lambda then gives it a whole
-processor, however small its memory. Malformed settings stop it from serving anything: the
-log names each fault at once, and every request is answered with an error, since S3 Object Lambda
-would tell the client nothing better.
+The function reads its settings and makes its S3 clients when it starts: Lambda then gives it a
+whole processor, however small its memory. Malformed settings keep it from serving anything: the log
+names each fault at once, and every request is answered with an error, since S3 Object Lambda would
+tell the client nothing better.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ __all__ = ["lambda_handler"]
 _LOG = logging.getLogger("s3archivefs")
 _LOG.setLevel(logging.INFO)  # Lambda's own handler on the root logger writes the lines
 _LOG.addFilter(LineFilter())
-# But for those of the request log: that handler puts level, time and id before each line, or makes
-# it a member of its own JSON, and CloudWatch takes metrics only from an event that is the document.
+# The request log goes past that handler, which puts level, time and id before each line, or makes
+# it a member of its own JSON: CloudWatch takes metrics only from an event that is the document.
 write_bare_lines(sys.stdout)
 
 
@@ -52,7 +52,7 @@ def _configure() -> Config | None:
 
 
 class _Unusable:
-    """The operations of a function that cannot serve: each client is told so."""
+    """The operations of a function whose settings are malformed: each answers so."""
 
     def answer(self, _operation: str, _request: S3Request) -> S3Response:
         message = "The function's settings are malformed; its log names each fault."

@@ -1,4 +1,4 @@
-"""What every line of the log keeps to: it is one line, of bounded length, whatever clients send."""
+"""Lines of the log: each is one line of bounded length, whatever clients send."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from datetime import UTC, datetime
 __all__ = ["LineFilter", "LineFormatter", "bounded", "printable", "utc_time"]
 
 _MESSAGE_CHARACTERS = 4096
+"""Characters of a message: more than any of ours, and few enough to read."""
 _TRACEBACK_CHARACTERS = 16 * 1024
-"""The end of it, which says what has happened."""
+"""Characters of a traceback: its end, which says what has happened."""
 
 
 def bounded(text: str, limit: int) -> str:
-    """The text, or its first `limit` characters and how many there are."""
+    """Return the text, or its first `limit` characters and how many there are."""
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 
 def printable(text: str) -> str:
-    """The text on one line: what cannot be printed is escaped."""
+    """Return the text on one line, with what cannot be printed escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def utc_time(seconds: float) -> str:
-    """A time, seconds since the epoch, in ISO 8601 with milliseconds: 2026-01-02T03:04:05.678Z."""
+    """Return a time, seconds since the epoch, as 2026-01-02T03:04:05.678Z (ISO 8601)."""
     time = datetime.fromtimestamp(seconds, UTC)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class LineFilter(logging.Filter):
-    """Makes each record one line, whoever formats it; a traceback follows in lines of its own, none
-    of which begins as a record does.
+    """Makes each record one line, whoever formats it.
+
+    A traceback follows in lines of its own, each indented, so that none begins as a record does.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record; it passes."""
+        """Rewrite the record, and let it pass."""
         record.msg = printable(bounded(record.getMessage(), _MESSAGE_CHARACTERS))
         record.args = None
         if record.exc_info:
@@ -47,8 +49,9 @@ class LineFilter(logging.Filter):
 
 
 class LineFormatter(logging.Formatter):
-    """The time and the record's line; of the logger `bare`, whose lines are bounded by themselves,
-    the message alone.
+    """Writes the time and the record's line; for the logger `bare`, the message alone.
+
+    That logger's messages are lines of bounded length already.
     """
 
     def __init__(self, *, bare: str) -> None:
@@ -57,9 +60,9 @@ class LineFormatter(logging.Formatter):
         self._filter = LineFilter()
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the record's line."""
         if record.name == self._bare:
             return record.getMessage()
-        record = copy.copy(record)  # which others may format, too
+        record = copy.copy(record)  # other handlers format it, too
         self._filter.filter(record)
         return f"{utc_time(record.created)} {super().format(record)}"

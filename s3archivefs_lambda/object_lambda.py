@@ -1,4 +1,4 @@
-"""The transport of S3 Object Lambda: events in, answers out.
+"""The transport of S3 Object Lambda: its events in, its answers out.
 
 GetObject is answered by calling WriteGetObjectResponse, into which the body streams; HeadObject and
 the listings by what the function returns.
@@ -38,13 +38,15 @@ _PARAMETERS = {
     "Content-Type": "ContentType",
     "ETag": "ETag",
 }
-"""Headers of an answer, and the parameters of WriteGetObjectResponse that carry them as text."""
+"""Headers of an answer, and the parameters of WriteGetObjectResponse that take their text."""
 _METADATA = "x-amz-meta-"
 _WRITABLE_STATUS = frozenset({200, 206, 304, 400, 401, 403, 404, 405, 409, 411, 412, 416, 500, 503})
 """What WriteGetObjectResponse accepts; any other status becomes 500."""
 _IDLE_SECONDS = 5
-"""After so long a connection may be gone without a sign, as after Lambda has frozen the instance; a
-body cannot be sent a second time.
+"""Seconds after which connections are made anew.
+
+By then one may be gone without a sign, as after Lambda has frozen the instance, and a body cannot
+be sent a second time.
 """
 
 
@@ -120,7 +122,7 @@ class ObjectLambda:
         if self._client is None:
             self._client = self._response_client()
         elif time.time() - self._last_write > _IDLE_SECONDS:
-            self._client.close()  # its connections: it makes new ones
+            self._client.close()  # its connections; it makes new ones
         self._client.write_get_object_response(
             RequestRoute=event.route, RequestToken=event.token, **parameters
         )

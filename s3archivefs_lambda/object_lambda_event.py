@@ -18,16 +18,16 @@ __all__ = ["Event", "parse_event"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What matters of an event."""
+    """An event, as far as it matters."""
 
     operation: str
-    """S3's name of it, as in `_CONTEXTS`."""
+    """S3's name of the operation, as in `_CONTEXTS`."""
     protocol: str
     route: str
     """Empty but for GetObject, as is the token."""
     token: str
     access_key_id: str | None
-    """Who asks, where that is known; for the log alone."""
+    """The caller's access key, where it is known; for the log alone."""
     request: S3Request
 
 
@@ -37,11 +37,11 @@ _CONTEXTS = {
     "listObjectsV2Context": "ListObjectsV2",
     "listObjectsContext": "ListObjects",
 }
-"""The member of an event that says what is asked, and S3's name of that."""
+"""The member of an event that names its operation, and S3's name of that."""
 
 
 def parse_event(event: object) -> Event:
-    """What an event asks. Members that this program does not know may hold anything.
+    """Read an event. Members that this program does not know may hold anything.
 
     Raises ValueError for what is no Object Lambda event, and for a member that is missing or of
     another type than documented; it names the member.
@@ -55,7 +55,7 @@ def parse_event(event: object) -> Event:
     key = to_text(unquote_to_bytes(target.path.removeprefix("/")))
     user = members.object("userRequest")
     # What S3 signed into inputS3Url (all that a listing has) goes before the URL of the caller.
-    query = _asked(user.text("url", ""), key) | _query(target.query)
+    query = _callers_query(user.text("url", ""), key) | _query(target.query)
     headers = {name.lower(): value for name, value in user.object("headers").texts().items()}
     # S3 Object Lambda, unlike S3, takes a range from the query too; the header goes first.
     if "Range" in query:
@@ -66,7 +66,7 @@ def parse_event(event: object) -> Event:
         protocol=members.text("protocolVersion", "1.00"),
         route=context.text("outputRoute") if answered_by_call else "",
         token=context.text("outputToken") if answered_by_call else "",
-        access_key_id=_asker(members.any("userIdentity")),
+        access_key_id=_access_key_id(members.any("userIdentity")),
         request=S3Request(
             key=key,
             query=query,
@@ -76,15 +76,16 @@ def parse_event(event: object) -> Event:
     )
 
 
-def _asker(identity: object) -> str | None:
-    """The id of the access key that asks. What is for the log alone is no reason to refuse."""
+def _access_key_id(identity: object) -> str | None:
+    """Return the caller's access key. As it is for the log alone, it may be anything."""
     key_id = identity.get("accessKeyId") if isinstance(identity, Mapping) else None
     return key_id if isinstance(key_id, str) and key_id else None
 
 
-def _asked(url: str, key: str) -> dict[str, str]:
-    """The query of `userRequest.url`, which is a whole URL or only its path, with the key and the
-    query decoded: a `?` may belong to the key, and a `+` is none that stands for a space.
+def _callers_query(url: str, key: str) -> dict[str, str]:
+    """Return the query of `userRequest.url`, which is a whole URL or only its path.
+
+    Both key and query are decoded in it: a `?` may belong to the key, and a `+` is no space.
     """
     path = url if url.startswith("/") else "/" + url.partition("://")[2].partition("/")[2]
     rest = path.removeprefix("/" + key)
@@ -113,15 +114,15 @@ class _Members:
         return name in self._members
 
     def any(self, name: str) -> object:
-        """The member of that name, whatever it is; None where there is none."""
+        """Return the member of that name, whatever it is; None where there is none."""
         return self._members.get(name)
 
     def object(self, name: str) -> _Members:
-        """The object of that name; an empty one where there is none."""
+        """Return the object of that name; an empty one where there is none."""
         return _Members(self._members.get(name, {}), self._path_of(name))
 
     def text(self, name: str, default: str | None = None) -> str:
-        """The string of that name; without a default it must be there, and not empty."""
+        """Return the string of that name, which without a default must not be empty."""
         path = self._path_of(name)
         if default is None and name not in self._members:
             raise _no_event(f"{path} is missing")
@@ -137,11 +138,11 @@ class _Members:
         return value
 
     def texts(self) -> dict[str, str]:
-        """All members, which are strings."""
+        """Return all members, which are strings."""
         return {name: self.text(name, "") for name in self._members}
 
     def url(self, name: str) -> SplitResult:
-        """The parts of the URL of that name, which must be there."""
+        """Return the parts of the URL of that name, which must be there."""
         text = self.text(name)
         try:
             return urlsplit(text)
@@ -164,7 +165,7 @@ _KINDS: dict[type, str] = {
 
 
 def _kind(value: object) -> str:
-    """What JSON calls it."""
+    """Return JSON's word for a value's type."""
     return _KINDS.get(type(value), type(value).__name__)
 
 

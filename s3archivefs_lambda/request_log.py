@@ -1,10 +1,9 @@
-"""The request log: for each request one line, a JSON object that says what was asked, what was
-answered and what that cost.
+"""The request log: one line a request, with the question, the answer and the cost.
 
-On demand the line is a document of CloudWatch's embedded metric format as well
+A line is a JSON object. On demand it is also a document of CloudWatch's embedded metric format
 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html),
-so that CloudWatch Logs makes metrics of it. That is one more member of the object, written here
-without aws-lambda-powertools, whose import takes 44 ms of every cold start.
+of which CloudWatch Logs makes metrics. That takes a few more members, written here without
+aws-lambda-powertools, whose import takes 44 ms of every cold start.
 """
 
 from __future__ import annotations
@@ -25,11 +24,10 @@ __all__ = ["Exchange", "write_bare_lines", "write_lines"]
 
 _LOG = logging.getLogger("s3archivefs.requests")
 
-# Characters of what a client may choose; S3 itself takes keys of 1,024 bytes, and the ids of access
-# keys have 128 at most.
-_MAX_KEY = 1024
+# Characters of what a client may choose.
+_MAX_KEY = 1024  # S3's own limit, in bytes
 _MAX_ARCHIVES = 4096
-_MAX_WORD = 128
+_MAX_WORD = 128  # as the ids of access keys at most
 _MAX_REASON = 256
 
 _NAMESPACE = "s3archivefs"
@@ -48,15 +46,13 @@ _DEFINITIONS = [{"Name": name, "Unit": unit} for name, unit in _UNITS.items()]
 
 
 def write_bare_lines(stream: TextIO) -> None:
-    """Write the lines to `stream`, and nothing around them."""
+    """Write the request log to `stream`, each line by itself."""
     _LOG.addHandler(logging.StreamHandler(stream))
     _LOG.propagate = False
 
 
 def write_lines(stream: TextIO) -> None:
-    """Write the lines to `stream`, and between them what else there is to say, with the time before
-    it.
-    """
+    """Write the request log to `stream`, and all other lines with the time before them."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LineFormatter(bare=_LOG.name))
     logging.basicConfig(handlers=[handler])
@@ -64,36 +60,36 @@ def write_lines(stream: TextIO) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
-    """A request on its way to its answer, and what the log says of both in the end."""
+    """A request and its answer so far, as its line tells them."""
 
     request_id: str
     emf: bool
     """Whether the line is to carry metrics."""
     method: str | None = None
-    """Where HTTP brought the request, as is the next."""
+    """Of HTTP; None in Object Lambda, as is the next."""
     client: str | None = None
-    """The address that the request came from, as the connection has it."""
+    """The address at the other end of the connection."""
     operation: str | None = None
     key: str | None = None
     access_key_id: str | None = None
-    """Who signed it, or is said to have signed it; None for nobody."""
+    """The key that signed it, or is said to have signed it; None for none."""
     error: str | None = None
-    """The S3 code of what went wrong."""
+    """The S3 code that the client gets."""
     refused: str | None = None
-    """Why a signature, or the lack of one, let nobody in."""
+    """Why a signature, or the lack of one, was refused."""
     status: int = 0
-    """What the client got; 0 for nothing."""
+    """Of HTTP, as the client gets it; 0 for none."""
     bytes_sent: int = 0
     failed: bool = False
     """Whether the answer broke off, whatever its status said."""
     usage: Usage = field(default_factory=Usage)
     arrived: float = field(default_factory=time.time)
-    """When the request did, in seconds since the epoch."""
+    """When the request arrived, in seconds since the epoch."""
     started: float = field(default_factory=time.monotonic)
     """The same on the monotonic clock."""
 
     def log(self) -> None:
-        """Write the line."""
+        """Write the request's line."""
         usage = self.usage
         line: dict[str, Any] = {"time": utc_time(self.arrived), "operation": self.operation}
         if self.method is not None:
@@ -123,9 +119,9 @@ def _bounded(text: str | None, limit: int) -> str | None:
 
 
 def _metrics(line: Mapping[str, Any], *, failed: bool) -> dict[str, Any]:
-    """The members that make the line a document of the embedded metric format."""
-    # Over all operations, as alarms want it, and by operation. The value of a dimension must be a
-    # string, so a request of no operation counts in the former alone.
+    """Return the members that make a line a document of the embedded metric format."""
+    # Over all operations, as alarms want it, and by operation. A dimension's value must be a
+    # string, so a request without an operation counts in the former alone.
     dimensions: list[list[str]] = [[]] if line["operation"] is None else [[], ["operation"]]
     status = line["status"] or 0
     directive = {"Namespace": _NAMESPACE, "Dimensions": dimensions, "Metrics": _DEFINITIONS}

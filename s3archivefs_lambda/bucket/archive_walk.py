@@ -26,23 +26,22 @@ if TYPE_CHECKING:
 
 __all__ = ["ArchiveWalk", "Item", "Source", "Sources", "Span", "Work"]
 
-# Steps beside that of an entry passed over, which takes some two microseconds.
+# An entry passed over is one step, of some two microseconds.
 _STEPS_OF_ARCHIVE = 200
-"""Opened. It may take requests: but a page of results from 1,000 archives must not end early."""
+"""Steps for an archive opened. A page of a key from each of 1,000 must not end early."""
 _STEPS_OF_DIRECTORY = 10
+"""Steps for a directory entered."""
 _STEPS_OF_LINK = 5
-"""Besides the names looked up on its way."""
+"""Steps for a symlink, besides one for each name looked up on its way."""
 _BYTES_OF_STEP = 4096
-"""Of a directory's path: a deep one is long."""
+"""Bytes of a directory's path that are one more step: a deep one is long."""
 
 _STEPS_BEFORE_SEEK = 32
-"""Entries passed over one by one before the directory's index is asked: a seek decodes about as
-many.
-"""
+"""Entries passed over one by one before a seek, which decodes about as many."""
 
 
 class Item(NamedTuple):
-    """An object of a source; without one, a common prefix or the place where a walk paused."""
+    """An object or, with a key alone, a common prefix or a pause."""
 
     key: bytes
     stat: Stat | None = None
@@ -50,48 +49,45 @@ class Item(NamedTuple):
 
 
 class Source(Protocol):
-    """A mapped archive, as much of it as a listing needs."""
+    """A mapped archive, as a listing sees it."""
 
     @property
     def walk_depth(self) -> int:
-        """Directories nested in each other that are entered."""
+        """Levels of directories that are entered."""
 
     def image(self) -> SquashFS | None:
-        """The archive's image, opened on first use; None where only its part of the listing is to
-        be empty.
-        """
+        """Return the archive's image; None where the listing goes without it."""
 
     def etag(self, stat: Stat) -> str:
-        """The ETag of a member."""
+        """Return the ETag of a member."""
 
     def failure(self, error: OSError | SquashfsError) -> Exception:
-        """What to raise where the open image cannot be read."""
+        """Return what to raise where the open image cannot be read."""
 
 
 class Sources(Protocol):
     """The mapped archives, by their virtual prefixes: empty, or ending in `/`."""
 
     def around(self, key: bytes) -> Iterable[bytes]:
-        """The virtual prefixes that a key starts with, the shortest first."""
+        """Return the virtual prefixes that a key starts with, the shortest first."""
 
     def first(self, floor: bytes) -> bytes | None:
-        """The lowest virtual prefix that is not below `floor`."""
+        """Return the lowest virtual prefix that is not below `floor`, if there is one."""
 
     def source(self, virtual: bytes) -> Source:
-        """The archive that is mapped there."""
+        """Return the archive that is mapped to a virtual prefix."""
 
 
 class Span(NamedTuple):
-    """The keys that a page may have."""
+    """The keys that a page may have: [floor, end)."""
 
     floor: bytes
-    """What is below it is not asked for, or was on an earlier page."""
     end: bytes | None
-    """What is not below it is not asked for."""
+    """None where no key is too high."""
 
 
 class Work:
-    """Steps that a page may take for what it does not show, counted down."""
+    """The steps that a page may still take for what it does not show."""
 
     __slots__ = ("left",)
 
@@ -99,23 +95,23 @@ class Work:
         self.left = steps
 
     def count(self, steps: int = 1) -> None:
-        """Take so many steps."""
+        """Count steps that were taken."""
         self.left -= steps
 
 
 class _Frame:
-    """A directory being listed. Its bounds are those of the walk, of what follows its path."""
+    """A directory being listed. Its bounds are the walk's, without the directory's path."""
 
     __slots__ = ("clear", "end", "entries", "path", "scan", "start")
 
     path: bytes
-    """As keys have it: empty, or ending in `/`."""
+    """The directory's part of its keys: empty, or ending in `/`."""
     start: bytes
-    """What is below it is passed over."""
+    """Names below it are passed over."""
     end: bytes | None
-    """What is not below it ends the walk."""
+    """The first name that is not below it ends the walk."""
     clear: bytes | None
-    """What is not below it may belong to another archive."""
+    """Names that are not below it may belong to another archive."""
     scan: Scan
     entries: Iterator[tuple[bytes, DirEntry[bytes] | None]]
 
@@ -124,9 +120,14 @@ _END = (b"", None)
 
 
 class ArchiveWalk:
-    """The objects of one archive in the order of their keys, from a floor on that may be raised.
+    """Finds the objects of one archive in the order of their keys.
 
-    Keys that a longer virtual prefix has too are left out: they belong to another archive.
+    The walk keeps a stack of directories, the deepest on top: each is listed in the order of keys
+    (`in_key_order`), and a directory is entered when it is the lowest. So the tree `a-b`, `a/x`,
+    `a0` is walked as `a-b`, then down into `a/` to `x`, then up again to `a0`. The floor, below
+    which no key is wanted, may be raised on the way.
+
+    Keys that begin with a longer virtual prefix are left out: they belong to another archive.
     """
 
     def __init__(self, sources: Sources, virtual: bytes, span: Span, work: Work) -> None:
@@ -135,12 +136,13 @@ class ArchiveWalk:
         self._virtual = virtual
         self._span = span
         self._work = work
-        self._clear: bytes | None = b""  # keys from the last one looked at to here are its own
+        # No longer virtual prefix lies between the key last looked at and this one.
+        self._clear: bytes | None = b""
         self._frames: list[_Frame] | None = None  # None until the archive is open
-        self._entered: set[int] = set()  # references of directories
+        self._entered: set[int] = set()  # directories, by their references
         self._paused: bytes | None = None
         self.floor = b""
-        """No key below it will be found."""
+        """Keys below it are passed over."""
         self.seek(max(span.floor, virtual))
 
     def seek(self, floor: bytes) -> None:
@@ -152,10 +154,10 @@ class ArchiveWalk:
         self._aim()
 
     def next(self) -> Item | None:
-        """The next object, or None. An Item of a key alone is where the work is used up: all below
-        it has been dealt with.
+        """Return the next object, or None at the end.
 
-        Raises Source.failure: keys left out unnoticed would be taken for deleted ones.
+        Where the work is used up, return a key alone: all keys below it are dealt with. Raises
+        Source.failure, for a key that is left out would be taken for a deleted one.
         """
         if self._paused is None:
             try:
@@ -203,8 +205,9 @@ class ArchiveWalk:
     # ---- where to go on --------------------------------------------------------------------------
 
     def _pause(self, key: bytes) -> bool:
-        """Stop before a key where the work is used up, but not where the page began: it has to get
-        on. Says whether it did.
+        """Stop before a key if the work is used up; say whether it is.
+
+        It does not stop where the page began: each page advances.
         """
         if self._work.left > 0 or key <= self._span.floor:
             return False
@@ -212,7 +215,7 @@ class ArchiveWalk:
         return True
 
     def _is_hidden(self, frame: _Frame, name: bytes) -> bool:
-        """Whether a longer virtual prefix has what is next; if so, that is passed over."""
+        """Say whether the entry belongs to a longer virtual prefix, and pass over that."""
         if frame.clear is None or name < frame.clear:
             return False
         hiding = self._hiding(frame.path + name)
@@ -223,7 +226,7 @@ class ArchiveWalk:
         return True
 
     def _hiding(self, key: bytes) -> bytes | None:
-        """The longer virtual prefix that a key starts with, if there is one."""
+        """Return the longer virtual prefix that a key starts with, if there is one."""
         for virtual in self._sources.around(key):
             if len(virtual) > len(self._virtual):
                 return virtual
@@ -231,7 +234,7 @@ class ArchiveWalk:
         return None
 
     def _aim(self) -> None:
-        """Bound what is listed: a frame's bounds are those of the time when it was last on top."""
+        """Set the bounds of the topmost directory: they changed while it was not on top."""
         if self._frames:
             frame = self._frames[-1]
             frame.start = bound_within(frame.path, self.floor) or b""
@@ -249,10 +252,11 @@ class ArchiveWalk:
             self._enter(self._virtual, root, lambda start: image.scandir(b"/", start=start))
 
     def _enter(self, path: bytes, reference: int, scan: Scan) -> None:
-        """Begin to list a directory that was not met before.
+        """Begin to list a directory.
 
-        In a hostile image it may have been: n directories, each twice in the one above, have 2 to
-        the power of n paths, and no page would be short of them.
+        Raises LimitExceededError where it lies too deep, CorruptImageError where it was met before:
+        in a hostile image, n directories that are each twice in the one above have 2 to the power
+        of n paths.
         """
         assert self._frames is not None  # noqa: S101 -- the archive is open
         if len(self._frames) > self._source.walk_depth:
@@ -277,9 +281,7 @@ class ArchiveWalk:
         self._work.count(_STEPS_BEFORE_SEEK)
 
     def _stat_of_object(self, entry: DirEntry[bytes]) -> Stat | None:
-        """The attributes of the object that an entry is, or None where it is none: devices,
-        dangling links, ...
-        """
+        """Return an object's attributes; None for devices, dangling links and the like."""
         kind = entry.kind
         if kind is FileKind.FILE:
             return entry.stat()
@@ -290,7 +292,7 @@ class ArchiveWalk:
             found = entry.stat(count=self._work.count)
         except OSError as error:
             if not leads_nowhere(error):
-                raise  # the device's: what could not be read must not be left out of a listing
+                raise  # a device's fault: what cannot be read must not be left out of a listing
             return None
         return found if found.kind is FileKind.FILE else None
 

@@ -1,6 +1,6 @@
-"""Faults of an operation: each becomes one S3 error for the client and one line of the log.
+"""What a fault becomes: one S3 error for the client, one line of the log.
 
-A fault before the answer has begun becomes an error response; one amid a body ends the body.
+A fault before the answer has begun becomes an error response; one amid a body breaks the body off.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _LOG = logging.getLogger("s3archivefs")
 
 
 class ArchiveFaultError(S3Error):
-    """An archive that cannot be read: what the client is told, and what the operator is."""
+    """An archive that cannot be read, in words for the client and for the operator."""
 
     def __init__(self, error: OSError | SquashfsError, location: Location, key: str) -> None:
         """`key` is the one that was asked for, or the virtual prefix that was listed."""
         told = _told_to_client(error, key)
         super().__init__(told.code, told.status, told.message, extra=told.extra)
         self.what = str(error) if isinstance(error, ArchiveAccessError) else f"{location}: {error}"
-        """What is wrong with which archive; not for clients."""
+        """What is wrong with which archive, for the operator."""
         self.key = key
 
     def log(self) -> None:

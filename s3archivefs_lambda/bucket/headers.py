@@ -1,6 +1,4 @@
-"""What is said of a member of an archive as an S3 object: its headers, and those that a request
-overrides.
-"""
+"""The headers of an archive's member as an S3 object."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ _ENCODED_TYPES = {
 
 
 def object_headers(path: str, stat: Stat, etag: str) -> dict[str, str]:
-    """The headers of a member, its POSIX attributes in the form of AWS DataSync and FSx."""
+    """Return a member's headers, with POSIX attributes as AWS DataSync and FSx write them."""
     return {
         "Accept-Ranges": "bytes",
         "Content-Type": _content_type(path),
@@ -57,10 +55,10 @@ def _content_type(path: str) -> str:
 
 
 def overrides(request: S3Request) -> dict[str, str]:
-    """The headers that the query sets.
+    """Return the headers that the query sets.
 
-    Raises S3Error: what nobody signed must not, lest a link make a browser take an object for
-    something else.
+    Raises S3Error InvalidRequest for a request that nobody signed: a link must not make a browser
+    take an object for something else. InvalidArgument for a value that no header can hold.
     """
     given = {name: request.query[name] for name in _OVERRIDES if name in request.query}
     if given and request.is_anonymous:

@@ -1,13 +1,18 @@
 """A directory's entries in the order of S3's keys.
 
-A listing in an archive sorts names. S3 sorts whole keys, where a directory is its name with a `/`
-behind it. So a directory waits until all those names are through which its own begins and which
-sort before the slash:
+An archive lists a directory's names in the order of their bytes. S3 sorts whole keys, in which a
+directory is its name with a `/` behind it. So a directory is held back until all names are through
+that begin with its own and sort before the slash. For a directory `a`, which holds `x`, and two
+files beside it (`-` < `/` < `0`):
 
-    the listing has   a (a directory that holds x), a-b, a0
-    the keys are      a-b, a/x, a0                              for `-` < `/` < `0`
+    the archive lists       in_key_order
+    a   (directory)         holds back `a/`
+    a-b (file)              yields `a-b`, which is below `a/`
+    a0  (file)              yields `a/`, which is below `a0`; then `a0`
 
-and a listing that starts at `a-b` has to find the directory `a`, which stands before that.
+The keys are `a-b`, `a/x`, `a0`. A listing that starts at `a-b` seeks to that name, and has passed
+`a`, though `a/x` is still to come: `_directories_above` looks `a` up by itself, as it does every
+beginning of the start that a character below `/` follows.
 """
 
 from __future__ import annotations
@@ -36,41 +41,41 @@ _NAME_MAX = 256
 def in_key_order(
     scan: Scan, start: bytes, count: Callable[[], object]
 ) -> Iterator[tuple[bytes, DirEntry[bytes]]]:
-    """A directory's entries as (name, entry), a directory's name with `/` behind it, sorted by
-    that.
+    """Yield a directory's entries as (name, entry), in the order of S3's keys.
 
-    Left out is what lies below `start`: names, and directories of which no member's path can reach
-    it. `count` is called for each seek.
+    A directory's name has `/` behind it. Names below `start` are left out, and directories in which
+    every path is. `count` is called for each seek.
     """
     first, slash, _ = start.partition(b"/")
     entries = scan(first)
     if slash and (entry := next(entries, None)) is not None:
         if entry.name == first and _is_dir(entry):
-            # The lowest there can be. On the way down to a start, nothing else is looked for.
+            # Nothing can be lower: on the way down to a start, no other entry is looked for.
             yield first + b"/", entry
         else:
             entries = chain([entry], entries)
-    waiting = sorted(_directories_above(scan, first, count))
+    held_back = sorted(_directories_above(scan, first, count))
     for entry in entries:
-        while waiting and waiting[0][0] < entry.name:
-            yield heappop(waiting)
+        while held_back and held_back[0][0] < entry.name:
+            yield heappop(held_back)
         if _is_dir(entry):
             name = entry.name + b"/"
             if name >= start or start.startswith(name):
-                heappush(waiting, (name, entry))
+                heappush(held_back, (name, entry))
         elif entry.name >= start:
             yield entry.name, entry
-    while waiting:
-        yield heappop(waiting)
+    while held_back:
+        yield heappop(held_back)
 
 
 def _directories_above(
     scan: Scan, first: bytes, count: Callable[[], object]
 ) -> Iterator[tuple[bytes, DirEntry[bytes]]]:
-    """The directories whose names are below `first`, and whose keys are above it: each is named as
-    `first` begins.
+    """Yield the directories whose names are below `first`, and whose keys are above it.
+
+    Each is named as `first` begins.
     """
-    reached = b""  # the lowest name from the last one looked for on: none lies between
+    reached = b""  # the name that the last look-up found: none lies between the two
     for length in range(1, min(len(first), _NAME_MAX + 1)):
         name = first[:length]
         if first[length] >= _SLASH or name < reached:

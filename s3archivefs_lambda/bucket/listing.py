@@ -1,9 +1,9 @@
-"""Pages of keys in S3's order over mapped archives: the byte order of whole keys, found by seeking.
+"""Pages of keys over mapped archives, in the byte order of whole keys.
 
-Nothing before the place asked for is read, and of the mappings only those that a page comes to are
-looked at: it costs what it returns. Where it would return too little for what it costs, it ends
-early and says where to go on, as S3's pages may: an archive can be made to hold a million
-directories without a file.
+A page is found by seeking: it reads nothing before the place where it begins, and looks only at the
+mappings that it comes to. So it costs what it returns. Where it would return too little, as an
+archive can be made to hold a million directories without a file, it ends early, as S3's pages may,
+and says where the next one begins.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["PAGE_STEPS", "Page", "page_of"]
 
 PAGE_STEPS = 50_000
-"""Steps after which a page ends early: entries that yield nothing, names looked up for links, ten
-for a directory entered, 200 for an archive opened. Some 150 ms of work, ten times that of a full
-page, and 50 steps for each of its keys, where an ordinary tree takes one or two.
+"""Steps after which a page ends early.
+
+An entry that yields nothing is one, as is a name looked up for a link; a directory entered is ten,
+an archive opened 200. In all some 150 ms of work, ten times that of a full page: 50 steps for each
+key, where an ordinary tree takes one or two.
 """
 _PAGE_BYTES = 1 << 20
-"""Of keys on a page: a thousand of S3's longest. An archive may have far longer ones."""
+"""Bytes of keys on a page: a thousand of S3's longest. An archive may have far longer ones."""
 
 
 class Page(NamedTuple):
@@ -35,7 +37,7 @@ class Page(NamedTuple):
     items: list[Item]
     """A common prefix is an Item of a key alone."""
     continues_at: bytes | None
-    """Every key below it has been dealt with, and the next page begins there; None on the last."""
+    """Where the next page begins; None on the last. Every key below it has been dealt with."""
 
 
 def page_of(
@@ -47,10 +49,11 @@ def page_of(
     max_items: int,
     steps: int = PAGE_STEPS,
 ) -> Page:
-    """The objects and common prefixes of all sources under `prefix`, from `floor` on.
+    """Return a page of the objects and common prefixes under `prefix`, from `floor` on.
 
     An archive of which only a common prefix is seen is not opened. A page with fewer than
-    `max_items`, even one with none, may have others behind it; each gets on, whatever `steps` is.
+    `max_items`, even one with none, may have others behind it; each one advances, whatever `steps`
+    is.
     """
     items: list[Item] = []
     size = 0
@@ -85,20 +88,20 @@ def page_of(
 
 
 class _State(Enum):
-    """What is known of the lowest key that a source may have."""
+    """What is known of the lowest key that a source may have next."""
 
     OBJECT = auto()
-    """It is an object's."""
+    """An object has this key."""
     PAUSED = auto()
-    """What is there has not been looked at, and will not be for this page."""
+    """The page ends here: what has this key was not looked at."""
     PENDING = auto()
-    """What is there is looked at when all below it is through."""
+    """The source is read for it when all keys below it are through."""
     MAPPING = auto()
-    """It is a virtual prefix, of an archive not yet opened."""
+    """It is the virtual prefix of an archive that is not open yet."""
 
 
 class _Head(NamedTuple):
-    """The next of one source in the merge."""
+    """The lowest key of one source, in the merge."""
 
     key: bytes
     virtual: bytes
@@ -107,10 +110,10 @@ class _Head(NamedTuple):
 
 
 class _Merge:
-    """The keys of all sources in one order.
+    """Merges the keys of all sources into one order.
 
-    At any time it holds the sources that are around its place, one within another, and the next
-    one, which stands as its virtual prefix alone.
+    At any time it holds the sources around its place, one within another, and the source that
+    follows, of which it knows the virtual prefix alone.
     """
 
     def __init__(self, sources: Sources, span: Span, work: Work) -> None:
@@ -119,18 +122,18 @@ class _Merge:
         self._work = work
         self._walks: dict[bytes, ArchiveWalk] = {}  # by virtual prefix
         self._heads: list[_Head] = []
-        self._given: bytes | None = None  # virtual prefix of the source that the last item was of
+        self._last: bytes | None = None  # virtual prefix of the source of the last object
         for virtual in sources.around(span.floor):
             if virtual < span.floor:
                 self.enter(virtual)
         self._await_mapping(span.floor)
 
     def next(self) -> _Head | None:
-        """The next object, mapping or pause, or None."""
+        """Return the next object, mapping or pause; None at the end."""
         head = None
-        if self._given is not None:
-            head = self._next_of(self._given)
-            self._given = None
+        if self._last is not None:
+            head = self._next_of(self._last)
+            self._last = None
         while True:
             if head is not None:
                 head = heappushpop(self._heads, head)
@@ -142,13 +145,13 @@ class _Merge:
                 break
             head = self._next_of(head.virtual)
         if head.state is _State.OBJECT:
-            self._given = head.virtual  # moved on when more is asked for: `seek` may be first
+            self._last = head.virtual  # not read on yet: the caller may `seek` first
         elif head.state is _State.MAPPING:
             self._await_mapping(head.key + b"\0")
         return head
 
     def enter(self, virtual: bytes) -> None:
-        """Go through an archive: of a mapping that `next` returned."""
+        """Go through the archive of a mapping that `next` returned."""
         walk = ArchiveWalk(self._sources, virtual, self._span, self._work)
         self._walks[virtual] = walk
         self._push(walk.floor, virtual, _State.PENDING)
@@ -163,9 +166,9 @@ class _Merge:
                 self._await_mapping(floor)
             else:
                 self._pass_over(head.virtual, floor)
-        if self._given is not None:
-            self._pass_over(self._given, floor)
-            self._given = None
+        if self._last is not None:
+            self._pass_over(self._last, floor)
+            self._last = None
 
     def _await_mapping(self, floor: bytes) -> None:
         virtual = self._sources.first(floor)

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Operations", "S3Operations"]
 
 _PIECE_BYTES = 4 << 20
-"""Bytes read at once while a body streams: enough blocks to decompress in parallel, and a bound on
-memory.
-"""
+"""Bytes read at once from a body: blocks to decompress in parallel, and bounded memory."""
 _FIRST_PIECE_BYTES = 1 << 20
 """Bytes read before the answer begins: fewer, as the client waits for them."""
 
@@ -77,7 +75,7 @@ class Operations:
         return self._object(request, with_body=False)
 
     def _object(self, request: S3Request, *, with_body: bool) -> S3Response:
-        """Answer from the archive that owns the key, or from its new version if it is replaced."""
+        """Answer from the archive that owns the key; if replaced, from its new version."""
         key = request.key
         check_version(request.query)
         found = self._archives.mappings.find(key)
@@ -179,5 +177,5 @@ def _piece_length(start: int, stop: int, size: int) -> int:
 
 
 def _is_literal(path: str) -> bool:
-    """Say whether the listing names a member so: S3's keys are literal, not paths to be tidied."""
+    """Say whether a listing spells the path so: S3's keys are literal, never tidied."""
     return not any(part in {"", ".", ".."} for part in path.split("/"))

@@ -1,4 +1,4 @@
-"""The mapped archives as the sources of one listing, each opened when the listing comes to it."""
+"""The mapped archives as the sources of one listing, opened as it reaches them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MappedSources:
         self._window = min(max(1, 2 * self._window), OPEN_AHEAD_THREADS)
 
     def _is_entered(self, virtual: bytes) -> bool:
-        """Say whether an archive's own keys are listed, not only a common prefix of them all."""
+        """Say whether an archive's own keys are listed, not only their common prefix."""
         if not virtual.startswith(self._prefix):
             return False
         return not self._delimiter or self._delimiter not in virtual[len(self._prefix) :]

@@ -1,6 +1,4 @@
-"""One request on its way to its answer, worked on in the pool, piece by piece as its client takes
-them.
-"""
+"""One answer, made in the pool's threads piece by piece, as its client takes them."""
 
 from __future__ import annotations
 
@@ -29,34 +27,34 @@ _NEXT_PIECE_BYTES = 4 << 20  # as large as the operations' pieces
 
 
 class Client(Protocol):
-    """Whom an answer is for. Nothing is told once it has been abandoned."""
+    """The receiver of an answer. An abandoned answer calls nothing more."""
 
     def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
-        """Here are its head and the first piece of its body."""
+        """Send the head and the first piece of the body."""
         ...
 
     def go_on(self, piece: bytes, *, is_last: bool) -> None:
-        """Here is the piece that was asked for."""
+        """Send the piece that was asked for."""
         ...
 
     def break_off(self) -> None:
-        """There is no rest of the body, though some was announced."""
+        """End without the rest of the body, though it was announced."""
         ...
 
     def refuse(self, error: S3Error) -> None:
-        """There is no answer, but this error."""
+        """Send this error in place of an answer."""
         ...
 
     def abort(self) -> None:
-        """It takes too long over what it has."""
+        """End: the client is too slow over what it has."""
         ...
 
 
 class Answer:
-    """The pieces of one answer: each is made when it is asked for, and none is made ahead.
+    """Makes the pieces of one answer, each when it is asked for.
 
-    All methods are for the event loop. The body is closed once: at its end, after a fault, or where
-    its client has gone.
+    All methods are for the event loop. The body is closed once: at its end, after a fault, or when
+    its client has left.
     """
 
     def __init__(
@@ -68,7 +66,7 @@ class Answer:
         client: Client,
     ) -> None:
         self.address = request.client
-        """Of the client."""
+        """The client's address."""
         self._app = app
         self._request = request
         self._pool = pool
@@ -77,21 +75,21 @@ class Answer:
         self._lane = app.lane(request)
         self._response: HttpResponse | None = None
         self._body: HttpBody | None = None  # until it is closed
-        self._left: int | None = None  # of it, where that is known
+        self._left: int | None = None  # bytes of the body, where that is known
         self._job: Job | None = None
 
     def start(self) -> None:
-        """Ask the application, as soon as it is the request's turn."""
+        """Ask the application, when it is the request's turn."""
         self._job = Job(self._lane, self._execute, self._executed, self._refused)
         self._pool.submit(self._job)
 
     def ask(self) -> None:
         """Ask for the next piece: the client has taken the one before."""
         size = _NEXT_PIECE_BYTES if self._left is None else min(self._left, _NEXT_PIECE_BYTES)
-        self._memory.let_hold(self, size, self._ask)
+        self._memory.request(self, size, self._ask)
 
     def abandon(self) -> None:
-        """End it: the client has gone. What a thread does for it now is its last."""
+        """End the answer: the client has left. What a thread does for it now is its last."""
         self._client = None
         self._memory.release(self)
         if self._job is None:
@@ -101,7 +99,7 @@ class Answer:
             self._end()
 
     def cut_off(self) -> None:
-        """End the client's connection: others need the memory that it holds."""
+        """End the client's connection: others need the memory that the answer holds."""
         if self._client is not None:
             self._client.abort()
 
@@ -143,7 +141,7 @@ class Answer:
             client.break_off()
 
     def _end(self) -> None:
-        """The client had gone before it got anything, or the next piece."""
+        """Close what was begun for a client that has left."""
         if self._response is None:
             self._app.unanswered(self._request, None)
         self._let_close()
@@ -167,7 +165,7 @@ class Answer:
         return self._take()
 
     def _take(self) -> tuple[bytes, bool]:
-        """The next piece, and whether it is the last: then the body has ended well."""
+        """Return the next piece, and whether the body ended well with it."""
         body = self._body
         assert body is not None  # noqa: S101 -- nothing is asked for after the end
         try:

@@ -204,9 +204,9 @@ class _Endpoint:
 
 
 def _header_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the fields as they go out: names that are tokens, values of one line in latin-1.
+    """Return the fields as they are sent: names are tokens, values one line in latin-1.
 
-    Values come from names in archives and from clients' queries, and no other way leads out.
+    Values come from names in archives and from clients' queries. All headers are sent through here.
     """
     return [
         (name, value.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1"))

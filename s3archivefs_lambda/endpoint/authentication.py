@@ -1,7 +1,7 @@
-"""Who sent a request: which mechanism signed it, and whether that is true.
+"""Who sent a request: which mechanism signed it, and whether the signature is right.
 
-Three are taken: Signature Version 4 in the Authorization header or in the query, and Version 2 in
-the query. A request is signed by one of them at most.
+Three mechanisms are taken: Signature Version 4 in the Authorization header or in the query, and
+Version 2 in the query. One of them at most signs a request.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["Verifier", "claimed_signer", "is_for_this_machine", "without_signatu
 
 
 class Verifier:
-    """Lets a request pass when it was signed with one known pair of keys.
+    """Verifies that requests are signed with one known pair of keys.
 
-    `region` is the one that signatures must be made for, where they name one; None takes any.
-    `clock` tells seconds since the epoch.
+    Signatures that name a region must name `region`; None takes any. `clock` tells seconds since
+    the epoch.
     """
 
     __slots__ = ("_clock", "_secret", "access_key_id", "region")
@@ -52,9 +52,9 @@ class Verifier:
         return f"{type(self).__name__}({self.access_key_id!r}, region={self.region!r})"
 
     def verify(self, request: SignedRequest) -> str | None:
-        """The id of the access key that signed the request; None where nobody has.
+        """Return the id of the access key that signed the request, if one did.
 
-        Raises SignatureRefusedError, with S3's code for whatever is wrong with a signature.
+        Raises SignatureRefusedError, with S3's code for what is wrong with a signature.
         """
         claim = _claim_of(request)
         if claim is None:
@@ -80,8 +80,10 @@ class Verifier:
 
 
 def claimed_signer(request: SignedRequest) -> str | None:
-    """The id of the access key that a request says to be signed with, where there is no key to
-    check that with; None where nobody signed it. What is no whole signature is none.
+    """Return the id of the access key that a request claims to be signed with.
+
+    The signature is not checked: this is for an endpoint without keys. None where there is no whole
+    signature.
     """
     try:
         claim = _claim_of(request)
@@ -91,10 +93,10 @@ def claimed_signer(request: SignedRequest) -> str | None:
 
 
 def is_for_this_machine(request: SignedRequest) -> bool:
-    """Whether the Host header, port or none, is a loopback address or `localhost`; or is empty.
+    """Say whether the Host header, port aside, is empty, `localhost` or a loopback address.
 
-    A browser on this machine can be led to send a request for any other name to it (DNS
-    rebinding), and would hand the answer to that page.
+    By any other name, a page can lead a browser on this machine to send a request here and hand
+    the page the answer (DNS rebinding).
     """
     host = request.header("host") or ""
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
@@ -105,7 +107,7 @@ def is_for_this_machine(request: SignedRequest) -> bool:
 
 
 def without_signature(query: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """The query without what signs it, which is no business of the operations'."""
+    """Return the query without the parameters that sign it, of which no operation knows."""
     return (
         (name, value)
         for name, value in query
@@ -114,9 +116,9 @@ def without_signature(query: Iterable[tuple[str, str]]) -> Iterator[tuple[str, s
 
 
 def _claim_of(request: SignedRequest) -> Claim | None:
-    """What the request says of its signature; None where it says nothing.
+    """Return what the request says of its signature; None where it says nothing.
 
-    Raises SignatureRefusedError where that is malformed, or not taken.
+    Raises SignatureRefusedError where that is malformed, or of a mechanism that is not taken.
     """
     authorization = request.header("authorization")
     by_version_4, by_version_2 = is_sigv4_presigned(request), is_sigv2_presigned(request)
@@ -158,7 +160,7 @@ def _claim_in_header(request: SignedRequest, authorization: str) -> Claim:
 
 
 def _refuse_session_token(request: SignedRequest) -> None:
-    """Its secret is another one than the key's own, which nobody here could know."""
+    """Refuse a session's token: the session signs with a secret that is unknown here."""
     names = {*request.headers, *map(str.lower, request.parameters)}
     if "x-amz-security-token" in names:
         message = "The provided token is malformed or otherwise invalid."

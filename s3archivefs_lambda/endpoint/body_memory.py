@@ -1,4 +1,4 @@
-"""The memory of bodies on their way out: bounded in all, whatever their readers do.
+"""The memory of bodies being sent: bounded in all, whatever their readers do.
 
 Clients take turns, each known by its address, and none gets more than it leaves to others: one gets
 half of the memory at most, the next a quarter. So it does not matter how many connections another
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["BODY_BYTES", "HOLD_SECONDS", "BodyMemory"]
 
 BODY_BYTES = 256 << 20
-"""Pieces of bodies that are being made or sent, but for the first one of each answer: that is 1 MiB
-at most, and is not waited with.
+"""Bytes of all pieces of bodies that are being made or sent.
+
+The first piece of an answer is not counted: it is 1 MiB at most, and does not wait.
 """
 HOLD_SECONDS = 10
-"""How long a reader may take over one piece while others wait for memory."""
+"""Seconds that a reader may take over one piece while others wait for memory."""
 
 
 class Holder(Protocol):
@@ -30,7 +31,7 @@ class Holder(Protocol):
 
     @property
     def address(self) -> str:
-        """Of the client that it is for."""
+        """The client's."""
         ...
 
 
@@ -39,35 +40,38 @@ class _Held:
     size: int
     since: float
     is_granted: bool
-    """Or else it is a first piece."""
+    """False for a first piece, which did not wait."""
 
 
 H = TypeVar("H", bound=Holder)
 
 
 class BodyMemory(Generic[H]):
-    """Who holds how much. On one thread; `clock` tells seconds."""
+    """Counts and grants the memory of bodies. For one thread; `clock` tells seconds."""
 
     def __init__(self, clock: Callable[[], float], *, size: int = BODY_BYTES) -> None:
         self._clock = clock
         self._size = size
         self._left = size
         self._held: OrderedDict[H, _Held] = OrderedDict()
-        self._by_client: Counter[str] = Counter()  # bytes that are held
-        self._granted: Counter[str] = Counter()  # of them, those that were waited for
+        self._by_client: Counter[str] = Counter()  # bytes held
+        self._granted: Counter[str] = Counter()  # bytes held that were granted
         self._waiting: OrderedDict[str, OrderedDict[H, tuple[int, Callable[[], None]]]] = (
             OrderedDict()
         )
 
-    def let_hold(self, holder: H, size: int, then: Callable[[], None]) -> None:
-        """Let it hold `size` bytes in place of what it holds, and call `then`: now or in turn."""
+    def request(self, holder: H, size: int, then: Callable[[], None]) -> None:
+        """Grant `size` bytes in place of what the holder has; call `then`.
+
+        That is at once, or when it is the client's turn.
+        """
         self._forget(holder)
         of_client = self._waiting.setdefault(holder.address, OrderedDict())
         of_client[holder] = (min(size, self._size), then)
         self._grant()
 
     def hold(self, holder: H, size: int) -> None:
-        """Note what it holds in truth."""
+        """Note how much the holder has in fact."""
         before = self._held.get(holder)
         self._forget(holder)
         is_granted = before is not None and before.is_granted
@@ -75,23 +79,25 @@ class BodyMemory(Generic[H]):
         self._grant()
 
     def release(self, holder: H) -> None:
-        """Forget it."""
+        """Note that the holder has nothing any more."""
         self._forget(holder)
         self._grant()
 
     @property
     def is_short(self) -> bool:
-        """Whether some wait for it, or more is held than there is."""
+        """Whether some wait for memory, or hold more than there is."""
         return bool(self._waiting) or self._by_client.total() > self._size
 
     def overdue(self) -> list[H]:
-        """Those that have held theirs for too long, the longest first."""
+        """Return those that have held memory for too long, the longest first."""
         before = self._clock() - HOLD_SECONDS
         return [holder for holder, held in self._held.items() if held.since <= before]
 
     def in_the_way(self) -> list[H]:
-        """Those of them that are to be cut off where it is short: of the client that holds most, or
-        that waits itself. Nobody else's are what it is short of.
+        """Return the overdue holders to cut off where memory is short.
+
+        They are those of the client that holds most, and of clients that wait themselves. The
+        memory of others is not what is missing.
         """
         most = max(self._by_client, key=self._by_client.__getitem__, default="")
         return [
@@ -128,7 +134,7 @@ class BodyMemory(Generic[H]):
         while (granted := self._next()) is not None:
             holder, size, then = granted
             self._forget(holder)
-            # What is being made is no fault of the reader's.
+            # While the piece is being made, the reader is not late.
             self._note(holder, _Held(size, inf, is_granted=True))
             if holder.address in self._waiting:
                 self._waiting.move_to_end(holder.address)
@@ -138,7 +144,7 @@ class BodyMemory(Generic[H]):
         for address, of_client in self._waiting.items():
             holder, (size, then) = next(iter(of_client.items()))
             if address not in self._granted:
-                # Larger ones would never get theirs if others were let in before.
+                # If smaller ones went first, a larger one would never get its memory.
                 return (holder, size, then) if size <= self._left else None
             if self._granted[address] + size <= self._left - size:
                 return holder, size, then

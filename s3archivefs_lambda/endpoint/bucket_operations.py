@@ -1,4 +1,4 @@
-"""The operations that only an endpoint has, on the bucket itself: where it is, and that it is."""
+"""The operations on the bucket itself, which only an endpoint has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["EndpointOperations"]
 
 
 class EndpointOperations:
-    """All operations of an endpoint: those on its one bucket, and those on what is in it."""
+    """All operations of an endpoint: on its one bucket, and on what is in it."""
 
     def __init__(self, operations: S3Operations, bucket: str, region: str) -> None:
         """`operations` answers for what is in the bucket."""

@@ -1,24 +1,21 @@
 """One connection of a client: requests in, one after the other, and their answers out.
 
 Nothing here waits: a connection holds no thread, whatever its client does. A client that ends its
-side of the connection has gone, as servers commonly take it: what it asked for is given up.
+side of the connection has left, as servers commonly take it, and its request is abandoned.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import fcntl
 import logging
-import termios
-from contextlib import suppress
-from struct import unpack
 from typing import TYPE_CHECKING, Protocol, cast
 
 from s3archivefs_lambda.endpoint.answer import Answer
 from s3archivefs_lambda.endpoint.encode import encode_head, encode_refusal, says_where_it_ends
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES, Head, HeadBuffer, MalformedHeadError
 from s3archivefs_lambda.endpoint.messages import HttpRefusal
+from s3archivefs_lambda.endpoint.reading_rate import ReadingRate, has_unread
 from s3archivefs_lambda.s3api.errors import slow_down
 from s3archivefs_lambda.s3api.messages import S3Error
 
@@ -35,7 +32,8 @@ __all__ = ["Connection", "ConnectionOwner", "State"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_SENT_AT_ONCE = 256 * 1024  # at most this much is copied, where the client does not take it at once
+_WRITTEN_AT_ONCE = 256 * 1024
+"""Bytes given to the transport at once: it copies what the client does not take."""
 
 
 class State(enum.Enum):
@@ -43,9 +41,9 @@ class State(enum.Enum):
 
     FRESH = enum.auto()  # the first byte of its first request
     HEAD = enum.auto()  # the rest of a head
-    ANSWER = enum.auto()  # its answer, or a client that reads it
+    ANSWER = enum.auto()  # an answer to be made, or to be read by the client
     IDLE = enum.auto()  # the next request
-    LINGER = enum.auto()  # its client to close, who has the last answer
+    LINGER = enum.auto()  # the client to close, after the last answer
     CLOSED = enum.auto()
 
 
@@ -59,14 +57,14 @@ class ConnectionOwner(Protocol):
     clock: Callable[[], float]
     is_stopping: bool
     answers: int
-    """Those under way on all connections."""
+    """Answers under way on all connections."""
 
     def cut_off_slow_readers(self) -> bool:
-        """Make way for another answer, if possible."""
+        """Make way for another answer; say whether there is."""
         ...
 
     def connection_lost(self, connection: Connection, /) -> None:
-        """It is closed."""
+        """Note that a connection is closed."""
         ...
 
 
@@ -85,14 +83,13 @@ class Connection(asyncio.Protocol):
         self._heads = HeadBuffer()
         self._head: Head | None = None
         self._answer: Answer | None = None
-        self._piece = memoryview(b"")  # what is still to be sent of it
+        self._piece = memoryview(b"")  # what is still to be sent of the answer's piece
         self._is_last = True
         self._closes = False  # after the answer
-        self._is_full = False
+        self._is_full = False  # of the transport
         self._is_aborted = False
-        self._drained = 0
-        self._sent = 0  # bytes of answers, ever
-        self._window = (self.since, 0)  # when it began, and what the client had taken
+        self._drained = 0  # bytes, while it lingers
+        self._rate = ReadingRate(sock, owner.limits, self.since)
 
     # ---- Of asyncio ------------------------------------------------------------------------------
 
@@ -101,11 +98,11 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
         if self._is_aborted or self._owner.is_stopping:  # once asyncio is done with opening it
-            end = self.abort if self._is_aborted else self.let_go
+            end = self.abort if self._is_aborted else self.close_if_unused
             asyncio.get_running_loop().call_soon(end)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- as asyncio calls it
-        """End, for whatever reason."""
+        """Abandon what was under way."""
         self._enter(State.CLOSED)
         self._give_up()
         self._owner.connection_lost(self)
@@ -132,11 +129,11 @@ class Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        """The client has not taken all that was sent."""
+        """Stop sending: the client has not taken all."""
         self._is_full = True
 
     def resume_writing(self) -> None:
-        """It has."""
+        """Send on: the client has taken all."""
         self._is_full = False
         # Closed in here, asyncio's transport would be closed twice.
         asyncio.get_running_loop().call_soon(self._resume)
@@ -150,28 +147,29 @@ class Connection(asyncio.Protocol):
     def check(self, now: float) -> None:
         """End what has taken too long."""
         limits, waited = self._owner.limits, now - self.since
-        if self.state is State.HEAD and waited > limits.head_seconds:
-            message = "Your request was not received within the timeout period."
-            self._say_last(S3Error("RequestTimeout", 408, message))
-        elif self.state in {State.FRESH, State.IDLE} and waited > limits.idle_seconds:
-            self.close()
-        elif self.state is State.LINGER and waited > limits.linger_seconds:
-            self.abort()
-        elif self.state is State.ANSWER:
-            self._check_rate(now)
+        match self.state:
+            case State.HEAD if waited > limits.head_seconds:
+                message = "Your request was not received within the timeout period."
+                self._say_last(S3Error("RequestTimeout", 408, message))
+            case State.FRESH | State.IDLE if waited > limits.idle_seconds:
+                self.close()
+            case State.LINGER if waited > limits.linger_seconds:
+                self.abort()
+            case State.ANSWER if self._rate.is_too_low(now, self._reading):
+                self.abort()
 
-    def let_go(self) -> None:
-        """Close, unless a request is under way, or has arrived though nobody has seen it yet."""
-        if self.state in {State.FRESH, State.IDLE, State.HEAD} and not self._has_unread():
+    def close_if_unused(self) -> None:
+        """Close, unless a request is under way or waits in the socket."""
+        if self.state in {State.FRESH, State.IDLE, State.HEAD} and not has_unread(self._socket):
             self.close()
 
     def close(self) -> None:
-        """End, once what was sent is on its way."""
+        """Close, once what was written is on its way."""
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
-        """End at once, or as soon as it is made."""
+        """Close at once, or as soon as the connection is made."""
         self._is_aborted = True
         if self._transport is not None:
             self._give_up()
@@ -191,20 +189,20 @@ class Connection(asyncio.Protocol):
         elif len(self._heads) and self.state is not State.HEAD:
             self._enter(State.HEAD)
         if head is None and self._owner.is_stopping:
-            self.let_go()
+            self.close_if_unused()
 
     def _begin(self, head: Head) -> None:
         self._enter(State.ANSWER)
         self._head = head
         self._closes = head.has_body or not head.keeps_alive
-        if head.has_body:  # nobody wants it, and it must not pass for a request
+        if head.has_body:  # which is not read, and must not pass for a request
             self._reading.pause_reading()
         owner = self._owner
         if owner.answers >= owner.limits.answers and not owner.cut_off_slow_readers():
             self._say_last(slow_down())
             return
         owner.answers += 1
-        self._window = (owner.clock(), self._taken())
+        self._rate.restart(owner.clock(), self._reading)
         self._answer = Answer(owner.app, head.request, owner.pool, owner.memory, self)
         self._answer.start()
 
@@ -214,11 +212,11 @@ class Connection(asyncio.Protocol):
         assert head is not None  # noqa: S101 -- this answers it
         if not says_where_it_ends(response, head.request.method):
             self._closes = True
-        if self._owner.is_stopping and not len(self._heads) and not self._has_unread():
+        if self._owner.is_stopping and not len(self._heads) and not has_unread(self._socket):
             self._closes = True
         connection = "close" if self._closes else "keep-alive" if head.is_http_1_0 else ""
         encoded = encode_head(response.status, response.headers, connection=connection)
-        at_once, rest = piece[:_SENT_AT_ONCE], memoryview(piece)[_SENT_AT_ONCE:]
+        at_once, rest = piece[:_WRITTEN_AT_ONCE], memoryview(piece)[_WRITTEN_AT_ONCE:]
         self._write(encoded + at_once)
         self._piece, self._is_last = rest, is_last
         self._send()
@@ -229,7 +227,7 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def break_off(self) -> None:
-        """End without the rest: only so does the client learn that it has not all."""
+        """Close without the rest: only so does the client learn that it has not all."""
         self.close()
 
     def refuse(self, error: S3Error) -> None:
@@ -237,10 +235,10 @@ class Connection(asyncio.Protocol):
         self._say_last(error)
 
     def _send(self) -> None:
-        """Send on, until the client takes no more for now."""
+        """Send the piece, until the client takes no more for now."""
         while self._piece and not self._is_full and not self._reading.is_closing():
-            self._write(self._piece[:_SENT_AT_ONCE])
-            self._piece = self._piece[_SENT_AT_ONCE:]
+            self._write(self._piece[:_WRITTEN_AT_ONCE])
+            self._piece = self._piece[_WRITTEN_AT_ONCE:]
         if self._is_full or self._answer is None or self._reading.is_closing():
             return
         self._piece = memoryview(b"")
@@ -260,7 +258,7 @@ class Connection(asyncio.Protocol):
         self._next()
 
     def _give_up(self) -> None:
-        """Have no answer any more."""
+        """Abandon the answer, if there is one."""
         answer, self._answer = self._answer, None
         self._piece = memoryview(b"")
         if answer is not None:
@@ -286,8 +284,9 @@ class Connection(asyncio.Protocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Close, but let the client read the answer first: data that arrives at a closed socket
-        resets the connection, and the answer is lost with it.
+        """Close, but let the client read the answer first.
+
+        Data that arrives at a closed socket resets the connection, and the answer is lost with it.
         """
         self._enter(State.LINGER)
         self._drained = len(self._heads)
@@ -311,31 +310,5 @@ class Connection(asyncio.Protocol):
         self.since = self._owner.clock()
 
     def _write(self, data: bytes | memoryview) -> None:
-        self._sent += len(data)
+        self._rate.written(len(data))
         self._reading.write(data)
-
-    def _check_rate(self, now: float) -> None:
-        limits = self._owner.limits
-        began, taken_then = self._window
-        taken = self._taken()
-        if taken >= self._sent:  # it waits for us
-            self._window = (now, taken)
-        elif now - began >= limits.rate_seconds:
-            if taken - taken_then < limits.min_bytes_per_second * (now - began):
-                self.abort()
-            self._window = (now, taken)
-
-    def _taken(self) -> int:
-        """Bytes of answers that have reached the client's machine."""
-        waiting = self._reading.get_write_buffer_size()
-        with suppress(OSError):
-            (unacknowledged,) = unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))
-            waiting += unacknowledged
-        return self._sent - waiting
-
-    def _has_unread(self) -> bool:
-        """Whether something has arrived that the event loop has not handed over yet."""
-        with suppress(OSError):
-            (arrived,) = unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))
-            return bool(arrived)
-        return False

@@ -18,8 +18,9 @@ __all__ = ["encode_head", "encode_refusal", "says_where_it_ends"]
 
 
 def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: str = "") -> bytes:
-    """The head of an answer; `connection` is what becomes of its connection, where that is not what
-    the version of HTTP says.
+    """Return the head of an answer.
+
+    `connection` is the field of that name, where it differs from what the version of HTTP says.
     """
     lines = [_status_line(status), *(f"{name}: {value}" for name, value in headers)]
     if connection:
@@ -28,9 +29,7 @@ def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: 
 
 
 def encode_refusal(error: S3Error, *, with_body: bool) -> tuple[str, bytes, bytes]:
-    """The last answer on a connection, in place of the application's: its request's id, its head,
-    and its body.
-    """
+    """Return the id, head and body of an error that ends a connection."""
     request_id = secrets.token_hex(8).upper()
     document = error.to_xml(request_id)
     fields = {
@@ -45,7 +44,7 @@ def encode_refusal(error: S3Error, *, with_body: bool) -> tuple[str, bytes, byte
 
 
 def says_where_it_ends(response: HttpResponse, method: str) -> bool:
-    """Whether a client knows the length of the body (RFC 9112, 6.3)."""
+    """Say whether a client knows the length of the body (RFC 9112, 6.3)."""
     if method == "HEAD" or response.status in {204, 304}:
         return True
     return any(name.lower() == "content-length" for name, _ in response.headers)

@@ -1,4 +1,4 @@
-"""Which connections make room when there is no place left for a new one."""
+"""Which connections are closed when there is no place left for a new one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_victims"]
 
-_YOUNG_SECONDS = 0.25  # in which a head comes that is sent with the connection
+_YOUNG_SECONDS = 0.25
+"""Seconds within which a head arrives that is sent with the connection."""
 
 
 def choose_victims(connections: Iterable[Connection], now: float, count: int) -> list[Connection]:
-    """Up to `count` connections that wait for their client, in the order in which they are to end.
+    """Return up to `count` connections that wait for their client, the first to close first.
 
-    Each time the client gives one up that has most of them: a half head before an idle connection
-    before one that never sent anything, the oldest first. Who has just connected gives up none.
+    Each is taken from the client that has most of them: half a head before an idle connection
+    before one that never sent anything, the oldest first. A connection just made is not taken.
     """
     by_client: dict[str, list[tuple[tuple[int, float], Connection]]] = defaultdict(list)
     for connection in connections:

@@ -1,6 +1,6 @@
 """The head of an HTTP/1.1 request, read in one strict way.
 
-What another reader might understand otherwise is no request: a proxy in front, or whoever checks a
+A head that another parser might read otherwise is refused: a proxy in front, or the check of a
 signature, must never see another request in the same bytes. httptools and aiohttp refuse targets
 with bytes above 0x7f, which S3 serves, and httptools lets through a second Host, HTTP/2.0 and
 HTTP/0.9 (CONTRIBUTING.md, "Dependencies"). Each check takes time in proportion to the head.
@@ -29,7 +29,7 @@ _HOST = re.compile(_AUTHORITY)
 _TARGET = re.compile(rb"/.*|(?i:https?)://(?![/?:])" + _AUTHORITY + rb"(?:[/?].*)?")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
-# Of these, one reader may heed the first and another the last.
+# Where one of these is repeated, one parser may take the first and another the last.
 _SINGLE = frozenset(
     {
         *("authorization", "content-length", "date", "host", "if-modified-since", "if-range"),
@@ -40,7 +40,7 @@ _SINGLE = frozenset(
 
 
 class MalformedHeadError(ValueError):
-    """What is no head of a request; `status` is the answer, with S3's `code`."""
+    """Bytes that are no head of a request; `status` and S3's `code` answer them."""
 
     def __init__(self, what: str, *, status: int = 400, code: str = "BadRequest") -> None:
         super().__init__(f"An error occurred when parsing the HTTP request: {what}.")
@@ -50,35 +50,35 @@ class MalformedHeadError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request, and what its head says of its connection."""
+    """A request, and what its head says of the connection."""
 
     request: HttpRequest
     has_body: bool
-    """Whether a body follows: then nobody can say for sure where a next request would begin."""
+    """Whether a body follows. Then it is not certain where a next request would begin."""
     keeps_alive: bool
     """Whether the client may send another request on the connection."""
     is_http_1_0: bool
 
 
 class HeadBuffer:
-    """What has arrived of a connection's requests, until it is taken head by head."""
+    """Bytes that have arrived on a connection, until they are taken head by head."""
 
     __slots__ = ("_received", "_searched")
 
     def __init__(self) -> None:
         self._received = bytearray()
-        self._searched = 0  # where no head ends before
+        self._searched = 0  # no head ends before this
 
     def __len__(self) -> int:
-        """Bytes that have arrived and were not taken."""
+        """Return the number of bytes that were not taken yet."""
         return len(self._received)
 
     def add(self, data: bytes) -> None:
-        """Note what has arrived."""
+        """Add bytes that have arrived."""
         self._received += data
 
     def take(self, client: str) -> Head | None:
-        """The next head, if all of it has arrived.
+        """Return the next head, if all of it has arrived.
 
         Raises MalformedHeadError as soon as what has arrived cannot become one.
         """

@@ -1,4 +1,4 @@
-"""The lanes of requests: by the archive that answers them, and the store that has it."""
+"""The lanes of requests: by their archive, and by the store that has it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["NO_ARCHIVE", "ArchiveLanes"]
 
 NO_ARCHIVE = Lane("", "", is_local=True)
-"""The lane of what asks no archive."""
+"""The lane of requests that ask no archive."""
 
 _LOCAL = "file:"  # no bucket's name
 
 
 class ArchiveLanes:
-    """Which archive is asked for an object or a listing, by a look into the mappings."""
+    """Finds the lane of an object or a listing by the mappings."""
 
     def __init__(self, mappings: PrefixMap) -> None:
         self._mappings = mappings
@@ -30,12 +30,12 @@ class ArchiveLanes:
         self._several = Lane("several archives", store, is_local=store == _LOCAL)
 
     def of_object(self, key: str) -> Lane:
-        """The lane of reading an object."""
+        """Return the lane in which an object is read."""
         found = self._mappings.find(key)
         return NO_ARCHIVE if found is None else _lane(found[0])
 
     def of_listing(self, prefix: str) -> Lane:
-        """The lane of listing what begins with `prefix`."""
+        """Return the lane in which keys that begin with `prefix` are listed."""
         listed = to_bytes(prefix)
         inside = self._mappings.first(listed)
         if inside == listed:  # the archive that has all of it, unless others lie in it

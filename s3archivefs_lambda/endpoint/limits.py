@@ -1,4 +1,4 @@
-"""What a client of the endpoint may take its time for, and how many of them there may be."""
+"""How many clients the endpoint serves, and how long they may take."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from s3archivefs_lambda.endpoint.body_memory import BODY_BYTES
 __all__ = ["STOP_SECONDS", "HttpLimits"]
 
 STOP_SECONDS = 8
-"""What requests in flight have to finish when the server stops; Docker kills 10 s after asking."""
-_MAX_CONNECTIONS = 4096  # each may have sent 64 KiB of a head
+"""Seconds that requests in flight have when the server stops. Docker kills after 10."""
+_MAX_CONNECTIONS = 4096
+"""Connections at most: each may have sent 64 KiB of a head."""
 
 
 def _half_of_the_descriptors() -> int:
@@ -24,28 +25,33 @@ class HttpLimits:
     """Limits of a server; seconds are those of its monotonic clock."""
 
     connections: int = field(default_factory=_half_of_the_descriptors)
-    """Open at once, but for the last one to come, for which another makes room. The rest of the
-    descriptors is for archives, the cache and S3.
+    """Connections open at once; for one more, another is closed.
+
+    The other half of the descriptors is for archives, the cache and S3.
     """
     answers: int = 512
-    """Requests that wait, run or are being sent. For one more, readers are cut off that hold memory
-    for long (`HOLD_SECONDS`); without any, it is told to come later.
+    """Requests that wait, run or are being sent.
+
+    For one more, readers are cut off that have held memory for `HOLD_SECONDS`; where there is none,
+    it is answered with SlowDown.
     """
     body_bytes: int = BODY_BYTES
-    """Memory of bodies on their way out (see `BodyMemory`)."""
+    """Memory of bodies being sent (see `BodyMemory`)."""
     head_seconds: float = 15
-    """From the first byte of a head to its last. A head comes at once; only a packet that is lost
-    takes time, and these are enough to send it again four times (after 1, 2, 4 and 8 s).
+    """From the first byte of a head to its last.
+
+    A head is sent at once. Only a lost packet takes time, and this is enough to send it again four
+    times (after 1, 2, 4 and 8 s).
     """
     idle_seconds: float = 60
-    """Until the next request of a connection begins."""
+    """Until a connection's next request begins."""
     min_bytes_per_second: int = 1024
-    """What a reader takes at least, on average over `rate_seconds`, of what is there to be read."""
+    """The least that a reader takes of what is sent, on average over `rate_seconds`."""
     rate_seconds: float = 60
     linger_seconds: float = 1
-    """What a client that has its last answer may take to close the connection, in all."""
+    """From the last answer until the client has closed the connection."""
     linger_bytes: int = 1 << 20
-    """What it may send meanwhile, in all."""
+    """The most that the client may send in that time."""
     stop_seconds: float = STOP_SECONDS
     tick_seconds: float = 0.5
-    """How often deadlines are looked at."""
+    """Between two looks at the deadlines."""

@@ -1,4 +1,4 @@
-"""Requests and answers of HTTP as they pass between the server and its application."""
+"""HTTP requests and answers, as they pass between the server and its application."""
 
 from __future__ import annotations
 
@@ -14,42 +14,43 @@ __all__ = ["HttpApplication", "HttpBody", "HttpRefusal", "HttpRequest", "HttpRes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """A request without a body, as it stood on the wire. All text is bytes read as latin-1."""
+    """A request without a body, as it stood on the wire. Its text is bytes read as latin-1."""
 
     method: str
     target: str
     """Neither decoded nor tidied."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Lower-case name and value of each field, in the order sent, repeated ones included; blanks
-    around a value are taken off.
+    """Name, in lower case, and value of each field, in the order sent.
+
+    Repeated fields are included; blanks around a value are taken off.
     """
     client: str = ""
-    """The address of whoever sent it, without the port; empty where it is not known."""
+    """The sender's address, without the port; empty where it is not known."""
     arrived: float = field(default_factory=time.time, compare=False)
-    """When all of it was there, in seconds since the epoch."""
+    """When all of it had arrived, in seconds since the epoch."""
     started: float = field(default_factory=time.monotonic, compare=False)
     """The same on the monotonic clock."""
 
 
 class HttpBody(Protocol):
-    """The pieces of a body. Whoever has it calls `close` once, wherever it has stopped reading."""
+    """The pieces of a body. Its reader calls `close` once, wherever it stops."""
 
     def __iter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         ...
 
     def __next__(self) -> bytes:
-        """The next piece; what it raises breaks the connection off."""
+        """Return the next piece; raise what breaks the connection off."""
         ...
 
     def close(self) -> None:
-        """Let go of what the rest would need."""
+        """Release what the rest would need."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """An answer. Content-Length, where there is one, is what the body has, but for HEAD."""
+    """An answer. Its Content-Length, if any, is the body's length, but for HEAD."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -59,7 +60,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class HttpRefusal:
-    """What the server answers in place of the application."""
+    """An answer of the server's own, in place of the application's."""
 
     request_id: str
     status: int
@@ -70,32 +71,31 @@ class HttpRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What requests wait for together: when one of them is slow, the others probably are."""
+    """A queue of requests for one archive: when one is slow, the others probably are."""
 
     name: str
-    """Of the archive."""
+    """The archive's."""
     store: str
     """What the archive shares with others: its bucket, or the file system."""
     is_local: bool
-    """Whether nothing in it waits for another machine."""
+    """Whether none of its requests waits for another machine."""
 
 
 class HttpApplication(Protocol):
-    """What the server asks for answers."""
+    """What answers the server's requests."""
 
     def __call__(self, request: HttpRequest, /) -> HttpResponse:
-        """Answer, in any thread; whatever goes wrong is an answer, too."""
+        """Answer, in any thread; a fault is an answer, too."""
         ...
 
     def lane(self, request: HttpRequest, /) -> Lane:
-        """Where the request is to wait; at once, and without raising."""
+        """Return the lane in which a request waits; at once, and without raising."""
         ...
 
     def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None, /) -> None:
-        """Note a request that gets nothing but this refusal of the server's, or nothing at all as
-        its connection has ended; at once, and without raising.
+        """Note a request that the application does not answer; at once, without raising.
 
-        Of each request the application makes an answer or is told this; of one whose call raised,
-        both.
+        It got this refusal of the server's, or nothing as its connection has ended. The application
+        is called or told this, and where its call raised, both.
         """
         ...

@@ -1,7 +1,7 @@
-"""Threads for requests, and who gets the next one.
+"""Threads for requests, and which request gets the next one.
 
-Requests wait in the lane of what they wait for. Lanes take turns, as far as they may have another
-thread (`ThreadShares`).
+Requests wait in the lane of their archive. Lanes take turns, as far as they may have another thread
+(`ThreadShares`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["MAX_WAITING", "Job", "RequestPool", "Waiting"]
 _LOG = logging.getLogger("s3archivefs")
 
 MAX_WAITING = 256
-"""Requests that wait for a thread; beyond that they are told to come later."""
+"""Requests that wait for a thread; one more is answered with SlowDown."""
 
 
 class Job:
-    """Some work for a thread. What it returns, or raises, is told to `done` on the event loop."""
+    """Work for a thread. `done` gets its result or exception, on the event loop."""
 
     __slots__ = ("done", "lane", "refused", "work")
 
@@ -43,20 +43,19 @@ class Job:
         self.lane = lane
         self.work = work
         self.done = done
-        """Takes the result, or the exception."""
         self.refused = refused
-        """Is told that too many wait. A job without it goes on with a request, and always waits."""
+        """Called where too many wait. A job without it continues a request, and always waits."""
 
 
 class RequestPool:
-    """The threads. All but what they work on happens on the event loop, without locks."""
+    """Runs jobs in threads. All else happens on the event loop, without locks."""
 
     def __init__(
         self, shares: ThreadShares | None = None, *, max_waiting: int = MAX_WAITING
     ) -> None:
         self._shares = shares or ThreadShares()
         self._max_waiting = max_waiting
-        self._count = 0  # of those waiting that may be refused
+        self._count = 0  # waiting jobs that may be refused
         self._local_first = False
         self._lanes: dict[bool, OrderedDict[Lane, Waiting]] = {
             True: OrderedDict(),
@@ -74,13 +73,13 @@ class RequestPool:
     # ---- On the event loop -----------------------------------------------------------------------
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to work for this loop; before it runs, in the thread that starts it."""
+        """Start the threads; before the loop runs, in the thread that starts it."""
         self._loop = loop
         for thread in self._threads:
             thread.start()
 
     def end(self) -> None:
-        """Let the threads end, once nothing runs or waits; in any thread but theirs."""
+        """End the threads, once nothing runs or waits; in any thread but theirs."""
         for thread in self._threads:
             if thread.is_alive():
                 self._todo.put(None)
@@ -90,13 +89,14 @@ class RequestPool:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs or waits."""
+        """Whether no job runs or waits."""
         return self._shares.are_idle and not (self._lanes[True] or self._lanes[False])
 
     def submit(self, job: Job) -> None:
-        """Let a thread do the job when it is its lane's turn.
+        """Run the job in a thread when it is its lane's turn.
 
-        Where too many wait, the store for which most do gives up one, in its longest lane the last.
+        Where too many wait, one is refused: of the store for which most wait, in its longest lane,
+        the last.
         """
         lanes = self._lanes[job.lane.is_local]
         lane = lanes.get(job.lane)
@@ -120,7 +120,7 @@ class RequestPool:
         return next(reversed(longest.requests))
 
     def cancel(self, job: Job) -> bool:
-        """Take back a job; False where a thread has it, or had."""
+        """Take back a job; return False where a thread has it, or had."""
         lanes = self._lanes[job.lane.is_local]
         lane = lanes.get(job.lane)
         if lane is None or not lane.remove(job):
@@ -136,7 +136,7 @@ class RequestPool:
             self._todo.put(job)
 
     def _next(self) -> Job | None:
-        """Take the job whose turn it is."""
+        """Take the job whose turn it is, if it may run."""
         self._local_first = not self._local_first
         for is_local in (self._local_first, not self._local_first):
             lanes = self._lanes[is_local]
@@ -152,13 +152,13 @@ class RequestPool:
         return None
 
     def _deliver(self) -> None:
-        self._told = False  # before the last look: who adds from now on tells again
+        self._told = False  # before the last look: what is added from now on is told again
         while self._ended:
             job, outcome = self._ended.popleft()
             self._shares.give_back(job.lane)
             try:
                 job.done(outcome)
-            except Exception:  # noqa: BLE001 -- the others' outcomes are still to be told
+            except Exception:  # noqa: BLE001 -- the other jobs' outcomes are still to be told
                 _LOG.exception("http: a fault in what follows a request")
             del job, outcome
         self._dispatch()
@@ -180,8 +180,9 @@ class RequestPool:
 
 
 class Waiting:
-    """Those that wait in one lane. Who goes on with a request and who begins one take turns, so
-    that neither shuts out the other.
+    """The jobs of one lane.
+
+    Those that continue a request and those that begin one take turns: neither shuts out the other.
     """
 
     __slots__ = ("_going_on_next", "going_on", "requests")
@@ -195,18 +196,18 @@ class Waiting:
         return bool(self.going_on or self.requests)
 
     def add(self, job: Job) -> None:
-        """Let it wait."""
+        """Add a job to the end."""
         (self.going_on if job.refused is None else self.requests)[job] = None
 
     def remove(self, job: Job) -> bool:
-        """Whether it was there."""
+        """Take out a job; say whether it was there."""
         found = job in self.going_on or job in self.requests
         self.going_on.pop(job, None)
         self.requests.pop(job, None)
         return found
 
     def pop(self) -> Job:
-        """Take the next one."""
+        """Take out the next job."""
         self._going_on_next = not self._going_on_next
         first, other = self.requests, self.going_on
         if self._going_on_next:

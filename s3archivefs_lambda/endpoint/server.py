@@ -1,8 +1,8 @@
-"""The HTTP/1.1 server under the endpoint: one event loop for connections, threads for requests.
+"""The HTTP/1.1 server: one event loop for connections, threads for requests.
 
-Connections and their clients cost no thread, and requests get one by the lane they wait in. Of the
-servers there are each fails a condition of the endpoint (CONTRIBUTING.md, "Dependencies"): the loop
-is asyncio's, and what is ours are connections.
+Connections cost no thread, and requests get one by the lane in which they wait. Each server that
+was tried fails a condition of the endpoint (CONTRIBUTING.md, "Dependencies"): so the loop is
+asyncio's, and the connections are our own.
 """
 
 from __future__ import annotations
@@ -33,10 +33,15 @@ __all__ = ["S3HttpServer"]
 _LOG = logging.getLogger("s3archivefs")
 
 _BACKLOG = 1024
+"""Connections that wait in the kernel to be accepted."""
 _ACCEPTED_AT_ONCE = 64
+"""Connections, before others get a turn on the event loop."""
 _ACCEPT_PAUSE_SECONDS = 0.1
-_LOOK_SECONDS = 0.02  # while it stops
-_EVICTED_SHARE = 32  # of the connections, so that to choose whom costs each of them little
+"""Seconds without accepting, where there is no place for a connection."""
+_LOOK_SECONDS = 0.02
+"""Seconds between two looks, while the server stops, at whether all has ended."""
+_EVICTED_SHARE = 32
+"""One of so many connections is evicted at once: to choose costs each little."""
 
 
 class S3HttpServer:
@@ -66,14 +71,14 @@ class S3HttpServer:
 
     @property
     def url(self) -> str:
-        """The address, as clients write it."""
+        """The URL that clients connect to."""
         host, port = self._address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def start(self) -> None:
         """Listen and serve, in threads of its own.
 
-        Raises OSError with errno where the address cannot be had.
+        Raises OSError with errno where the address cannot be listened on.
         """
         self._listener = listener = _listen(*self._address)
         self._address = (self._address[0], listener.getsockname()[1])
@@ -105,8 +110,8 @@ class S3HttpServer:
     def stop(self) -> None:
         """Take no more connections, answer what was received, and close.
 
-        Who takes longer than STOP_SECONDS is cut off; S3 is waited for. Nothing happens where the
-        server has not started, or has stopped.
+        Clients that take longer than STOP_SECONDS are cut off; answers from S3 are waited for.
+        Nothing happens where the server has not started, or has stopped.
         """
         if not self._has_ended.is_set() and self._loop is not None:
             self._loop.call_soon_threadsafe(self._core.stop)
@@ -131,7 +136,7 @@ class S3HttpServer:
 
 
 class _Core:
-    """What happens on the event loop: the listening socket and all connections."""
+    """The listening socket and all connections, on the event loop."""
 
     def __init__(
         self,
@@ -148,7 +153,7 @@ class _Core:
         self.is_stopping = False
         self.answers = 0
         self._connections: set[Connection] = set()
-        self._ending: set[Connection] = set()  # they have made room
+        self._ending: set[Connection] = set()  # evicted, and not closed yet
         self._opening: set[asyncio.Task[Any]] = set()
         self._is_accepting = False
         self._stop_by = 0.0
@@ -170,16 +175,16 @@ class _Core:
             self._loop.add_reader(self._listener, self._accept)
 
     def _pause_accepting(self) -> None:
-        """Leave who comes now to the kernel for a moment."""
+        """Leave new connections to the kernel for a moment."""
         if self._is_accepting:
             self._is_accepting = False
             self._loop.remove_reader(self._listener)
             self._loop.call_later(_ACCEPT_PAUSE_SECONDS, self._accept_again)
 
     def _accept(self) -> None:
-        """Take those who have connected, as long as there is a place for them."""
+        """Accept connections, as long as there is a place for them."""
         for _ in range(_ACCEPTED_AT_ONCE):
-            # Nobody gives up a place before somebody has come who needs it.
+            # No connection is evicted before there is another that needs its place.
             if len(self._connections) > self.limits.connections and not self._make_room():
                 self._pause_accepting()
                 return
@@ -187,12 +192,12 @@ class _Core:
                 return
 
     def _accept_one(self) -> bool:
-        """Take one of them; whether there may be more."""
+        """Accept one connection; say whether there may be more."""
         try:
             sock, address = self._listener.accept()
         except BlockingIOError:
             return False
-        except ConnectionError:  # it has gone again
+        except ConnectionError:  # the client has left again
             return True
         except OSError as error:
             _LOG.warning("cannot accept a connection: %s", error)
@@ -210,7 +215,7 @@ class _Core:
         return True
 
     def _make_room(self) -> bool:
-        """End some of those that wait for their clients; whether there were any."""
+        """Evict some connections that wait for their clients; say whether there were any."""
         count = max(1, len(self._connections) // _EVICTED_SHARE)
         victims = choose_victims(self._connections, self.clock(), count)
         for connection in victims:
@@ -220,7 +225,7 @@ class _Core:
         return bool(victims)
 
     def connection_lost(self, connection: Connection) -> None:
-        """Note that one is closed."""
+        """Note that a connection is closed."""
         self._connections.discard(connection)
         self._ending.discard(connection)
 
@@ -235,7 +240,7 @@ class _Core:
         self._loop.call_later(self.limits.tick_seconds, self._tick)
 
     def cut_off_slow_readers(self) -> bool:
-        """End the connections of those who hold memory for too long; whether there were any."""
+        """End connections whose readers hold memory for too long; say if there were any."""
         overdue = self.memory.overdue()
         _cut_off(overdue)
         return bool(overdue)
@@ -243,10 +248,10 @@ class _Core:
     # ---- The end ---------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Answer what was received, also by the kernel, while there is time."""
+        """Answer what was received, by the kernel too, while there is time."""
         if self.is_stopping:
             return
-        for _ in range(_BACKLOG):  # those who connect on and on are not waited for
+        for _ in range(_BACKLOG):  # clients may connect on and on
             if not self._accept_one():
                 break
         if self._is_accepting:
@@ -255,7 +260,7 @@ class _Core:
         self._listener.close()
         self._stop_by = self.clock() + self.limits.stop_seconds
         for connection in list(self._connections):
-            connection.let_go()
+            connection.close_if_unused()
         self._look_for_the_end()
 
     def _look_for_the_end(self) -> None:
@@ -274,7 +279,7 @@ def _cut_off(answers: Iterable[Answer]) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens at the first of the host's addresses that can be had."""
+    """Return a socket that listens at the first of the host's addresses that is free."""
     fault = OSError(errno.EADDRNOTAVAIL, "there is no such address")
     for family, _, _, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -288,7 +293,7 @@ def _listen(host: str, port: int) -> socket.socket:
             fault = error
             continue
         listener.settimeout(0)
-        # What is accepted inherits it: the end of an answer waits for no acknowledgement.
+        # Accepted sockets inherit it: the end of an answer waits for no acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     raise fault

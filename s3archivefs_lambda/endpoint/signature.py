@@ -1,4 +1,4 @@
-"""A request as its signature sees it, what a signature is held against, and how it is refused."""
+"""What every kind of signature needs: the request, what is expected, and refusals."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ __all__ = [
     "SignedRequest",
     "does_not_match",
     "equal",
+    "expired",
     "iso_time",
 ]
 
 
 class SignatureRefusedError(S3Error):
-    """A request whose signature, or the lack of it, lets nobody in."""
+    """A request that is refused for its signature, or the lack of one."""
 
     def __init__(
         self,
@@ -41,9 +42,9 @@ class SignatureRefusedError(S3Error):
     ) -> None:
         super().__init__(code, status, message, extra=extra)
         self.reason = reason
-        """The check that failed, in a few words for the log; no part of a credential is in them."""
+        """The check that failed, in a few words for the log, without any credential."""
         self.access_key_id: str | None = None
-        """Who is said to have signed, where that could be read."""
+        """The key that the request claims to be signed with, where that could be read."""
 
     @classmethod
     def of(cls, error: S3Error, *, reason: str) -> Self:
@@ -53,7 +54,7 @@ class SignatureRefusedError(S3Error):
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request without a body, as it stood on the wire, whether or not somebody signed it."""
+    """A request without a body, as it stood on the wire, signed or not."""
 
     method: str
     target: RequestTarget
@@ -64,7 +65,7 @@ class SignedRequest:
 
     @classmethod
     def of(cls, request: HttpRequest, target: RequestTarget) -> Self:
-        """The request, with its target decoded.
+        """Return the request, with its decoded target.
 
         A host in the target stands in place of the Host header (RFC 9112, 3.2.2).
         """
@@ -74,9 +75,9 @@ class SignedRequest:
         return cls(request.method, target, headers, _grouped(target.query))
 
     def header(self, name: str) -> str | None:
-        """The value of a header that may be given once.
+        """Return the value of a header that may stand once, if it is there.
 
-        Raises SignatureRefusedError where it is given more than once.
+        Raises SignatureRefusedError where it stands more than once.
         """
         values = self.headers.get(name, ())
         if len(values) > 1:
@@ -88,28 +89,26 @@ class SignedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a signature is held against."""
+    """What a right signature is made with."""
 
     secret: str = field(repr=False)
     """The secret access key."""
     region: str | None
-    """The one that signatures must be for, where they name any; None takes each."""
+    """The region that signatures must name, where they name any; None takes each."""
     now: float
     """Seconds since the epoch."""
 
 
 class Claim(Protocol):
-    """What a request says of its signature, complete and well-formed; whether it is true is yet to
-    be checked.
-    """
+    """What a request says of its signature: complete and well-formed, but not checked yet."""
 
     @property
     def access_key_id(self) -> str:
-        """Who is said to have signed."""
+        """The key that the request claims to be signed with."""
         ...
 
     def check(self, expected: Expected) -> None:
-        """Hold the signature, its time and what it covers against what is expected.
+        """Check the signature, its time and what it covers against what is expected.
 
         Raises SignatureRefusedError with S3's code for what is wrong.
         """
@@ -119,7 +118,7 @@ class Claim(Protocol):
 def does_not_match(
     access_key_id: str, to_sign: bytes, given: str, extra: Mapping[str, str] | None = None
 ) -> SignatureRefusedError:
-    """403 SignatureDoesNotMatch, which tells the client what it should have signed."""
+    """Return 403 SignatureDoesNotMatch, with what the client should have signed."""
     return SignatureRefusedError(
         "SignatureDoesNotMatch",
         403,
@@ -136,13 +135,25 @@ def does_not_match(
     )
 
 
+def expired(at: float, now: float, extra: Mapping[str, str] | None = None) -> SignatureRefusedError:
+    """Return 403 AccessDenied for a signature that expired; times in seconds since the epoch."""
+    times = {"Expires": iso_time(at), "ServerTime": iso_time(now)}
+    return SignatureRefusedError(
+        "AccessDenied",
+        403,
+        "Request has expired",
+        reason=f"expired at {iso_time(at)}",
+        extra={**(extra or {}), **times},
+    )
+
+
 def equal(one: str, other: str) -> bool:
-    """Compare without telling by the time it takes where the two differ."""
+    """Compare in a time that does not tell where the two differ."""
     return hmac.compare_digest(to_bytes(one), to_bytes(other))
 
 
 def iso_time(seconds: float) -> str:
-    """A time, seconds since the epoch, as S3's errors tell it."""
+    """Return a time, in seconds since the epoch, as S3's errors write it."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,8 +1,8 @@
-"""AWS Signature Version 2 in a query: what boto3, s3fs and the AWS CLI presign with by default.
+"""AWS Signature Version 2 in a query.
 
-Amazon S3 takes such URLs in the regions that it had before 2014, and so does the endpoint.
-Requests that are signed in this way in their Authorization header are refused: clients sign those
-with Version 4 everywhere.
+boto3, s3fs and the AWS CLI presign with it by default. Amazon S3 takes such URLs in the regions
+that it had before 2014, and so does the endpoint. Requests that are signed in this way in their
+Authorization header are refused: clients sign those with Version 4 everywhere.
 
 Version 2 covers less than Version 4: the method, the path as it is spelt, x-amz-* headers, and of
 the query the parameters that name another resource or change the answer's headers. Neither the host
@@ -24,7 +24,7 @@ from s3archivefs_lambda.endpoint.signature import (
     SignedRequest,
     does_not_match,
     equal,
-    iso_time,
+    expired,
 )
 from s3archivefs_lambda.text import to_bytes
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["SIGV2_PARAMETERS", "SigV2Claim", "is_sigv2_presigned"]
 
 SIGV2_PARAMETERS = frozenset({"AWSAccessKeyId", "Expires", "Signature"})
-"""What a query is signed with."""
+"""The parameters that sign a query."""
 
 # "Constructing the CanonicalizedResource element" in
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html, and what the SDKs
@@ -51,28 +51,28 @@ _COVERED = frozenset(
 _AMZ_HEADER = re.compile(r"x-amz-[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, 5.6.2: no line ends in it
 _LINE_END = re.compile("[\r\n]+")
 _TIMES_END = 2**31
-"""Seconds since the epoch up to which S3 takes a time for one."""
+"""Seconds since the epoch: S3 takes no time from here on."""
 
 
 def is_sigv2_presigned(request: SignedRequest) -> bool:
-    """Whether the query says that Version 2 signed it. Expires alone is no sign of that."""
+    """Say whether the query claims that Version 2 signed it; Expires alone does not."""
     return "AWSAccessKeyId" in request.parameters or "Signature" in request.parameters
 
 
 @dataclass(frozen=True, slots=True)
 class SigV2Claim:
-    """What a presigned URL says of its signature."""
+    """What a URL that Version 2 presigned says of its signature."""
 
     request: SignedRequest
     access_key_id: str
     expires: str
     """Seconds since the epoch, as they are spelt."""
     signature: str
-    """Base64, or what stands in its place."""
+    """As it stands there, whether or not it is Base64."""
 
     @classmethod
     def read(cls, request: SignedRequest) -> SigV2Claim:
-        """Read what the query says.
+        """Read the query.
 
         Raises SignatureRefusedError where it is incomplete, or ambiguous.
         """
@@ -93,19 +93,13 @@ class SigV2Claim:
         return cls(request, given["AWSAccessKeyId"][0], expires, given["Signature"][0])
 
     def check(self, expected: Expected) -> None:
-        """Hold signature and time against what is expected.
+        """Check signature and time against what is expected.
 
         Raises SignatureRefusedError with S3's code for what is wrong.
         """
         expires = int(self.expires)
         if expected.now > expires:
-            raise SignatureRefusedError(
-                "AccessDenied",
-                403,
-                "Request has expired",
-                reason=f"expired at {iso_time(expires)}",
-                extra={"Expires": iso_time(expires), "ServerTime": iso_time(expected.now)},
-            )
+            raise expired(expires, expected.now)
         secret = to_bytes(expected.secret)
         for path in self._spellings():
             to_sign = self._string_to_sign(path)
@@ -115,8 +109,9 @@ class SigV2Claim:
         raise does_not_match(self.access_key_id, to_sign, self.signature)
 
     def _spellings(self) -> list[bytes]:
-        """The path as it may have been signed: for a bucket, SDKs sign `/bucket/` and ask for
-        `/bucket`.
+        """Return the spellings of the path that may have been signed.
+
+        For a bucket, SDKs sign `/bucket/` and request `/bucket`.
         """
         path = self.request.target.raw_path
         return [path] if b"/" in path[1:] else [path + b"/", path]
@@ -134,8 +129,9 @@ class SigV2Claim:
         )
 
     def _amz_headers(self) -> list[bytes]:
-        """Those of S3's own, and the parameters that stand in place of them: botocore moves the
-        headers that it has signed into the query.
+        """Return S3's own headers, and the parameters that stand in place of them.
+
+        botocore moves the headers that it has signed into the query.
         """
         request = self.request
         names = sorted(filter(_AMZ_HEADER.fullmatch, {*request.headers, *request.parameters}))
@@ -148,7 +144,7 @@ class SigV2Claim:
         ]
 
     def _sub_resources(self) -> bytes:
-        """What names another resource than the path does, or headers of the answer."""
+        """Return the parameters that name another resource, or set the answer's headers."""
         covered = sorted(
             (pair for pair in self.request.target.query if pair[0] in _COVERED),
             key=lambda pair: pair[0],
@@ -162,8 +158,9 @@ def _joined(values: Iterable[str]) -> bytes:
 
 
 def _as_header(values: Iterable[str]) -> Iterator[str]:
-    """Values of a parameter as a header could hold them: on one line, or what follows in the string
-    to sign could be moved into them.
+    """Return a parameter's values as a header could hold them: each on one line.
+
+    With a line's end in it, a value could take up what follows it in the string to sign.
     """
     for value in values:
         yield _LINE_END.sub(" ", to_bytes(value).decode("latin-1"))

@@ -1,8 +1,8 @@
 """AWS Signature Version 4, checked on the server's side, for requests that only read.
 
 The signature covers a canonical form of the request; S3's differs from other services': the path is
-decoded and encoded once and never normalised, so ``a//b`` and ``./c`` stay what they are. Faults
-are refused with the codes and elements of Amazon S3.
+decoded and encoded once and never normalised, so ``a//b`` and ``./c`` stay what they are. Refusals
+have the codes and elements of Amazon S3.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigV4Claim(ABC):
-    """What a request says of its signature, whichever part of it says so."""
+    """What a request says of its signature, in the header or in the query."""
 
     CODE: ClassVar[str]
     PREFIX: ClassVar[str] = ""
@@ -48,13 +48,13 @@ class SigV4Claim(ABC):
     signed_at: float
     """Seconds since the epoch."""
     timestamp: str
-    """The same, as it is spelt in the string to sign: yyyymmddThhmmssZ."""
+    """The same time, as the string to sign has it: yyyymmddThhmmssZ."""
     signed_headers: Sequence[str]
     signature: str
     payload_hash: str
 
     def check(self, expected: Expected) -> None:
-        """Hold the signature, its time and what it covers against what is expected.
+        """Check the signature, its time and what it covers against what is expected.
 
         Raises SignatureRefusedError with S3's code for what is wrong.
         """
@@ -68,20 +68,20 @@ class SigV4Claim(ABC):
 
     @classmethod
     def wrong_region(cls, region: str, wanted: str) -> SignatureRefusedError:
-        """400 for a signature for another region than the one `wanted`."""
+        """Return 400 for a signature for another region than `wanted`."""
         what = f"the region '{region}' is wrong; expecting '{wanted}'"
         return cls.malformed(what, reason=f"not signed for {wanted}", Region=wanted)
 
     @classmethod
     def malformed(cls, what: str, *, reason: str, **extra: str) -> SignatureRefusedError:
-        """400 for what is said of the signature, in the words of where it is said."""
+        """Return 400 for a claim that is malformed, with S3's code for its kind."""
         return SignatureRefusedError(cls.CODE, 400, cls.PREFIX + what, reason=reason, extra=extra)
 
     @abstractmethod
     def _check_time(self, now: float) -> None: ...
 
     def _check_signed_headers(self) -> None:
-        """Whatever S3 acts on must be signed, or it could be added or changed on the way."""
+        """Refuse unsigned headers that S3 acts on: they could be changed on the way."""
         headers = self.request.headers
         must = {name for name in headers if name.startswith("x-amz-")} | {"host"}
         if unsigned := sorted(must.difference(self.signed_headers)):
@@ -102,7 +102,7 @@ class SigV4Claim(ABC):
                 reason=f"signed headers not present: {names}",
                 extra={"HeadersNotPresent": names},
             )
-        self.request.header("host")  # which may be given once
+        self.request.header("host")  # raises where it is repeated
 
     def _check_signature(self, secret: str) -> None:
         canonical_request = self._canonical_request()
@@ -143,7 +143,7 @@ class SigV4Claim(ABC):
 
 
 def _check_payload_hash(given: str) -> None:
-    """The body is empty, so it is unsigned or of the one known hash."""
+    """Refuse any hash but that of the empty body; the body may be unsigned, too."""
     if given in (UNSIGNED_PAYLOAD, _EMPTY_SHA256):
         return
     if not re.fullmatch("[0-9a-f]{64}", given):
@@ -164,7 +164,8 @@ def _check_payload_hash(given: str) -> None:
 
 
 def _collapsed(value: str) -> bytes:
-    """A header's value without white space around it and with one space wherever there is some
-    inside it. Split as bytes: only ASCII white space collapses, and str knows more kinds of it.
+    """Return a header's value with each run of white space inside it as one space.
+
+    It is split as bytes: only ASCII white space collapses, and str knows more kinds of it.
     """
     return b" ".join(value.encode("latin-1", "replace").split())

@@ -1,5 +1,6 @@
-"""Where a request says that Signature Version 4 signed it: in its Authorization header, or in its
-query ("presigned"). Each has faults, and a rule for the time, of its own.
+"""Claims of Signature Version 4: in the Authorization header, or in the query ("presigned").
+
+Each has its own faults, and its own rule for the time.
 """
 
 from __future__ import annotations
@@ -9,7 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest, iso_time
+from s3archivefs_lambda.endpoint.signature import (
+    SignatureRefusedError,
+    SignedRequest,
+    expired,
+    iso_time,
+)
 from s3archivefs_lambda.endpoint.sigv4 import ALGORITHM, UNSIGNED_PAYLOAD, SigV4Claim
 from s3archivefs_lambda.s3api.dates import parse_http_date
 
@@ -28,12 +34,12 @@ _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 
 
 def is_sigv4_presigned(request: SignedRequest) -> bool:
-    """Whether the query says that Version 4 signed it."""
+    """Say whether the query claims that Version 4 signed it."""
     return not request.parameters.keys().isdisjoint(_REQUIRED_IN_QUERY)
 
 
 class HeaderClaim(SigV4Claim):
-    """What the Authorization header says."""
+    """What the Authorization header says of the signature."""
 
     __slots__ = ()
     CODE = "AuthorizationHeaderMalformed"
@@ -92,16 +98,16 @@ class HeaderClaim(SigV4Claim):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryClaim(SigV4Claim):
-    """What a presigned URL says."""
+    """What a URL that Version 4 presigned says of its signature."""
 
     CODE: ClassVar[str] = "AuthorizationQueryParametersError"
 
     seconds: int
-    """How long it is good for."""
+    """How long the URL is valid."""
 
     @classmethod
     def read(cls, request: SignedRequest) -> QueryClaim:
-        """Read what the query says.
+        """Read the query.
 
         Raises SignatureRefusedError where it is incomplete or malformed.
         """
@@ -153,23 +159,13 @@ class QueryClaim(SigV4Claim):
             )
         expires = self.signed_at + self.seconds
         if now > expires:
-            raise SignatureRefusedError(
-                "AccessDenied",
-                403,
-                "Request has expired",
-                reason=f"expired at {iso_time(expires)}",
-                extra={
-                    "X-Amz-Expires": str(self.seconds),
-                    "Expires": iso_time(expires),
-                    "ServerTime": iso_time(now),
-                },
-            )
+            raise expired(expires, now, {"X-Amz-Expires": str(self.seconds)})
 
 
 def _parse_credential(
     kind: type[SigV4Claim], credential: str, timestamp: str
 ) -> tuple[str, tuple[str, str, str, str]]:
-    """Access key id and scope, which must be of this service and of that day."""
+    """Return access key id and scope; refuse another service, or another day."""
     access_key_id, *scope = credential.rsplit("/", 4)
     if len(scope) != 4 or not access_key_id:
         example = f"<YOUR-AKID>/YYYYMMDD/REGION/{_SERVICE}/{_TERMINATOR}"
@@ -191,7 +187,7 @@ def _parse_credential(
 
 
 def _parse_timestamp(text: str) -> float | None:
-    """Seconds since the epoch."""
+    """Return a time as seconds since the epoch, if it is spelt yyyymmddThhmmssZ."""
     if not re.fullmatch(r"\d{8}T\d{6}Z", text, re.ASCII):
         return None
     try:
@@ -201,8 +197,9 @@ def _parse_timestamp(text: str) -> float | None:
 
 
 def _parse_date(request: SignedRequest) -> float | None:
-    """Seconds since the epoch by the Date header, whether in a form of HTTP, to which botocore
-    gives the zone -0000, or in that of x-amz-date.
+    """Return the Date header's time as seconds since the epoch, if it is one.
+
+    It may have a form of HTTP, in which botocore gives the zone as -0000, or that of x-amz-date.
     """
     text = request.header("date")
     if text is None:
@@ -214,7 +211,7 @@ def _parse_date(request: SignedRequest) -> float | None:
 
 
 def _parse_expires(text: str) -> int:
-    """Seconds that a presigned request is good for."""
+    """Return the seconds for which a presigned request is valid."""
     if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
         what = "X-Amz-Expires should be a number"
     elif text.startswith("-"):

@@ -1,6 +1,6 @@
-"""The target of an HTTP request as it stood on the wire, decoded in one place.
+"""The target of an HTTP request, decoded in one place.
 
-Whoever checks the signature and whoever serves the request read the same bytes in the same way.
+So the check of the signature and the answer read the same bytes in the same way.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ class RequestTarget:
     path: bytes
     """Begins with "/"; neither dot segments nor empty ones are taken out."""
     raw_path: bytes
-    """The path as it was spelt; the older signatures are made over that."""
+    """The path as it was spelt, which Signature Version 2 covers."""
     query: tuple[tuple[str, str], ...]
-    """Names and values in the order given; text that is not UTF-8 by surrogateescape."""
+    """Names and values, in the order sent."""
     host: str | None = None
-    """Host, and port if one is given, of a target in absolute form: it stands in place of the Host
-    header (RFC 9112, 3.2.2).
+    """The host, and port if any, of a target in absolute form.
+
+    It stands in place of the Host header (RFC 9112, 3.2.2).
     """
 
 
 def parse_target(raw: str) -> RequestTarget:
-    """Decode a target in origin form or in absolute form, given as WSGI does (bytes as latin-1).
+    """Decode a target in origin form or absolute form; its bytes are latin-1.
 
     "+" is a plus in the path and a space in the query, as for S3. Raises S3Error InvalidURI.
     """

@@ -1,8 +1,8 @@
-"""Which lane may have another thread: what is slow keeps its share busy, and no more.
+"""Which lane may have another thread, so that slow ones keep only their share busy.
 
-Archives share the threads of their store, stores share all threads, and those that wait for other
-machines leave some to what is local. Of what is shared, who has a thread leaves the last ones to
-who has none: however many are slow, another one goes on.
+Archives share the threads of their store. Stores share all threads, and those on other machines
+leave some to local files. The last threads of a share are for those that have none of it: however
+many are slow, another one goes on.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["KEPT_THREADS", "LOCAL_THREADS", "STORE_THREADS", "THREADS", "ThreadShares"]
 
 THREADS = 32
-"""Requests that are worked on at once; mostly they wait, for S3 or a disk."""
+"""Requests that run in parallel; mostly they wait, for S3 or a disk."""
 LOCAL_THREADS = THREADS // 4
-"""Those that never wait for another machine."""
+"""Threads that never wait for another machine."""
 STORE_THREADS = THREADS // 2
-"""The share of one store."""
+"""Threads of one store at most."""
 KEPT_THREADS = THREADS // 8
-"""The last ones of a store, or of all: they are for archives, or stores, that have none."""
+"""The last threads of a share, kept for archives or stores that have none."""
 
 
 class ThreadShares:
-    """The threads that are taken, and for which lanes."""
+    """Counts the threads that are taken, by lane."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class ThreadShares:
 
     @property
     def are_idle(self) -> bool:
-        """Whether none is taken."""
+        """Whether no thread is taken."""
         return not self._stores
 
     def may_run(self, lane: Lane) -> bool:
-        """Whether the lane may have another one."""
+        """Say whether the lane may have another thread."""
         store = self._stores.get(lane.store)
         return (
             self._all.has_place(lane.store)
@@ -58,7 +58,7 @@ class ThreadShares:
         )
 
     def take(self, lane: Lane) -> None:
-        """Note that it has one more."""
+        """Note that the lane has one more thread."""
         if lane.store not in self._stores:
             self._stores[lane.store] = _Share(self._store_size, self._kept)
         self._stores[lane.store].take(lane.name)
@@ -67,7 +67,7 @@ class ThreadShares:
             self._remote.take(lane.store)
 
     def give_back(self, lane: Lane) -> None:
-        """Note that it has one less."""
+        """Note that the lane has one thread less."""
         store = self._stores[lane.store]
         store.give_back(lane.name)
         if store.is_whole:
@@ -78,7 +78,7 @@ class ThreadShares:
 
 
 class _Share:
-    """Threads that several have in common, each by its name."""
+    """Threads that several share, each known by its name."""
 
     def __init__(self, size: int, kept: int) -> None:
         self._left = size

@@ -14,7 +14,7 @@ def http_date(seconds: float) -> str:
 
 
 def parse_http_date(text: str) -> datetime | None:
-    """Return the time, in UTC, that a header's date says; None for what is no date.
+    """Return the time, in UTC, that a header's date says, if it is a date.
 
     A date without a zone is in UTC.
     """

@@ -1,4 +1,4 @@
-"""Keys as S3 orders them, by their bytes: where those with a common start begin and end."""
+"""Keys in S3's order, by their bytes: where those with a common start lie."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ __all__ = ["bound_within", "end_of", "is_below"]
 
 
 def end_of(start: bytes) -> bytes | None:
-    """The lowest key above all that start so, or None where there is none."""
+    """Return the lowest key above all that begin with `start`, if there is one."""
     start = start.rstrip(b"\xff")
     return start[:-1] + bytes([start[-1] + 1]) if start else None
 
 
 def is_below(start: bytes, floor: bytes) -> bool:
-    """Whether every key that starts so is below `floor`."""
+    """Say whether every key that begins with `start` is below `floor`."""
     return start < floor and not floor.startswith(start)
 
 
 def bound_within(start: bytes, bound: bytes | None) -> bytes | None:
-    """A bound of keys as one of what follows `start` in them: empty where all are above it, None
-    where none is, or where there is no bound.
+    """Return a bound of keys as a bound of what follows `start` in them.
+
+    It is empty where all keys that begin with `start` are above the bound, and None where all are
+    below it, or where there is no bound.
     """
     if bound is None:
         return None

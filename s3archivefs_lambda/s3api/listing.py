@@ -1,4 +1,4 @@
-"""ListObjects as Amazon S3 speaks it, in both versions: parameters, tokens, and the XML of a page.
+"""ListObjects as Amazon S3 speaks it, in both versions: parameters, tokens, XML.
 
 Nothing here knows of archives or transports.
 """
@@ -32,7 +32,7 @@ _INT32_MAX = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRequest:
-    """What is asked of a listing. Keys and their parts are bytes."""
+    """The parameters of a listing. Keys and their parts are bytes."""
 
     version: Literal[1, 2]
     prefix: bytes
@@ -41,17 +41,17 @@ class ListRequest:
     max_keys: int
     """Keys and common prefixes on a page, at most 1000."""
     floor: bytes | None
-    """The page begins with the first key that is not below it; None where no key can follow."""
+    """The page begins with the first key not below it; None where none can follow."""
     url_encoding: bool
     with_owner: bool
     start_after: bytes | None
-    """As given, or the marker of version 1. An answer repeats it, unless there is a token."""
+    """As given; in version 1, the marker. An answer repeats it, unless there is a token."""
     token: str | None
     """As given, and valid."""
 
     @classmethod
     def parse(cls, query: Mapping[str, str], version: Literal[1, 2]) -> Self:
-        """The parameters of a request, checked in S3's order; raises S3Error InvalidArgument."""
+        """Read a request's parameters, in S3's order; raise S3Error InvalidArgument."""
         max_keys = _max_keys(query.get("max-keys"))
         encoding = query.get("encoding-type")
         if encoding not in {None, "url"}:
@@ -93,7 +93,7 @@ class ListedObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage:
-    """The answer, before it is XML."""
+    """A page of a listing, before it is XML."""
 
     bucket: str
     request: ListRequest
@@ -103,7 +103,7 @@ class ListPage:
     """The floor of the next page; None for the last page."""
 
     def to_xml(self) -> bytes:
-        """The ListBucketResult document, UTF-8."""
+        """Return the ListBucketResult document, UTF-8."""
         return "".join(self._parts()).encode()
 
     def _parts(self) -> Iterator[str]:
@@ -132,8 +132,9 @@ class ListPage:
         yield "</ListBucketResult>"
 
     def _place(self) -> Iterator[str]:
-        """Where the page begins and the next one would, as version 1 says it: without a delimiter
-        clients take the last key of a full page for the next marker.
+        """Say where this page and the next one begin, in version 1's elements.
+
+        Without a delimiter, clients take the last key of a full page for the next marker.
         """
         request = self.request
         yield f"<Marker>{self._name(request.start_after or b'')}</Marker>"
@@ -148,6 +149,7 @@ class ListPage:
             yield f"<NextMarker>{self._name(last)}</NextMarker>"
 
     def _place_in_version_2(self) -> Iterator[str]:
+        """Say the same in version 2's elements."""
         request = self.request
         if request.token is not None:
             yield f"<ContinuationToken>{xml_text(request.token)}</ContinuationToken>"
@@ -186,8 +188,9 @@ def _max_keys(text: str | None) -> int:
 
 
 def _floor_behind(after: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
-    """Where a listing begins that starts after a key or common prefix: where that lies in a common
-    prefix, behind all of it.
+    """Return where a listing begins that starts after a key or a common prefix.
+
+    If `after` lies in a common prefix, that is behind all of the prefix. None is the end.
     """
     if not after:
         return b""
@@ -197,12 +200,12 @@ def _floor_behind(after: bytes, prefix: bytes, delimiter: bytes) -> bytes | None
 
 
 def encode_token(place: bytes) -> str:
-    """The token to go on from a place. It holds that alone: any instance can go on from it."""
+    """Return a token that holds a place: any instance can go on from it."""
     return base64.urlsafe_b64encode(zlib.crc32(place).to_bytes(4, "big") + place).decode("ascii")
 
 
 def decode_token(token: str) -> bytes:
-    """The place that a token holds; raises S3Error InvalidArgument where it is not ours."""
+    """Return the place that a token holds; raise S3Error InvalidArgument if none."""
     place = _place_of(token)
     if place is None:
         raise invalid_argument(
@@ -221,8 +224,10 @@ def _place_of(token: str) -> bytes | None:
 
 
 _CUT_SHORT = "continue-at:"
-"""Begins the NextMarker of a page that is not full. No key would do in its place: one within a
-common prefix says that this was listed, while nobody may know yet whether it holds a key.
+"""The beginning of the NextMarker of a page that is not full.
+
+No key would do in its place: a key within a common prefix says that this was listed, while it may
+not be known yet whether the prefix holds a key.
 """
 
 
@@ -231,6 +236,6 @@ def _encode_marker(floor: bytes) -> bytes:
 
 
 def _decode_marker(marker: str) -> bytes | None:
-    """The floor, or None where it is a key."""
+    """Return the floor that a marker holds; None for a marker that is a key."""
     token = marker.removeprefix(_CUT_SHORT)
     return None if token == marker else _place_of(token)

@@ -15,7 +15,7 @@ __all__ = ["S3Error", "S3Request", "S3Response", "query_parameters", "xml_respon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Request:
-    """A request, whatever brought it. Text that is not UTF-8 is carried by surrogateescape."""
+    """A request, whatever brought it. Its text has bytes that are not UTF-8 by surrogateescape."""
 
     key: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class S3Request:
     is_anonymous: bool = False
     """Whether nobody signed it."""
     request_id: str = ""
-    """Its name in the log."""
+    """The request's name in the log."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,9 +36,7 @@ class S3Response:
     headers: dict[str, str]
     body: Iterable[bytes] = ()
     error: S3Error | None = None
-    """The error that the client gets: the transport writes it in its own form, as there is no
-    body. 304 is no error.
-    """
+    """The error, which the transport writes in place of a body; 304 is none."""
 
     @property
     def error_code(self) -> str | None:
@@ -72,7 +70,7 @@ class S3Error(Exception):
         self.extra = dict(extra or {})
 
     def response(self) -> S3Response:
-        """Return the response that says this; 304 is an ordinary one, without a body."""
+        """Return the response that says so. Of 304, it has no `error`."""
         error = None if self.status == 304 else self
         return S3Response(status=self.status, headers=dict(self.headers), error=error)
 

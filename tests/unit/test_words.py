@@ -31,18 +31,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PENDING = (
     "s3archivefs/cache.py",
     "s3archivefs/single_flight.py",
-    "s3archivefs_lambda/accounting.py",
     "s3archivefs_lambda/archives",
-    "s3archivefs_lambda/bucket",
     "s3archivefs_lambda/cache",
     "s3archivefs_lambda/commands",
     "s3archivefs_lambda/config",
-    "s3archivefs_lambda/endpoint",
-    "s3archivefs_lambda/handler.py",
-    "s3archivefs_lambda/log_lines.py",
-    "s3archivefs_lambda/object_lambda",
-    "s3archivefs_lambda/request_log.py",
-    "s3archivefs_lambda/s3api",
     "s3archivefs_lambda/store",
     "s3archivefs_lambda/upload",
 )

@@ -23,7 +23,7 @@ class Asked:
 
     def ask(self, name: str, size: int, address: str | None = None) -> None:
         reader = Reader(name, address or name)
-        self.memory.let_hold(reader, size, lambda: self.granted.append(name))
+        self.memory.request(reader, size, lambda: self.granted.append(name))
 
     def hold(self, name: str, size: int, address: str | None = None) -> None:
         self.memory.hold(Reader(name, address or name), size)
