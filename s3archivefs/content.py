@@ -38,9 +38,9 @@ class Content:
         inode: Inode,
         inodes: InodeTable,
         reader: DataReader,
-        read_anew: Callable[[], tuple[Inode, InodeTable, DataReader] | None] = lambda: None,
+        reread: Callable[[], tuple[Inode, InodeTable, DataReader] | None] = lambda: None,
     ) -> None:
-        self._read_anew = read_anew
+        self._reread = reread
         """Reads inode and readers again after a FormatError; None where that cannot help."""
         self._begin(inode, inodes, reader)
 
@@ -111,7 +111,7 @@ class Content:
                 start += len(piece)
                 yield piece
         except FormatError:
-            found = self._read_anew()
+            found = self._reread()
             if found is None or found[0].file.size != self.size:
                 raise
             self.close()

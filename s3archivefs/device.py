@@ -168,7 +168,7 @@ class FileDevice:
         """Close the file if this device opened it, after the reads in flight."""
         file, self._file = self._file, None
         if isinstance(file, _OwnFile):
-            file.is_forgotten = True
+            file.closes_itself = True
 
     def __reduce__(self) -> tuple[object, ...]:
         if self._file is None:
@@ -266,17 +266,17 @@ def _open_nonblocking(path: str, flags: int) -> int:
 
 
 class _OwnFile(io.FileIO):
-    """A file that closes once neither its device nor a read refers to it."""
+    """A file that can close by itself, once no device or read refers to it."""
 
     def __init__(
         self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes], opener: Opener
     ) -> None:
-        self.is_forgotten = False
-        """Whether its device no longer needs it, or will never say so."""
+        self.closes_itself = False
+        """Whether the file closes by itself; its device may still be using it."""
         super().__init__(os.fspath(path), "rb", opener=opener)
 
     def __del__(self) -> None:
-        if self.is_forgotten:
+        if self.closes_itself:
             self.close()
         super().__del__()  # which warns of a file that was not closed
 
@@ -292,7 +292,7 @@ def _has_own_descriptor(file: BinaryIO) -> bool:
 def _reopened(path: str | bytes) -> FileDevice:
     """Return the device of a path, which closes when nothing refers to it."""
     device = FileDevice(path)
-    cast("_OwnFile", device._file).is_forgotten = True  # noqa: SLF001 -- made here
+    cast("_OwnFile", device._file).closes_itself = True  # noqa: SLF001 -- made here
     return device
 
 

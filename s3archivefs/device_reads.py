@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.device import BlockDevice, Discard
 
-__all__ = ["decoded", "discarded", "read_decoded", "read_exactly"]
+__all__ = ["decoded", "discard_ranges", "read_decoded", "read_exactly"]
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def read_decoded(
     return decoded(device, offset, raw, what, lambda raw: decode(bytes(raw)))
 
 
-def discarded(device: BlockDevice, ranges: Iterable[tuple[int, int]]) -> bool:
+def discard_ranges(device: BlockDevice, ranges: Iterable[tuple[int, int]]) -> bool:
     """Have the device discard its copies of ranges [start, stop), which may be damaged.
 
     Return whether another read may bring other bytes.

@@ -120,7 +120,7 @@ class Directory:
 
     def get(self, name: bytes, count: Counter = uncounted) -> Entry | None:
         """Return the entry of that name, or None."""
-        segments = self._cut(count)
+        segments = self._segments(count)
         after = bisect_right(segments, name, key=_first_name)
         found = self._entries(segments[after - 1], count).get(name)
         if found is None and after < len(segments):
@@ -134,7 +134,7 @@ class Directory:
         Raises CorruptImageError where a name is out of order, occurs twice, or could lead out of
         the directory.
         """
-        segments = self._cut(uncounted, seek=bool(start))
+        segments = self._segments(uncounted, seek=bool(start))
         first = max(0, bisect_right(segments, start, key=_first_name) - 1)
         previous = b""
         for segment in segments[first:]:
@@ -145,7 +145,7 @@ class Directory:
 
     # ---- segments --------------------------------------------------------------------------------
 
-    def _cut(self, count: Counter = uncounted, *, seek: bool = True) -> list[Segment]:
+    def _segments(self, count: Counter = uncounted, *, seek: bool = True) -> list[Segment]:
         """Return the listing's segments, in order.
 
         An index only saves time: one that contradicts itself is ignored. To `seek`, a long listing
@@ -154,17 +154,17 @@ class Directory:
         record = self.inode.directory
         if isinstance(record, ExtendedDirectory) and record.index_count:
             segments = self._kept_segments.get(
-                self.inode.reference, lambda: self._indexed(record.index_count)
+                self.inode.reference, lambda: self._segments_by_index(record.index_count)
             )
             if segments:
                 return segments
         if self._size <= _INDEX_NEEDED or not seek:
             return [Segment(b"", b"", 0, self._size, self._position, self._offset)]
         return self._kept_segments.get(
-            (self._position, self._offset, self._size), lambda: self._found(count)
+            (self._position, self._offset, self._size), lambda: self._segments_by_scan(count)
         )
 
-    def _indexed(self, index_count: int) -> list[Segment]:
+    def _segments_by_index(self, index_count: int) -> list[Segment]:
         size = index_count * DirectoryIndex.layout.size
         cursor = self._inodes.tail(self.inode, size, "directory index")
         places = [(b"", 0, self._position, self._offset)]
@@ -183,9 +183,9 @@ class Directory:
             if not ordered or not inside or position < previous_position:
                 return []
             places.append(self._place(name, index.listing_offset, position))
-        return self._between(places) if self._size - places[-1][1] <= _GAP_MAX else []
+        return self._segments_between(places) if self._size - places[-1][1] <= _GAP_MAX else []
 
-    def _found(self, count: Counter) -> list[Segment]:
+    def _segments_by_scan(self, count: Counter) -> list[Segment]:
         """Return the segments that an index would give, one per metadata block.
 
         Each starts with the first run that starts in its block. Damage ends the last one early: the
@@ -194,7 +194,7 @@ class Directory:
         places = [(b"", 0, self._position, self._offset)]
         block, position = 0, self._position
         starts: list[int] = []
-        (whole,) = self._cut(count, seek=False)
+        (whole,) = self._segments(count, seek=False)
         with suppress(CorruptImageError):
             for entry in self._scan(whole, run_at=starts.append):
                 count(1)
@@ -207,13 +207,13 @@ class Directory:
                 if beyond:
                     block += beyond
                     places.append(self._place(entry.name, start, position))
-        return self._between(places)
+        return self._segments_between(places)
 
     def _place(self, name: bytes, start: int, position: int) -> tuple[bytes, int, int, int]:
         # All blocks but the last are full, so the listing's offset gives the block's.
         return name, start, position, (self._offset + start) % METADATA_BLOCK_SIZE
 
-    def _between(self, places: list[tuple[bytes, int, int, int]]) -> list[Segment]:
+    def _segments_between(self, places: list[tuple[bytes, int, int, int]]) -> list[Segment]:
         """Return the segments from each place to the next."""
         places = places[:: -(-len(places) // _SEGMENTS_MAX)]
         nexts = [(name, start) for name, start, _, _ in places[1:]] + [(b"", self._size)]

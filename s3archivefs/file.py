@@ -106,12 +106,12 @@ class _Raw(io.RawIOBase):
 
     def pieces(self, stop: int) -> Iterator[bytes | memoryview]:
         """Yield the bytes from the position to `stop`, without moving."""
-        self.check_found()
+        self.check_position()
         stop = min(stop, self._content.size)
         if stop > self.position:
             yield from self._content.pieces(self.position, stop)
 
-    def check_found(self) -> None:
+    def check_position(self) -> None:
         """Refuse to read on within a line whose start was lost."""
         if self.lost:
             raise OSError(f"a read of a line of {self.name!r} failed: seek before the next read")
@@ -175,7 +175,7 @@ class SquashFile(io.BufferedReader):
         Returns fewer only at the end of the file. Raises LimitExceededError where all that is left
         is more than Limits.read_all_bytes.
         """
-        start = self._begun()
+        start = self._read_start()
         if size is None or size < 0:
             size = max(0, self._content.size - start)
             check_limit(size, self._limits.read_all_bytes)
@@ -198,7 +198,7 @@ class SquashFile(io.BufferedReader):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the buffer, or as much as the file has left; return the bytes read."""
         view = memoryview(buffer).cast("B")
-        start = self._begun()
+        start = self._read_start()
         try:
             if self._is_buffered(start, len(view)):
                 return super().readinto(view)
@@ -213,7 +213,7 @@ class SquashFile(io.BufferedReader):
 
     def peek(self, size: int = 0, /) -> bytes:
         """Return some bytes without moving: at least one, unless the file is at its end."""
-        start = self._begun()
+        start = self._read_start()
         try:
             return super().peek(size)
         except BaseException:
@@ -243,10 +243,10 @@ class SquashFile(io.BufferedReader):
             return False
         return size <= min(_BUFFER_SIZE, self._content.left_of_block(start))
 
-    def _begun(self) -> int:
+    def _read_start(self) -> int:
         """Return the position at which a read starts."""
         start = self.tell()
-        self._raw.check_found()
+        self._raw.check_position()
         return start
 
     def _back_to(self, start: int) -> None:

@@ -64,7 +64,7 @@ class _Node:
     linked: bool
     """Whether a symlink or `..` led here."""
     children: Iterator[tuple[str, DirEntry[str] | None]]
-    fruitful: bool = False
+    has_match: bool = False
     """Whether anything matched in it or below."""
 
 
@@ -112,7 +112,7 @@ class _Search:
         self._end = len(self._parts)
         self._takes_files = _SINCE_3_13 and pattern.rpartition("/")[2] == _ANY_DEPTH
         self._met: set[_Key] = set()
-        self._barren: set[_Key] = set()
+        self._without_match: set[_Key] = set()
         """Keys of directories without a match: symlinks need not lead there again."""
 
     def below(self, start: str) -> Iterator[str]:
@@ -134,16 +134,16 @@ class _Search:
             child = next(node.children, None)
             if child is None:
                 stack.pop()
-                if not node.fruitful:
-                    self._barren.add(node.key)
+                if not node.has_match:
+                    self._without_match.add(node.key)
                 elif stack:
-                    stack[-1].fruitful = True
+                    stack[-1].has_match = True
                 continue
             name, entry = child
             path = _below(node.path, name)
             matched, below = self._matched(node, name, entry)
             if matched:
-                node.fruitful = True
+                node.has_match = True
                 yield path
             if below and (deeper := self._entered(node, name, entry, below)) is not None:
                 if len(stack) > self._image.limits.walk_depth:
@@ -192,7 +192,7 @@ class _Search:
             return None
         key = reference, wanted
         linked = node.linked or entry is None or entry.is_symlink()
-        if linked and key in self._barren:
+        if linked and key in self._without_match:
             return None
         if not linked and key in self._met:
             raise CorruptImageError(f"directory {path!r} is in the tree twice")

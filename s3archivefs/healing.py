@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from s3archivefs.device_reads import discarded
+from s3archivefs.device_reads import discard_ranges
 from s3archivefs.errors import FormatError
 from s3archivefs.format import Superblock
 from s3archivefs.readers import open_readers
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from s3archivefs.limits import Limits
     from s3archivefs.readers import Readers
 
-__all__ = ["Healing", "once_more"]
+__all__ = ["Healing", "retried"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,12 +40,12 @@ class Healing:
     _root: Directory
     _resolver: Resolver
 
-    def _put_together(self) -> None:
+    def _read_image(self) -> None:
         self.superblock = read_superblock(self._device)
         try:
             self._read_root()
         except FormatError:
-            if not discarded(self._device, [(0, Superblock.layout.size), *self._in_doubt()]):
+            if not discard_ranges(self._device, [(0, Superblock.layout.size), *self._in_doubt()]):
                 raise
             self.superblock = read_superblock(self._device)
             self._read_root()
@@ -55,12 +55,12 @@ class Healing:
         self._root = self._readers.root(self.superblock.root_inode)
         self._resolver = Resolver(self._root, self._readers, self._limits)
 
-    def _doubt(self) -> bool:
+    def _distrust(self) -> bool:
         """Discard the metadata read last, which may be damaged, here and at the device.
 
         Return whether another read may bring other bytes.
         """
-        if not discarded(self._device, self._in_doubt()):
+        if not discard_ranges(self._device, self._in_doubt()):
             return False
         self._readers.forget()  # open files read through these
         self._read_root()
@@ -72,7 +72,7 @@ class Healing:
         return [] if readers is None else readers.in_doubt()
 
 
-def once_more(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H, P], T]:
+def retried(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H, P], T]:
     """Call the method a second time where it raises FormatError and another read may help."""
 
     @wraps(method)
@@ -80,7 +80,7 @@ def once_more(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H,
         try:
             return method(self, *args, **kwargs)
         except FormatError:
-            if not self._doubt():
+            if not self._distrust():
                 raise
         return method(self, *args, **kwargs)
 

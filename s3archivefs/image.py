@@ -15,7 +15,7 @@ from s3archivefs.errors import (
     UnsupportedError,
     leads_nowhere,
 )
-from s3archivefs.healing import Healing, once_more
+from s3archivefs.healing import Healing, retried
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
@@ -23,7 +23,7 @@ from s3archivefs.opening import FileOpener
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.path import Path
 from s3archivefs.reopening import Origin
-from s3archivefs.sources import lasting, open_source
+from s3archivefs.sources import open_source, portable
 from s3archivefs.verify import Problem, Verifier
 from s3archivefs.walking import entries, walk
 
@@ -69,12 +69,12 @@ class SquashFS(Healing, FileOpener):
         Format: "The Superblock".
         """
         limits = limits or Limits()
-        self._source, self._offset = lasting(source), offset
+        self._source, self._offset = portable(source), offset
         device, self._close = open_source(source)
         try:
             super().__init__(limits)
             self._device = OffsetDevice(device, offset) if offset else device
-            self._put_together()
+            self._read_image()
         except BaseException:
             self._close()
             raise
@@ -86,7 +86,7 @@ class SquashFS(Healing, FileOpener):
 
     # ---- the tree --------------------------------------------------------------------------------
 
-    @once_more
+    @retried
     def stat(self, path: EitherPath, *, follow_symlinks: bool = True) -> Stat:
         """Return the attributes of a path, following symlinks unless told otherwise.
 
@@ -94,7 +94,7 @@ class SquashFS(Healing, FileOpener):
         """
         return self._readers.inodes.stat(self._resolve(path, follow=follow_symlinks))
 
-    @once_more
+    @retried
     def exists(self, path: EitherPath) -> bool:
         """Return whether the path leads to something, following symlinks."""
         try:
@@ -105,7 +105,7 @@ class SquashFS(Healing, FileOpener):
             return False
         return True
 
-    @once_more
+    @retried
     def listdir(self, path: PathLike[AnyPath]) -> list[AnyPath]:
         """Return the names in a directory, in byte order.
 
@@ -115,7 +115,7 @@ class SquashFS(Healing, FileOpener):
         """
         names: list[AnyPath] = []
         path = as_plain(path)
-        for entry in self._opened(path).directory.entries():
+        for entry in self._place(path).directory.entries():
             if len(names) >= self._limits.entries:
                 raise LimitExceededError("entries", len(names) + 1, self._limits.entries)
             names.append(decode_as(path, entry.name))
@@ -132,7 +132,7 @@ class SquashFS(Healing, FileOpener):
         """
         path = as_plain(path)
         first = b"" if start is None else encode(start)
-        return self._while_open(entries(self, self._opened(path), path, first))
+        return self._while_open(entries(self, self._place(path), path, first))
 
     def walk(
         self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False
@@ -148,7 +148,7 @@ class SquashFS(Healing, FileOpener):
         Format: "Directory Table".
         """
         top = as_plain(top)
-        start = self._opened(top)
+        start = self._place(top)
         steps = walk(self, self._readers, start, top, symlinks_as_files, self._limits)
         yield from self._while_open(steps)
 
@@ -156,10 +156,10 @@ class SquashFS(Healing, FileOpener):
 
     def _content(self, path: str | bytes) -> Content:
         return Content(
-            *self._content_of(path), lambda: self._content_of(path) if self._doubt() else None
+            *self._content_of(path), lambda: self._content_of(path) if self._distrust() else None
         )
 
-    @once_more
+    @retried
     def _content_of(self, path: str | bytes) -> tuple[Inode, InodeTable, DataReader]:
         inode = self._resolve(path)
         if inode.kind is FileKind.DIRECTORY:
@@ -168,7 +168,7 @@ class SquashFS(Healing, FileOpener):
             raise os_error(errno.ENXIO, path)
         return inode, self._readers.inodes, self._readers.data
 
-    @once_more
+    @retried
     def readlink(self, path: PathLike[AnyPath]) -> AnyPath:
         """Return a symlink's target, as it is stored; at most Limits.symlink_target_bytes.
 
@@ -182,7 +182,7 @@ class SquashFS(Healing, FileOpener):
             raise os_error(errno.EINVAL, path)
         return decode_as(path, self._readers.inodes.target(inode))
 
-    @once_more
+    @retried
     def realpath(self, path: PathLike[AnyPath], *, strict: bool = False) -> AnyPath:
         """Return the path from the root without symlinks and `..`.
 
@@ -196,7 +196,7 @@ class SquashFS(Healing, FileOpener):
 
     # ---- attributes and other ways to an inode ---------------------------------------------------
 
-    @once_more
+    @retried
     def listxattr(self, path: EitherPath, *, follow_symlinks: bool = True) -> list[str]:
         """Return the names of a path's extended attributes, at most Limits.xattrs.
 
@@ -210,7 +210,7 @@ class SquashFS(Healing, FileOpener):
             return []
         return [decode(name) for name in self._readers.xattrs.names(index)]
 
-    @once_more
+    @retried
     def getxattr(
         self, path: EitherPath, name: str | bytes, *, follow_symlinks: bool = True
     ) -> bytes:
@@ -228,7 +228,7 @@ class SquashFS(Healing, FileOpener):
                 return value
         raise os_error(errno.ENODATA, as_plain(path))
 
-    @once_more
+    @retried
     def stat_inode(self, inode_number: int) -> Stat:
         """Return the attributes of an inode by its number, through the export table.
 
@@ -278,15 +278,15 @@ class SquashFS(Healing, FileOpener):
             check_compressor_options(self._device, self.superblock)
         except SquashfsError as error:
             yield Problem("/", error)
-        problems = self._found()
+        problems = self._tree_problems()
         first = next(problems, None)
-        if first is not None and isinstance(first.error, FormatError) and self._doubt():
-            problems = self._found()
+        if first is not None and isinstance(first.error, FormatError) and self._distrust():
+            problems = self._tree_problems()
         elif first is not None:
             yield first
         yield from problems
 
-    def _found(self) -> Iterator[Problem]:
+    def _tree_problems(self) -> Iterator[Problem]:
         return Verifier(self._root, self._readers, self.superblock.inode_count).problems()
 
     @property
@@ -307,24 +307,24 @@ class SquashFS(Healing, FileOpener):
                 yield item
                 self._check_open()
         except FormatError:
-            self._doubt()  # the next call may find it sound
+            self._distrust()  # the next call may find it sound
             raise
 
     def _resolve(self, path: EitherPath, *, follow: bool = True) -> Inode:
         self._check_open()
         return self._resolver.inode(as_plain(path), follow=follow)
 
-    def _opened(self, path: str | bytes) -> Place:
+    def _place(self, path: str | bytes) -> Place:
         self._check_open()
         return self._resolver.directory(path)
 
-    @once_more
+    @retried
     def stat_of_entry(self, entry: Entry) -> Stat:
         """Return the attributes of a directory's entry, for `DirEntry.stat`."""
         self._check_open()
         return self._readers.inodes.stat(self._readers.entry_inode(entry))
 
-    @once_more
+    @retried
     def stat_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Stat:
         """Return the attributes of what a symlink leads to, for `DirEntry.stat`.
 

@@ -45,7 +45,7 @@ class Origin(NamedTuple):
         if isinstance(self.source, str | bytes):
             return
         try:
-            pickle.Pickler(_Nowhere()).dump(self.source)
+            pickle.Pickler(_NullWriter()).dump(self.source)
         except Exception as error:  # the caller's __reduce__ may raise anything
             raise TypeError(
                 f"an image of a {type(self.source).__name__} cannot be pickled:"
@@ -53,7 +53,7 @@ class Origin(NamedTuple):
             ) from error
 
 
-class _Nowhere:
+class _NullWriter:
     def write(self, data: bytes | memoryview, /) -> int:
         return len(data)
 

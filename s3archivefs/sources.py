@@ -14,7 +14,7 @@ from s3archivefs.superblock import is_image_start
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["is_squashfs", "lasting", "open_source"]
+__all__ = ["is_squashfs", "open_source", "portable"]
 
 _PATH_MAX = 4096
 _TAKEN = "an image is a path, a URL, a seekable binary file or a block device"
@@ -47,7 +47,7 @@ def open_source(source: object) -> tuple[BlockDevice, Callable[[], None]]:
     raise TypeError(f"{_TAKEN}, not {type(source).__name__}; {hint}")
 
 
-def lasting(source: object) -> object:
+def portable(source: object) -> object:
     """Return the source in the form that another process needs: a path made absolute."""
     if isinstance(source, str | bytes | os.PathLike) and not _scheme(source):
         return os.path.abspath(os.fspath(source))  # noqa: PTH100 -- bytes too, and no symlink is followed

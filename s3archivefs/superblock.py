@@ -104,9 +104,9 @@ def _superblock(device: BlockDevice, head: bytes) -> Superblock:
         # mksquashfs -stream cannot go back to the start, and writes the superblock last.
         start = device.size - _SUPERBLOCK_SIZE
         what = "the superblock at the end"
-        return read_decoded(device, start, _SUPERBLOCK_SIZE, what, partial(_last, device))
+        return read_decoded(device, start, _SUPERBLOCK_SIZE, what, partial(_streamed, device))
     if magic != MAGIC:
-        raise NotSquashfsError(_what_else(head), 0)
+        raise NotSquashfsError(_describe(head), 0)
     if len(head) < _SUPERBLOCK_SIZE:
         raise TruncatedImageError(
             f"the superblock has {_SUPERBLOCK_SIZE} bytes, the device only {len(head)}", 0
@@ -114,7 +114,7 @@ def _superblock(device: BlockDevice, head: bytes) -> Superblock:
     return _checked(device, head)
 
 
-def _last(device: BlockDevice, head: bytes) -> Superblock:
+def _streamed(device: BlockDevice, head: bytes) -> Superblock:
     """Return the superblock `head`, read at the end of a streamed image."""
     if not _is_magic(head):
         start = device.size - _SUPERBLOCK_SIZE
@@ -139,7 +139,7 @@ def _checked(device: BlockDevice, head: bytes) -> Superblock:
 _GIVE_OFFSET = "holds one further in: say at which byte it starts, as `offset`"
 
 
-def _what_else(head: bytes) -> str:
+def _describe(head: bytes) -> str:
     """Return what starts with `head` instead of an image, and where it may hold one."""
     if head[8:10] == b"AI":  # the magic number of AppImage, in bytes that ELF leaves free
         return f"no squashfs image: an AppImage {_GIVE_OFFSET} (--appimage-offset prints that)"

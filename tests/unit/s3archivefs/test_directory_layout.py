@@ -246,11 +246,11 @@ def test_long_index_is_thinned_out_and_finds_every_name(
     tree = (directory("a"), file("a/x"), directory("d"), *(file(f"d/{name}") for name in names))
     image = make(tmp_path, tool, tree)
     with s3archivefs.open(image) as fs:
-        assert len(opened(fs, "/d")._cut()) > 10
+        assert len(opened(fs, "/d")._segments()) > 10
     for most in (1, 2, 7):
         monkeypatch.setattr("s3archivefs.directory._SEGMENTS_MAX", most)
         with s3archivefs.open(image) as fs:
-            assert 1 <= len(opened(fs, "/d")._cut()) <= most
+            assert 1 <= len(opened(fs, "/d")._segments()) <= most
             assert fs.listdir("/d") == names
             assert all(fs.exists(f"/d/{name}") for name in names)
             assert not any(fs.exists(f"/d/{name}x") for name in names)

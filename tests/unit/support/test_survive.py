@@ -86,7 +86,7 @@ def shortened(_: object, path: bytes) -> list[bytes]:
 
 def from_the_start(self: SquashFS, path: bytes, *, start: bytes | None = None) -> object:
     del start
-    return entries(self, self._opened(path), path, b"")
+    return entries(self, self._place(path), path, b"")
 
 
 def of_the_root(self: SquashFS, inode_number: int) -> Stat:
