@@ -166,7 +166,7 @@ def _abort(target: UploadTarget) -> None:
 
 
 def _target(url: str, name: str = "") -> UploadTarget:
-    """Return the place that `url` names; a `url` that ends in a slash is completed by `name`."""
+    """Return the place that `url` names, completed by `name` after a final slash."""
     from s3archivefs_lambda.config.errors import SettingError
     from s3archivefs_lambda.config.location import parse_location
     from s3archivefs_lambda.store.client import make_upload_client

@@ -1,4 +1,4 @@
-"""The parts that a failed upload leaves in S3: how to resume from them, or delete them."""
+"""The parts that a failed upload leaves in S3: resumed later, or deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the options of `upload` leave open, and the environment says."""
+"""Settings of `upload` that an option or an environment variable gives."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _SHORT_NAMES = {"INT": "INTELLIGENT_TIERING", "GIR": "GLACIER_IR"}
 
 
 def storage_class(option: str, environ: Mapping[str, str]) -> str:
-    """The class in which S3 is to store an image, as S3 names it; empty for the bucket's own."""
+    """Return the storage class by S3's name of it; empty for S3's default."""
     given = option or environ.get(UPLOAD_STORAGE_CLASS, "")
     return _SHORT_NAMES.get(given, given)
 
 
 def part_bytes(option: str, environ: Mapping[str, str]) -> int | None:
-    """Bytes in each part of an upload; None where nobody says.
+    """Return the bytes in each part of an upload, or None for the default.
 
-    Raises SettingError for what is no number of bytes that S3 takes as a part.
+    Raises SettingError for anything but a number of bytes that S3 accepts as a part.
     """
     name, text = "--part-size", option
     if not text:

@@ -1,4 +1,4 @@
-"""The body of a ranged GET: read as it arrives, resumed where it breaks, cut into pieces.
+"""The body of a ranged GET: resumed where it breaks, cut into pieces.
 
 No retry mode of botocore resumes a body that breaks half-way.
 """
@@ -97,7 +97,7 @@ class ResumedBody:
         self._reader = _BodyReader(body)
 
     def _resume(self, fault: BodyBrokenError) -> None:
-        """Ask again for the missing bytes, after a pause; raise `fault` when it is too late."""
+        """Request the missing bytes after a pause, or raise BodyBrokenError if too late."""
         self.close()
         what = f"{fault} with {self._length - self._done} of {self._length} bytes missing"
         is_late = time.monotonic() - self._started > _LAST_ATTEMPT_SECONDS

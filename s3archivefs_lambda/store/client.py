@@ -1,10 +1,10 @@
-"""The S3 clients: botocore's, with the time-outs and retries that a function's 60 seconds allow.
+"""The S3 clients, with the time-outs and retries that a function's 60 seconds allow.
 
-They are botocore's own, not boto3's, which add file transfers, and 40 ms to each cold start.
+They are botocore's, not boto3's, which add file transfers and 40 ms to each cold start.
 
-Endpoint, region, credentials and retries are the standard AWS settings. Where the environment names
-an endpoint, all requests go there: path-style, which every S3-compatible store understands, and
-without a prefix to its host name.
+Endpoint, region, credentials and retries come from the standard AWS settings. If the environment
+names an endpoint, all requests go there: path-style, which every S3-compatible store understands,
+and without a prefix to its host name.
 """
 
 from __future__ import annotations
@@ -25,51 +25,53 @@ __all__ = ["make_response_client", "make_s3_client", "make_upload_client"]
 
 
 def make_s3_client(*, connections: int = 10) -> S3Client:
-    """The client for reading objects, with as many requests under way at once as `connections`."""
+    """Make the client that reads objects, with `connections` requests in flight at most."""
     client = _client(
         connect_timeout=2,  # seconds, as is the next
         read_timeout=5,
         retries=_retries(5),
         max_pool_connections=connections,
         tcp_keepalive=True,
-        # By default boto3 checks what a ranged GET returns against a checksum of the whole object,
-        # on stores that send one (rclone). S3 sends none with ranges: nothing is lost.
+        # By default botocore compares a range with the checksum of the whole object, on stores that
+        # send one (rclone). S3 sends none with ranges, so nothing is lost.
         response_checksum_validation="when_required",
     )
-    # botocore tells of each attempt, in the thread that makes it; what a handler returns other than
-    # None it would take for the answer.
+    # botocore calls this for each attempt, in the thread that makes it, and would take a result
+    # other than None for the answer.
     client.meta.events.register("before-send.s3", lambda **_: accounting.add("s3_requests"))
     return client
 
 
 def make_response_client() -> S3Client:
-    """The client for WriteGetObjectResponse: it streams what cannot be read twice, so it signs no
-    payload and tries once.
+    """Make the client for WriteGetObjectResponse.
+
+    It streams bodies that cannot be read twice, so it signs no payload and tries once.
     """
     return _client(
         s3={"payload_signing_enabled": False},
         retries={"total_max_attempts": 1},
-        # urllib3 bounds by the first how long each piece of the body may take too, and the caller
-        # may pause as long as S3 waits for it; by the second how long the answer may take, which
-        # comes when the caller has all.
-        connect_timeout=60,
-        read_timeout=60,
+        connect_timeout=60,  # for each piece of the body too: the caller of S3 may read slowly
+        read_timeout=60,  # until S3 answers, which is when its caller has read everything
     )
 
 
 def make_upload_client(*, threads: int) -> S3Client:
-    """The client that stores an archive, in as many parts at once: it has time, and tries often."""
+    """Make the client that stores an archive, with `threads` parts in flight.
+
+    Time is no issue for it: it waits long and retries often.
+    """
     return _client(
-        connect_timeout=10,  # bounds each piece that is sent, too
-        read_timeout=60,  # S3 may take long to put parts together
+        connect_timeout=10,  # for each piece that is sent too
+        read_timeout=60,  # completing an upload may take S3 long
         retries=_retries(8),
         max_pool_connections=threads,
     )
 
 
 def _retries(attempts: int) -> dict[str, Any]:
-    """Standard retries, `attempts` in all, as far as the operator has not said otherwise: what is
-    given in code would win over the environment's settings.
+    """Return botocore's settings for standard retries with `attempts` attempts.
+
+    Settings of the environment come first; in botocore they would lose to those in code.
     """
     retries: dict[str, Any] = {}
     if not os.environ.get("AWS_RETRY_MODE"):
@@ -104,13 +106,13 @@ def _end_redirects(
     response: tuple[Any, dict[str, Any]] | None,
     **_: object,
 ) -> None:
-    """Keep botocore from asking for a bucket's region in answer to that question.
+    """Stop botocore from following the redirect of a HeadBucket without a region.
 
-    It sends a request that is redirected once more, to the bucket's region; never to a host that
-    the answer names. Where the answer does not name the region it asks by HeadBucket; of a store
-    that redirects this too, without end.
+    botocore repeats a redirected request in the bucket's region, never at the host that the answer
+    names. If the answer lacks the region, it asks for that with HeadBucket: without end where the
+    store redirects HeadBucket too.
     """
-    if response is None:  # there was none
+    if response is None:  # no answer came
         return
     parsed = response[1]
     headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -120,7 +122,10 @@ def _end_redirects(
 
 @cache
 def _descriptions() -> Loader:
-    """What botocore knows of S3. Each session would read it anew: half of a client's 60 ms."""
+    """Return botocore's description of S3, read once.
+
+    Each session would read it anew, which is half of the 60 ms that a client takes.
+    """
     from botocore.session import Session  # noqa: PLC0415 -- as above
 
     loader: Loader = Session().get_component("data_loader")

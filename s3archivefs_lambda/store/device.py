@@ -1,9 +1,7 @@
 """A block device over one version of one S3 object, read with ranged GETs.
 
-Every answer is verified: its status, Content-Range, length and ETag must be those of the range and
-the version asked for, so that neither a replaced object nor a careless store can become wrong
-bytes. A body that breaks half-way is resumed at the byte reached, which no retry mode of botocore
-does.
+Every answer is verified: its status, Content-Range, length and ETag must be those of the requested
+range and version, so that neither a replaced object nor a careless store can become wrong bytes.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
 class S3Device:
-    """The bytes of one version of an S3 object, as a block device; threads may share it."""
+    """The bytes of one version of an S3 object, as a block device. Thread-safe."""
 
     def __init__(
         self,
@@ -65,7 +63,7 @@ class S3Device:
 
     @property
     def identity(self) -> str:
-        """What identifies the bytes: see `s3_identity`."""
+        """The text that identifies the bytes: see `store.identity`."""
         return version_identity(
             self._client,
             self.bucket,
@@ -76,9 +74,10 @@ class S3Device:
         )
 
     def pread(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset`, with one ranged GET (more where its body breaks).
+        """Return exactly `length` bytes from `offset`, by one ranged GET.
 
-        Raises ValueError for a range that is not inside [0, size), and ArchiveAccessError.
+        More GETs follow where a body breaks. Raises ValueError for a range that is not inside
+        [0, size), and ArchiveAccessError.
         """
         if offset < 0 or length < 0 or offset + length > self.size:
             raise ValueError(f"bytes {offset} + {length} are not within the object's {self.size}")
@@ -87,10 +86,10 @@ class S3Device:
     def stream(
         self, offset: int, length: int, piece_bytes: int, body: StreamingBody | None = None
     ) -> Iterator[bytes]:
-        """The same as it arrives, in pieces of `piece_bytes` (the last one shorter); read first
-        from `body`, where there is the verified answer to a GET of this range.
+        """Yield the bytes of a range as they arrive, in pieces of `piece_bytes`.
 
-        Raises ArchiveAccessError.
+        The last piece may be shorter. `body` is the verified answer to a GET of this range, if
+        there is one already. Raises ArchiveAccessError.
         """
         url = object_url(self.bucket, self.key)
         source = ResumedBody(partial(self._request, offset, length), length, url, body)
@@ -100,11 +99,11 @@ class S3Device:
             raise ArchiveUnavailableError.of(self.bucket, self.key, str(error)) from error
 
     def is_same_version(self, other: S3Device) -> bool:
-        """Whether both are of the same content: ETag and size are equal."""
+        """Return whether both have the same ETag and size."""
         return self.etag.strip('"') == other.etag.strip('"') and self.size == other.size
 
     def _request(self, offset: int, length: int, done: int) -> StreamingBody:
-        """Return the unread body of a verified GET for the range without its first `done` bytes."""
+        """Request the range without its first `done` bytes; return the unread body."""
         answer = self._pinned_answer(Range(offset + done, length - done))
         if self.is_same_version(answer.device):
             return answer.body
@@ -112,6 +111,7 @@ class S3Device:
         raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")
 
     def _pinned_answer(self, wanted: Range) -> Answer:
+        """Request a range by version id and ETag, or, where forbidden, by ETag alone."""
         get = partial(get_range, self._client, self.bucket, self.key, wanted, IfMatch=self.etag)
         if self._asks_for_version:
             try:
@@ -120,33 +120,35 @@ class S3Device:
                 what = "its version is no longer there"
                 raise ArchiveReplacedError.of(self.bucket, self.key, what) from error
             except ArchiveForbiddenError:
-                # Reading a version by name takes s3:GetObjectVersion, which whoever may read the
-                # object need not have. The ETag alone pins it too.
+                # The credentials lack s3:GetObjectVersion. The ETag alone pins the version too.
                 self._asks_for_version = False
         return get()
 
 
 def current_identity(client: S3Client, bucket: str, key: str) -> str:
-    """The `S3Device.identity` of the current version, by one HEAD; raises ArchiveAccessError."""
+    """Return the `S3Device.identity` of the current version, by one HEAD.
+
+    Raises ArchiveAccessError.
+    """
     facts = head_object(client, bucket, key)
     return pinned(client, bucket, key, facts, facts.get("ContentLength")).identity
 
 
 class Range(NamedTuple):
-    """Bytes of an object: `length` from `start` on."""
+    """A range of an object's bytes."""
 
     start: int | None
-    """None: the last `length` bytes."""
+    """The first byte; None for the last `length` bytes."""
     length: int
 
     def header(self) -> str:
-        """The Range header that asks for it."""
+        """Return the Range header."""
         if self.start is None:
             return f"bytes=-{self.length}"
         return f"bytes={self.start}-{self.start + self.length - 1}"
 
     def within(self, size: int) -> tuple[int, int]:
-        """Where the range begins and ends in an object of `size` bytes, clipped as HTTP does."""
+        """Return first byte and end in an object of `size` bytes, clipped as HTTP does."""
         start = max(0, size - self.length) if self.start is None else self.start
         return start, min(start + self.length, size)
 
@@ -155,21 +157,22 @@ class Answer(NamedTuple):
     """The verified answer to a GET."""
 
     device: S3Device
-    """Pinned to the version that the answer comes from."""
+    """The device, pinned to the version that the answer comes from."""
     start: int
     end: int
     facts: Facts
 
     @property
     def body(self) -> StreamingBody:
-        """Not yet read."""
+        """The unread body."""
         body: StreamingBody = self.facts["Body"]
         return body
 
 
 def get_range(client: S3Client, bucket: str, key: str, wanted: Range, **pin: Any) -> Answer:  # noqa: ANN401 -- GetObject's
-    """Ask for the range, of the version that `pin` (IfMatch, VersionId) says, and verify the
-    answer; raises ArchiveAccessError.
+    """Request a range of the version that `pin` (IfMatch, VersionId) names; verify the answer.
+
+    Raises ArchiveAccessError.
     """
     with mapped_errors(bucket, key):
         facts: Facts = client.get_object(Bucket=bucket, Key=key, Range=wanted.header(), **pin)
@@ -177,20 +180,23 @@ def get_range(client: S3Client, bucket: str, key: str, wanted: Range, **pin: Any
         start, end, size = _verified_range(facts, bucket, key, wanted)
         return Answer(pinned(client, bucket, key, facts, size), start, end, facts)
     except ArchiveAccessError:
-        facts["Body"].close()  # not drained: it may be the whole archive
+        facts["Body"].close()  # unread, as it may be the whole archive
         raise
 
 
 def _verified_range(facts: Facts, bucket: str, key: str, wanted: Range) -> tuple[int, int, int]:
-    """First byte, end and size of the object as the answer states them, if they were asked for."""
+    """Return first byte, end and object size of an answer to this range.
+
+    Raises ArchiveUnavailableError for any other range.
+    """
     status = facts["ResponseMetadata"]["HTTPStatusCode"]
     length = facts.get("ContentLength")
     content_range = facts.get("ContentRange")
     if match := _CONTENT_RANGE.fullmatch(content_range or ""):
-        # Whatever the status: rclone answers ranges with 200, and a Content-Range that is right.
+        # Whatever the status: rclone answers ranges with 200 and a right Content-Range.
         start, end, size = int(match[1]), int(match[2]) + 1, int(match[3])
     elif status == 200 and content_range is None and length is not None:
-        start, end, size = 0, length, length  # the whole object, which may be what was asked for
+        start, end, size = 0, length, length  # the whole object, which may be the requested range
     else:
         start, end, size = 0, -1, 0
     if (start, end) == wanted.within(size) and (length is None or length <= end - start):
@@ -203,19 +209,19 @@ def _verified_range(facts: Facts, bucket: str, key: str, wanted: Range) -> tuple
 
 
 def head_object(client: S3Client, bucket: str, key: str) -> Facts:
-    """What S3 says of the object's current version; raises ArchiveAccessError."""
+    """Return S3's answer to HEAD of the current version; raise ArchiveAccessError."""
     with mapped_errors(bucket, key):
         return client.head_object(Bucket=bucket, Key=key)
 
 
 def pinned(client: S3Client, bucket: str, key: str, facts: Facts, size: int | None) -> S3Device:
-    """The device pinned to the version that an answer tells of."""
+    """Return the device pinned to the version that an answer describes."""
     etag, version = facts.get("ETag"), facts.get("VersionId")
-    if version in {"", "null"}:  # of an object from before its bucket kept versions
+    if version in {"", "null"}:  # the object is older than the bucket's versioning
         version = None
     if etag and size is not None:
         return S3Device(client, bucket, key, etag=etag, size=size, version_id=version)
-    # Refused: without an ETag, bytes of two versions could be mixed unnoticed.
+    # Without an ETag, bytes of two versions could be mixed unnoticed.
     what = "the store's answer lacks ETag or Content-Length"
     status = facts["ResponseMetadata"]["HTTPStatusCode"]
     raise ArchiveUnavailableError.of(bucket, key, what, status)

@@ -1,4 +1,4 @@
-"""What can go wrong between here and an archive in S3, and how the client's exceptions tell it."""
+"""The errors of reading an archive in S3, made of the client's exceptions."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ __all__ = [
 
 
 class ArchiveAccessError(OSError):
-    """An archive could not be read from S3; says which object, what happened and what to do."""
+    """An archive could not be read; the message says which, why, and what to do."""
 
     advice: ClassVar[str] = "check the object and the store"
     status: int | None = None
-    """The HTTP status of S3's answer, if there was one."""
+    """The HTTP status of S3's answer, or None for no answer."""
 
     @classmethod
     def of(cls, bucket: str, key: str, what: str, status: int | None = None) -> Self:
-        """The error about s3://bucket/key."""
+        """Return the error about s3://bucket/key."""
         error = cls(f"{object_url(bucket, key)}: {what}; {cls.advice}")
         error.status = status
         return error
@@ -50,13 +50,13 @@ class ArchiveNotFoundError(ArchiveAccessError):
 
 
 class ArchiveForbiddenError(ArchiveAccessError):
-    """S3 refuses the object to these credentials, or there are none."""
+    """S3 refuses the object to these credentials."""
 
     advice = "check the credentials, and that they allow s3:GetObject on this object"
 
 
 class ArchiveCredentialsError(ArchiveForbiddenError):
-    """The credentials are at fault, which says nothing of the object."""
+    """The credentials are invalid or missing, which says nothing about the object."""
 
     advice = "check the credentials"
 
@@ -68,28 +68,29 @@ class ArchiveReplacedError(ArchiveAccessError):
 
 
 class ArchiveUnchangedError(ArchiveAccessError):
-    """The object is still the version that was not to be sent again."""
+    """The object is still the version that the caller has."""
 
     version_id: str | None = None
-    """Of that version, where the answer names it."""
+    """The id of that version, if the answer names it."""
 
 
 class ArchiveThrottledError(ArchiveAccessError):
-    """S3 asks for fewer requests, and did so through all retries."""
+    """S3 throttled the request through all retries."""
 
     advice = "try again later"
 
 
 class ArchiveUnavailableError(ArchiveAccessError):
-    """No answer, or one that cannot be relied upon: that of a `status` below 500 is the store's all
-    the same, and no outage.
+    """No answer came, or a wrong one.
+
+    With a `status` below 500 the store works, and this is no outage.
     """
 
     advice = "check the store, the network and the region, and try again"
 
 
 class ArchiveSilentError(ArchiveUnavailableError):
-    """No answer at all, to a request for this object or most likely any other of the store."""
+    """No answer came at all; most likely none comes for the store's other objects either."""
 
 
 _CREDENTIAL_CODES = {
@@ -113,9 +114,9 @@ _THROTTLING_CODES = {
 
 
 def client_faults() -> tuple[type[Exception], ...]:
-    """What a client raises when a request or a body fails; any other exception is a bug.
+    """Return the exceptions that a failed request or body raises; any other is a bug.
 
-    ValueError: a header of the answer that botocore cannot parse.
+    ValueError stands for a header of the answer that botocore cannot parse.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- local images do without
     from urllib3.exceptions import HTTPError  # noqa: PLC0415 -- likewise
@@ -127,7 +128,7 @@ def client_faults() -> tuple[type[Exception], ...]:
 def mapped_errors(bucket: str, key: str) -> Iterator[None]:
     """Turn what the client raises about s3://bucket/key into ArchiveAccessErrors.
 
-    Their messages repeat codes and types alone, for the originals may hold URLs and headers.
+    Their messages repeat codes and types only, as the originals may hold URLs and headers.
     """
     try:
         yield
@@ -136,8 +137,9 @@ def mapped_errors(bucket: str, key: str) -> Iterator[None]:
 
 
 def object_url(bucket: str, key: str) -> str:
-    """The object's URL for a message, on one line: as it is or, where that cannot be printed, as a
-    shell takes it.
+    """Return the object's URL on one line, for a message.
+
+    A URL that cannot be printed is quoted for a shell.
     """
     url = f"s3://{bucket}/{key}"
     return url if url.isprintable() else shell_word(url)
@@ -151,7 +153,7 @@ def _access_error(error: Exception, bucket: str, key: str) -> ArchiveAccessError
     name = type(error).__name__
     if "Credential" in name or "Token" in name:
         return ArchiveCredentialsError.of(bucket, key, f"there are no usable credentials ({name})")
-    # ValueError: an answer came.
+    # After ValueError an answer came, but botocore could not parse it.
     kind = ArchiveUnavailableError if isinstance(error, ValueError) else ArchiveSilentError
     return kind.of(bucket, key, f"the request failed ({name})")
 
@@ -169,12 +171,12 @@ def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessE
     if 300 <= status < 400:
         what = "the store redirects requests, which are not followed"
     elif status in {412, 416}:
-        # 416 too: to a range inside the pinned version it means that a shorter one is there now.
+        # 416 for a range inside the pinned version means that the object is shorter now.
         kind, what = ArchiveReplacedError, "the object was replaced"
     elif status == 404:
         kind, what = ArchiveNotFoundError, "there is no such object or bucket"
     elif code in _CREDENTIAL_CODES or (code == "400" and error.operation_name == "HeadObject"):
-        # With status 400 or 403; where a HEAD's lack of a body leaves the code out, with 400.
+        # The status is 400 or 403. Without a body, as for a HEAD, there is no code, and it is 400.
         kind, what = ArchiveCredentialsError, "the credentials were refused"
     elif status in {401, 403}:
         kind, what = ArchiveForbiddenError, "access was refused"

@@ -1,11 +1,12 @@
-"""What identifies an archive's bytes in S3: the one rule for every cache, pinned state and ETag.
+"""The identity of an archive's bytes in S3, for caches, pinned versions and ETags.
 
-A bucket's name means something within its store alone, and an ETag within its object. Two that
-differ in any part are kept apart, which costs a fetch where they are the same after all.
+An identity names the store, the bucket, the key and the version, because a bucket's name has a
+meaning within its store only, and an ETag within its object. Two names for the same bytes cost one
+more fetch.
 
-Of the account only what names the bucket tells: the ARN of an access point holds it, and within a
-partition of AWS a bucket's name belongs to one account. Credentials, which may decide it in other
-stores, take no part: they change while the bytes do not.
+The account is part of the bucket's name: the ARN of an access point holds it, and within a
+partition of AWS a bucket's name belongs to one account. Credentials take no part, although they
+choose the account in some stores: they change while the bytes do not.
 """
 
 from __future__ import annotations
@@ -23,23 +24,24 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def object_identity(client: S3Client, bucket: str, key: str) -> str:
-    """Identify an object, whatever its version: its store, as `client` reaches it, and its name."""
+    """Identify an object, whatever its version, in the store that `client` reaches."""
     return _joined(*_store(client), bucket, key)
 
 
 def version_identity(
     client: S3Client, bucket: str, key: str, *, etag: str, version_id: str | None, size: int
 ) -> str:
-    """Identify one version of an object, of `size` bytes; `version_id` is None where the bucket
-    keeps no versions.
+    """Identify one version of an object of `size` bytes.
+
+    `version_id` is None if the bucket keeps no versions.
     """
     return _joined(*_store(client), bucket, key, etag.strip('"'), version_id, size)
 
 
 def _store(client: S3Client) -> tuple[str | int | None, ...]:
-    """Where requests go; never the user and password that an endpoint's URL may hold.
+    """Return the address of the store, without the user and password of its URL.
 
-    The region is a part of it, for a store may heed the one that a request is signed for.
+    The region is part of it: some stores choose the object by the region of the signature.
     """
     url = urlsplit(client.meta.endpoint_url)
     port = url.port or _PORTS.get(url.scheme)  # urlsplit has scheme and hostname in lower case
@@ -47,5 +49,5 @@ def _store(client: S3Client) -> tuple[str | int | None, ...]:
 
 
 def _joined(*parts: str | int | None) -> str:
-    """One string of them, which no other parts make."""
+    """Return one string of the parts, different for different parts."""
     return json.dumps(parts)

@@ -1,4 +1,4 @@
-"""Opening an S3 object in one round trip: its last bytes, its first ones, what S3 says of it."""
+"""Opening an S3 object in one round trip: both its ends, and its metadata."""
 
 from __future__ import annotations
 
@@ -28,34 +28,32 @@ __all__ = ["OpenedObject", "open_object"]
 _LOG = logging.getLogger("s3archivefs")
 
 SUPERBLOCK_METADATA = "s3archivefs-superblock"
-"""Name of the user metadata that holds the first `SUPERBLOCK_BYTES` bytes of an image in base64."""
+"""The user metadata that holds an image's first `SUPERBLOCK_BYTES` bytes in base64."""
 SUPERBLOCK_BYTES = 96
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedObject:
-    """What opening an object brought."""
+    """An object's version, and the bytes that opening it fetched."""
 
     device: S3Device
     metadata: dict[str, str]
-    """User metadata, names in lower case: stores differ in the case they return."""
+    """The user metadata, names in lower case, because stores differ in the case they return."""
     head: bytes
-    """The object's first bytes; empty where they were not fetched."""
+    """The object's first bytes; empty if they were not fetched."""
     tail: bytes
     """The object's last bytes."""
 
     @property
     def has_superblock(self) -> bool:
-        """Whether the user metadata holds one, and not another than the object itself, as far as
-        its first bytes were fetched.
-        """
+        """Whether the user metadata holds a superblock that agrees with `head`."""
         found = _superblock_in(self.metadata)
         return found is not None and found.startswith(self.head[:SUPERBLOCK_BYTES])
 
     def superblock(self) -> bytes | None:
-        """The object's first 96 bytes, from itself or from its user metadata; None if in neither.
+        """Return the object's first 96 bytes, or None if it has fewer.
 
-        The object wins: its metadata may have been copied from another archive.
+        They come from `head`, else from the user metadata, which may be another archive's.
         """
         if len(self.head) >= SUPERBLOCK_BYTES:
             return self.head[:SUPERBLOCK_BYTES]
@@ -74,11 +72,11 @@ def open_object(
 ) -> OpenedObject:
     """Open the current version of an object, in one round trip.
 
-    One suffix GET brings the last `tail_bytes` bytes, ETag, size and user metadata. The first
-    `head_bytes` come at the same time; with `expect_superblock` afterwards, and only where the
+    One suffix GET fetches the last `tail_bytes` bytes, ETag, size and user metadata. Another GET,
+    in parallel, fetches the first `head_bytes`; with `expect_superblock` it follows only if the
     metadata lacks the superblock. Stores that refuse the suffix get a HEAD and ordinary ranges.
-    Raises ArchiveAccessError; ArchiveUnchangedError, after a single request, where the object has
-    the ETag `unless_etag`.
+    Raises ArchiveAccessError; ArchiveUnchangedError, after a single request, if the object has the
+    ETag `unless_etag`.
     """
     is_conditional = unless_etag is not None
     condition = {"IfNoneMatch": unless_etag} if is_conditional else {}
@@ -106,7 +104,7 @@ def open_object(
 
     try:
         opened = attempt()
-    except ArchiveReplacedError:  # between two of the requests; twice in a row is no coincidence
+    except ArchiveReplacedError:  # between two requests; twice in a row is no coincidence
         opened = attempt()
     mentioned = SUPERBLOCK_METADATA in opened.metadata and opened.head
     if mentioned and opened.head[:SUPERBLOCK_BYTES] != _superblock_in(opened.metadata):
@@ -120,7 +118,7 @@ def open_object(
 
 
 class _Read(NamedTuple):
-    """Bytes of an object, the version they come from, and what else the store said of it."""
+    """Bytes of an object, their version, and the store's answer."""
 
     device: S3Device
     data: bytes
@@ -136,7 +134,7 @@ def _read_range(
 ) -> _Read:
     """Read the range of the current version."""
     answer = get_range(client, bucket, key, wanted, **condition)
-    if answer.device.etag == condition.get("IfNoneMatch"):  # of a store that ignores conditions
+    if answer.device.etag == condition.get("IfNoneMatch"):  # the store ignores conditions
         answer.body.close()
         raise _unchanged(answer.device)
     length = answer.end - answer.start
@@ -151,7 +149,7 @@ def _read_tail(
     length: int,
     **condition: Any,  # noqa: ANN401 -- likewise
 ) -> _Read:
-    """Read the last `length` bytes of the current version, or all where it is shorter."""
+    """Read the last `length` bytes of the current version, or all if it is shorter."""
     try:
         return _read_range(client, bucket, key, Range(None, length), **condition)
     except ArchiveAccessError as error:

@@ -1,10 +1,9 @@
-"""An S3 client that a forked child makes anew, so that it shares no connection with its parent.
+"""An S3 client that a forked child makes anew, with connections of its own.
 
-A process that forks waits for a client that is being made. Whoever makes one imports botocore, and
-then has OpenSSL make a context, for which Python lets other threads go on: a child that is forked
-meanwhile has both locked for ever, and cannot make another. What is left is a TLS handshake at the
-very moment of a fork: it may hold a lock of OpenSSL, too (2 of 2,400 children, among threads that
-did nothing else).
+A fork waits while a client is being made: that imports botocore and has OpenSSL make a context,
+without the GIL, and a child forked meanwhile would find both locked for ever. A TLS handshake at
+the very moment of a fork may hold a lock of OpenSSL too; that risk remains (2 of 2,400 children,
+among threads that did nothing else).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["process_client"]
 
 
-# One that a thread may take again: to make a client may fork, to ask a program for credentials.
+# Reentrant, because making a client may fork, to run a program for credentials.
 _making = threading.RLock()
 os.register_at_fork(
     before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
@@ -31,9 +30,9 @@ os.register_at_fork(
 
 
 def process_client(make: Callable[[], S3Client]) -> S3Client:
-    """A client that stands for the one that `make` returns, called on first use in each process.
+    """Return a client that calls `make` on first use in each process.
 
-    Whoever holds it may fork. Threads may share it.
+    It stands for the client that `make` returns. Threads and forked processes may share it.
     """
     return cast("S3Client", _ProcessClient(make))
 
@@ -56,6 +55,6 @@ class _ProcessClient:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         if self._client is not None:
-            # Kept, for to let go of it would take locks that its parent's threads may have held.
+            # Kept: to free it would take locks that threads of the parent may have held.
             self._inherited.append(self._client)
             self._client = None

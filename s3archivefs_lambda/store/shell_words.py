@@ -1,4 +1,4 @@
-"""Commands and their words as messages name them, to be given to a shell as they stand."""
+"""Commands in messages, quoted so that they can be pasted into a shell."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["shell_command", "shell_word"]
 
 
 def shell_command(words: Iterable[str]) -> str:
-    """One line of printable text that a shell takes for these words."""
+    """Return one line of printable text that a shell parses as these words."""
     return " ".join(map(shell_word, words))
 
 
 def shell_word(word: str) -> str:
-    r"""Printable text that a shell takes for this word.
+    r"""Return printable text that a shell parses as this word.
 
-    What cannot be printed, or is not UTF-8, stands in `$'...'` as `\xNN` for each byte: bash, ksh
-    and zsh take it so.
+    Bytes that cannot be printed or are not UTF-8 become `\xNN` within `$'...'`, which bash, ksh and
+    zsh understand.
     """
     quoted = shlex.quote(word)
     if quoted.isprintable():

@@ -1,5 +1,6 @@
-"""What is known of one version of an archive in S3, so that opening it again takes no request; and
-how it is written down for other processes.
+"""The record of one version of an archive, which opens it without a request.
+
+Processes that share a chunk cache share these records.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ class S3Version:
     """One version of an object that is an image."""
 
     etag: str
-    """As S3 gave it, quotes included."""
+    """The ETag as S3 gave it, quotes included."""
     version_id: str | None
-    """Where the bucket keeps versions."""
+    """The version's id, if the bucket keeps versions."""
     size: int
-    """Of the object, in bytes."""
+    """The length of the object, in bytes."""
     superblock: bytes
-    """Its first 96 bytes."""
+    """The object's first 96 bytes."""
     has_superblock: bool
-    """Whether the object's user metadata holds those too."""
+    """Whether the object's user metadata holds the superblock too."""
     tail_start: int
-    """From this byte on it was fetched when it was opened."""
+    """The first byte of the tail that opening the object fetched."""
 
     def encode(self) -> bytes:
-        """The record as it is kept on disk."""
+        """Return the record as bytes for the disk."""
         superblock = b64encode(self.superblock).decode()
         values = (self.etag, self.version_id, self.size, superblock)
         return json.dumps([*values, self.has_superblock, self.tail_start]).encode()
 
     @classmethod
     def decode(cls, record: bytes) -> Self | None:
-        """What `encode` gave; None of anything else."""
+        """Return the version that `encode` wrote, or None for any other bytes."""
         try:
             etag, version_id, size, superblock, has_superblock, tail_start = json.loads(record)
             head = b64decode(superblock, validate=True)

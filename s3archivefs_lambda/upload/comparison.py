@@ -1,4 +1,4 @@
-"""Whether an object in S3 is an image on disk, by what S3 answers to HEAD."""
+"""Whether an object in S3 is an image on disk, by the answer to HEAD."""
 
 from __future__ import annotations
 

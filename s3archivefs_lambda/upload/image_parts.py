@@ -1,4 +1,4 @@
-"""An image as the parts in which S3 takes it: their lengths, their hashes, and their bodies."""
+"""An image cut into the parts that S3 accepts: their lengths, MD5s and request bodies."""
 
 from __future__ import annotations
 
@@ -27,59 +27,63 @@ __all__ = [
 ]
 
 MIN_PART_BYTES = 5 << 20
-"""What S3 takes as a part, unless it is the last."""
+"""Bytes of a part, at least, except for the last: S3's limit."""
 MAX_PART_BYTES = 5 << 30
+"""Bytes of a part, at most: S3's limit."""
 _PART_BYTES = 16 << 20
-_MAX_PARTS = 10_000
+_MAX_PARTS = 10_000  # S3's limit
 _MIB = 1 << 20
 _PIECE = 1 << 20  # bytes hashed at once
 
 
 class BodyEndedError(BaseException):
-    """Ends a request from within its body; the message says why.
+    """The end of a request from within its body; the message says why.
 
-    botocore tries again after any Exception.
+    Not an Exception, after any of which botocore sends the request again.
     """
 
 
 class Part(NamedTuple):
-    """A piece of an image; offset and length in bytes."""
+    """A range of an image's bytes."""
 
     number: int
-    """From 1, as S3 counts."""
+    """The part's number, from 1 as S3 counts."""
     offset: int
     length: int
 
 
 class ImageParts:
-    """An image on disk, as it was when this was made. Raises UploadError where it is too large."""
+    """An image on disk in parts. Raises UploadError if it is too large.
+
+    Size and time of the file are noted now; `has_changed` compares them. `part_bytes` is the wanted
+    length of parts.
+    """
 
     def __init__(self, image: BinaryIO, part_bytes: int | None = None) -> None:
-        """`part_bytes` is the length that is wanted of parts, if one is."""
         self._file = image.fileno()
         self._stamp = self._stamp_now()
         self._digests: dict[int, bytes] = {}
         self.size = self._stamp[0]
-        """In bytes."""
+        """The length of the image, in bytes."""
         self.part_bytes = length = part_size_of(self.size, part_bytes)
-        """Of each part but the last; as wanted, or as S3 needs it."""
+        """The length of each part but the last, in bytes: see `part_size_of`."""
         self.parts = [
             Part(number, offset, min(length, self.size - offset))
             for number, offset in enumerate(range(0, max(self.size, 1), length), 1)
         ]
 
     def has_changed(self) -> bool:
-        """Whether the file has been written to since."""
+        """Return whether the file was written to since this was made."""
         return self._stamp_now() != self._stamp
 
     @property
     def superblock(self) -> str:
-        """The image's first 96 bytes, in base64."""
+        """The first 96 bytes of the image, in base64."""
         return base64.b64encode(os.pread(self._file, SUPERBLOCK_BYTES, 0)).decode()
 
     @property
     def etag(self) -> str:
-        """What S3 gives an object of these parts, unless it is encrypted with SSE-KMS or SSE-C."""
+        """The ETag of an object of these parts, unless SSE-KMS or SSE-C encrypts it."""
         digests = [self.md5(part) for part in self.parts]
         if len(digests) == 1:
             return digests[0].hex()
@@ -87,7 +91,7 @@ class ImageParts:
         return f"{whole.hexdigest()}-{len(digests)}"
 
     def md5(self, part: Part) -> bytes:
-        """The MD5 of a part, which is read once."""
+        """Return the MD5 of a part; read the part on the first call only."""
         if part.number not in self._digests:
             digest = hashlib.md5(usedforsecurity=False)
             for offset in range(part.offset, part.offset + part.length, _PIECE):
@@ -97,7 +101,7 @@ class ImageParts:
         return self._digests[part.number]
 
     def body(self, part: Part, progress: Callable[[int], None], stop: Event) -> PartBody:
-        """A part as the body of a request, which raises BodyEndedError once `stop` is set."""
+        """Return a part as the body of a request; see `PartBody`."""
         return PartBody(self._file, part, progress, stop)
 
     def _stamp_now(self) -> tuple[int, int]:
@@ -106,9 +110,10 @@ class ImageParts:
 
 
 class PartBody(io.RawIOBase):
-    """A part of a file, by descriptor, read anew as often as it is sent.
+    """A part of a file, by descriptor; each attempt of a request reads it anew.
 
-    `progress` is told of the bytes read, and, in negative numbers, of those to be read again.
+    `progress` takes the number of bytes read; it is negative for bytes to read again. Reading
+    raises BodyEndedError once `stop` is set.
     """
 
     def __init__(self, file: int, part: Part, progress: Callable[[int], None], stop: Event) -> None:
@@ -122,19 +127,19 @@ class PartBody(io.RawIOBase):
         return self._part.length
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It can be read again."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Bytes from the start of the part."""
+        """Return the position, in bytes from the start of the part."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte of the part; never beyond its ends."""
+        """Move to a byte of the part, or to its nearer end; return the position."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._part.length}
         position = min(max(base[whence] + offset, 0), self._part.length)
         self._progress(position - self._position)
@@ -142,7 +147,7 @@ class PartBody(io.RawIOBase):
         return position
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 -- any writable buffer
-        """Read the next bytes. Raises BodyEndedError."""
+        """Read the next bytes into `buffer` and return their number. Raises BodyEndedError."""
         if self._stop.is_set():
             raise BodyEndedError("the upload was ended")
         view = memoryview(buffer)[: self._part.length - self._position]
@@ -155,10 +160,10 @@ class PartBody(io.RawIOBase):
 
 
 def part_size_of(size: int, wanted: int | None = None) -> int:
-    """The length of the parts, in bytes, in which an image of `size` bytes is sent: as it is
-    wanted, or longer, lest there be more parts than S3 takes.
+    """Return the length of the parts, in bytes, for an image of `size` bytes.
 
-    Raises UploadError where it is more than 10,000 parts of 5 GiB.
+    That is `wanted`, or more if S3's 10,000 parts would not hold the image. Raises UploadError for
+    an image of more than 10,000 parts of 5 GiB.
     """
     least = -(-size // _MAX_PARTS)
     length = wanted or _PART_BYTES

@@ -1,4 +1,4 @@
-"""Packing a directory with mksquashfs, as suits images that are read in S3."""
+"""Packing a directory with mksquashfs, with options for images that are read in S3."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PackingError", "mksquashfs_command", "pack"]
 
-# docs/packing-measurements.md has the figures behind these.
 OPTIONS = ("-comp", "zstd", "-b", "128K")
+"""Options of mksquashfs; docs/packing-measurements.md has the figures behind them."""
 
 
 class PackingError(Exception):
@@ -19,10 +19,10 @@ class PackingError(Exception):
 
 
 def mksquashfs_command(directory: Path, image: Path) -> list[str]:
-    """The command that packs `directory` into `image`, which must not be there yet."""
-    # Neither looks like an option; of a link, mksquashfs would pack the link.
+    """Return the command that packs `directory` into `image`, a new file."""
+    # Absolute, so that neither looks like an option; resolved, as mksquashfs would pack a link.
     paths = [str(directory.resolve()), str(image.absolute())]
-    # Else an image that is there would be added to, and a file that cannot be read be packed empty.
+    # By default mksquashfs appends to an existing image, and packs an unreadable file as empty.
     strict = ["-noappend", "-exit-on-error"]
     return ["mksquashfs", *paths, *OPTIONS, *strict, "-quiet"]
 
@@ -30,8 +30,8 @@ def mksquashfs_command(directory: Path, image: Path) -> list[str]:
 def pack(directory: Path, image: Path, *, progress: bool = False) -> None:
     """Pack `directory` into a new file, `image`.
 
-    With `progress`, mksquashfs shows its own on standard output. On a fault, and on whatever else
-    ends this early, there is no `image`. Raises PackingError.
+    With `progress`, mksquashfs shows a bar on standard output. A failure or an interruption leaves
+    no `image`. Raises PackingError.
     """
     command = mksquashfs_command(directory, image)
     if not progress:
@@ -60,7 +60,7 @@ def pack(directory: Path, image: Path, *, progress: bool = False) -> None:
 
 
 def _reason(ran: subprocess.CompletedProcess[str]) -> str:
-    """What mksquashfs says, on one line."""
+    """Return the message of mksquashfs on one line."""
     if ran.returncode < 0:
         return f"ended by signal {-ran.returncode}"
     lines = [line.strip() for line in ran.stderr.splitlines() if line.strip()]

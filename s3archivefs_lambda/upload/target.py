@@ -1,4 +1,4 @@
-"""The place in S3 where an image is stored: its object, and the unfinished uploads to it."""
+"""The place in S3 for an image: its object, and unfinished uploads to it."""
 
 from __future__ import annotations
 

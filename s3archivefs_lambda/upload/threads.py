@@ -1,4 +1,4 @@
-"""Doing things of one kind in a few threads, until all are done, one fails, or a signal comes."""
+"""Calls in parallel, until all are done, one fails, or a signal comes."""
 
 from __future__ import annotations
 
@@ -16,43 +16,45 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _END_SECONDS = 2
+"""Seconds within which each thread must end after a failure."""
 _LOOK_SECONDS = 1
+"""Seconds between two looks for a signal."""
 
 
 def run_parallel(
-    do: Callable[[T, Event], R], things: Sequence[T], *, threads: int
+    do: Callable[[T, Event], R], items: Sequence[T], *, threads: int
 ) -> list[tuple[T, R]]:
-    """What `do(thing, stop)` returns for each of the things, in the order in which they are done.
+    """Call `do(item, stop)` for each item; return items and results as they finish.
 
-    Where one raises, or this thread is interrupted, that is raised here; no other is begun then,
-    and those under way find `stop` set. Who does not heed it within two seconds is not waited for.
+    Raises what a call raises, or the interruption of this thread. Then no further call begins, and
+    those in flight find `stop` set. A call that goes on for two seconds more is not waited for.
     """
     todo: SimpleQueue[T] = SimpleQueue()
-    for thing in things:
-        todo.put(thing)
+    for item in items:
+        todo.put(item)
     ended: SimpleQueue[tuple[T, R] | BaseException] = SimpleQueue()
     stop = Event()
 
     def work() -> None:
         while not stop.is_set():
             try:
-                thing = todo.get_nowait()
+                item = todo.get_nowait()
             except Empty:
                 return
             try:
-                ended.put((thing, do(thing, stop)))
-            except BaseException as error:  # noqa: BLE001 -- raised again by who waits for it
+                ended.put((item, do(item, stop)))
+            except BaseException as error:  # noqa: BLE001 -- the calling thread raises it
                 stop.set()
                 ended.put(error)
 
-    # Daemons: a request that waits for an answer cannot be ended, and must not hold up the end of
-    # the process.
-    workers = [Thread(target=work, daemon=True) for _ in range(min(threads, len(things)))]
+    # Daemons: a request that waits for its answer cannot be ended, and the process must end all the
+    # same.
+    workers = [Thread(target=work, daemon=True) for _ in range(min(threads, len(items)))]
     done: list[tuple[T, R]] = []
     try:
         for worker in workers:
             worker.start()
-        while len(done) < len(things):
+        while len(done) < len(items):
             outcome = _next(ended)
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -60,14 +62,15 @@ def run_parallel(
     finally:
         stop.set()
         for worker in workers:
-            if worker.is_alive():  # an interruption may come before it was started
+            if worker.is_alive():  # an interruption may come before a thread starts
                 worker.join(_END_SECONDS)
     return done
 
 
 def _next(ended: SimpleQueue[T]) -> T:
-    """Wait for the next one, a second at a time: a signal that comes just before a wait begins is
-    seen only when it is over.
+    """Return the next item, looking for signals each second.
+
+    Python handles a signal that comes just before a wait begins only after that wait.
     """
     while True:
         with suppress(Empty):

@@ -35,9 +35,10 @@ THREADS = 4
 """Parts that are sent in parallel."""
 
 _TOO_LATE = {404, 409, 412}
-"""Statuses of a write that came too late, if only because an earlier attempt's answer was lost.
+"""Statuses of a write that came too late.
 
-The upload no longer exists, another program writes, or the object exists.
+The upload no longer exists, another program writes, or the object exists: perhaps by an earlier
+attempt, whose answer was lost.
 """
 
 
@@ -58,7 +59,7 @@ class ImageUpload:
     replace: bool = False
     """Whether the upload may overwrite another object."""
     progress: Callable[[int], None] = lambda _: None
-    """A callback that takes the number of bytes sent; it is negative for bytes to send again."""
+    """A callback for the number of bytes sent; negative for bytes to send again."""
     upload_id: str = field(init=False, default="")
     """S3's name of the multipart upload while it is unfinished, else empty."""
     _image: ImageParts = field(init=False)
@@ -73,7 +74,7 @@ class ImageUpload:
 
     @property
     def part_size(self) -> int:
-        """The length of each part but the last, in bytes; S3 may need more than `part_bytes`."""
+        """The length of each part but the last, in bytes: `part_bytes`, or as S3 needs."""
         return self._image.part_bytes
 
     def run(self) -> bool:
@@ -141,7 +142,7 @@ class ImageUpload:
             )
 
     def _begin(self) -> dict[int, str]:
-        """Resume an upload or begin one; return the ETags of the parts it holds, by number."""
+        """Resume an upload or begin one; return its parts' ETags by number."""
         for upload in self.unfinished():
             if (self.storage_class or "STANDARD") != upload.storage_class:
                 continue
