@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -15,10 +15,11 @@ from fixtures.shapes import text
 from fixtures.tree import file
 from s3archivefs_lambda.archives import local as local_archive
 from s3archivefs_lambda.archives.archives import Archive, Archives
+from s3archivefs_lambda.bucket.faults import answer_or_error
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap
-from s3archivefs_lambda.s3api.messages import S3Error, S3Request
+from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
     ArchiveCredentialsError,
@@ -419,3 +420,58 @@ def test_an_archive_replaced_amidst_a_listing_is_opened_anew_by_the_next(
         ask(operations, "ListObjectsV2", S3Request())
     assert archives.discarded == [old]
     assert b"<Key>large</Key>" in content(ask(operations, "ListObjectsV2", S3Request()))
+
+
+# ---- What is no fault of an archive --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["GetObject", "HeadObject", "ListObjectsV2", "ListObjects"])
+def test_a_bug_is_an_internal_error_and_one_line_with_a_traceback(
+    operation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    operations, _ = scripted(ZeroDivisionError("bug"))
+    response = operations.answer(operation, S3Request(key="x", request_id="REQUEST"))
+    assert (response.status, response.error_code, content(response)) == (500, "InternalError", b"")
+    (record,) = caplog.records
+    assert record.getMessage() == f"request REQUEST failed ({operation}, key 'x')"
+    assert record.exc_info
+
+
+def test_a_request_that_is_refused_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    operations, _ = scripted()
+    response = operations.answer("ListObjectsV2", S3Request(query={"max-keys": "x"}))
+    assert (response.status, response.error_code) == (400, "InvalidArgument")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sent", "why"),
+    [
+        ([b"ab"], b"ab", "2 bytes are missing"),
+        ([b"ab", b"cde"], b"ab", "there are 1 bytes too many"),
+        ([b"ab", ZeroDivisionError("bug")], b"ab", "bug"),
+        ([b"ab", S3Error("SlowDown", 503, "slow")], b"ab", "SlowDown: slow"),
+    ],
+    ids=["short", "long", "bug", "error"],
+)
+def test_a_body_that_is_not_what_was_announced_is_one_line_and_an_error(
+    pieces: list[bytes | Exception], sent: bytes, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def body() -> Iterator[bytes]:
+        for piece in pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    announced = S3Response(status=200, headers={"Content-Length": "4"}, body=body())
+    request = S3Request(key="x", request_id="REQUEST")
+    response = answer_or_error("GetObject", lambda _: announced, request)
+    got: list[bytes] = []
+    with pytest.raises(S3Error):
+        got.extend(response.body)
+    response.close()
+    assert b"".join(got) == sent
+    assert list(response.body) == []
+    (record,) = caplog.records
+    assert record.getMessage() == f"request REQUEST broke off after 2 bytes (key 'x'): {why}"
+    assert bool(record.exc_info) is (why == "bug")
