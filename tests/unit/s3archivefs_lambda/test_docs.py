@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 from s3archivefs import Limits
 from s3archivefs_lambda.config.settings import SETTINGS, UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS
 from s3archivefs_lambda.upload.image_parts import MAX_PART_BYTES, MIN_PART_BYTES
 
-SETTINGS_PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
+ROOT = Path(__file__).parents[3]
+SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+REQUEST_PAGE = ROOT / "docs" / "how-a-request-is-answered.md"
 
 
 def limits_meanings() -> dict[str, str]:
@@ -44,3 +47,13 @@ def test_page_of_settings_lists_those_of_upload() -> None:
     for name in (UPLOAD_STORAGE_CLASS, UPLOAD_PART_BYTES):
         assert f"\n| `{name}` | " in page
     assert f"from {MIN_PART_BYTES} to {MAX_PART_BYTES}" in page
+
+
+def test_every_module_in_the_diagram_of_a_request_is_there() -> None:
+    diagram = (
+        REQUEST_PAGE.read_text(encoding="utf-8").partition("```mermaid\n")[2].partition("```")[0]
+    )
+    named = re.findall(r'\["([\w/.]+)<br/>', diagram)
+    assert len(named) > 8
+    packages = [ROOT / "s3archivefs_lambda", ROOT]
+    assert [name for name in named if not any((top / name).exists() for top in packages)] == []
