@@ -1,7 +1,4 @@
-"""What is kept once it was made: an attribute of one object, and many values in a
-least-recently-used cache, bounded in bytes, that loads each missing one once however many threads
-want it.
-"""
+"""Two caches: an attribute made on first use, and an LRU cache bounded in bytes."""
 
 from __future__ import annotations
 
@@ -23,11 +20,11 @@ V = TypeVar("V")
 
 
 class kept_property(Generic[V]):  # noqa: N801 -- used as `property` is
-    """An attribute that is made on first use, as by `functools.cached_property`, without its lock.
+    """An attribute made on first use: `functools.cached_property` without its lock.
 
-    Until Python 3.12 that lock is one for all instances and is held while the value is made: one
-    slow store would hold up the readers of all others, and a child of a fork for ever. Threads that
-    come at once each make the value.
+    Before Python 3.12 one lock serves all instances, and is held while a value is made: one slow
+    store would hold up the readers of all others, and a child of a fork for ever. Threads that come
+    at the same time each make the value.
     """
 
     def __init__(self, make: Callable[[Any], V]) -> None:
@@ -42,9 +39,10 @@ class kept_property(Generic[V]):  # noqa: N801 -- used as `property` is
 
 
 class WeightedCache(Generic[V]):
-    """Thread-safe LRU cache of values whose `weigh(value)`, in bytes, add up to at most `capacity`.
+    """An LRU cache of values whose weights add up to at most `capacity` bytes.
 
-    A value heavier than the whole capacity is returned but not kept.
+    `weigh(value)` returns the weight of a value, which is never None. A value heavier than the
+    capacity is returned but not kept. Thread-safe.
     """
 
     def __init__(self, capacity: int, weigh: Callable[[V], int]) -> None:
@@ -59,7 +57,7 @@ class WeightedCache(Generic[V]):
 
     @property
     def weight(self) -> int:
-        """Of all values together, in bytes."""
+        """Bytes of all values together."""
         return self._weight
 
     def get(self, key: Hashable, load: Callable[[], V]) -> V:
@@ -82,7 +80,7 @@ class WeightedCache(Generic[V]):
         return value
 
     def peek(self, key: Hashable) -> V | None:
-        """The value of `key` if it is cached, as one use of it."""
+        """Return the value of `key` if it is cached, and touch it."""
         with self._lock:
             value = self._values.get(key)
             if value is not None:
@@ -90,18 +88,18 @@ class WeightedCache(Generic[V]):
             return value
 
     def newest(self, count: int) -> list[tuple[Hashable, V]]:
-        """The keys and values that were used last, at most `count`."""
+        """Return the keys and values that were used last, at most `count`."""
         with self._lock:
             return list(islice(reversed(self._values.items()), count))
 
     def clear(self) -> None:
-        """Keep nothing of what was loaded."""
+        """Evict all values."""
         with self._lock:
             self._values.clear()
             self._weight = 0
 
     def put(self, key: Hashable, value: V) -> None:
-        """Keep a value that was loaded elsewhere."""
+        """Keep a value that was loaded elsewhere, unless the key has one."""
         with self._lock:
             weight = self._weigh(value)
             if key in self._values or weight > self._capacity:

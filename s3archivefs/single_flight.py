@@ -65,7 +65,10 @@ class Flight(Generic[V]):
         self._over.set()
 
     def end(self, error: Exception | None = None) -> None:
-        """End the load without a value: the error is that of all who wait; without, they try."""
+        """End the load without a value.
+
+        All who wait raise the error; where there is none, they try again.
+        """
         self.error = error
         self._over.set()
 
@@ -115,7 +118,10 @@ class SingleFlight(Generic[K, V]):
                 return flight.result()
 
     def join(self, key: K) -> tuple[Flight[V], bool]:
-        """Return the flight of a key to wait for; or a new one and True, which the caller flies."""
+        """Return the flight of a key, and whether it is new.
+
+        The caller flies a new one, and waits for another.
+        """
         with self._lock:
             flight = self._flights.get(key)
             if flight is not None:
@@ -185,7 +191,7 @@ class SingleFlight(Generic[K, V]):
         return begun
 
     def is_wanted(self, key: K, flight: Flight[V]) -> bool:
-        """Return whether a flight is to go on: threads wait for it, or it is not forgotten."""
+        """Return whether a load is to go on: threads wait, or it was not forgotten."""
         return not flight.is_over and (flight.joined > 0 or self._flights.get(key) is flight)
 
     def release(self, flights: Mapping[K, Flight[V]], error: Exception | None = None) -> None:
@@ -196,7 +202,10 @@ class SingleFlight(Generic[K, V]):
                 flight.end(error)
 
     def forget(self, flights: Mapping[K, Flight[V]]) -> None:
-        """Have the next thread that wants such a key claim it anew; loads in flight go on."""
+        """Take flights out of the map; those that are not over go on.
+
+        The next thread that wants such a key claims it anew.
+        """
         with self._lock:
             for key, flight in flights.items():
                 if self._flights.get(key) is flight:

@@ -1,4 +1,4 @@
-"""What is done beside readers: the threads for it, and the bytes that it may hold."""
+"""The threads that work beside readers, and the bytes that this work may hold."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 __all__ = ["AHEAD_THREADS", "Background"]
 
 AHEAD_THREADS = 12
-"""Requests ahead of readers that are under way at once; s3transfer has 10, object_store 10."""
+"""Threads, each with one request ahead of a reader; s3transfer has 10, object_store 10."""
 
 
 class Background:
-    """At most `max_bytes` are held by all that is done beside readers; threads may share it."""
+    """A pool of threads for work that may hold `max_bytes` in all. Thread-safe."""
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes
         self.held = 0
         """Bytes that are held at the moment."""
         self.streams = Streams(clock)
-        """What readers have stored of what they read in sequence."""
+        """What is stored of files that are read in sequence."""
         self._pool: ThreadPoolExecutor | None = None
-        self._running = 0
-        self._submitted = 0  # and not ended
+        self._running = 0  # calls
+        self._submitted = 0  # calls that have not ended
         # Reentrant: a garbage collection amid a change may close a reader, which frees bytes.
         self._lock = threading.Condition(threading.RLock())
         renew_after_fork(self, Background._renew)
@@ -39,15 +39,15 @@ class Background:
     # ---- Bytes -----------------------------------------------------------------------------------
 
     def allowance(self, own: int) -> int:
-        """How much a reader may hold that holds `own` bytes: two thirds of what others leave.
+        """Return how many bytes a reader that holds `own` may hold in all.
 
-        So one that comes when others hold all they may, and read no further, has some too; and of
-        many that read on, each comes to hold as much as any other.
+        That is two thirds of what others leave. So a reader that comes when others hold all they
+        may, and stand still, gets some too; and many that read on come to hold equal shares.
         """
         return (self._max_bytes - self.held + own) * 2 // 3
 
     def reserve(self, size: int) -> bool:
-        """Take room for `size` bytes; return False where there is none."""
+        """Reserve `size` bytes; return False if there is no room."""
         with self._lock:
             if self.held + size > self._max_bytes:
                 return False
@@ -55,15 +55,17 @@ class Background:
             return True
 
     def free(self, size: int) -> None:
-        """Give back room for so many bytes."""
+        """Give back reserved bytes."""
         with self._lock:
             self.held -= size
 
     # ---- Threads ---------------------------------------------------------------------------------
 
     def start(self, size: int, function: Callable[..., object], *arguments: Any) -> bool:  # noqa: ANN401 -- the function's
-        """Call `function` in another thread, while room is taken for `size` bytes; return False
-        where that cannot be relied upon. It must not raise.
+        """Call `function` in another thread, with `size` bytes reserved until it returns.
+
+        It must not raise. Return False where it will not be called: there is no memory at all, no
+        room for the bytes, or no thread to be had.
         """
         if not self._max_bytes or not self.reserve(size):
             return False
@@ -80,7 +82,7 @@ class Background:
         return False
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> bool:  # noqa: ANN401 -- likewise
-        """The same, whatever is held."""
+        """Call `function` as `start` does, whatever is held."""
         begun: Future[None] = Future()
 
         def run() -> None:
@@ -121,11 +123,10 @@ class Background:
 
     @property
     def is_busy(self) -> bool:
-        """Whether all threads are at something, and what was submitted may wait for long."""
+        """Whether all threads have work, and what is submitted may wait for long."""
         return self._running >= AHEAD_THREADS
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        """Hold nothing: what was under way is lost, and each reader lets go of what it had."""
         self.held = self._running = self._submitted = 0
         self._pool = None
         self._lock = threading.Condition(threading.RLock())

@@ -132,7 +132,10 @@ class CachedChunks:
                 self._store.drop(self.store_id, index)
 
     def store_soon(self, chunks: Mapping[int, Chunk], epoch: int) -> None:
-        """Put chunks on disk in the background; here, where there is no memory to hold them."""
+        """Put chunks on disk in the background.
+
+        Where there is no memory to hold them meanwhile, the caller waits for the disk.
+        """
         size = sum(map(len, chunks.values()))
         if not self._memory.background.start(size, self.store, chunks, epoch):
             self.store(chunks, epoch)
@@ -149,11 +152,11 @@ class CachedChunks:
     # ---- Doubting --------------------------------------------------------------------------------
 
     def doubt(self, index: int, begin: int, part: bytes, landed: Chunk | None) -> bool | None:
-        """Forget a chunk that has `part` at byte `begin` of the device, which does not decode.
+        """Forget a chunk that has `part` at byte `begin`, which does not decode.
 
-        `landed` is the chunk as it has just been fetched, if it has. Return True where the chunk
-        was kept and is not any more; None where another copy is kept already; False where it was
-        fetched anew just before and was no different.
+        `begin` counts from the device's start; `landed` is the chunk if it was fetched just now.
+        Return True if the chunk was kept and is not any more, None if another copy is kept already,
+        False if it was fetched anew just before and was no different.
         """
         start, stop = self.extent(index)
         until = begin + len(part)

@@ -1,4 +1,4 @@
-"""Reads ranges of a device by aligned chunks: those that are cached, in flight, or fetched now.
+"""Reads ranges of a device by aligned chunks: cached, in flight, or fetched now.
 
 Blocks of an image lie at any offset, so that one often reaches into two chunks: missing chunks that
 are adjacent, or nearly so, are fetched together, with one read of the device below. Threads that

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CachedDevice"]
 
 _STREAM_SHARE = 8
-"""Of the store, the share that files read in sequence may take, so that they evict little else.
+"""Files read in sequence take one such part of the store, and evict little else.
 
 bcache leaves sequential reads out beyond 4 MiB.
 """
@@ -102,7 +102,7 @@ class CachedDevice:
             self.cached.store_seed(offset, data)
 
     def recall_seed(self, offset: int) -> int:
-        """Hold again what was once stored of a seed's edge; return how many bytes that is."""
+        """Hold the stored edge of an earlier seed again; return its length."""
         return self.cached.seeds.recall_edge(offset)
 
     @property
@@ -115,9 +115,10 @@ class CachedDevice:
     # ---- Doubts ----------------------------------------------------------------------------------
 
     def discard(self, offset: int, data: bytes) -> bool:
-        """Forget the copies of chunks that `data`, read at `offset`, was in: it does not decode.
+        """Forget the copies of chunks that `data`, which does not decode, was in.
 
-        Return False where the chunks came from the device twice: it has nothing better for now.
+        `data` was read at `offset`. Return False if its chunks came from the device twice: it has
+        nothing better for now.
         """
         end = offset + len(data)
         may_differ = False

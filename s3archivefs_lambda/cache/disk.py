@@ -1,11 +1,10 @@
-"""Chunks of archives on a local disk or on EFS, shared by threads, processes and machines.
+"""Chunks on a local disk or on EFS, shared by threads, processes and machines.
 
-A file per chunk, DIRECTORY/s3archivefs-cache/v1/HH/HASH/INDEX, where HH and HASH are the hash of
+A chunk is a file, DIRECTORY/s3archivefs-cache/v1/HH/HASH/INDEX, where HH and HASH are the hash of
 the archive's identity: no key ever becomes a path. In a directory of many users, as /tmp is, each
-has their own, s3archivefs-cache-UID. A chunk is written under a temporary name and
-renamed, so that readers see all of it or nothing, and carries checksums, so that a damaged one is a
-miss. There is no lock and no index on disk, which NFS makes slow and fragile. Whatever goes wrong
-costs time, never a request.
+user has a cache of their own, s3archivefs-cache-UID. A chunk is written under a temporary name and
+renamed, so readers see all of it or nothing; it has checksums, so a damaged one is a miss. There is
+no lock and no index on disk, which NFS makes slow and fragile. A fault costs time, never a request.
 """
 
 # ruff: noqa: PTH102, PTH105, PTH108, PTH120, PTH123 -- these paths are str, which a hit builds in
@@ -45,53 +44,56 @@ _MAGIC = b"s3afch\x00\x01"
 
 
 def _fastest_crc32() -> Callable[[bytes | memoryview], int]:
-    """libdeflate's, where that is installed: 2 us for 128 KiB, of which zlib's takes 31."""
+    """Return libdeflate's CRC-32 (128 KiB in 2 us) if installed, else zlib's (31 us)."""
     try:
         crc32: Callable[[bytes | memoryview], int] = import_module("deflate").crc32
-    except (ImportError, AttributeError):  # the latter of another module of that name
+    except (ImportError, AttributeError):  # not installed, or another module of that name
         return zlib.crc32
     return crc32
 
 
 _crc32 = _fastest_crc32()
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # the last: for a planted FIFO
+# O_NONBLOCK: a planted FIFO must not hold up the reader.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_RETRY_SECONDS = 60.0  # until a full disk or a missing mount is tried again
-_REFRESH_SECONDS = 60.0  # how far the time of last use may lag behind, to spare a write at each hit
+_RETRY_SECONDS = 60.0
+"""Seconds until a full disk or a missing mount is tried again."""
+_REFRESH_SECONDS = 60.0
+"""Seconds that a recorded last use may lag: not every hit costs a write."""
 
 
 class ChunkStore:
-    """Chunks in one directory, at most `max_bytes` of it, the least recently used deleted first; of
-    0 bytes nothing is kept, and the directory not touched.
+    """At most `max_bytes` of chunks in one directory, least recently used evicted first.
 
-    `DirectoryLimit` says how closely the limit is kept. An error of the file system is a miss, or a
-    chunk that is not kept; the first one is logged as a warning. Threads may share a store.
+    `DirectoryLimit` says how closely the limit is kept. With 0 bytes, no chunk is kept and the
+    directory is not touched. An error of the file system is a miss, or a chunk that is not kept;
+    the first one is logged as a warning. Thread-safe.
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._directory = directory
-        self._root = self._top = ""  # not known before the directory is there
+        self._root = self._top = ""  # known once the directory exists
         self.max_bytes = max_bytes
-        """As given."""
+        """Bytes that the chunks may take."""
         self._limit: DirectoryLimit | None = None
         self._owner: int | None = None  # user id of our directory and its files; None: unchecked
         self._unusable_until = self._unwritable_until = 0.0  # on time.monotonic's clock
         self._warned = False
 
     def get(self, archive_id: str, index: int) -> bytes | None:
-        """The chunk, or None. A damaged one is deleted."""
+        """Return a chunk, or None; delete a damaged one."""
         owner = self._checked_owner() if self.max_bytes else None
         if owner is None:
             return None
         try:
             return self._read(self._path(archive_id, index), index, owner)
-        except OSError:  # mostly ENOENT; otherwise deleted meanwhile, or trouble with the network
+        except OSError:  # a miss; deleted meanwhile; trouble with the network
             return None
 
     def holds(self, archive_id: str, index: int) -> bool:
-        """Whether there is a file of that chunk, sound or not."""
+        """Return whether there is a file of a chunk, sound or not."""
         if not self.max_bytes or self._checked_owner() is None:
             return False
         return os.path.lexists(self._path(archive_id, index))
@@ -99,9 +101,7 @@ class ChunkStore:
     def put(
         self, archive_id: str, index: int, chunk: bytes | memoryview, *, replace: bool = False
     ) -> None:
-        """Keep the chunk if that is possible; one that is there already is left as it is, unless
-        `replace`.
-        """
+        """Keep a chunk if that is possible; leave a copy that is there, unless `replace`."""
         size = occupied(_HEADER_BYTES + len(chunk))
         if size > self.max_bytes or time.monotonic() < self._unwritable_until:
             return
@@ -109,15 +109,15 @@ class ChunkStore:
             return
         try:
             path = self._path(archive_id, index)
-            is_there = not replace and _is_stored(path, len(chunk))
-            if not is_there and self._make_room(size):
+            is_stored = not replace and _is_stored(path, len(chunk))
+            if not is_stored and self._make_room(size):
                 self._write(path, index, chunk)
         except OSError as error:
             self._unwritable_until = time.monotonic() + _RETRY_SECONDS
             self._warn(error)
 
     def drop(self, archive_id: str, index: int) -> None:
-        """Delete the chunk, if it is there and that is possible."""
+        """Delete a chunk, if it is there and that is possible."""
         if self.max_bytes and self._checked_owner() is not None:
             with suppress(OSError):
                 os.unlink(self._path(archive_id, index))
@@ -135,7 +135,7 @@ class ChunkStore:
         descriptor = os.open(path, _READ)
         try:
             found = os.fstat(descriptor)
-            # Another user's file: the directory was deleted, and made anew by that user.
+            # Else another user deleted the directory, and made it anew.
             if stat.S_ISREG(found.st_mode) and found.st_uid == owner:
                 length, crc = _parse_header(os.read(descriptor, _HEADER_BYTES), index)
                 if length is not None and found.st_size == _HEADER_BYTES + length:
@@ -156,7 +156,7 @@ class ChunkStore:
             with open(descriptor, "wb") as file:  # closed before the rename: NFS writes at close
                 file.write(_header(index, chunk))
                 file.write(chunk)
-            with suppress(FileNotFoundError):  # somebody cleans up here, which is no fault
+            with suppress(FileNotFoundError):  # deleted by whoever cleans up: no fault
                 os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -167,7 +167,7 @@ class ChunkStore:
         for _ in range(3):
             with suppress(FileNotFoundError):
                 return os.open(path, _CREATE, 0o600)
-            # The archive's first chunk; or its empty directory, or all of them, were deleted.
+            # The archive has no directory yet, or it was deleted, alone or with all others.
             with suppress(FileNotFoundError):
                 self._owner = self._prepare()
                 _make_directory(os.path.dirname(directory))
@@ -175,7 +175,7 @@ class ChunkStore:
         raise FileNotFoundError(errno.ENOENT, "deleted as often as it is made", directory)
 
     def _checked_owner(self) -> int | None:
-        """The user id that all in the directory must have; None where it cannot be used."""
+        """Return the owner that all files must have; None if the directory is unusable."""
         if self._owner is None and time.monotonic() >= self._unusable_until:
             try:
                 self._owner = self._prepare()
@@ -185,7 +185,10 @@ class ChunkStore:
         return self._owner
 
     def _prepare(self) -> int:
-        """Make the directory where it is missing; refuse one that others can put chunks into."""
+        """Make the directory, unless it exists; return its owner's user id.
+
+        Raises OSError, also for a directory that others can put chunks into.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         if not self._root:
             self._root = f"{self._directory}/{_own_name(self._directory)}"
@@ -220,7 +223,7 @@ def _header(index: int, chunk: bytes | memoryview) -> bytes:
 
 
 def _parse_header(header: bytes, index: int) -> tuple[int | None, int]:
-    """Length and CRC-32 of the chunk; no length where this is no intact header of chunk `index`."""
+    """Return length and CRC-32 of chunk `index`; no length if the header is wrong."""
     if len(header) == _HEADER_BYTES:
         magic, stored_index, length, crc = _HEADER.unpack_from(header)
         (header_crc,) = _HEADER_CRC.unpack_from(header, _HEADER.size)
@@ -231,7 +234,7 @@ def _parse_header(header: bytes, index: int) -> tuple[int | None, int]:
 
 
 def _is_stored(path: str, length: int) -> bool:
-    """Whether a chunk of that length is there already, from another thread, process or machine."""
+    """Return whether a chunk of that length is there already, whoever stored it."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -255,7 +258,7 @@ def _temporary_name(directory: str) -> str:
 
 
 def _own_name(directory: Path) -> str:
-    """The cache's name in a directory: with the user's id where others have theirs there too."""
+    """Return the cache's name, with the user's id in a directory that others write to."""
     name = "s3archivefs-cache"
     if not directory.stat().st_mode & 0o022:
         return name
@@ -268,7 +271,10 @@ def _own_name(directory: Path) -> str:
 
 
 def _owner_of_new_files(directory: str) -> int:
-    """Not our own user id on EFS, where an access point has everybody act as one user."""
+    """Return the user id of files made here.
+
+    On EFS that is not the process's own: an access point has everybody act as one user.
+    """
     path = _temporary_name(directory)
     descriptor = os.open(path, _CREATE, 0o600)
     try:

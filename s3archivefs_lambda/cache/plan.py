@@ -1,7 +1,6 @@
-"""Which chunks are fetched together, and which before they are asked for.
+"""Decides which chunks are fetched together, and which along with them.
 
-Chunks are numbered from the device's start. What was fetched before decides what comes next, so a
-plan belongs to one device; it fetches nothing itself. Thread-safe.
+Chunks are numbered from the device's start. A plan fetches nothing itself.
 """
 
 from __future__ import annotations
@@ -17,46 +16,54 @@ if TYPE_CHECKING:
 
 __all__ = ["FetchPlan"]
 
-# S3's advice for throughput is 8 or 16 MB per request; this also bounds what one read may hold.
 _MAX_READ_BYTES = 8 << 20
-# Ahead of a reader several are under way at once: smaller ones let more connections share the work.
+"""Bytes of one read, held in memory; S3 advises 8 or 16 MB."""
 _AHEAD_READ_BYTES = 4 << 20
-# A request's latency of some 20 ms is worth 1.6 MB of a connection's 80 MB/s, and costs more.
+"""Bytes of one read ahead: several in parallel share the work among connections."""
 _GAP_BYTES = 512 << 10
-# Misses in sequence fetch four times as much as the one before, up to this: 25 ms of a connection's
-# time. Of a directory's small files, which are read one by one, the second miss brings most.
-_WINDOW_MAX_BYTES = 2 << 20
-_SEQUENCES = 64  # readers whose sequences are told apart: twice as many as an endpoint serves
-# Listings and look-ups wander among a table's blocks of 8 KiB: whoever reads some will read more.
+"""Bytes that a read passes over rather than end: two requests cost more.
+
+A request's latency of some 20 ms is worth 1.6 MB of a connection's 80 MB/s.
+"""
+_ALONG_MAX_BYTES = 2 << 20
+"""Bytes fetched along with a miss at most: 25 ms of a connection.
+
+Each miss of a sequence fetches four times as much as the one before it: of a directory's small
+files, which are read one by one, the second miss brings most.
+"""
+_SEQUENCES = 64
+"""Sequences of misses told apart: twice as many as an endpoint serves requests at once."""
 _METADATA_READ_BYTES = 512 << 10
+"""Bytes of metadata fetched at once: listings wander among blocks of 8 KiB."""
 
 
 class FetchPlan:
-    """The plan for a device of `size` bytes, whose metadata begins at byte `metadata_start`."""
+    """The plan for a device of `size` bytes, with metadata from `metadata_start` on.
+
+    The misses so far decide what is fetched next. Thread-safe.
+    """
 
     def __init__(self, size: int, chunk_size: int, metadata_start: int) -> None:
         self._chunk_size = chunk_size
         self._end = -(-size // chunk_size)
-        # The first chunk that holds nothing but metadata.
-        self._metadata_start = -(-metadata_start // chunk_size)
-        # Of the last sequences of misses: the chunk behind them, and how many the last one fetched.
+        self._metadata_start = -(-metadata_start // chunk_size)  # the first chunk without data
+        # Of each sequence of misses: the chunk behind it, and how many chunks its last one fetched.
         self._sequences: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
         self._lock = threading.Lock()
         renew_after_fork(self, FetchPlan._renew)
 
     def reads(self, chunks: Iterable[int]) -> Iterator[list[int]]:
-        """Divide chunks into runs that are each worth one read, with gaps that are read through."""
+        """Divide chunks into runs, each worth one read; short gaps are read through."""
         return _runs(sorted(chunks), self._chunks(_MAX_READ_BYTES), _GAP_BYTES // self._chunk_size)
 
     def is_long(self, length: int) -> bool:
-        """Whether several are fetched ahead at once for a read of so many bytes."""
+        """Return whether a read of so many bytes is worth several requests in parallel."""
         return length > _AHEAD_READ_BYTES
 
     def parts(self, chunks: range, most: int) -> Iterator[range]:
-        """Divide consecutive chunks into runs of about as many as are fetched ahead at once: 4 MiB,
-        or `most` bytes, if that is less.
+        """Divide consecutive chunks into even runs to fetch in parallel.
 
-        Evenly: the end of what was asked for is no request of its own.
+        Each has about 4 MiB, or `most` bytes if that is less.
         """
         about = max(min(_AHEAD_READ_BYTES, most), self._chunk_size)
         parts = max(1, round(len(chunks) * self._chunk_size / about))
@@ -64,8 +71,9 @@ class FetchPlan:
             yield chunks[len(chunks) * part // parts : len(chunks) * (part + 1) // parts]
 
     def along(self, missing: Iterable[int]) -> range:
-        """Chunks to fetch along with missing ones: more of the metadata around them; behind the end
-        of a sequence of misses, several times as many as the last of it fetched.
+        """Return the chunks to fetch along with missing ones.
+
+        In metadata, those around them; behind a sequence of misses, those that follow.
         """
         missing = sorted(missing)
         first, last = missing[0], missing[-1]
@@ -78,7 +86,7 @@ class FetchPlan:
             count = last + 1 - first
             if before is not None:
                 self._sequences.remove(before)
-                count = max(count, min(4 * before[1], self._chunks(_WINDOW_MAX_BYTES)))
+                count = max(count, min(4 * before[1], self._chunks(_ALONG_MAX_BYTES)))
             end = min(first + count, self._end)
             self._sequences.append((end, count))
         return range(last + 1, end)
@@ -91,9 +99,7 @@ class FetchPlan:
 
 
 def _runs(indexes: list[int], longest: int, gap: int = 0) -> Iterator[list[int]]:
-    """Divide ascending numbers into runs no wider than `longest`, with at most `gap` numbers
-    between two of them.
-    """
+    """Divide ascending numbers into runs no wider than `longest`, with gaps of at most `gap`."""
     run: list[int] = []
     for index in indexes:
         if run and (index - run[-1] > 1 + gap or index - run[0] >= longest):

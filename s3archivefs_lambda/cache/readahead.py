@@ -1,4 +1,4 @@
-"""Reading ahead of one reader: chunks are fetched before the reader asks, and held for it.
+"""Fetches chunks before one reader asks for them, and holds them for it.
 
 A reader that reads on in sequence is served from a window that grows as it reads. The window, the
 requests in flight and what they brought belong to the reader, and end with it.
@@ -22,21 +22,25 @@ __all__ = ["ReadAhead"]
 _ANNOUNCED_BYTES = 32 << 20
 """Bytes of the window at first, where the reader announced what it will read."""
 _WINDOW_MAX_BYTES = 48 << 20
-"""Bytes: twelve requests of 4 MiB in parallel, each of some 75 ms (20 to the first byte, then 80
-MB/s). mountpoint-s3's window has no such bound (2 GiB), but a function has not the memory.
+"""Bytes of the window at most: twelve requests of 4 MiB in parallel.
+
+Each takes some 75 ms: 20 to the first byte, then 80 MB/s. mountpoint-s3 has a window of 2 GiB, for
+which a function has not the memory.
 """
 _STEP_MIN_BYTES, _STEP_MAX_BYTES = 128 << 10, 4 << 20
 """Bytes that a request ahead fetches at least: half the window, within these bounds."""
 _LONG_BYTES = 1 << 20
-"""Bytes from which a range is taken for a part of a download: the AWS CLI and boto3 ask for 8 MiB.
+"""Bytes of a range that counts as a part of a download at least.
+
+The AWS CLI and boto3 download in ranges of 8 MiB.
 """
 
 
 class ReadAhead:
-    """A device as one reader of it sees it, which reads in one thread up to byte `stop`.
+    """A device as one reader sees it, which reads up to byte `stop`.
 
-    Another thread may close it. What is read in sequence is stored as part of `stream`, with at
-    most `stream_bytes` for all streams: see `Streams`.
+    The reader reads in one thread; another may close it. What is read in sequence is stored as part
+    of `stream`, with at most `stream_bytes` for all streams: see `Streams`.
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class ReadAhead:
         return self._chunks.cached.size
 
     def will_read(self, offset: int, length: int) -> None:
-        """Announce that these bytes will be read next, all of them in order, and none behind."""
+        """Announce that these bytes are read next, in order, and none behind them."""
         with self._lock:
             self._begin(offset, _ANNOUNCED_BYTES)
             self._stop = self._announced = min(offset + length, self._end)
@@ -143,7 +147,7 @@ class ReadAhead:
             self._reached = run.stop
 
     def _fetch(self, run: range) -> bool:
-        """Begin to fetch the chunks of a run; return False if memory or threads are short."""
+        """Begin to fetch a run of chunks; return False for want of memory or threads."""
         flights = self._chunks.reserve_ahead(run)
         if not flights:
             return True

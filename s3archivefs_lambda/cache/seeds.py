@@ -1,9 +1,7 @@
-"""Bytes of a device that came by another way than chunk by chunk, as opening an archive brings its
-ends.
+"""Bytes that did not come by chunks: opening an archive brings both its ends.
 
-They are held in memory, and their whole chunks are stored as such. What is before the first of
-those is stored as an edge: with both, opening the archive again brings nothing that it brought
-before.
+Seeds are held in memory, and their whole chunks are stored as chunks. The bytes before the first
+whole chunk are stored as an edge: with both, opening the archive again fetches no byte twice.
 """
 
 from __future__ import annotations
@@ -17,8 +15,9 @@ __all__ = ["Seeds"]
 
 
 class Seeds:
-    """Those of one device of `size` bytes, whose chunks of `chunk_size` bytes the store has as
-    `store_id`. Its owner sees to threads that hold and drop.
+    """The seeds of one device of `size` bytes, whose chunks have `chunk_size` bytes.
+
+    `store_id` names the device in the store. Threads may read; its owner has a lock for changes.
     """
 
     def __init__(self, store: ChunkStore, store_id: str, size: int, chunk_size: int) -> None:
@@ -29,23 +28,23 @@ class Seeds:
         self._held: tuple[tuple[int, bytes], ...] = ()
 
     def hold(self, offset: int, data: bytes) -> None:
-        """Hold bytes in memory."""
+        """Hold bytes that begin at `offset` in memory."""
         self._held = (*self._held, (offset, data))
 
     def find(self, start: int, end: int) -> memoryview | None:
-        """The bytes [start, end), if they are held."""
+        """Return the bytes [start, end) if all are held, else None."""
         found = self.beginning(start, end)
         return found if found is not None and len(found) == end - start else None
 
     def beginning(self, start: int, end: int) -> memoryview | None:
-        """As many of the bytes [start, end) as are held, from the first on; None without that."""
+        """Return the held bytes of [start, end) from the first on, or None."""
         for offset, data in self._held:
             if offset <= start < offset + len(data):
                 return memoryview(data)[start - offset : end - offset]
         return None
 
     def chunks(self, offset: int, data: bytes) -> dict[int, memoryview]:
-        """The whole chunks among bytes, by their indexes."""
+        """Return the whole chunks among bytes that begin at `offset`, by index."""
         chunks: dict[int, memoryview] = {}
         for index in range(-(-offset // self._chunk_size), -(-self._size // self._chunk_size)):
             start = index * self._chunk_size
@@ -56,15 +55,15 @@ class Seeds:
         return chunks
 
     def store_edge(self, offset: int, data: bytes) -> None:
-        """Store what is before the first whole chunk, as far as that goes."""
+        """Store the bytes before the first whole chunk, if the data reach that far."""
         edge = self._edge_bytes(offset)
         if 0 < edge <= len(data):
             self._store.put(self._edge_id(offset), 0, memoryview(data)[:edge])
-            if self.find(offset, offset + edge) is None:  # dropped meanwhile
+            if self.find(offset, offset + edge) is None:  # it was dropped meanwhile
                 self._store.drop(self._edge_id(offset), 0)
 
     def recall_edge(self, offset: int) -> int:
-        """Hold again the edge of bytes that began at `offset`; returns how many bytes it has."""
+        """Hold the stored edge of a seed at `offset` again; return its length."""
         edge = self._store.get(self._edge_id(offset), 0)
         if edge is None or len(edge) != self._edge_bytes(offset):
             return 0
@@ -72,7 +71,7 @@ class Seeds:
         return len(edge)
 
     def drop(self, start: int, stop: int) -> None:
-        """Drop what is held of the chunk [start, stop), and what is stored of edges in it."""
+        """Drop the bytes held of a chunk [start, stop), and the edges stored of it."""
         held: list[tuple[int, bytes]] = []
         edges: list[int] = []
         for offset, data in self._held:
@@ -94,5 +93,5 @@ class Seeds:
         return f"{self._store_id}\0from {offset}"
 
     def _edge_bytes(self, offset: int) -> int:
-        """How many bytes from `offset` on lie in a chunk that begins before it."""
+        """Return how many bytes from `offset` on lie in a chunk that begins before it."""
         return min(-offset % self._chunk_size, self._size - offset)

@@ -1,6 +1,4 @@
-"""How much is stored of what readers read in sequence: whoever reads large files from end to end
-must not push out all else.
-"""
+"""Bounds what is stored of files read in sequence: large ones evict little else."""
 
 from __future__ import annotations
 
@@ -16,27 +14,35 @@ if TYPE_CHECKING:
 __all__ = ["Streams"]
 
 _DRAIN_SECONDS = 3600.0
-"""In which a stream may have as much stored again as at once: that may be evicted by then."""
+"""Seconds until a stream may store as much again: the first may be evicted then."""
 _MOST = 1000
-"""Streams remembered after their readers, the least recently read forgotten first."""
+"""Streams remembered after their readers close; the least recently read is forgotten first."""
 
 
 class Streams:
-    """What readers have stored, each of some stream: one who reads a file in many ranges, each with
-    a reader of its own, shall have no more stored of it than another. Thread-safe.
+    """What readers in sequence have stored, by stream. Thread-safe.
+
+    All readers of one file are one stream: a file that is read in many ranges, each by a reader of
+    its own, stores no more than one that is read by a single reader.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._stored = 0  # bytes that readers who are there have had stored
+        self._stored = 0  # bytes, by readers that are open
         self._levels: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # bytes, at a time
-        self._lock = threading.RLock()  # as `Background` has
+        self._lock = threading.RLock()  # reentrant for the reason that `Background` gives
         renew_after_fork(self, Streams._renew)
 
+    @property
+    def stored(self) -> int:
+        """Bytes that readers have stored that are open."""
+        return self._stored
+
     def store(self, stream: Hashable, size: int, most: int) -> bool:
-        """Note that a reader has `size` bytes stored; False where it is too much: all readers who
-        are there may have `most` together, and those of one stream (unless it is None), gone or
-        not, as much at once and again each hour.
+        """Count `size` bytes that a reader stores; return False if that is too much.
+
+        All open readers together may store `most` bytes. A stream may store `most` bytes at once,
+        and as much again each hour. None stands for no stream, which only the first bound binds.
         """
         with self._lock:
             now = self._clock()
@@ -54,7 +60,7 @@ class Streams:
             return True
 
     def end(self, size: int) -> None:
-        """Note that a reader is gone that has had so many bytes stored."""
+        """Count a reader as closed that has stored `size` bytes."""
         with self._lock:
             self._stored -= size
 

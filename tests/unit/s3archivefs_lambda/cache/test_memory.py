@@ -89,4 +89,4 @@ def test_whatever_is_put_read_and_dropped_adds_up() -> None:
             case _:
                 size = choice.choice([5, 10])
                 memory.put("a", index, bytes(size), used=choice.random() < 0.8)
-        assert memory._kept == sum(map(len, memory._chunks.values())) <= 100
+        assert memory._used == sum(map(len, memory._chunks.values())) <= 100

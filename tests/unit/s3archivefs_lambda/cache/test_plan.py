@@ -1,4 +1,4 @@
-"""The laws of a plan; what comes of it is in test_read_ahead.py."""
+"""The laws of a plan; what comes of it is in test_chunk_reader.py and test_readahead.py."""
 
 from __future__ import annotations
 

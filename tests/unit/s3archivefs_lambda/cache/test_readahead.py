@@ -1,6 +1,4 @@
-"""What a cached device fetches before it is asked for: ahead of readers, of sequences of misses,
-in metadata.
-"""
+"""What is fetched ahead of readers, held for them, and stored of it."""
 
 from __future__ import annotations
 
@@ -14,54 +12,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s3archivefs_lambda.cache.background import AHEAD_THREADS, Background
-from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
-from s3archivefs_lambda.cache.memory import ChunkMemory
 from tests.support.archives_in_s3 import Clock
+from tests.support.cached_device import (
+    CHUNK,
+    DATA,
+    KIB,
+    MIB,
+    SIZE,
+    Device,
+    cached_device,
+    store_chunks,
+    stored_chunks,
+)
 from tests.support.joined import wait_for_joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from s3archivefs_lambda.cache.device import CachedDevice
     from s3archivefs_lambda.cache.readahead import ReadAhead
-
-KIB, MIB = 1 << 10, 1 << 20
-CHUNK = 64 * KIB
-SIZE = 24 * MIB + 1000
-DATA = random.Random(7).randbytes(SIZE)
-
-
-class Device:
-    """Records its reads, and can be made to fail or wait."""
-
-    def __init__(self) -> None:
-        self.size = SIZE
-        self.reads: list[tuple[int, int]] = []
-        self.before: Callable[[], None] = lambda: None
-        self.failed: list[AssertionError] = []
-        """Assertions of `before`, which reading ahead swallows as it does any fault."""
-
-    def pread(self, offset: int, length: int) -> bytes:
-        try:
-            self.before()
-        except AssertionError as error:
-            self.failed.append(error)
-            raise
-        self.reads.append((offset, length))
-        return DATA[offset : offset + length]
-
-    @property
-    def chunks(self) -> set[int]:
-        """Those that were read, each once."""
-        read = [n for offset, length in self.reads for n in _numbers(offset, length)]
-        assert len(read) == len(set(read))
-        return set(read)
-
-
-def _numbers(offset: int, length: int) -> range:
-    assert offset % CHUNK == 0
-    return range(offset // CHUNK, -(-(offset + length) // CHUNK))
 
 
 @pytest.fixture
@@ -69,39 +40,6 @@ def below() -> Iterator[Device]:
     device = Device()
     yield device
     assert device.failed == []
-
-
-def cached_device(
-    below: Device,
-    directory: Path,
-    *,
-    metadata_start: int = SIZE,
-    memory: int = 64 * MIB,
-    store: int = 256 * MIB,
-    background: Background | None = None,
-) -> CachedDevice:
-    chunks = ChunkMemory(memory)
-    if background is not None:
-        chunks.background = background
-    return CachedDevice(
-        below,
-        "archive",
-        CHUNK,
-        memory=chunks,
-        store=ChunkStore(directory, store),
-        metadata_start=metadata_start,
-    )
-
-
-def store_chunks(directory: Path, offset: int, length: int, metadata_start: int = SIZE) -> None:
-    """As an instance leaves them that has read them, and ended."""
-    cached = cached_device(Device(), directory, metadata_start=metadata_start)
-    cached.pread(offset, length)
-    cached.background.wait_idle()
-
-
-def stored_chunks(directory: Path) -> set[int]:
-    return {int(path.name) for path in directory.glob("s3archivefs-cache/v1/*/*/*")}
 
 
 # ---- One reader ----------------------------------------------------------------------------------
@@ -451,7 +389,7 @@ def test_many_readers_among_each_other_fetch_each_byte_once(
         ahead.close()
     cached.background.wait_idle()
     assert below.chunks == set(range(SIZE // CHUNK + 1))  # each of them once
-    assert cached.background.held == cached.background.streams._stored == 0
+    assert cached.background.held == cached.background.streams.stored == 0
     assert len(cached.chunks.flights) == 0
 
 
@@ -576,99 +514,6 @@ def test_no_reader_waits_for_the_disk(
     assert cached.pread(0, 10) == DATA[:10]
     assert below.reads == [(0, CHUNK)]
     go_on.set()
-
-
-# ---- Sequences of misses -------------------------------------------------------------------------
-
-
-def test_reading_on_and_on_takes_ever_fewer_reads(below: Device, tmp_path: Path) -> None:
-    cached = cached_device(below, tmp_path)
-    for offset in range(0, 8 * MIB, 10_000):
-        cached.pread(offset, 10_000)
-    lengths = [length // CHUNK for _, length in below.reads]
-    most = 2 * MIB // CHUNK
-    assert lengths[:4] == [1, 4, 16, most]
-    assert set(lengths[4:]) == {most}
-    assert below.chunks  # none twice
-
-
-def test_several_that_read_on_are_told_apart(below: Device, tmp_path: Path) -> None:
-    cached = cached_device(below, tmp_path)
-    for step in range(0, 2 * MIB, 20_000):
-        for start in (0, 8 * MIB, 16 * MIB):
-            cached.pread(start + step, 20_000)
-    assert len(below.reads) <= 3 * 7
-
-
-def test_random_reads_fetch_their_own_chunks_only(below: Device, tmp_path: Path) -> None:
-    cached = cached_device(below, tmp_path)
-    places = random.Random(1).sample(range(0, SIZE // CHUNK, 3), 40)
-    for place in places:
-        cached.pread(place * CHUNK, 10)
-    assert below.chunks == set(places)
-
-
-def test_a_sequence_goes_on_behind_what_is_stored_already(below: Device, tmp_path: Path) -> None:
-    store_chunks(tmp_path, 3 * CHUNK, 2 * CHUNK)
-    cached = cached_device(below, tmp_path)
-    for offset in range(0, 8 * CHUNK, CHUNK // 8):
-        cached.pread(offset, CHUNK // 8)
-    runs = [(0, 1), (1, 2), (5, 16)]
-    assert below.reads == [(first * CHUNK, count * CHUNK) for first, count in runs]
-
-
-def test_a_fault_among_what_was_not_asked_for_is_nobodys(below: Device, tmp_path: Path) -> None:
-    class Breaking(Device):
-        def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
-            self.reads.append((offset, length))
-            yield DATA[offset : offset + piece_bytes]
-            if length > piece_bytes:
-                raise ConnectionError("lost")
-
-    breaking = Breaking()
-    cached = cached_device(breaking, tmp_path)
-    for offset in range(0, 3 * CHUNK, CHUNK):
-        assert cached.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
-    assert breaking.reads == [(0, CHUNK), (CHUNK, 4 * CHUNK), (2 * CHUNK, CHUNK)]
-
-
-def test_chunks_are_not_fetched_for_company_alone(below: Device, tmp_path: Path) -> None:
-    start = 16 * MIB
-    store_chunks(tmp_path, start, 512 * KIB, metadata_start=start)
-    for index in range(3):
-        (path,) = (tmp_path / "s3archivefs-cache").glob(f"v1/*/*/{start // CHUNK + 2 * index}")
-        path.unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("s3archivefs_lambda.cache.plan._GAP_BYTES", 0)
-        again = cached_device(below, tmp_path, metadata_start=start)
-        again.pread(start + 2 * CHUNK, 10)
-    assert below.reads == [(start + 2 * CHUNK, CHUNK)]
-
-
-def test_the_end_of_the_device_ends_a_sequence(below: Device, tmp_path: Path) -> None:
-    cached = cached_device(below, tmp_path)
-    start = SIZE // CHUNK - 20
-    for offset in range(start * CHUNK, SIZE, 10_000):
-        length = min(10_000, SIZE - offset)
-        assert cached.pread(offset, length) == DATA[offset : offset + length]
-    assert below.chunks == set(range(start, -(-SIZE // CHUNK)))
-
-
-# ---- Metadata ------------------------------------------------------------------------------------
-
-
-def test_metadata_is_fetched_half_a_mebibyte_at_a_time(below: Device, tmp_path: Path) -> None:
-    cached = cached_device(below, tmp_path, metadata_start=10 * MIB + 5)
-    cached.pread(20 * MIB + 3 * CHUNK, 100)
-    assert below.reads == [(20 * MIB, 512 * KIB)]
-    cached.pread(20 * MIB, 512 * KIB)
-    assert len(below.reads) == 1
-
-
-def test_metadata_does_not_bring_data_along(below: Device, tmp_path: Path) -> None:
-    cached = cached_device(below, tmp_path, metadata_start=10 * MIB + 2 * CHUNK + 5)
-    cached.pread(10 * MIB + 4 * CHUNK, 100)
-    assert below.reads == [(10 * MIB + 3 * CHUNK, 5 * CHUNK)]
 
 
 # ---- Threads -------------------------------------------------------------------------------------
