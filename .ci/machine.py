@@ -5,6 +5,7 @@ This module imports only the standard library: noxfile.py loads it before anythi
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import shutil
@@ -87,11 +88,18 @@ def run_nox(arguments: Sequence[str]) -> NoReturn:
 def require(*needs: str) -> None:
     """Install the system packages that hold `needs`, keys of PACKAGES, unless present.
 
-    Raises MissingPackagesError if this process lacks the rights, or the installation fails.
+    Sessions that run in parallel take turns. Raises MissingPackagesError if this process lacks the
+    rights, or the installation fails.
     """
-    missing = [need for need in needs if not _present(need)]
-    if not missing:
-        return
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / "system-packages.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = [need for need in needs if not _present(need)]
+        if missing:
+            _install(missing)
+
+
+def _install(missing: Sequence[str]) -> None:
     manager = next((name for name in INSTALL if shutil.which(name)), None)
     if manager is None:
         message = f"Install these with the system's package manager, then try again: {missing}"
