@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s3archivefs
@@ -150,6 +150,14 @@ def test_root_that_is_no_directory_is_corrupt() -> None:
 
 # ---- Truncated and damaged images ----------------------------------------------------------------
 
+PLACES = 8 * settings().max_examples
+"""Positions in an image that a test tries, a fixed choice of all; the nightly profile tries more."""
+
+
+def some(places: range | list[int], name: str) -> list[int]:
+    """Return PLACES of the places, or all where there are no more."""
+    return random.Random(name).sample(places, min(len(places), PLACES))
+
 
 def survive(fixture: Fixture, opener: Callable[[], s3archivefs.SquashFS]) -> None:
     """Each path reads as the manifest says, or raises one of the reader's errors."""
@@ -196,12 +204,13 @@ def test_every_cut_of_an_image_is_noticed(name: str) -> None:
             assert observe(fs) == fixture.tree
 
 
+@pytest.mark.property
 @pytest.mark.parametrize("name", ["hard-links", "symlinks", "uncompressed", "zstd", "xattrs"])
 def test_device_cut_short_gives_right_bytes_or_an_error(name: str) -> None:
     # The device claims its full size, as a store does that breaks off while it sends.
     fixture = FIXTURES[name]
     image = fixture.image.read_bytes()
-    for size in range(0, len(image), 1 if len(image) <= 4096 else 41):
+    for size in some(range(len(image)), name):
         survive(fixture, lambda: s3archivefs.open(ShortDevice(image[:size], len(image))))  # noqa: B023 -- called at once
 
 
@@ -240,6 +249,7 @@ def test_changed_bytes_give_data_or_one_of_the_errors(
     explore(bytes(damaged), fixture.offset)
 
 
+@pytest.mark.property
 @pytest.mark.parametrize(
     "name", ["uncompressed", "uncompressed-inodes", "indexed", "special", "hard-links"]
 )
@@ -249,8 +259,7 @@ def test_every_kind_of_change_to_metadata_gives_data_or_one_of_the_errors(name: 
     inode_table = struct.unpack_from("<Q", image, 64)[0]
     bytes_used = struct.unpack_from("<Q", image, 40)[0]
     positions = [*range(96), *range(inode_table, bytes_used)]
-    # All bytes of small images, a fixed choice of those of larger ones.
-    for position in random.Random(name).sample(positions, min(len(positions), 600)):
+    for position in some(positions, name):
         for value in (0x00, 0xFF, image[position] ^ 0x01, image[position] ^ 0x80):
             damaged = bytearray(image)
             damaged[position] = value

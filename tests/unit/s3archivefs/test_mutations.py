@@ -25,11 +25,11 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def test_mutations_end_in_data_or_a_documented_error(images: dict[str, bytes]) -> None:
-    total = campaign.run(images, range(3000))
+    total = campaign.run(images, range(1200))
     assert total.findings == []
-    assert total.counts["opened"] > 1000
-    assert total.counts["refused"] > 1000
-    assert total.counts["compared"] > 100
+    assert total.counts["opened"] > 400
+    assert total.counts["refused"] > 400
+    assert total.counts["compared"] > 40
 
 
 @pytest.mark.property

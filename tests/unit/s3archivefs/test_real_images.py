@@ -172,7 +172,7 @@ def shapes(block_size: int) -> tuple[Node, ...]:
         *(file(f"sizes/{size}", text(size)) for size in sizes),
         *(file(f"holes/{name}", content) for name, content in holes.items()),
         # More than one directory header and more than one metadata block.
-        *(file(f"many/{number:03d}-of-a-directory", b"%d" % number) for number in range(700)),
+        *(file(f"many/{number:03d}-of-a-directory", b"%d" % number) for number in range(340)),
         file("/".join(["deep"] * 12), text(100)),
         file("noise", noise(block_size + 5000)),
         hard_link("000-another-name", "noise"),

@@ -134,8 +134,8 @@ def listed(operations: Operations, operation: str, query: dict[str, str]) -> Pag
 
 # ---- None costs more than its steps --------------------------------------------------------------
 
-STEPS = 1000
-FEW, MANY = 3000, 6000
+STEPS = 200
+FEW, MANY = 600, 1200
 PAGES = 4
 """Measured of each listing: all are of one kind."""
 
