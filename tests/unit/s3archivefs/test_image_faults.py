@@ -151,7 +151,7 @@ def test_root_that_is_no_directory_is_corrupt() -> None:
 # ---- Truncated and damaged images ----------------------------------------------------------------
 
 PLACES = 8 * settings().max_examples
-"""Positions in an image that a test tries, a fixed choice of all; the nightly profile tries more."""
+"""Positions in an image that a test tries, a fixed choice; the nightly profile tries more."""
 
 
 def some(places: range | list[int], name: str) -> list[int]:
