@@ -6,10 +6,12 @@ import base64
 import hashlib
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 
 BUCKET = own("uploads")
 FIXTURES = Path(__file__).parents[3] / "fixtures"
-PART_BYTES = 16 << 20
+PART_BYTES = 5 << 20
+"""The shortest that S3 takes."""
 WAIT_SECONDS = 200
 
 
@@ -65,8 +68,9 @@ class Store:
         return [sys.executable, "-m", "s3archivefs.cli", "upload", *map(str, arguments)]
 
     def interrupt(self, number: int, *arguments: object, part: int) -> str:
-        """Send a signal to the command when `part`, and those after it, have been sent and wait
-        for their answer; what it wrote.
+        """Send a signal to the command when `part` waits for its answer; what it wrote.
+
+        The store holds all parts before it then, and none of those after it.
         """
         arrived = threading.Event()
 
@@ -85,6 +89,7 @@ class Store:
             text=True,
         ) as running:
             assert arrived.wait(WAIT_SECONDS)
+            self._wait_for_parts({*range(1, part)})
             running.send_signal(number)
             written, _ = running.communicate()
         self.proxy.heal()
@@ -92,6 +97,12 @@ class Store:
         assert running.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), written
         assert "Traceback" not in written
         return written
+
+    def _wait_for_parts(self, numbers: set[int]) -> None:
+        """Wait until an unfinished upload holds these parts."""
+        until = time.monotonic() + WAIT_SECONDS
+        while numbers and not any(self.parts(key) >= numbers for key in self.unfinished()):
+            assert time.monotonic() < until
 
     def unfinished(self) -> list[str]:
         """The keys of unfinished uploads."""
@@ -145,6 +156,7 @@ def _empty_bucket(server: SwiftStore | RadosGateway, directory: Path) -> Iterato
             "AWS_SECRET_ACCESS_KEY": server.owner.secret_key,
             "AWS_REGION": REGION,
             "AWS_ENDPOINT_URL_S3": proxy.url,
+            "S3ARCHIVEFS_MPU_CHUNK_SIZE": str(PART_BYTES),
             "TMPDIR": str(directory / "temporary"),
         }
         yield Store(server, proxy, directory, environ)
@@ -169,6 +181,14 @@ def image_in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = Random(5).randbytes(4 * PART_BYTES + 1000)
     (directory / "content" / "file").write_bytes(data)
     return pack(directory / "content", directory / "parts.sqfs")
+
+
+@pytest.fixture
+def some_of_the_tree(tree: Path, tmp_path: Path) -> Path:
+    """Two of its directories: all of it takes ten seconds to pack as well as the command does."""
+    for name in ("email", "awkward names"):
+        shutil.copytree(tree / name, tmp_path / "some" / name, symlinks=True)
+    return tmp_path / "some"
 
 
 def hash_of(path: Path) -> str:
@@ -200,7 +220,8 @@ def completes(request: Request) -> bool:
 def test_ctrl_c_says_how_to_go_on(uploads: Store, image_in_parts: Path) -> None:
     url = f"s3://{BUCKET}/a.sqfs"
     written = uploads.interrupt(signal.SIGINT, image_in_parts, url, "--force", part=5)
-    assert f"to go on: s3archivefs upload {image_in_parts} {url} --force;" in written
+    command = f"s3archivefs upload {image_in_parts} {url} --force --part-size {PART_BYTES}"
+    assert f"to go on: {command};" in written
     assert f"s3archivefs upload --abort {url}" in written
     there = uploads.parts("a.sqfs")
     uploads.proxy.reset()
@@ -318,7 +339,7 @@ def test_the_kept_image_of_a_directory_is_gone_on_from(uploads: Store, tmp_path:
     folder = f"s3://{BUCKET}/folder/"
     written = uploads.interrupt(signal.SIGINT, tree, folder, "--image", image, part=5)
     url = f"{folder}tree.sqfs"
-    assert f"to go on: s3archivefs upload {image} {url};" in written
+    assert f"to go on: s3archivefs upload {image} {url} --part-size {PART_BYTES};" in written
     assert f"to delete it: s3archivefs upload --abort {url}\n" in written
     there = uploads.parts("folder/tree.sqfs")
     uploads.proxy.reset()
@@ -646,23 +667,29 @@ def test_a_storage_class_is_asked_for_by_the_variable(
 @pytest.mark.parametrize(
     ("option", "variable", "parts"),
     [
-        ((), 32 << 20, [1, 2, 3]),
-        (("--part-size", str(5 << 20)), 32 << 20, [*range(1, 14)]),
+        ((), {}, [1, 2]),  # 16 MiB
+        ((), {"S3ARCHIVEFS_MPU_CHUNK_SIZE": str(10 << 20)}, [1, 2, 3]),
+        (("--part-size", str(7 << 20)), {"S3ARCHIVEFS_MPU_CHUNK_SIZE": str(10 << 20)}, [1, 2, 3]),
     ],
 )
 def test_parts_have_the_size_that_is_asked_for(
-    uploads: Store, image_in_parts: Path, option: tuple[str, ...], variable: int, parts: list[int]
+    uploads: Store,
+    image_in_parts: Path,
+    option: tuple[str, ...],
+    variable: dict[str, str],
+    parts: list[int],
 ) -> None:
-    uploads = replace(
-        uploads, environ=uploads.environ | {"S3ARCHIVEFS_MPU_CHUNK_SIZE": str(variable)}
-    )
+    environ = uploads.environ.copy()
+    del environ["S3ARCHIVEFS_MPU_CHUNK_SIZE"]
+    uploads = replace(uploads, environ=environ | variable)
     url = f"s3://{BUCKET}/a.sqfs"
     written = uploads.interrupt(signal.SIGINT, image_in_parts, url, *option, part=parts[-1])
-    size = option[-1] if option else str(variable)
-    assert f"to go on: s3archivefs upload {image_in_parts} {url} --part-size {size};" in written
+    asked = option or tuple(f"--part-size {size}" for size in variable.values())
+    command = " ".join(["s3archivefs upload", str(image_in_parts), url, *asked])
+    assert f"to go on: {command};" in written
     there = uploads.parts("a.sqfs")
     uploads.proxy.reset()
-    uploads.upload(image_in_parts, url, "--part-size", size)
+    uploads.upload(image_in_parts, url, *option)
     assert parts_sent(uploads.proxy.requests) == sorted({*parts} - there)
     assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
     assert "stored already" in uploads.upload(image_in_parts, url, *option)
@@ -688,7 +715,7 @@ def test_a_terminal_shows_progress(swift: Store, image_in_parts: Path) -> None:
         written = bytearray()
         while not written.endswith(b"END"):
             written += shown.read(4096)
-    assert b"67.1/67.1 MB" in written
+    assert b"21.0/21.0 MB" in written
 
 
 # ---- What is refused -----------------------------------------------------------------------------
@@ -737,7 +764,10 @@ def test_damaged_data_is_not_looked_for_without_verification(
 # ---- Directories ---------------------------------------------------------------------------------
 
 
-def test_a_directory_is_packed_and_stored(uploads: Store, tree: Path, tmp_path: Path) -> None:
+def test_a_directory_is_packed_and_stored(
+    uploads: Store, some_of_the_tree: Path, tmp_path: Path
+) -> None:
+    tree = some_of_the_tree
     uploads.upload(tree, f"s3://{BUCKET}/folder/")
     key = f"folder/{tree.name}.sqfs"
     assert uploads.keys() == [key]
