@@ -28,6 +28,7 @@ from tests.support.images import FIXTURES, make_image
 from tests.support.local_archives import ask, content, operations_on, parse_page
 from tests.support.object_lambda_events import Operation
 from tests.support.recording_function import ROUTE, TOKEN, Function, event
+from tests.support.request_lines import logged_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -497,14 +498,6 @@ def test_version_1_of_listings_says_the_same_in_its_own_words(function: Function
 
 
 # ---- The request log -----------------------------------------------------------------------------
-
-
-def logged_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    return [
-        json.loads(record.getMessage())
-        for record in caplog.records
-        if record.name == "s3archivefs.requests"
-    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,12 @@
+"""What tests of the application ask."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fake_operations import FakeOperations
+
+
+@pytest.fixture
+def operations() -> FakeOperations:
+    return FakeOperations()
