@@ -1,4 +1,4 @@
-"""Who may import whom, read from the source. docs: CONTRIBUTING.md, "The two packages"."""
+"""The imports that each module may have (CONTRIBUTING.md, "The two packages")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every regular expression of the product takes linear time, whatever the text."""
+"""Every regular expression of the packages takes linear time for any text."""
 
 from __future__ import annotations
 

@@ -23,13 +23,13 @@ LIMIT = 8192
 
 
 def alone(data: bytes) -> bytes:
-    """LZMA-alone as mksquashfs writes it: the size filled in, and an end marker all the same."""
+    """An LZMA-alone stream as mksquashfs writes it: with a size and an end marker."""
     stream = lzma.compress(data, lzma.FORMAT_ALONE)
     return stream[:5] + len(data).to_bytes(8, "little") + stream[13:]
 
 
 def codec(name: str, monkeypatch: pytest.MonkeyPatch) -> Codec:
-    """The decoder of that name, which a library it would rather use must not be in the way of."""
+    """The decoder of that name, even where a preferred library is installed."""
     compression, hidden = DECODERS[name]
     for module in hidden:
         monkeypatch.setitem(sys.modules, module, None)

@@ -1,4 +1,4 @@
-"""Images of every compressor with every option that the tools offer, and what its streams are."""
+"""Images of every compressor, with every option that the tools offer."""
 
 from __future__ import annotations
 

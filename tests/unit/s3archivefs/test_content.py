@@ -1,4 +1,4 @@
-"""Content of files: any seek and read gives what slicing the whole gives, through every door."""
+"""Content of files: every way to seek and read returns a slice of the whole."""
 
 from __future__ import annotations
 

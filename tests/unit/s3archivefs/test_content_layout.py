@@ -1,4 +1,4 @@
-"""Where a file's bytes lie: blocks, holes, fragments, in images of any size."""
+"""The layout of files: blocks, holes and fragments, in images of any size."""
 
 from __future__ import annotations
 

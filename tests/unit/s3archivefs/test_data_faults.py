@@ -1,4 +1,4 @@
-"""Block lists and fragments that are wrong: never other bytes, never fewer."""
+"""Damaged block lists and fragments raise, and never return other or fewer bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def image(tmp_path: Path) -> Draft:
 
 
 def assert_corrupt(image: Draft, said: str) -> None:
-    """Reading the file fails, whole or in steps, and its attributes do not."""
+    """Check that reading the file fails, whole or in steps, and its attributes do not."""
     with image.open() as fs:
         with pytest.raises(CorruptImageError, match=said):
             fs.read_bytes("a")

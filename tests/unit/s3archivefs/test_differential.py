@@ -1,5 +1,6 @@
-"""This reader and those of squashfs-tools and squashfs-tools-ng say the same of the same images:
-of every fixture, field by field and byte by byte, and of a tree of thousands of files.
+"""This reader agrees with squashfs-tools and squashfs-tools-ng on the same images.
+
+It agrees on every fixture, field by field and byte by byte, and on a tree of thousands of files.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def large_image(tmp_path_factory: pytest.TempPathFactory, regular_files: int) ->
 
 @pytest.fixture(scope="module")
 def large_tree(large_image: Path) -> list[Observed]:
-    """What this reader says of the image."""
+    """What this reader finds in the image."""
     with s3archivefs.open(large_image) as fs:
         return observe(fs)
 

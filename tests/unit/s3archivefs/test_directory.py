@@ -1,4 +1,4 @@
-"""Directories: entries in byte order, found and sought without reading more than needed."""
+"""Directories: entries in byte order, look-ups and seeks that read little."""
 
 from __future__ import annotations
 

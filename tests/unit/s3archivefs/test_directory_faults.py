@@ -1,4 +1,4 @@
-"""Listings that are wrong, and directories inside themselves."""
+"""Damaged listings, and directories that contain themselves."""
 
 from __future__ import annotations
 

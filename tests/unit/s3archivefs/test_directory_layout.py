@@ -1,4 +1,4 @@
-"""How listings are laid out: sizes, runs, deltas and indices."""
+"""The layout of listings: sizes, runs, deltas and indices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory's size: of its listing and three bytes for `.` and `..`, or of the listing alone."""
+"""A directory's size: with or without three bytes for `.` and `..`."""
 
 from __future__ import annotations
 

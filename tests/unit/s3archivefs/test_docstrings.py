@@ -1,4 +1,4 @@
-"""The public names say what they do, and on which section of the format they rest."""
+"""Public names have a docstring that names the section of the format they rest on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`DirEntry` as a starting point: what lies below it or behind it, without resolving its path."""
+"""`DirEntry` lists and follows what it is, without resolving its path again."""
 
 from __future__ import annotations
 

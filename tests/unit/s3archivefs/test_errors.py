@@ -1,4 +1,4 @@
-"""The errors: one tree, catchable by the builtin that fits, each saying what and where."""
+"""The errors: one tree, also caught as builtins, each naming the fault and its place."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class FailingDevice:
 
 
 class StoreError(OSError):
-    """What a remote device may raise."""
+    """Errors that a remote device may raise."""
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_read_works_again_once_the_device_does() -> None:
 
 
 class LongDevice(ShortDevice):
-    """A device that gives more than it was asked for."""
+    """A device that returns more bytes than it should."""
 
     def pread(self, offset: int, length: int) -> bytes:
         return super().pread(offset, length) + b"more"

@@ -1,4 +1,4 @@
-"""`SquashFS.open`: what it hands out is read as a local file is."""
+"""Files that `SquashFS.open` returns read as local files do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file tells its device of the reads to come; what it reads is in test_content.py."""
+"""The readahead that a file opens, and the reads that it announces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every committed image reads back as its manifest says, with no tool at hand."""
+"""Every committed image reads back as its manifest says, without any tool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A forked child reads on, whatever the threads of its parent were at."""
+"""A forked child can read, whatever its parent's threads were doing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Path.glob` and `rglob`: what `pathlib` finds in the same tree on disk, at a bounded cost."""
+"""`Path.glob` and `rglob` find what `pathlib` finds on disk, at a bounded cost."""
 
 from __future__ import annotations
 

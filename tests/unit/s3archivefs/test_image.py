@@ -1,4 +1,4 @@
-"""Opening and closing an image, by whatever names it."""
+"""Opening an image by each kind of source, and closing it."""
 
 from __future__ import annotations
 

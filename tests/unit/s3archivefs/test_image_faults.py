@@ -1,4 +1,4 @@
-"""What is no sound image opens or reads with one of the reader's errors, never as wrong bytes."""
+"""Damaged images raise one of the reader's errors, and never return wrong bytes."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def test_every_kind_of_change_to_metadata_gives_data_or_one_of_the_errors(name: 
 
 
 def explore(image: bytes, offset: int = 0) -> None:
-    """Ask for all there is, bounded; only errors of the reader and path faults may come out."""
+    """Read all, within bounds, and allow only errors of the reader and path faults."""
     limits = s3archivefs.Limits(read_all_bytes=1 << 20, walk_depth=16)
     try:
         with s3archivefs.open(s3archivefs.BytesDevice(image), offset=offset, limits=limits) as fs:

@@ -1,4 +1,4 @@
-"""Inodes that are none: each fault is told apart, and named."""
+"""Damaged inodes: each kind of fault has a message of its own."""
 
 from __future__ import annotations
 

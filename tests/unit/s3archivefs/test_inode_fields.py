@@ -1,4 +1,4 @@
-"""What the fields of inodes mean, and which of them may hold anything."""
+"""The meaning of the fields of inodes, and the values that they may have."""
 
 from __future__ import annotations
 

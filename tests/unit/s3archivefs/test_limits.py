@@ -1,4 +1,4 @@
-"""Limits: what meets one passes, what passes one is refused by its name, and all else goes on."""
+"""Limits: what reaches one is allowed; what exceeds one raises, and names it."""
 
 from __future__ import annotations
 

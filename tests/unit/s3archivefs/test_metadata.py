@@ -1,4 +1,4 @@
-"""Metadata blocks: read inside one table, across blocks, from any place in them."""
+"""Metadata blocks: reads within one table, across blocks, from any offset."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Damaged images: a share of the campaign of tests/fuzz, and that the campaign finds what it is
-to find.
-"""
+"""A share of the mutations of tests/fuzz, and a proof that they find faults."""
 
 from __future__ import annotations
 

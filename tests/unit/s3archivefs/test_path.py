@@ -1,4 +1,4 @@
-"""`Path` on an image: what it leads to, as `pathlib.Path` says of the same tree on disk."""
+"""`Path` in an image does as `pathlib.Path` does in the same tree on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `Path` asks of an image beyond its content: kinds, owners, identity, resolution."""
+"""Kinds, owners, identity and resolution of a `Path`."""
 
 from __future__ import annotations
 

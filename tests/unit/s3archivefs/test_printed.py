@@ -1,4 +1,4 @@
-"""Names that are printed, and taken as they are printed."""
+"""Names as the commands print them, and take them back."""
 
 from __future__ import annotations
 

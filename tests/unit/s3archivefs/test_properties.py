@@ -1,4 +1,4 @@
-"""Whatever tree the real tools pack, with whatever options, reads back as it was drawn.
+"""Any tree that the real tools pack, with any options, reads back unchanged.
 
 What each way of packing cannot express stands with `WRITERS` in tests/support/drawn_images.py.
 """

@@ -1,4 +1,4 @@
-"""`Path` without reading: what `pathlib.PurePosixPath` answers."""
+"""`Path` answers as `pathlib.PurePosixPath` does, without reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory an open image says that it takes."""
+"""The memory that an open image reports for its caches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that the real tools make of a directory read back as that directory, byte for byte.
+"""Images that the real tools make of a directory read back byte for byte.
 
 What is expected comes from `os.lstat`, `os.readlink` and the files; what `unsquashfs -lls` lists is
 a second opinion on each image.

@@ -1,4 +1,4 @@
-"""Images, paths and open files in other processes: opened anew, by where the image lies."""
+"""Images, paths and open files in other processes: opened again, by their source."""
 
 from __future__ import annotations
 

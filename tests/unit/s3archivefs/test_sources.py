@@ -1,4 +1,4 @@
-"""What a user may name as an image, and what is said of anything else."""
+"""The sources that an image can be opened by, and the errors for others."""
 
 from __future__ import annotations
 

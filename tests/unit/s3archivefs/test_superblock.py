@@ -1,4 +1,4 @@
-"""The superblock: its fields, its magic numbers, where it stands, and what contradicts itself."""
+"""The superblock: its fields, magic numbers, place, and contradictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of the tables, and where each may lie."""
+"""The order of the tables, and the extent that each may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`verify`: silent on sound images, one problem for each fault, and on to the end."""
+"""`verify` finds nothing in sound images, and one problem for each fault."""
 
 from __future__ import annotations
 

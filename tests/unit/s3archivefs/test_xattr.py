@@ -1,4 +1,4 @@
-"""Extended attributes: every prefix, shared values, many sets, and what damage does to them."""
+"""Extended attributes: every prefix, shared values, many sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damaged extended attributes: what is corrupt is named, what is not is read on."""
+"""Damaged extended attributes raise; the others of the image can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`survive` passes sound images, and fails for each way in which a reader may break its promise."""
+"""`survive` passes sound images, and fails for each way to break the promise."""
 
 from __future__ import annotations
 
