@@ -7,9 +7,9 @@ An Exception of `load` is raised in every thread that waits for it: tried one af
 that fail slowly would hold the last thread as many times as long. Where the loading thread is
 interrupted (any other BaseException), the threads that wait try again.
 
-`do` stands on primitives that also serve whoever loads several values with one read: claim the
-keys, land each value as it comes, release the flights. A flight is found, over or not, until it
-is released: keep the value elsewhere first, and no thread loads it a second time.
+`do` stands on primitives that also serve a caller that loads several values with one read: claim
+the keys, land each value as it comes, release the flights. A flight is found, over or not, until it
+is released. Keep the value elsewhere before that, and no thread loads it again.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ class SingleFlight(Generic[K, V]):
     def fly(self, key: K, flight: Flight[V], load: Callable[[], V]) -> None:
         """Load the value of a flight that `join` returned as new, in whatever thread.
 
-        Forgotten first, over then: a thread that has the value and comes again finds no old flight.
-        Raises what interrupts `load`, and no Exception.
+        The flight leaves the map before it is over: a thread that gets the value and comes again
+        does not find it. Raises what interrupts `load`, and no Exception.
         """
         value: V | None = None
         error: Exception | None = None
@@ -191,7 +191,10 @@ class SingleFlight(Generic[K, V]):
         return begun
 
     def is_wanted(self, key: K, flight: Flight[V]) -> bool:
-        """Return whether a load is to go on: threads wait, or it was not forgotten."""
+        """Return whether a load is worth going on with.
+
+        It is while threads wait for it, or its flight is in the map.
+        """
         return not flight.is_over and (flight.joined > 0 or self._flights.get(key) is flight)
 
     def release(self, flights: Mapping[K, Flight[V]], error: Exception | None = None) -> None:
@@ -202,9 +205,10 @@ class SingleFlight(Generic[K, V]):
                 flight.end(error)
 
     def forget(self, flights: Mapping[K, Flight[V]]) -> None:
-        """Take flights out of the map; those that are not over go on.
+        """Take flights out of the map.
 
-        The next thread that wants such a key claims it anew.
+        The next thread that wants such a key claims it anew. Loads that are not over go on, for the
+        threads that wait for them.
         """
         with self._lock:
             for key, flight in flights.items():

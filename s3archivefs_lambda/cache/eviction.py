@@ -36,6 +36,8 @@ _COUNT_SECONDS = 1.0
 """Seconds that a count is good for, unless it took long."""
 _REST = 20
 """Times its duration that a count is good for: counting takes 5 % of time."""
+_PAUSE_SECONDS = 0.1
+"""Seconds that one file takes at most: a longer pause is a frozen function's."""
 _SHARES = 16
 """Processes that keep the limit together: each writes a share of the room, then counts."""
 _ALONE_SECONDS = 10.0
@@ -67,7 +69,7 @@ class _Count(NamedTuple):
     left: int
     """Bytes in the tree after eviction."""
     seconds: float
-    """What it took."""
+    """Duration of counting."""
 
 
 class DirectoryLimit:
@@ -96,7 +98,7 @@ class DirectoryLimit:
         self._expected = 0  # bytes in the tree by the last count
         self._due = -math.inf  # when the next count is, on time.monotonic's clock
         self._others_seen = time.monotonic()  # when others had written; assumed at first
-        self._seconds = 0.0  # what the last count took
+        self._seconds = 0.0  # duration of the last count
         self._began: float | None = None  # when the count in progress did
         self._lock = threading.Condition()
 
@@ -155,17 +157,16 @@ class DirectoryLimit:
 
     def _count_and_evict(self) -> _Count:
         """Count what the tree holds, and evict if that is too much."""
-        started = time.monotonic()
         with self._lock:
             seen = self._written
-        files = list(_files(self._top))
+        files, seconds = _timed(_files(self._top))
         found = left = sum(file.size for file in files)
         with self._lock:
             needed = self._written - seen + self._wanted
         if found + needed > self._max_bytes:
             target = min(self._max_bytes * 9 // 10, self._max_bytes - needed)
             left -= _delete(files, found - target)
-        return _Count(seen, found, left, time.monotonic() - started)
+        return _Count(seen, found, left, seconds)
 
     def _grant(self, count: _Count) -> None:
         """Grant the room that a count left, or a share of it."""
@@ -181,6 +182,19 @@ class DirectoryLimit:
             self._room = room
         else:
             self._room = max(room // _SHARES, min(self._wanted, room))
+
+
+def _timed(walk: Iterator[_File]) -> tuple[list[_File], float]:
+    """Return the files of a walk, and the seconds that it took."""
+    files: list[_File] = []
+    seconds = 0.0
+    before = time.monotonic()
+    for file in walk:
+        files.append(file)
+        now = time.monotonic()
+        seconds += min(now - before, _PAUSE_SECONDS)
+        before = now
+    return files, seconds
 
 
 def _files(top: str) -> Iterator[_File]:

@@ -64,7 +64,7 @@ class ReadAhead:
         self._is_long = True  # a download of the whole, or a part of one
         self._held: Flights = {}  # in order of the chunks
         self._closed = False
-        self._lock = threading.RLock()  # as `Background` has
+        self._lock = threading.RLock()  # reentrant for the reason that `Background` gives
         renew_after_fork(self, ReadAhead._renew)
 
     @property
@@ -89,7 +89,7 @@ class ReadAhead:
         with self._lock:
             if any(index in self._held and self._held[index].has_failed for index in wanted):
                 self._forget_failed()
-            # What the reader has cached decoded is skipped.
+            # A reader skips the blocks that it has cached decoded.
             furthest = max(self._next, self._reached * self._chunk_size, self._announced)
             is_sequence = 0 <= self._next <= offset <= furthest
             if is_sequence:
@@ -102,7 +102,7 @@ class ReadAhead:
             offset,
             length,
             store=self._store_soon if is_sequence else None,
-            prefetch=is_first,  # a later one may not continue what was read of other files
+            prefetch=is_first,  # only a first read continues a sequence of reads of other files
         )
         with self._lock:
             read = self._next // self._chunk_size  # the chunks before it

@@ -4,12 +4,14 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from s3archivefs_lambda.cache import eviction
 from s3archivefs_lambda.cache.eviction import DirectoryLimit, occupied
+from tests.support.archives_in_s3 import Clock
 from tests.support.forked import Gate
 
 if TYPE_CHECKING:
@@ -245,6 +247,33 @@ def test_what_is_written_during_a_count_is_added_to_it(tmp_path: Path, gate: Gat
     gate.close()
     granted = sum(limit.make_room(BLOCK) for _ in range(40))
     assert 1 + granted <= 31
+
+
+def test_the_time_that_a_process_is_frozen_is_no_part_of_a_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a function is between two requests; the next count is not put off for hours."""
+    clock = Clock()
+    counts = 0
+    files = eviction._files
+
+    def frozen(top: str) -> Iterator[eviction._File]:
+        nonlocal counts
+        counts += 1
+        for file in files(top):
+            clock.now += 3600
+            yield file
+
+    monkeypatch.setattr(eviction, "_files", frozen)
+    monkeypatch.setattr(eviction, "time", SimpleNamespace(monotonic=clock, time=time.time))
+    for number in range(2):
+        write(tmp_path / f"ab/archive/{number}")
+    limit = DirectoryLimit(str(tmp_path), 64 * BLOCK)
+    for _ in range(3):
+        limit.make_room(BLOCK)
+        limit.wait_idle()
+        clock.now += 10
+    assert counts == 3
 
 
 def test_where_no_thread_can_be_had_nothing_is_written_beyond_the_first_share(
