@@ -205,7 +205,7 @@ class ArchiveWalk:
     # ---- where to go on --------------------------------------------------------------------------
 
     def _pause(self, key: bytes) -> bool:
-        """Stop before a key if the work is used up; say whether it is.
+        """Stop before a key if the work is used up; say whether it stops.
 
         It does not stop where the page began: each page advances.
         """

@@ -90,7 +90,7 @@ def answer_or_error(
 
 
 class _CheckedBody:
-    """A body on its way out, held to its Content-Length. Its fault is logged, and ends it."""
+    """A body of exactly its Content-Length. A fault, or another length, is logged and ends it."""
 
     def __init__(self, response: S3Response, request: S3Request) -> None:
         self._body = response.body
