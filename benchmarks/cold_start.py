@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.request import urlopen
 
-from benchmarks.remote.store import BUCKET, LATENCY_MS, Store
+from benchmarks.remote.store import LATENCY_MS, Store
 from deploy.lambda_zip import Build, build
 from tests.support.lambda_runtime import RuntimeApi
 from tests.support.object_lambda import AccessPoint
@@ -113,7 +113,7 @@ def _upload(store: Store, directory: Path) -> None:
     content = pack(tree, directory / "image.sqfs", compressor="zstd", extra=fast).read_bytes()
     superblock = base64.b64encode(content[:96]).decode()
     store.gateway.client().put_object(
-        Bucket=BUCKET, Key=_KEY, Body=content, Metadata={"s3archivefs-superblock": superblock}
+        Bucket=store.bucket, Key=_KEY, Body=content, Metadata={"s3archivefs-superblock": superblock}
     )
 
 
@@ -133,7 +133,7 @@ def _cold_start(
     with tempfile.TemporaryDirectory(dir=root) as cache, ExitStack() as stack:
         started = time.monotonic()
         environ |= {
-            "S3ARCHIVEFS_PREFIX_VMAP1": f"|s3://{BUCKET}/{_KEY}",
+            "S3ARCHIVEFS_PREFIX_VMAP1": f"|s3://{store.bucket}/{_KEY}",
             "S3ARCHIVEFS_CACHE_DIR": cache,
             "PYTHONDONTWRITEBYTECODE": "1",  # Lambda's folders are read-only
             "BENCHMARK_STARTED": str(started),

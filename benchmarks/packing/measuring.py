@@ -16,7 +16,7 @@ import s3archivefs
 from benchmarks.packing.options import SORT_FILE, Packing
 from benchmarks.packing.trees import Operation, Read, Run, Tree
 from benchmarks.remote.reader import range_header
-from benchmarks.remote.store import BUCKET, Store
+from benchmarks.remote.store import Store
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
@@ -65,7 +65,7 @@ def measure(tree: Tree, packing: Packing, store: Store, client: S3Client, image:
         superblock = file.read(_SUPERBLOCK_BYTES)
         file.seek(0)
         store.gateway.client().put_object(
-            Bucket=BUCKET,
+            Bucket=store.bucket,
             Key=_KEY,
             Body=file,
             Metadata={"s3archivefs-superblock": base64.b64encode(superblock).decode()},
@@ -121,7 +121,7 @@ def _counted(
         config = Config.from_environ(
             {
                 "S3ARCHIVEFS_CACHE_DIR": cache,
-                "S3ARCHIVEFS_PREFIX_VMAP1": f"|s3://{BUCKET}/{_KEY}",
+                "S3ARCHIVEFS_PREFIX_VMAP1": f"|s3://{store.bucket}/{_KEY}",
                 **settings,
             }
         )

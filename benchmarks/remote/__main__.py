@@ -38,7 +38,7 @@ from benchmarks.remote.plan import (
 )
 from benchmarks.remote.reader import Target
 from benchmarks.remote.report import Goals, Measured, Results, goal_lines, table_lines
-from benchmarks.remote.store import BANDWIDTH_MBS, BUCKET, LATENCY_MS, Store
+from benchmarks.remote.store import BANDWIDTH_MBS, LATENCY_MS, Store
 
 __all__ = ["main"]
 
@@ -126,7 +126,7 @@ class _Bench:
         memory = Path("/dev/shm")  # noqa: S108 -- a private directory in it
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as empty:
             target = Target(
-                bucket=BUCKET,
+                bucket=self._store.bucket,
                 image=run.archive.image,
                 zip_url=run.archive.zip_url,
                 directory=empty,

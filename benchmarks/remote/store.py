@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,9 +26,8 @@ from benchmarks.remote.data import Packed
 from tests.support.radosgw_server import RadosGateway
 from tests.support.swift_store import REGION
 
-__all__ = ["BANDWIDTH_MBS", "BUCKET", "LATENCY_MS", "Store", "Uploaded"]
+__all__ = ["BANDWIDTH_MBS", "LATENCY_MS", "Store", "Uploaded"]
 
-BUCKET = "archives"
 LATENCY_MS = 20
 """Milliseconds of delay before each request."""
 BANDWIDTH_MBS = 80
@@ -52,6 +51,7 @@ class Store:
     """A running store with one bucket, reached through the proxy."""
 
     gateway: RadosGateway
+    bucket: str
     url: str
     """The proxy's URL."""
 
@@ -59,10 +59,16 @@ class Store:
     @contextmanager
     def start(cls, directory: Path) -> Iterator[Store]:
         """Run server and proxy until the context ends."""
-        with ExitStack() as stack:
-            gateway = stack.enter_context(RadosGateway.start(directory))
-            gateway.client().create_bucket(Bucket=BUCKET)
-            yield cls(gateway, stack.enter_context(_proxy(gateway.url)))
+        with RadosGateway.start(directory) as gateway, cls.before(gateway, "archives") as store:
+            yield store
+
+    @classmethod
+    @contextmanager
+    def before(cls, gateway: RadosGateway, bucket: str) -> Iterator[Store]:
+        """Run a proxy before a server until the context ends, and make a bucket in that."""
+        gateway.client().create_bucket(Bucket=bucket)
+        with _proxy(gateway.url) as url:
+            yield cls(gateway, bucket, url)
 
     def environ(self) -> dict[str, str]:
         """Return the environment variables of a process that reads through the proxy."""
@@ -86,12 +92,12 @@ class Store:
         with packed.image.open("rb") as file:
             superblock = base64.b64encode(file.read(_SUPERBLOCK_BYTES)).decode()
         extra = {"Metadata": {"s3archivefs-superblock": superblock}}
-        client.upload_file(str(packed.image), BUCKET, image, ExtraArgs=extra)
-        client.upload_file(str(packed.zip), BUCKET, archive)
+        client.upload_file(str(packed.image), self.bucket, image, ExtraArgs=extra)
+        client.upload_file(str(packed.zip), self.bucket, archive)
 
         def put(member: str) -> None:
             content = (packed.tree / member).read_bytes()
-            client.put_object(Bucket=BUCKET, Key=f"plain/{member}", Body=content)
+            client.put_object(Bucket=self.bucket, Key=f"plain/{member}", Body=content)
 
         with ThreadPoolExecutor(_UPLOADS) as uploads:
             for _ in uploads.map(put, members):
@@ -107,7 +113,8 @@ class Store:
             aws_secret_access_key=self.gateway.owner.secret_key,
             config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
-        url = client.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": key})
+        params = {"Bucket": self.bucket, "Key": key}
+        url = client.generate_presigned_url("get_object", Params=params)
         client.close()
         return url
 

@@ -13,12 +13,15 @@ from benchmarks.packing.report import table
 from benchmarks.packing.trees import Operation, Read, Run, Tree
 from benchmarks.remote.store import Store
 from s3archivefs_lambda.store.client import make_s3_client
+from tests.support.server_keeper import own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from types_boto3_s3 import S3Client
+
+    from tests.support.radosgw_server import RadosGateway
 
 KIB = 1 << 10
 SMALL = Packing("small blocks", ("-no-fragments",), block_size=64 * KIB)
@@ -33,8 +36,8 @@ CHUNKS = Packing(
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with Store.start(tmp_path_factory.mktemp("store")) as store:
+def store(gateway: RadosGateway) -> Iterator[Store]:
+    with Store.before(gateway, own("packing")) as store:
         yield store
 
 
