@@ -82,7 +82,7 @@ class Background:
         return False
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> bool:  # noqa: ANN401 -- likewise
-        """Call `function` as `start` does, whatever is held."""
+        """Call `function` as `start` does, with no bytes reserved and whatever is held."""
         begun: Future[None] = Future()
 
         def run() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from s3archivefs import renew_after_fork
@@ -19,9 +20,17 @@ if TYPE_CHECKING:
 
     Chunk: TypeAlias = bytes | memoryview
 
-__all__ = ["CachedChunks"]
+__all__ = ["CachedChunks", "Doubted"]
 
 _LOG = logging.getLogger("s3archivefs")
+
+
+class Doubted(Enum):
+    """What became of a chunk of which a copy was doubted."""
+
+    FORGOTTEN = "it was cached, and is not any more"
+    REPLACED = "another copy is cached, or on its way"
+    UNCHANGED = "it was fetched anew just before, and was no different"
 
 
 class CachedChunks:
@@ -151,12 +160,11 @@ class CachedChunks:
 
     # ---- Doubting --------------------------------------------------------------------------------
 
-    def doubt(self, index: int, begin: int, part: bytes, landed: Chunk | None) -> bool | None:
+    def doubt(self, index: int, begin: int, part: bytes, landed: Chunk | None) -> Doubted:
         """Forget a chunk that has `part` at byte `begin`, which does not decode.
 
         `begin` counts from the device's start; `landed` is the chunk if it was fetched just now.
-        Return True if the chunk was kept and is not any more, None if another copy is kept already,
-        False if it was fetched anew just before and was no different.
+        One that was doubted less than a minute ago, and has come again, is not forgotten.
         """
         start, stop = self.extent(index)
         until = begin + len(part)
@@ -171,13 +179,13 @@ class CachedChunks:
             # Another block of the chunk may have been first: then the new copy is on its way.
             is_replaced = any(copies) or self._doubts.is_open(index)
             if not wrong and (is_replaced if seeded is None else seeded != part):
-                return None
-            is_new = self._doubts.add(index, wrong[0] if wrong else part, is_part=not wrong)
-            if is_new:
-                self.seeds.drop(start, stop)
-                self._memory.drop(self.store_id, index)
-                self._store.drop(self.store_id, index)
-            return is_new
+                return Doubted.REPLACED
+            if not self._doubts.add(index, wrong[0] if wrong else part, is_part=not wrong):
+                return Doubted.UNCHANGED
+            self.seeds.drop(start, stop)
+            self._memory.drop(self.store_id, index)
+            self._store.drop(self.store_id, index)
+            return Doubted.FORGOTTEN
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._lock = threading.RLock()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs import SingleFlight
 from s3archivefs_lambda import accounting
+from s3archivefs_lambda.cache.cached_chunks import Doubted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
@@ -53,8 +54,8 @@ class ChunkReader:
     ) -> bytes:
         """Return exactly `length` bytes from `offset`.
 
-        What is fetched is stored by `store`, unless that is None in the background. With
-        `prefetch`, chunks that the plan expects to be wanted next are fetched along.
+        What is fetched is stored by `store`, by default in the background. With `prefetch`, chunks
+        that the plan expects to be wanted next are fetched along.
 
         Raises ValueError for a range that is not inside the device, and whatever the device raises.
         """
@@ -84,10 +85,10 @@ class ChunkReader:
         chunks: dict[int, Chunk] = {}
         while len(chunks) < len(indexes):
             mine, others = self.flights.claim(index for index in indexes if index not in chunks)
-            if self.background.is_busy:  # as it is when another store hangs
+            if self.background.is_busy:  # as when another store hangs: do not wait for its threads
                 mine |= self.flights.begin(others)
                 others = {index: each for index, each in others.items() if index not in mine}
-            # Fetched already, for a reader or a moment ago: no miss of this request.
+            # Chunks that have landed already are no misses of this request.
             accounting.add("cache_hits", sum(flight.is_over for flight in others.values()))
             try:
                 self._get(mine, store, prefetch=prefetch)
@@ -180,10 +181,10 @@ class ChunkReader:
         flight = self.flights.get(index)
         if flight is not None and not flight.is_over:
             return True  # fetched anew just now, for another reader
-        was_forgotten = self.cached.doubt(index, begin, part, flight.value if flight else None)
-        if was_forgotten and flight is not None:
+        doubted = self.cached.doubt(index, begin, part, flight.value if flight else None)
+        if doubted is Doubted.FORGOTTEN and flight is not None:
             self.flights.release({index: flight})
-        return was_forgotten is not False
+        return doubted is not Doubted.UNCHANGED
 
     # ---- Fetching --------------------------------------------------------------------------------
 
