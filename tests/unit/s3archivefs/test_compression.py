@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import lz4.block
 import lzallright
-import lzo
 import pytest
 import zstandard
 from hypothesis import given
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from s3archivefs import CodecUnavailableError, Compression, CorruptImageError, Limits
 from s3archivefs.compression import Codec, codec_for
+from tests.support.python_lzo import needs_python_lzo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,14 +49,18 @@ DECODERS: dict[str, tuple[Compression, list[str]]] = {
 COMPRESS: dict[Compression, Callable[[bytes], bytes]] = {
     Compression.GZIP: zlib.compress,
     Compression.LZMA: alone,
-    Compression.LZO: lambda data: lzo.compress(data, 1, False),  # noqa: FBT003 -- python-lzo takes no keywords
+    Compression.LZO: lzallright.LZOCompressor().compress,
     Compression.XZ: lambda data: lzma.compress(data, check=lzma.CHECK_CRC32),
     Compression.LZ4: lambda data: lz4.block.compress(data, store_size=False),
     Compression.ZSTD: zstandard.compress,
 }
 
 
-@pytest.fixture(params=DECODERS)
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=needs_python_lzo) if name == "lzo" else name for name in DECODERS
+    ]
+)
 def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Codec:
     """Every decoder; its name is the library's."""
     found = codec(request.param, monkeypatch)
@@ -116,7 +120,10 @@ def test_garbage_is_corrupt(decoder: Codec) -> None:
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=3),
     cut=st.integers(0, 400),
 )
-@pytest.mark.parametrize(("first", "second"), [("zlib", "libdeflate"), ("lzo", "lzallright")])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("zlib", "libdeflate"), pytest.param("lzo", "lzallright", marks=needs_python_lzo)],
+)
 def test_two_libraries_for_one_compressor_give_equal_results_on_good_and_bad_streams(
     first: str, second: str, data: bytes, changes: list[tuple[int, int]], cut: int
 ) -> None:
@@ -174,6 +181,6 @@ def test_missing_library_names_the_extra_that_installs_it(
         codec_for(compression, Limits())
 
 
-def test_lzallright_is_used_where_python_lzo_is_not() -> None:
-    assert lzallright.LZOCompressor is not None
+@needs_python_lzo
+def test_python_lzo_is_preferred_to_lzallright() -> None:
     assert codec_for(Compression.LZO, Limits()).name == "lzo"

@@ -19,6 +19,7 @@ from fixtures.tree import file
 from s3archivefs import Compression, CorruptImageError, Limits
 from s3archivefs.compression import codec_for
 from tests.support.images import make_image
+from tests.support.python_lzo import needs_python_lzo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +94,7 @@ def test_every_option_of_the_other_writer_is_read(
     assert_reads(image)
 
 
-@pytest.mark.parametrize("library", ["lzo", "lzallright"])
+@pytest.mark.parametrize("library", [pytest.param("lzo", marks=needs_python_lzo), "lzallright"])
 @pytest.mark.parametrize("algorithm", ["1", "1_11", "1_12", "1_15", "999"])
 def test_both_libraries_read_every_algorithm_of_lzo(  # D41
     library: str, algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

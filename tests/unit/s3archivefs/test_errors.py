@@ -17,6 +17,7 @@ from fixtures.shapes import noise
 from fixtures.tree import file
 from tests.support.drafts import draft
 from tests.support.images import FIXTURES, CountingDevice, ShortDevice, observe
+from tests.support.python_lzo import needs_python_lzo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,6 +120,7 @@ import sys
 for module in {modules}:
     sys.modules[module] = None
 from tests.support.images import FIXTURES, observe, open_fixture
+from tests.support.python_lzo import needs_python_lzo
 for name in {fixtures}:
     with open_fixture(FIXTURES[name]) as fs:
         assert observe(fs) == FIXTURES[name].tree
@@ -131,7 +133,7 @@ for name in {fixtures}:
     [
         (["deflate"], ["gzip", "gzip-options"]),
         (["lzo"], ["lzo", "lzo-options"]),
-        (["lzallright"], ["lzo", "lzo-options"]),
+        pytest.param(["lzallright"], ["lzo", "lzo-options"], marks=needs_python_lzo),
         (
             ["lz4", "lzo", "lzallright", "zstandard", "deflate"],
             ["gzip", "xz", "lzma", "tar2sqfs-lzma"],

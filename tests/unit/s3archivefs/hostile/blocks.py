@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import lz4.block
-import lzo
+import lzallright
 import zstandard
 
 from s3archivefs import CorruptImageError, SquashFS
@@ -37,7 +37,7 @@ def xz_crc32(data: bytes) -> bytes:
 COMPRESSORS: dict[str, tuple[int, Compressor]] = {
     "gzip": (1, zlib.compress),
     "lzma": (2, lzma_alone),
-    "lzo": (3, lambda data: bytes(lzo.compress(data, 1, False))),  # noqa: FBT003 -- no keywords
+    "lzo": (3, lzallright.LZOCompressor().compress),
     "xz": (4, xz_crc32),
     "lz4": (5, lambda data: bytes(lz4.block.compress(data, store_size=False))),
     "zstd": (6, zstandard.ZstdCompressor().compress),
