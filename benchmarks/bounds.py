@@ -1,4 +1,4 @@
-"""Pages over trees that hold next to nothing, pages under many mappings, lines of a file.
+"""Pages over trees of next to nothing, pages under many mappings, lines of a file.
 
     python -m benchmarks bounds [--entries 100000]
 

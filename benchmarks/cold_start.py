@@ -1,4 +1,4 @@
-"""A cold start of the function by its parts: without bytecode, with it, with its own boto3.
+"""A cold start of the function by its parts: sources alone, bytecode, its own boto3.
 
     python -m benchmarks cold-start [--repetitions 15]
 

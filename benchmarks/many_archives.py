@@ -1,4 +1,4 @@
-"""A page over many small archives, and reads from them in turn, behind a slow store.
+"""A page over many small archives, and reads in turn, behind a slow store.
 
     python -m benchmarks many-archives [--archives 300] [--latency-ms 20]
 

@@ -1,4 +1,4 @@
-"""What a page of ListObjectsV2 costs, by the size of its archive and by its place in it.
+"""The cost of a page of ListObjectsV2, by archive size and by place.
 
     python -m benchmarks listing [--members 10000,1000000] [--keep DIR]
 

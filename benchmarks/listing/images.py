@@ -35,7 +35,7 @@ class Shape:
 
     name: str
     key: Callable[[int], str]
-    """Returns the key of a member by its number, from 0, in the order of keys. All keys of a shape
+    """Returns the key of a member by its number from 0, in key order. All keys of a shape
     have one length.
     """
     members_max: int
@@ -104,4 +104,4 @@ def _pack_flat(members: int, image: Path) -> None:
 TREE = Shape("tree", _tree_key, 10_000_000, _pack_tree)
 """Directories of a thousand members each."""
 FLAT = Shape("flat", _flat_key, 1_000_000, _pack_flat)
-"""One directory of all members, with long names: for a million, its index has 13,000 entries."""
+"""One directory of all members, with long names. For a million, its index has 13,000 entries."""

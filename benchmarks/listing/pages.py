@@ -32,7 +32,7 @@ class Listing:
     delimiter: str = ""
 
     def pages(self, members: int) -> dict[str, Page]:
-        """Return the full pages of such an archive, by their places: one to three of PLACES."""
+        """Return the full pages of such an archive by their places, of PLACES."""
         items = members // PER_DIRECTORY if self.delimiter else members
         starts = {"first": 0, "middle": items // 2, "last": items - PAGE}
         return {

@@ -16,13 +16,14 @@ from benchmarks.listing.process import peak_memory
 __all__ = ["report", "surroundings"]
 
 _GOAL = 1.2
-"""The most that a page may cost, as a multiple: in the largest archive, of one in the smallest; the
-last page, of the first.
+"""The most that a page may cost, as a multiple of another page.
+
+That is one of the largest archive beside the smallest, and the last page beside the first.
 """
 
 
 def report(measured: Sequence[Measured]) -> Iterator[str]:
-    """Yield a table for each kind of listing, and how it meets the goal, in Markdown."""
+    """Yield a table for each kind of listing, with the goal, in Markdown."""
     for listing in dict.fromkeys(each.listing for each in measured):
         found = [each for each in measured if each.listing == listing]
         yield f"### {listing.name.capitalize()}"

@@ -157,7 +157,7 @@ def _mean(counts: Sequence[Count]) -> Count:
 
 
 def _cpu_seconds(operation: Operation, image: Path) -> float:
-    """Return the processor time of the reads, once the archive is open and its inodes known."""
+    """Return the processor time of reads from an open archive with known inodes."""
     return median(
         fmean(_run_seconds(run.reads, image) for run in operation.runs) for _ in range(_REPETITIONS)
     )

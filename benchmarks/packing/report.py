@@ -13,7 +13,7 @@ __all__ = ["surroundings", "table"]
 
 
 def table(tree: Tree, rows: Mapping[str, Measured]) -> Iterator[str]:
-    """Yield a row for each way to pack a tree, with the cost of reading it."""
+    """Yield a row for each way to pack, with the cost of reading."""
     names = [operation.name for operation in tree.operations]
     timed = [operation.name for operation in tree.operations if operation.is_timed]
     heads = ["image, MB", "packing, s", "metadata, KB", "opening", *names]

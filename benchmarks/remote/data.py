@@ -1,7 +1,7 @@
-"""The files that are read remotely: a tree of small ones and a long one, as image and as zip.
+"""The files that are read remotely: many small ones and a long one.
 
-They are drawn from a fixed seed, so every run packs the same bytes: words, which compress to a
-third, and noise, which does not compress.
+Both are packed as an image and as a zip. They are drawn from a fixed seed, so every run packs the
+same bytes: words, which compress to a third, and noise, which does not compress.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def make_small_files(directory: Path) -> tuple[Packed, Paths]:
 
 
 def make_long_file(directory: Path) -> Packed:
-    """Write and pack one file, `LONG_FILE`, that compresses to 200 MB, two thirds of its size."""
+    """Write and pack `LONG_FILE`, which compresses to 200 MB, two thirds of its size."""
     tree = directory / "long"
     tree.mkdir(parents=True)
     blocks = _LONG_COMPRESSED_BYTES // (_BLOCK_BYTES * 2 // 3)

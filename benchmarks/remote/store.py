@@ -65,7 +65,7 @@ class Store:
     @classmethod
     @contextmanager
     def before(cls, gateway: RadosGateway, bucket: str) -> Iterator[Store]:
-        """Run a proxy before a server until the context ends, and make a bucket in that."""
+        """Make a bucket, and run a proxy before its server until the context ends."""
         gateway.client().create_bucket(Bucket=bucket)
         with _proxy(gateway.url) as url:
             yield cls(gateway, bucket, url)

@@ -90,7 +90,7 @@ class Graph:
     lines: dict[str, int]
     """Lines of each module."""
     found: list[tuple[Path, Import, set[str]]]
-    """Each import, with the file that makes it and the modules of the package that it names."""
+    """Each import, with its file and the modules of the package that it names."""
     arrows: dict[str, set[str]]
     """By module, the other modules that it imports, whenever that is."""
     early: dict[str, set[str]]

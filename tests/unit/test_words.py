@@ -18,6 +18,7 @@ MODULES = sorted(
     for pattern in (
         "s3archivefs/**/*.py",
         "s3archivefs_lambda/**/*.py",
+        "benchmarks/**/*.py",
         "deploy/**/*.py",
         ".ci/**/*.py",
         "noxfile.py",
@@ -25,7 +26,7 @@ MODULES = sorted(
     for path in ROOT.glob(pattern)
 )
 PACKAGES = [path for path in MODULES if path.relative_to(ROOT).parts[0].startswith("s3archivefs")]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = sorted(path for top in (ROOT, ROOT / "docs", ROOT / "deploy") for path in top.glob("*.md"))
 
 # Not yet clean: drop a line as soon as its room is, here and in pyproject.toml (D205, D401).
 PENDING = (
