@@ -1,4 +1,4 @@
-"""An open archive, and what opens archives of one kind of store."""
+"""An open archive, and the protocol of what opens archives of one kind of store."""
 
 from __future__ import annotations
 
@@ -17,71 +17,70 @@ if TYPE_CHECKING:
 __all__ = ["Archive", "Opener"]
 
 _BASE_BYTES = 32 << 10
-"""What an open archive takes beside what it counts itself: devices, plans, tables. tracemalloc sees
-13 KB; the positions of the blocks of long tables come to that.
+"""Bytes of an open archive that it does not count itself: devices, plans, tables.
+
+tracemalloc shows 13 KB; the positions of the blocks of long tables add to that.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An open archive, one version of it."""
+    """One version of an archive, open."""
 
     location: Location
     image: SquashFS
     identity: str
-    """The version: see `s3_identity`; device, inode, size and modification time of a file."""
+    """The text that identifies the version: see `store.identity` and `archives.local`."""
     held_bytes: int = 0
-    """Of what was fetched, in memory as long as the archive is open."""
+    """Bytes that opening fetched and that stay in memory while the archive is open."""
     version: Hashable = None
-    """What its opener knows of the version."""
+    """The opener's record of the version."""
 
     @property
     def weight(self) -> int:
-        """Bytes of memory that it takes at the moment."""
+        """The bytes of memory that the archive takes at the moment."""
         return _BASE_BYTES + self.held_bytes + self.image.cached_bytes
 
     def etag(self, stat: Stat) -> str:
-        """The ETag of a member, quoted: the same wherever this version of the archive is served
-        from the same store.
+        """Return the ETag of a member, quoted.
 
-        It ends in `-1`, as that of an upload of one part, so that no client takes it for an MD5 of
-        the content.
+        It is the same wherever this version of the archive is served from the same store. It ends
+        in `-1`, as the ETag of an upload of one part does, so that no client takes it for an MD5.
         """
         identity = to_bytes(f"{self.identity}\0{stat.reference}")
         return f'"{hashlib.blake2b(identity, digest_size=16).hexdigest()}-1"'
 
 
 class Opener(Protocol):
-    """Opens archives of one kind of store. Thread-safe.
+    """What opens archives of one kind of store. Thread-safe.
 
-    A version, where its methods take or return one, is the opener's own record of it: a few hundred
-    bytes that compare equal where the content is the same. All but `recall` raise
-    ArchiveAccessError, those that open raise SquashfsError too.
+    A version is the opener's own record: a few hundred bytes, equal for equal content. All methods
+    but `recall` raise ArchiveAccessError; those that open raise SquashfsError too.
     """
 
     @property
     def trusted_seconds(self) -> float:
-        """For how long the version that was found is taken for the current one."""
+        """The seconds for which a confirmed version counts as the current one."""
 
     @property
     def stale_seconds(self) -> float:
-        """For how long it may be served while the store cannot be asked."""
+        """The seconds for which a confirmed version may be served in an outage."""
 
     def recall(self, location: Location) -> Any:  # noqa: ANN401 -- a version
-        """The version that was there when the archive was last opened, in whichever process; None
-        where nothing is known.
-        """
+        """Return the version that any process opened last, or None if none is recorded."""
 
     def is_current(self, location: Location, version: Any) -> bool:  # noqa: ANN401 -- likewise
-        """Ask the store whether the version is the current one."""
+        """Ask the store whether the version is the current one; return the answer."""
 
     def open(self, location: Location, before: Any, *, afresh: bool) -> Archive:  # noqa: ANN401 -- likewise
-        """Open the current version. `before` is what was there before, or None: if it still is,
-        nothing is fetched again that the cache has, unless `afresh`.
+        """Open the current version.
+
+        `before` is the last known version, or None. If it is still current, bytes in the cache are
+        not fetched again, unless `afresh`.
         """
 
     def reopen(self, location: Location, version: Any) -> Archive:  # noqa: ANN401 -- likewise
-        """Open the version without asking the store, as far as the cache has what it takes."""
+        """Open the version from the cache; ask the store for missing bytes only."""
 
     def wait_idle(self) -> None:
         """Wait until all that is fetched or stored in the background is."""

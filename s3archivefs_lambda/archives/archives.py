@@ -1,9 +1,9 @@
-"""The archives that the mappings name: opened on first use, kept open, asked for anew at intervals.
+"""The mapped archives: opened on first use, kept open, revalidated at intervals.
 
-What is known of an archive outlives its open image: within the interval it is opened again from the
-chunk cache, and the store is asked nothing. Once the interval has passed, one request asks whether
-the version is still the current one. While the store cannot be asked, the version that is known is
-served for some time, and a request now and then finds out, in the background, whether it answers.
+The known version of an archive outlives its open image: until the interval has passed, the archive
+is opened again from the chunk cache, without a request to the store. After the interval, one
+request asks whether the version is still current. In an outage of the store the known version is
+served for a time, as stale, while a request now and then, in the background, tries the store.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ __all__ = ["Archive", "Archives"]
 _LOG = logging.getLogger("s3archivefs")
 
 _PATIENCE_SECONDS = 2.0
-"""How long a request waits for the store before it is served the version that is known. A HEAD
-takes 20 to 100 ms, and under a second where the first attempt fails: while the store answers,
-nothing is served that it did not confirm.
+"""Seconds that a request waits for the store before it is served the known version.
+
+A HEAD takes 20 to 100 ms, and under a second where the first attempt fails: while the store
+answers, only confirmed versions are served.
 """
 
 
 class Archives:
-    """The archives that the mappings name, opened on first use. Thread-safe.
+    """The mapped archives, opened on first use. Thread-safe.
 
-    Every method that opens one raises the errors of s3_device (ArchiveAccessError) and of the
-    reader (SquashfsError).
+    Every method that opens one raises ArchiveAccessError and the reader's SquashfsError.
     """
 
     def __init__(
@@ -73,28 +73,30 @@ class Archives:
         self._outages = Outages(clock)
         self._ahead = OpenAhead()
         self.checks: SingleFlight[Location, Archive] = SingleFlight()
-        """The requests to stores in flight, that ask for current versions."""
+        """The checks in flight, each asking a store for an archive's current version."""
         self._reopenings: SingleFlight[tuple[Location, Hashable], Archive] = SingleFlight()
 
     @property
     def mappings(self) -> PrefixMap:
-        """The virtual prefixes and what they are mapped to."""
+        """The virtual prefixes and their archives."""
         return self._config.mappings
 
     @property
     def limits(self) -> Limits:
-        """What each image is allowed."""
+        """The reader's limits on each image."""
         return self._config.limits
 
     def get(self, location: Location) -> Archive:
-        """The archive at a location, as it is now; in S3, or was at most Config.revalidate_seconds
-        ago; while S3 cannot be asked, at most Config.stale_seconds ago.
+        """Return the archive at a location in its current version.
+
+        In S3, that is the current version of at most Config.revalidate_seconds ago; in an outage,
+        of at most Config.stale_seconds ago.
         """
         accounting.add_archive(location)
         return self._get(location)
 
     def begin(self, location: Location) -> Callable[[], Archive]:
-        """Begin to get an archive that this request will come to soon; what is returned gets it."""
+        """Begin to open an archive ahead; return the function that waits for it."""
         ready = self._ahead.begin(accounting.with_current_request(partial(self._get, location)))
 
         def get() -> Archive:
@@ -105,7 +107,8 @@ class Archives:
 
     def _get(self, location: Location) -> Archive:
         opener = self._openers[location.scheme]
-        is_later = False  # than this request: what began before it may tell of the time before it
+        # A check started before this request may be stale; reuse only one started after.
+        is_later = False
         while True:
             known = self._known.get(location)
             age = self._age(known)
@@ -117,7 +120,7 @@ class Archives:
                     self._join_check(location, in_background=True)
                 archive = self._opened(location, known)
                 if archive is None:
-                    continue  # it cannot be had any longer, and is forgotten
+                    continue  # the version is gone, and no longer known
                 if not is_fresh:
                     accounting.mark_stale()
                 return archive
@@ -127,15 +130,13 @@ class Archives:
                 continue
             if check.was_interrupted or (is_servable and is_outage(check.error)):
                 continue
-            # That the store is silent is so for all who wait: they would find it one after another.
+            # An outage holds for every request that waits; each would only find it again.
             if is_mine or is_later or is_outage(check.error):
                 return check.result()
             is_later = True
 
     def discard(self, archive: Archive) -> None:
-        """Forget an archive that turned out to be replaced or unreadable; the next `get` opens it
-        anew.
-        """
+        """Forget an archive that is replaced or unreadable; the next `get` opens it anew."""
         is_open = self._images.peek(archive.location)
         if is_open is archive or is_open is None:
             self._doubt(archive.location, archive.version)
@@ -146,14 +147,14 @@ class Archives:
             opener.wait_idle()
 
     def _age(self, known: Known | None) -> float:
-        """Seconds since the store was asked for what is known; infinite where that will not do."""
+        """Return the seconds since the store confirmed a sound version; infinite without one."""
         is_sound = known is not None and known.is_sound
         return self._clock() - known.checked if known is not None and is_sound else math.inf
 
-    # ---- What is known, without the store --------------------------------------------------------
+    # ---- Known versions, without the store -------------------------------------------------------
 
     def _opened(self, location: Location, known: Known) -> Archive | None:
-        """The version that is known; None where what that takes is wrong, or no longer there."""
+        """Return the known version, opened; None if its bytes are damaged or gone."""
         archive = self._images.get(location)
         if _is_of(archive, known):
             return archive
@@ -174,8 +175,9 @@ class Archives:
         return archive
 
     def _doubt(self, location: Location, version: Hashable) -> Known | None:
-        """Open the archive anew when it is next asked for, whatever the cache has of this version
-        of it; returns what is known then.
+        """Mark this version as unsound if it is known; return the new record.
+
+        The next request for the archive opens it anew, whatever the cache has of it.
         """
         known = self._known.get(location)
         if known is not None and known.version == version:
@@ -191,7 +193,7 @@ class Archives:
     def _join_check(
         self, location: Location, *, in_background: bool
     ) -> tuple[Flight[Archive], bool]:
-        """The check under way, or one that begins; and whether it is this one."""
+        """Join the check in flight, or begin one; return it and whether it is new."""
         check, is_mine = self.checks.join(location)
         if is_mine:
             fly = partial(self.checks.fly, location, check, partial(self._check, location))
@@ -200,7 +202,7 @@ class Archives:
         return check, is_mine
 
     def _check(self, location: Location) -> Archive:
-        """The archive as the store has it now."""
+        """Ask the store for the current version; return the archive open in it."""
         opener = self._openers[location.scheme]
         while True:
             known = self._known.get(location)
@@ -212,13 +214,13 @@ class Archives:
                         archive = None
                     elif not opener.is_current(location, known.version):
                         _LOG.info("archive %s was replaced; opening the new one", location)
-                        # Not to be served any longer, however long it takes to open that.
+                        # From now on the old version is not served, even while the new one opens.
                         known = self._doubt(location, known.version)
                         archive = None
                     if archive is None:
                         archive = self._open(location, known)
             except Exception as error:
-                if not is_outage(error):  # it is not what it was, whatever it is
+                if not is_outage(error):  # the known version is no longer there
                     self._known.replace(location, known, None)
                 elif (age := self._age(known)) < opener.stale_seconds:
                     _LOG.warning("archive %s is served as of %d s ago: %s", location, age, error)
@@ -226,10 +228,10 @@ class Archives:
             self._images.put(archive)
             if self._known.replace(location, known, Known(archive.version, began)):
                 return archive
-            self._images.remove(archive)  # it was discarded meanwhile
+            self._images.remove(archive)  # `discard` came meanwhile
 
     def _open(self, location: Location, known: Known | None) -> Archive:
-        """Open the current version."""
+        """Open the current version, with the help of the last known one."""
         opener = self._openers[location.scheme]
         if known is None:
             return opener.open(location, opener.recall(location), afresh=False)
@@ -240,15 +242,15 @@ class Archives:
 
 
 def _start(check: Callable[[], None]) -> bool:
-    """Run in a thread; False where none can be had: there are too many, or the process ends."""
+    """Run the check in a thread; return False if no thread can start."""
     try:
-        # A daemon: a store that is silent must not hold up the end of the process.
+        # A daemon: the process must end even while the store is silent.
         threading.Thread(target=check, name="s3archivefs-check", daemon=True).start()
-    except RuntimeError:
+    except RuntimeError:  # there are too many, or the process ends
         return False
     return True
 
 
 def _is_of(archive: Archive | None, known: Known) -> bool:
-    """Whether that is an open archive of the version that is known."""
+    """Return whether the archive is open in the known version."""
     return archive is not None and archive.version == known.version

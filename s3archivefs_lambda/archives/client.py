@@ -1,4 +1,4 @@
-"""The S3 client that archives are read with: one for all of a process."""
+"""The S3 client that reads archives, one for a process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _CONNECTIONS_PER_REQUEST = 2  # opening an archive reads both its ends at once
 
 
 def make_archive_client(*, requests: int = 1) -> S3Client:
-    """Make the client, for as many requests as are answered at once.
+    """Make the client, for `requests` requests answered in parallel.
 
-    Raises botocore's errors where the settings for AWS are of no use.
+    Raises botocore's errors for unusable AWS settings.
     """
     opening = _CONNECTIONS_PER_REQUEST * (requests + OPEN_AHEAD_THREADS)
     return make_s3_client(connections=opening + AHEAD_THREADS)

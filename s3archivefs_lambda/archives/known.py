@@ -1,4 +1,4 @@
-"""What is known of archives, whether or not they are open: a few hundred bytes for each."""
+"""The known versions of archives, open or not: a few hundred bytes each."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["Known", "KnownArchives"]
 
 _MOST = 50_000
-"""Of some 600 bytes each: 30 MB where so many archives are in use."""
+"""Archives, at some 600 bytes each: 30 MB where so many are in use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """What is known of one archive."""
+    """The known version of one archive."""
 
     version: Hashable
-    """Its opener's record of it."""
+    """The opener's record of the version."""
     checked: float
-    """When the store was last asked for it, by the clock of `Archives`."""
+    """The time when the store last confirmed the version, by the clock of `Archives`."""
     is_sound: bool = True
-    """False where it turned out to be replaced, or what is cached of it to be wrong."""
+    """False once the archive is found replaced, or its cached bytes damaged."""
 
 
 class KnownArchives:
-    """What is known of at most `most` archives, the least recently used forgotten first.
-    Thread-safe.
+    """The known versions of at most `most` archives. Thread-safe.
+
+    The least recently used is forgotten first.
     """
 
     def __init__(self, most: int = _MOST) -> None:
@@ -44,7 +45,7 @@ class KnownArchives:
         renew_after_fork(self, KnownArchives._renew)
 
     def get(self, location: Location) -> Known | None:
-        """What is known of the archive there, if anything is."""
+        """Return the known version of the archive at a location, or None."""
         with self._lock:
             known = self._known.get(location)
             if known is not None:
@@ -52,7 +53,7 @@ class KnownArchives:
             return known
 
     def replace(self, location: Location, before: Known | None, now: Known | None) -> bool:
-        """Let `now` take the place of `before`; False where that is no longer what is known."""
+        """Replace `before` by `now`; return False if `before` is no longer the entry."""
         with self._lock:
             if self._known.get(location) is not before:
                 return False

@@ -1,4 +1,4 @@
-"""Opening archives in local files, which are looked at by each request."""
+"""Opening archives in local files, which each request revalidates."""
 
 from __future__ import annotations
 
@@ -25,42 +25,41 @@ __all__ = ["LocalOpener"]
 class LocalOpener:
     """The `Opener` of local files. A version is a file's device, inode, size and time."""
 
-    trusted_seconds = 0.0
-    """A stat(2) costs nothing."""
+    trusted_seconds = 0.0  # a stat(2) costs nothing
     stale_seconds = 0.0
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
     def recall(self, location: Location) -> None:  # noqa: ARG002 -- as Opener has it
-        """Nothing outlives the process."""
+        """Return None: no record outlives the process."""
         return
 
     def is_current(self, location: Location, version: str) -> bool:
-        """Whether the file is still the same one, unchanged."""
+        """Return whether the file at the location is still the same one, unchanged."""
         try:
             return _identity(os.stat(location.key)) == version  # noqa: PTH116 -- at each request
         except OSError as error:
             raise _access_error(location, error) from error
 
     def open(self, location: Location, before: str | None, *, afresh: bool) -> Archive:  # noqa: ARG002 -- as Opener has it
-        """Open the file that has the name now."""
+        """Open the file that has the location's path now."""
         try:
             with ExitStack() as opened:
                 file = opened.enter_context(
                     open(location.key, "rb", buffering=0, opener=_open_nonblocking)
                 )
-                # Of the file that is read: another may have its name by now.
+                # Of the open file: another may have its path by now.
                 identity = _identity(os.fstat(file.fileno()))
                 image = SquashFS(FileDevice(file), limits=self._limits)
-                # Closed when the last request has let go of it.
+                # Closed with the last reference to the image, which a request may still hold.
                 weakref.finalize(image, opened.pop_all().close)
         except OSError as error:
             raise _access_error(location, error) from error
         return Archive(location, image, identity, version=identity)
 
     def reopen(self, location: Location, version: str) -> Archive:
-        """The same: of a file there is none but the current version."""
+        """Open the file as `open` does: it has no version but the current one."""
         return self.open(location, version, afresh=True)
 
     def wait_idle(self) -> None:

@@ -1,4 +1,4 @@
-"""Threads that get archives ready for requests that will come to them soon."""
+"""Threads that open archives ahead of their use."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ __all__ = ["OPEN_AHEAD_THREADS", "OpenAhead"]
 T = TypeVar("T")
 
 OPEN_AHEAD_THREADS = 16
-"""In the whole process, however many requests there are. At 20 ms a request to S3 they open 800
-archives a second, which is more than a processor does.
+"""Threads in a process, however many requests there are.
+
+With 20 ms for a request to S3 they open 800 archives a second, more than one CPU can.
 """
 
 
 class OpenAhead:
-    """The threads, started as they are needed. Thread-safe."""
+    """The threads, started on demand. Thread-safe."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         renew_after_fork(self, OpenAhead._renew)
 
     def begin(self, call: Callable[[], T]) -> Callable[[], T]:
-        """Have `call` made; returns what waits for its result, and makes it itself where none of
-        the threads has come to it yet: who waits must not wait for what others have begun.
+        """Queue `call` for a thread; return a function that waits for its result.
+
+        That function makes the call itself if no thread has begun it, rather than wait for calls of
+        other requests.
         """
         try:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(OPEN_AHEAD_THREADS, "s3archivefs-open")
             begun = self._pool.submit(call)
-        except RuntimeError:  # no thread can be had: there are too many, or the process ends
+        except RuntimeError:  # no thread can start: there are too many, or the process ends
             return call
         return lambda: _finish(begun, call)
 

@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["OpenImages"]
 
 _WEIGH_SECONDS = 1.0
-"""An archive grows as it is read, also after it was last asked for: all are weighed so often."""
+"""Seconds between two weighings of all archives: each grows while it is read."""
 _FILES_MAX = 128
-"""Local files kept open, as a process may have 1,024 descriptors in all; opening one anew is
-cheap.
-"""
+"""Local files kept open, as a process may have 1,024 descriptors; reopening one is cheap."""
 
 
 class OpenImages:
-    """Open archives, one for each location, that together weigh at most `max_bytes`, the least
-    recently used let go first; the one used last stays, whatever it weighs. Thread-safe.
+    """Open archives, one a location, of at most `max_bytes` together. Thread-safe.
 
-    Let go is not closed: a request may still be streaming from it.
+    The least recently used is evicted first; the last one used stays, whatever it weighs. An
+    evicted archive is not closed: a request may still stream from it.
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float]) -> None:
@@ -43,7 +41,7 @@ class OpenImages:
         renew_after_fork(self, OpenImages._renew)
 
     def get(self, location: Location) -> Archive | None:
-        """The open archive, if there is one, as one use of it."""
+        """Return the open archive at a location, or None; count it as used."""
         with self._lock:
             archive = self._archives.get(location)
             if archive is not None:
@@ -51,12 +49,12 @@ class OpenImages:
             return archive
 
     def peek(self, location: Location) -> Archive | None:
-        """The same without using it."""
+        """Return the open archive at a location, or None, without counting it as used."""
         with self._lock:
             return self._archives.get(location)
 
     def put(self, archive: Archive) -> None:
-        """Keep the archive, in place of the one that was open at its location."""
+        """Keep the archive, in place of the one at the same location."""
         location = archive.location
         with self._lock:
             self._files += location.scheme == "file" and location not in self._archives
@@ -64,10 +62,10 @@ class OpenImages:
             self._use(archive)
 
     def remove(self, archive: Archive) -> None:
-        """Let the archive go, if it is the one that is open."""
+        """Evict the archive, if it is the one kept at its location."""
         with self._lock:
             if self._archives.get(archive.location) is archive:
-                self._let_go(archive.location)
+                self._evict(archive.location)
 
     def _use(self, archive: Archive) -> None:
         self._archives.move_to_end(archive.location)
@@ -78,22 +76,22 @@ class OpenImages:
             for each in self._archives.values():
                 self._weigh(each)
         while self._weight > self._max_bytes and len(self._archives) > 1:
-            self._let_go(next(iter(self._archives)))
+            self._evict(next(iter(self._archives)))
         if self._files > _FILES_MAX:
-            self._let_go(next(at for at in self._archives if at.scheme == "file"))
+            self._evict(next(at for at in self._archives if at.scheme == "file"))
 
     def _weigh(self, archive: Archive) -> None:
         weight = archive.weight
         self._weight += weight - self._weights.get(archive.location, 0)
         self._weights[archive.location] = weight
 
-    def _let_go(self, location: Location) -> None:
+    def _evict(self, location: Location) -> None:
         del self._archives[location]
         self._weight -= self._weights.pop(location)
         self._files -= location.scheme == "file"
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        if self._lock.locked():  # by a thread that was amid a change
+        if self._lock.locked():  # by a thread in the middle of a change
             self._archives.clear()
             self._weights.clear()
             self._weight = self._files = 0

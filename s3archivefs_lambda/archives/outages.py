@@ -1,8 +1,8 @@
-"""Which archives cannot be asked for at the moment, and which stores are silent, so that each is
-tried again at intervals and nobody waits for it.
+"""Outages: archives that cannot be revalidated now, and silent stores.
 
-An answer of the store (a status of 5xx, throttling) tells of its archive alone: others of the same
-store may well be had. Where no answer comes, there is none for the others either, most likely.
+Each is tried again at intervals, and no request waits for it. An answer of the store (a status of
+5xx, throttling) concerns its archive only: others in the same store may be readable. If no answer
+comes, most likely none comes for the others either.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["Outages", "is_outage"]
 
 _RETRY_SECONDS = 5.0
-"""After a request that failed, until the next for the same archive. It failed after all the
-client's retries.
-"""
+"""Seconds from a failed request, with all the client's retries, to the archive's next one."""
 _EXPECTED_SECONDS = 60.0
-"""For how long it is expected that the next one fails too, and not waited for."""
+"""Seconds after a failure in which the next request is expected to fail too."""
 _MOST_ASKING = 16
-"""Requests to one store under way, beyond which none is made that is expected to fail. One that has
-failed is not made again for some time, so that all others get their turn.
+"""Requests in flight to one store, at most, among those expected to fail.
+
+A failed one is not repeated for `_RETRY_SECONDS`, so that each archive gets its turn.
 """
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Whether the error says nothing of the archive, only that it cannot be asked for: throttling,
-    statuses of 5xx, or none.
+    """Return whether the error is an outage: throttling, a status of 5xx, or no answer.
+
+    It says nothing about the archive then.
     """
     if isinstance(error, ArchiveUnavailableError):
         return error.status is None or error.status >= 500
@@ -48,25 +48,25 @@ def is_outage(error: BaseException | None) -> bool:
 
 
 class Outages:
-    """The archives that could not be asked for, and the silent stores. Thread-safe."""
+    """The archives that could not be revalidated, and the silent stores. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._asking: set[Location] = set()  # requests under way
-        self._failed: dict[Location, float] = {}  # when the last request for them did
-        self._silent: dict[str, float] = {}  # stores, by bucket: when that was last found
+        self._asking: set[Location] = set()  # requests in flight
+        self._failed: dict[Location, float] = {}  # the time of the last failure
+        self._silent: dict[str, float] = {}  # by bucket: the time when it was last silent
         self._lock = threading.Lock()
         renew_after_fork(self, Outages._renew)
 
     def is_expected(self, location: Location) -> bool:
-        """Whether asking for the archive is expected to fail, which is not to be waited for."""
+        """Return whether a request for the archive is expected to fail."""
         with self._lock:
             failed = self._failed.get(location, -math.inf)
             silent = self._silent.get(location.bucket, -math.inf)
             return self._clock() - max(failed, silent) < _EXPECTED_SECONDS
 
     def may_try(self, location: Location) -> bool:
-        """Whether it is time to ask for the archive though that is expected to fail."""
+        """Return whether it is time to try the archive though that is expected to fail."""
         with self._lock:
             if self._clock() - self._failed.get(location, -math.inf) < _RETRY_SECONDS:
                 return False
@@ -75,8 +75,9 @@ class Outages:
 
     @contextmanager
     def asking(self, location: Location) -> Iterator[None]:
-        """Have what is raised inside, or not, tell of the archive and its store. One thread at a
-        time for each archive.
+        """Learn from the context's error, or success, about the archive and its store.
+
+        Each archive has one such context at a time.
         """
         with self._lock:
             self._asking.add(location)
@@ -85,14 +86,14 @@ class Outages:
         except Exception as error:
             self._end(location, error)
             raise
-        except BaseException:  # interrupted, which tells nothing
+        except BaseException:  # an interruption says nothing about the store
             with self._lock:
                 self._asking.discard(location)
             raise
         self._end(location, None)
 
     def found_silent(self, location: Location) -> None:
-        """Take the store for silent, if the archive is still being asked for."""
+        """Mark the archive's store as silent, if the request for it is still in flight."""
         with self._lock:
             if location in self._asking:  # else the store has answered meanwhile
                 self._silent[location.bucket] = self._clock()

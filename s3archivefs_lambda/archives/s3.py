@@ -1,12 +1,12 @@
-"""Opening an archive in S3: its metadata in as few round trips as can be, the rest by chunks.
+"""Opening an archive in S3: its metadata in few round trips, the rest by chunks.
 
-Squashfs keeps its metadata at the end. One suffix GET brings it, if it is short enough; what is
-longer is fetched whole, in parallel, up to a bound, and beyond that by chunks as it is needed: the
-first file of an archive of 50 million must not wait for gigabytes of inodes.
+Squashfs keeps its metadata at the end. One suffix GET fetches it if it is short. Longer metadata is
+fetched whole, in parallel, up to a bound; above that by chunks, as needed: the first file of an
+archive of 50 million must not wait for gigabytes of inodes.
 
-What opening took, and which version was there, is remembered in the chunk cache, for the next time
-and the next process: one request tells whether it is still there, and what the cache has of it is
-not fetched again; of another version that request brings the metadata.
+The chunk cache remembers the version and what opening it took, for the next time and for other
+processes. One request then confirms the version, and its cached bytes are not fetched again; of a
+new version the same request fetches the metadata.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["OpenedDevice", "S3Opener"]
 
 _BLOCK_SIZE_MIN, _BLOCK_SIZE_MAX = 4096, 1 << 20
-"""What a sound superblock may say; the chunk size follows it before the image has been checked."""
+"""Bytes of a block in a sound image; they bound the size of chunks."""
 _TAIL_STEP = 64 << 10
-"""Tails are asked for in multiples of it: the next version's metadata may be a bit longer."""
+"""Bytes by which tails grow: the next version may need a bit more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,13 @@ class OpenedDevice:
 
     device: BlockDevice
     identity: str
-    """What identifies the version."""
+    """The text that identifies the version."""
     held_bytes: int
-    """In memory as long as the device is."""
+    """Bytes that stay in memory as long as the device does."""
     version: S3Version | None
-    """What opening it again takes; None where it is too short for an image."""
+    """The record that opens it again; None for an object shorter than an image."""
     is_kept: bool = False
-    """Whether the chunk cache has its last bytes, and so its metadata as well, most likely."""
+    """Whether the chunk cache has its last bytes, and so most likely its metadata."""
 
 
 class S3Opener:
@@ -76,29 +76,28 @@ class S3Opener:
 
     @property
     def trusted_seconds(self) -> float:
-        """As the setting says."""
+        """The setting `revalidate_seconds`."""
         return self._config.revalidate_seconds
 
     @property
     def stale_seconds(self) -> float:
-        """As the setting says."""
+        """The setting `stale_seconds`."""
         return self._config.stale_seconds
 
     def recall(self, location: Location) -> S3Version | None:
-        """The version that was there when the archive was last opened, by whoever shares the chunk
-        cache.
-        """
+        """Return the version that was opened last by any process with the same chunk cache."""
         record = self._store.get(self._record_name(location), 0)
         return None if record is None else S3Version.decode(record)
 
     def is_current(self, location: Location, version: S3Version) -> bool:
-        """Ask with one HEAD."""
+        """Ask S3, by one HEAD, whether the version is the current one."""
         current = current_identity(self.client, location.bucket, location.key)
         return current == self._device(location, version).identity
 
     def open(self, location: Location, before: S3Version | None, *, afresh: bool) -> Archive:
-        """Open the current version of an archive: one request where it is `before`, unless
-        `afresh`.
+        """Open the current version of an archive.
+
+        One request suffices if that is `before`, unless `afresh`.
         """
         opened = self.open_device(location, before, afresh=afresh)
         try:
@@ -106,18 +105,18 @@ class S3Opener:
         except (ArchiveReplacedError, SquashfsError):
             if before is None or opened.version is not before:
                 raise
-            # What the cache has of it is wrong, or not all, and the object another one by now.
+            # Its cached bytes are damaged or incomplete, or the object is replaced by now.
             archive = self._archive(location, self.open_device(location, before, afresh=True))
         if isinstance(archive.version, S3Version) and archive.version != before:
             self.remember(location, archive.version)
         return archive
 
     def remember(self, location: Location, version: S3Version) -> None:
-        """Have `recall` return the version, in whichever process."""
+        """Record the version, for `recall` in any process."""
         self._store.put(self._record_name(location), 0, version.encode(), replace=True)
 
     def reopen(self, location: Location, version: S3Version) -> Archive:
-        """Open the version from the chunk cache; what that lacks is fetched, if it still exists."""
+        """Open the version from the chunk cache; fetch missing bytes if the version exists."""
         return self._archive(location, self._reopened(location, version))
 
     def wait_idle(self) -> None:
@@ -127,13 +126,13 @@ class S3Opener:
     def open_device(
         self, location: Location, before: S3Version | None, *, afresh: bool = False
     ) -> OpenedDevice:
-        """The same as `open`, whether or not the object is an image."""
-        # Afresh, both ends are asked for: that they are of one version is worth a request then.
+        """Open the current version's bytes as `open` does, whether or not they are an image."""
+        # Afresh, both ends are fetched: a request more makes sure that they are of one version.
         likely = None if afresh else before
         is_expected = self._config.superblock_metadata == "expected"
         kept = None if likely is None else self._reopened(location, likely)
         if kept is not None and not kept.is_kept:
-            kept = None  # to be told that it is unchanged would not spare the tail
+            kept = None  # without the tail in the cache, "unchanged" would save no request
         try:
             opened = open_object(
                 self.client,
@@ -148,14 +147,14 @@ class S3Opener:
             assert kept is not None  # noqa: S101 -- likewise
             if error.version_id in {None, before.version_id}:
                 return kept
-            # The same bytes, stored once more: the version that is known may be deleted now.
+            # The same bytes were stored again: the known version may be deleted by now.
             return self.open_device(location, before, afresh=True)
         return self._opened(opened)
 
     def _opened(self, opened: OpenedObject) -> OpenedDevice:
         source, tail = opened.device, opened.tail
         head = opened.superblock()
-        if head is None:  # too short for an image, which is the reader's to say
+        if head is None:  # too short for an image: the reader raises the error
             return OpenedDevice(source, source.identity, 0, None)
         device, metadata_start = self._cached(source, head)
         tail_start = source.size - len(tail)
@@ -178,7 +177,7 @@ class S3Opener:
         return OpenedDevice(device, source.identity, held, version, is_kept=device.has_end)
 
     def _cached(self, source: S3Device, head: bytes) -> tuple[CachedDevice, int]:
-        """The object by chunks, and where its metadata begins."""
+        """Return the object in cached chunks, and the first byte of its metadata."""
         superblock = Superblock.decode(head)
         metadata_start = min(superblock.inode_table_start, source.size)
         block_size = min(max(superblock.block_size, _BLOCK_SIZE_MIN), _BLOCK_SIZE_MAX)
@@ -212,7 +211,7 @@ class S3Opener:
         return metadata_bytes <= self._config.metadata_bytes
 
     def _tail_bytes(self, before: S3Version | None) -> int:
-        """Bytes to ask for: what the version before would have needed."""
+        """Return the length of the tail to fetch: what the last known version needed."""
         if before is not None:
             metadata_start = Superblock.decode(before.superblock).inode_table_start
             metadata_bytes = before.size - metadata_start

@@ -1,4 +1,4 @@
-"""The image at an s3:// URL, for the reader: it finds `open_url` as an entry point."""
+"""The image at an s3:// URL: the reader finds `open_url` as an entry point."""
 
 from __future__ import annotations
 

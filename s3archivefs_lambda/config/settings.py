@@ -1,8 +1,7 @@
 """Settings from the ``S3ARCHIVEFS_*`` environment variables, validated once, every fault named.
 
-`SETTINGS` is the one table of names, defaults and meanings; documentation is made from it. Where
-requests go, and with which credentials, is not here: the standard AWS settings decide
-(AWS_ENDPOINT_URL_S3, AWS_REGION, ...).
+`SETTINGS` is the one table of names, defaults and meanings; docs/settings.md repeats it. Endpoint
+and credentials come from the standard AWS settings (AWS_ENDPOINT_URL_S3, AWS_REGION, ...).
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ __all__ = [
 ]
 
 _PREFIX = "S3ARCHIVEFS_"
-# The endpoint's own settings (its access keys); the endpoint reads them.
 _ENDPOINT_PREFIX = _PREFIX + "ENDPOINT_"
-# Those of `upload`, named as by its Rust predecessor; `upload_settings` reads them.
+"""The prefix of the endpoint's access keys, which `serve` reads."""
+# `upload` reads the next two; its Rust predecessor gave them their names.
 UPLOAD_STORAGE_CLASS = _PREFIX + "STORAGE_CLASS"
 UPLOAD_PART_BYTES = _PREFIX + "MPU_CHUNK_SIZE"
 _MAPPING_NAMES = tuple(f"{_PREFIX}PREFIX_VMAP{number}" for number in range(1, 21))
@@ -60,12 +59,13 @@ class Setting:
     name: str
     """The variable, or the first and last of a family of variables."""
     field: str
-    """The field of `Config` it fills; `limits.NAME` is that of its `Limits`."""
+    """The field of `Config` that it fills; `limits.NAME` is a field of its `Limits`."""
     parse: Callable[[str], object] | None
-    """Value from text; its SettingError says what would be right. None: a part of the mappings."""
+    """The parser of its text; None for the mappings."""
     default: str | None
-    """As one would write it; None where unset has a meaning of its own."""
+    """The text of its default; None where unset has a meaning of its own."""
     doc: str
+    """Its meaning, for docs/settings.md: the unit first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Config:
 
     cache_dir: Path
     cache_chunk_size: int | None
-    """A power of two, or None when unset; `chunk_size_for` says what that makes of an image."""
+    """A power of two, or None when unset; `chunk_size_for` applies it to an image."""
     cache_max_bytes: int
     mappings: PrefixMap
     revalidate_seconds: float
@@ -86,16 +86,15 @@ class Config:
     open_archives_bytes: int
     metrics: Literal["emf"] | None
     limits: Limits
-    """What the reader allows each image."""
+    """The reader's limits on each image."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Return the settings in `environ`.
 
-        A variable set to nothing counts as unset, except that a mapping must not be empty. Raises
-        one SettingError with a line for every fault there is: a value that cannot be used, a
-        mapping that cannot be read or has the prefix of another, a ``S3ARCHIVEFS_`` variable that
-        nothing reads.
+        An empty variable counts as unset, but a mapping must not be empty. Raises one SettingError
+        with a line for every fault: a value that cannot be used, a mapping that cannot be read or
+        has the prefix of another, an unknown ``S3ARCHIVEFS_`` variable.
         """
         faults = list(_unknown_names(environ))
         values: dict[str, Any] = {}
@@ -131,15 +130,16 @@ class Config:
 def chunk_size_for(configured: int | None, block_size: int) -> int:
     """Return the bytes in one chunk of an image whose blocks have `block_size` bytes.
 
-    That is the configured size, floored to a power of two, but the block size (a power of two by
-    the format) where none is configured or where it is larger.
+    That is the larger of the configured size, floored to a power of two, and the block size, a
+    power of two by the format.
     """
     return max(floor_to_power_of_two(configured or 0), block_size)
 
 
 def _function_bytes(environ: Mapping[str, str]) -> int:
-    """Memory of the Lambda function: 128 MB unless told otherwise, of which Python and boto3 take
-    half. Elsewhere, more than any default asks for.
+    """Return the Lambda function's memory in bytes; outside Lambda, more than any default needs.
+
+    Functions have 128 MB or more. Python and the AWS SDK take half of that.
     """
     megabytes = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     return int(megabytes) << 20 if re.fullmatch(r"[0-9]{1,9}", megabytes) else COUNT_MAX
@@ -254,8 +254,8 @@ SETTINGS: tuple[Setting, ...] = (
         field="metadata_bytes",
         parse=whole_number(0, IN_MEMORY_MAX),
         default=str(8 * 1024 * 1024),
-        doc="Metadata of up to this many bytes is fetched whole when an archive is opened, and "
-        "held in memory. Of larger metadata, chunks are fetched as they are needed.",
+        doc="Bytes of metadata, at most, that opening an archive fetches whole and holds in "
+        "memory. Larger metadata is fetched in chunks, as needed.",
     ),
     *(
         Setting(
@@ -276,7 +276,7 @@ _KNOWN_NAMES = frozenset(setting.name for setting in SETTINGS if setting.parse) 
 
 
 def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a fault for each variable of ours that nothing reads, lest a misspelt name lose one."""
+    """Yield a fault for each unknown ``S3ARCHIVEFS_`` variable: its name may be misspelt."""
     for name in sorted(environ.keys() - _KNOWN_NAMES - {UPLOAD_STORAGE_CLASS, UPLOAD_PART_BYTES}):
         if not name.startswith(_PREFIX) or name.startswith(_ENDPOINT_PREFIX):
             continue
@@ -290,8 +290,9 @@ def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _hint(name: str) -> str:
-    """Which setting was meant, or where they are listed. What all names begin with is left aside,
-    for it would make any two alike.
+    """Return the nearest name of a setting, or the page that lists them.
+
+    The common prefix is left out: it would make any two names alike.
     """
     known = sorted(known.removeprefix(_PREFIX) for known in _KNOWN_NAMES)
     near = difflib.get_close_matches(name.removeprefix(_PREFIX).upper(), known, n=1)
@@ -299,7 +300,7 @@ def _hint(name: str) -> str:
 
 
 def _mapping_texts(environ: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield (origin, text) of every mapping; a file that cannot be read goes to `faults`."""
+    """Yield (origin, text) of every mapping; append a fault for an unreadable file."""
     for name in _MAPPING_NAMES:
         if name in environ:
             yield name, environ[name]
@@ -307,7 +308,7 @@ def _mapping_texts(environ: Mapping[str, str], faults: list[str]) -> Iterator[tu
     if not file:
         return
     try:
-        # utf-8-sig: editors on Windows begin a file with a byte order mark, which would otherwise
+        # utf-8-sig drops the byte order mark that editors on Windows write, which would otherwise
         # become part of a prefix.
         lines = Path(file).read_text("utf-8-sig").split("\n")
     except OSError as error:

@@ -1,6 +1,4 @@
-"""What the text of a setting may be: each parser takes it, or says in a SettingError what would be
-right.
-"""
+"""Parsers of the text of settings; each raises SettingError saying what would be right."""
 
 from __future__ import annotations
 
@@ -26,18 +24,18 @@ __all__ = [
 ]
 
 IN_MEMORY_MAX = 1 << 30
-"""Bytes: a chunk and an archive's tail are held in memory whole."""
+"""Bytes of a chunk or of an archive's tail, at most: memory holds each whole."""
 COUNT_MAX = 10**15
-"""An upper bound for counts and byte sizes that no machine reaches."""
+"""The upper bound of counts and byte sizes, which no machine reaches."""
 
 
 def floor_to_power_of_two(number: int) -> int:
-    """The largest power of two that is no more than the number; 0 of 0."""
+    """Return the largest power of two that is at most `number`; 0 for 0."""
     return 1 << number.bit_length() - 1 if number else 0
 
 
 def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
-    """A parser of numbers within these bounds; it raises SettingError."""
+    """Return a parser of whole numbers from `minimum` to `maximum`."""
 
     def parse(text: str) -> int:
         # int() alone would also take signs, underscores, white space and other scripts' digits.
@@ -49,24 +47,24 @@ def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 def chunk_size(text: str) -> int | None:
-    """Bytes, floored to a power of two; None of 0."""
+    """Parse a number of bytes, floored to a power of two; return None for 0."""
     return floor_to_power_of_two(whole_number(0, IN_MEMORY_MAX)(text)) or None
 
 
 def seconds(text: str) -> float:
-    """A time that is not negative."""
+    """Parse a time of zero seconds or more."""
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         return float(text)
     raise SettingError("write seconds as digits, with a decimal point if need be")
 
 
 def directory(text: str) -> Path:
-    """A directory, which need not be there."""
+    """Parse the path of a directory, which need not exist."""
     return Path(text).absolute()
 
 
 def superblock_metadata(text: str) -> Literal["auto", "expected"]:
-    """What is known of the archives' user metadata."""
+    """Parse whether archives are expected to carry their superblock as user metadata."""
     match text:
         case "auto" | "expected":
             return text
@@ -75,7 +73,7 @@ def superblock_metadata(text: str) -> Literal["auto", "expected"]:
 
 
 def metrics(text: str) -> Literal["emf"]:
-    """The form in which the log carries metrics."""
+    """Parse the format of metrics in the log."""
     if text == "emf":
         return "emf"
     raise SettingError('write "emf", or nothing for none')
