@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s3archivefs_lambda.upload.upload import THREADS
-from tests.parts.integration.test_upload import (
-    BUCKET,
-    PART_BYTES,
-    Store,
-    hash_of,
-    parts_sent,
-    swift,
-)
+from tests.parts.integration.upload.conftest import swift
 from tests.support.trees import pack
+from tests.support.uploads import BUCKET, PART_BYTES, Store, hash_of, parts_sent
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `s3archivefs upload` refuses by itself. The rest: tests/parts/integration/test_upload.py."""
+"""What `s3archivefs upload` refuses by itself. The rest: tests/parts/integration/upload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an image is cut into parts. What S3 makes of them: tests/parts/integration/test_upload.py."""
+"""How an image is cut into parts. What S3 makes of them: tests/parts/integration/upload."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upload decides by itself. What S3 makes of it: tests/parts/integration."""
+"""What an upload decides by itself. What S3 makes of it: tests/parts/integration/upload."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+"""Stores and images for `s3archivefs upload`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.trees import pack
+from tests.support.uploads import PART_BYTES, Store, empty_bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.swift_store import SwiftStore
+
+FIXTURES = Path(__file__).parents[4] / "fixtures"
+
+
+@pytest.fixture(params=["swift", "radosgw"])
+def uploads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty bucket of each store; the gateway heeds other conditions, and answers otherwise."""
+    server = request.getfixturevalue("store" if request.param == "swift" else "gateway")
+    with empty_bucket(server, tmp_path) as uploads:
+        yield uploads
+
+
+@pytest.fixture
+def swift(store: SwiftStore, tmp_path: Path) -> Iterator[Store]:
+    """An empty bucket of the one."""
+    with empty_bucket(store, tmp_path) as swift:
+        yield swift
+
+
+@pytest.fixture
+def small_image() -> Path:
+    """An image that is sent in one request."""
+    return FIXTURES / "gzip.sqfs"
+
+
+@pytest.fixture(scope="session")
+def image_in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image of five parts, no two of them equal."""
+    directory = tmp_path_factory.mktemp("parts")
+    (directory / "content").mkdir()
+    data = Random(5).randbytes(4 * PART_BYTES + 1000)
+    (directory / "content" / "file").write_bytes(data)
+    return pack(directory / "content", directory / "parts.sqfs")
+
+
+@pytest.fixture
+def some_of_the_tree(tree: Path, tmp_path: Path) -> Path:
+    """Two of its directories: all of it takes ten seconds to pack as well as the command does."""
+    for name in ("email", "awkward names"):
+        shutil.copytree(tree / name, tmp_path / "some" / name, symlinks=True)
+    return tmp_path / "some"

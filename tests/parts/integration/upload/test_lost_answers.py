@@ -1,0 +1,63 @@
+"""Writes that S3 carried out, but whose answers are lost."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.counting_proxy import Answer
+from tests.support.uploads import BUCKET, Store, before, completes, hash_of, is_write
+
+
+def test_storing_in_one_request_whose_answer_is_lost(uploads: Store, small_image: Path) -> None:
+    def store() -> None:
+        content = small_image.read_bytes()
+        metadata = {"s3archivefs-superblock": base64.b64encode(content[:96]).decode()}
+        client = uploads.store.client()
+        client.put_object(Bucket=BUCKET, Key="a.sqfs", Body=content, Metadata=metadata)
+
+    before(uploads, is_write, store)  # so that the attempt that is seen is the second
+    assert " bytes stored\n" in uploads.upload(small_image, f"s3://{BUCKET}/a.sqfs")
+    assert [each.status for each in uploads.proxy.requests if is_write(each)] == [412]
+
+
+@pytest.mark.parametrize(
+    "answer", [None, Answer(404, "NoSuchUpload"), Answer(412, "PreconditionFailed")], ids=repr
+)
+def test_completing_parts_when_the_answer_is_lost(
+    answer: Answer | None, uploads: Store, image_in_parts: Path
+) -> None:
+    """Whatever the second attempt is told: AWS and these stores differ in that."""
+
+    def complete() -> None:
+        client = uploads.store.client()
+        (upload,) = client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+        target: Any = {"Bucket": BUCKET, "Key": "a.sqfs", "UploadId": upload["UploadId"]}
+        parts: Any = [
+            {"PartNumber": part["PartNumber"], "ETag": part["ETag"]}
+            for part in client.list_parts(**target)["Parts"]
+        ]
+        client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+
+    before(uploads, completes, complete, then=answer)
+    forbidden = Answer(403, "AccessDenied")
+    uploads.proxy.inject(forbidden, times=9, match=lambda request: request.method == "DELETE")
+    assert " bytes stored\n" in uploads.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
+    assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
+    assert uploads.unfinished() == []
+
+
+def test_an_upload_that_another_program_ends(swift: Store, image_in_parts: Path) -> None:
+    def end() -> None:
+        client = swift.store.client()
+        (upload,) = client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+        client.abort_multipart_upload(Bucket=BUCKET, Key="a.sqfs", UploadId=upload["UploadId"])
+
+    before(swift, completes, end)
+    written = swift.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs", status=1)
+    assert "another program has ended the upload: upload it again" in written
+    assert "to go on" not in written
+    assert swift.keys() == []
