@@ -21,6 +21,7 @@ from pathlib import Path
 
 import s3archivefs
 from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
@@ -73,7 +74,7 @@ TREES: dict[str, Callable[[Path, int], None]] = {
 
 
 def _operations(**environ: str) -> Operations:
-    return Operations(Archives(Config.from_environ(environ)))
+    return Operations(Archives(Config.from_environ(environ), make_archive_client))
 
 
 def _pages(operations: Operations, query: dict[str, str]) -> Iterator[float]:

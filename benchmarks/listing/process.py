@@ -14,6 +14,7 @@ from unittest.mock import patch
 from benchmarks.listing.pages import PAGE, Page
 from s3archivefs import FileDevice
 from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
@@ -34,7 +35,7 @@ class Cost(NamedTuple):
 def serve(connection: Connection, image: Path) -> None:
     """Answer each Page with its Cost until None comes; answer that with the peak memory."""
     config = Config.from_environ({"S3ARCHIVEFS_PREFIX_VMAP1": f"|file://{image}"})
-    operations = Operations(Archives(config))
+    operations = Operations(Archives(config, make_archive_client))
     with _counted_reads() as reads:
         while (page := connection.recv()) is not None:
             reads.clear()

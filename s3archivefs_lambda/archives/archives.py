@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from s3archivefs import SingleFlight, SquashfsError
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.archives.archive import Archive, Opener
-from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.archives.known import Known, KnownArchives
 from s3archivefs_lambda.archives.local import LocalOpener
 from s3archivefs_lambda.archives.open_ahead import OpenAhead
@@ -58,7 +57,7 @@ class Archives:
     def __init__(
         self,
         config: Config,
-        client_factory: Callable[[], S3Client] = make_archive_client,
+        client_factory: Callable[[], S3Client],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations, S3Operations
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
@@ -37,7 +38,7 @@ def config_for(mappings: Mapping[str, Path], **changes: Any) -> Config:  # noqa:
 
 def operations_on(mappings: Mapping[str, Path], **changes: Any) -> Operations:  # noqa: ANN401 -- likewise
     """The operations over local files."""
-    return Operations(Archives(config_for(mappings, **changes)))
+    return Operations(Archives(config_for(mappings, **changes), make_archive_client))
 
 
 def ask(operations: S3Operations, operation: str, request: S3Request) -> S3Response:

@@ -21,6 +21,7 @@ from s3archivefs_lambda.archives import archive
 from s3archivefs_lambda.archives import local as local_archive
 from s3archivefs_lambda.archives import s3 as s3_archive
 from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store import device as s3_device
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError, ArchiveUnavailableError
@@ -74,7 +75,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def archives_of(*paths: Path, most: int = 32) -> Archives:
     mappings = {str(number): path for number, path in enumerate(paths)}
-    return Archives(config_for(mappings, open_archives_bytes=room_for(most)))
+    return Archives(config_for(mappings, open_archives_bytes=room_for(most)), make_archive_client)
 
 
 def room_for(most: int) -> int:

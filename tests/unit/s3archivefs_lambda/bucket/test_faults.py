@@ -15,6 +15,7 @@ from fixtures.shapes import text
 from fixtures.tree import file
 from s3archivefs_lambda.archives import local as local_archive
 from s3archivefs_lambda.archives.archives import Archive, Archives
+from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.faults import answer_or_error
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.location import Location
@@ -313,7 +314,9 @@ class OneFailing(Archives):
 
 def listing_across(image: Path, error: Exception) -> Operations:
     """A sound archive at `a` and `z`, and one between them that fails."""
-    archives = OneFailing(config_for({"a": image, "bad": image.with_name("bad"), "z": image}))
+    archives = OneFailing(
+        config_for({"a": image, "bad": image.with_name("bad"), "z": image}), make_archive_client
+    )
     archives.failing = location_of(image.with_name("bad"))
     archives.error = error
     return Operations(archives)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fixtures.tree import directory, file
 from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.commands.serve_settings import check_images
 from s3archivefs_lambda.config.location import Location
@@ -111,7 +112,7 @@ def test_a_page_costs_the_same_however_many_mappings_there_are(
 ) -> None:
     cost = {}
     for count in (FEW, MANY):
-        operations = Operations(Archives(configured(image, count, tmp_path)))
+        operations = Operations(Archives(configured(image, count, tmp_path), make_archive_client))
         page = partial(ask, operations, "ListObjectsV2", S3Request(query=QUERIES[name]))
         content(page())  # opens what it opens
         cost[count] = calls_of(page)
@@ -133,7 +134,7 @@ def test_serve_looks_for_what_archives_in_s3_need_once() -> None:
 
 
 def test_all_mappings_are_listed_each_with_its_members(image: Path, tmp_path: Path) -> None:
-    operations = Operations(Archives(configured(image, MANY, tmp_path)))
+    operations = Operations(Archives(configured(image, MANY, tmp_path), make_archive_client))
     expected = [f"many/{number:04d}/d/x" for number in range(MANY)]
     expected[0] = "many/0000/d/d/x"  # of the mapping within, which hides the outer one's
     got = [item for page in list_pages(operations) for item in page.items]

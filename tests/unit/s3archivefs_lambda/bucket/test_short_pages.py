@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.listing import page_of
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.s3api.messages import S3Request
@@ -86,7 +87,9 @@ def test_clients_of_either_version_get_the_whole_listing_out_of_short_pages(
         for number, (virtual, tree) in enumerate(archives.items()):
             mappings[text(virtual.removesuffix(b"/"))] = Path(name, str(number))
             build_tree(tree, Path(name, str(number)), "mksquashfs")
-        operations = Operations(Archives(config_for(mappings)), page_steps=steps)
+        operations = Operations(
+            Archives(config_for(mappings), make_archive_client), page_steps=steps
+        )
         for _ in range(3):
             prefix = data.draw(places(archives), label="prefix")
             delimiter = data.draw(st.sampled_from(DELIMITERS), label="delimiter")
