@@ -30,6 +30,10 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "typing", "unit", "parts"]  # pytest's summary comes last
 
 STAMP = "installed.txt"  # in an environment: what was asked for when it was made
+# To compile all modules takes half of an installation; Python compiles those that it imports.
+PIP_OPTIONS = ("--no-compile",)
+# Each process takes tests in their order, so that they share what a module's fixtures make.
+ON_ALL_PROCESSORS = ("--numprocesses=auto", "--dist=worksteal")
 
 
 @nox.session
@@ -55,7 +59,7 @@ def typing(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Run the tests that need no server, on all processors. Arguments go to pytest."""
     install_tests(session)
-    run_pytest(session, "--numprocesses=auto", "tests/unit")
+    run_pytest(session, *ON_ALL_PROCESSORS, "tests/unit")
 
 
 @nox.session
@@ -69,9 +73,14 @@ def parts(session: nox.Session) -> None:
         "TESTS_DEPLOY_PYTHON": program_environment(session, group="deploy"),
         "TESTS_WHEELS": wheels(session),
     }
-    # Each processor takes the next tests in their order, which share what they start.
-    on_all_processors = ("--numprocesses=auto", "--dist=worksteal")
-    run_pytest(session, *on_all_processors, "tests/parts", environ=environ)
+    run_pytest(session, *ON_ALL_PROCESSORS, "tests/parts", environ=environ)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure which branches the tests without servers cover. Arguments go to pytest."""
+    install_tests(session, group="coverage")
+    run_pytest(session, *ON_ALL_PROCESSORS, "--cov", "tests/unit")
 
 
 @nox.session
@@ -84,7 +93,7 @@ def nightly(session: nox.Session) -> None:
         "TESTS_LAMBDA_PYTHON": program_environment(session, group="lambda"),
         "TESTS_WHEELS": wheels(session),
     }
-    run_pytest(session, "--numprocesses=auto", "-m", "property", "tests/unit", profile="nightly")
+    run_pytest(session, *ON_ALL_PROCESSORS, "-m", "property", "tests/unit", profile="nightly")
     run_pytest(session, "tests/nightly", environ=environ)
 
 
@@ -149,10 +158,10 @@ def lambda_zip(session: nox.Session) -> None:
     session.run("python", "-m", "deploy.lambda_zip", *session.posargs)
 
 
-def install_tests(session: nox.Session) -> None:
-    """Install what the tests need that start no server."""
+def install_tests(session: nox.Session, *, group: str = "test") -> None:
+    """Install what the tests without servers need."""
     system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
-    install(session, group="test", extras="all,lzo")
+    install(session, group=group, extras="all,lzo")
 
 
 def run_pytest(
@@ -181,7 +190,7 @@ def install(session: nox.Session, *, group: str, extras: str = "") -> None:
     stamp = Path(session.virtualenv.location) / STAMP
     contents = repr((wanted, project["project"]))
     if not is_current(stamp, contents):
-        session.install(*wanted)
+        session.install(*PIP_OPTIONS, *wanted)
         stamp.write_text(contents, encoding="utf-8")
 
 
@@ -198,7 +207,7 @@ def program_environment(session: nox.Session, *, group: str) -> str:
     if not is_current(stamp, repr(wanted)):
         session.run_install("python", "-m", "venv", "--clear", "--without-pip", str(environment))
         pip = ("python", "-m", "pip", "--python", python)
-        session.run_install(*pip, "install", *wanted, silent=True)
+        session.run_install(*pip, "install", *PIP_OPTIONS, *wanted, silent=True)
         stamp.write_text(repr(wanted), encoding="utf-8")
     return python
 

@@ -120,7 +120,6 @@ import sys
 for module in {modules}:
     sys.modules[module] = None
 from tests.support.images import FIXTURES, observe, open_fixture
-from tests.support.python_lzo import needs_python_lzo
 for name in {fixtures}:
     with open_fixture(FIXTURES[name]) as fs:
         assert observe(fs) == FIXTURES[name].tree
