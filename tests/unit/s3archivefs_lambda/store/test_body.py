@@ -1,0 +1,154 @@
+"""Bodies that break, trickle or come in pieces."""
+
+from __future__ import annotations
+
+import io
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from s3archivefs_lambda.store import body as s3_body
+from s3archivefs_lambda.store.body import ResumedBody, in_pieces
+from s3archivefs_lambda.store.device import S3Device
+from s3archivefs_lambda.store.errors import (
+    ArchiveReplacedError,
+    ArchiveUnavailableError,
+)
+from tests.support.scripted_store import Reply, Request, ScriptedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONTENT = random.Random(1).randbytes(3_000_000)
+SIZE = len(CONTENT)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_body, "_BACKOFF_SECONDS", 0.0)
+
+
+@pytest.fixture
+def store() -> Iterator[ScriptedStore]:
+    with ScriptedStore(CONTENT) as running:
+        yield running
+
+
+def device_of(store: ScriptedStore, **config: object) -> S3Device:
+    client = store.client(**config)
+    return S3Device(client, "bucket", "key", etag=store.etag, size=len(store.content))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 70_000, 499_999])
+def test_a_cut_body_is_resumed_at_the_byte_reached(store: ScriptedStore, cut: int) -> None:
+    store.script(lambda _, reply: replace(reply, cut=cut))
+    assert device_of(store).pread(1000, 500_000) == CONTENT[1000:501_000]
+    assert store.ranges == ["bytes=1000-500999", f"bytes={1000 + cut}-500999"]
+    assert [request.headers["if-match"] for request in store.requests] == ['"v1"', '"v1"']
+
+
+def test_a_stalled_body_is_resumed_at_the_byte_reached(store: ScriptedStore) -> None:
+    store.script(lambda _, reply: replace(reply, cut=70_000, ending="stall"))
+    assert device_of(store, read_timeout=2).pread(0, 500_000) == CONTENT[:500_000]
+    assert store.ranges[:2] == ["bytes=0-499999", "bytes=70000-499999"]
+
+
+def test_a_reset_connection_is_resumed(store: ScriptedStore) -> None:
+    store.script(lambda _, reply: replace(reply, cut=70_000, ending="reset"))
+    assert device_of(store).pread(0, 500_000) == CONTENT[:500_000]
+    assert len(store.requests) == 2
+
+
+def test_a_short_body_is_resumed(store: ScriptedStore) -> None:
+    store.script(lambda _, reply: replace(reply, body=reply.body[:70_000]))
+    assert device_of(store).pread(0, 500_000) == CONTENT[:500_000]
+    assert store.ranges == ["bytes=0-499999", "bytes=70000-499999"]
+
+
+def test_a_body_is_resumed_as_often_as_it_takes_within_bounds(store: ScriptedStore) -> None:
+    store.script(lambda _, reply: replace(reply, cut=100), times=4)
+    assert device_of(store).pread(0, 500) == CONTENT[:500]
+    assert store.ranges == [f"bytes={start}-499" for start in (0, 100, 200, 300, 400)]
+
+
+def test_a_body_that_always_breaks_is_given_up(store: ScriptedStore) -> None:
+    store.script(lambda _, reply: replace(reply, cut=1), times=1000)
+    with pytest.raises(ArchiveUnavailableError, match="with 95 of 100 bytes missing"):
+        device_of(store).pread(10, 100)
+    assert len(store.requests) == 5
+
+
+def test_no_attempt_begins_late(store: ScriptedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_body, "_LAST_ATTEMPT_SECONDS", -1.0)
+    store.script(lambda _, reply: replace(reply, cut=1))
+    with pytest.raises(ArchiveUnavailableError):
+        device_of(store).pread(10, 100)
+    assert len(store.requests) == 1
+
+
+def test_a_broken_body_is_not_resumed_with_another_version(store: ScriptedStore) -> None:
+    def cut_and_replace(_request: Request, reply: Reply) -> Reply:
+        store.etag = '"v2"'
+        return replace(reply, cut=50)
+
+    store.script(cut_and_replace)
+    with pytest.raises(ArchiveReplacedError):
+        device_of(store).pread(10, 100)
+    assert len(store.requests) == 2
+
+
+def test_a_body_that_trickles_is_broken(
+    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_body, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", SIZE)
+    with pytest.raises(ArchiveUnavailableError, match="the body brought"):
+        device_of(store).pread(0, SIZE)
+    assert len(store.requests) == 5
+    firsts = [int(str(asked).removeprefix("bytes=").split("-")[0]) for asked in store.ranges]
+    assert firsts == sorted(set(firsts))  # each goes on from what the one before brought
+
+
+def test_a_long_body_is_not_broken_while_it_brings_enough(
+    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_body, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", 1)
+    assert device_of(store).pread(0, SIZE) == CONTENT
+    assert len(store.requests) == 1
+
+
+def test_the_time_that_the_reader_of_a_body_takes_does_not_count(
+    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", SIZE)
+    now = 0.0
+    monkeypatch.setattr("s3archivefs_lambda.store.body.time.monotonic", lambda: now)
+    pieces = []
+    for piece in device_of(store).stream(0, SIZE, 10_000):
+        pieces.append(piece)
+        now += 60
+    assert b"".join(pieces) == CONTENT
+    assert len(store.requests) == 1
+
+
+@pytest.mark.parametrize("length", [0, 1, 10_000, 999_999, 1_000_000])
+@pytest.mark.parametrize("piece_bytes", [1, 10_000, 300_000, 2_000_000])
+def test_every_piece_but_the_last_has_the_length_that_is_asked_for(
+    length: int, piece_bytes: int
+) -> None:
+    length = min(length, 300 * piece_bytes)
+    body = ResumedBody(lambda done: Body(CONTENT[done:length]), length, "url")  # type: ignore[arg-type, return-value]
+    pieces = [*in_pieces(body, length, piece_bytes)]
+    assert b"".join(pieces) == CONTENT[:length]
+    assert {len(piece) for piece in pieces[:-1]} <= {piece_bytes}
+    assert all(0 < len(piece) <= piece_bytes for piece in pieces)
+
+
+class Body(io.BytesIO):
+    """Arrives in bits of at most 7,000 bytes."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self.read(7000 if size is None else min(size, 7000))
