@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS
 from s3archivefs_lambda.cache.background import AHEAD_THREADS
-from s3archivefs_lambda.store.client import make_s3_client
+from s3archivefs_lambda.store.client import READ_TIMEOUT, make_s3_client
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -16,10 +16,10 @@ __all__ = ["make_archive_client"]
 _CONNECTIONS_PER_REQUEST = 2  # opening an archive reads both its ends at once
 
 
-def make_archive_client(*, requests: int = 1) -> S3Client:
+def make_archive_client(*, requests: int = 1, read_timeout: float = READ_TIMEOUT) -> S3Client:
     """Make the client, for `requests` requests answered in parallel.
 
     Raises botocore's errors for unusable AWS settings.
     """
     opening = _CONNECTIONS_PER_REQUEST * (requests + OPEN_AHEAD_THREADS)
-    return make_s3_client(connections=opening + AHEAD_THREADS)
+    return make_s3_client(connections=opening + AHEAD_THREADS, read_timeout=read_timeout)

@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from botocore.loaders import Loader
     from types_boto3_s3 import S3Client
 
-__all__ = ["make_response_client", "make_s3_client", "make_upload_client"]
+__all__ = ["READ_TIMEOUT", "make_response_client", "make_s3_client", "make_upload_client"]
+
+READ_TIMEOUT = 5.0
+"""Seconds to wait for the next bytes of an answer."""
 
 
-def make_s3_client(*, connections: int = 10) -> S3Client:
+def make_s3_client(*, connections: int = 10, read_timeout: float = READ_TIMEOUT) -> S3Client:
     """Make the client that reads objects, with `connections` requests in flight at most."""
     client = _client(
-        connect_timeout=2,  # seconds, as is the next
-        read_timeout=5,
+        connect_timeout=2,  # seconds
+        read_timeout=read_timeout,
         retries=_retries(5),
         max_pool_connections=connections,
         tcp_keepalive=True,

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +18,7 @@ from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
-from s3archivefs_lambda.store import client as s3_client
+from s3archivefs_lambda.store.client import READ_TIMEOUT
 from tests.parts.integration.conftest import upload
 from tests.support.counting_proxy import (
     Answer,
@@ -47,7 +47,7 @@ THREADS = 16
 READS_PER_OPENING = 25
 ATTEMPTS = 5
 """Of the product's client, to read a range."""
-READ_TIMEOUT = 2
+SHORT_TIMEOUT = 2
 """Seconds, in place of the product's 5."""
 FAULTS: Mapping[Fault, float] = {
     Answer(503, "SlowDown"): 0.025,
@@ -95,21 +95,16 @@ def proxy(store: SwiftStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counti
 
 
 @pytest.fixture
-def client(proxy: CountingProxy) -> Iterator[S3Client]:
-    """The product's own client."""
-    with closing(make_archive_client(requests=THREADS)) as client:
-        yield client
+def read_timeout() -> float:
+    """The product's, in seconds; a test may have another."""
+    return READ_TIMEOUT
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the product's clients be as they are, but for how long they wait for an answer."""
-    make = s3_client._client
-
-    def with_timeout(**settings: Any) -> S3Client:  # noqa: ANN401 - botocore's settings
-        return make(**settings | {"read_timeout": READ_TIMEOUT})
-
-    monkeypatch.setattr(s3_client, "_client", with_timeout)
+def client(proxy: CountingProxy, read_timeout: float) -> Iterator[S3Client]:
+    """The product's own client."""
+    with closing(make_archive_client(requests=THREADS, read_timeout=read_timeout)) as client:
+        yield client
 
 
 @pytest.fixture
@@ -167,7 +162,7 @@ def inject(proxy: CountingProxy, faults: Mapping[Fault, float]) -> None:
         spared -= chance
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("read_timeout", [SHORT_TIMEOUT])
 def test_reads_among_faults_are_right_or_fail_cleanly(
     proxy: CountingProxy,
     operations: Callable[..., Operations],
