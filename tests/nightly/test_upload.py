@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s3archivefs_lambda.upload.upload import THREADS
-from tests.parts.integration.upload.conftest import swift
+from tests.parts.integration.upload.conftest import program, swift
 from tests.support.trees import pack
 from tests.support.uploads import BUCKET, PART_BYTES, Store, hash_of, parts_sent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["swift"]  # a fixture
+__all__ = ["program", "swift"]  # fixtures
 
 GIB = 1 << 30
 ADDRESS_SPACE = 768 << 20

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.aws_cli import AwsCli
+from tests.support.forked_program import ForkedProgram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
-def aws_cli() -> Iterator[AwsCli]:
+def aws_cli() -> Iterator[ForkedProgram]:
     """The real AWS CLI."""
-    with AwsCli() as aws_cli:
+    with ForkedProgram("awscli.clidriver") as aws_cli:
         yield aws_cli

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.counting_proxy import Fault
+    from tests.support.forked_program import ForkedProgram
     from tests.support.radosgw_server import RadosGateway
     from tests.support.recorded import Recorded, Request
     from tests.support.swift_store import SwiftStore
@@ -42,22 +42,18 @@ class Store:
     proxy: CountingProxy
     directory: Path
     environ: dict[str, str] = field(repr=False)
+    program: ForkedProgram = field(repr=False)
 
     def upload(self, *arguments: object, status: int = 0) -> str:
         """Run `s3archivefs upload` to its end, which must have `status`; what it wrote."""
-        done = subprocess.run(
-            self.command(*arguments),
-            env=self.environ,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = self.program("upload", *map(str, arguments), environ=self.environ)
         written = done.stdout + done.stderr
         assert done.returncode == status, written
         assert "Traceback" not in written
         return written
 
     def command(self, *arguments: object) -> list[str]:
+        """The command as a process of its own is started with it."""
         return [sys.executable, "-m", "s3archivefs.cli", "upload", *map(str, arguments)]
 
     def interrupt(self, number: int, *arguments: object, part: int) -> str:
@@ -74,20 +70,17 @@ class Store:
             return True
 
         self.proxy.inject(Stall(None), times=99, match=match)
-        with subprocess.Popen(
-            self.command(*arguments),
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as running:
+        command = ("upload", *map(str, arguments))
+        with self.program.start(*command, environ=self.environ) as running:
             assert arrived.wait(WAIT_SECONDS)
             self._wait_for_parts({*range(1, part)})
-            running.send_signal(number)
-            written, _ = running.communicate()
+            os.kill(running.pid, number)
+            done = running.wait()
+        written = done.stdout + done.stderr
         self.proxy.heal()
         self.proxy.reset()  # waits for what is still on its way to the store
-        assert running.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), written
+        expected = -signal.SIGKILL if number == signal.SIGKILL else 130
+        assert done.returncode == expected, written
         assert "Traceback" not in written
         return written
 
@@ -127,7 +120,9 @@ class Store:
 
 
 @contextmanager
-def empty_bucket(server: SwiftStore | RadosGateway, directory: Path) -> Iterator[Store]:
+def empty_bucket(
+    server: SwiftStore | RadosGateway, program: ForkedProgram, directory: Path
+) -> Iterator[Store]:
     """A store with an empty bucket, and a proxy in front of it."""
     client = server.client()
     client.create_bucket(Bucket=BUCKET)
@@ -141,7 +136,7 @@ def empty_bucket(server: SwiftStore | RadosGateway, directory: Path) -> Iterator
             "S3ARCHIVEFS_MPU_CHUNK_SIZE": str(PART_BYTES),
             "TMPDIR": str(directory / "temporary"),
         }
-        yield Store(server, proxy, directory, environ)
+        yield Store(server, proxy, directory, environ, program)
     for upload in client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
         client.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
     for there in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):

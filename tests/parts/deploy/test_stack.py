@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.support.aws_cli import AwsCli
+    from tests.support.forked_program import ForkedProgram
 
     Aws = Callable[..., Any]
 
@@ -67,7 +67,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def aws(aws_cli: AwsCli, moto: str, tmp_path: Path) -> Iterator[Aws]:
+def aws(aws_cli: ForkedProgram, moto: str, tmp_path: Path) -> Iterator[Aws]:
     """The AWS CLI, against an account with nothing but the buckets and the zip."""
     environ = os.environ | {
         "AWS_ENDPOINT_URL": moto,

@@ -108,7 +108,7 @@ def archive_of_large_file(store: SwiftStore, run_directory: Path, large_file: by
         content = image.with_name("large")
         content.mkdir()
         (content / "large.bin").write_bytes(large_file)
-        pack(content, image)
+        pack(content, image, extra=["-noD"])  # it would not compress
 
     image = made_once(run_directory / "large.sqfs", make)
     return upload(store, image, "large.sqfs", superblock=True)

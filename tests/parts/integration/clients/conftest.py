@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.parts.integration.conftest import Transport
-    from tests.support.aws_cli import AwsCli
+    from tests.support.forked_program import ForkedProgram
     from tests.support.swift_store import SwiftStore
 
     Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -74,7 +74,7 @@ def objects(tree: Path, sample: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def aws(aws_cli: AwsCli, store: SwiftStore, endpoint: Transport) -> Program:
+def aws(aws_cli: ForkedProgram, store: SwiftStore, endpoint: Transport) -> Program:
     """Run an AWS CLI command against the endpoint; `status` is what it must end with."""
     environ = os.environ | store.environ(endpoint_url=endpoint.url)
 

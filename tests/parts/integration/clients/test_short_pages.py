@@ -20,7 +20,7 @@ from tests.support.served import served
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.aws_cli import AwsCli
+    from tests.support.forked_program import ForkedProgram
 
     Aws = Callable[..., str]
 
@@ -52,7 +52,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 @pytest.fixture
-def aws(aws_cli: AwsCli, environ: dict[str, str]) -> Aws:
+def aws(aws_cli: ForkedProgram, environ: dict[str, str]) -> Aws:
     """Run an AWS CLI command, which must succeed; what it writes."""
 
     def run_aws(*arguments: str) -> str:

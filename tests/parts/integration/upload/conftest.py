@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.forked_program import ForkedProgram
 from tests.support.trees import pack
 from tests.support.uploads import PART_BYTES, Store, empty_bucket
 
@@ -18,20 +19,37 @@ if TYPE_CHECKING:
     from tests.support.swift_store import SwiftStore
 
 FIXTURES = Path(__file__).parents[4] / "fixtures"
+IMPORTED_BY_UPLOAD = (
+    "botocore.client",
+    "botocore.httpsession",
+    "botocore.session",
+    "s3archivefs_lambda.commands.upload",
+    "s3archivefs_lambda.upload.target",
+    "s3archivefs_lambda.upload.upload",
+)
+
+
+@pytest.fixture(scope="session")
+def program() -> Iterator[ForkedProgram]:
+    """The command `s3archivefs`."""
+    with ForkedProgram("s3archivefs.cli", *IMPORTED_BY_UPLOAD) as program:
+        yield program
 
 
 @pytest.fixture(params=["swift", "radosgw"])
-def uploads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def uploads(
+    request: pytest.FixtureRequest, program: ForkedProgram, tmp_path: Path
+) -> Iterator[Store]:
     """An empty bucket of each store; the gateway heeds other conditions, and answers otherwise."""
     server = request.getfixturevalue("store" if request.param == "swift" else "gateway")
-    with empty_bucket(server, tmp_path) as uploads:
+    with empty_bucket(server, program, tmp_path) as uploads:
         yield uploads
 
 
 @pytest.fixture
-def swift(store: SwiftStore, tmp_path: Path) -> Iterator[Store]:
+def swift(store: SwiftStore, program: ForkedProgram, tmp_path: Path) -> Iterator[Store]:
     """An empty bucket of the one."""
-    with empty_bucket(store, tmp_path) as swift:
+    with empty_bucket(store, program, tmp_path) as swift:
         yield swift
 
 
@@ -48,7 +66,7 @@ def image_in_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "content").mkdir()
     data = Random(5).randbytes(4 * PART_BYTES + 1000)
     (directory / "content" / "file").write_bytes(data)
-    return pack(directory / "content", directory / "parts.sqfs")
+    return pack(directory / "content", directory / "parts.sqfs", extra=["-noD"])
 
 
 @pytest.fixture

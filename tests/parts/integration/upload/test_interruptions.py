@@ -17,6 +17,7 @@ from tests.support.pages import blocks
 from tests.support.uploads import BUCKET, PART_BYTES, Store, empty_bucket, hash_of, parts_sent
 
 if TYPE_CHECKING:
+    from tests.support.forked_program import ForkedProgram
     from tests.support.radosgw_server import RadosGateway
 
 
@@ -151,12 +152,14 @@ def test_the_kept_image_of_a_directory_is_gone_on_from(uploads: Store, tmp_path:
     assert uploads.hash("folder/tree.sqfs") == hash_of(image)
 
 
-def test_the_lifecycle_rule_of_the_page_is_one(gateway: RadosGateway, tmp_path: Path) -> None:
+def test_the_lifecycle_rule_of_the_page_is_one(
+    gateway: RadosGateway, program: ForkedProgram, tmp_path: Path
+) -> None:
     command = "aws s3api put-bucket-lifecycle-configuration"
     (block,) = [each for each in blocks("docs/deploy.md") if each.text.startswith(command)]
     words = shlex.split(block.text)
     rule = json.loads(words[words.index("--lifecycle-configuration") + 1])
-    with empty_bucket(gateway, tmp_path) as uploads:
+    with empty_bucket(gateway, program, tmp_path) as uploads:
         client = uploads.store.client()
         client.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rule)
         (kept,) = client.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
