@@ -31,7 +31,7 @@ _DISK_BLOCK = 4096
 _STALE_SECONDS = 3600.0
 """Seconds after which the writer of a temporary file must be dead."""
 _PATIENCE_SECONDS = 0.5
-"""Seconds that a writer waits for a count; 100,000 local files take 0.4."""
+"""Seconds that a writer waits for a count; 75,000 local files take so long."""
 _COUNT_SECONDS = 1.0
 """Seconds that a count is good for, unless it took long."""
 _REST = 20

@@ -117,7 +117,9 @@ def test_a_process_alone_need_not_count_while_there_is_room(
     assert len(counts) == 1
 
 
-def test_a_process_in_company_counts_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_beside_others_counts_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counts = counts_of(monkeypatch)
     limit = DirectoryLimit(str(tmp_path), 100 * BLOCK)
     for number in range(100):
