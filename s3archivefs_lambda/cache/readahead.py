@@ -163,7 +163,7 @@ class ReadAhead:
     def _forget_failed(self) -> None:
         """Have chunks fetched again that failed ahead of the reader, maybe long ago."""
         failed = [index for index, flight in self._held.items() if flight.has_failed]
-        self._reached = min(self._reached, *failed)
+        self._reached = min([self._reached, *failed])
         self._release(failed)
 
     # ---- Holding ---------------------------------------------------------------------------------
