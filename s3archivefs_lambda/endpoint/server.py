@@ -75,6 +75,16 @@ class S3HttpServer:
         host, port = self._address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    @property
+    def connections(self) -> list[Connection]:
+        """The connections that are open now."""
+        return list(self._core.connections)
+
+    @property
+    def answers(self) -> int:
+        """How many answers are under way."""
+        return self._core.answers
+
     def start(self) -> None:
         """Listen and serve, in threads of its own.
 
@@ -152,7 +162,7 @@ class _Core:
         self.memory: BodyMemory[Answer] = BodyMemory(clock, size=limits.body_bytes)
         self.is_stopping = False
         self.answers = 0
-        self._connections: set[Connection] = set()
+        self.connections: set[Connection] = set()
         self._ending: set[Connection] = set()  # evicted, and not closed yet
         self._opening: set[asyncio.Task[Any]] = set()
         self._is_accepting = False
@@ -185,7 +195,7 @@ class _Core:
         """Accept connections, as long as there is a place for them."""
         for _ in range(_ACCEPTED_AT_ONCE):
             # No connection is evicted before there is another that needs its place.
-            if len(self._connections) > self.limits.connections and not self._make_room():
+            if len(self.connections) > self.limits.connections and not self._make_room():
                 self._pause_accepting()
                 return
             if not self._accept_one():
@@ -206,7 +216,7 @@ class _Core:
             return False
         sock.settimeout(0)
         connection = Connection(self, sock, address[0])
-        self._connections.add(connection)
+        self.connections.add(connection)
         opening = self._loop.create_task(
             self._loop.connect_accepted_socket(lambda: connection, sock)
         )
@@ -216,24 +226,24 @@ class _Core:
 
     def _make_room(self) -> bool:
         """Evict some connections that wait for their clients; say whether there were any."""
-        count = max(1, len(self._connections) // _EVICTED_SHARE)
-        victims = choose_victims(self._connections, self.clock(), count)
+        count = max(1, len(self.connections) // _EVICTED_SHARE)
+        victims = choose_victims(self.connections, self.clock(), count)
         for connection in victims:
-            self._connections.discard(connection)
+            self.connections.discard(connection)
             self._ending.add(connection)
             connection.abort()
         return bool(victims)
 
     def connection_lost(self, connection: Connection) -> None:
         """Note that a connection is closed."""
-        self._connections.discard(connection)
+        self.connections.discard(connection)
         self._ending.discard(connection)
 
     # ---- Time ------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         now = self.clock()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.check(now)
         if self.memory.is_short:
             _cut_off(self.memory.in_the_way())
@@ -259,15 +269,15 @@ class _Core:
         self.is_stopping = True
         self._listener.close()
         self._stop_by = self.clock() + self.limits.stop_seconds
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.close_if_unused()
         self._look_for_the_end()
 
     def _look_for_the_end(self) -> None:
         if self.clock() >= self._stop_by:
-            for connection in [*self._connections, *self._ending]:
+            for connection in [*self.connections, *self._ending]:
                 connection.abort()
-        if not (self._connections or self._ending or self._opening) and self.pool.is_idle:
+        if not (self.connections or self._ending or self._opening) and self.pool.is_idle:
             self._loop.stop()
         else:
             self._loop.call_later(_LOOK_SECONDS, self._look_for_the_end)

@@ -53,11 +53,11 @@ class Held:
 
     def ask(self, key: str, count: int = 1) -> list[socket.socket]:
         """Send requests, each on a connection of its own."""
-        before = self.site.server._core.answers
+        before = self.site.server.answers
         asked = [self._opened.enter_context(self.site.socket()) for _ in range(count)]
         for connection in asked:
             connection.sendall(asking_for(key))
-        until(lambda: self.site.server._core.answers == before + count)
+        until(lambda: self.site.server.answers == before + count)
         return asked
 
     def executed(self) -> Counter[str]:
@@ -160,7 +160,7 @@ def test_what_clients_that_have_gone_asked_for_is_never_executed() -> None:
         stays = held.ask("k", 3)
         for connection in gone:
             connection.close()
-        until(lambda: held.site.server._core.answers == 5)
+        until(lambda: held.site.server.answers == 5)
         held.go_on.set()
         for connection in stays:
             assert statuses(connection.recv(65536)) == [200]

@@ -270,7 +270,7 @@ def test_a_head_has_a_time_to_arrive_in_however_often_something_comes() -> None:
 
 def states(site: Site) -> Counter[State]:
     """How many connections wait for what."""
-    return Counter(connection.state for connection in list(site.server._core._connections))
+    return Counter(connection.state for connection in site.server.connections)
 
 
 def test_a_clock_that_is_set_back_lets_no_head_take_longer(
@@ -367,7 +367,7 @@ def test_a_new_connection_waits_where_none_can_make_room() -> None:
         for connection in busy:
             connection.sendall(LAST)
         until(lambda: len(site.operations.asked) == 3)
-        assert len(site.server._core._connections) == 3
+        assert len(site.server.connections) == 3
         go_on.set()
         assert [statuses(rest_of(connection)) for connection in busy] == [[200]] * 5
 
@@ -437,7 +437,7 @@ def test_no_more_is_received_ahead_than_a_head_and_what_comes_at_once() -> None:
     with Site() as site, site.socket() as connection:
 
         def answer(request: S3Request) -> S3Response:
-            ahead.extend(len(each._heads) for each in list(site.server._core._connections))
+            ahead.extend(len(each._heads) for each in site.server.connections)
             return site.operations.object(request)
 
         site.operations.respond = answer
@@ -504,7 +504,7 @@ def test_a_small_answer_leaves_in_one_write_and_waits_for_nothing() -> None:
     sent: list[bytes] = []
     with Site() as site, site.client() as client:
         get(client)
-        (connection,) = site.server._core._connections
+        (connection,) = site.server.connections
         transport: Any = connection._transport
         assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         write = transport.write
@@ -743,8 +743,8 @@ def test_a_reader_who_leaves_while_a_piece_is_made_ends_the_body_after_it(site: 
     with site.socket() as client:
         client.sendall(WHOLE)
         assert made.wait(SECONDS)
-        under_way = site.server._core.answers
-    until(lambda: site.server._core.answers < under_way)
+        under_way = site.server.answers
+    until(lambda: site.server.answers < under_way)
     assert not body.closed  # nobody closes what a thread reads from
     go_on.set()
     until(lambda: body.closed)
@@ -784,7 +784,7 @@ def test_what_was_received_is_answered_though_the_kernel_alone_has_it() -> None:
 
     with Site() as site, ExitStack() as opened:
         early = [opened.enter_context(site.socket()) for _ in range(50)]
-        until(lambda: len(site.server._core._connections) == 50)
+        until(lambda: len(site.server.connections) == 50)
         loop: Any = site.server._loop
         loop.call_soon_threadsafe(sleep)
         assert asleep.wait(SECONDS)
@@ -825,14 +825,14 @@ def test_requests_that_wait_are_given_up_when_the_time_is_over() -> None:
         site.operations.respond = lambda r: (go_on.wait(SECONDS), site.operations.object(r))[1]
         for _ in range(THREADS + 10):
             opened.enter_context(site.socket()).sendall(WHOLE)
-        until(lambda: site.server._core.answers == THREADS + 10)
+        until(lambda: site.server.answers == THREADS + 10)
         until(lambda: len(site.operations.asked) == running)
         stop = threading.Thread(target=site.server.stop)
         stop.start()
         until(site.is_refused)
-        assert site.server._core.answers == THREADS + 10
+        assert site.server.answers == THREADS + 10
         clock.now += 8
-        until(lambda: site.server._core.answers == 0)
+        until(lambda: site.server.answers == 0)
         go_on.set()
         stop.join()
     assert len(site.operations.asked) == running

@@ -58,7 +58,7 @@ class Busy:
             asked.sendall(asking_for(key))
             self.asked.append(asked)
             if number <= 9:
-                until(lambda: self.site.server._core.answers == number)  # noqa: B023 -- at once
+                until(lambda: self.site.server.answers == number)  # noqa: B023 -- at once
 
 
 def test_each_request_has_one_line_under_overload(caplog: pytest.LogCaptureFixture) -> None:
@@ -68,7 +68,7 @@ def test_each_request_has_one_line_under_overload(caplog: pytest.LogCaptureFixtu
         assert [statuses(refusal) for refusal in refusals] == [[503]] * 3
         for number, left in ((0, 8), (1, 7), (2, 6)):
             busy.asked[number].close()
-            until(lambda: busy.site.server._core.answers == left)  # noqa: B023 -- at once
+            until(lambda: busy.site.server.answers == left)  # noqa: B023 -- at once
         busy.go_on.set()
         for asked in busy.asked[3:9]:
             assert statuses(asked.recv(65536)) == [200]
@@ -111,7 +111,7 @@ def test_each_request_has_one_line_when_the_server_stops(caplog: pytest.LogCaptu
         stop.start()
         until(busy.site.is_refused)
         clock.now += 8
-        until(lambda: busy.site.server._core.answers == 0)
+        until(lambda: busy.site.server.answers == 0)
         busy.go_on.set()
         stop.join()
     logged = lines(caplog)
