@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,12 @@ settings.register_profile(
     "nightly", parent=settings.get_profile("dev"), max_examples=2000, print_blob=True
 )
 settings.load_profile("dev")  # unless --hypothesis-profile names another, as noxfile.py does
+
+
+def pytest_collection_finish() -> None:
+    """Leave thousands of collected tests out of all garbage collections from here on."""
+    gc.collect()
+    gc.freeze()
 
 
 KEEPER = pytest.StashKey[ServerKeeper]()

@@ -19,7 +19,6 @@ def calls_of(do: Callable[[], object]) -> int:
         count += event in {"call", "c_call"}
 
     before = sys.getprofile()
-    gc.collect()
     gc.disable()
     sys.setprofile(profile)
     try:

@@ -321,7 +321,7 @@ def test_children_forked_among_threads_that_use_open_files_close_them(path: Path
         sys.setswitchinterval(1e-6)
         threads = [pool.submit(used_until_stopped, fs, opened) for opened in files]
         try:
-            for _ in range(50):
+            for _ in range(25):
                 line, _, _ = FILES["/big"].partition(b"\n")
                 assert in_child(uses_and_closes) == line + b"\n"
         finally:
