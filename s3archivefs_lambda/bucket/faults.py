@@ -92,6 +92,8 @@ def answer_or_error(
 class _CheckedBody:
     """A body of exactly its Content-Length. A fault, or another length, is logged and ends it."""
 
+    __slots__ = ("_body", "_left", "_pieces", "_request", "_sent")
+
     def __init__(self, response: S3Response, request: S3Request) -> None:
         self._body = response.body
         self._pieces: Iterator[bytes] = iter(response.body)
