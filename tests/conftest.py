@@ -111,6 +111,6 @@ def no_traceback_of_running_threads(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def zips(tmp_path_factory: pytest.TempPathFactory) -> LambdaZips:
+def zips(run_directory: Path) -> LambdaZips:
     """What is built for Lambda, each once."""
-    return LambdaZips(tmp_path_factory.mktemp("zips"))
+    return LambdaZips(run_directory)

@@ -5,12 +5,15 @@ here.
 from __future__ import annotations
 
 import os
+import pickle
 import zipfile
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy.lambda_zip import Build, Built, build
+from tests.support.made_once import made_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,19 +28,25 @@ _WHEELS = "TESTS_WHEELS"
 
 
 class LambdaZips:
-    """Builds each zip once, into `directory`."""
+    """Builds each zip once a run of tests, below `run_directory`."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._built: dict[Build, Built] = {}
+    def __init__(self, run_directory: Path) -> None:
+        self._directory = run_directory / "zips"
+        self._directory.mkdir(exist_ok=True)
 
     def __call__(self, wanted: Build) -> Built:
-        if wanted not in self._built:
-            directory = self._directory / str(len(self._built))
+        """Return what is built."""
+
+        def make(directory: Path) -> None:
             with pytest.MonkeyPatch.context() as patch:
                 offline(patch)
-                self._built[wanted] = build(wanted, directory)
-        return self._built[wanted]
+                built = build(wanted, directory)
+            (directory / "built").write_bytes(pickle.dumps(built))
+
+        name = "-".join(map(str, astuple(wanted)))
+        directory = made_once(self._directory / name, make)
+        built: Built = pickle.loads((directory / "built").read_bytes())  # noqa: S301 -- of this run
+        return built
 
 
 def offline(patch: pytest.MonkeyPatch) -> None:

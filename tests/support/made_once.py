@@ -13,7 +13,7 @@ __all__ = ["made_once"]
 
 
 def made_once(path: Path, make: Callable[[Path], object]) -> Path:
-    """Return `path`, after a call of `make` unless a process has made it already."""
+    """Return `path`, which `make` makes for the first process that asks."""
     done = path.with_name(f"{path.name}.done")
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
