@@ -352,7 +352,7 @@ CASES: dict[str, Case] = {
     ),
     **{
         f"A5-{name}": Case(
-            image=many_files(20_000, in_fragment=in_fragment),
+            image=many_files(5000, in_fragment=in_fragment),
             error=None,
             ask=all_files,
             answer=True,

@@ -257,7 +257,7 @@ CASES: dict[str, Case] = {
         image=lambda: loop(2), error=None, ask=lambda fs: fs.exists("/d" * 500), answer=True
     ),
     "R14": Case(
-        image=lambda: deep(100_000),
+        image=lambda: deep(20_000),
         error=LimitExceededError,
         ask=walk,
         match="walk_depth: 1025",
@@ -266,10 +266,10 @@ CASES: dict[str, Case] = {
         whole=False,
     ),
     "R15": Case(
-        image=lambda: shared_listings(4000),
+        image=lambda: shared_listings(1000),
         error=None,
         ask=walk,
-        answer=256 * 4000 + 1,
+        answer=256 * 1000 + 1,
         reads=400,
         total=1 << 22,
         whole=False,
