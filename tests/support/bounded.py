@@ -30,7 +30,13 @@ only what never ends gets there, for a machine this slow would fail everything e
 # Children are forked from a server that has imported what they need and nothing else: a case costs
 # milliseconds, and not a byte of what the tests have loaded counts as its own.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pytest", "s3archivefs", "tests.support.survive"])
+_PRELOADED = ["pytest", "s3archivefs", "tests.support.survive"]
+
+
+def preload(module: str) -> None:
+    """Import a module once, in the server, for all children; call this before the first."""
+    _PRELOADED.append(module)
+    _CONTEXT.set_forkserver_preload(_PRELOADED)
 
 
 class ChildFailedError(AssertionError):
