@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -112,7 +112,8 @@ class ServerKeeper:
             ExitStack() as running,
         ):
             while True:
-                with self._listener.accept() as connection:
+                # Who asks may be killed while it does.
+                with self._listener.accept() as connection, suppress(EOFError, OSError):
                     what = connection.recv()
                     if what == _END:
                         return
