@@ -38,13 +38,14 @@ Short, because a broken body, other than SlowDown, does not ask for patience.
 """
 _READ_BYTES = 256 * 1024
 """Bytes read from a body at once, at most."""
+_PROGRESS_SECONDS = 10.0
+"""Seconds within which a body must bring `_PROGRESS_BYTES`."""
 _PROGRESS_BYTES = 512 * 1024
-"""Bytes that a body must bring in `_PROGRESS_SECONDS`; a slower one counts as broken.
+"""Bytes that a body must bring in that time; a slower one counts as broken.
 
 The client's own time-out covers each piece alone: 8 MiB may come one byte every four seconds, for a
 year. With this bound a read of 8 MiB ends within three minutes.
 """
-_PROGRESS_SECONDS = 10.0
 
 
 class BodyBrokenError(Exception):
@@ -55,7 +56,7 @@ class ResumedBody:
     """The bytes of one range, from as many bodies as it takes.
 
     `request(done)` sends a GET for the range without its first `done` bytes and returns the
-    verified body. `body` is the answer to the first such GET, where there is one.
+    verified body. `body` is the answer to the first such GET, if it was sent already.
     """
 
     def __init__(
