@@ -41,8 +41,15 @@ class Codec:
         name: str,
         decompress: Callable[[bytes | memoryview, int], bytes],
         errors: tuple[type[Exception], ...] = (),
+        *,
+        parallel_bytes: int = 0,
     ) -> None:
         self.name = name
+        self.parallel_bytes = parallel_bytes
+        """Bytes of content from which decoding in parallel pays.
+
+        To hand work to another thread takes as long as libdeflate does for 64 KiB.
+        """
         self._decompress = decompress
         self._errors: tuple[type[Exception], ...] = (_StreamError, *errors)
 
@@ -98,18 +105,22 @@ def _gzip(limits: Limits) -> Codec:  # noqa: ARG001 -- zlib's window is at most 
     try:
         deflate = import_module("deflate")
     except ImportError:
-        return Codec("zlib", _zlib_decompress, (zlib.error,))
+        return Codec("zlib", _zlib_decompress, (zlib.error,), parallel_bytes=256 << 10)
 
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
         data = bytes(data)
-        content = bytes(deflate.zlib_decompress(data, limit))  # it returns a bytearray
+        content = deflate.zlib_decompress(data, limit)
         # libdeflate ignores bytes behind the stream, whose end is the content's checksum. Where
-        # that stands anywhere but at the end of the data, zlib decides.
-        if data.find(zlib.adler32(content).to_bytes(4, "big")) == len(data) - _ADLER_SIZE:
-            return content
+        # that stands anywhere but at the end of the data, zlib decides. Its own adler32 is 25 times
+        # as fast as zlib's, and rfind, for bytes that are mostly not there, twice as fast as find.
+        checksum = deflate.adler32(content).to_bytes(_ADLER_SIZE, "big")
+        if data.endswith(checksum) and data.rfind(checksum, 0, -1) < 0:
+            return bytes(content)  # of a bytearray
         return _zlib_decompress(data, limit)
 
-    return Codec("libdeflate", decompress, (deflate.DeflateError, zlib.error))
+    return Codec(
+        "libdeflate", decompress, (deflate.DeflateError, zlib.error), parallel_bytes=512 << 10
+    )
 
 
 def _zlib_decompress(data: bytes | memoryview, limit: int) -> bytes:
@@ -172,13 +183,15 @@ def _lzo(limits: Limits) -> Codec:  # noqa: ARG001 -- lzo needs no memory beside
             "lzo",
             lambda data, limit: module.decompress(bytes(data), False, limit),  # noqa: FBT003 -- "no header"; python-lzo takes no keywords
             (module.error,),
+            parallel_bytes=512 << 10,
         )
 
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
         content: bytes = module.LZOCompressor.decompress(bytes(data), limit)
         return content
 
-    return Codec("lzallright", decompress, (module.LZOError, module.InputNotConsumed))
+    errors = (module.LZOError, module.InputNotConsumed)
+    return Codec("lzallright", decompress, errors, parallel_bytes=512 << 10)
 
 
 def _lz4(limits: Limits) -> Codec:  # noqa: ARG001 -- lz4 needs no memory beside its output
@@ -187,6 +200,7 @@ def _lz4(limits: Limits) -> Codec:  # noqa: ARG001 -- lz4 needs no memory beside
         "lz4",
         lambda data, limit: block.decompress(data, uncompressed_size=limit),
         (block.LZ4BlockError,),
+        parallel_bytes=1 << 20,
     )
 
 
@@ -209,7 +223,7 @@ def _standard_zstd(module: ModuleType, limits: Limits) -> Codec:  # pragma: no c
             _check_end(ended=stream.eof, rest=stream.unused_data)
         return content
 
-    return Codec("zstd", decompress, (module.ZstdError,))
+    return Codec("zstd", decompress, (module.ZstdError,), parallel_bytes=256 << 10)
 
 
 def _zstandard(module: ModuleType, limits: Limits) -> Codec:
@@ -231,7 +245,7 @@ def _zstandard(module: ModuleType, limits: Limits) -> Codec:
         )
         return content
 
-    return Codec("zstandard", decompress, (module.ZstdError,))
+    return Codec("zstandard", decompress, (module.ZstdError,), parallel_bytes=512 << 10)
 
 
 _TRAILING = "bytes follow the end of the stream"

@@ -98,6 +98,8 @@ class DataReader:
             at = stored.position - start
             return self._decoded(stored, raw[at : at + stored.size])
 
+        if len(run) * self.block_size < self._codec.parallel_bytes:
+            return map(decode, run)
         return map_parallel(decode, run)
 
     def fragment(self, index: int, offset: int, length: int) -> bytes:

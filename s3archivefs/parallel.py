@@ -35,7 +35,7 @@ def map_parallel(decode: Callable[[T], R], run: list[T]) -> Iterator[R]:
     """Decode a run of blocks in parallel, one share per processor, in order.
 
     A share is handed over whole: handing over each block of 128 KiB by itself would cost half of
-    what decoding it does.
+    what decoding it does. The caller's thread decodes the first share, block by block.
     """
     workers = os.cpu_count() or 1
     if len(run) == 1 or workers == 1:
@@ -43,5 +43,6 @@ def map_parallel(decode: Callable[[T], R], run: list[T]) -> Iterator[R]:
     if _workers.pool is None:
         _workers.pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
     share = -(-len(run) // workers)
-    shares = [run[first : first + share] for first in range(0, len(run), share)]
-    return chain.from_iterable(_workers.pool.map(lambda part: [*map(decode, part)], shares))
+    others = [run[first : first + share] for first in range(share, len(run), share)]
+    decoded = _workers.pool.map(lambda part: [*map(decode, part)], others)
+    return chain(map(decode, run[:share]), chain.from_iterable(decoded))

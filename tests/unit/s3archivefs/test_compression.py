@@ -109,6 +109,23 @@ def test_bytes_behind_the_stream_are_corrupt(decoder: Codec) -> None:
             decoder.decode(data + rest, LIMIT, "a block", 0)
 
 
+@given(
+    data=st.binary(min_size=1, max_size=300),
+    junk=st.lists(st.sampled_from([b"checksum", b"stream", b"\0", b"\xff"]), max_size=4),
+)
+def test_libdeflate_tells_where_a_stream_ends_as_zlib_does(data: bytes, junk: list[bytes]) -> None:
+    stream = zlib.compress(data)
+    parts = {b"checksum": stream[-4:], b"stream": stream}
+    rest = b"".join(parts.get(part, part) for part in junk)
+    decoder = codec_for(Compression.GZIP, Limits())
+    assert decoder.name == "libdeflate"
+    if not rest:
+        assert decoder.decode(stream, LIMIT, "a block", 0) == data
+        return
+    with pytest.raises(CorruptImageError, match="bytes follow the end of the stream"):
+        decoder.decode(stream + rest, LIMIT, "a block", 0)
+
+
 def test_garbage_is_corrupt(decoder: Codec) -> None:
     for garbage in (b"", b"\xff" * 40, b"garbage, in short"):
         with pytest.raises(CorruptImageError):
