@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, TypeVar
 
-from s3archivefs.content import Content
 from s3archivefs.device import OffsetDevice
 from s3archivefs.errors import (
     CorruptImageError,
@@ -153,11 +152,6 @@ class SquashFS(Healing, FileOpener):
         yield from self._while_open(steps)
 
     # ---- files: see FileOpener too ---------------------------------------------------------------
-
-    def _content(self, path: str | bytes) -> Content:
-        return Content(
-            *self._content_of(path), lambda: self._content_of(path) if self._distrust() else None
-        )
 
     @retried
     def _content_of(self, path: str | bytes) -> tuple[Inode, InodeTable, DataReader]:

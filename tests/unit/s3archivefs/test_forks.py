@@ -271,7 +271,7 @@ def test_a_child_uses_and_closes_a_file_that_a_thread_of_its_parent_is_amid(
     name: str, mode: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, work = AMID[name]
-    monkeypatch.setattr("s3archivefs.image.Content", HeldContent)
+    monkeypatch.setattr("s3archivefs.opening.Content", HeldContent)
     monkeypatch.setattr(HeldContent, "held", held)
     fs = s3archivefs.open(path)
     opened: Any = fs.open("/7", mode)
