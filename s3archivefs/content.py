@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from s3archivefs.device import ReadAhead
     from s3archivefs.inode import Inode, InodeTable
 
-__all__ = ["Content", "joined"]
+__all__ = ["ZEROS", "Content", "block_list", "joined"]
 
 _RUN_BYTES = 4 << 20
 """Bytes of content that are read at once and decompressed in parallel; bounds memory."""
-_ZEROS = memoryview(bytes(BLOCK_SIZE_MAX))
+ZEROS = memoryview(bytes(BLOCK_SIZE_MAX))
+"""The content of a hole in a file, one block at a time."""
 _WORD = 4  # bytes of a size word
 
 
@@ -179,7 +180,7 @@ class Content:
         present = [block for block in blocks if block.word]
         contents = self._reader.blocks(present, self._reading())
         for number, block in zip(run, blocks, strict=True):
-            content = next(contents) if block.word else _ZEROS[: block.due]
+            content = next(contents) if block.word else ZEROS[: block.due]
             begin = number * self._reader.block_size
             if start <= begin and begin + block.due <= stop:
                 yield content
@@ -195,31 +196,36 @@ class Content:
 
     @kept_property
     def _words(self) -> array[int]:
-        """The block list: one size word per block.
-
-        It is read whole, since a block starts at the sum of the sizes before it.
-        """
-        words = array("I")
-        left = self._block_count * _WORD
-        cursor = self._inodes.tail(self._inode, left, "block list")
-        self._reader.check_list_size(left)
-        rest = b""
-        while left:
-            piece = cursor.take_some(left)
-            left -= len(piece)
-            rest += piece
-            whole = len(rest) & ~(_WORD - 1)
-            words.frombytes(rest[:whole])
-            rest = rest[whole:]
-        if sys.byteorder == "big":  # pragma: no cover -- on no machine that runs the tests
-            words.byteswap()
-        self._reader.check_words(words, self._inode.tail[0])
-        return words
+        """The block list: one size word per block."""
+        return block_list(self._inode, self._block_count, self._inodes, self._reader)
 
     @kept_property
     def _offsets(self) -> array[int]:
         """Start of each block, in bytes from the first block; holes take none."""
         return array("Q", accumulate((word & SIZE_MASK for word in self._words[:-1]), initial=0))
+
+
+def block_list(inode: Inode, count: int, inodes: InodeTable, reader: DataReader) -> array[int]:
+    """Return the block list of a file of `count` blocks: one size word per block.
+
+    It is read whole, since a block starts at the sum of the sizes before it.
+    """
+    words = array("I")
+    left = count * _WORD
+    cursor = inodes.tail(inode, left, "block list")
+    reader.check_list_size(left)
+    rest = b""
+    while left:
+        piece = cursor.take_some(left)
+        left -= len(piece)
+        rest += piece
+        whole = len(rest) & ~(_WORD - 1)
+        words.frombytes(rest[:whole])
+        rest = rest[whole:]
+    if sys.byteorder == "big":  # pragma: no cover -- on no machine that runs the tests
+        words.byteswap()
+    reader.check_words(words, inode.tail[0])
+    return words
 
 
 def joined(pieces: Iterable[bytes | memoryview]) -> bytes:

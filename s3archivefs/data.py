@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from s3archivefs.limits import Limits
     from s3archivefs.tables import FragmentTable
 
-__all__ = ["SIZE_MASK", "DataReader", "StoredBlock"]
+__all__ = ["ANY_SIZE", "SIZE_MASK", "DataReader", "StoredBlock"]
 
 SIZE_MASK = DATA_BLOCK_STORED - 1
 """The bits of a block's size word that count its bytes."""
+ANY_SIZE = -1
+"""The size due of a fragment block: any, up to the block size."""
 _DATA_START = Superblock.layout.size
 
 
@@ -35,7 +37,7 @@ class StoredBlock(NamedTuple):
     word: int
     """Size word: bytes in the low 24 bits, DATA_BLOCK_STORED above."""
     due: int
-    """Bytes that the block must decode to."""
+    """Bytes that the block must decode to; ANY_SIZE for a fragment block."""
 
     @property
     def size(self) -> int:
@@ -73,10 +75,18 @@ class DataReader:
             return None
         return readahead_of(self._device, position, length)
 
+    @property
+    def has_readahead(self) -> bool:
+        """Whether the device has readahead, as one has that is slow to begin a read."""
+        ahead = self.readahead(_DATA_START, 1)
+        if ahead is not None:
+            ahead.close()
+        return ahead is not None
+
     def block(self, stored: StoredBlock, ahead: ReadAhead | None) -> bytes:
         """Return one decoded data block, and cache it for the next read of it."""
         return self._cache.get(
-            stored, lambda: self._decoded(stored, self._read(stored.position, stored.size, ahead))
+            stored, lambda: self._decoded(stored, self.read(stored.position, stored.size, ahead))
         )
 
     def kept(self, stored: StoredBlock) -> bytes | None:
@@ -92,7 +102,7 @@ class DataReader:
         if not run:
             return iter(())
         start = run[0].position
-        raw = memoryview(self._read(start, run[-1].position + run[-1].size - start, ahead))
+        raw = memoryview(self.read(start, run[-1].position + run[-1].size - start, ahead))
 
         def decode(stored: StoredBlock) -> bytes:
             at = stored.position - start
@@ -105,9 +115,8 @@ class DataReader:
     def fragment(self, index: int, offset: int, length: int) -> bytes:
         """Return `length` bytes at `offset` of a decoded fragment block."""
         entry = self._fragments[index]
-        content = self._cache.get(
-            (entry.start, entry.size), lambda: self._load_fragment(entry.start, entry.size)
-        )
+        stored = StoredBlock(entry.start, entry.size, ANY_SIZE)
+        content = self._cache.get(stored, lambda: self._load_fragment(stored))
         if offset + length > len(content):
             raise CorruptImageError(
                 f"a file's tail ends at byte {offset + length} of fragment {index}, "
@@ -116,41 +125,56 @@ class DataReader:
             )
         return content[offset : offset + length]
 
-    def _load_fragment(self, start: int, word: int) -> bytes:
-        size = word & SIZE_MASK
-        self._check_word(word, start)
-        if not size:
-            raise CorruptImageError("a fragment block is empty", start)
-        raw = self._read(start, size)
-        if word & DATA_BLOCK_STORED:
-            return raw
-        what = "a fragment block"
-        decode = partial(self._codec.decode, limit=self.block_size, what=what, offset=start)
-        return decoded(self._device, start, raw, what, decode)
+    def fragment_block(self, index: int) -> StoredBlock:
+        """Return a fragment block as it lies in the image."""
+        entry = self._fragments[index]
+        stored = StoredBlock(entry.start, entry.size, ANY_SIZE)
+        self._check_fragment(stored)
+        return stored
+
+    def _check_fragment(self, stored: StoredBlock) -> None:
+        self._check_word(stored.word, stored.position)
+        if not stored.size:
+            raise CorruptImageError("a fragment block is empty", stored.position)
+
+    def _load_fragment(self, stored: StoredBlock) -> bytes:
+        self._check_fragment(stored)
+        return self._decoded(stored, self.read(stored.position, stored.size))
 
     def _decoded(self, stored: StoredBlock, raw: bytes | memoryview) -> bytes:
-        decode = partial(self._decode, stored)
-        return decoded(self._device, stored.position, raw, "a data block", decode)
+        decode = partial(self.decode, stored)
+        return decoded(self._device, stored.position, raw, _what(stored), decode)
 
-    def _decode(self, stored: StoredBlock, raw: bytes | memoryview) -> bytes:
+    def decode(self, stored: StoredBlock, raw: bytes | memoryview) -> bytes:
+        """Return the content of a block or fragment block, of its bytes in the image."""
+        due = stored.due
         if stored.word & DATA_BLOCK_STORED:
             content = bytes(raw)
         else:
-            content = self._codec.decode(raw, stored.due, "a data block", stored.position)
-        if len(content) != stored.due:
+            limit = self.block_size if due == ANY_SIZE else due
+            content = self._codec.decode(raw, limit, _what(stored), stored.position)
+        if due not in {ANY_SIZE, len(content)}:
             raise CorruptImageError(
-                f"a data block holds {len(content)} bytes instead of {stored.due}", stored.position
+                f"a data block holds {len(content)} bytes instead of {due}", stored.position
             )
         return content
 
-    def _read(self, position: int, length: int, ahead: ReadAhead | None = None) -> bytes:
+    def read(self, position: int, length: int, ahead: ReadAhead | None = None) -> bytes:
+        """Return bytes of the image's data, read through `ahead` if given.
+
+        Raises CorruptImageError where they lie outside the image's data.
+        """
+        self.check_range(position, length)
+        return read_exactly(ahead or self._device, position, length, "file data")
+
+    def check_range(self, position: int, length: int) -> None:
+        """Refuse bytes that lie outside the image's data."""
         if not _DATA_START <= position <= self._end - length:
             raise CorruptImageError(
                 f"data has the bytes {position} to {position + length} of the image, whose data"
                 f" lies from {_DATA_START} to {self._end}",
                 position,
             )
-        return read_exactly(ahead or self._device, position, length, "file data")
 
     def _check_word(self, word: int, position: int) -> None:
         if word >= DATA_BLOCK_STORED << 1 or word & SIZE_MASK > self.block_size:
@@ -168,3 +192,7 @@ class DataReader:
         """Refuse a block list with size words that no block can have."""
         for word in set(words):
             self._check_word(word, position)
+
+
+def _what(stored: StoredBlock) -> str:
+    return "a fragment block" if stored.due == ANY_SIZE else "a data block"

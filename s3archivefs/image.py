@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, TypeVar
 
+from s3archivefs.bulk import BulkReader
 from s3archivefs.device import OffsetDevice
 from s3archivefs.errors import (
     CorruptImageError,
@@ -18,7 +19,6 @@ from s3archivefs.healing import Healing, retried
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
-from s3archivefs.opening import FileOpener
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.path import Path
 from s3archivefs.reopening import Origin
@@ -42,7 +42,7 @@ __all__ = ["SquashFS", "open_image"]
 T = TypeVar("T")
 
 
-class SquashFS(Healing, FileOpener):
+class SquashFS(Healing, BulkReader):
     """An open image: its directories, files and attributes.
 
     Several threads may use it, also in a process that forks; as a context manager it closes what it
@@ -151,7 +151,7 @@ class SquashFS(Healing, FileOpener):
         steps = walk(self, self._readers, start, top, symlinks_as_files, self._limits)
         yield from self._while_open(steps)
 
-    # ---- files: see FileOpener too ---------------------------------------------------------------
+    # ---- files: see FileOpener, BulkReader -------------------------------------------------------
 
     @retried
     def _content_of(self, path: str | bytes) -> tuple[Inode, InodeTable, DataReader]:

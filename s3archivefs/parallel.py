@@ -11,8 +11,9 @@ from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
-__all__ = ["map_parallel"]
+__all__ = ["map_parallel", "start_work"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,12 +21,19 @@ R = TypeVar("R")
 
 class _Workers:
     def __init__(self) -> None:
-        self.pool: ThreadPoolExecutor | None = None
-        """The pool, made on first use: most programs read small files."""
+        self._pool: ThreadPoolExecutor | None = None
         renew_after_fork(self, _Workers._renew)
 
+    @property
+    def pool(self) -> ThreadPoolExecutor:
+        """The pool, made on first use: most programs read small files."""
+        if self._pool is None:
+            workers = os.cpu_count() or 1
+            self._pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
+        return self._pool
+
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self.pool = None  # its threads do not exist in the child
+        self._pool = None  # its threads do not exist in the child
 
 
 _workers = _Workers()
@@ -40,9 +48,15 @@ def map_parallel(decode: Callable[[T], R], run: list[T]) -> Iterator[R]:
     workers = os.cpu_count() or 1
     if len(run) == 1 or workers == 1:
         return map(decode, run)
-    if _workers.pool is None:
-        _workers.pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
     share = -(-len(run) // workers)
     others = [run[first : first + share] for first in range(share, len(run), share)]
     decoded = _workers.pool.map(lambda part: [*map(decode, part)], others)
     return chain(map(decode, run[:share]), chain.from_iterable(decoded))
+
+
+def start_work(work: Callable[[], R]) -> Future[R] | None:
+    """Start work in another thread; return None on a single processor, which gains nothing.
+
+    The work must not wait for other work that was started, here or by `map_parallel`.
+    """
+    return _workers.pool.submit(work) if (os.cpu_count() or 1) > 1 else None

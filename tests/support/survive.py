@@ -115,6 +115,7 @@ class _Surveyor:
             if nodes < NODES and self._size_of_files() <= CONTENT:
                 problems = self.ask("verify", lambda: list(fs.verify()), content=CONTENT)
                 assert problems or not self._damaged(), "verify says nothing of an error"
+                self._survey_bulk()
 
     def _size_of_files(self) -> int:
         return sum(stat.size for stat in self._seen.values() if stat.kind is FileKind.FILE)
@@ -223,6 +224,25 @@ class _Surveyor:
             self._survey.contents[path] = whole
             steps = self.ask(f"{path!r} in steps", lambda: self._in_steps(path), content=4 * size)
             assert steps == whole, f"{path!r} in steps"
+
+    def _survey_bulk(self) -> None:
+        """Many files read at once: each as it reads alone."""
+        alone = self._survey.contents
+        many = self.ask("read_many", lambda: dict(self._fs.read_many(alone)), content=CONTENT)
+        assert many is None or many == alone, "read_many reads other bytes"
+        walked: dict[bytes, bytes] = {}
+        faulty: list[bytes] = []
+
+        def walk() -> None:
+            files = self._fs.walk_files(b"/", on_error=lambda path, _: faulty.append(path))
+            for path, stat, file in files:
+                assert stat.kind is FileKind.FILE
+                if path in alone:
+                    walked[path] = file.read()
+
+        self.ask("walk_files", walk, content=2 * CONTENT)
+        assert walked == alone or (faulty and walked.items() <= alone.items()), "walk_files differs"
+        assert not {*faulty} & {*alone}, "walk_files cannot read what reads alone"
 
     def _part(self, path: bytes, start: int) -> bytes:
         with self._fs.open(path) as file:

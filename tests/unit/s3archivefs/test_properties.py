@@ -58,6 +58,17 @@ def test_image_reads_back_as_drawn(writer: Writer, image: Path, data: st.DataObj
         assert fs.compressor_options == drawn.compressor.stored
         check_inode_numbers(fs, expected, exports=bool({"-exports", "-e"} & {*drawn.options}))
         assert list(fs.verify()) == []
+        check_bulk(fs, expected)
+
+
+def check_bulk(fs: s3archivefs.SquashFS, tree: list[Observed]) -> None:
+    """Files read at once are what they are alone."""
+    files = {each.path: each for each in tree if each.kind == "file"}
+    many = dict(fs.read_many(files))
+    assert many.keys() == files.keys()
+    assert all(files[path].holds(content) for path, content in many.items())
+    walked = {path: (stat, opened.read()) for path, stat, opened in fs.walk_files()}
+    assert walked == {path: (fs.stat(path), content) for path, content in many.items()}
 
 
 def xattrs(fs: s3archivefs.SquashFS, tree: list[Observed]) -> dict[str, dict[str, bytes]]:

@@ -1,0 +1,261 @@
+"""Files in the order of the disk, in batches to read and decode at once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from operator import attrgetter
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from s3archivefs.content import ZEROS, block_list, joined
+from s3archivefs.data import SIZE_MASK, StoredBlock
+from s3archivefs.errors import SquashfsError
+from s3archivefs.format import ABSENT_32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s3archivefs.data import DataReader
+    from s3archivefs.inode import Inode, InodeTable, Stat
+
+__all__ = ["LARGE_BYTES", "Batch", "Planner", "Run", "SharedBlock", "Wanted"]
+
+P = TypeVar("P")
+
+LARGE_BYTES = 4 << 20
+"""Bytes of content above which a file is in no batch.
+
+Read by itself, it is read in parallel too.
+"""
+_BATCH_BYTES = 4 << 20
+"""Bytes of a full batch: its content, and what is read for it.
+
+Handing a batch to another thread takes a hundredth of what decoding it does.
+"""
+_FRAGMENTS_BYTES = 8 << 20  # of fragment blocks kept for later batches, two at least
+_FILE_WEIGHT = 512  # bytes of memory that a file takes beside its content
+_SPARE_BYTES = 1 << 20  # read in vain by one batch, at most
+
+
+class Wanted(Generic[P]):
+    """A regular file whose content is wanted, and where that lies once it is planned."""
+
+    __slots__ = ("blocks", "fragment", "inode", "path", "position", "stat", "tail_start")
+
+    def __init__(self, path: P, inode: Inode | None, stat: Stat | None = None) -> None:
+        self.path = path
+        self.inode = inode
+        """None where the inode cannot be read: the file is in no batch."""
+        self.stat = stat
+        self.position = 0
+        """Start of the first block, by which files are in the order of the disk."""
+        self.blocks: list[StoredBlock] | None = None
+        """The blocks, holes among them; None for a file that is in no batch."""
+        self.fragment: StoredBlock | None = None
+        """The block that holds the tail."""
+        self.tail_start = 0
+        """Start of the tail, in bytes from the start of the decoded fragment."""
+
+
+class SharedBlock:
+    """A block to be decoded once for all files that have it."""
+
+    __slots__ = ("content", "is_planned", "stored")
+
+    def __init__(self, stored: StoredBlock, content: bytes | None = None) -> None:
+        self.stored = stored
+        self.content = content
+        """None as long as it is not decoded, and where it cannot be."""
+        self.is_planned = content is not None
+        """Whether a batch decodes it, this one or one before it."""
+
+
+class Run(NamedTuple):
+    """A range of the image that is read at once."""
+
+    start: int
+    end: int
+    blocks: list[SharedBlock]
+    """The blocks to decode within the range."""
+
+
+class Batch(Generic[P]):
+    """Some files, and the blocks that hold their contents."""
+
+    def __init__(self) -> None:
+        self.files: list[Wanted[P]] = []
+        self.missing: list[SharedBlock] = []
+        """The blocks to read and decode."""
+        self.weight = 0
+        """Bytes of memory that the batch takes, roughly."""
+        self.end = 0
+        """End of the last block, in bytes from the start of the image."""
+        self._blocks: dict[StoredBlock, SharedBlock] = {}
+        self._last: tuple[int, bytes | None] = (-1, None)
+
+    def add(self, stored: StoredBlock, shared: SharedBlock, weight: int) -> None:
+        """Add a block that a file of the batch has."""
+        self._blocks[stored] = shared
+        if not shared.is_planned:
+            shared.is_planned = True
+            self.missing.append(shared)
+            self.weight += stored.size
+            self.end = max(self.end, stored.position + stored.size)
+        self.weight += weight
+
+    def __contains__(self, stored: StoredBlock) -> bool:
+        return stored in self._blocks
+
+    def runs(self, gap: int) -> list[Run]:
+        """Return what to read for the batch, across gaps of at most so many bytes."""
+        runs: list[Run] = []
+        blocks: list[SharedBlock] = []
+        start = end = 0
+        spare = _SPARE_BYTES
+        for shared in sorted(self.missing, key=_position):
+            stored = shared.stored
+            beyond = stored.position - end
+            if blocks and beyond <= min(gap, spare):
+                spare -= max(0, beyond)
+            else:
+                if blocks:
+                    runs.append(Run(start, end, blocks))
+                start, end, blocks = stored.position, 0, []
+            end = max(end, stored.position + stored.size)
+            blocks.append(shared)
+        if blocks:
+            runs.append(Run(start, end, blocks))
+        return runs
+
+    def content(self, file: Wanted[P]) -> bytes | None:
+        """Return the content of a file once the batch is decoded.
+
+        Return None for one that is in no batch, or whose blocks do not decode to what is due: to
+        read it by itself says why.
+        """
+        if file.blocks is None or file.inode is None:
+            return None
+        reference = file.inode.reference
+        if reference != self._last[0]:  # else it is a hard link, or wanted twice
+            self._last = reference, self._joined(file, file.blocks, file.inode.file.size)
+        return self._last[1]
+
+    def _joined(self, file: Wanted[P], blocks: list[StoredBlock], size: int) -> bytes | None:
+        pieces: list[bytes | memoryview] = []
+        for stored in blocks:
+            piece = self._blocks[stored].content if stored.word else ZEROS[: stored.due]
+            if piece is None:
+                return None
+            pieces.append(piece)
+            size -= stored.due
+        if file.fragment is not None:
+            fragment = self._blocks[file.fragment].content
+            end = file.tail_start + size
+            if fragment is None or end > len(fragment):
+                return None
+            tail = fragment[file.tail_start : end]
+            if not blocks:
+                return tail
+            pieces.append(tail)
+        return joined(pieces)
+
+
+class Planner(Generic[P]):
+    """Finds out where contents lie, and cuts files into batches.
+
+    A file that has more than `large_bytes`, or whose place in the image is not sound, is in the
+    order of the others, but in no batch.
+    """
+
+    def __init__(self, inodes: InodeTable, data: DataReader, large_bytes: int) -> None:
+        self._inodes = inodes
+        self._data = data
+        self._large_bytes = min(large_bytes, LARGE_BYTES)
+        self._fragments: OrderedDict[StoredBlock, SharedBlock] = OrderedDict()
+        self._fragments_max = max(2, _FRAGMENTS_BYTES // data.block_size)
+
+    def batches(self, files: list[Wanted[P]], gap: int | None) -> Iterator[Batch[P]]:
+        """Yield batches of the files, in the order of the disk.
+
+        No batch spans a gap of more than so many bytes, if given.
+        """
+        for file in files:
+            self._place(file)
+        files.sort(key=_start)
+        batch: Batch[P] = Batch()
+        last = -1
+        for file in files:
+            # Files that begin with the same block share that, or a fragment.
+            is_full = batch.weight >= _BATCH_BYTES * (1 + (file.position == last))
+            if is_full or (gap is not None and 0 < batch.end < file.position - gap):
+                yield batch
+                batch = Batch()
+            last = file.position
+            self._add(file, batch)
+        if batch.files:
+            yield batch
+
+    def _place(self, file: Wanted[P]) -> None:
+        """Find out where the content of a file lies."""
+        if file.inode is None:
+            return
+        record = file.inode.file
+        file.position = record.blocks_start
+        if record.size > self._large_bytes:
+            return
+        size = self._data.block_size
+        has_fragment = record.fragment_index != ABSENT_32
+        count = record.size // size if has_fragment else -(-record.size // size)
+        try:
+            blocks = self._blocks(file.inode, count) if count else []
+            if has_fragment:
+                file.fragment = self._data.fragment_block(record.fragment_index)
+                self._data.check_range(file.fragment.position, file.fragment.size)
+                file.tail_start = record.fragment_offset
+                if not count:
+                    file.position = file.fragment.position
+        except SquashfsError:
+            return
+        file.blocks = blocks
+
+    def _blocks(self, inode: Inode, count: int) -> list[StoredBlock]:
+        blocks = []
+        start = position = inode.file.blocks_start
+        left = inode.file.size
+        for word in block_list(inode, count, self._inodes, self._data):
+            due = min(left, self._data.block_size)
+            blocks.append(StoredBlock(position, word, due))
+            position += word & SIZE_MASK
+            left -= due
+        if position > start:
+            self._data.check_range(start, position - start)
+        return blocks
+
+    def _add(self, file: Wanted[P], batch: Batch[P]) -> None:
+        batch.files.append(file)
+        batch.weight += _FILE_WEIGHT
+        if file.blocks is None or file.inode is None:
+            return
+        batch.weight += file.inode.file.size
+        for stored in file.blocks:
+            if stored.word and stored not in batch:
+                batch.add(stored, SharedBlock(stored), 0)
+        if file.fragment is not None and file.fragment not in batch:
+            batch.add(file.fragment, self._fragment(file.fragment), self._data.block_size)
+
+    def _fragment(self, stored: StoredBlock) -> SharedBlock:
+        """Return a fragment block, which one of the last batches may have too."""
+        shared = self._fragments.get(stored)
+        if shared is None:
+            shared = self._fragments[stored] = SharedBlock(stored, self._data.kept(stored))
+            if len(self._fragments) > self._fragments_max:
+                self._fragments.popitem(last=False)
+        else:
+            self._fragments.move_to_end(stored)
+        return shared
+
+
+_start = attrgetter("position")
+
+
+def _position(shared: SharedBlock) -> int:
+    return shared.stored.position

@@ -1,0 +1,181 @@
+"""Batches read and decoded ahead of their consumer, some at a time, in other threads."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from s3archivefs.batch import Batch, Planner, Run, Wanted
+from s3archivefs.data import ANY_SIZE
+from s3archivefs.errors import SquashfsError
+from s3archivefs.parallel import start_work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Future
+
+    from s3archivefs.data import DataReader
+    from s3archivefs.device import ReadAhead
+    from s3archivefs.inode import InodeTable
+
+__all__ = ["BatchReader"]
+
+P = TypeVar("P")
+
+_FLIGHTS_BYTES = 32 << 20  # of the batches in flight together, unless one alone has more
+_FLIGHTS_MAX = 8  # batches in flight; at a device with readahead as many requests
+_GAP_BYTES = 4 << 10  # read in vain rather than reading twice: copying them takes no longer
+_DISTANT_GAP_BYTES = 128 << 10  # likewise, of a device with readahead: a request takes longer
+
+
+class _Flight(Generic[P]):
+    """A batch that is read and decoded, by another thread if there is one."""
+
+    def __init__(
+        self, batch: Batch[P], work: Callable[[], None], future: Future[None] | None
+    ) -> None:
+        self.batch = batch
+        self._work = work
+        self._future = future
+        self._process = os.getpid()
+
+    def land(self) -> None:
+        """Wait until the batch is decoded, or decode it in this thread.
+
+        A forked child has none of its parent's other threads.
+        """
+        if self._future is None or self._process != os.getpid():
+            self._work()
+        else:
+            self._future.result()
+
+    def cancel(self) -> None:
+        if self._future is not None and self._process == os.getpid():
+            self._future.cancel()
+
+
+class BatchReader(Generic[P]):
+    """A reader of many files' contents, in the order of the disk. One thread may use it.
+
+    Each block is decoded once for all files of a batch that have it; adjacent blocks are read with
+    one `pread`. A device with readahead, which a network may lie before, gets several requests at
+    a time: its handle fetches ahead of batches that adjoin, threads read others.
+    """
+
+    def __init__(self, inodes: InodeTable, data: DataReader, large_bytes: int) -> None:
+        self._data = data
+        self._planner: Planner[P] = Planner(inodes, data, large_bytes)
+        self._is_distant = data.has_readahead
+        self._threads: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
+        workers = _FLIGHTS_MAX if self._is_distant else os.cpu_count() or 1
+        self._flights_max = min(workers + 1, _FLIGHTS_MAX)
+
+    def contents(
+        self, windows: Iterable[list[Wanted[P]]]
+    ) -> Generator[tuple[Wanted[P], bytes | None], None, None]:
+        """Yield each file with its content, window by window, in the order of the disk.
+
+        The content is None where the file is too large for a batch, or where it cannot be read: to
+        read it by itself says why.
+        """
+        flights: deque[_Flight[P]] = deque()
+        try:
+            for window in windows:
+                with closing(self._begun(window)) as begun:
+                    for flight in begun:
+                        flights.append(flight)
+                        while self._are_many(flights):
+                            yield from self._landed(flights.popleft())
+            while flights:
+                yield from self._landed(flights.popleft())
+        finally:
+            for flight in flights:
+                flight.cancel()
+            if self._threads is not None and self._process == os.getpid():
+                self._threads.shutdown(wait=False)
+
+    def _are_many(self, flights: deque[_Flight[P]]) -> bool:
+        weight = sum(flight.batch.weight for flight in flights)
+        return len(flights) > 1 and (len(flights) > self._flights_max or weight > _FLIGHTS_BYTES)
+
+    def _landed(self, flight: _Flight[P]) -> Generator[tuple[Wanted[P], bytes | None], None, None]:
+        flight.land()
+        for file in flight.batch.files:
+            yield file, flight.batch.content(file)
+
+    def _begun(self, window: list[Wanted[P]]) -> Generator[_Flight[P], None, None]:
+        """Yield the batches of a window as they begin to be read."""
+        if not self._is_distant:
+            for batch in self._planner.batches(window, None):
+                yield self._begin(batch, batch.runs(_GAP_BYTES), None)
+            return
+        for group in _groups(self._planner.batches(window, _DISTANT_GAP_BYTES)):
+            firsts = [runs[0] for _, runs in group if runs]
+            ahead = None
+            if len(firsts) > 1:
+                start, length = firsts[0].start, firsts[-1].end - firsts[0].start
+                ahead = self._data.readahead(start, length)
+            try:
+                if ahead is not None:
+                    ahead.will_read(start, length)
+                for batch, runs in group:
+                    yield self._begin(batch, runs, ahead)
+            finally:
+                if ahead is not None:
+                    ahead.close()
+
+    def _begin(self, batch: Batch[P], runs: list[Run], ahead: ReadAhead | None) -> _Flight[P]:
+        raw = None
+        if ahead is not None and runs:  # only this thread may use it
+            with suppress(Exception):  # raised to the reader of the file concerned
+                raw = self._data.read(runs[0].start, runs[0].end - runs[0].start, ahead)
+        work = partial(self._decode, runs, raw)
+        if not self._is_distant or self._process != os.getpid():
+            return _Flight(batch, work, start_work(work))
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_FLIGHTS_MAX, "s3archivefs-read")
+        # In the caller's context, where a device may count its requests.
+        return _Flight(batch, work, self._threads.submit(copy_context().run, work))
+
+    def _decode(self, runs: list[Run], first: bytes | None) -> None:
+        """Decode the blocks of runs, the first of which may have been read.
+
+        What cannot be read or decoded stays without content.
+        """
+        for run in runs:
+            raw, first = first, None
+            if raw is None:
+                try:
+                    raw = self._data.read(run.start, run.end - run.start)
+                except Exception:  # noqa: BLE001, S112 -- raised to the reader of the file concerned
+                    continue
+            view = memoryview(raw)
+            for shared in run.blocks:
+                stored = shared.stored
+                at = stored.position - run.start
+                with suppress(SquashfsError):
+                    shared.content = self._data.decode(stored, view[at : at + stored.size])
+                    if stored.due == ANY_SIZE:
+                        self._data.keep(stored, shared.content)
+
+
+def _groups(batches: Iterable[Batch[P]]) -> Iterator[list[tuple[Batch[P], list[Run]]]]:
+    """Yield batches with what to read for them, those together whose first runs adjoin."""
+    group: list[tuple[Batch[P], list[Run]]] = []
+    end = 0
+    for batch in batches:
+        runs = batch.runs(_DISTANT_GAP_BYTES)
+        if end and runs and not end <= runs[0].start <= end + _DISTANT_GAP_BYTES:
+            yield group
+            group = []
+        group.append((batch, runs))
+        if runs:
+            end = runs[0].end
+    if group:
+        yield group

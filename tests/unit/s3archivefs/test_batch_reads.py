@@ -1,0 +1,188 @@
+"""Batches are read ahead, from a distant device with one request for each run."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import pytest
+
+import s3archivefs
+from fixtures.shapes import noise, text
+from fixtures.tree import file
+from s3archivefs import SquashFS
+from tests.support.forked import in_child
+from tests.support.images import CountingDevice, make_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KIB, MIB = 1 << 10, 1 << 20
+CONTENTS = {f"/{number:04}": noise(90 * KIB, str(number)) for number in range(200)}
+counted: ContextVar[list[int]] = ContextVar("counted")
+
+
+class Handle:
+    """A device's readahead, which one thread at a time may use."""
+
+    def __init__(self, device: DistantDevice, start: int, stop: int) -> None:
+        self.size = device.size
+        self.range = start, stop
+        self.told: list[tuple[int, int]] = []
+        self.reads: list[tuple[int, int]] = []
+        self.is_closed = False
+        self._device = device
+        self._thread = threading.get_ident()
+
+    def will_read(self, offset: int, length: int) -> None:
+        self.told.append((offset, offset + length))
+
+    def pread(self, offset: int, length: int) -> bytes:
+        assert not self.is_closed
+        assert threading.get_ident() == self._thread
+        assert self.range[0] <= offset < offset + length <= self.range[1]
+        self.reads.append((offset, offset + length))
+        return self._device.image[offset : offset + length]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class DistantDevice(CountingDevice):
+    """A device with readahead, which counts in the context of who reads."""
+
+    def __init__(self, image: bytes) -> None:
+        super().__init__(image)
+        self.image = image
+        self.handles: list[Handle] = []
+
+    def readahead(self, offset: int, length: int) -> Handle:
+        self.handles.append(Handle(self, offset, offset + length))
+        return self.handles[-1]
+
+    def pread(self, offset: int, length: int) -> bytes:
+        counted.get([]).append(length)
+        return super().pread(offset, length)
+
+    def forget(self) -> None:
+        super().forget()
+        self.handles.clear()
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Two hundred files of 90 KiB, each stored as one block."""
+    tree = tuple(file(path[1:], content) for path, content in CONTENTS.items())
+    folder = tmp_path_factory.mktemp("distant")
+    return make_image(folder, tree, "-b", "131072", "-noD", "-no-fragments").read_bytes()
+
+
+@pytest.fixture
+def device(image: bytes) -> DistantDevice:
+    return DistantDevice(image)
+
+
+@pytest.fixture
+def fs(device: DistantDevice) -> Iterator[SquashFS]:
+    with s3archivefs.open(device) as opened:
+        assert opened.stat("/0000").size
+        opened.listdir("/")
+        for path in CONTENTS:
+            opened.stat(path)
+        device.forget()
+        yield opened
+
+
+def test_what_adjoins_is_read_through_one_handle_that_is_told_before(
+    fs: SquashFS, device: DistantDevice
+) -> None:
+    assert {path: opened.read() for path, _, opened in fs.walk_files()} == CONTENTS
+    assert device.reads == []
+    used = [handle for handle in device.handles if handle.reads]
+    (handle,) = used
+    whole = 96, 96 + len(CONTENTS) * 90 * KIB
+    assert handle.told == [whole]
+    assert (handle.reads[0][0], handle.reads[-1][1]) == whole
+    assert [stop for _, stop in handle.reads[:-1]] == [start for start, _ in handle.reads[1:]]
+    assert len(handle.reads) < len(CONTENTS) // 20
+    assert all(handle.is_closed for handle in device.handles)
+
+
+def test_what_lies_apart_is_read_with_one_request_for_each_run(
+    fs: SquashFS, device: DistantDevice
+) -> None:
+    mine: list[int] = []
+    counted.set(mine)
+    apart = {*range(0, 200, 10), *range(1, 200, 10)}  # two and two adjoin
+    paths = [path for number, path in enumerate(CONTENTS) if number in apart]
+    assert dict(fs.read_many(paths)) == {path: CONTENTS[path] for path in paths}
+    assert sorted(device.reads) == [
+        (96 + number * 90 * KIB, 180 * KIB) for number in range(0, 200, 10)
+    ]
+    assert mine == [180 * KIB] * 20  # counted in this thread's context
+    assert all(handle.is_closed for handle in device.handles)
+
+
+def test_a_walk_that_is_left_closes_its_handle(fs: SquashFS, device: DistantDevice) -> None:
+    files = fs.walk_files()
+    next(files)
+    assert not all(handle.is_closed for handle in device.handles)
+    files.close()  # type: ignore[attr-defined]  # it is a generator
+    assert all(handle.is_closed for handle in device.handles)
+
+
+def test_a_forked_child_reads_a_distant_device_on(fs: SquashFS) -> None:
+    for many in (fs.read_many(CONTENTS), fs.read_many([*CONTENTS][::10])):
+        path, content = next(many)
+        assert content == CONTENTS[path]
+
+        def rest(many: Iterator[tuple[str, bytes]] = many) -> dict[str, bytes]:
+            return dict(many)
+
+        assert in_child(rest) == rest()
+
+
+def test_a_fault_of_the_device_is_raised_for_the_files_concerned(image: bytes) -> None:
+    class Torn(CountingDevice):
+        def pread(self, offset: int, length: int) -> bytes:
+            if offset <= 96 + 50 * 90 * KIB < offset + length:
+                raise ConnectionError("torn")
+            return super().pread(offset, length)
+
+    told: list[tuple[str, Exception]] = []
+    with s3archivefs.open(Torn(image)) as fs:
+        read = dict(fs.read_many(CONTENTS, on_error=lambda *fault: told.append(fault)))
+        assert [(path, str(error)) for path, error in told] == [("/0050", "torn")]
+        assert read == {path: data for path, data in CONTENTS.items() if path != "/0050"}
+        with pytest.raises(ConnectionError):
+            [*fs.walk_files()]
+
+
+class KeepingDevice(CountingDevice):
+    """Keeps a damaged copy of its data until it is told to discard it."""
+
+    is_damaged = False
+
+    def pread(self, offset: int, length: int) -> bytes:
+        data = super().pread(offset, length)
+        if self.is_damaged and offset <= 2000 < offset + length:
+            return data[: 2000 - offset] + b"damaged" + data[2007 - offset :]
+        return data
+
+    def discard(self, offset: int, data: bytes) -> bool:
+        was_damaged, self.is_damaged = self.is_damaged, False
+        return was_damaged and offset <= 2000 < offset + len(data)
+
+
+def test_a_copy_that_a_device_kept_damaged_is_read_again(tmp_path: Path) -> None:
+    contents = {f"/{number}": b"%d" % number + text(50 * KIB) for number in range(9)}
+    tree = tuple(file(path[1:], content) for path, content in contents.items())
+    device = KeepingDevice(make_image(tmp_path, tree, "-b", "131072").read_bytes())
+    with s3archivefs.open(device) as fs:
+        device.is_damaged = True
+        assert dict(fs.read_many(contents)) == contents
+        assert not device.is_damaged
+        device.is_damaged = True
+        assert {path: opened.read() for path, _, opened in fs.walk_files()} == contents
