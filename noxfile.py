@@ -108,10 +108,13 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run a benchmark of docs/performance.md: `-- listing`, remote, packing, cold-start, ..."""
+    """Run a benchmark of docs/performance.md: `-- reader`, listing, remote, packing, ..."""
     system_packages(session, "mksquashfs")
     install(session, group="bench", extras="all")
     environ = {}
+    if "reader" in session.posargs:
+        system_packages(session, "gensquashfs")  # its package has rdsquashfs too
+        environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
     if "remote" in session.posargs:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")

@@ -37,6 +37,9 @@ BENCHMARKS = {
     "packing": Benchmark(
         "benchmarks.packing.__main__", "reading in S3, by how an archive is packed"
     ),
+    "reader": Benchmark(
+        "benchmarks.reader.__main__", "reading local images, beside C programs and Python libraries"
+    ),
     "remote": Benchmark(
         "benchmarks.remote.__main__", "reading archives in S3, beside other programs"
     ),
