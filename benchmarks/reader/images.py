@@ -1,4 +1,4 @@
-"""The images that readers are measured on, each packed from a stream or from links to one file.
+"""The images that readers are measured on, packed from streams or links.
 
     python -m benchmarks.reader.images DIRECTORY [--quick] NAME...
 
@@ -65,7 +65,7 @@ IMAGES: dict[str, tuple[Packed, Callable[[Sizes], int]]] = {
 
 
 def image_path(name: str, sizes: Sizes, directory: Path) -> Path:
-    """Return the path of an image in `directory`, where it is made unless it is there."""
+    """Return the path of an image in `directory`; make it unless it is there."""
     packed, members = IMAGES[name]
     return packed.image(members(sizes), directory)
 

@@ -20,7 +20,7 @@ _SECONDS_MAX = 5
 
 
 def timed_lookups(look_up: Callable[[str], object], kind: str, members: int) -> dict[str, float]:
-    """Look up `LOOKUPS` random members of an image; return look-ups a second, up to each mark.
+    """Look up random members of an image; return look-ups a second, up to each mark.
 
     `rate_N` is the rate over the first N. A reader that ends early has under each mark that it did
     not reach the rate that it had in the end, and under `looked_up` how far it came.

@@ -1,4 +1,4 @@
-"""What this project's reader does: by path, by directory entry, and in bulk where it can.
+"""What this project's reader does: by path, by directory entry, and in bulk.
 
 To add a way of reading, add its function to `CONTENTS` or `STATS`; the rows that wait for it, "in
 bulk", then measure it, and `check` holds what it reads against what was packed.
@@ -29,6 +29,11 @@ def _contents_by_path(fs: SquashFS) -> Iterator[tuple[str, bytes]]:
             yield path, fs.read_bytes(path)
 
 
+def _contents_in_bulk(fs: SquashFS) -> Iterator[tuple[str, bytes]]:
+    for path, _, file in fs.walk_files("/"):
+        yield path, file.read()
+
+
 def _stats_by_entry(fs: SquashFS) -> Iterator[tuple[str, Stat]]:
     todo = [fs.scandir("/")]
     while todo:
@@ -40,8 +45,9 @@ def _stats_by_entry(fs: SquashFS) -> Iterator[tuple[str, Stat]]:
 
 CONTENTS: dict[str, Callable[[SquashFS], Iterable[tuple[str, bytes]]]] = {
     "by path": _contents_by_path,
+    "in bulk": _contents_in_bulk,
 }
-"""Each path from the root and its content, of all files. The reader has no `in bulk` yet."""
+"""Each path from the root and its content, of all files."""
 STATS: dict[str, Callable[[SquashFS], Iterable[tuple[str, Stat]]]] = {
     "by entry": _stats_by_entry,
 }
@@ -120,12 +126,13 @@ def _operations(image: str, members: int) -> dict[str, float]:
 
     from benchmarks.reader.source_tree import SMALL
     from s3archivefs_lambda.archives.archives import Archives
+    from s3archivefs_lambda.archives.client import make_archive_client
     from s3archivefs_lambda.bucket.operations import Operations
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.s3api.messages import S3Request
 
     config = Config.from_environ({"S3ARCHIVEFS_PREFIX_VMAP1": f"|file://{image}"})
-    operations = Operations(Archives(config))
+    operations = Operations(Archives(config, make_archive_client))
     sizes = {file.path: file.size for file in SMALL.files(members)}
 
     def read(path: str) -> None:

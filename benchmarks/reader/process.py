@@ -1,4 +1,4 @@
-"""The process in which one reader does one piece of work; its whole life is measured.
+"""The process in which one reader does one piece of work, measured whole.
 
     python -m benchmarks.reader.process READER WORK IMAGE MEMBERS
 

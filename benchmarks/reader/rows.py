@@ -1,4 +1,4 @@
-"""The rows of the table: each a piece of work, who does it and how, and what is aimed at.
+"""The rows of the table: pieces of work, who does each, and the goals.
 
 A way whose reader does not know its work yet is shown as "not there yet": the work becomes known
 when its function is added to `ours.py`, and nothing changes here.

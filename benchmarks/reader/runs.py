@@ -75,7 +75,7 @@ def run(command: Sequence[str], *, is_reader: bool, seconds_max: float) -> Run |
 
 
 def numbers_in(text: str) -> dict[str, float]:
-    """Return the numbers by their names, from lines of a name, a space and a number."""
+    """Return the numbers by their names, from lines like `files 3`."""
     pairs = (line.rpartition(" ") for line in text.splitlines())
     return {name: float(number) for name, _, number in pairs}
 

@@ -93,7 +93,7 @@ class Tree:
 
 @cache
 def _standard_library() -> bytes:
-    """Return the source of the standard library, in the order of its paths: some 30 MB."""
+    """Return the source of the standard library, some 30 MB, in the order of paths."""
     library = Path(sysconfig.get_path("stdlib"))
     paths = sorted(library.rglob("*.py"))
     return b"".join(path.read_bytes() for path in paths if _OTHERS.isdisjoint(path.parts))
@@ -102,4 +102,4 @@ def _standard_library() -> bytes:
 SOURCE = Tree("source", size_mu=8.89, size_sigma=1.45, files_per_directory=14)
 """23,000 files have 480 MB, and their paths six parts, as those of installed packages."""
 SMALL = Tree("small", size_mu=7.62, size_sigma=0.1, files_per_directory=1_000)
-"""Files of 2 KB, in directories too large for many of them to be kept in memory at once."""
+"""Files of 2 KB, in directories too large to keep many of them in memory."""

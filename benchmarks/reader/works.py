@@ -7,4 +7,4 @@ from collections.abc import Callable
 __all__ = ["Work"]
 
 Work = Callable[[str, int], dict[str, float]]
-"""Does it with an image's path and the number of its members; returns what it found, by names."""
+"""Takes an image's path and the number of its members; returns what it found."""
