@@ -1,11 +1,12 @@
-"""Two caches: an attribute made on first use, and an LRU cache bounded in bytes."""
+"""Two caches: an attribute made on first use, and one of values, bounded in bytes."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from functools import partial
-from itertools import islice
+from heapq import nlargest
+from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from s3archivefs.forks import renew_after_fork
@@ -38,18 +39,41 @@ class kept_property(Generic[V]):  # noqa: N801 -- used as `property` is
         return value
 
 
-class WeightedCache(Generic[V]):
-    """An LRU cache of values whose weights add up to at most `capacity` bytes.
+class _Slot(Generic[V]):
+    """A cached value, and when it was used."""
 
-    `weigh(value)` returns the weight of a value, which is never None. A value heavier than the
-    capacity is returned but not kept. Thread-safe.
+    __slots__ = ("spared", "used", "value", "weight")
+
+    def __init__(self, value: V, weight: int, now: int) -> None:
+        self.value = value
+        self.weight = weight
+        self.used = now
+        """When the value was used last."""
+        self.spared = now
+        """When it was put in, or was spared from eviction: it has been used since if `used` is
+        another moment.
+        """
+
+
+class WeightedCache(Generic[V]):
+    """A cache of values whose weights add up to at most `capacity` bytes.
+
+    Values are evicted in the order in which they came, but one that was used meanwhile is spared
+    once more (second chance): nearly LRU, and a hit moves nothing. `weigh(value)` returns the
+    weight of a value, which is never None. A value heavier than the capacity is returned but not
+    kept. Thread-safe.
     """
+
+    # A hit takes no lock: it is one look-up, which the dict itself protects (by the GIL, or by the
+    # dict's own lock in a free-threaded build), and one attribute set, of which the last one wins.
+    # At worst it marks a value that is being evicted, or gives a moment that another has passed.
 
     def __init__(self, capacity: int, weigh: Callable[[V], int]) -> None:
         self._capacity = capacity
         self._weigh = weigh
         self._weight = 0
-        self._values: OrderedDict[Hashable, V] = OrderedDict()
+        self._slots: OrderedDict[Hashable, _Slot[V]] = OrderedDict()
+        self._now = count().__next__  # a moment is the number of a use
         self.flights: SingleFlight[Hashable, V] = SingleFlight()
         """The loads in flight."""
         self._lock = threading.Lock()
@@ -60,17 +84,21 @@ class WeightedCache(Generic[V]):
         """Bytes of all values together."""
         return self._weight
 
+    def peek(self, key: Hashable) -> V | None:
+        """Return the value of `key` if it is cached, and touch it."""
+        slot = self._slots.get(key)
+        if slot is None:
+            return None
+        slot.used = self._now()
+        return slot.value
+
     def get(self, key: Hashable, load: Callable[[], V]) -> V:
         """Return the value of `key`, from the cache or from one `load()` for all threads.
 
         Raises what `load` raises: see `SingleFlight`.
         """
-        with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-                return value
-        return self.flights.do(key, partial(self._load, key, load))
+        value = self.peek(key)
+        return self.flights.do(key, partial(self._load, key, load)) if value is None else value
 
     def _load(self, key: Hashable, load: Callable[[], V]) -> V:
         value = self.peek(key)  # another load may have ended since `get` looked
@@ -79,39 +107,41 @@ class WeightedCache(Generic[V]):
             self.put(key, value)
         return value
 
-    def peek(self, key: Hashable) -> V | None:
-        """Return the value of `key` if it is cached, and touch it."""
+    def newest(self, most: int) -> list[tuple[Hashable, V]]:
+        """Return the keys and values that were used last, at most `most`."""
         with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-            return value
-
-    def newest(self, count: int) -> list[tuple[Hashable, V]]:
-        """Return the keys and values that were used last, at most `count`."""
-        with self._lock:
-            return list(islice(reversed(self._values.items()), count))
+            slots = [*self._slots.items()]
+        newest = nlargest(most, slots, key=lambda item: item[1].used)
+        return [(key, slot.value) for key, slot in newest]
 
     def clear(self) -> None:
         """Evict all values."""
         with self._lock:
-            self._values.clear()
+            self._slots.clear()
             self._weight = 0
 
     def put(self, key: Hashable, value: V) -> None:
         """Keep a value that was loaded elsewhere, unless the key has one."""
         with self._lock:
             weight = self._weigh(value)
-            if key in self._values or weight > self._capacity:
+            if key in self._slots or weight > self._capacity:
                 return
-            self._values[key] = value
+            self._slots[key] = _Slot(value, weight, self._now())
             self._weight += weight
             while self._weight > self._capacity:
-                _, oldest = self._values.popitem(last=False)
-                self._weight -= self._weigh(oldest)
+                self._evict_or_spare()
+
+    def _evict_or_spare(self) -> None:
+        key, oldest = self._slots.popitem(last=False)
+        used = oldest.used
+        if used == oldest.spared:
+            self._weight -= oldest.weight
+        else:
+            oldest.spared = used
+            self._slots[key] = oldest
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         if self._lock.locked():  # by a thread that may have kept a value and not yet its weight
-            self._values.clear()
+            self._slots.clear()
             self._weight = 0
         self._lock = threading.Lock()

@@ -18,7 +18,7 @@ from s3archivefs.errors import (
 from s3archivefs.healing import Healing, retried
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
-from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
+from s3archivefs.names import AnyPath, as_plain, decode, decode_all_as, decode_as, encode, os_error
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.path import Path
 from s3archivefs.reopening import Origin
@@ -114,10 +114,11 @@ class SquashFS(Healing, BulkReader):
         """
         names: list[AnyPath] = []
         path = as_plain(path)
-        for entry in self._place(path).directory.entries():
-            if len(names) >= self._limits.entries:
-                raise LimitExceededError("entries", len(names) + 1, self._limits.entries)
-            names.append(decode_as(path, entry.name))
+        most = self._limits.entries
+        for listing in self._place(path).directory.listings():
+            names += decode_all_as(path, listing.names())
+            if len(names) > most:
+                raise LimitExceededError("entries", most + 1, most)
         return names
 
     def scandir(

@@ -26,7 +26,7 @@ from s3archivefs.format import (
     InodeHeader,
     InodeType,
 )
-from s3archivefs.metadata import split_reference
+from s3archivefs.metadata import HEADER_SIZE, split_reference
 
 if TYPE_CHECKING:
     from s3archivefs.limits import Limits
@@ -226,6 +226,12 @@ class InodeTable:
             cursor.skip(size)
             index = int.from_bytes(cursor.take(4), "little")
         return None if index == ABSENT_32 else index
+
+    def extent(self, inode: Inode) -> tuple[int, int]:
+        """Return start and end of the bytes of the image that hold the inode, or some more."""
+        start, end = self._reader.extent
+        position = start + split_reference(inode.reference)[0]
+        return position, min(end, inode.tail[0] + HEADER_SIZE + METADATA_BLOCK_SIZE)
 
     def tail(self, inode: Inode, length: int, what: str) -> MetadataCursor:
         """Return a cursor at what follows the inode's record, of `length` bytes or more.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["HEADER_SIZE", "Block", "MetadataCursor", "MetadataReader", "split_reference"]
 
 HEADER_SIZE = 2
+_BLOCK_WEIGHT = 300  # bytes of memory that a cached block takes besides its content, roughly
 
 
 class Block(NamedTuple):
@@ -29,6 +30,11 @@ class Block(NamedTuple):
     data: bytes
     end: int
     """Start of the next block, in bytes from the start of the image."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that the block takes, roughly."""
+        return len(self.data) + _BLOCK_WEIGHT
 
 
 def split_reference(reference: int) -> tuple[int, int]:
@@ -68,7 +74,10 @@ class MetadataReader:
                 f" {self.extent.end}",
                 position,
             )
-        return self._cache.get(position, lambda: self._load(position))
+        block = self._cache.peek(position)
+        if block is None:
+            block = self._cache.get(position, partial(self._load, position))
+        return block
 
     def capacity(self, position: int) -> int:
         """Return the most decoded bytes that the table can hold from a block's `position` on.
@@ -114,12 +123,18 @@ class MetadataReader:
 class MetadataCursor:
     """A place in a table, which moves from block to block as bytes are taken."""
 
-    __slots__ = ("_offset", "_position", "_reader")
+    __slots__ = ("_end", "_offset", "_position", "_reader", "_start")
 
     def __init__(self, reader: MetadataReader, position: int, offset: int) -> None:
         self._reader = reader
+        self._start = self._end = position
         self._position = position
         self._offset = offset
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Start and end of the bytes of the image that hold what was taken."""
+        return self._start, self._end
 
     def take(self, length: int) -> bytes:
         """Return the next `length` bytes."""
@@ -151,6 +166,7 @@ class MetadataCursor:
             data, end = self._reader.block(self._position)
         piece = data[self._offset : self._offset + length]
         self._offset += len(piece)
+        self._end = end
         return piece
 
     @property

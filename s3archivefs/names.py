@@ -12,6 +12,7 @@ __all__ = [
     "StrPath",
     "as_plain",
     "decode",
+    "decode_all_as",
     "decode_as",
     "encode",
     "os_error",
@@ -74,6 +75,13 @@ def decode_as(path: AnyPath, name: bytes) -> AnyPath:
     if isinstance(path, str):
         return name.decode("utf-8", "surrogateescape")
     return name
+
+
+def decode_all_as(path: AnyPath, names: list[bytes]) -> list[AnyPath]:
+    """Return stored names, one at least, in the type of the path that a caller gave."""
+    if isinstance(path, str):  # no name holds a slash
+        return b"/".join(names).decode("utf-8", "surrogateescape").split("/")
+    return names
 
 
 def os_error(number: int, path: str | bytes) -> OSError:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
 from s3archivefs.data import DataReader
 from s3archivefs.directory import Directory
 from s3archivefs.errors import CorruptImageError
-from s3archivefs.format import FragmentEntry
+from s3archivefs.format import EXTENDED, FragmentEntry
 from s3archivefs.inode import FileKind, InodeTable
 from s3archivefs.metadata import Block, MetadataReader
 from s3archivefs.superblock import ID_SIZE, REFERENCE_SIZE, Extent, tables_of
@@ -18,20 +19,33 @@ from s3archivefs.tables import ExportTable, FragmentTable, IdTable, LookupTable
 from s3archivefs.xattr import XattrTable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from s3archivefs.device import BlockDevice
-    from s3archivefs.directory import Entry, Segment
+    from s3archivefs.directory import Entry
     from s3archivefs.format import Superblock
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
 
 __all__ = ["Readers", "open_readers"]
 
-_DIRECTORY_WEIGHT = 1000  # bytes of memory that an open directory takes, roughly
-_ENTRY_WEIGHT = 250  # bytes, likewise, of an entry, or of a segment of a listing
-_BLOCK_WEIGHT = 100  # bytes, likewise, of a block besides its content
 # These bound what one fault may cost: a path leads through few blocks, and lists are short.
-_BLOCKS_IN_DOUBT = 32  # metadata blocks
+_KEPT_IN_DOUBT = 64  # blocks and what was made of them
 _LIST_BYTES = 4096  # of one list
+_LISTING_BYTES = 256 << 10  # of listings' blocks: neighbouring listings share a block
+_weight = attrgetter("weight")
+
+
+class Pooled(Protocol):
+    """What is made of metadata blocks, and kept beside them."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that it takes, roughly."""
+
+    @property
+    def extents(self) -> Sequence[tuple[int, int]]:
+        """Bytes of the image, from start to end, that it was decoded from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +57,10 @@ class Readers:
     xattrs: XattrTable | None
     exports: ExportTable | None
     listings: MetadataReader
-    entries: WeightedCache[dict[bytes, Entry]]
-    segments: WeightedCache[list[Segment]]
-    directories: WeightedCache[Directory]
-    metadata_blocks: WeightedCache[Block]
+    pool: WeightedCache[Block | Pooled]
+    """Metadata of all kinds, so that each kind takes what the work at hand has use for."""
+    listing_blocks: WeightedCache[Block]
+    """The few blocks of listings used last: what they hold is in the pool, as Listings."""
     data_blocks: WeightedCache[bytes]
     lists: tuple[Extent, ...]
     """Extents of the look-up tables' lists of block positions."""
@@ -54,11 +68,19 @@ class Readers:
     def in_doubt(self) -> list[tuple[int, int]]:
         """Return the ranges of the image that may be damaged where its metadata is.
 
-        These are the metadata blocks used last, and the beginnings of the look-up tables' lists.
+        These are where the metadata used last was decoded from, and the beginnings of the look-up
+        tables' lists.
         """
-        lists = [(start, min(end, start + _LIST_BYTES)) for start, end in self.lists]
-        blocks = self.metadata_blocks.newest(_BLOCKS_IN_DOUBT)
-        return lists + [(cast("int", position), block.end) for position, block in blocks]
+        ranges = [(start, min(end, start + _LIST_BYTES)) for start, end in self.lists]
+        for key, kept in (
+            *self.pool.newest(_KEPT_IN_DOUBT),
+            *self.listing_blocks.newest(_KEPT_IN_DOUBT),
+        ):
+            if isinstance(kept, Block):
+                ranges.append((cast("int", key), kept.end))
+            else:
+                ranges += kept.extents
+        return ranges
 
     def forget(self) -> None:
         """Clear the caches."""
@@ -72,20 +94,12 @@ class Readers:
 
     @property
     def _caches(self) -> tuple[WeightedCache[Any], ...]:
-        return (
-            self.entries,
-            self.segments,
-            self.directories,
-            self.metadata_blocks,
-            self.data_blocks,
-        )
+        return self.pool, self.listing_blocks, self.data_blocks
 
     def directory(self, inode: Inode) -> Directory:
         """Return the directory of an inode."""
-        return self.directories.get(
-            inode.reference,
-            lambda: Directory(inode, self.inodes, self.listings, self.entries, self.segments),
-        )
+        pool = cast("WeightedCache[Any]", self.pool)
+        return Directory(inode, self.inodes, self.listings, pool, pool)
 
     def root(self, reference: int) -> Directory:
         """Return the root directory, by its inode's reference."""
@@ -101,10 +115,13 @@ class Readers:
         Raises CorruptImageError where entry and inode differ in number or type.
         """
         inode = self.inodes.inode(entry.reference)
-        if inode.kind.value != entry.type or inode.header.inode_number != entry.inode_number:
+        header = inode.header
+        # Entries have the basic type of an extended inode too.
+        is_of_type = entry.type in {header.type, header.type - EXTENDED}
+        if header.inode_number != entry.inode_number or not is_of_type:
             raise CorruptImageError(
                 f"directory entry {entry.name!r} says inode {entry.inode_number} of type"
-                f" {entry.type}; its inode says {inode.header.inode_number} of type"
+                f" {entry.type}; its inode says {header.inode_number} of type"
                 f" {inode.kind.value}",
                 inode.tail[0],
             )
@@ -118,14 +135,16 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
     """
     tables = tables_of(superblock)
     codec = codec_for(superblock.compression, limits)
-    blocks: WeightedCache[Block] = WeightedCache(
-        limits.cache_bytes // 4, lambda block: len(block.data) + _BLOCK_WEIGHT
-    )
-    data_blocks: WeightedCache[bytes] = WeightedCache(limits.cache_bytes * 3 // 8, len)
+    data_bytes = limits.cache_bytes * 3 // 8
+    listing_bytes = min(limits.cache_bytes // 8, _LISTING_BYTES)
+    pool_bytes = limits.cache_bytes - data_bytes - listing_bytes
+    pool: WeightedCache[Any] = WeightedCache(pool_bytes, _weight)
+    listing_blocks: WeightedCache[Block] = WeightedCache(listing_bytes, _weight)
+    data_blocks: WeightedCache[bytes] = WeightedCache(data_bytes, len)
     lowest = tables.directories.start
 
     def metadata(name: str, extent: Extent) -> MetadataReader:
-        return MetadataReader(device, codec, blocks, extent, name)
+        return MetadataReader(device, codec, pool, extent, name)
 
     def lookup(name: str, extent: Extent, count: int, record_size: int) -> LookupTable:
         reader = metadata(name, Extent(lowest, extent.start))
@@ -160,16 +179,9 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
         ),
         xattrs=xattrs,
         exports=exports,
-        listings=metadata("directory", tables.directories),
-        entries=WeightedCache(
-            limits.cache_bytes * 3 // 16,
-            lambda entries: _DIRECTORY_WEIGHT + len(entries) * _ENTRY_WEIGHT,
-        ),
-        segments=WeightedCache(
-            limits.cache_bytes // 8, lambda segments: len(segments) * _ENTRY_WEIGHT
-        ),
-        directories=WeightedCache(limits.cache_bytes // 16, lambda _: _DIRECTORY_WEIGHT),
-        metadata_blocks=blocks,
+        listings=MetadataReader(device, codec, listing_blocks, tables.directories, "directory"),
+        pool=pool,
+        listing_blocks=listing_blocks,
         data_blocks=data_blocks,
         lists=tuple(
             extent

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from s3archivefs.directory import uncounted
 from s3archivefs.errors import LimitExceededError
+from s3archivefs.format import InodeType
 from s3archivefs.inode import FileKind
 from s3archivefs.names import encode, os_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s3archivefs.cache import WeightedCache
     from s3archivefs.directory import Counter, Directory, Entry
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
     from s3archivefs.readers import Readers
 
 __all__ = ["Place", "Resolver"]
+
+_NO_NAMES = frozenset({b"", b".", b".."})  # parts of a path that no directory holds
+_WAY_MAX = 4096  # bytes of a path that is kept: Linux's PATH_MAX
+_DIRECTORY_WEIGHT = 1000  # bytes of memory that a directory and its place take, roughly
+# In Python 3.11 the members of an enum are slow to reach.
+_SYMLINK = FileKind.SYMLINK
+_DIRECTORY = FileKind.DIRECTORY
+_DIRECTORY_TYPE = int(InodeType.DIRECTORY)
 
 
 class Place(NamedTuple):
@@ -25,6 +37,29 @@ class Place(NamedTuple):
     directory: Directory
     above: Place | None
     """The place of the directory above; None for the image's root."""
+
+
+class KeptPlace:
+    """A place in the cache, by the way that led there."""
+
+    __slots__ = ("place", "weight")
+
+    def __init__(self, way: bytes, place: Place) -> None:
+        self.place = place
+        self.weight = len(way) + sum(_DIRECTORY_WEIGHT for _ in _chain(place))
+
+    @property
+    def extents(self) -> list[tuple[int, int]]:
+        """Bytes of the image, from start to end, that the directories were decoded from."""
+        return [place.directory.extent for place in _chain(self.place)]
+
+
+def _chain(place: Place) -> Iterator[Place]:
+    """Yield a place and those above it, all of which it keeps in memory."""
+    here: Place | None = place
+    while here is not None:
+        yield here
+        here = here.above
 
 
 class _Steps:
@@ -57,6 +92,7 @@ class Resolver:
         self._root = Place(root, above=None)
         self._readers = readers
         self._limits = limits
+        self._kept = cast("WeightedCache[KeptPlace]", readers.pool)
 
     def inode(self, path: str | bytes, *, follow: bool = True) -> Inode:
         """Return the inode that a path leads to; `follow` concerns a symlink at its end.
@@ -64,20 +100,42 @@ class Resolver:
         Raises FileNotFoundError, NotADirectoryError or OSError (ELOOP) where the path leads
         nowhere.
         """
-        return self._located(encode(path), path, follow=follow)[0]
+        way = encode(path)
+        above, _, name = way.rpartition(b"/")
+        if name in _NO_NAMES:
+            return self._located(way, path, follow=follow)[0]
+        place = self._known(above)
+        if place is None:
+            steps = _Steps(self._limits)
+            place = _directory(self._located(above, path, steps=steps), path)
+            steps.next()
+            self._keep(above, place)
+        entry = place.directory.get(name)
+        if entry is None:
+            raise os_error(errno.ENOENT, path)
+        inode = self._readers.entry_inode(entry)
+        if follow and inode.kind is _SYMLINK:  # with the links before it counted
+            return self._located(way, path)[0]
+        return inode
 
     def directory(self, path: str | bytes) -> Place:
         """Return the directory that a path leads to.
 
         Raises NotADirectoryError where it leads to something else, and what `inode` raises.
         """
-        return _directory(self._located(encode(path), path), path)
+        way = encode(path)
+        place = self._known(way)
+        if place is None:
+            place = _directory(self._located(way, path), path)
+            self._keep(way, place)
+        return place
 
     # These start at an entry, whose directory need not be resolved again. `path` is for errors.
 
     def inode_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Inode:
         """Return the inode that a symlink leads to; `count` is called with the work done."""
-        return self._located(link.name, path, start=within, count=count)[0]
+        steps = _Steps(self._limits, count)
+        return self._located(link.name, path, start=within, steps=steps)[0]
 
     def directory_at(self, entry: Entry, within: Place, path: str | bytes) -> Place:
         """Return the directory that an entry is, or leads to."""
@@ -131,6 +189,41 @@ class Resolver:
                 beyond += 1
         return b"/" + b"/".join(names)
 
+    # ---- directories by the way that led there ---------------------------------------------------
+
+    def _known(self, way: bytes) -> Place | None:
+        """Return the directory that `way` leads to if it is cached, or the one above is.
+
+        Ways are as callers spell them. What else may be on a way, such as a symlink or a name that
+        is missing, is for `_located`.
+        """
+        if not way:
+            return self._root
+        kept = self._kept.peek(way)
+        if kept is not None:
+            return kept.place
+        above, _, name = way.rpartition(b"/")
+        if name in _NO_NAMES:
+            return None
+        place = self._root
+        if above:
+            kept = self._kept.peek(above)
+            if kept is None:
+                return None
+            place = kept.place
+        entry = place.directory.get(name)
+        if entry is None or entry.type != _DIRECTORY_TYPE:
+            return None
+        found = Place(self._readers.directory(self._readers.entry_inode(entry)), place)
+        self._keep(way, found)
+        return found
+
+    def _keep(self, way: bytes, place: Place) -> None:
+        if way and len(way) <= _WAY_MAX:
+            self._kept.put(way, KeptPlace(way, place))
+
+    # ---- any way ---------------------------------------------------------------------------------
+
     def _located(
         self,
         way: bytes,
@@ -138,14 +231,14 @@ class Resolver:
         *,
         start: Place | None = None,
         follow: bool = True,
-        count: Counter = uncounted,
+        steps: _Steps | None = None,
     ) -> tuple[Inode, Place]:
         """Return the inode that `way` leads to, and its place: its own if a directory."""
         todo = way.split(b"/")
         todo.reverse()
         here = start or self._root
         hops = 0
-        steps = _Steps(self._limits, count)
+        steps = steps or _Steps(self._limits)
         while todo:
             steps.next()
             part = todo.pop()
@@ -158,9 +251,9 @@ class Resolver:
             if entry is None:
                 raise os_error(errno.ENOENT, path)
             inode = self._readers.entry_inode(entry)
-            if inode.kind is FileKind.DIRECTORY:
+            if inode.kind is _DIRECTORY:
                 here = Place(self._readers.directory(inode), here)
-            elif inode.kind is FileKind.SYMLINK and (todo or follow):
+            elif inode.kind is _SYMLINK and (todo or follow):
                 hops += 1
                 target = self._followed(inode, hops, path)
                 todo += reversed(target.split(b"/"))

@@ -46,6 +46,8 @@ LAYERS = (
     "metadata",
     "tables",
     "inode",
+    "listing",
+    "scanning",
     "directory",
     "xattr",
     "data",

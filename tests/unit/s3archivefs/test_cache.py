@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -30,6 +31,42 @@ def test_least_recently_used_value_goes_first() -> None:
     for key in ("a", "b", "a", "c"):
         cache.get(key, lambda: b"x")
     assert [cache.peek(key) is not None for key in "abc"] == [True, False, True]
+
+
+def test_a_value_is_spared_once_for_the_uses_since_it_came() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(2, len)
+    for key in ("a", "a", "a", "b", "c", "d"):
+        cache.get(key, lambda: b"x")
+    assert [cache.peek(key) is not None for key in "abcd"] == [False, False, True, True]
+
+
+def test_newest_are_the_values_used_last_in_that_order() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(9, len)
+    for key in "abcd":
+        cache.put(key, key.encode())
+    cache.peek("b")
+    assert cache.newest(3) == [("b", b"b"), ("d", b"d"), ("c", b"c")]
+
+
+@given(used=st.lists(KEYS, min_size=1), most=st.integers(0, 12))
+def test_newest_knows_the_order_of_all_uses(used: list[int], most: int) -> None:
+    cache: WeightedCache[bytes] = WeightedCache(100, len)
+    for key in used:
+        cache.get(key, lambda: b"x")
+    order = dict.fromkeys(reversed(used))
+    assert [key for key, _ in cache.newest(most)] == [*order][:most]
+
+
+def test_hits_among_evictions_give_the_value_of_the_key() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(8, len)
+
+    def get(seed: int) -> bool:
+        keys = random.Random(seed).choices(range(12), k=3000)
+        return all(cache.get(key, lambda key=key: b"%d" % key) == b"%d" % key for key in keys)  # type: ignore[misc]  # likewise
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(get, range(4)))
+    assert cache.weight <= 8
 
 
 def test_value_heavier_than_the_cache_is_returned_and_not_kept() -> None:

@@ -14,7 +14,7 @@ import s3archivefs
 from fixtures.build import build
 from fixtures.recipes import Recipe
 from fixtures.tree import Node, directory, file, hard_link, symlink
-from s3archivefs.directory import _SEGMENTS_MAX, Directory, Segment
+from s3archivefs.directory import _SEGMENTS_MAX, Directory, Segment, Segments
 from s3archivefs.format import BasicDirectory, DirectoryHeader, DirectoryIndex, ExtendedDirectory
 from tests.support.drafts import draft
 from tests.support.images import FIXTURES, CountingDevice, make_image, open_fixture, record_of
@@ -251,11 +251,11 @@ def test_long_index_is_thinned_out_and_finds_every_name(
     tree = (directory("a"), file("a/x"), directory("d"), *(file(f"d/{name}") for name in names))
     image = make(tmp_path, tool, tree)
     with s3archivefs.open(image) as fs:
-        assert len(opened(fs, "/d")._segments()) > 10
+        assert len(opened(fs, "/d")._segments().all) > 10
     for most in (1, 2, 7):
         monkeypatch.setattr("s3archivefs.directory._SEGMENTS_MAX", most)
         with s3archivefs.open(image) as fs:
-            assert 1 <= len(opened(fs, "/d")._segments()) <= most
+            assert 1 <= len(opened(fs, "/d")._segments().all) <= most
             assert fs.listdir("/d") == names
             assert all(fs.exists(f"/d/{name}") for name in names)
             assert not any(fs.exists(f"/d/{name}x") for name in names)
@@ -264,10 +264,12 @@ def test_long_index_is_thinned_out_and_finds_every_name(
 
 
 def test_as_many_segments_as_there_may_be_are_kept() -> None:
-    segments = [Segment(b"", b"", 0, 0, 0, 0)] * _SEGMENTS_MAX
-    with open_fixture(FIXTURES["indexed"]) as fs:
-        fs._readers.segments.put("index", segments)
-        assert fs._readers.segments.peek("index") is segments
+    segments = Segments([Segment(b"", b"", 0, 0, 0, 0)] * _SEGMENTS_MAX)
+    with s3archivefs.open(
+        FIXTURES["indexed"].image, limits=s3archivefs.Limits(cache_bytes=4 << 20)
+    ) as fs:
+        fs._readers.pool.put("index", segments)
+        assert fs._readers.pool.peek("index") is segments
 
 
 @pytest.mark.parametrize("fault", ["none", "one place for all"])

@@ -11,7 +11,8 @@ from s3archivefs.directory import Directory
 from tests.support.built import build, directory, file, symlink
 
 if TYPE_CHECKING:
-    from s3archivefs.directory import Counter, Entry, Segment
+    from s3archivefs.directory import Counter, Segment
+    from s3archivefs.listing import Listing
 
 
 def chain(depth: int) -> bytes:
@@ -101,16 +102,16 @@ def test_a_link_whose_way_decodes_large_listings_again_and_again_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decoded: list[int] = []
-    load = Directory._entries
+    load = Directory._listing
 
-    def counting(self: Directory, segment: Segment, count: Counter) -> dict[bytes, Entry]:
+    def counting(self: Directory, segment: Segment, count: Counter) -> Listing:
         def both(work: int) -> None:
             decoded.append(work)
             count(work)
 
         return load(self, segment, both)
 
-    monkeypatch.setattr(Directory, "_entries", counting)
+    monkeypatch.setattr(Directory, "_listing", counting)
     names = {b"%04d" % number: symlink(b"nowhere") for number in range(2500)}
     large = {
         b"a": directory({**names, b"x": directory()}),
@@ -119,7 +120,7 @@ def test_a_link_whose_way_decodes_large_listings_again_and_again_ends(
     way = symlink(b"a/x/../../b/x/../../" * 200 + b"a")
     image = s3archivefs.BytesDevice(bytes(build(directory({**large, b"way": way}))))
     # Too little for either to be kept.
-    limits = s3archivefs.Limits(cache_bytes=1 << 20, resolution_steps=100_000)
+    limits = s3archivefs.Limits(cache_bytes=1 << 14, resolution_steps=100_000)
     with s3archivefs.open(image, limits=limits) as fs:
         (link,) = (entry for entry in fs.scandir("/") if entry.is_symlink())
         counted: list[int] = []

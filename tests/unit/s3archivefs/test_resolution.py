@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import directory, file, symlink
+from s3archivefs.inode import Inode
+from s3archivefs.names import os_error
 from tests.support.images import (
     FIXTURES,
     make_image,
@@ -19,6 +23,8 @@ from tests.support.images import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from s3archivefs.resolution import Resolver
 
 TARGET = b"the target\n"
 """Content of /a/b/target.txt in the fixture `symlinks`."""
@@ -260,3 +266,82 @@ def test_special_files_have_no_content_to_open(path: str) -> None:
 def test_exists_is_false_where_a_path_leads_nowhere(links: s3archivefs.SquashFS) -> None:
     paths = ("/a", "/absolute", "/missing", "/dangling", "/self", "/a/b/target.txt/x")
     assert [links.exists(path) for path in paths] == [True, True, False, False, False, False]
+
+
+# ---- The cache of directories --------------------------------------------------------------------
+
+MAZE = (
+    *(directory("a"), directory("a/b"), directory("a/b/c"), file("a/file"), file("a/b/c/file")),
+    *(symlink("a/b/up", ".."), symlink("a/root", "/"), symlink("link", "a/b"), symlink("c", "c")),
+    *(symlink("twice", "link/c"), symlink("thrice", "twice/.."), symlink("a/b/file", "c/file")),
+    *(symlink("nowhere", "a/none"), symlink("through", "a/file/x"), symlink("dots", "./a/.//b/.")),
+)
+PARTS = ("", ".", "..", "a", "b", "c", "file", "up", "root", "link", "twice", "thrice", "nowhere")
+PATHS = st.lists(st.sampled_from((*PARTS, "through", "dots", "none")), min_size=1, max_size=7).map(
+    "/".join
+)
+
+
+@pytest.fixture(scope="module")
+def maze(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_image(tmp_path_factory.mktemp("maze"), MAZE)
+
+
+def outcome(call: Callable[[], object]) -> object:
+    """What a call returns, or all that its error says."""
+    try:
+        return call()
+    except (OSError, s3archivefs.SquashfsError) as error:
+        return type(error), str(error), getattr(error, "filename", None)
+
+
+@pytest.mark.property
+@given(
+    asked=st.lists(st.tuples(PATHS, st.booleans()), min_size=1, max_size=20),
+    hops=st.sampled_from([1, 2, 3, 40]),
+)
+def test_whatever_was_asked_before_a_path_leads_where_the_long_way_does(
+    maze: Path, asked: list[tuple[str, bool]], hops: int
+) -> None:
+    with s3archivefs.open(maze, limits=s3archivefs.Limits(symlink_hops=hops)) as fs:
+        for path, follow in asked:
+            assert_as_the_long_way(fs._resolver, path, follow=follow)
+
+
+def assert_as_the_long_way(resolver: Resolver, path: str, *, follow: bool) -> None:
+    expected = outcome(lambda: resolver._located(path.encode(), path, follow=follow)[0])
+    for _ in range(2):
+        assert outcome(lambda: resolver.inode(path, follow=follow)) == expected
+    expected = outcome(lambda: resolver._located(path.encode(), path)[0])
+    if isinstance(expected, Inode) and expected.kind is not s3archivefs.FileKind.DIRECTORY:
+        error = os_error(errno.ENOTDIR, path)
+        expected = type(error), str(error), path
+    for _ in range(2):
+        assert outcome(lambda: resolver.directory(path).directory.inode) == expected
+
+
+def test_parents_are_those_of_the_directory_that_is_cached(maze: Path) -> None:
+    with s3archivefs.open(maze) as fs:
+        for _ in range(2):
+            assert fs.stat("/link/c/../file", follow_symlinks=False) == fs.stat(
+                "/a/b/file", follow_symlinks=False
+            )
+            assert fs.stat("/a/b/up/file") == fs.stat("/a/file")
+            (entry,) = (each for each in fs.scandir("/link") if each.name == "up")
+            assert entry.stat() == fs.stat("/a")
+
+
+def test_a_path_that_is_too_long_to_be_cached_leads_on(maze: Path) -> None:
+    with s3archivefs.open(maze) as fs:
+        opened = fs.cached_bytes
+        for _ in range(2):
+            assert fs.stat("/." * 3000 + "/a/b/../b/c/file") == fs.stat("/a/b/c/file")
+        assert fs.cached_bytes < opened + 20_000
+
+
+def test_spellings_of_a_path_are_weighed(maze: Path) -> None:
+    limits = s3archivefs.Limits(cache_bytes=1 << 18)
+    with s3archivefs.open(maze, limits=limits) as fs:
+        for number in range(1, 1000):
+            assert fs.exists("/a" + "/" * number + "file")
+            assert fs.cached_bytes <= limits.cache_bytes

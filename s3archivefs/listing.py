@@ -1,0 +1,289 @@
+"""A part of a directory's listing in memory: its bytes as stored, and where each entry starts.
+
+An entry takes some 20 bytes so, and 250 as an object of its own: entries are decoded when they are
+handed out. The names are checked when a listing is made. What is not sound there is for
+`scanning.scan` to judge, which says what is wrong; a property test holds that both accept the same
+listings and read them alike.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_left, bisect_right
+from itertools import islice
+from operator import lt
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.errors import FormatError
+from s3archivefs.format import NAME_MAX, RUN_MAX, DirectoryEntry, DirectoryHeader, InodeType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s3archivefs.metadata import MetadataReader
+
+__all__ = [
+    "DOTS",
+    "DOTS_SIZE",
+    "TYPES",
+    "Entry",
+    "Listing",
+    "ScannedEntries",
+    "Segment",
+    "UnsoundListingError",
+    "load_listing",
+]
+
+DOTS_SIZE = 3
+"""Bytes by which a directory's size exceeds its listing, for `.` and `..`, which it does not hold.
+
+squashfs-tools-ng before 1.1.3 did not count them. Linux (dir.c, namei.c) and unsquashfs take the
+size for a bound: they read a run that starts more than three bytes before it. No run is as short as
+that, so both conventions give the same runs. Where the last run ends at neither size, the size or a
+run is damaged, and names may be missing.
+"""
+DOTS = (b".", b"..")
+"""Names that no entry may have."""
+TYPES = frozenset(InodeType)
+"""Types that an entry may have."""
+
+_WEIGHT = 700  # bytes of memory that a Listing without entries takes, roughly
+_NAME = DirectoryEntry.layout.size  # bytes of an entry before its name
+_TYPE, _SIZE = 4, 6  # places of the type's and the name size's low bytes in an entry
+_type_and_size = struct.Struct("<4xHH").unpack_from
+_header = DirectoryHeader.layout.unpack_from
+_entry = DirectoryEntry.layout.unpack_from
+
+
+class Entry(NamedTuple):
+    """One name of a directory."""
+
+    name: bytes
+    type: int
+    """A basic InodeType."""
+    reference: int
+    """Reference of the inode."""
+    inode_number: int
+
+
+class Segment(NamedTuple):
+    """A part of a listing that begins with a run."""
+
+    first: bytes
+    """First name of the segment; empty for the first segment."""
+    following: bytes
+    """First name of the next segment; empty for the last segment."""
+    start: int
+    """Start of the segment, in bytes from the start of the listing."""
+    end: int
+    """Start of the next segment; for the last segment, the directory's size."""
+    position: int
+    """Metadata block that holds the start, in bytes from the start of the image."""
+    offset: int
+    """Offset of the start in the decoded block."""
+
+    @property
+    def surplus(self) -> int:
+        """Bytes at the end of the segment that need not be there.
+
+        A segment ends where its last run does. The last segment ends at the directory's size, which
+        may lie behind that, where the table may have no more bytes.
+        """
+        return 0 if self.following else DOTS_SIZE
+
+
+class Listing:
+    """The sound entries of one segment, in byte order of their names.
+
+    Format: "Directory Table".
+    """
+
+    __slots__ = ("_blocks", "_data", "_firsts", "_numbers", "_offsets", "extents")
+
+    def __init__(
+        self,
+        data: bytes,
+        offsets: list[int],
+        runs: tuple[list[int], list[int], list[int]],
+        extents: tuple[tuple[int, int], ...],
+    ) -> None:
+        """Keep `data`, whose entries start at `offsets`.
+
+        `runs` has of each run the number of its first entry, the inodes' block, and the number from
+        which the inodes count.
+        """
+        firsts, blocks, numbers = runs
+        self._data = data
+        self._offsets: array[int] = array("H" if len(data) < 1 << 16 else "I", offsets)
+        self._firsts: array[int] = array("I", firsts)
+        self._blocks: array[int] = array("I", blocks)
+        self._numbers: array[int] = array("I", numbers)
+        self.extents = extents
+        """Bytes of the image, from start to end, that the listing was decoded from."""
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that the listing takes, roughly."""
+        offsets = len(self._offsets) * self._offsets.itemsize
+        return _WEIGHT + len(self._data) + offsets + 12 * len(self._firsts)
+
+    def get(self, name: bytes) -> Entry | None:
+        """Return the entry of that name, or None."""
+        index = self.index(name)
+        if index < len(self._offsets):
+            start = self._offsets[index] + _NAME
+            if self._data[start : start + self._data[start - 2] + 1] == name:
+                return self.entry(index)
+        return None
+
+    def index(self, name: bytes) -> int:
+        """Return the number of the first entry whose name is not below `name`."""
+        data, offsets = self._data, self._offsets
+        low, high = 0, len(offsets)
+        while low < high:
+            middle = (low + high) >> 1
+            start = offsets[middle] + _NAME
+            # The size of a checked name has one byte, the last but one before it.
+            if data[start : start + data[start - 2] + 1] < name:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def since(self, name: bytes) -> Listing:
+        """Return the entries whose names are not below `name`."""
+        first = self.index(name)
+        if not first:
+            return self
+        firsts = [max(0, start - first) for start in self._firsts]
+        runs = firsts, [*self._blocks], [*self._numbers]
+        return Listing(self._data, [*self._offsets[first:]], runs, self.extents)
+
+    def entry(self, index: int) -> Entry:
+        """Return the entry of a number."""
+        at = self._offsets[index]
+        run = bisect_right(self._firsts, index) - 1
+        offset, delta, kind, size = _entry(self._data, at)
+        at += _NAME
+        return Entry(
+            self._data[at : at + size + 1],
+            kind,
+            self._blocks[run] << 16 | offset,
+            self._numbers[run] + delta,
+        )
+
+    def names(self) -> list[bytes]:
+        """Return the names."""
+        data = self._data
+        return [data[at + _NAME : at + _NAME + data[at + _SIZE] + 1] for at in self._offsets]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries."""
+        data = self._data
+        ends = [*islice(self._firsts, 1, None), len(self._offsets)]
+        for start, end, block, number in zip(
+            self._firsts, ends, self._blocks, self._numbers, strict=True
+        ):
+            block <<= 16  # noqa: PLW2901 -- to the place that it has in a reference
+            for at in self._offsets[start:end]:
+                offset, delta, kind, size = _entry(data, at)
+                name = data[at + _NAME : at + _NAME + size + 1]
+                yield Entry(name, kind, block | offset, number + delta)
+
+
+class ScannedEntries:
+    """Entries as the careful way found them, with the methods of a Listing."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def names(self) -> list[bytes]:
+        """Return the names."""
+        return [entry.name for entry in self._entries]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries."""
+        return iter(self._entries)
+
+    def since(self, name: bytes) -> ScannedEntries:
+        """Return the entries whose names are not below `name`."""
+        return ScannedEntries([entry for entry in self._entries if entry.name >= name])
+
+
+class UnsoundListingError(Exception):
+    """A segment is not as a writer makes it: `scanning.scan` says why."""
+
+
+def load_listing(reader: MetadataReader, segment: Segment) -> Listing:
+    """Read a segment that has entries, all of it.
+
+    Raises UnsoundListingError, and what the device raises.
+    """
+    try:
+        cursor = reader.cursor(segment.position, segment.offset)
+        data = cursor.take(segment.end - segment.start - segment.surplus)
+        listing = _parsed(data, segment, cursor.extent)
+        if listing is None and segment.surplus:  # of squashfs-tools-ng before 1.1.3
+            data += cursor.take(segment.surplus)
+            listing = _parsed(data, segment, cursor.extent)
+    except FormatError as error:
+        raise UnsoundListingError from error
+    if listing is None:
+        raise UnsoundListingError
+    return listing
+
+
+def _parsed(data: bytes, segment: Segment, extent: tuple[int, int]) -> Listing | None:
+    offsets: list[int] = []
+    names: list[bytes] = []
+    types: set[int] = set()
+    firsts: list[int] = []
+    blocks: list[int] = []
+    numbers: list[int] = []
+    at, end = 0, len(data)
+    try:
+        while at < end:
+            count, block, number = _header(data, at)
+            if count >= RUN_MAX:
+                return None
+            firsts.append(len(offsets))
+            blocks.append(block)
+            numbers.append(number)
+            at += DirectoryHeader.layout.size
+            for _ in range(count + 1):
+                kind, size = _type_and_size(data, at)
+                if size >= NAME_MAX:
+                    return None
+                types.add(kind)
+                offsets.append(at)
+                start = at + _NAME
+                at = start + size + 1
+                names.append(data[start:at])
+    except struct.error:  # the bytes end within a header or an entry
+        return None
+    if at != end or not types <= TYPES or not _are_sound(names, segment):
+        return None
+    return Listing(data, offsets, (firsts, blocks, numbers), (extent,))
+
+
+def _are_sound(names: list[bytes], segment: Segment) -> bool:
+    """Return whether names rise, lead nowhere else, and are those that the index says."""
+    joined = b"/".join(names)
+    if joined.count(b"/") != len(names) - 1 or b"\0" in joined:
+        return False
+    if not all(map(lt, names, islice(names, 1, None))):
+        return False
+    if segment.first and names[0] != segment.first:
+        return False
+    if segment.following and names[-1] >= segment.following:
+        return False
+    return not any(names[bisect_left(names, dot) :][:1] == [dot] for dot in DOTS)
