@@ -259,6 +259,14 @@ def _parsed(data: bytes, segment: Segment, extent: tuple[int, int]) -> Listing |
             blocks.append(block)
             numbers.append(number)
             at += DirectoryHeader.layout.size
+            length = _length_of_all(data, at, count + 1)
+            if length:
+                starts = range(at, at + length * (count + 1), length)
+                types.update(data[at + _TYPE : starts.stop : length])
+                offsets.extend(starts)
+                names += [data[start + _NAME : start + length] for start in starts]
+                at = starts.stop
+                continue
             for _ in range(count + 1):
                 kind, size = _type_and_size(data, at)
                 if size >= NAME_MAX:
@@ -273,6 +281,24 @@ def _parsed(data: bytes, segment: Segment, extent: tuple[int, int]) -> Listing |
     if at != end or not types <= TYPES or not _are_sound(names, segment):
         return None
     return Listing(data, offsets, (firsts, blocks, numbers), (extent,))
+
+
+def _length_of_all(data: bytes, at: int, count: int) -> int:
+    """Return the length of `count` entries from `at` on if all have the same, else 0.
+
+    Names such as 0001.jpg are common, and such runs are found without a step for each entry.
+    """
+    size = data[at + _SIZE] if at + _SIZE < len(data) else 0
+    length = _NAME + size + 1
+    stop = at + count * length
+    # If the first entry has that length, the second starts where its size is looked for, and so on.
+    is_so = (
+        stop <= len(data)
+        and data[at + _SIZE : stop : length].count(size) == count
+        and data[at + _SIZE + 1 : stop : length].count(0) == count
+        and data[at + _TYPE + 1 : stop : length].count(0) == count
+    )
+    return length if is_so else 0
 
 
 def _are_sound(names: list[bytes], segment: Segment) -> bool:

@@ -49,6 +49,7 @@ _MAPPING_NAMES = tuple(f"{_PREFIX}PREFIX_VMAP{number}" for number in range(1, 21
 _MAPPING_FILE_NAME = _PREFIX + "PREFIX_VMAP_EXT_FILE"
 
 _LIMITS = "limits."
+_CACHE_BYTES = _LIMITS + "cache_bytes"
 _LIMIT_NAMES = tuple(field.name for field in fields(Limits))
 
 
@@ -111,6 +112,8 @@ class Config:
             values["cache_memory_bytes"] = min(64 << 20, _function_bytes(environ) // 8)
         if values["open_archives_bytes"] is None:
             values["open_archives_bytes"] = min(256 << 20, _function_bytes(environ) // 4)
+        if values[_CACHE_BYTES] is None:
+            values[_CACHE_BYTES] = min(Limits().cache_bytes, values["open_archives_bytes"] // 2)
         mappings: list[PrefixMapping] = []
         for origin, text in _mapping_texts(environ, faults):
             try:
@@ -257,6 +260,14 @@ SETTINGS: tuple[Setting, ...] = (
         doc="Bytes of metadata, at most, that opening an archive fetches whole and holds in "
         "memory. Larger metadata is fetched in chunks, as needed.",
     ),
+    Setting(
+        name=_PREFIX + "LIMIT_CACHE_BYTES",
+        field=_CACHE_BYTES,
+        parse=whole_number(0, COUNT_MAX),
+        default=None,
+        doc="Bytes of decoded metadata and data blocks kept in memory. Unset: "
+        f"{Limits().cache_bytes}, but no more than half of S3ARCHIVEFS_OPEN_ARCHIVES_BYTES.",
+    ),
     *(
         Setting(
             name=f"{_PREFIX}LIMIT_{field.name.upper()}",
@@ -266,6 +277,7 @@ SETTINGS: tuple[Setting, ...] = (
             doc=f"The reader's limit `{field.name}` on what one image may cost.",
         )
         for field in fields(Limits)
+        if _LIMITS + field.name != _CACHE_BYTES
     ),
 )
 

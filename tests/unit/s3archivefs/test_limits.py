@@ -99,7 +99,7 @@ def test_every_limit_is_shown_by_a_test() -> None:
 
 def test_defaults_are_those_of_their_precedents() -> None:
     assert dataclasses.asdict(Limits()) == {
-        "cache_bytes": 16 << 20,
+        "cache_bytes": 96 << 20,
         "codec_memory_bytes": 32 << 20,
         "symlink_target_bytes": 4096,
         "symlink_hops": 40,

@@ -102,6 +102,15 @@ def test_every_setting_is_taken_from_its_variable() -> None:
     assert config.limits == Limits(symlink_hops=7, cache_bytes=0)
 
 
+def test_one_archive_may_cache_half_of_what_all_open_archives_may_take() -> None:
+    environ = {"S3ARCHIVEFS_OPEN_ARCHIVES_BYTES": "1000"}
+    assert Config.from_environ(environ).limits == Limits(cache_bytes=500)
+    in_function = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}
+    assert Config.from_environ(in_function).limits == Limits(cache_bytes=64 << 20)
+    environ |= {"S3ARCHIVEFS_LIMIT_CACHE_BYTES": "700"}
+    assert Config.from_environ(environ).limits == Limits(cache_bytes=700)
+
+
 @pytest.mark.parametrize("field", fields(Limits), ids=lambda field: field.name)
 def test_every_limit_of_the_reader_is_a_setting(field: Field[int]) -> None:
     environ = {f"S3ARCHIVEFS_LIMIT_{field.name.upper()}": "12345"}
