@@ -31,10 +31,13 @@ V = TypeVar("V")
 class Flight(Generic[V]):
     """One load of one value, which is never None."""
 
-    __slots__ = ("_over", "error", "has_begun", "joined", "value")
+    __slots__ = ("_ending", "_lock", "error", "has_begun", "is_over", "joined", "value")
 
     def __init__(self) -> None:
-        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._ending: threading.Event | None = None  # made by the first that waits: few do
+        self.is_over = False
+        """Whether the load has ended."""
         self.value: V | None = None
         """The value, once it is loaded."""
         self.error: Exception | None = None
@@ -43,11 +46,6 @@ class Flight(Generic[V]):
         """Whether a thread loads the value, or has loaded it."""
         self.joined = 0
         """Number of threads that came for the value while another had claimed it."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the load has ended."""
-        return self._over.is_set()
 
     @property
     def has_failed(self) -> bool:
@@ -62,7 +60,7 @@ class Flight(Generic[V]):
     def land(self, value: V) -> None:
         """Hand the value to all who wait."""
         self.value = value
-        self._over.set()
+        self._end()
 
     def end(self, error: Exception | None = None) -> None:
         """End the load without a value.
@@ -70,11 +68,22 @@ class Flight(Generic[V]):
         All who wait raise the error; where there is none, they try again.
         """
         self.error = error
-        self._over.set()
+        self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            self.is_over = True
+            ending = self._ending
+        if ending is not None:
+            ending.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the load is over, or so many seconds; return whether it is."""
-        return self._over.wait(timeout)
+        with self._lock:
+            if self.is_over:
+                return True
+            ending = self._ending = self._ending or threading.Event()
+        return ending.wait(timeout)
 
     def result(self) -> V:
         """Return the value of a load that is over, or raise its error."""
