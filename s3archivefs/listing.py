@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
+from copy import copy
 from itertools import islice
 from operator import lt
 from typing import TYPE_CHECKING, NamedTuple
@@ -99,31 +100,40 @@ class Listing:
     Format: "Directory Table".
     """
 
-    __slots__ = ("_blocks", "_data", "_firsts", "_numbers", "_offsets", "extents")
+    __slots__ = ("_blocks", "_data", "_first", "_firsts", "_numbers", "_offsets", "extents")
+
+    _data: bytes
+    _offsets: array[int]
+    """Where each entry starts in the data."""
+    _firsts: array[int]
+    """Of each run, the number of its first entry."""
+    _blocks: array[int]
+    """Of each run, the inodes' block."""
+    _numbers: array[int]
+    """Of each run, the number from which the inodes count."""
+    _first: int
+    """Number of the entry that the listing begins with."""
+    extents: tuple[tuple[int, int], ...]
+    """Bytes of the image, from start to end, that the listing was decoded from."""
 
     def __init__(
         self,
         data: bytes,
         offsets: list[int],
         runs: tuple[list[int], list[int], list[int]],
-        extents: tuple[tuple[int, int], ...],
+        *extents: tuple[int, int],
     ) -> None:
-        """Keep `data`, whose entries start at `offsets`.
-
-        `runs` has of each run the number of its first entry, the inodes' block, and the number from
-        which the inodes count.
-        """
         firsts, blocks, numbers = runs
         self._data = data
-        self._offsets: array[int] = array("H" if len(data) < 1 << 16 else "I", offsets)
-        self._firsts: array[int] = array("I", firsts)
-        self._blocks: array[int] = array("I", blocks)
-        self._numbers: array[int] = array("I", numbers)
+        self._offsets = array("H" if len(data) < 1 << 16 else "I", offsets)
+        self._firsts = array("I", firsts)
+        self._blocks = array("I", blocks)
+        self._numbers = array("I", numbers)
+        self._first = 0
         self.extents = extents
-        """Bytes of the image, from start to end, that the listing was decoded from."""
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._offsets) - self._first
 
     @property
     def weight(self) -> int:
@@ -133,17 +143,48 @@ class Listing:
 
     def get(self, name: bytes) -> Entry | None:
         """Return the entry of that name, or None."""
-        index = self.index(name)
-        if index < len(self._offsets):
-            start = self._offsets[index] + _NAME
-            if self._data[start : start + self._data[start - 2] + 1] == name:
-                return self.entry(index)
-        return None
+        number = self._number(name)
+        if number == len(self._offsets):
+            return None
+        at = self._offsets[number]
+        start = at + _NAME
+        offset, delta, kind, size = _entry(self._data, at)
+        if self._data[start : start + size + 1] != name:
+            return None
+        run = bisect_right(self._firsts, number) - 1
+        reference = self._blocks[run] << 16 | offset
+        return Entry(name, kind, reference, self._numbers[run] + delta)
 
-    def index(self, name: bytes) -> int:
+    def since(self, name: bytes) -> Listing:
+        """Return the entries whose names are not below `name`."""
+        since = copy(self)
+        since._first = self._number(name)  # noqa: SLF001 -- made here
+        return since
+
+    def names(self) -> list[bytes]:
+        """Return the names."""
+        data = self._data
+        return [
+            data[at + _NAME : at + _NAME + data[at + _SIZE] + 1]
+            for at in self._offsets[self._first :]
+        ]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries."""
+        data, start = self._data, self._first
+        ends = [*self._firsts[1:], len(self._offsets)]
+        for run in range(bisect_right(self._firsts, start) - 1, len(ends)):
+            block, number = self._blocks[run] << 16, self._numbers[run]
+            for at in self._offsets[start : ends[run]]:
+                offset, delta, kind, size = _entry(data, at)
+                name = data[at + _NAME : at + _NAME + size + 1]
+                yield Entry(name, kind, block | offset, number + delta)
+            start = ends[run]
+
+    def _number(self, name: bytes) -> int:
         """Return the number of the first entry whose name is not below `name`."""
         data, offsets = self._data, self._offsets
-        low, high = 0, len(offsets)
+        low, high = self._first, len(offsets)
         while low < high:
             middle = (low + high) >> 1
             start = offsets[middle] + _NAME
@@ -153,46 +194,6 @@ class Listing:
             else:
                 high = middle
         return low
-
-    def since(self, name: bytes) -> Listing:
-        """Return the entries whose names are not below `name`."""
-        first = self.index(name)
-        if not first:
-            return self
-        firsts = [max(0, start - first) for start in self._firsts]
-        runs = firsts, [*self._blocks], [*self._numbers]
-        return Listing(self._data, [*self._offsets[first:]], runs, self.extents)
-
-    def entry(self, index: int) -> Entry:
-        """Return the entry of a number."""
-        at = self._offsets[index]
-        run = bisect_right(self._firsts, index) - 1
-        offset, delta, kind, size = _entry(self._data, at)
-        at += _NAME
-        return Entry(
-            self._data[at : at + size + 1],
-            kind,
-            self._blocks[run] << 16 | offset,
-            self._numbers[run] + delta,
-        )
-
-    def names(self) -> list[bytes]:
-        """Return the names."""
-        data = self._data
-        return [data[at + _NAME : at + _NAME + data[at + _SIZE] + 1] for at in self._offsets]
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield the entries."""
-        data = self._data
-        ends = [*islice(self._firsts, 1, None), len(self._offsets)]
-        for start, end, block, number in zip(
-            self._firsts, ends, self._blocks, self._numbers, strict=True
-        ):
-            block <<= 16  # noqa: PLW2901 -- to the place that it has in a reference
-            for at in self._offsets[start:end]:
-                offset, delta, kind, size = _entry(data, at)
-                name = data[at + _NAME : at + _NAME + size + 1]
-                yield Entry(name, kind, block | offset, number + delta)
 
 
 class ScannedEntries:
@@ -280,7 +281,7 @@ def _parsed(data: bytes, segment: Segment, extent: tuple[int, int]) -> Listing |
         return None
     if at != end or not types <= TYPES or not _are_sound(names, segment):
         return None
-    return Listing(data, offsets, (firsts, blocks, numbers), (extent,))
+    return Listing(data, offsets, (firsts, blocks, numbers), extent)
 
 
 def _length_of_all(data: bytes, at: int, count: int) -> int:

@@ -78,13 +78,18 @@ def assert_alike(reader: MetadataReader, segment: Segment) -> None:
     assert listing.names() == names
     assert len(listing) == len(expected)
     for index, entry in islice(enumerate(expected), 0, None, 1 + len(expected) // 50):
-        assert listing.get(entry.name) == listing.entry(index) == entry
+        assert listing.get(entry.name) == entry
         after = entry.name + b"\0"
         assert listing.get(after) is None
         assert [*listing.since(entry.name).entries()] == expected[index:]
         since = listing.since(after)
         assert since.names() == names[index + 1 :]
-        assert [since.entry(at) for at in range(len(since))] == expected[index + 1 :]
+        assert [*since.entries()] == expected[index + 1 :]
+        assert len(since) == len(expected) - index - 1
+        assert [since.get(name) for name in names[index : index + 2]] == [
+            None,
+            *expected[index + 1 : index + 2],
+        ]
     assert listing.get(b"") is None
 
 
