@@ -52,6 +52,7 @@ TYPES = frozenset(InodeType)
 _WEIGHT = 700  # bytes of memory that a Listing without entries takes, roughly
 _NAME = DirectoryEntry.layout.size  # bytes of an entry before its name
 _TYPE, _SIZE = 4, 6  # places of the type's and the name size's low bytes in an entry
+_FEW = 8  # entries of a run that are sooner read one by one
 _type_and_size = struct.Struct("<4xHH").unpack_from
 _header = DirectoryHeader.layout.unpack_from
 _entry = DirectoryEntry.layout.unpack_from
@@ -260,7 +261,7 @@ def _parsed(data: bytes, segment: Segment, extent: tuple[int, int]) -> Listing |
             blocks.append(block)
             numbers.append(number)
             at += DirectoryHeader.layout.size
-            length = _length_of_all(data, at, count + 1)
+            length = _length_of_all(data, at, count + 1) if count >= _FEW else 0
             if length:
                 starts = range(at, at + length * (count + 1), length)
                 types.update(data[at + _TYPE : starts.stop : length])

@@ -39,13 +39,25 @@ class Place(NamedTuple):
     """The place of the directory above; None for the image's root."""
 
 
+class Located(NamedTuple):
+    """What a path leads to."""
+
+    inode: Inode
+    place: Place
+    """The directory that holds it; a directory's own."""
+    hops: int
+    """Number of symlinks followed."""
+
+
 class KeptPlace:
     """A place in the cache, by the way that led there."""
 
-    __slots__ = ("place", "weight")
+    __slots__ = ("hops", "place", "weight")
 
-    def __init__(self, way: bytes, place: Place) -> None:
+    def __init__(self, way: bytes, place: Place, hops: int) -> None:
         self.place = place
+        self.hops = hops
+        """Number of symlinks on the way."""
         self.weight = len(way) + sum(_DIRECTORY_WEIGHT for _ in _chain(place))
 
     @property
@@ -92,6 +104,7 @@ class Resolver:
         self._root = Place(root, above=None)
         self._readers = readers
         self._limits = limits
+        self._top = KeptPlace(b"", self._root, hops=0)
         self._kept = cast("WeightedCache[KeptPlace]", readers.pool)
 
     def inode(self, path: str | bytes, *, follow: bool = True) -> Inode:
@@ -103,19 +116,18 @@ class Resolver:
         way = encode(path)
         above, _, name = way.rpartition(b"/")
         if name in _NO_NAMES:
-            return self._located(way, path, follow=follow)[0]
-        place = self._known(above)
-        if place is None:
+            return self._located(way, path, follow=follow).inode
+        kept = self._known(above)
+        if kept is None:
             steps = _Steps(self._limits)
-            place = _directory(self._located(above, path, steps=steps), path)
+            kept = self._keep(above, self._located(above, path, steps=steps), path)
             steps.next()
-            self._keep(above, place)
-        entry = place.directory.get(name)
+        entry = kept.place.directory.get(name)
         if entry is None:
             raise os_error(errno.ENOENT, path)
         inode = self._readers.entry_inode(entry)
-        if follow and inode.kind is _SYMLINK:  # with the links before it counted
-            return self._located(way, path)[0]
+        if follow and inode.kind is _SYMLINK:
+            return self._located(name, path, start=kept.place, hops=kept.hops).inode
         return inode
 
     def directory(self, path: str | bytes) -> Place:
@@ -124,18 +136,15 @@ class Resolver:
         Raises NotADirectoryError where it leads to something else, and what `inode` raises.
         """
         way = encode(path)
-        place = self._known(way)
-        if place is None:
-            place = _directory(self._located(way, path), path)
-            self._keep(way, place)
-        return place
+        kept = self._known(way) or self._keep(way, self._located(way, path), path)
+        return kept.place
 
     # These start at an entry, whose directory need not be resolved again. `path` is for errors.
 
     def inode_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Inode:
         """Return the inode that a symlink leads to; `count` is called with the work done."""
         steps = _Steps(self._limits, count)
-        return self._located(link.name, path, start=within, steps=steps)[0]
+        return self._located(link.name, path, start=within, steps=steps).inode
 
     def directory_at(self, entry: Entry, within: Place, path: str | bytes) -> Place:
         """Return the directory that an entry is, or leads to."""
@@ -191,36 +200,34 @@ class Resolver:
 
     # ---- directories by the way that led there ---------------------------------------------------
 
-    def _known(self, way: bytes) -> Place | None:
+    def _known(self, way: bytes) -> KeptPlace | None:
         """Return the directory that `way` leads to if it is cached, or the one above is.
 
         Ways are as callers spell them. What else may be on a way, such as a symlink or a name that
         is missing, is for `_located`.
         """
-        if not way:
-            return self._root
-        kept = self._kept.peek(way)
+        kept = self._kept.peek(way) if way else self._top
         if kept is not None:
-            return kept.place
+            return kept
         above, _, name = way.rpartition(b"/")
-        if name in _NO_NAMES:
+        kept = self._kept.peek(above) if above else self._top
+        if kept is None or name in _NO_NAMES:
             return None
-        place = self._root
-        if above:
-            kept = self._kept.peek(above)
-            if kept is None:
-                return None
-            place = kept.place
-        entry = place.directory.get(name)
+        entry = kept.place.directory.get(name)
         if entry is None or entry.type != _DIRECTORY_TYPE:
             return None
-        found = Place(self._readers.directory(self._readers.entry_inode(entry)), place)
-        self._keep(way, found)
-        return found
+        inode = self._readers.entry_inode(entry)
+        place = Place(self._readers.directory(inode), kept.place)
+        return self._put(way, KeptPlace(way, place, kept.hops))
 
-    def _keep(self, way: bytes, place: Place) -> None:
-        if way and len(way) <= _WAY_MAX:
-            self._kept.put(way, KeptPlace(way, place))
+    def _keep(self, way: bytes, found: Located, path: str | bytes) -> KeptPlace:
+        """Cache the directory that was found on a way, or raise NotADirectoryError."""
+        return self._put(way, KeptPlace(way, _directory(found, path), found.hops))
+
+    def _put(self, way: bytes, kept: KeptPlace) -> KeptPlace:
+        if len(way) <= _WAY_MAX:
+            self._kept.put(way, kept)
+        return kept
 
     # ---- any way ---------------------------------------------------------------------------------
 
@@ -231,13 +238,13 @@ class Resolver:
         *,
         start: Place | None = None,
         follow: bool = True,
+        hops: int = 0,
         steps: _Steps | None = None,
-    ) -> tuple[Inode, Place]:
-        """Return the inode that `way` leads to, and its place: its own if a directory."""
+    ) -> Located:
+        """Follow `way` from a place, the root by default, to which `hops` symlinks led."""
         todo = way.split(b"/")
         todo.reverse()
         here = start or self._root
-        hops = 0
         steps = steps or _Steps(self._limits)
         while todo:
             steps.next()
@@ -262,8 +269,8 @@ class Resolver:
             elif todo:
                 raise os_error(errno.ENOTDIR, path)
             else:
-                return inode, here
-        return here.directory.inode, here
+                return Located(inode, here, hops)
+        return Located(here.directory.inode, here, hops)
 
     def _followed(self, link: Inode, hops: int, path: str | bytes) -> bytes:
         """Return the target of the symlink that is the path's `hops`th."""
@@ -272,8 +279,7 @@ class Resolver:
         return self._readers.inodes.target(link)
 
 
-def _directory(found: tuple[Inode, Place], path: str | bytes) -> Place:
-    inode, place = found
-    if inode.kind is not FileKind.DIRECTORY:
+def _directory(found: Located, path: str | bytes) -> Place:
+    if found.inode.kind is not _DIRECTORY:
         raise os_error(errno.ENOTDIR, path)
-    return place
+    return found.place
