@@ -48,11 +48,9 @@ class _Slot(Generic[V]):
         self.value = value
         self.weight = weight
         self.used = now
-        """When the value was used last."""
+        """The moment of the last use; that it was put in counts as one."""
         self.spared = now
-        """When it was put in, or was spared from eviction: it has been used since if `used` is
-        another moment.
-        """
+        """The moment of the last use that counts no more for its stay."""
 
 
 class WeightedCache(Generic[V]):

@@ -65,7 +65,7 @@ class Segments:
         self.all = segments
         self.firsts = [segment.first for segment in segments]
         self.extents = extents
-        """Bytes of the image, from start to end, that hold the index; none where there is none."""
+        """Ranges of the image that hold the index, if the image has one."""
 
     @property
     def weight(self) -> int:
@@ -118,7 +118,7 @@ class Directory:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Start and end of the bytes of the image that hold the inode, or some more."""
+        """The range of the image that holds the inode, or a longer one."""
         return self._inodes.extent(self.inode)
 
     def get(self, name: bytes, count: Counter = uncounted) -> Entry | None:
@@ -175,7 +175,7 @@ class Directory:
         return entries.get(name)
 
     def _listings_of(self, segment: Segment) -> Iterator[Listing | ScannedEntries]:
-        """Yield a segment at once, or little by little where it is long or not sound."""
+        """Yield a segment at once; where it is long or not sound, in parts."""
         if segment.end - segment.start <= _GAP_MAX:
             with suppress(UnsoundListingError):
                 yield self._listing(segment, uncounted)

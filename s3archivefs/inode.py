@@ -228,7 +228,7 @@ class InodeTable:
         return None if index == ABSENT_32 else index
 
     def extent(self, inode: Inode) -> tuple[int, int]:
-        """Return start and end of the bytes of the image that hold the inode, or some more."""
+        """Return the range of the image that holds the inode, or a longer one."""
         start, end = self._reader.extent
         position = start + split_reference(inode.reference)[0]
         return position, min(end, inode.tail[0] + HEADER_SIZE + METADATA_BLOCK_SIZE)

@@ -1,9 +1,8 @@
-"""A part of a directory's listing in memory: its bytes as stored, and where each entry starts.
+"""A part of a directory's listing in memory: its bytes, and where entries start.
 
-An entry takes some 20 bytes so, and 250 as an object of its own: entries are decoded when they are
-handed out. The names are checked when a listing is made. What is not sound there is for
-`scanning.scan` to judge, which says what is wrong; a property test holds that both accept the same
-listings and read them alike.
+An entry takes some 20 bytes so, and 250 as an object of its own: it is decoded when it is handed
+out. A listing is checked when it is made. `scanning.scan` says what is wrong with one that is not
+sound; a property test holds that both accept the same listings, and read them alike.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ __all__ = [
 ]
 
 DOTS_SIZE = 3
-"""Bytes by which a directory's size exceeds its listing, for `.` and `..`, which it does not hold.
+"""Bytes that a directory's size counts for `.` and `..`, which no listing holds.
 
 squashfs-tools-ng before 1.1.3 did not count them. Linux (dir.c, namei.c) and unsquashfs take the
 size for a bound: they read a run that starts more than three bytes before it. No run is as short as
@@ -115,7 +114,7 @@ class Listing:
     _first: int
     """Number of the entry that the listing begins with."""
     extents: tuple[tuple[int, int], ...]
-    """Bytes of the image, from start to end, that the listing was decoded from."""
+    """Ranges of the image that the listing was decoded from."""
 
     def __init__(
         self,
@@ -286,7 +285,7 @@ def _parsed(data: bytes, segment: Segment, extent: tuple[int, int]) -> Listing |
 
 
 def _length_of_all(data: bytes, at: int, count: int) -> int:
-    """Return the length of `count` entries from `at` on if all have the same, else 0.
+    """Return the length of each of `count` entries, or 0 where they differ.
 
     Names such as 0001.jpg are common, and such runs are found without a step for each entry.
     """

@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 AnyPath = TypeVar("AnyPath", str, bytes)
+_PLAIN = (str, bytes)  # `str | bytes` would be made anew for each call
 Plain_co = TypeVar("Plain_co", str, bytes, covariant=True)
 
 
@@ -47,7 +48,7 @@ def as_plain(path: EitherPath) -> str | bytes:
 
     Raises TypeError for what is no path.
     """
-    if isinstance(path, str | bytes):
+    if isinstance(path, _PLAIN):
         return path
     if hasattr(path, "as_posix"):
         return path.as_posix()
@@ -61,7 +62,7 @@ def as_plain(path: EitherPath) -> str | bytes:
 
 def encode(path: EitherPath) -> bytes:
     """Return a path or name as the image stores it: text as UTF-8 with surrogateescape."""
-    plain = as_plain(path)
+    plain = path if isinstance(path, str) else as_plain(path)
     return plain.encode("utf-8", "surrogateescape") if isinstance(plain, str) else plain
 
 
@@ -78,7 +79,7 @@ def decode_as(path: AnyPath, name: bytes) -> AnyPath:
 
 
 def decode_all_as(path: AnyPath, names: list[bytes]) -> list[AnyPath]:
-    """Return stored names, one at least, in the type of the path that a caller gave."""
+    """Return one or more stored names in the type of a caller's path."""
     if isinstance(path, str):  # no name holds a slash
         return b"/".join(names).decode("utf-8", "surrogateescape").split("/")
     return names

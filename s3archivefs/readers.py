@@ -45,7 +45,7 @@ class Pooled(Protocol):
 
     @property
     def extents(self) -> Sequence[tuple[int, int]]:
-        """Bytes of the image, from start to end, that it was decoded from."""
+        """Ranges of the image that it was decoded from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,9 @@ class Readers:
     exports: ExportTable | None
     listings: MetadataReader
     pool: WeightedCache[Block | Pooled]
-    """Metadata of all kinds, so that each kind takes what the work at hand has use for."""
+    """Metadata of all kinds: what is used most takes the most."""
     listing_blocks: WeightedCache[Block]
-    """The few blocks of listings used last: what they hold is in the pool, as Listings."""
+    """A few blocks of listings; the pool has what they hold, as Listings."""
     data_blocks: WeightedCache[bytes]
     lists: tuple[Extent, ...]
     """Extents of the look-up tables' lists of block positions."""

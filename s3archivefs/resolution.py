@@ -62,7 +62,7 @@ class KeptPlace:
 
     @property
     def extents(self) -> list[tuple[int, int]]:
-        """Bytes of the image, from start to end, that the directories were decoded from."""
+        """Ranges of the image that the directories were decoded from."""
         return [place.directory.extent for place in _chain(self.place)]
 
 
@@ -201,10 +201,10 @@ class Resolver:
     # ---- directories by the way that led there ---------------------------------------------------
 
     def _known(self, way: bytes) -> KeptPlace | None:
-        """Return the directory that `way` leads to if it is cached, or the one above is.
+        """Return the directory of a way, if it or the one above is cached.
 
-        Ways are as callers spell them. What else may be on a way, such as a symlink or a name that
-        is missing, is for `_located`.
+        A way is as a caller spells it. What else may be on it, such as a symlink or a name that is
+        missing, is for `_located`.
         """
         kept = self._kept.peek(way) if way else self._top
         if kept is not None:

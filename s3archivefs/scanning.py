@@ -1,4 +1,4 @@
-"""The careful way through a listing: entry by entry, with a message for whatever is wrong."""
+"""The careful way through a listing, with a message for whatever is wrong."""
 
 from __future__ import annotations
 
