@@ -130,13 +130,13 @@ class WeightedCache(Generic[V]):
                 self._evict_or_spare()
 
     def _evict_or_spare(self) -> None:
-        key, oldest = self._slots.popitem(last=False)
-        used = oldest.used
-        if used == oldest.spared:
+        key, oldest = next(iter(self._slots.items()))
+        if oldest.used == oldest.spared:
+            del self._slots[key]
             self._weight -= oldest.weight
         else:
-            oldest.spared = used
-            self._slots[key] = oldest
+            oldest.spared = oldest.used
+            self._slots.move_to_end(key)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         if self._lock.locked():  # by a thread that may have kept a value and not yet its weight

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import s3archivefs
 from fixtures.shapes import noise
-from fixtures.tree import file
+from fixtures.tree import directory, file
 from s3archivefs import Limits
+from s3archivefs.listing import Listing
 from tests.support.images import make_image
 
 if TYPE_CHECKING:
@@ -30,3 +31,21 @@ def test_what_is_cached_is_counted_and_bounded(tmp_path: Path) -> None:
             with fs.open(f"/{name}") as opened_file:
                 opened_file.read(10)
         assert read < fs.cached_bytes <= 1 << 16
+
+
+def test_what_was_used_last_is_in_doubt_with_all_that_it_was_decoded_from(tmp_path: Path) -> None:
+    names = [f"{number:04d}-{'n' * 90}" for number in range(1500)]  # an index, and blocks enough
+    tree = (directory("a"), directory("a/b"), *(file(f"a/b/{name}") for name in names))
+    with s3archivefs.open(make_image(tmp_path, tree)) as fs:
+        path = f"/a/b/{names[900]}"
+        found = fs.stat(path)
+        inodes, listings = fs.superblock.inode_table_start, fs._readers.listings.extent
+        listed = next(kept for _, kept in fs._readers.pool.newest(9) if isinstance(kept, Listing))
+        fs._readers.listing_blocks.clear()
+        ranges = fs._readers.in_doubt()
+        for reference in (found.reference, fs.stat("/a").reference, fs.stat("/a/b").reference):
+            block = inodes + (reference >> 16)
+            assert any(start <= block < end for start, end in ranges)
+        (extent,) = listed.extents
+        assert listings.start < extent[0] < extent[1] <= listings.end
+        assert extent in ranges
