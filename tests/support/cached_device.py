@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from s3archivefs import BlockDevice
     from s3archivefs_lambda.cache.background import Background
 
 __all__ = [
@@ -66,7 +67,7 @@ def _numbers(offset: int, length: int) -> range:
 
 
 def cached_device(
-    below: Device,
+    below: BlockDevice,
     directory: Path,
     *,
     metadata_start: int = SIZE,

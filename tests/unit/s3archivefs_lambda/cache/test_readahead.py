@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import s3archivefs
+from fixtures.shapes import noise
+from fixtures.tree import file
 from s3archivefs_lambda.cache.background import AHEAD_THREADS, Background
 from s3archivefs_lambda.cache.disk import ChunkStore
 from tests.support.archives_in_s3 import Clock
@@ -25,6 +28,7 @@ from tests.support.cached_device import (
     store_chunks,
     stored_chunks,
 )
+from tests.support.images import CountingDevice, make_image
 from tests.support.joined import wait_for_joined
 
 if TYPE_CHECKING:
@@ -77,6 +81,23 @@ def test_the_end_of_what_was_announced_is_no_read_of_its_own(below: Device, tmp_
     with closing(reading(cached, 96, 8 * MIB + 96)) as ahead:
         ahead.pread(96, 8 * MIB)
     assert len(below.reads) == 2
+
+
+def test_many_files_read_at_once_cost_few_reads(tmp_path: Path) -> None:
+    contents = {f"/{number:03}": noise(20 * KIB, str(number)) for number in range(300)}
+    tree = tuple(file(path[1:], content) for path, content in contents.items())
+    below = CountingDevice(make_image(tmp_path, tree, "-b", "131072").read_bytes())
+    cached = cached_device(below, tmp_path, metadata_start=5 * MIB)
+    with s3archivefs.open(cached) as fs:
+        for path in contents:
+            fs.stat(path)
+        below.forget()
+        assert {path: opened.read() for path, _, opened in fs.walk_files()} == contents
+        assert len(below.reads) < 20
+        cached.background.wait_idle()
+        below.forget()
+        assert dict(fs.read_many(contents)) == contents
+        assert below.reads == []
 
 
 def test_a_reader_does_not_wait_for_what_is_behind_its_read(below: Device, tmp_path: Path) -> None:
