@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +10,7 @@ import s3archivefs
 from fixtures.shapes import noise, text
 from fixtures.tree import file
 from s3archivefs import SquashFS
+from tests.support.distant_device import DistantDevice, counted
 from tests.support.forked import in_child
 from tests.support.images import CountingDevice, make_image
 
@@ -21,54 +20,6 @@ if TYPE_CHECKING:
 
 KIB, MIB = 1 << 10, 1 << 20
 CONTENTS = {f"/{number:04}": noise(90 * KIB, str(number)) for number in range(200)}
-counted: ContextVar[list[int]] = ContextVar("counted")
-
-
-class Handle:
-    """A device's readahead, which one thread at a time may use."""
-
-    def __init__(self, device: DistantDevice, start: int, stop: int) -> None:
-        self.size = device.size
-        self.range = start, stop
-        self.told: list[tuple[int, int]] = []
-        self.reads: list[tuple[int, int]] = []
-        self.is_closed = False
-        self._device = device
-        self._thread = threading.get_ident()
-
-    def will_read(self, offset: int, length: int) -> None:
-        self.told.append((offset, offset + length))
-
-    def pread(self, offset: int, length: int) -> bytes:
-        assert not self.is_closed
-        assert threading.get_ident() == self._thread
-        assert self.range[0] <= offset < offset + length <= self.range[1]
-        self.reads.append((offset, offset + length))
-        return self._device.image[offset : offset + length]
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-class DistantDevice(CountingDevice):
-    """A device with readahead, which counts in the context of who reads."""
-
-    def __init__(self, image: bytes) -> None:
-        super().__init__(image)
-        self.image = image
-        self.handles: list[Handle] = []
-
-    def readahead(self, offset: int, length: int) -> Handle:
-        self.handles.append(Handle(self, offset, offset + length))
-        return self.handles[-1]
-
-    def pread(self, offset: int, length: int) -> bytes:
-        counted.get([]).append(length)
-        return super().pread(offset, length)
-
-    def forget(self) -> None:
-        super().forget()
-        self.handles.clear()
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,21 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.shapes import HOLE, noise, text
 from fixtures.tree import directory, fifo, file, hard_link, symlink
-from s3archivefs import CorruptImageError, LimitExceededError, Limits
+from s3archivefs import CorruptImageError, FileKind, LimitExceededError, Limits
+from tests.support.distant_device import DistantDevice
 from tests.support.drafts import Draft, draft
 from tests.support.forked import in_child
 from tests.support.images import CountingDevice, make_image
+from tests.support.mutations import Mutator, originals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from s3archivefs.names import EitherPath
@@ -279,3 +283,55 @@ def test_a_forked_child_reads_on(image: Path) -> None:
 
         assert begun | in_child(rest) == CONTENTS
         assert begun | rest() == CONTENTS
+
+
+# ---- Damaged images ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mutator(tmp_path_factory: pytest.TempPathFactory) -> Mutator:
+    return Mutator(originals(tmp_path_factory.mktemp("originals")))
+
+
+def start_of(file: io.BufferedIOBase) -> bytes | None:
+    """The first bytes; None where the file is large, and its reader meets the fault."""
+    try:
+        return file.read(99)
+    except s3archivefs.SquashfsError:
+        assert isinstance(file, s3archivefs.SquashFile)
+        return None
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("device", [s3archivefs.BytesDevice, DistantDevice])
+@given(number=st.integers(0, 1 << 20))
+def test_a_damaged_image_reads_at_once_as_it_reads_alone(
+    device: Callable[[bytes], s3archivefs.BlockDevice], mutator: Mutator, number: int
+) -> None:
+    _, image = mutator.mutation(number)
+    try:
+        fs = s3archivefs.open(device(image))
+    except s3archivefs.SquashfsError:
+        return
+    told: list[tuple[bytes, Exception]] = []
+
+    def on_error(path: bytes, error: Exception) -> None:
+        told.append((path, error))
+
+    files = fs.walk_files(b"/", on_error=on_error)
+    walked = {path: (stat, start_of(opened)) for path, stat, opened in islice(files, 200)}
+    many = dict(fs.read_many(walked, on_error=on_error))
+    faults = [(path, str(error)) for path, error in told]
+    for path, (stat, start) in walked.items():
+        try:
+            alone = fs.stat(path), fs.read_bytes(path)
+        except (s3archivefs.SquashfsError, OSError) as error:
+            fault = path, str(error)  # of the directory, maybe, which is damaged behind the path
+        else:
+            assert (stat, start, many[path]) == (alone[0], alone[1][:99], alone[1])
+            continue
+        assert path not in many
+        assert fault in faults
+    for path, _ in faults:
+        with pytest.raises((s3archivefs.SquashfsError, OSError)):
+            fs.read_bytes(path) if fs.stat(path).kind is FileKind.FILE else [*fs.scandir(path)]
