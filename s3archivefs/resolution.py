@@ -104,6 +104,8 @@ class Resolver:
         self._root = Place(root, above=None)
         self._readers = readers
         self._limits = limits
+        # Way and inode of the last path resolved, no symlink: `stat` is often followed by `open`.
+        self._last: tuple[bytes, Inode] = b"", root.inode
         self._top = KeptPlace(b"", self._root, hops=0)
         self._kept = cast("WeightedCache[KeptPlace]", readers.pool)
 
@@ -114,6 +116,9 @@ class Resolver:
         nowhere.
         """
         way = encode(path)
+        last_way, last = self._last
+        if way == last_way:
+            return last
         above, _, name = way.rpartition(b"/")
         if name in _NO_NAMES:
             return self._located(way, path, follow=follow).inode
@@ -128,6 +133,8 @@ class Resolver:
         inode = self._readers.entry_inode(entry)
         if follow and inode.kind is _SYMLINK:
             return self._located(name, path, start=kept.place, hops=kept.hops).inode
+        if inode.kind is not _SYMLINK:
+            self._last = way, inode
         return inode
 
     def directory(self, path: str | bytes) -> Place:
