@@ -62,7 +62,7 @@ def read_compressor_options(device: BlockDevice, superblock: Superblock) -> Reco
             f"{superblock.compression.name.lower()} options of {len(stored)} bytes, where"
             f" {record.layout.size} are known; reading needs none of them"
         )
-    return record.decode(stored)
+    return record.parse(stored)
 
 
 def check_compressor_options(device: BlockDevice, superblock: Superblock) -> bytes | None:
@@ -110,11 +110,11 @@ def _checked(stored: bytes, *, compression: Compression) -> bytes:
     if compression is Compression.LZ4:
         if len(stored) < known:
             raise CorruptImageError(f"{_WHAT} have {len(stored)} bytes of {known}", _START)
-        version = Lz4Options.decode(stored).version
+        version = Lz4Options.parse(stored).version
         if version != _LZ4_VERSION:
             raise UnsupportedError(f"lz4 of version {version}; only version 1 is known")
     elif compression is Compression.XZ and len(stored) == known:
-        size = XzOptions.decode(stored).dictionary_size
+        size = XzOptions.parse(stored).dictionary_size
         lowest_bit = size & -size
         if not 0 < size <= _DICTIONARY_MAX or size not in {lowest_bit, 3 * lowest_bit}:
             raise CorruptImageError(f"{_WHAT} claim an xz dictionary of {size} bytes", _START)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,8 +54,7 @@ class Extent(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(NamedTuple):
     """The extent of each table.
 
     That of a look-up table is the extent of its list of block positions; its blocks lie between the
@@ -123,7 +121,7 @@ def _streamed(device: BlockDevice, head: bytes) -> Superblock:
 
 
 def _checked(device: BlockDevice, head: bytes) -> Superblock:
-    superblock = Superblock.decode(head)
+    superblock = Superblock.parse(head)
     _check(superblock)
     if superblock.bytes_used > device.size:
         raise TruncatedImageError(

@@ -145,7 +145,7 @@ class XattrTable:
         """Return the parts of the table, by its header `raw`."""
         start, end = self._extent
         size = XattrTableHeader.layout.size
-        header = XattrTableHeader.decode(raw)
+        header = XattrTableHeader.parse(raw)
         blocks = block_count(header.count, XattrId.layout.size)
         if not header.count or start + size + blocks * POINTER_SIZE > end:
             raise CorruptImageError(f"the xattr table claims to hold {header.count} sets", start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import s3archivefs
@@ -179,7 +179,7 @@ def test_types_and_fields_of_the_first_writer(tmp_path: Path) -> None:  # D21, D
 
 def test_socket_of_the_first_writer() -> None:
     with open_fixture(FIXTURES["special"]) as fs:
-        assert asdict(record_of(fs, "/directory/socket"))["type"] == 7
+        assert record_of(fs, "/directory/socket").as_dict()["type"] == 7
         assert fs.stat("/directory/socket").nlink == 1
 
 

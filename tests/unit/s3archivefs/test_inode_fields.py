@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -143,7 +142,7 @@ def test_data_of_files_without_blocks_starts_nowhere(tmp_path: Path) -> None:  #
         file("4-extended", xattrs={"user.a": b"b"}),
     )
     with s3archivefs.open(make_image(tmp_path, tree, *STORED)) as fs:
-        starts = {node.path: asdict(record_of(fs, node.path))["blocks_start"] for node in tree}
+        starts = {node.path: record_of(fs, node.path).as_dict()["blocks_start"] for node in tree}
         assert starts == {"1-empty": 0, "2-tail": 0, "3-block": 96, "4-extended": 0}
         assert [fs.read_bytes(node.path) for node in tree] == [node.content for node in tree]
         assert list(fs.verify()) == []

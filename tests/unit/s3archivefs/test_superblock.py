@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import asdict
 
 import pytest
 
@@ -28,7 +27,7 @@ def test_all_19_fields_are_read_from_the_96_bytes() -> None:  # D1
     image = FIXTURES["xattrs"].image.read_bytes()
     assert image[:96] == bytes.fromhex(GOLDEN)
     with open_fixture(FIXTURES["xattrs"]) as fs:
-        assert asdict(fs.superblock) == {
+        assert fs.superblock.as_dict() == {
             "magic": 0x73717368,
             "inode_count": 6,
             "mkfs_time": 1_600_000_000,
