@@ -8,6 +8,9 @@ with s3archivefs.open("linux.sqfs") as fs:
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice, ReadAhead
 from s3archivefs.entry import DirEntry
 from s3archivefs.errors import (
@@ -27,11 +30,13 @@ from s3archivefs.format import Compression, Superblock
 from s3archivefs.image import SquashFS
 from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open
 from s3archivefs.inode import FileKind, Stat
-from s3archivefs.limits import Limits
-from s3archivefs.path import Path
 from s3archivefs.single_flight import Flight, SingleFlight
 from s3archivefs.sources import is_squashfs
-from s3archivefs.verify import Problem
+
+if TYPE_CHECKING:
+    from s3archivefs.limits import Limits
+    from s3archivefs.path import Path
+    from s3archivefs.verify import Problem
 
 __all__ = [
     "BlockDevice",
@@ -64,3 +69,25 @@ __all__ = [
     "open",
     "renew_after_fork",
 ]
+
+_ON_FIRST_USE = {
+    "Limits": "s3archivefs.limits",
+    "Path": "s3archivefs.path",
+    "Problem": "s3archivefs.verify",
+}
+"""Modules that are imported when a program first uses a public name of theirs.
+
+With pathlib and dataclasses, which they need, they take as long to import as all of the others.
+"""
+
+if not TYPE_CHECKING:  # type checkers would take every name for one of the module's
+
+    def __getattr__(name: str) -> object:
+        if name not in _ON_FIRST_USE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_ON_FIRST_USE[name]), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

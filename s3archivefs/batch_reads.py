@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from contextvars import copy_context
 from functools import partial
@@ -17,7 +16,7 @@ from s3archivefs.parallel import start_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from s3archivefs.data import DataReader
     from s3archivefs.device import ReadAhead
@@ -139,6 +138,8 @@ class BatchReader(Generic[P]):
         if not self._is_distant or self._process != os.getpid():
             return _Flight(batch, work, start_work(work))
         if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- as in parallel.py
+
             self._threads = ThreadPoolExecutor(_FLIGHTS_MAX, "s3archivefs-read")
         # In the caller's context, where a device may count its requests.
         return _Flight(batch, work, self._threads.submit(copy_context().run, work))

@@ -7,7 +7,6 @@ behind the end of the stream are faults too. A library is imported when the firs
 
 from __future__ import annotations
 
-import lzma
 import threading
 import zlib
 from importlib import import_module
@@ -135,6 +134,8 @@ def _zlib_decompress(data: bytes | memoryview, limit: int) -> bytes:
 
 
 def _xz(limits: Limits) -> Codec:
+    import lzma  # noqa: PLC0415 -- few images need it
+
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
         # Not lzma.decompress(): it accepts concatenated streams and any dictionary size.
         stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, limits.codec_memory_bytes)
@@ -147,6 +148,8 @@ def _xz(limits: Limits) -> Codec:
 
 
 def _lzma(limits: Limits) -> Codec:
+    import lzma  # noqa: PLC0415 -- likewise
+
     def decompress(data: bytes | memoryview, limit: int) -> bytes:
         """Decode an LZMA-alone stream that may have both a content size and an end marker.
 

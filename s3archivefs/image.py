@@ -17,13 +17,10 @@ from s3archivefs.errors import (
 )
 from s3archivefs.healing import Healing, retried
 from s3archivefs.inode import FileKind
-from s3archivefs.limits import Limits
 from s3archivefs.names import AnyPath, as_plain, decode, decode_all_as, decode_as, encode, os_error
 from s3archivefs.options import check_compressor_options, read_compressor_options
-from s3archivefs.path import Path
 from s3archivefs.reopening import Origin
 from s3archivefs.sources import open_source, portable
-from s3archivefs.verify import Problem, Verifier
 from s3archivefs.walking import entries, walk
 
 if TYPE_CHECKING:
@@ -34,8 +31,11 @@ if TYPE_CHECKING:
     from s3archivefs.entry import DirEntry
     from s3archivefs.format import Record
     from s3archivefs.inode import Inode, InodeTable, Stat
+    from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath, PathLike, StrPath
+    from s3archivefs.path import Path
     from s3archivefs.resolution import Place
+    from s3archivefs.verify import Problem
 
 __all__ = ["SquashFS", "open_image"]
 
@@ -67,6 +67,8 @@ class SquashFS(Healing, BulkReader):
 
         Format: "The Superblock".
         """
+        from s3archivefs.limits import Limits  # noqa: PLC0415 -- dataclasses takes 12 ms to import
+
         limits = limits or Limits()
         self._source, self._offset = portable(source), offset
         device, self._close = open_source(source)
@@ -258,6 +260,8 @@ class SquashFS(Healing, BulkReader):
 
     def path(self, path: StrPath = "/") -> Path:
         """Return a path in the image, which is used like a `pathlib.Path`."""
+        from s3archivefs.path import Path  # noqa: PLC0415 -- with pathlib, 10 ms
+
         return Path(self, path)
 
     def verify(self) -> Iterator[Problem]:
@@ -269,20 +273,19 @@ class SquashFS(Healing, BulkReader):
         yield from self._while_open(self._problems())
 
     def _problems(self) -> Iterator[Problem]:
+        from s3archivefs.verify import Problem, Verifier  # noqa: PLC0415 -- for this call alone
+
         try:
             check_compressor_options(self._device, self.superblock)
         except SquashfsError as error:
             yield Problem("/", error)
-        problems = self._tree_problems()
+        problems = Verifier(self._root, self._readers, self.superblock.inode_count).problems()
         first = next(problems, None)
         if first is not None and isinstance(first.error, FormatError) and self._distrust():
-            problems = self._tree_problems()
+            problems = Verifier(self._root, self._readers, self.superblock.inode_count).problems()
         elif first is not None:
             yield first
         yield from problems
-
-    def _tree_problems(self) -> Iterator[Problem]:
-        return Verifier(self._root, self._readers, self.superblock.inode_count).problems()
 
     @property
     def origin(self) -> Origin:

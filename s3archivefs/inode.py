@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -107,16 +106,20 @@ class Stat(NamedTuple):
     """Place of the inode in the image, which only hard links share."""
 
 
-@dataclass(slots=True)
 class Inode:
     """An inode as the image stores it."""
 
-    kind: FileKind
-    reference: int
-    header: InodeHeader
-    """The inode's record, of the class for its type."""
-    tail: tuple[int, int]
-    """Place behind the record: metadata block, from the start of the image, and offset."""
+    __slots__ = ("header", "kind", "reference", "tail")
+
+    def __init__(
+        self, kind: FileKind, reference: int, header: InodeHeader, tail: tuple[int, int]
+    ) -> None:
+        self.kind = kind
+        self.reference = reference
+        self.header = header
+        """The inode's record, of the class for its type."""
+        self.tail = tail
+        """Place behind the record: metadata block, from the start of the image, and offset."""
 
     @property
     def directory(self) -> BasicDirectory | ExtendedDirectory:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,7 +10,7 @@ from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["map_parallel", "start_work"]
 
@@ -28,6 +27,8 @@ class _Workers:
     def pool(self) -> ThreadPoolExecutor:
         """The pool, made on first use: most programs read small files."""
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- with logging, 12 ms
+
             workers = os.cpu_count() or 1
             self._pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
         return self._pool

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
@@ -48,8 +47,7 @@ class Pooled(Protocol):
         """Ranges of the image that it was decoded from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readers:
+class Readers(NamedTuple):
     """The readers of one image, and the caches they share."""
 
     inodes: InodeTable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import pickle
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 from weakref import finalize
 
@@ -44,6 +43,8 @@ class Origin(NamedTuple):
         """Raise a clear TypeError where the source is an object that cannot be pickled."""
         if isinstance(self.source, str | bytes):
             return
+        import pickle  # noqa: PLC0415 -- 5 ms that only those who pickle pay
+
         try:
             pickle.Pickler(_NullWriter()).dump(self.source)
         except Exception as error:  # the caller's __reduce__ may raise anything

@@ -120,6 +120,23 @@ NETWORK = {
     "urllib.request",
     "urllib3",
 }
+# What takes long to import: the reader does so when it needs it.
+ON_FIRST_USE = {"s3archivefs.limits", "s3archivefs.path", "s3archivefs.verify"}
+SLOW = ON_FIRST_USE | {
+    "argparse",
+    "ast",
+    "concurrent",
+    "construct",
+    "dataclasses",
+    "importlib.metadata",
+    "inspect",
+    "logging",
+    "lzma",
+    "pathlib",
+    "pickle",
+    "tempfile",
+    "urllib",
+}
 CODECS = {
     "backports",
     "bz2",
@@ -134,10 +151,7 @@ CODECS = {
     "zlib_ng",
     "zstandard",
 }
-STANDARD_CODECS = {
-    "lzma",
-    "zlib",
-}  # always there and loaded in microseconds: no need to wait for first use
+STANDARD_CODECS = {"zlib"}  # always there and loaded in microseconds: no need to wait
 FILE_OPENERS = {
     "codecs.open",
     "io.FileIO",
@@ -309,14 +323,42 @@ def test_every_public_name_of_the_reader_exists() -> None:
     assert [name for name in s3archivefs.__all__ if not hasattr(s3archivefs, name)] == []
 
 
-def test_importing_the_reader_loads_no_network_module() -> None:
-    # Its own interpreter without PYTHON* variables: nothing but the import itself can load them.
+def loaded_by(program: str) -> set[str]:
+    """Return the modules that a program of its own loads."""
+    # Without PYTHON* variables: nothing but the program itself can load them.
     program = (
-        "import json, sys; before = set(sys.modules); import s3archivefs;"
+        f"import json, sys; before = set(sys.modules); {program};"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=True)
-    loaded = json.loads(done.stdout)
+    return set(json.loads(done.stdout))
+
+
+def test_importing_the_reader_loads_no_network_module() -> None:
+    loaded = loaded_by("import s3archivefs")
     assert READER in loaded
     assert [name for name in loaded if belongs(name, NETWORK | {ADAPTER})] == []
+
+
+def test_importing_the_reader_loads_nothing_that_can_wait() -> None:
+    loaded = loaded_by("import s3archivefs")
+    assert [name for name in sorted(loaded) if belongs(name, SLOW)] == []
+
+
+def test_opening_an_image_loads_construct_which_parses_its_superblock() -> None:
+    image = str(ROOT / "fixtures" / "gzip.sqfs")
+    opening = f"import s3archivefs; s3archivefs.open({image!r}).close()"
+    assert "construct" in loaded_by(opening)
+    assert "pathlib" not in loaded_by(opening)
+
+
+def test_public_names_are_there_before_their_modules_are() -> None:
+    loaded = loaded_by("import s3archivefs; assert set(s3archivefs.__all__) <= {*dir(s3archivefs)}")
+    assert loaded.isdisjoint(ON_FIRST_USE)
+    assert loaded_by("from s3archivefs import *") >= ON_FIRST_USE
+
+
+def test_reader_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="module 's3archivefs' has no attribute 'Paths'"):
+        s3archivefs.Paths  # type: ignore[attr-defined]  # noqa: B018 -- that is what is tested
