@@ -1,7 +1,7 @@
 """What one request costs: requests to S3, bytes from it, chunks from the cache.
 
 A transport sets the request that a thread works for; the layers that cost something count it there.
-Where no request is set (images on the command line), nothing is counted.
+If no request is set (images on the command line), nothing is counted.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Event:
     """Empty but for GetObject, as is the token."""
     token: str
     access_key_id: str | None
-    """The caller's access key, where it is known; for the log alone."""
+    """The caller's access key, if it is known; for the log alone."""
     request: S3Request
 
 
@@ -114,11 +114,11 @@ class _Members:
         return name in self._members
 
     def any(self, name: str) -> object:
-        """Return the member of that name, whatever it is; None where there is none."""
+        """Return the member of that name, whatever it is; None if there is none."""
         return self._members.get(name)
 
     def object(self, name: str) -> _Members:
-        """Return the object of that name; an empty one where there is none."""
+        """Return the object of that name; an empty one if there is none."""
         return _Members(self._members.get(name, {}), self._path_of(name))
 
     def text(self, name: str, default: str | None = None) -> str:

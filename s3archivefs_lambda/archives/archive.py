@@ -83,4 +83,4 @@ class Opener(Protocol):
         """Open the version from the cache; ask the store for missing bytes only."""
 
     def wait_idle(self) -> None:
-        """Wait until all that is fetched or stored in the background is."""
+        """Wait until background work has ended."""

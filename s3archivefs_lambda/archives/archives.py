@@ -43,7 +43,7 @@ _LOG = logging.getLogger("s3archivefs")
 _PATIENCE_SECONDS = 2.0
 """Seconds that a request waits for the store before it is served the known version.
 
-A HEAD takes 20 to 100 ms, and under a second where the first attempt fails: while the store
+A HEAD takes 20 to 100 ms, and under a second if the first attempt fails: while the store
 answers, only confirmed versions are served.
 """
 
@@ -129,7 +129,7 @@ class Archives:
                 continue
             if check.was_interrupted or (is_servable and is_outage(check.error)):
                 continue
-            # An outage holds for every request that waits; each would only find it again.
+            # An outage answers all waiting requests: each retry would only find it again.
             if is_mine or is_later or is_outage(check.error):
                 return check.result()
             is_later = True
@@ -141,7 +141,7 @@ class Archives:
             self._doubt(archive.location, archive.version)
 
     def wait_idle(self) -> None:
-        """Wait until all that is fetched or stored in the background is."""
+        """Wait until background work has ended."""
         for opener in self._openers.values():
             opener.wait_idle()
 

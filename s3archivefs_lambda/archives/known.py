@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Known", "KnownArchives"]
 
 _MOST = 50_000
-"""Archives, at some 600 bytes each: 30 MB where so many are in use."""
+"""Archives, at some 600 bytes each: 30 MB if so many are in use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -66,7 +66,7 @@ class Outages:
             return self._clock() - max(failed, silent) < _EXPECTED_SECONDS
 
     def may_try(self, location: Location) -> bool:
-        """Return whether it is time to try the archive though that is expected to fail."""
+        """Return whether a retry of the archive is due."""
         with self._lock:
             if self._clock() - self._failed.get(location, -math.inf) < _RETRY_SECONDS:
                 return False

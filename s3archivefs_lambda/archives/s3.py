@@ -120,14 +120,14 @@ class S3Opener:
         return self._archive(location, self._reopened(location, version))
 
     def wait_idle(self) -> None:
-        """Wait until all that is fetched or stored in the background is."""
+        """Wait until background work has ended."""
         self._memory.background.wait_idle()
 
     def open_device(
         self, location: Location, before: S3Version | None, *, afresh: bool = False
     ) -> OpenedDevice:
         """Open the current version's bytes as `open` does, whether or not they are an image."""
-        # Afresh, both ends are fetched: a request more makes sure that they are of one version.
+        # `afresh` fetches both ends: the second request proves that they are of one version.
         likely = None if afresh else before
         is_expected = self._config.superblock_metadata == "expected"
         kept = None if likely is None else self._reopened(location, likely)

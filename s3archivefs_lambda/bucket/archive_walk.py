@@ -56,13 +56,13 @@ class Source(Protocol):
         """Levels of directories that are entered."""
 
     def image(self) -> SquashFS | None:
-        """Return the archive's image; None where the listing goes without it."""
+        """Return the archive's image; None if the listing goes without it."""
 
     def etag(self, stat: Stat) -> str:
         """Return the ETag of a member."""
 
     def failure(self, error: OSError | SquashfsError) -> Exception:
-        """Return what to raise where the open image cannot be read."""
+        """Return the exception to raise when the open image cannot be read."""
 
 
 class Sources(Protocol):
@@ -83,7 +83,7 @@ class Span(NamedTuple):
 
     floor: bytes
     end: bytes | None
-    """None where no key is too high."""
+    """None if no key is too high."""
 
 
 class Work:
@@ -136,7 +136,7 @@ class ArchiveWalk:
         self._virtual = virtual
         self._span = span
         self._work = work
-        # No longer virtual prefix lies between the key last looked at and this one.
+        # No nested mapping starts before this key.
         self._clear: bytes | None = b""
         self._frames: list[_Frame] | None = None  # None until the archive is open
         self._entered: set[int] = set()  # directories, by their references
@@ -156,7 +156,7 @@ class ArchiveWalk:
     def next(self) -> Item | None:
         """Return the next object, or None at the end.
 
-        Where the work is used up, return a key alone: all keys below it are dealt with. Raises
+        If the work is used up, return a key alone: all keys below it are dealt with. Raises
         Source.failure, for a key that is left out would be taken for a deleted one.
         """
         if self._paused is None:
@@ -202,10 +202,10 @@ class ArchiveWalk:
                 self._work.count()
         return None
 
-    # ---- where to go on --------------------------------------------------------------------------
+    # ---- Where to go on --------------------------------------------------------------------------
 
     def _pause(self, key: bytes) -> bool:
-        """Stop before a key if the work is used up; say whether it stops.
+        """Stop before a key if the work is used up; return whether it stops.
 
         It does not stop where the page began: each page advances.
         """
@@ -215,7 +215,7 @@ class ArchiveWalk:
         return True
 
     def _is_hidden(self, frame: _Frame, name: bytes) -> bool:
-        """Say whether the entry belongs to a longer virtual prefix, and pass over that."""
+        """Return whether the entry belongs to a longer virtual prefix, and pass over that."""
         if frame.clear is None or name < frame.clear:
             return False
         hiding = self._hiding(frame.path + name)
@@ -241,7 +241,7 @@ class ArchiveWalk:
             frame.end = bound_within(frame.path, self._span.end)
             frame.clear = bound_within(frame.path, self._clear)
 
-    # ---- directories -----------------------------------------------------------------------------
+    # ---- Directories -----------------------------------------------------------------------------
 
     def _open(self) -> None:
         self._work.count(_STEPS_OF_ARCHIVE)
@@ -254,9 +254,9 @@ class ArchiveWalk:
     def _enter(self, path: bytes, reference: int, scan: Scan) -> None:
         """Begin to list a directory.
 
-        Raises LimitExceededError where it lies too deep, CorruptImageError where it was met before:
-        in a hostile image, n directories that are each twice in the one above have 2 to the power
-        of n paths.
+        Raises LimitExceededError if it lies too deep, and CorruptImageError if it was entered
+        before: in a hostile image, n directories that are each twice in the one above have 2 to the
+        power of n paths.
         """
         assert self._frames is not None  # noqa: S101 -- the archive is open
         if len(self._frames) > self._source.walk_depth:

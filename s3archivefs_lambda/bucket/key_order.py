@@ -50,7 +50,7 @@ def in_key_order(
     entries = scan(first)
     if slash and (entry := next(entries, None)) is not None:
         if entry.name == first and _is_dir(entry):
-            # Nothing can be lower: on the way down to a start, no other entry is looked for.
+            # Its keys are the lowest: yield it before looking for others.
             yield first + b"/", entry
         else:
             entries = chain([entry], entries)

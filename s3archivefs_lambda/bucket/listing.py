@@ -1,7 +1,7 @@
 """Pages of keys over mapped archives, in the byte order of whole keys.
 
 A page is found by seeking: it reads nothing before the place where it begins, and looks only at the
-mappings that it comes to. So it costs what it returns. Where it would return too little, as an
+mappings that it comes to. So it costs what it returns. If it would return too little, as an
 archive can be made to hold a million directories without a file, it ends early, as S3's pages may,
 and says where the next one begins.
 """
@@ -93,9 +93,9 @@ class _State(Enum):
     OBJECT = auto()
     """An object has this key."""
     PAUSED = auto()
-    """The page ends here: what has this key was not looked at."""
+    """The page ends here: this key is not examined yet."""
     PENDING = auto()
-    """The source is read for it when all keys below it are through."""
+    """A placeholder: the source is read once all lower keys are out."""
     MAPPING = auto()
     """It is the virtual prefix of an archive that is not open yet."""
 

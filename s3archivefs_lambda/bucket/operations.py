@@ -177,5 +177,5 @@ def _piece_length(start: int, stop: int, size: int) -> int:
 
 
 def _is_literal(path: str) -> bool:
-    """Say whether a listing spells the path so: S3's keys are literal, never tidied."""
+    """Return whether a listing spells the path so: S3's keys are literal, never tidied."""
     return not any(part in {"", ".", ".."} for part in path.split("/"))

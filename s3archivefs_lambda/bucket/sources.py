@@ -62,7 +62,7 @@ class MappedSources:
         self._window = min(max(1, 2 * self._window), OPEN_AHEAD_THREADS)
 
     def _is_entered(self, virtual: bytes) -> bool:
-        """Say whether an archive's own keys are listed, not only their common prefix."""
+        """Return whether an archive's own keys are listed, not only their common prefix."""
         if not virtual.startswith(self._prefix):
             return False
         return not self._delimiter or self._delimiter not in virtual[len(self._prefix) :]
@@ -89,7 +89,7 @@ class _Source:
         self._archive: Archive | None = None
 
     def image(self) -> SquashFS | None:
-        """Return the archive's image, or None where the listing goes without it.
+        """Return the archive's image, or None if the listing goes without it.
 
         A listing across many archives goes without one that cannot be read until somebody mends
         it. Any other fault fails the listing, for clients take a key that is not listed for deleted
@@ -111,13 +111,13 @@ class _Source:
         return self._archive.etag(stat)
 
     def failure(self, error: OSError | SquashfsError) -> ArchiveFaultError:
-        """Return what fails the listing where the archive cannot be read."""
+        """Return the error that fails the listing, as the archive cannot be read."""
         if self._archive is not None and isinstance(error, ArchiveReplacedError):
             self._archives.discard(self._archive)
         return ArchiveFaultError(error, self._location, self._virtual.decode("utf-8", "replace"))
 
 
 def _is_lasting(error: OSError | SquashfsError) -> bool:
-    """Say whether the fault is the archive's own and stays until somebody mends it."""
+    """Return whether the fault is the archive's own and stays until somebody mends it."""
     lasting = (ArchiveNotFoundError, ArchiveForbiddenError, SquashfsError)
     return isinstance(error, lasting) and not isinstance(error, ArchiveCredentialsError)

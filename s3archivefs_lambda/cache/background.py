@@ -41,8 +41,8 @@ class Background:
     def allowance(self, own: int) -> int:
         """Return how many bytes a reader that holds `own` may hold in all.
 
-        That is two thirds of what others leave. So a reader that comes when others hold all they
-        may, and stand still, gets some too; and many that read on come to hold equal shares.
+        That is two thirds of what others leave free: newcomers get some, and active readers
+        converge to equal shares.
         """
         return (self._max_bytes - self.held + own) * 2 // 3
 
@@ -64,8 +64,8 @@ class Background:
     def start(self, size: int, function: Callable[..., object], *arguments: Any) -> bool:  # noqa: ANN401 -- the function's
         """Call `function` in another thread, with `size` bytes reserved until it returns.
 
-        It must not raise. Return False where it will not be called: there is no memory at all, no
-        room for the bytes, or no thread to be had.
+        It must not raise. Return False if it will not be called: there is no memory at all, no room
+        for the bytes, or no thread to be had.
         """
         if not self._max_bytes or not self.reserve(size):
             return False
@@ -82,7 +82,7 @@ class Background:
         return False
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> bool:  # noqa: ANN401 -- likewise
-        """Call `function` as `start` does, with no bytes reserved and whatever is held."""
+        """Call `function` as `start` does, without reserving bytes."""
         begun: Future[None] = Future()
 
         def run() -> None:
@@ -117,13 +117,13 @@ class Background:
             self._lock.notify_all()
 
     def wait_idle(self) -> None:
-        """Wait until all that was submitted has ended."""
+        """Wait until background work has ended."""
         with self._lock:
             self._lock.wait_for(lambda: not self._submitted)
 
     @property
     def is_busy(self) -> bool:
-        """Whether all threads have work, and what is submitted may wait for long."""
+        """Whether all threads have work, so that new work may wait for long."""
         return self._running >= AHEAD_THREADS
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures

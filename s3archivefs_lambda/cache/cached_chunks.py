@@ -36,8 +36,8 @@ class Doubted(Enum):
 class CachedChunks:
     """The chunks of a device of `size` bytes, `chunk_size` each (the last one shorter).
 
-    A chunk that is found on disk is put into memory. Whoever fetches chunks notes the epoch first:
-    what was fetched before a copy of it was doubted may be that copy, and is not kept. Thread-safe.
+    A chunk that is found on disk is put into memory. Read `epoch` before fetching: a chunk doubted
+    since then is not kept, as the fetched copy may be the doubted one. Thread-safe.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class CachedChunks:
         return self.seeds.find(start, stop) or self._get_kept(index, stop - start)
 
     def is_in_memory(self, index: int) -> bool:
-        """Return whether a chunk needs no I/O; this is no use of it."""
+        """Return whether a chunk needs no I/O, without touching it."""
         is_seeded = self.seeds.find(*self.extent(index)) is not None
         return is_seeded or self._memory.holds(self.store_id, index)
 
@@ -105,7 +105,7 @@ class CachedChunks:
 
     def _get_kept(self, index: int, size: int) -> Chunk | None:
         chunk = self._memory.get(self.store_id, index)
-        # While a doubted one is to be fetched anew, a thread may just be storing that very copy.
+        # While a refetch is pending, another thread may be storing the doubted copy.
         if chunk is None and not self._doubts.is_open(index):
             chunk = self._store.get(self.store_id, index)
             if chunk is not None:
@@ -143,7 +143,7 @@ class CachedChunks:
     def store_soon(self, chunks: Mapping[int, Chunk], epoch: int) -> None:
         """Put chunks on disk in the background.
 
-        Where there is no memory to hold them meanwhile, the caller waits for the disk.
+        If no memory is free to hold them meanwhile, the caller waits for the disk.
         """
         size = sum(map(len, chunks.values()))
         if not self._memory.background.start(size, self.store, chunks, epoch):
@@ -176,7 +176,7 @@ class CachedChunks:
                 if copy is not None and copy[begin - start : until - start] == part
             ]
             seeded = self.seeds.find(begin, until)
-            # Another block of the chunk may have been first: then the new copy is on its way.
+            # Another block of the chunk may have reported it first.
             is_replaced = any(copies) or self._doubts.is_open(index)
             if not wrong and (is_replaced if seeded is None else seeded != part):
                 return Doubted.REPLACED

@@ -85,7 +85,7 @@ class ChunkReader:
         chunks: dict[int, Chunk] = {}
         while len(chunks) < len(indexes):
             mine, others = self.flights.claim(index for index in indexes if index not in chunks)
-            if self.background.is_busy:  # as when another store hangs: do not wait for its threads
+            if self.background.is_busy:  # perhaps stuck on another store: fetch in this thread
                 mine |= self.flights.begin(others)
                 others = {index: each for index, each in others.items() if index not in mine}
             # Chunks that have landed already are no misses of this request.
@@ -117,7 +117,8 @@ class ChunkReader:
     def _claim_along(self, missing: Flights) -> Flights:
         """Claim chunks to fetch along with missing ones, if there is memory for them.
 
-        None behind a chunk that is cached or in flight: a read across it would fetch it again.
+        Stop at the first one behind them that is cached or in flight: a read across it would fetch
+        it again.
         """
         along: list[int] = []
         last = max(missing)
@@ -144,7 +145,7 @@ class ChunkReader:
         )
 
     def fetch_ahead(self, flights: Flights, stores: bool) -> None:  # noqa: FBT001 -- passed on by the pool
-        """Get the chunks of reserved flights; the reader that comes for one meets its fault."""
+        """Get the chunks of reserved flights; the read that needs a chunk raises its error."""
         mine = self.flights.begin(flights)
         try:
             with suppress(Exception):  # whatever a device raises
@@ -158,7 +159,7 @@ class ChunkReader:
     def release_ahead(self, flights: Flights, *, used: bool) -> None:
         """Hold chunks for a reader no longer: keep them in memory as others are.
 
-        Those that were not `used` are kept only where there is room.
+        Those that were not `used` are kept only if there is room.
         """
         epoch = self.cached.epoch
         chunks = {
@@ -171,7 +172,7 @@ class ChunkReader:
         self.flights.forget(flights)
 
     def _is_any_wanted(self, flights: Flights) -> bool:
-        # From the last one on: a reader comes to that last.
+        # Backwards: the last chunk is wanted longest.
         return any(self.flights.is_wanted(*item) for item in reversed(flights.items()))
 
     # ---- Doubts ----------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ class ChunkReader:
         store: Store | None,
         ahead: bool = False,
     ) -> None:
-        """Fetch chunks with few reads, none of them for chunks alone that are not `needed`.
+        """Fetch chunks with few reads; skip a read without any `needed` chunk.
 
         They are kept in memory, unless they are held there `ahead` of a reader, and stored by
         `store`, if that is given.
@@ -238,9 +239,9 @@ class ChunkReader:
                     store(fetched, epoch)
 
     def _read(self, first: int, last: int) -> Generator[bytes]:
-        """Yield the chunks from the first to the last, of one read of the device.
+        """Yield the chunks from the first to the last, by one read of the device.
 
-        As they arrive, where the device has a method `stream(offset, length, piece_bytes)`.
+        They come as they arrive if the device has a method `stream(offset, length, piece_bytes)`.
         """
         start, _ = self.cached.extent(first)
         _, end = self.cached.extent(last)

@@ -94,7 +94,7 @@ class CachedDevice:
     def seed(self, offset: int, data: bytes, *, store: bool = True) -> None:
         """Hold bytes that are at hand already in memory, and store them if `store`.
 
-        Raises ValueError where they are not inside [0, size).
+        Raises ValueError if they are not inside [0, size).
         """
         self.cached.check(offset, len(data))
         self.cached.seeds.hold(offset, data)

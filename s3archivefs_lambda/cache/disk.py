@@ -101,7 +101,7 @@ class ChunkStore:
     def put(
         self, archive_id: str, index: int, chunk: bytes | memoryview, *, replace: bool = False
     ) -> None:
-        """Keep a chunk if that is possible; leave a copy that is there, unless `replace`."""
+        """Keep a chunk if that is possible; leave an existing copy, unless `replace`."""
         size = occupied(_HEADER_BYTES + len(chunk))
         if size > self.max_bytes or time.monotonic() < self._unwritable_until:
             return

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Doubts"]
 
 _MOST = 4096
-"""Chunks remembered, 200 bytes each: an archive with more damage is past helping."""
+"""Chunks remembered, 200 bytes each; more damage is not tracked."""
 _AGAIN_SECONDS = 60.0
 """Seconds until the same copy is doubted again: the store may be well by then."""
 
@@ -63,7 +63,7 @@ class Doubts:
     def settles(self, index: int, copy: bytes | memoryview) -> bool:
         """Return whether a new copy is the first that differs from a doubted one.
 
-        False where only a part of the doubted copy was known.
+        False if only a part of the doubted copy was known.
         """
         if index not in self._open:
             return False

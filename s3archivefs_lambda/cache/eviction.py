@@ -31,20 +31,20 @@ _DISK_BLOCK = 4096
 _STALE_SECONDS = 3600.0
 """Seconds after which the writer of a temporary file must be dead."""
 _PATIENCE_SECONDS = 0.5
-"""Seconds that a writer waits for a count; 75,000 local files take so long."""
+"""Seconds that a writer waits for a count: enough to count 75,000 local files."""
 _COUNT_SECONDS = 1.0
-"""Seconds that a count is good for, unless it took long."""
+"""Seconds that a count stays valid, unless counting took long."""
 _REST = 20
-"""Times its duration that a count is good for: counting takes 5 % of time."""
+"""Times its own duration that a count stays valid: counting takes 5 % of time."""
 _PAUSE_SECONDS = 0.1
-"""Seconds that one file takes at most: a longer pause is a frozen function's."""
+"""Seconds counted for one file at most; a longer pause is a frozen function."""
 _SHARES = 16
 """Processes that keep the limit together: each writes a share of the room, then counts."""
 _ALONE_SECONDS = 10.0
-"""Seconds without writes of others, after which a process takes all of the room.
+"""Seconds without writes of others, after which a process gets all of the room.
 
-In shares it would count 60 times while it writes a tenth of the limit: 2 ms of processor time for
-each file.
+With shares it would count 60 times for each tenth of the limit that it writes: 2 ms of processor
+time a file.
 """
 
 
@@ -75,13 +75,14 @@ class _Count(NamedTuple):
 class DirectoryLimit:
     """A limit of `max_bytes` for the files two levels below the directory `top`. Thread-safe.
 
-    A writer asks for room first, and writes nothing where there is none. After a count a process
-    may write a share of the room that was left, at least what its threads wait for; then, or a
-    second later, it counts again. So 16 processes pass the limit together by a file for each thread
-    at most, or by the shares that were counted in an emptier directory, for a second. A process
-    that is alone takes all of the room. So does one whose counts take longer than writers wait,
-    as in a large tree on a network file system; and before its first count ends, a process may
-    write a sixteenth of the limit.
+    A writer asks for room first, and writes nothing if there is none. Each count grants its process
+    1/16 of the free room, or what waiting threads need; when that is written, or after a second,
+    the process counts again. So 16 processes exceed the limit together by one file a thread at
+    most, or, for a second, by shares that were counted in an emptier directory.
+
+    A process alone for 10 s gets all of the room. So does one whose counts take longer than writers
+    wait, as in a large tree on a network file system. Before its first count ends, a process may
+    write 1/16 of the limit.
     """
 
     def __init__(self, top: str, max_bytes: int) -> None:
@@ -107,7 +108,7 @@ class DirectoryLimit:
         if size > self._max_bytes:
             return False
         with self._lock:
-            # What a count granted to threads that wait is theirs.
+            # Room granted to waiting threads is reserved.
             if self._room - self._wanted < size or time.monotonic() >= self._due:
                 self._wait_for_count(size)
             if self._room < size:
@@ -138,7 +139,7 @@ class DirectoryLimit:
             return None
         self._began = now
         try:
-            # A daemon: nothing is lost where the process ends amid a count.
+            # A daemon: nothing is lost if the process ends amid a count.
             threading.Thread(target=self._run, name="s3archivefs-evict", daemon=True).start()
         except RuntimeError:  # no thread can be had: there are too many, or the process ends
             self._began = None

@@ -21,18 +21,18 @@ _MAX_READ_BYTES = 8 << 20
 _AHEAD_READ_BYTES = 4 << 20
 """Bytes of one read ahead: several in parallel share the work among connections."""
 _GAP_BYTES = 512 << 10
-"""Bytes that a read passes over rather than end: two requests cost more.
+"""Bytes of a gap that is read through, since splitting the read costs more.
 
 A request's latency of some 20 ms is worth 1.6 MB of a connection's 80 MB/s.
 """
 _ALONG_MAX_BYTES = 2 << 20
 """Bytes fetched along with a miss at most: 25 ms of a connection.
 
-Each miss of a sequence fetches four times as much as the one before it: of a directory's small
-files, which are read one by one, the second miss brings most.
+Each miss of a sequence fetches four times as much as the one before. So the second miss brings most
+of a directory's small files, which are read one by one.
 """
 _SEQUENCES = 64
-"""Sequences of misses told apart: twice as many as an endpoint serves requests at once."""
+"""Sequences of misses tracked: twice the 32 threads of an endpoint."""
 _METADATA_READ_BYTES = 512 << 10
 """Bytes of metadata fetched at once: listings wander among blocks of 8 KiB."""
 

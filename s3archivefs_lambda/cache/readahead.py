@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ReadAhead"]
 
 _ANNOUNCED_BYTES = 32 << 20
-"""Bytes of the window at first, where the reader announced what it will read."""
+"""Bytes of the first window of a reader that announced what it will read."""
 _WINDOW_MAX_BYTES = 48 << 20
 """Bytes of the window at most: twelve requests of 4 MiB in parallel.
 
@@ -89,7 +89,7 @@ class ReadAhead:
         with self._lock:
             if any(index in self._held and self._held[index].has_failed for index in wanted):
                 self._forget_failed()
-            # A reader skips the blocks that it has cached decoded.
+            # Blocks cached decoded are not read: a jump within the window is still sequential.
             furthest = max(self._next, self._reached * self._chunk_size, self._announced)
             is_sequence = 0 <= self._next <= offset <= furthest
             if is_sequence:
@@ -191,7 +191,7 @@ class ReadAhead:
 
     def _may_store(self, size: int) -> bool:
         """Return whether the stream may store so many bytes more, and count them."""
-        # Short ranges belong to no stream: to have those of a file stored is what the store is for.
+        # Short ranges are exempt from the file's quota: the store is there to keep them.
         stream = self._stream if self._is_long else None
         may_store = self._streams.store(stream, size, self._stream_bytes)
         self._stored_bytes += size if may_store else 0

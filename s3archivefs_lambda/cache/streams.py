@@ -42,7 +42,7 @@ class Streams:
         """Count `size` bytes that a reader stores; return False if that is too much.
 
         All open readers together may store `most` bytes. A stream may store `most` bytes at once,
-        and as much again each hour. None stands for no stream, which only the first bound binds.
+        and as much again each hour. If `stream` is None, only the first bound applies.
         """
         with self._lock:
             now = self._clock()

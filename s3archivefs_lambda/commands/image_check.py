@@ -18,7 +18,7 @@ __all__ = ["check", "verify"]
 def check(path: Path, file: BinaryIO, *, may_verify: bool) -> None:
     """Raise UploadError unless the superblock and tables are those of a whole image.
 
-    Where the image's codec is not installed, only the superblock is checked; that is an error too
+    If the image's codec is not installed, only the superblock is checked; that is an error too
     if `may_verify`, because `verify` could not read the image.
     """
     try:

@@ -47,7 +47,7 @@ def check_bucket(name: str) -> None:
 def config(maps: list[str], environ: Mapping[str, str]) -> Config:
     """Return the settings in `environ`, with the mappings of --map added.
 
-    Raises UsageError for a setting that cannot be used, and where there is no mapping at all.
+    Raises UsageError for a setting that cannot be used, and if there is no mapping at all.
     """
     from s3archivefs_lambda.config.errors import SettingError
     from s3archivefs_lambda.config.prefix_map import PrefixMap
@@ -111,7 +111,7 @@ def check_images(mappings: PrefixMap) -> None:
 
 
 def verifier(environ: Mapping[str, str]) -> Verifier | None:
-    """Return the verifier of signatures, or None where `environ` has no access key.
+    """Return the verifier of signatures, or None if `environ` has no access key.
 
     Raises UsageError for half a key, and for a misspelt name: it must not open the endpoint to
     everybody.

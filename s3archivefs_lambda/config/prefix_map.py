@@ -2,7 +2,7 @@
 
 A mapping is written ``virtual/prefix|s3://bucket/prefix/object`` or
 ``virtual/prefix|file:///absolute/path``. It owns the keys that begin with its prefix and a ``/``
-(every key, for the empty prefix); where several do, the longest prefix wins. Keys and prefixes are
+(every key, for the empty prefix); if several do, the longest prefix wins. Keys and prefixes are
 str, with surrogateescape for bytes that are not UTF-8.
 """
 
@@ -40,7 +40,7 @@ class PrefixMapping:
 class PrefixMap:
     """An immutable set of mappings with distinct prefixes, in byte order of the prefix.
 
-    No method takes longer for 100,000 mappings than for one, but for a bisection.
+    A look-up is one bisection, however many mappings there are.
     """
 
     __slots__ = ("_mappings", "_sizes", "_starts")
@@ -76,8 +76,8 @@ class PrefixMap:
     def find(self, key: str) -> tuple[PrefixMapping, str] | None:
         """Return the mapping that owns `key`, and the path inside its archive, or None.
 
-        The path is what follows the prefix and one "/", unchanged: it begins with "/" where the
-        key doubles the slash, and such a key names no member. A key equal to a prefix lies outside
+        The path is what follows the prefix and one "/", unchanged: it begins with "/" if the key
+        doubles the slash, and such a key names no member. A key equal to a prefix lies outside
         it, as an S3 key ``docs`` lies outside the prefix ``docs/``.
         """
         encoded = to_bytes(key)

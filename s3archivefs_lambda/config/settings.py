@@ -64,7 +64,7 @@ class Setting:
     parse: Callable[[str], object] | None
     """The parser of its text; None for the mappings."""
     default: str | None
-    """The text of its default; None where unset has a meaning of its own."""
+    """The text of its default; None if unset has a meaning of its own."""
     doc: str
     """Its meaning, for docs/settings.md: the unit first."""
 

@@ -75,7 +75,7 @@ class Answer:
         self._lane = app.lane(request)
         self._response: HttpResponse | None = None
         self._body: HttpBody | None = None  # until it is closed
-        self._left: int | None = None  # bytes of the body, where that is known
+        self._left: int | None = None  # bytes of the body, if that is known
         self._job: Job | None = None
 
     def start(self) -> None:
@@ -173,7 +173,7 @@ class Answer:
             is_last = piece is None
             if piece is not None and self._left is not None:
                 self._left -= len(piece)
-                # A body that goes on says so before the client takes what it has for the whole.
+                # Find surplus bytes before the last piece is sent, and the answer seems whole.
                 is_last = self._left <= 0 and next(body, None) is None
         except BaseException:
             self._close()

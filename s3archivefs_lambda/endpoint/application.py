@@ -63,7 +63,7 @@ def make_app(
 
     With a verifier, every request must be signed; without one, signatures are not checked. With
     `emf`, lines of the request log carry metrics. Requests wait in `lanes`, or all in one. The
-    server must break the connection where the body's iterator raises.
+    server must break the connection when the body's iterator raises.
     """
     return _Endpoint(operations, bucket, verifier, lanes, emf=emf)
 
@@ -143,7 +143,7 @@ class _Endpoint:
         return exchange.operation, request
 
     def _signer(self, request: SignedRequest, bucket: str) -> str | None:
-        """Return who signed the request; raise S3Error where it must not be answered."""
+        """Return who signed the request; raise S3Error if it must not be answered."""
         if self._verifier is None:
             if not is_for_this_machine(request):
                 message = "Without credentials, only requests for localhost are answered."

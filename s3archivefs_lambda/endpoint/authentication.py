@@ -82,7 +82,7 @@ class Verifier:
 def claimed_signer(request: SignedRequest) -> str | None:
     """Return the id of the access key that a request claims to be signed with.
 
-    The signature is not checked: this is for an endpoint without keys. None where there is no whole
+    The signature is not checked: this is for an endpoint without keys. None if there is no whole
     signature.
     """
     try:
@@ -93,7 +93,7 @@ def claimed_signer(request: SignedRequest) -> str | None:
 
 
 def is_for_this_machine(request: SignedRequest) -> bool:
-    """Say whether the Host header, port aside, is empty, `localhost` or a loopback address.
+    """Return whether the Host header, port aside, is empty, `localhost` or a loopback address.
 
     By any other name, a page can lead a browser on this machine to send a request here and hand
     the page the answer (DNS rebinding).
@@ -116,9 +116,9 @@ def without_signature(query: Iterable[tuple[str, str]]) -> Iterator[tuple[str, s
 
 
 def _claim_of(request: SignedRequest) -> Claim | None:
-    """Return what the request says of its signature; None where it says nothing.
+    """Return what the request says of its signature; None if it says nothing.
 
-    Raises SignatureRefusedError where that is malformed, or of a mechanism that is not taken.
+    Raises SignatureRefusedError if that is malformed, or of a mechanism that is not taken.
     """
     authorization = request.header("authorization")
     by_version_4, by_version_2 = is_sigv4_presigned(request), is_sigv2_presigned(request)

@@ -1,8 +1,8 @@
 """The memory of bodies being sent: bounded in all, whatever their readers do.
 
-Clients take turns, each known by its address, and none gets more than it leaves to others: one gets
-half of the memory at most, the next a quarter. So it does not matter how many connections another
-client has, or whether it reads.
+Clients take turns by address, and each may hold at most half of what is free: the first half of
+all, the next a quarter. So it does not matter how many connections another client has, or whether
+it reads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ __all__ = ["BODY_BYTES", "HOLD_SECONDS", "BodyMemory"]
 BODY_BYTES = 256 << 20
 """Bytes of all pieces of bodies that are being made or sent.
 
-The first piece of an answer is not counted: it is 1 MiB at most, and does not wait.
+The first piece of an answer, 1 MiB at most, needs no grant. It counts only towards which client is
+cut off when memory is short.
 """
 HOLD_SECONDS = 10
 """Seconds that a reader may take over one piece while others wait for memory."""
@@ -94,7 +95,7 @@ class BodyMemory(Generic[H]):
         return [holder for holder, held in self._held.items() if held.since <= before]
 
     def in_the_way(self) -> list[H]:
-        """Return the overdue holders to cut off where memory is short.
+        """Return the overdue holders to cut off when memory is short.
 
         They are those of the client that holds most, and of clients that wait themselves. The
         memory of others is not what is missing.

@@ -60,7 +60,7 @@ class ConnectionOwner(Protocol):
     """Answers under way on all connections."""
 
     def cut_off_slow_readers(self) -> bool:
-        """Make way for another answer; say whether there is."""
+        """Cut off slow readers; return whether there were any."""
         ...
 
     def connection_lost(self, connection: Connection, /) -> None:

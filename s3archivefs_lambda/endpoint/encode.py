@@ -20,7 +20,7 @@ __all__ = ["encode_head", "encode_refusal", "says_where_it_ends"]
 def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: str = "") -> bytes:
     """Return the head of an answer.
 
-    `connection` is the field of that name, where it differs from what the version of HTTP says.
+    `connection` is the field of that name, if it differs from what the version of HTTP says.
     """
     lines = [_status_line(status), *(f"{name}: {value}" for name, value in headers)]
     if connection:
@@ -44,7 +44,7 @@ def encode_refusal(error: S3Error, *, with_body: bool) -> tuple[str, bytes, byte
 
 
 def says_where_it_ends(response: HttpResponse, method: str) -> bool:
-    """Say whether a client knows the length of the body (RFC 9112, 6.3)."""
+    """Return whether a client knows the length of the body (RFC 9112, 6.3)."""
     if method == "HEAD" or response.status in {204, 304}:
         return True
     return any(name.lower() == "content-length" for name, _ in response.headers)

@@ -20,8 +20,10 @@ _YOUNG_SECONDS = 0.25
 def choose_victims(connections: Iterable[Connection], now: float, count: int) -> list[Connection]:
     """Return up to `count` connections that wait for their client, the first to close first.
 
-    Each is taken from the client that has most of them: half a head before an idle connection
-    before one that never sent anything, the oldest first. A connection just made is not taken.
+    Each is taken from the client that has most of them, in this order: a connection that lingers
+    after its last answer, one that sent half a head, an idle one, one that never sent anything. Of
+    equals, the oldest goes first. For a quarter of a second, a new connection is not taken, nor one
+    that began to send a head.
     """
     by_client: dict[str, list[tuple[tuple[int, float], Connection]]] = defaultdict(list)
     for connection in connections:

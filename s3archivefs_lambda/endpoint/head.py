@@ -16,6 +16,7 @@ from s3archivefs_lambda.endpoint.messages import HttpRequest
 __all__ = ["MAX_HEAD_BYTES", "Head", "HeadBuffer", "MalformedHeadError"]
 
 MAX_HEAD_BYTES = 64 * 1024
+"""Bytes of a head, at most: several times what signed requests take."""
 
 _END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # a line without its CR ends it, too: as malformed
 _BEGIN = re.compile(rb"[A-Z\r]")
@@ -29,7 +30,7 @@ _HOST = re.compile(_AUTHORITY)
 _TARGET = re.compile(rb"/.*|(?i:https?)://(?![/?:])" + _AUTHORITY + rb"(?:[/?].*)?")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 
-# Where one of these is repeated, one parser may take the first and another the last.
+# If one of these is repeated, one parser may take the first and another the last.
 _SINGLE = frozenset(
     {
         *("authorization", "content-length", "date", "host", "if-modified-since", "if-range"),

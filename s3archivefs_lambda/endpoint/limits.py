@@ -32,8 +32,8 @@ class HttpLimits:
     answers: int = 512
     """Requests that wait, run or are being sent.
 
-    For one more, readers are cut off that have held memory for `HOLD_SECONDS`; where there is none,
-    it is answered with SlowDown.
+    For one more, readers are cut off that have held memory for `HOLD_SECONDS`; if there is none, it
+    is answered with SlowDown.
     """
     body_bytes: int = BODY_BYTES
     """Memory of bodies being sent (see `BodyMemory`)."""

@@ -19,7 +19,7 @@ __all__ = ["LoggedBody"]
 class LoggedBody:
     """A response's body, counted; closing it writes the request's line.
 
-    Where it raises, the server breaks the connection: its status has been sent, and only so does
+    If it raises, the server breaks the connection: its status has been sent, and only so does
     the client learn that it has not all.
     """
 

@@ -25,7 +25,7 @@ class HttpRequest:
     Repeated fields are included; blanks around a value are taken off.
     """
     client: str = ""
-    """The sender's address, without the port; empty where it is not known."""
+    """The sender's address, without the port; empty if it is not known."""
     arrived: float = field(default_factory=time.time, compare=False)
     """When all of it had arrived, in seconds since the epoch."""
     started: float = field(default_factory=time.monotonic, compare=False)
@@ -95,7 +95,7 @@ class HttpApplication(Protocol):
     def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None, /) -> None:
         """Note a request that the application does not answer; at once, without raising.
 
-        It got this refusal of the server's, or nothing as its connection has ended. The application
-        is called or told this, and where its call raised, both.
+        It got `refusal` from the server, or None as its connection ended. The application learns of
+        each request by a call, by this, or, if the call raised, by both.
         """
         ...

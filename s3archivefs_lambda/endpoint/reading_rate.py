@@ -36,7 +36,7 @@ class ReadingRate:
         self._since, self._taken_then = now, self._taken(transport)
 
     def is_too_low(self, now: float, transport: asyncio.Transport) -> bool:
-        """Say whether the client took too little on average, once per `rate_seconds`."""
+        """Return whether the client took too little on average, once per `rate_seconds`."""
         limits = self._limits
         seconds, taken = now - self._since, self._taken(transport)
         is_too_low = False
@@ -57,7 +57,7 @@ class ReadingRate:
 
 
 def has_unread(sock: socket.socket) -> bool:
-    """Say whether something has arrived that the event loop has not read yet."""
+    """Return whether something has arrived that the event loop has not read yet."""
     with suppress(OSError):
         (arrived,) = unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))
         return bool(arrived)

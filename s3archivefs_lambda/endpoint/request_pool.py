@@ -44,7 +44,7 @@ class Job:
         self.work = work
         self.done = done
         self.refused = refused
-        """Called where too many wait. A job without it continues a request, and always waits."""
+        """Called if too many wait. A job without it continues a request, and always waits."""
 
 
 class RequestPool:
@@ -95,8 +95,7 @@ class RequestPool:
     def submit(self, job: Job) -> None:
         """Run the job in a thread when it is its lane's turn.
 
-        Where too many wait, one is refused: of the store for which most wait, in its longest lane,
-        the last.
+        If too many wait, refuse the newest job in the longest lane of the busiest store.
         """
         lanes = self._lanes[job.lane.is_local]
         lane = lanes.get(job.lane)
@@ -120,7 +119,7 @@ class RequestPool:
         return next(reversed(longest.requests))
 
     def cancel(self, job: Job) -> bool:
-        """Take back a job; return False where a thread has it, or had."""
+        """Take back a job; return False if a thread has it, or had."""
         lanes = self._lanes[job.lane.is_local]
         lane = lanes.get(job.lane)
         if lane is None or not lane.remove(job):
@@ -200,7 +199,7 @@ class Waiting:
         (self.going_on if job.refused is None else self.requests)[job] = None
 
     def remove(self, job: Job) -> bool:
-        """Take out a job; say whether it was there."""
+        """Take out a job; return whether it was there."""
         found = job in self.going_on or job in self.requests
         self.going_on.pop(job, None)
         self.requests.pop(job, None)

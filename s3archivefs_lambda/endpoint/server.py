@@ -37,7 +37,7 @@ _BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 64
 """Connections, before others get a turn on the event loop."""
 _ACCEPT_PAUSE_SECONDS = 0.1
-"""Seconds without accepting, where there is no place for a connection."""
+"""Seconds without accepting, if there is no place for a connection."""
 _LOOK_SECONDS = 0.02
 """Seconds between two looks, while the server stops, at whether all has ended."""
 _EVICTED_SHARE = 32
@@ -88,7 +88,7 @@ class S3HttpServer:
     def start(self) -> None:
         """Listen and serve, in threads of its own.
 
-        Raises OSError with errno where the address cannot be listened on.
+        Raises OSError with errno if the address cannot be listened on.
         """
         self._listener = listener = _listen(*self._address)
         self._address = (self._address[0], listener.getsockname()[1])
@@ -120,8 +120,8 @@ class S3HttpServer:
     def stop(self) -> None:
         """Take no more connections, answer what was received, and close.
 
-        Clients that take longer than STOP_SECONDS are cut off; answers from S3 are waited for.
-        Nothing happens where the server has not started, or has stopped.
+        Clients that take longer than `HttpLimits.stop_seconds` are cut off; answers from S3 are
+        waited for. Nothing happens if the server has not started, or has stopped.
         """
         if not self._has_ended.is_set() and self._loop is not None:
             self._loop.call_soon_threadsafe(self._core.stop)
@@ -202,7 +202,7 @@ class _Core:
                 return
 
     def _accept_one(self) -> bool:
-        """Accept one connection; say whether there may be more."""
+        """Accept one connection; return whether there may be more."""
         try:
             sock, address = self._listener.accept()
         except BlockingIOError:
@@ -225,7 +225,7 @@ class _Core:
         return True
 
     def _make_room(self) -> bool:
-        """Evict some connections that wait for their clients; say whether there were any."""
+        """Evict some connections that wait for their clients; return whether there were any."""
         count = max(1, len(self.connections) // _EVICTED_SHARE)
         victims = choose_victims(self.connections, self.clock(), count)
         for connection in victims:
@@ -250,7 +250,7 @@ class _Core:
         self._loop.call_later(self.limits.tick_seconds, self._tick)
 
     def cut_off_slow_readers(self) -> bool:
-        """End connections whose readers hold memory for too long; say if there were any."""
+        """Cut off readers that hold memory for too long; return whether there were any."""
         overdue = self.memory.overdue()
         _cut_off(overdue)
         return bool(overdue)

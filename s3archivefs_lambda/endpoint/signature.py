@@ -44,7 +44,7 @@ class SignatureRefusedError(S3Error):
         self.reason = reason
         """The check that failed, in a few words for the log, without any credential."""
         self.access_key_id: str | None = None
-        """The key that the request claims to be signed with, where that could be read."""
+        """The key that the request claims to be signed with, if that could be read."""
 
     @classmethod
     def of(cls, error: S3Error, *, reason: str) -> Self:
@@ -77,7 +77,7 @@ class SignedRequest:
     def header(self, name: str) -> str | None:
         """Return the value of a header that may stand once, if it is there.
 
-        Raises SignatureRefusedError where it stands more than once.
+        Raises SignatureRefusedError if it stands more than once.
         """
         values = self.headers.get(name, ())
         if len(values) > 1:
@@ -94,7 +94,7 @@ class Expected:
     secret: str = field(repr=False)
     """The secret access key."""
     region: str | None
-    """The region that signatures must name, where they name any; None takes each."""
+    """The region that signatures must name, if they name any; None takes each."""
     now: float
     """Seconds since the epoch."""
 

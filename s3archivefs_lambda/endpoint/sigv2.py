@@ -55,7 +55,7 @@ _TIMES_END = 2**31
 
 
 def is_sigv2_presigned(request: SignedRequest) -> bool:
-    """Say whether the query claims that Version 2 signed it; Expires alone does not."""
+    """Return whether the query claims that Version 2 signed it; Expires alone does not."""
     return "AWSAccessKeyId" in request.parameters or "Signature" in request.parameters
 
 
@@ -74,7 +74,7 @@ class SigV2Claim:
     def read(cls, request: SignedRequest) -> SigV2Claim:
         """Read the query.
 
-        Raises SignatureRefusedError where it is incomplete, or ambiguous.
+        Raises SignatureRefusedError if it is incomplete or ambiguous.
         """
         given = {name: request.parameters.get(name, ()) for name in SIGV2_PARAMETERS}
         if any(len(values) != 1 or not values[0] for values in given.values()):

@@ -102,7 +102,7 @@ class SigV4Claim(ABC):
                 reason=f"signed headers not present: {names}",
                 extra={"HeadersNotPresent": names},
             )
-        self.request.header("host")  # raises where it is repeated
+        self.request.header("host")  # raises if it is repeated
 
     def _check_signature(self, secret: str) -> None:
         canonical_request = self._canonical_request()

@@ -25,7 +25,9 @@ _SERVICE = "s3"
 _TERMINATOR = "aws4_request"
 _DEFAULT_REGION = "us-east-1"
 _MAX_SKEW_SECONDS = 15 * 60
+"""Seconds between the clocks of client and server, at most: S3's limit."""
 _MAX_EXPIRES_SECONDS = 7 * 24 * 3600
+"""Seconds for which a presigned URL is valid, at most: S3's limit."""
 _REQUIRED_IN_QUERY = tuple(
     f"X-Amz-{name}"
     for name in ("Algorithm", "Credential", "Signature", "Date", "SignedHeaders", "Expires")
@@ -34,7 +36,7 @@ _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 
 
 def is_sigv4_presigned(request: SignedRequest) -> bool:
-    """Say whether the query claims that Version 4 signed it."""
+    """Return whether the query claims that Version 4 signed it."""
     return not request.parameters.keys().isdisjoint(_REQUIRED_IN_QUERY)
 
 
@@ -49,7 +51,7 @@ class HeaderClaim(SigV4Claim):
     def read(cls, request: SignedRequest, authorization: str) -> HeaderClaim:
         """Read what follows the algorithm in the Authorization header.
 
-        Raises SignatureRefusedError where it is incomplete or malformed.
+        Raises SignatureRefusedError if it is incomplete or malformed.
         """
         parts = [part.strip().partition("=") for part in authorization.split(",")]
         fields = {name: value for name, _, value in parts}
@@ -109,7 +111,7 @@ class QueryClaim(SigV4Claim):
     def read(cls, request: SignedRequest) -> QueryClaim:
         """Read the query.
 
-        Raises SignatureRefusedError where it is incomplete or malformed.
+        Raises SignatureRefusedError if it is incomplete or malformed.
         """
         signing = {
             name: values for name, values in request.parameters.items() if name.startswith("X-Amz-")

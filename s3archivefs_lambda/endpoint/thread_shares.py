@@ -49,7 +49,7 @@ class ThreadShares:
         return not self._stores
 
     def may_run(self, lane: Lane) -> bool:
-        """Say whether the lane may have another thread."""
+        """Return whether the lane may have another thread."""
         store = self._stores.get(lane.store)
         return (
             self._all.has_place(lane.store)

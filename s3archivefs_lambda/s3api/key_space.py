@@ -12,15 +12,15 @@ def end_of(start: bytes) -> bytes | None:
 
 
 def is_below(start: bytes, floor: bytes) -> bool:
-    """Say whether every key that begins with `start` is below `floor`."""
+    """Return whether every key that begins with `start` is below `floor`."""
     return start < floor and not floor.startswith(start)
 
 
 def bound_within(start: bytes, bound: bytes | None) -> bytes | None:
     """Return a bound of keys as a bound of what follows `start` in them.
 
-    It is empty where all keys that begin with `start` are above the bound, and None where all are
-    below it, or where there is no bound.
+    It is empty if all keys that begin with `start` are above the bound, and None if all are below
+    it, or there is no bound.
     """
     if bound is None:
         return None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ListPage", "ListRequest", "ListedObject", "decode_token", "encode_token"]
 
 MAX_KEYS = 1000
+"""Keys and common prefixes on a page, at most: S3's limit."""
 _INT32_MAX = (1 << 31) - 1
 
 
@@ -41,7 +42,7 @@ class ListRequest:
     max_keys: int
     """Keys and common prefixes on a page, at most 1000."""
     floor: bytes | None
-    """The page begins with the first key not below it; None where none can follow."""
+    """The page begins with the first key not below it; None if none can follow."""
     url_encoding: bool
     with_owner: bool
     start_after: bytes | None

@@ -32,11 +32,11 @@ class ByteRange:
 
 
 def parse_range(header: str, size: int) -> ByteRange | None:
-    """Return the range that a Range header asks for; None where S3 ignores the header.
+    """Return the range that a Range header asks for; None if S3 ignores the header.
 
     `size` is the object's, in bytes. S3 serves one range. It ignores several, an unknown unit, one
     that ends before it starts, and the last bytes of an empty object. Raises S3Error InvalidRange
-    (416) where nothing of the range exists.
+    (416) if nothing of the range exists.
     """
     unit, _, positions = header.strip(whitespace).partition("=")
     first, dash, last = (part.strip(whitespace) for part in positions.partition("-"))
@@ -58,7 +58,7 @@ def parse_range(header: str, size: int) -> ByteRange | None:
 
 
 def _is_number(text: str) -> bool:
-    """Say whether int() takes the text in bounded time: it refuses more than 4300 digits."""
+    """Return whether int() takes the text in bounded time: it refuses more than 4300 digits."""
     return len(text) <= 4000 and text.isascii() and text.isdigit()
 
 
@@ -97,7 +97,7 @@ def _invalid_range(header: str, size: int) -> S3Error:
 
 
 def apply_if_range(request: S3Request, etag: str) -> S3Request:
-    """Return the request, without its Range where If-Range names another version.
+    """Return the request, without its Range if If-Range names another version.
 
     A client that goes on with a download of another version gets all of this one (RFC 9110,
     13.1.5). Unlike If-Match, If-Range takes an ETag in quotes only, and no date: images are packed

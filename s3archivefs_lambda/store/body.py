@@ -1,4 +1,4 @@
-"""The body of a ranged GET: resumed where it breaks, cut into pieces.
+"""The body of a ranged GET: resumed if it breaks off, cut into pieces.
 
 No retry mode of botocore resumes a body that breaks half-way.
 """
@@ -139,7 +139,7 @@ class _BodyReader:
         self._seconds, self._bytes = 0.0, 0
 
     def read(self, size: int) -> bytes:
-        """Return at least one byte, at most `size`; raise BodyBrokenError where none comes."""
+        """Return at least one byte, at most `size`; raise BodyBrokenError if none comes."""
         if self._seconds > _PROGRESS_SECONDS:
             if self._bytes < _PROGRESS_BYTES:
                 what = f"brought {self._bytes} bytes in {self._seconds:.0f} seconds"

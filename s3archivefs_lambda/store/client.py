@@ -112,7 +112,7 @@ def _end_redirects(
     """Stop botocore from following the redirect of a HeadBucket without a region.
 
     botocore repeats a redirected request in the bucket's region, never at the host that the answer
-    names. If the answer lacks the region, it asks for that with HeadBucket: without end where the
+    names. If the answer lacks the region, it asks for that with HeadBucket: without end if the
     store redirects HeadBucket too.
     """
     if response is None:  # no answer came

@@ -58,7 +58,7 @@ class S3Device:
         self.size = size
         """Length of the object, in bytes."""
         self.version_id = version_id
-        """The version's id, where the bucket keeps versions."""
+        """The version's id, if the bucket keeps versions."""
         self._asks_for_version = version_id is not None
 
     @property
@@ -76,7 +76,7 @@ class S3Device:
     def pread(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes from `offset`, by one ranged GET.
 
-        More GETs follow where a body breaks. Raises ValueError for a range that is not inside
+        More GETs follow if a body breaks off. Raises ValueError for a range that is not inside
         [0, size), and ArchiveAccessError.
         """
         if offset < 0 or length < 0 or offset + length > self.size:
@@ -111,7 +111,7 @@ class S3Device:
         raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")
 
     def _pinned_answer(self, wanted: Range) -> Answer:
-        """Request a range by version id and ETag, or, where forbidden, by ETag alone."""
+        """Request a range by version id and ETag, or, if forbidden, by ETag alone."""
         get = partial(get_range, self._client, self.bucket, self.key, wanted, IfMatch=self.etag)
         if self._asks_for_version:
             try:

@@ -103,7 +103,7 @@ _CREDENTIAL_CODES = {
     "TokenRefreshRequired",
 }
 _THROTTLING_CODES = {
-    "503",  # in place of a code where there is no body: the answer to a HEAD
+    "503",  # in place of a code if there is no body: the answer to a HEAD
     "RequestLimitExceeded",
     "RequestThrottled",
     "SlowDown",

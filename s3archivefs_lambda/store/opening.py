@@ -30,6 +30,7 @@ _LOG = logging.getLogger("s3archivefs")
 SUPERBLOCK_METADATA = "s3archivefs-superblock"
 """The user metadata that holds an image's first `SUPERBLOCK_BYTES` bytes in base64."""
 SUPERBLOCK_BYTES = 96
+"""Bytes of an image's superblock, by the format of squashfs 4.0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def is_image(
 ) -> bool:
     """Return whether the object is the image, in the storage class if one is named.
 
-    Raises OtherObjectError where all but the ETag agrees and encryption makes the ETag no MD5.
+    Raises OtherObjectError if all but the ETag agrees and encryption makes the ETag no MD5.
     """
     is_alike = (
         head["ContentLength"] == image.size

@@ -31,7 +31,9 @@ MIN_PART_BYTES = 5 << 20
 MAX_PART_BYTES = 5 << 30
 """Bytes of a part, at most: S3's limit."""
 _PART_BYTES = 16 << 20
-_MAX_PARTS = 10_000  # S3's limit
+"""Bytes of a part by default: little to send again, and 10,000 hold 156 GiB."""
+_MAX_PARTS = 10_000
+"""Parts of an object, at most: S3's limit."""
 _MIB = 1 << 20
 _PIECE = 1 << 20  # bytes hashed at once
 

@@ -4,7 +4,7 @@ This side remembers nothing. The next call finds the parts that S3 already holds
 is their ETag, and sends only the others; any machine may make it. With SSE-KMS or SSE-C an ETag is
 no MD5: an interrupted upload begins anew, and S3 cannot tell whether an object is this image.
 
-An upload aborts itself where nothing can be resumed. It leaves other uploads to the same key alone:
+An upload aborts itself if nothing can be resumed. It leaves other uploads to the same key alone:
 they may be under way elsewhere.
 """
 
