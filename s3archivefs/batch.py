@@ -39,12 +39,14 @@ _SPARE_BYTES = 1 << 20  # read in vain by one batch, at most
 class Wanted(Generic[P]):
     """A regular file whose content is wanted, and where that lies once it is planned."""
 
-    __slots__ = ("blocks", "fragment", "inode", "path", "position", "stat", "tail_start")
+    __slots__ = ("blocks", "fragment", "inode", "path", "position", "size", "stat", "tail_start")
 
     def __init__(self, path: P, inode: Inode | None, stat: Stat | None = None) -> None:
         self.path = path
         self.inode = inode
         """None where the inode cannot be read: the file is in no batch."""
+        self.size: int = 0 if inode is None else inode.file.size
+        """Bytes of content."""
         self.stat = stat
         self.position = 0
         """Start of the first block, by which files are in the order of the disk."""
@@ -136,20 +138,21 @@ class Batch(Generic[P]):
             return None
         reference = file.inode.reference
         if reference != self._last[0]:  # else it is a hard link, or wanted twice
-            self._last = reference, self._joined(file, file.blocks, file.inode.file.size)
+            self._last = reference, self._joined(file, file.blocks)
         return self._last[1]
 
-    def _joined(self, file: Wanted[P], blocks: list[StoredBlock], size: int) -> bytes | None:
+    def _joined(self, file: Wanted[P], blocks: list[StoredBlock]) -> bytes | None:
         pieces: list[bytes | memoryview] = []
+        left = file.size
         for stored in blocks:
             piece = self._blocks[stored].content if stored.word else ZEROS[: stored.due]
             if piece is None:
                 return None
             pieces.append(piece)
-            size -= stored.due
+            left -= stored.due
         if file.fragment is not None:
             fragment = self._blocks[file.fragment].content
-            end = file.tail_start + size
+            end = file.tail_start + left
             if fragment is None or end > len(fragment):
                 return None
             tail = fragment[file.tail_start : end]
@@ -178,8 +181,9 @@ class Planner(Generic[P]):
 
         No batch spans a gap of more than so many bytes, if given.
         """
+        fragments: dict[int, StoredBlock] = {}
         for file in files:
-            self._place(file)
+            self._place(file, fragments)
         files.sort(key=_start)
         batch: Batch[P] = Batch()
         last = -1
@@ -194,8 +198,8 @@ class Planner(Generic[P]):
         if batch.files:
             yield batch
 
-    def _place(self, file: Wanted[P]) -> None:
-        """Find out where the content of a file lies."""
+    def _place(self, file: Wanted[P], fragments: dict[int, StoredBlock]) -> None:
+        """Find out where the content of a file lies; keep fragment blocks by their numbers."""
         if file.inode is None:
             return
         record = file.inode.file
@@ -208,11 +212,15 @@ class Planner(Generic[P]):
         try:
             blocks = self._blocks(file.inode, count) if count else []
             if has_fragment:
-                file.fragment = self._data.fragment_block(record.fragment_index)
-                self._data.check_range(file.fragment.position, file.fragment.size)
+                fragment = fragments.get(record.fragment_index)
+                if fragment is None:
+                    fragment = self._data.fragment_block(record.fragment_index)
+                    self._data.check_range(fragment.position, fragment.size)
+                    fragments[record.fragment_index] = fragment
+                file.fragment = fragment
                 file.tail_start = record.fragment_offset
                 if not count:
-                    file.position = file.fragment.position
+                    file.position = fragment.position
         except SquashfsError:
             return
         file.blocks = blocks
@@ -233,9 +241,9 @@ class Planner(Generic[P]):
     def _add(self, file: Wanted[P], batch: Batch[P]) -> None:
         batch.files.append(file)
         batch.weight += _FILE_WEIGHT
-        if file.blocks is None or file.inode is None:
+        if file.blocks is None:
             return
-        batch.weight += file.inode.file.size
+        batch.weight += file.size
         for stored in file.blocks:
             if stored.word and stored not in batch:
                 batch.add(stored, SharedBlock(stored), 0)

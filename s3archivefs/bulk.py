@@ -211,8 +211,7 @@ def _windows(files: Iterable[Wanted[P]]) -> Iterator[list[Wanted[P]]]:
     size = 0
     for file in files:
         window.append(file)
-        if file.inode is not None:
-            size += min(file.inode.file.size, LARGE_BYTES)
+        size += min(file.size, LARGE_BYTES)
         if len(window) >= _WINDOW_FILES or size >= _WINDOW_BYTES:
             yield window
             window, size = [], 0
