@@ -164,7 +164,7 @@ class S3Opener:
                 ahead.will_read(*rest)  # in parallel
                 tail = ahead.pread(*rest) + tail
             tail_start = metadata_start
-        device.seed(tail_start, tail)
+        device.preload(tail_start, tail)
         version = S3Version(
             source.etag, source.version_id, source.size, head, opened.has_superblock, tail_start
         )
@@ -173,8 +173,8 @@ class S3Opener:
     def _reopened(self, location: Location, version: S3Version) -> OpenedDevice:
         source = self._device(location, version)
         device, _ = self._cached(source, version.superblock)
-        held = device.recall_seed(version.tail_start)
-        return OpenedDevice(device, source.identity, held, version, is_kept=device.has_end)
+        held = device.recall_preloaded(version.tail_start)
+        return OpenedDevice(device, source.identity, held, version, is_kept=device.has_cached_tail)
 
     def _cached(self, source: S3Device, head: bytes) -> tuple[CachedDevice, int]:
         """Return the object in cached chunks, and the first byte of its metadata."""
@@ -190,7 +190,7 @@ class S3Opener:
             store=self._store,
             metadata_start=metadata_start,
         )
-        device.seed(0, head, store=False)
+        device.preload(0, head, store=False)
         return device, metadata_start
 
     def _archive(self, location: Location, opened: OpenedDevice) -> Archive:

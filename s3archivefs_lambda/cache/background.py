@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3archivefs import renew_after_fork
 from s3archivefs_lambda import accounting
-from s3archivefs_lambda.cache.streams import Streams
+from s3archivefs_lambda.cache.store_quota import StoreQuota
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,8 @@ class Background:
         self._max_bytes = max_bytes
         self.held = 0
         """Bytes that are held at the moment."""
-        self.streams = Streams(clock)
-        """What is stored of files that are read in sequence."""
+        self.store_quota = StoreQuota(clock)
+        """How much of files read in sequence may be stored."""
         self._pool: ThreadPoolExecutor | None = None
         self._running = 0  # calls
         self._submitted = 0  # calls that have not ended

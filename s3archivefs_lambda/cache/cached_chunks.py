@@ -1,4 +1,4 @@
-"""The chunks of a device that need not be fetched: seeds, then memory, then disk."""
+"""The chunks that need not be fetched: preloaded, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from s3archivefs import renew_after_fork
-from s3archivefs_lambda.cache.doubts import Doubts
-from s3archivefs_lambda.cache.seeds import Seeds
+from s3archivefs_lambda.cache.preloaded import Preloaded
+from s3archivefs_lambda.cache.suspect_chunks import SuspectChunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     Chunk: TypeAlias = bytes | memoryview
 
-__all__ = ["CachedChunks", "Doubted"]
+__all__ = ["CachedChunks", "Verdict"]
 
 _LOG = logging.getLogger("s3archivefs")
 
 
-class Doubted(Enum):
-    """What became of a chunk of which a copy was doubted."""
+class Verdict(Enum):
+    """What became of a chunk of which a copy did not decode."""
 
     FORGOTTEN = "it was cached, and is not any more"
     REPLACED = "another copy is cached, or on its way"
@@ -58,12 +58,12 @@ class CachedChunks:
         """Bytes of the device."""
         self.chunk_size = chunk_size
         """Bytes of each chunk but the last."""
-        self.seeds = Seeds(store, self.store_id, size, chunk_size)
+        self.preloaded = Preloaded(store, self.store_id, size, chunk_size)
         """Bytes that are held in memory as long as the device is."""
         self._archive_id = archive_id
         self._memory = memory
         self._store = store
-        self._doubts = Doubts(clock)
+        self._suspects = SuspectChunks(clock)
         # Reentrant: a garbage collection amid a change may close a reader, which keeps its chunks.
         self._lock = threading.RLock()
         renew_after_fork(self, CachedChunks._renew)
@@ -71,7 +71,7 @@ class CachedChunks:
     @property
     def epoch(self) -> int:
         """How often a chunk was doubted so far."""
-        return self._doubts.count
+        return self._suspects.count
 
     def check(self, offset: int, length: int) -> None:
         """Raise ValueError for a range that is not inside [0, size)."""
@@ -92,12 +92,12 @@ class CachedChunks:
     def get(self, index: int) -> Chunk | None:
         """Return a chunk from the first level that has it, or None."""
         start, stop = self.extent(index)
-        return self.seeds.find(start, stop) or self._get_kept(index, stop - start)
+        return self.preloaded.find(start, stop) or self._get_kept(index, stop - start)
 
     def is_in_memory(self, index: int) -> bool:
         """Return whether a chunk needs no I/O, without touching it."""
-        is_seeded = self.seeds.find(*self.extent(index)) is not None
-        return is_seeded or self._memory.holds(self.store_id, index)
+        is_preloaded = self.preloaded.find(*self.extent(index)) is not None
+        return is_preloaded or self._memory.holds(self.store_id, index)
 
     def is_stored(self, index: int) -> bool:
         """Return whether there is a file of a chunk."""
@@ -106,7 +106,7 @@ class CachedChunks:
     def _get_kept(self, index: int, size: int) -> Chunk | None:
         chunk = self._memory.get(self.store_id, index)
         # While a refetch is pending, another thread may be storing the doubted copy.
-        if chunk is None and not self._doubts.is_open(index):
+        if chunk is None and not self._suspects.awaits_refetch(index):
             chunk = self._store.get(self.store_id, index)
             if chunk is not None:
                 self._memory.put(self.store_id, index, chunk)
@@ -121,9 +121,9 @@ class CachedChunks:
         """
         with self._lock:
             for index, chunk in chunks.items():
-                if self._doubts.since(index, epoch):
+                if self._suspects.doubted_since(index, epoch):
                     continue
-                if self._doubts.settles(index, chunk):
+                if self._suspects.settles(index, chunk):
                     _LOG.warning(
                         "chunk %d of %s had come wrong, and was fetched anew",
                         index,
@@ -134,10 +134,10 @@ class CachedChunks:
     def store(self, chunks: Mapping[int, Chunk], epoch: int) -> None:
         """Put chunks on disk that were fetched in an epoch."""
         for index, chunk in chunks.items():
-            if self._doubts.since(index, epoch):
+            if self._suspects.doubted_since(index, epoch):
                 continue
             self._store.put(self.store_id, index, chunk)
-            if self._doubts.since(index, epoch):  # doubted meanwhile
+            if self._suspects.doubted_since(index, epoch):  # doubted meanwhile
                 self._store.drop(self.store_id, index)
 
     def store_soon(self, chunks: Mapping[int, Chunk], epoch: int) -> None:
@@ -149,18 +149,18 @@ class CachedChunks:
         if not self._memory.background.start(size, self.store, chunks, epoch):
             self.store(chunks, epoch)
 
-    def store_seed(self, offset: int, data: bytes) -> None:
-        """Put the whole chunks of a seed on disk in the background, and its edge."""
-        if not self._memory.background.start(0, self._store_seed, offset, data):
-            self._store_seed(offset, data)
+    def store_preloaded(self, offset: int, data: bytes) -> None:
+        """Put preloaded bytes on disk in the background: whole chunks, and the partial head."""
+        if not self._memory.background.start(0, self._store_preloaded, offset, data):
+            self._store_preloaded(offset, data)
 
-    def _store_seed(self, offset: int, data: bytes) -> None:
-        self.seeds.store_edge(offset, data)
-        self.store(self.seeds.chunks(offset, data), 0)
+    def _store_preloaded(self, offset: int, data: bytes) -> None:
+        self.preloaded.store_partial_head(offset, data)
+        self.store(self.preloaded.chunks(offset, data), 0)
 
     # ---- Doubting --------------------------------------------------------------------------------
 
-    def doubt(self, index: int, begin: int, part: bytes, landed: Chunk | None) -> Doubted:
+    def doubt(self, index: int, begin: int, part: bytes, landed: Chunk | None) -> Verdict:
         """Forget a chunk that has `part` at byte `begin`, which does not decode.
 
         `begin` counts from the device's start; `landed` is the chunk if it was fetched just now.
@@ -169,23 +169,23 @@ class CachedChunks:
         start, stop = self.extent(index)
         until = begin + len(part)
         with self._lock:
-            copies = [landed, self.seeds.find(start, stop), self._get_kept(index, stop - start)]
+            copies = [landed, self.preloaded.find(start, stop), self._get_kept(index, stop - start)]
             wrong = [
                 copy
                 for copy in copies
                 if copy is not None and copy[begin - start : until - start] == part
             ]
-            seeded = self.seeds.find(begin, until)
+            preloaded = self.preloaded.find(begin, until)
             # Another block of the chunk may have reported it first.
-            is_replaced = any(copies) or self._doubts.is_open(index)
-            if not wrong and (is_replaced if seeded is None else seeded != part):
-                return Doubted.REPLACED
-            if not self._doubts.add(index, wrong[0] if wrong else part, is_part=not wrong):
-                return Doubted.UNCHANGED
-            self.seeds.drop(start, stop)
+            is_replaced = any(copies) or self._suspects.awaits_refetch(index)
+            if not wrong and (is_replaced if preloaded is None else preloaded != part):
+                return Verdict.REPLACED
+            if not self._suspects.add(index, wrong[0] if wrong else part, is_part=not wrong):
+                return Verdict.UNCHANGED
+            self.preloaded.drop(start, stop)
             self._memory.drop(self.store_id, index)
             self._store.drop(self.store_id, index)
-            return Doubted.FORGOTTEN
+            return Verdict.FORGOTTEN
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._lock = threading.RLock()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs import SingleFlight
 from s3archivefs_lambda import accounting
-from s3archivefs_lambda.cache.cached_chunks import Doubted
+from s3archivefs_lambda.cache.cached_chunks import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from s3archivefs import BlockDevice, Flight
     from s3archivefs_lambda.cache.background import Background
     from s3archivefs_lambda.cache.cached_chunks import CachedChunks
-    from s3archivefs_lambda.cache.plan import FetchPlan
+    from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 
     Chunk: TypeAlias = bytes | memoryview
     Flights: TypeAlias = dict[int, Flight[Chunk]]
@@ -55,7 +55,7 @@ class ChunkReader:
         """Return exactly `length` bytes from `offset`.
 
         What is fetched is stored by `store`, by default in the background. With `prefetch`, chunks
-        that the plan expects to be wanted next are fetched along.
+        that the plan expects to be wanted next are fetched too.
 
         Raises ValueError for a range that is not inside the device, and whatever the device raises.
         """
@@ -63,12 +63,12 @@ class ChunkReader:
         if not length:
             return b""
         end = offset + length
-        if (seeded := self.cached.seeds.beginning(offset, end)) is not None:
-            rest = length - len(seeded)
+        if (preloaded := self.cached.preloaded.beginning(offset, end)) is not None:
+            rest = length - len(preloaded)
             if not rest:
-                return bytes(seeded)
+                return bytes(preloaded)
             behind = self.read(end - rest, rest, store=store, prefetch=prefetch)
-            return b"".join((seeded, behind))
+            return b"".join((preloaded, behind))
         chunk_size = self.cached.chunk_size
         indexes = self.cached.indexes(offset, end)
         chunks = self._chunks(indexes, store or self.cached.store_soon, prefetch=prefetch)
@@ -105,33 +105,33 @@ class ChunkReader:
         accounting.add("cache_hits", len(flights) - len(missing))
         if not missing:
             return
-        along = self._claim_along(missing) if prefetch else {}
+        extra = self._claim_prefetch(missing) if prefetch else {}
         try:
-            self._fetch(missing | along, missing, store=store)
+            self._fetch(missing | extra, missing, store=store)
         except Exception:
             if any(flight.value is None for flight in missing.values()):
                 raise  # else only chunks that nobody waits for failed
         finally:
-            self.flights.release(along)
+            self.flights.release(extra)
 
-    def _claim_along(self, missing: Flights) -> Flights:
-        """Claim chunks to fetch along with missing ones, if there is memory for them.
+    def _claim_prefetch(self, missing: Flights) -> Flights:
+        """Claim chunks to prefetch with missing ones, if there is memory for them.
 
         Stop at the first one behind them that is cached or in flight: a read across it would fetch
         it again.
         """
-        along: list[int] = []
+        extra: list[int] = []
         last = max(missing)
-        for index in self.plan.along(missing) if self.background.allowance(0) else ():
+        for index in self.plan.prefetch(missing) if self.background.allowance(0) else ():
             if not (
                 self.flights.get(index)
                 or self.cached.is_in_memory(index)
                 or self.cached.is_stored(index)
             ):
-                along.append(index)
+                extra.append(index)
             elif index > last:
                 break
-        return self.flights.begin(self.flights.reserve(along))
+        return self.flights.begin(self.flights.reserve(extra))
 
     # ---- Chunks ahead of a reader ----------------------------------------------------------------
 
@@ -182,10 +182,10 @@ class ChunkReader:
         flight = self.flights.get(index)
         if flight is not None and not flight.is_over:
             return True  # fetched anew just now, for another reader
-        doubted = self.cached.doubt(index, begin, part, flight.value if flight else None)
-        if doubted is Doubted.FORGOTTEN and flight is not None:
+        verdict = self.cached.doubt(index, begin, part, flight.value if flight else None)
+        if verdict is Verdict.FORGOTTEN and flight is not None:
             self.flights.release({index: flight})
-        return doubted is not Doubted.UNCHANGED
+        return verdict is not Verdict.UNCHANGED
 
     # ---- Fetching --------------------------------------------------------------------------------
 

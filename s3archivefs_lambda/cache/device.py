@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.cache.cached_chunks import CachedChunks
 from s3archivefs_lambda.cache.chunk_reader import ChunkReader
-from s3archivefs_lambda.cache.plan import FetchPlan
+from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 from s3archivefs_lambda.cache.readahead import ReadAhead
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedDevice"]
 
-_STREAM_SHARE = 8
-"""Files read in sequence take one such part of the store, and evict little else.
+_QUOTA_SHARE = 8
+"""One of so many parts of the store is a file's quota.
 
 bcache leaves sequential reads out beyond 4 MiB.
 """
@@ -85,32 +85,32 @@ class CachedDevice:
         return ReadAhead(
             self.chunks,
             offset + length,
-            stream=(self._archive_id, offset + length),
-            stream_bytes=self._store_max_bytes // _STREAM_SHARE,
+            file=(self._archive_id, offset + length),
+            quota_bytes=self._store_max_bytes // _QUOTA_SHARE,
         )
 
-    # ---- Seeds -----------------------------------------------------------------------------------
+    # ---- Preloaded bytes -------------------------------------------------------------------------
 
-    def seed(self, offset: int, data: bytes, *, store: bool = True) -> None:
+    def preload(self, offset: int, data: bytes, *, store: bool = True) -> None:
         """Hold bytes that are at hand already in memory, and store them if `store`.
 
         Raises ValueError if they are not inside [0, size).
         """
         self.cached.check(offset, len(data))
-        self.cached.seeds.hold(offset, data)
+        self.cached.preloaded.hold(offset, data)
         if store:
-            self.cached.store_seed(offset, data)
+            self.cached.store_preloaded(offset, data)
 
-    def recall_seed(self, offset: int) -> int:
-        """Hold the stored edge of an earlier seed again; return its length."""
-        return self.cached.seeds.recall_edge(offset)
+    def recall_preloaded(self, offset: int) -> int:
+        """Hold the stored partial head of bytes preloaded earlier; return its length."""
+        return self.cached.preloaded.recall_partial_head(offset)
 
     @property
-    def has_end(self) -> bool:
+    def has_cached_tail(self) -> bool:
         """Whether the device's last byte is cached."""
         last = self._size - 1
-        is_seeded = self.cached.seeds.find(last, self._size) is not None
-        return is_seeded or self.cached.is_stored(last // self.chunk_size)
+        is_preloaded = self.cached.preloaded.find(last, self._size) is not None
+        return is_preloaded or self.cached.is_stored(last // self.chunk_size)
 
     # ---- Doubts ----------------------------------------------------------------------------------
 

@@ -39,19 +39,17 @@ The AWS CLI and boto3 download in ranges of 8 MiB.
 class ReadAhead:
     """A device as one reader sees it, which reads up to byte `stop`.
 
-    The reader reads in one thread; another may close it. What is read in sequence is stored as part
-    of `stream`, with at most `stream_bytes` for all streams: see `Streams`.
+    The reader reads in one thread; another may close it. What it reads in sequence is stored as far
+    as the `quota_bytes` of `file` allow: see `StoreQuota`.
     """
 
-    def __init__(
-        self, chunks: ChunkReader, stop: int, *, stream: Hashable, stream_bytes: int
-    ) -> None:
+    def __init__(self, chunks: ChunkReader, stop: int, *, file: Hashable, quota_bytes: int) -> None:
         self._chunks = chunks
         self._chunk_size = chunks.cached.chunk_size
         self._background = chunks.background
-        self._streams = chunks.background.streams
-        self._stream = stream
-        self._stream_bytes = stream_bytes
+        self._store_quota = chunks.background.store_quota
+        self._file = file
+        self._quota_bytes = quota_bytes
         self._stored_bytes = 0
         self._end = stop
         # Of the sequence of reads in progress:
@@ -114,7 +112,7 @@ class ReadAhead:
         with self._lock:
             self._closed = True
             self._release(list(self._held), used=False)
-            self._streams.end(self._stored_bytes)
+            self._store_quota.release(self._stored_bytes)
             self._stored_bytes = 0
 
     def _begin(self, offset: int, window: int) -> None:
@@ -183,17 +181,17 @@ class ReadAhead:
     # ---- Storing ---------------------------------------------------------------------------------
 
     def _store_soon(self, chunks: Mapping[int, Chunk], epoch: int) -> None:
-        """Store chunks that were read in sequence, if the stream may store more."""
+        """Store chunks that were read in sequence, if the quota allows."""
         with self._lock:
             if self._closed or not self._may_store(sum(map(len, chunks.values()))):
                 return
         self._chunks.cached.store_soon(chunks, epoch)
 
     def _may_store(self, size: int) -> bool:
-        """Return whether the stream may store so many bytes more, and count them."""
+        """Return whether `size` bytes more may be stored, and count them."""
         # Short ranges are exempt from the file's quota: the store is there to keep them.
-        stream = self._stream if self._is_long else None
-        may_store = self._streams.store(stream, size, self._stream_bytes)
+        file = self._file if self._is_long else None
+        may_store = self._store_quota.reserve(file, size, self._quota_bytes)
         self._stored_bytes += size if may_store else 0
         return may_store
 

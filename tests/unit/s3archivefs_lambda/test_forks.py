@@ -21,8 +21,8 @@ from s3archivefs_lambda.cache.background import Background
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.eviction import DirectoryLimit
+from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 from s3archivefs_lambda.cache.memory import ChunkMemory
-from s3archivefs_lambda.cache.plan import FetchPlan
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.process_client import process_client
 from tests.support.forked import Child, Gate, amid, in_child
@@ -155,7 +155,7 @@ def uses_memory(memory: ChunkMemory) -> object:
 
 
 def uses_plan(plan: FetchPlan) -> object:
-    return list(plan.along([3])), list(plan.along([4]))
+    return list(plan.prefetch([3])), list(plan.prefetch([4]))
 
 
 def uses_usage(figures: Usage) -> object:

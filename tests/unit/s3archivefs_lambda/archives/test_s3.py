@@ -89,7 +89,7 @@ def test_metadata_longer_than_the_tail_is_fetched_whole_and_once(
 def test_long_metadata_is_fetched_in_parallel_parts(
     store: ScriptedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("s3archivefs_lambda.cache.plan._AHEAD_READ_BYTES", 8 * CHUNK)
+    monkeypatch.setattr("s3archivefs_lambda.cache.fetch_plan._AHEAD_READ_BYTES", 8 * CHUNK)
     read_all_names(open_in(opener(store, tmp_path)))
     parts = [each for each in store.ranges if each not in {f"bytes=-{TAIL}", "bytes=0-95"}]
     spans = sorted(tuple(map(int, str(each).removeprefix("bytes=").split("-"))) for each in parts)
@@ -266,18 +266,18 @@ def test_metadata_that_the_cache_has_is_not_fetched_with_the_first_bytes_again(
     assert store.requests == []
 
 
-def test_a_wrong_edge_in_the_cache_is_dropped(store: ScriptedStore, tmp_path: Path) -> None:
+def test_a_wrong_partial_head_in_the_cache_is_dropped(store: ScriptedStore, tmp_path: Path) -> None:
     first = opener(store, tmp_path, cache_chunk_size=1 << 20, tail_bytes=150_000)
     version = open_in(first).version
     first.wait_idle()
     assert isinstance(version, S3Version)
     device = first._reopened(AT_S3, version).device
     assert isinstance(device, CachedDevice)
-    edge = device.cached.seeds._edge_id(version.tail_start)
-    first._store.put(edge, 0, bytes(150_000), replace=True)
+    head = device.cached.preloaded._partial_head_id(version.tail_start)
+    first._store.put(head, 0, bytes(150_000), replace=True)
     again = opener(store, tmp_path, cache_chunk_size=1 << 20)
     read_all_names(open_in(again))
-    assert again._store.get(edge, 0) is None
+    assert again._store.get(head, 0) is None
 
 
 RECORDS = [

@@ -91,7 +91,7 @@ def test_no_read_is_made_for_chunks_along_alone(below: Device, tmp_path: Path) -
         (path,) = (tmp_path / "s3archivefs-cache").glob(f"v1/*/*/{start // CHUNK + 2 * index}")
         path.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("s3archivefs_lambda.cache.plan._GAP_BYTES", 0)
+        patch.setattr("s3archivefs_lambda.cache.fetch_plan._GAP_BYTES", 0)
         again = cached_device(below, tmp_path, metadata_start=start)
         again.pread(start + 2 * CHUNK, 10)
     assert below.reads == [(start + 2 * CHUNK, CHUNK)]

@@ -238,8 +238,8 @@ def test_a_device_that_returns_too_little_is_an_error_not_a_chunk(
 
 
 def test_seeded_bytes_are_not_fetched(cached: CachedDevice, below: CountingDevice) -> None:
-    cached.seed(7000, DATA[7000:])
-    cached.seed(0, DATA[:96])
+    cached.preload(7000, DATA[7000:])
+    cached.preload(0, DATA[:96])
     assert cached.pread(7000, 3000) == DATA[7000:]
     assert cached.pread(9000, 10) == DATA[9000:9010]
     assert cached.pread(0, 96) == DATA[:96]
@@ -247,7 +247,7 @@ def test_seeded_bytes_are_not_fetched(cached: CachedDevice, below: CountingDevic
 
 
 def test_whole_chunks_of_a_seed_are_stored(cached: CachedDevice, store: ChunkStore) -> None:
-    cached.seed(7000, DATA[7000:])
+    cached.preload(7000, DATA[7000:])
     other = CountingDevice()
     device = cached_device(other, store)
     assert device.pread(7168, 10_000 - 7168) == DATA[7168:]
@@ -259,7 +259,7 @@ def test_whole_chunks_of_a_seed_are_stored(cached: CachedDevice, store: ChunkSto
 def test_chunks_that_a_seed_holds_in_part_are_not_stored(
     cached: CachedDevice, store: ChunkStore
 ) -> None:
-    cached.seed(1, DATA[1:3000])
+    cached.preload(1, DATA[1:3000])
     stored = [store.get(cached.cached.store_id, index) for index in range(4)]
     assert stored == [None, DATA[1024:2048], None, None]
 
@@ -268,7 +268,7 @@ def test_a_read_across_the_start_of_a_seed_fetches_only_what_is_missing(
     below: CountingDevice,
 ) -> None:
     cached = cached_device(below, ForgetfulStore())
-    cached.seed(7000, DATA[7000:])
+    cached.preload(7000, DATA[7000:])
     assert cached.pread(5000, 5000) == DATA[5000:]
     assert below.reads == [(4096, 3 * 1024)]
 
@@ -278,7 +278,7 @@ def test_a_seed_outside_the_device_is_the_callers_mistake(
     cached: CachedDevice, offset: int, size: int
 ) -> None:
     with pytest.raises(ValueError, match="not within"):
-        cached.seed(offset, bytes(size))
+        cached.preload(offset, bytes(size))
 
 
 # --- threads
@@ -414,7 +414,7 @@ def test_any_sequence_of_reads_and_seeds_equals_slicing(
     for is_seed, (start, end) in calls:
         first, last = min(start, size), min(end, size)
         if is_seed:
-            cached.seed(first, data[first:last])
+            cached.preload(first, data[first:last])
             continue
         below.reads.clear()
         assert cached.pread(first, last - first) == data[first:last]

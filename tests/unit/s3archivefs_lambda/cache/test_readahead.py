@@ -410,7 +410,7 @@ def test_many_readers_among_each_other_fetch_each_byte_once(
         ahead.close()
     cached.background.wait_idle()
     assert below.chunks == set(range(SIZE // CHUNK + 1))  # each of them once
-    assert cached.background.held == cached.background.streams.stored == 0
+    assert cached.background.held == cached.background.store_quota.stored == 0
     assert len(cached.chunks.flights) == 0
 
 

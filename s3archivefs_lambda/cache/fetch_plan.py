@@ -1,4 +1,4 @@
-"""Decides which chunks are fetched together, and which along with them.
+"""Decides which chunks are fetched together, and which are prefetched with them.
 
 Chunks are numbered from the device's start. A plan fetches nothing itself.
 """
@@ -25,8 +25,8 @@ _GAP_BYTES = 512 << 10
 
 A request's latency of some 20 ms is worth 1.6 MB of a connection's 80 MB/s.
 """
-_ALONG_MAX_BYTES = 2 << 20
-"""Bytes fetched along with a miss at most: 25 ms of a connection.
+_PREFETCH_MAX_BYTES = 2 << 20
+"""Bytes prefetched with a miss at most: 25 ms of a connection.
 
 Each miss of a sequence fetches four times as much as the one before. So the second miss brings most
 of a directory's small files, which are read one by one.
@@ -70,8 +70,8 @@ class FetchPlan:
         for part in range(parts):
             yield chunks[len(chunks) * part // parts : len(chunks) * (part + 1) // parts]
 
-    def along(self, missing: Iterable[int]) -> range:
-        """Return the chunks to fetch along with missing ones.
+    def prefetch(self, missing: Iterable[int]) -> range:
+        """Return the chunks to prefetch with missing ones.
 
         In metadata, those around them; behind a sequence of misses, those that follow.
         """
@@ -86,7 +86,7 @@ class FetchPlan:
             count = last + 1 - first
             if before is not None:
                 self._sequences.remove(before)
-                count = max(count, min(4 * before[1], self._chunks(_ALONG_MAX_BYTES)))
+                count = max(count, min(4 * before[1], self._chunks(_PREFETCH_MAX_BYTES)))
             end = min(first + count, self._end)
             self._sequences.append((end, count))
         return range(last + 1, end)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.cache.plan import FetchPlan
+from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 
 MIB = 1 << 20
 CHUNK = 128 << 10
@@ -51,7 +51,7 @@ def test_what_is_fetched_along_stays_within_the_device(
 ) -> None:
     planned = plan(metadata_start)
     for missing in misses:
-        along = planned.along(missing)
+        along = planned.prefetch(missing)
         assert all(0 <= index < CHUNKS for index in along)
         most = max(2 * MIB // CHUNK, max(missing) + 1 - min(missing) + 8)
         assert len(along) <= most

@@ -1,7 +1,7 @@
 """Bytes that did not come by chunks: opening an archive brings both its ends.
 
-Seeds are held in memory, and their whole chunks are stored as chunks. The bytes before the first
-whole chunk are stored as an edge: with both, opening the archive again fetches no byte twice.
+They are held in memory, and their whole chunks are stored as chunks. The bytes before the first
+whole chunk are stored as a partial head: with both, reopening the archive fetches nothing twice.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from s3archivefs_lambda.cache.disk import ChunkStore
 
-__all__ = ["Seeds"]
+__all__ = ["Preloaded"]
 
 
-class Seeds:
-    """The seeds of one device of `size` bytes, whose chunks have `chunk_size` bytes.
+class Preloaded:
+    """The preloaded bytes of a device of `size` bytes in chunks of `chunk_size`.
 
     `store_id` names the device in the store. Threads may read; its owner has a lock for changes.
     """
@@ -54,26 +54,26 @@ class Seeds:
             chunks[index] = memoryview(data)[start - offset : end - offset]
         return chunks
 
-    def store_edge(self, offset: int, data: bytes) -> None:
+    def store_partial_head(self, offset: int, data: bytes) -> None:
         """Store the bytes before the first whole chunk, if the data reach that far."""
-        edge = self._edge_bytes(offset)
-        if 0 < edge <= len(data):
-            self._store.put(self._edge_id(offset), 0, memoryview(data)[:edge])
-            if self.find(offset, offset + edge) is None:  # it was dropped meanwhile
-                self._store.drop(self._edge_id(offset), 0)
+        size = self._partial_head_bytes(offset)
+        if 0 < size <= len(data):
+            self._store.put(self._partial_head_id(offset), 0, memoryview(data)[:size])
+            if self.find(offset, offset + size) is None:  # it was dropped meanwhile
+                self._store.drop(self._partial_head_id(offset), 0)
 
-    def recall_edge(self, offset: int) -> int:
-        """Hold the stored edge of a seed at `offset` again; return its length."""
-        edge = self._store.get(self._edge_id(offset), 0)
-        if edge is None or len(edge) != self._edge_bytes(offset):
+    def recall_partial_head(self, offset: int) -> int:
+        """Hold the partial head that was stored at `offset`; return its length."""
+        head = self._store.get(self._partial_head_id(offset), 0)
+        if head is None or len(head) != self._partial_head_bytes(offset):
             return 0
-        self.hold(offset, edge)
-        return len(edge)
+        self.hold(offset, head)
+        return len(head)
 
     def drop(self, start: int, stop: int) -> None:
-        """Drop the bytes held of a chunk [start, stop), and the edges stored of it."""
+        """Drop the bytes held of a chunk [start, stop), and its stored partial heads."""
         held: list[tuple[int, bytes]] = []
-        edges: list[int] = []
+        heads: list[int] = []
         for offset, data in self._held:
             end = offset + len(data)
             if stop <= offset or end <= start:
@@ -82,16 +82,16 @@ class Seeds:
             if offset < start:
                 held.append((offset, data[: start - offset]))
             else:
-                edges.append(offset)
+                heads.append(offset)
             if stop < end:
                 held.append((stop, data[stop - offset :]))
         self._held = tuple(held)
-        for offset in edges:
-            self._store.drop(self._edge_id(offset), 0)
+        for offset in heads:
+            self._store.drop(self._partial_head_id(offset), 0)
 
-    def _edge_id(self, offset: int) -> str:
+    def _partial_head_id(self, offset: int) -> str:
         return f"{self._store_id}\0from {offset}"
 
-    def _edge_bytes(self, offset: int) -> int:
+    def _partial_head_bytes(self, offset: int) -> int:
         """Return how many bytes from `offset` on lie in a chunk that begins before it."""
         return min(-offset % self._chunk_size, self._size - offset)

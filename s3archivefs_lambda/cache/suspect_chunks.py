@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Doubts"]
+__all__ = ["SuspectChunks"]
 
 _MOST = 4096
 """Chunks remembered, 200 bytes each; more damage is not tracked."""
@@ -17,21 +17,21 @@ _AGAIN_SECONDS = 60.0
 """Seconds until the same copy is doubted again: the store may be well by then."""
 
 
-class Doubts:
+class SuspectChunks:
     """The copy of each chunk that was doubted last. Not thread-safe: its owner has a lock."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         # By chunk: the digest of the copy, its number among all doubts, and when it was doubted.
-        self._doubts: OrderedDict[int, tuple[bytes, int, float]] = OrderedDict()
+        self._doubted: OrderedDict[int, tuple[bytes, int, float]] = OrderedDict()
         self._parts: set[int] = set()  # chunks of which only a part was known
-        self._open: set[int] = set()  # chunks of which no other copy has come yet
+        self._awaiting: set[int] = set()  # chunks of which no other copy has come yet
         self.count = 0
         """The number of doubts so far, of all chunks."""
 
-    def since(self, index: int, count: int) -> bool:
+    def doubted_since(self, index: int, count: int) -> bool:
         """Return whether a copy of a chunk was doubted after the first `count` doubts."""
-        return index in self._doubts and self._doubts[index][1] > count
+        return index in self._doubted and self._doubted[index][1] > count
 
     def add(self, index: int, copy: bytes | memoryview, *, is_part: bool = False) -> bool:
         """Doubt a copy of a chunk, or of a part if `is_part`.
@@ -41,34 +41,34 @@ class Doubts:
         """
         digest = _digest(copy)
         now = self._clock()
-        before, _, at = self._doubts.get(index, (b"", 0, now))
+        before, _, at = self._doubted.get(index, (b"", 0, now))
         if digest == before and now - at < _AGAIN_SECONDS:
-            self._doubts.move_to_end(index)
+            self._doubted.move_to_end(index)
             return False
         self.count += 1
-        self._open.add(index)
-        self._doubts[index] = digest, self.count, now
-        self._doubts.move_to_end(index)
+        self._awaiting.add(index)
+        self._doubted[index] = digest, self.count, now
+        self._doubted.move_to_end(index)
         (self._parts.add if is_part else self._parts.discard)(index)
-        if len(self._doubts) > _MOST:
-            oldest, _ = self._doubts.popitem(last=False)
-            self._open.discard(oldest)
+        if len(self._doubted) > _MOST:
+            oldest, _ = self._doubted.popitem(last=False)
+            self._awaiting.discard(oldest)
             self._parts.discard(oldest)
         return True
 
-    def is_open(self, index: int) -> bool:
+    def awaits_refetch(self, index: int) -> bool:
         """Return whether a chunk was doubted, and no other copy has come yet."""
-        return index in self._open
+        return index in self._awaiting
 
     def settles(self, index: int, copy: bytes | memoryview) -> bool:
         """Return whether a new copy is the first that differs from a doubted one.
 
         False if only a part of the doubted copy was known.
         """
-        if index not in self._open:
+        if index not in self._awaiting:
             return False
-        self._open.remove(index)
-        return index not in self._parts and self._doubts[index][0] != _digest(copy)
+        self._awaiting.remove(index)
+        return index not in self._parts and self._doubted[index][0] != _digest(copy)
 
 
 def _digest(copy: bytes | memoryview) -> bytes:

@@ -203,8 +203,8 @@ def test_a_seed_that_does_not_decode_is_fetched_anew(
         tail = bytearray(image[start:])
         tail[wrong - start] ^= 0x5A
         device = cached(source, tmp_path / f"{wrong}")
-        device.seed(0, bytes(96))
-        device.seed(start, bytes(tail))
+        device.preload(0, bytes(96))
+        device.preload(start, bytes(tail))
         source.reads.clear()
         assert read_all(device)
         assert all(source.fetched(index) <= 2 for index in range(source.size // CHUNK))
@@ -283,9 +283,9 @@ def test_without_any_cache_a_damaged_block_costs_three_reads_once_and_then_one(
 def test_what_is_remembered_of_damage_is_bounded(source: Source, tmp_path: Path) -> None:
     device = cached(source, tmp_path)
     for index in range(10_000):
-        device.cached._doubts.add(index, b"")
-    assert len(device.cached._doubts._doubts) == 4096
-    assert not device.cached._doubts.add(9_999, b"")
+        device.cached._suspects.add(index, b"")
+    assert len(device.cached._suspects._doubted) == 4096
+    assert not device.cached._suspects.add(9_999, b"")
 
 
 # ---- Copies that are stored late -----------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_what_was_doubted_before_it_was_stored_is_not_stored(
     """Of a seed, too, of which less than a chunk did not decode."""
     device = cached(source, tmp_path)
     wrong = damaged(image)
-    device.cached.seeds.hold(0, wrong[:length])
+    device.cached.preloaded.hold(0, wrong[:length])
     assert device.discard(0, wrong[:96])
     device.cached.store({0: wrong}, 0)
     assert not device.cached.is_stored(0)
