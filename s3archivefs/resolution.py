@@ -125,8 +125,9 @@ class Resolver:
         kept = self._known(above)
         if kept is None:
             steps = _Steps(self._limits)
-            kept = self._keep(above, self._located(above, path, steps=steps), path)
+            found = _directory(self._located(above, path, steps=steps), path)
             steps.next()
+            kept = self._keep(above, found)
         entry = kept.place.directory.get(name)
         if entry is None:
             raise os_error(errno.ENOENT, path)
@@ -143,7 +144,9 @@ class Resolver:
         Raises NotADirectoryError where it leads to something else, and what `inode` raises.
         """
         way = encode(path)
-        kept = self._known(way) or self._keep(way, self._located(way, path), path)
+        kept = self._known(way)
+        if kept is None:
+            kept = self._keep(way, _directory(self._located(way, path), path))
         return kept.place
 
     # These start at an entry, whose directory need not be resolved again. `path` is for errors.
@@ -157,7 +160,7 @@ class Resolver:
         """Return the directory that an entry is, or leads to."""
         if entry.type == FileKind.DIRECTORY.value:
             return Place(self._readers.directory(self._readers.entry_inode(entry)), within)
-        return _directory(self._located(entry.name, path, start=within), path)
+        return _directory(self._located(entry.name, path, start=within), path).place
 
     def real_path(self, path: str | bytes, *, strict: bool) -> bytes:
         """Return the path without symlinks and `..`.
@@ -227,9 +230,8 @@ class Resolver:
         place = Place(self._readers.directory(inode), kept.place)
         return self._put(way, KeptPlace(way, place, kept.hops))
 
-    def _keep(self, way: bytes, found: Located, path: str | bytes) -> KeptPlace:
-        """Cache the directory that was found on a way, or raise NotADirectoryError."""
-        return self._put(way, KeptPlace(way, _directory(found, path), found.hops))
+    def _keep(self, way: bytes, found: Located) -> KeptPlace:
+        return self._put(way, KeptPlace(way, found.place, found.hops))
 
     def _put(self, way: bytes, kept: KeptPlace) -> KeptPlace:
         if len(way) <= _WAY_MAX:
@@ -286,7 +288,8 @@ class Resolver:
         return self._readers.inodes.target(link)
 
 
-def _directory(found: Located, path: str | bytes) -> Place:
+def _directory(found: Located, path: str | bytes) -> Located:
+    """Return what was found if it is a directory, or raise NotADirectoryError."""
     if found.inode.kind is not _DIRECTORY:
         raise os_error(errno.ENOTDIR, path)
-    return found.place
+    return found

@@ -320,6 +320,18 @@ def assert_as_the_long_way(resolver: Resolver, path: str, *, follow: bool) -> No
         assert outcome(lambda: resolver.directory(path).directory.inode) == expected
 
 
+@pytest.mark.parametrize("steps", range(9))
+@pytest.mark.parametrize("path", ["/a/b/c/file", "/link/c/file", "/a/file/x", "/a/b/c/none"])
+def test_what_takes_too_many_steps_does_so_again(maze: Path, path: str, steps: int) -> None:
+    limits = s3archivefs.Limits(resolution_steps=steps)
+    with s3archivefs.open(maze, limits=limits) as fs:
+        for top in ("", "a", "a/b", "a/b/c"):  # listings are decoded, which costs no more steps
+            outcome(lambda top=top: fs._resolver._located(top.encode() + b"/x", "x"))  # type: ignore[misc]  # the lambda's default binds the path
+        expected = outcome(lambda: fs._resolver._located(path.encode(), path).inode)
+        for _ in range(3):
+            assert outcome(lambda: fs._resolver.inode(path)) == expected
+
+
 def test_parents_are_those_of_the_directory_that_is_cached(maze: Path) -> None:
     with s3archivefs.open(maze) as fs:
         for _ in range(2):
