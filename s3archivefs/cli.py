@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
 from stat import filemode
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     This is 0, 1 where the image or the path is at fault, 2 where the arguments are, or 130 after
     Ctrl-C.
     """
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments).parse_args(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser, with the subcommands of other packages unless one of ours is meant."""
     parser = argparse.ArgumentParser(
         prog="s3archivefs", description="Read squashfs images, here and in S3."
     )
@@ -67,9 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     cat = _add(commands, "cat", _cat, "write a file of an image to standard output")
     cat.add_argument("path", help=_PATH_HELP)
     _add(commands, "info", _info, "say what an image is")
+    if not arguments or arguments[0] not in commands.choices:
+        _add_installed(commands)
+    return parser
+
+
+def _add_installed(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommands of installed packages."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- 20 ms, and it loads them
+
     for entry in sorted(entry_points(group="s3archivefs.commands"), key=lambda entry: entry.name):
         entry.load()(commands)
-    return parser
 
 
 def _add(

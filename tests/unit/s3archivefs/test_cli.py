@@ -177,3 +177,13 @@ def test_installed_packages_add_commands_and_url_schemes(
     assert capsys.readouterr().out == "hello\n"
     assert main(["info", f"memory://{image('zstd')}"]) == 0
     assert "compression zstd" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("plug_in")
+def test_own_commands_load_no_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", image("zstd")]) == 0
+    assert "plug" not in sys.modules
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "plug" in sys.modules
+    assert "list a directory of an image" in capsys.readouterr().out

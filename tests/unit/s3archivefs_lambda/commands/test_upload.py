@@ -181,7 +181,7 @@ def test_without_the_sdk_the_extra_is_named(
 def test_the_command_line_loads_no_sdk_before_it_is_asked_for() -> None:
     program = (
         "import sys, s3archivefs.cli as cli\n"
-        "cli._parser()\n"
+        "cli._parser([])\n"
         "sys.exit(bool({'botocore', 'rich', 'asyncio'} & {*sys.modules}))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
