@@ -8,11 +8,13 @@ tell the client nothing better.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from s3archivefs import Superblock
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
@@ -70,11 +72,26 @@ def _object_lambda(config: Config | None) -> ObjectLambda:
     if config is None:
         return ObjectLambda(_Unusable(), lambda: response_client)
     client = _ready(make_archive_client)
+    Superblock.specification()  # imports construct, which the first archive opened would do
     operations = Operations(Archives(config, lambda: client))
     return ObjectLambda(operations, lambda: response_client, emf=config.metrics == "emf")
 
 
-_OBJECT_LAMBDA = _object_lambda(_configure())
+def _start() -> ObjectLambda:
+    """Make the function ready, without collecting garbage meanwhile.
+
+    To go through the 100,000 objects of botocore again and again takes a quarter of the start.
+    They live as long as the process, so later collections leave them out too.
+    """
+    gc.disable()
+    try:
+        return _object_lambda(_configure())
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+_OBJECT_LAMBDA = _start()
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 -- Lambda's signature

@@ -10,7 +10,6 @@ and without a prefix to its host name.
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs_lambda import accounting
@@ -18,7 +17,6 @@ from s3archivefs_lambda import accounting
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from botocore.loaders import Loader
     from types_boto3_s3 import S3Client
 
 __all__ = ["READ_TIMEOUT", "make_response_client", "make_s3_client", "make_upload_client"]
@@ -88,6 +86,8 @@ def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa
     from botocore.config import Config  # noqa: PLC0415 -- 0.1 s, not needed for local images
     from botocore.session import Session  # noqa: PLC0415 -- likewise
 
+    from s3archivefs_lambda.store.descriptions import share_descriptions  # noqa: PLC0415 -- likewise
+
     is_custom = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
     addressing = {"addressing_style": "path"} if is_custom else {}
     settings["s3"] = {**s3, **addressing}
@@ -95,7 +95,7 @@ def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa
         request_checksum_calculation="when_required", inject_host_prefix=not is_custom, **settings
     )
     session = Session()
-    session.register_component("data_loader", _descriptions())
+    share_descriptions(session)
     # botocore itself reads AWS_DEFAULT_REGION alone; as in the other SDKs, AWS_REGION comes first.
     region = os.environ.get("AWS_REGION") or None
     client = cast("S3Client", session.create_client("s3", region_name=region, config=config))
@@ -121,15 +121,3 @@ def _end_redirects(
     headers = parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     if "x-amz-bucket-region" not in headers and "Region" not in parsed.get("Error", {}):
         request_dict["context"]["s3_redirect"]["redirected"] = True
-
-
-@cache
-def _descriptions() -> Loader:
-    """Return botocore's description of S3, read once.
-
-    Each session would read it anew, which is half of the 60 ms that a client takes.
-    """
-    from botocore.session import Session  # noqa: PLC0415 -- as above
-
-    loader: Loader = Session().get_component("data_loader")
-    return loader

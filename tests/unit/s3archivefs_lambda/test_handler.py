@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Loads the function as Lambda does, which gives the root logger a handler first. Notes what S3
-# would be told, and when botocore makes clients.
+# would be told, when botocore makes clients, and what the requests import.
 PROGRAM = """
-import json, logging, sys
+import gc, json, logging, sys
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
 import botocore.session
 
@@ -33,6 +33,8 @@ botocore.session.Session.create_client = noted
 when = "start"
 from s3archivefs_lambda import handler
 when = "request"
+collects = gc.isenabled() and gc.get_freeze_count() > 0
+started = set(sys.modules)
 
 def write_get_object_response(*, Body=None, **parameters):
     body = None if Body is None else Body.read().decode()
@@ -46,7 +48,8 @@ for event in json.load(sys.stdin):
         answers.append(handler.lambda_handler(event, None))
     except ValueError as error:
         answers.append({"ValueError": str(error)})
-print(json.dumps({"answers": answers, "written": written, "clients": clients}))
+told = {"answers": answers, "written": written, "clients": clients, "collects": collects}
+print(json.dumps(told | {"imported": sorted(set(sys.modules) - started)}))
 """
 
 
@@ -178,3 +181,11 @@ def test_clients_are_made_while_the_function_starts_and_at_no_request() -> None:
     told, _ = run(environ, *EVERY_OPERATION, event(Operation.GET_OBJECT, "unreachable/file"))
     assert [answer["StatusCode"] for answer in told["written"]] == ["200", "503"]
     assert told["clients"] == ["start", "start"]
+
+
+def test_first_request_imports_nothing_and_collections_leave_out_what_the_start_made() -> None:
+    environ = {"S3ARCHIVEFS_PREFIX_VMAP1": f"docs|{FIXTURES['gzip'].image.as_uri()}"}
+    told, _ = run(environ, EVERY_OPERATION[0])
+    assert told["answers"] == [{"statusCode": 200}]
+    assert told["imported"] == []
+    assert told["collects"]
