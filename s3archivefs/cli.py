@@ -99,14 +99,17 @@ def _add(
 
 def _list(options: argparse.Namespace) -> int:
     with SquashFS(options.image, offset=options.offset) as image:
-        for entry in image.scandir(_place(image, options.path)):
-            line = _shown(entry.name, sys.stdout)
-            if options.long:
-                stat = entry.stat(follow_symlinks=False)
-                line = f"{_attributes(stat)} {line}"
+        path = _place(image, options.path)
+        if options.long:
+            prefix = path if path.endswith(b"/") else path + b"/"
+            for name, stat in image.scandir_stats(path):
+                line = f"{_attributes(stat)} {_shown(name, sys.stdout)}"
                 if stat.kind is FileKind.SYMLINK:
-                    line += f" -> {_shown(image.readlink(entry.path), sys.stdout)}"
-            sys.stdout.write(line + "\n")
+                    line += f" -> {_shown(image.readlink(prefix + name), sys.stdout)}"
+                sys.stdout.write(line + "\n")
+        else:
+            for entry in image.scandir(path):
+                sys.stdout.write(_shown(entry.name, sys.stdout) + "\n")
     return 0
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol
 
 from s3archivefs.directory import uncounted
 from s3archivefs.errors import leads_nowhere
+from s3archivefs.format import InodeType
 from s3archivefs.inode import FileKind
 from s3archivefs.names import AnyPath
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from s3archivefs.limits import Limits
     from s3archivefs.resolution import Place
 
-__all__ = ["DirEntry", "Tree"]
+__all__ = ["DirEntry", "Scan", "Tree"]
 
 
 class Tree(Protocol):
@@ -74,9 +75,21 @@ class Tree(Protocol):
         """Yield the entries of the directory that an entry is, or leads to."""
 
 
-_KINDS: dict[int, FileKind] = {
-    kind.value: kind for kind in FileKind
-}  # half of FileKind(type)'s time
+class Scan(NamedTuple, Generic[AnyPath]):
+    """What the entries of one listing of a directory share."""
+
+    image: Tree
+    within: Place
+    """The directory."""
+    prefix: AnyPath
+    """Path of the directory as it was given, and `/`."""
+
+
+# In Python 3.11 the members of an enum are slow to reach.
+_DIRECTORY = int(InodeType.DIRECTORY)
+_FILE = int(InodeType.FILE)
+_SYMLINK = int(InodeType.SYMLINK)
+_KINDS: dict[int, FileKind] = {kind.value: kind for kind in FileKind}
 
 
 class DirEntry(Generic[AnyPath]):
@@ -85,21 +98,17 @@ class DirEntry(Generic[AnyPath]):
     Format: "Directory Table".
     """
 
-    __slots__ = ("_entry", "_image", "_prefix", "_within", "name")
+    __slots__ = ("_entry", "_scan", "name")
 
-    def __init__(
-        self, image: Tree, entry: Entry, within: Place, name: AnyPath, prefix: AnyPath
-    ) -> None:
-        self._image = image
+    def __init__(self, scan: Scan[AnyPath], name: AnyPath, entry: Entry) -> None:
+        self._scan: Scan[AnyPath] = scan
         self._entry = entry
-        self._within = within
-        self._prefix: AnyPath = prefix
         self.name: AnyPath = name
 
     @property
     def path(self) -> AnyPath:
         """Path of the entry: the directory's as it was given, `/` and the name."""
-        return self._prefix + self.name
+        return self._scan.prefix + self.name
 
     @property
     def kind(self) -> FileKind:
@@ -118,15 +127,21 @@ class DirEntry(Generic[AnyPath]):
 
     def is_symlink(self) -> bool:
         """Return whether the entry is a symlink."""
-        return self.kind is FileKind.SYMLINK
+        return self._entry.type == _SYMLINK
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Return whether the entry is a directory, or a symlink to one."""
-        return self._kind(follow_symlinks) is FileKind.DIRECTORY
+        kind = self._entry.type
+        return kind == _DIRECTORY or (
+            kind == _SYMLINK and follow_symlinks and self._leads_to(FileKind.DIRECTORY)
+        )
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
         """Return whether the entry is a regular file, or a symlink to one."""
-        return self._kind(follow_symlinks) is FileKind.FILE
+        kind = self._entry.type
+        return kind == _FILE or (
+            kind == _SYMLINK and follow_symlinks and self._leads_to(FileKind.FILE)
+        )
 
     def stat(self, *, follow_symlinks: bool = True, count: Counter = uncounted) -> Stat:
         """Return the attributes of the entry, or of what a symlink leads to.
@@ -135,9 +150,10 @@ class DirEntry(Generic[AnyPath]):
         large: names looked up, and entries decoded to find them. Raises FileNotFoundError,
         NotADirectoryError or OSError (ELOOP) where a symlink leads nowhere.
         """
-        if follow_symlinks and self.is_symlink():
-            return self._image.stat_behind(self._entry, self._within, self.path, count)
-        return self._image.stat_of_entry(self._entry)
+        entry, scan = self._entry, self._scan
+        if follow_symlinks and entry.type == _SYMLINK:
+            return scan.image.stat_behind(entry, scan.within, self.path, count)
+        return scan.image.stat_of_entry(entry)
 
     def scandir(self, *, start: AnyPath | None = None) -> Iterator[DirEntry[AnyPath]]:
         """Return the entries of the directory that the entry is, as `SquashFS.scandir` does.
@@ -145,17 +161,17 @@ class DirEntry(Generic[AnyPath]):
         This saves a look-up for each directory above. Raises NotADirectoryError for what is no
         directory, FileNotFoundError or OSError (ELOOP) where a symlink leads nowhere.
         """
-        return self._image.scandir_at(self._entry, self._within, self.path, start)
+        scan = self._scan
+        return scan.image.scandir_at(self._entry, scan.within, self.path, start)
 
-    def _kind(self, follow_symlinks: bool) -> FileKind | None:  # noqa: FBT001 -- passed on from the keyword
-        if not follow_symlinks or not self.is_symlink():
-            return self.kind
+    def _leads_to(self, kind: FileKind) -> bool:
+        """Return whether the symlink leads to a file of that kind."""
         try:
-            return self.stat().kind
+            return self.stat().kind is kind
         except OSError as error:
             if not leads_nowhere(error):
                 raise
-            return None
+            return False
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a DirEntry cannot be pickled, like that of os.scandir; pickle its path")

@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from s3archivefs.browsing import Browser
 from s3archivefs.bulk import BulkReader
 from s3archivefs.device import OffsetDevice
 from s3archivefs.errors import (
     CorruptImageError,
     FormatError,
-    LimitExceededError,
     SquashfsError,
     UnsupportedError,
     leads_nowhere,
 )
-from s3archivefs.healing import Healing, retried
+from s3archivefs.healing import retried
 from s3archivefs.inode import FileKind
-from s3archivefs.names import AnyPath, as_plain, decode, decode_all_as, decode_as, encode, os_error
+from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.reopening import Origin
 from s3archivefs.sources import open_source, portable
-from s3archivefs.walking import entries, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs.data import DataReader
-    from s3archivefs.directory import Counter, Entry
-    from s3archivefs.entry import DirEntry
     from s3archivefs.format import Record
     from s3archivefs.inode import Inode, InodeTable, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath, PathLike, StrPath
     from s3archivefs.path import Path
-    from s3archivefs.resolution import Place
     from s3archivefs.verify import Problem
 
 __all__ = ["SquashFS", "open_image"]
 
-T = TypeVar("T")
 
-
-class SquashFS(Healing, BulkReader):
+class SquashFS(Browser, BulkReader):
     """An open image: its directories, files and attributes.
 
     Several threads may use it, also in a process that forks; as a context manager it closes what it
@@ -85,7 +79,7 @@ class SquashFS(Healing, BulkReader):
         """Bytes of memory that cached blocks and entries take, at most Limits.cache_bytes."""
         return self._readers.cached_bytes
 
-    # ---- the tree --------------------------------------------------------------------------------
+    # ---- the tree: see Browser too ---------------------------------------------------------------
 
     @retried
     def stat(self, path: EitherPath, *, follow_symlinks: bool = True) -> Stat:
@@ -105,54 +99,6 @@ class SquashFS(Healing, BulkReader):
                 raise
             return False
         return True
-
-    @retried
-    def listdir(self, path: PathLike[AnyPath]) -> list[AnyPath]:
-        """Return the names in a directory, in byte order.
-
-        Raises LimitExceededError past Limits.entries; `scandir` has no such bound.
-
-        Format: "Directory Table".
-        """
-        names: list[AnyPath] = []
-        path = as_plain(path)
-        most = self._limits.entries
-        for listing in self._place(path).directory.listings():
-            names += decode_all_as(path, listing.names())
-            if len(names) > most:
-                raise LimitExceededError("entries", most + 1, most)
-        return names
-
-    def scandir(
-        self, path: PathLike[AnyPath], *, start: PathLike[AnyPath] | None = None
-    ) -> Iterator[DirEntry[AnyPath]]:
-        """Return the entries of a directory in byte order, reading as they are consumed.
-
-        With `start`, from the first name that is not below it, found by the directory's index.
-
-        Format: "Directory Table", "Directory Index".
-        """
-        path = as_plain(path)
-        first = b"" if start is None else encode(start)
-        return self._while_open(entries(self, self._place(path), path, first))
-
-    def walk(
-        self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False
-    ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
-        """Yield the directories from `top` down, as `os.walk`.
-
-        Each comes with the names of its directories, and of all else. The walk enters no directory
-        that the caller removes from that list, and no symlink, which is in it too, unless
-        `symlinks_as_files`. Raises CorruptImageError where a directory is in the tree twice, as one
-        that contains itself is, LimitExceededError past Limits.walk_depth. Takes 100 bytes of
-        memory for each directory met or still to enter.
-
-        Format: "Directory Table".
-        """
-        top = as_plain(top)
-        start = self._place(top)
-        steps = walk(self, self._readers, start, top, symlinks_as_files, self._limits)
-        yield from self._while_open(steps)
 
     # ---- files: see FileOpener, BulkReader -------------------------------------------------------
 
@@ -270,7 +216,7 @@ class SquashFS(Healing, BulkReader):
         Takes 100 bytes of memory for each inode, and 200 for each directory still to be read.
         """
         self._check_open()
-        yield from self._while_open(self._problems())
+        yield from self._while_open(zip(self._problems()))
 
     def _problems(self) -> Iterator[Problem]:
         from s3archivefs.verify import Problem, Verifier  # noqa: PLC0415 -- for this call alone
@@ -297,50 +243,9 @@ class SquashFS(Healing, BulkReader):
         size = self._device.size
         return Origin(self._source, self._offset, self._limits, size, self.superblock)
 
-    # ---- for the objects that it returns ---------------------------------------------------------
-
-    def _while_open(self, items: Iterator[T]) -> Iterator[T]:
-        try:
-            for item in items:
-                yield item
-                self._check_open()
-        except FormatError:
-            self._distrust()  # the next call may find it sound
-            raise
-
     def _resolve(self, path: EitherPath, *, follow: bool = True) -> Inode:
         self._check_open()
         return self._resolver.inode(as_plain(path), follow=follow)
-
-    def _place(self, path: str | bytes) -> Place:
-        self._check_open()
-        return self._resolver.directory(path)
-
-    @retried
-    def stat_of_entry(self, entry: Entry) -> Stat:
-        """Return the attributes of a directory's entry, for `DirEntry.stat`."""
-        self._check_open()
-        return self._readers.inodes.stat(self._readers.entry_inode(entry))
-
-    @retried
-    def stat_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Stat:
-        """Return the attributes of what a symlink leads to, for `DirEntry.stat`.
-
-        Format: "Symbolic Links".
-        """
-        self._check_open()
-        return self._readers.inodes.stat(self._resolver.inode_behind(link, within, path, count))
-
-    def scandir_at(
-        self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None
-    ) -> Iterator[DirEntry[AnyPath]]:
-        """Return the entries of a directory by its entry, for `DirEntry.scandir`.
-
-        Format: "Directory Table".
-        """
-        self._check_open()
-        place = self._resolver.directory_at(entry, within, path)
-        return self._while_open(entries(self, place, path, b"" if start is None else encode(start)))
 
 
 def open_image(source: object, *, offset: int = 0, limits: Limits | None = None) -> SquashFS:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from s3archivefs.metadata import MetadataCursor, MetadataReader
     from s3archivefs.tables import IdTable
 
-__all__ = ["FileKind", "Inode", "InodeTable", "Stat"]
+__all__ = ["FORMAT_BITS", "RECORDS", "FileKind", "Inode", "InodeTable", "Stat"]
 
 _PERMISSIONS = 0o7777
 _SMALLEST = BasicIpc.layout.size
@@ -53,7 +53,7 @@ class FileKind(Enum):
     SOCKET = InodeType.SOCKET
 
 
-_FORMAT_BITS = {
+FORMAT_BITS = {
     FileKind.DIRECTORY: stat.S_IFDIR,
     FileKind.FILE: stat.S_IFREG,
     FileKind.SYMLINK: stat.S_IFLNK,
@@ -63,7 +63,7 @@ _FORMAT_BITS = {
     FileKind.SOCKET: stat.S_IFSOCK,
 }
 
-_RECORDS: dict[int, tuple[FileKind, type[InodeHeader]]] = {
+RECORDS: dict[int, tuple[FileKind, type[InodeHeader]]] = {
     InodeType.DIRECTORY: (FileKind.DIRECTORY, BasicDirectory),
     InodeType.FILE: (FileKind.FILE, BasicFile),
     InodeType.SYMLINK: (FileKind.SYMLINK, BasicSymlink),
@@ -194,7 +194,7 @@ class InodeTable:
         else:
             size = 0
         return Stat(
-            header.mode | _FORMAT_BITS[kind],
+            header.mode | FORMAT_BITS[kind],
             self._ids.get(header.uid_index, inode.tail[0]),
             self._ids.get(header.gid_index, inode.tail[0]),
             header.mtime,
@@ -258,7 +258,7 @@ class InodeTable:
         else:
             number = int.from_bytes(self._reader.cursor(position, offset).take(2), "little")
         try:
-            return _RECORDS[number]
+            return RECORDS[number]
         except KeyError:
             raise CorruptImageError(
                 f"an inode has type {number}; 1 to 14 are known", position

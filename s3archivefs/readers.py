@@ -9,6 +9,7 @@ from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
 from s3archivefs.data import DataReader
 from s3archivefs.directory import Directory
+from s3archivefs.entry_stats import EntryStats
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import EXTENDED, FragmentEntry
 from s3archivefs.inode import FileKind, InodeTable
@@ -51,6 +52,7 @@ class Readers(NamedTuple):
     """The readers of one image, and the caches they share."""
 
     inodes: InodeTable
+    stats: EntryStats
     data: DataReader
     xattrs: XattrTable | None
     exports: ExportTable | None
@@ -84,6 +86,7 @@ class Readers(NamedTuple):
         """Clear the caches."""
         for cache in self._caches:
             cache.clear()
+        self.stats.forget()
 
     @property
     def cached_bytes(self) -> int:
@@ -149,6 +152,7 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
         return LookupTable(device, reader, count, record_size)
 
     ids = IdTable(lookup("id", tables.ids, superblock.id_count, ID_SIZE))
+    inodes = metadata("inode", tables.inodes)
     fragments = exports = xattrs = None
     if tables.fragments is not None:
         size = FragmentEntry.layout.size
@@ -160,13 +164,8 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
     if tables.xattrs is not None:
         xattrs = XattrTable(device, metadata, tables.xattrs, lowest, limits)
     return Readers(
-        inodes=InodeTable(
-            metadata("inode", tables.inodes),
-            ids,
-            superblock.inode_count,
-            superblock.block_size,
-            limits,
-        ),
+        inodes=InodeTable(inodes, ids, superblock.inode_count, superblock.block_size, limits),
+        stats=EntryStats(inodes, ids, superblock.inode_count, superblock.block_size),
         data=DataReader(
             device,
             codec,

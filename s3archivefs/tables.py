@@ -15,7 +15,7 @@ from s3archivefs.device_reads import read_decoded
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import METADATA_BLOCK_SIZE, FragmentEntry
 from s3archivefs.metadata import HEADER_SIZE
-from s3archivefs.superblock import POINTER_SIZE, block_count
+from s3archivefs.superblock import POINTER_SIZE, REFERENCE_SIZE, block_count
 
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice
@@ -62,14 +62,15 @@ class LookupTable:
                 f"{self._name} {index} of {self._count} was asked for", self._list_start
             )
         number, offset = divmod(index * self._record_size, METADATA_BLOCK_SIZE)
-        data = self._block(number)
+        data = self.block(number)
         return data[offset : offset + self._record_size]
 
     def records(self) -> bytes:
         """Return the bytes of all records, in order."""
-        return b"".join(self._block(number) for number in range(len(self._positions)))
+        return b"".join(self.block(number) for number in range(len(self._positions)))
 
-    def _block(self, number: int) -> bytes:
+    def block(self, number: int) -> bytes:
+        """Return the bytes of the records in the metadata block of a number."""
         data = self._reader.block(self._positions[number]).data
         due = min(
             METADATA_BLOCK_SIZE, self._count * self._record_size - number * METADATA_BLOCK_SIZE
@@ -118,7 +119,8 @@ class IdTable:
         self._table = table
 
     @kept_property
-    def _ids(self) -> tuple[int, ...]:
+    def all(self) -> tuple[int, ...]:
+        """All ids, in order."""
         return struct.unpack(f"<{len(self._table)}I", self._table.records())
 
     def get(self, index: int, position: int) -> int:
@@ -127,7 +129,7 @@ class IdTable:
         `position`, in bytes from the start of the image, is for the error alone.
         """
         try:
-            return self._ids[index]
+            return self.all[index]
         except IndexError:
             raise CorruptImageError(
                 f"an inode names id {index} of {len(self._table)}", position
@@ -140,12 +142,20 @@ class ExportTable:
     Format: "Export Table".
     """
 
+    BLOCK = METADATA_BLOCK_SIZE // REFERENCE_SIZE
+    """References in each block of the table but the last."""
+
     def __init__(self, table: LookupTable) -> None:
         self._table = table
 
     def __getitem__(self, inode_number: int) -> int:
         """Return the reference of an inode; numbers start at 1."""
         return int.from_bytes(self._table.record(inode_number - 1), "little")
+
+    def block(self, number: int) -> tuple[int, ...]:
+        """Return the references in block `number`: from inode BLOCK * number + 1 on."""
+        data = self._table.block(number)
+        return struct.unpack(f"<{len(data) // REFERENCE_SIZE}Q", data)
 
 
 class FragmentTable:

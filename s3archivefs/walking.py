@@ -3,32 +3,71 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Generic
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Generic, cast
 
 from s3archivefs.directory import Entry
-from s3archivefs.entry import DirEntry
+from s3archivefs.entry import DirEntry, Scan
 from s3archivefs.errors import CorruptImageError, LimitExceededError
-from s3archivefs.inode import FileKind
-from s3archivefs.names import AnyPath, decode_as, encode
+from s3archivefs.format import InodeType
+from s3archivefs.listing import Listing
+from s3archivefs.names import AnyPath, decode_all_as, decode_as, encode
 from s3archivefs.resolution import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from s3archivefs.entry import Tree
-    from s3archivefs.inode import Inode
+    from s3archivefs.inode import Inode, Stat
     from s3archivefs.limits import Limits
+    from s3archivefs.listing import Run
     from s3archivefs.readers import Readers
 
-__all__ = ["entries", "walk"]
+__all__ = ["entries", "names_and_stats", "walk"]
+
+_DIRECTORY = int(InodeType.DIRECTORY)
+_SYMLINK = int(InodeType.SYMLINK)
 
 
-def entries(image: Tree, place: Place, path: AnyPath, start: bytes) -> Iterator[DirEntry[AnyPath]]:
-    """Yield the entries of the directory that `path` led to, from the name `start` on."""
+def entries(
+    image: Tree, place: Place, path: AnyPath, start: bytes
+) -> Iterator[Iterable[DirEntry[AnyPath]]]:
+    """Yield the entries of the directory that `path` led to, from the name `start` on.
+
+    They come many at a time.
+    """
+    scan = Scan(image, place, _prefix(path))
+    for listing in place.directory.listings(start):
+        names = decode_all_as(path, listing.names())
+        yield map(DirEntry, repeat(scan), names, listing.entries())
+
+
+def names_and_stats(
+    image: Tree, readers: Readers, place: Place, path: AnyPath, start: bytes
+) -> Iterator[Iterable[tuple[AnyPath, Stat]]]:
+    """Yield likewise the names of the entries, and their own attributes."""
+    for listing in place.directory.listings(start):
+        names = iter(decode_all_as(path, listing.names()))
+        if isinstance(listing, Listing):
+            for run in listing.runs():
+                found = islice(names, len(run.offsets))
+                yield zip(found, _stats(image, readers, run), strict=True)
+        else:
+            yield zip(names, map(image.stat_of_entry, listing.entries()), strict=True)
+
+
+def _stats(image: Tree, readers: Readers, run: Run) -> Iterable[Stat]:
+    stats = readers.stats.of_run(run)
+    if all(stats):
+        return cast("list[Stat]", stats)
+    return (
+        stat or image.stat_of_entry(entry) for stat, entry in zip(stats, run.entries(), strict=True)
+    )
+
+
+def _prefix(path: AnyPath) -> AnyPath:
     separator = decode_as(path, b"/")
-    prefix = path if path.endswith(separator) else path + separator
-    for entry in place.directory.entries(start):
-        yield DirEntry(image, entry, place, decode_as(path, entry.name), prefix)
+    return path if path.endswith(separator) else path + separator
 
 
 class _Below(Generic[AnyPath]):
@@ -56,7 +95,7 @@ class _Below(Generic[AnyPath]):
             return None
         name = self._names.pop()
         reference, number = self._references.pop(), self._numbers.pop()
-        entry = Entry(encode(name), FileKind.DIRECTORY.value, reference, number)
+        entry = Entry(encode(name), _DIRECTORY, reference, number)
         return self._prefix + name, readers.entry_inode(entry)
 
 
@@ -75,7 +114,6 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
     limits: Limits,
 ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
     """Walk from the directory `start`, which `top` led to, as `SquashFS.walk` says."""
-    separator = decode_as(top, b"/")
     seen: set[int] = set()
     entered: list[_Below[AnyPath]] = []
     found: tuple[AnyPath, Inode] | None = (top, start.directory.inode)
@@ -90,15 +128,24 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
         directories: list[AnyPath] = []
         others: list[AnyPath] = []
         inodes: dict[AnyPath, int] = {}
-        for entry in entries(image, place, path, b""):
-            is_directory = entry.is_dir(follow_symlinks=not symlinks_as_files)
-            (directories if is_directory else others).append(entry.name)
-            if is_directory and not entry.is_symlink():
-                number = entry.inode_number - _NUMBER_MIN
-                inodes[entry.name] = entry.reference << _NUMBER_BITS | number
+        scan = Scan(image, place, _prefix(path))
+        for listing in place.directory.listings():
+            names = decode_all_as(path, listing.names())
+            for name, entry in zip(names, listing.entries(), strict=True):
+                if entry.type == _DIRECTORY:
+                    directories.append(name)
+                    number = entry.inode_number - _NUMBER_MIN
+                    inodes[name] = entry.reference << _NUMBER_BITS | number
+                elif (
+                    entry.type == _SYMLINK
+                    and not symlinks_as_files
+                    and DirEntry(scan, name, entry).is_dir()
+                ):
+                    directories.append(name)
+                else:
+                    others.append(name)
         yield path, directories, others
-        prefix = path if path.endswith(separator) else path + separator
-        entered.append(_Below(place, prefix, directories, inodes))
+        entered.append(_Below(place, scan.prefix, directories, inodes))
         del directories, others, inodes  # they may be large: free them before the next is read
         found = None
         while entered and (found := entered[-1].take(readers)) is None:

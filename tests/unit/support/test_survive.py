@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -86,7 +87,7 @@ def shortened(_: object, path: bytes) -> list[bytes]:
 
 def from_the_start(self: SquashFS, path: bytes, *, start: bytes | None = None) -> object:
     del start
-    return entries(self, self._place(path), path, b"")
+    return chain.from_iterable(entries(self, self._place(path), path, b""))
 
 
 def of_the_root(self: SquashFS, inode_number: int) -> Stat:

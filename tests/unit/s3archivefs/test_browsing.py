@@ -1,0 +1,123 @@
+"""Names with their attributes, a directory at a time."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import s3archivefs
+from s3archivefs import BytesDevice, CorruptImageError, SquashfsError
+from tests.support.built import build, directory, file, symlink
+from tests.support.images import FIXTURES, CountingDevice, Fixture, open_fixture
+from tests.support.mutations import Mutator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from s3archivefs import SquashFS, Stat
+
+MUTATOR = Mutator({name: fixture.image.read_bytes() for name, fixture in FIXTURES.items()})
+
+
+def one_by_one(fs: SquashFS, path: str, start: str | None = None) -> Iterable[tuple[str, Stat]]:
+    for entry in fs.scandir(path, start=start):
+        yield entry.name, entry.stat(follow_symlinks=False)
+
+
+@pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
+def test_names_and_attributes_are_those_of_the_entries(fixture: Fixture) -> None:
+    with open_fixture(fixture) as fs:
+        for top, _, _ in fs.walk("/"):
+            found = [*fs.scandir_stats(top)]
+            assert found == [*one_by_one(fs, top)]
+            for name, stat in found[:: 1 + len(found) // 9]:
+                assert stat == fs.stat(f"{top}/{name}", follow_symlinks=False)
+            middle = found[len(found) // 2 :]
+            if middle:
+                assert [*fs.scandir_stats(top, start=middle[0][0])] == middle
+                after = middle[0][0] + "\0"
+                assert [*fs.scandir_stats(top, start=after)] == middle[1:]
+
+
+def test_names_come_in_the_type_of_the_path() -> None:
+    with open_fixture(FIXTURES["gzip"]) as fs:
+        as_bytes = [*fs.scandir_stats(b"/docs")]
+        assert as_bytes == [(name.encode(), stat) for name, stat in fs.scandir_stats("/docs")]
+
+
+def test_symlinks_come_as_themselves() -> None:
+    image = build(directory({b"a": symlink(b"b"), b"b": file(b"content")}))
+    with s3archivefs.open(BytesDevice(bytes(image))) as fs:
+        (_, link), (_, target) = fs.scandir_stats("/")
+        assert link.kind is s3archivefs.FileKind.SYMLINK
+        assert (target.kind, target.size) == (s3archivefs.FileKind.FILE, 7)
+
+
+@pytest.mark.parametrize("path", ["missing", "file", "file/x"])
+def test_a_path_that_leads_to_no_directory_is_an_error_at_once(path: str) -> None:
+    with s3archivefs.open(BytesDevice(bytes(build(directory({b"file": file()}))))) as fs:
+        with pytest.raises(OSError, match="directory") as raised:
+            fs.scandir_stats(path)
+        assert raised.value.filename == path
+
+
+def test_an_inode_that_is_damaged_raises_in_its_turn() -> None:
+    names = [b"%03d" % number for number in range(300)]
+    image = build(directory({name: file(b"") for name in names}))
+    image.put(image.inode(b"/200"), "H", 15)
+    with s3archivefs.open(BytesDevice(bytes(image))) as fs:
+        found = fs.scandir_stats(b"/")
+        assert [name for name, _ in islice(found, 200)] == names[:200]
+        with pytest.raises(CorruptImageError, match="type 15"):
+            next(found)
+
+
+def test_a_closed_image_raises() -> None:
+    image = bytes(build(directory({b"%02d" % number: file(b"") for number in range(20)})))
+    with s3archivefs.open(BytesDevice(image)) as fs:
+        found = fs.scandir_stats("/")
+        assert next(found)[0] == "00"
+    with pytest.raises(ValueError, match="closed"):
+        next(found)
+
+
+def test_no_more_is_read_than_what_is_taken() -> None:
+    children = {b"%05d" % number: file(b"") for number in range(20_000)}
+    device = CountingDevice(bytes(build(directory(children, extended=True))))
+    with s3archivefs.open(device) as fs:
+        total = sum(1 for _ in fs.scandir_stats("/"))
+    assert total == 20_000
+    with s3archivefs.open(device) as fs:
+        device.forget()
+        assert len([*islice(fs.scandir_stats("/"), 10)]) == 10
+        assert device.total < len(children) * 20
+
+
+@pytest.mark.property
+@given(number=st.integers(0, 2**32))
+def test_a_damaged_image_is_listed_alike_with_and_without(number: int) -> None:
+    try:
+        fs = s3archivefs.open(BytesDevice(MUTATOR.mutation(number)[1]))
+    except SquashfsError:
+        return
+    with fs:
+        tops = ["/"]
+        with suppress(SquashfsError):
+            tops += [top for top, _, _ in islice(fs.walk("/"), 20)]
+        for top in tops:
+            assert outcome(fs.scandir_stats(top)) == outcome(one_by_one(fs, top))
+
+
+def outcome(found: Iterable[tuple[str, Stat]]) -> list[object]:
+    """What was found, and how it ended."""
+    seen: list[object] = []
+    try:
+        seen.extend(found)
+    except SquashfsError as error:
+        seen += type(error), str(error)
+    return seen
