@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, SquashfsError
 from s3archivefs.inode import FileKind
+from s3archivefs.listing import Listing
 from s3archivefs.names import decode
 from s3archivefs.printed import printed
 
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs.directory import Directory, Entry
-    from s3archivefs.inode import Inode
+    from s3archivefs.inode import Inode, Stat
+    from s3archivefs.listing import Run, ScannedEntries
     from s3archivefs.readers import Readers
 
 __all__ = ["Problem", "Verifier"]
+
+# In Python 3.11 the members of an enum are slow to reach.
+_DIRECTORY = FileKind.DIRECTORY
+_SYMLINK = FileKind.SYMLINK
 
 
 class Problem(NamedTuple):
@@ -33,13 +38,17 @@ class Problem(NamedTuple):
         return f"{printed(self.path)}: {self.error}"
 
 
-@dataclass(frozen=True, slots=True)
 class Verifier:
-    """A verification of the tree below a root, by an image's readers."""
+    """One verification of the tree below a root, by an image's readers."""
 
-    root: Directory
-    readers: Readers
-    inode_count: int
+    def __init__(self, root: Directory, readers: Readers, inode_count: int) -> None:
+        self.readers = readers
+        self._root = root
+        self._inode_count = inode_count
+        self._seen: set[int] = set()
+        """References of the inodes met."""
+        self._exported: tuple[int, tuple[int, ...]] = -1, ()
+        """The block of the export table used last: its number, and its references."""
 
     def problems(self) -> Iterator[Problem]:
         """Yield every problem, in the order of the tree.
@@ -47,32 +56,94 @@ class Verifier:
         Each inode is read once, however many links it has. This takes as long as reading the whole
         image.
         """
-        seen: set[int] = {self.root.inode.reference}
-        todo: list[tuple[bytes, int]] = [(b"", self.root.inode.reference)]
-        yield from self._problems_of(b"/", self.root.inode)
+        self._seen.add(self._root.inode.reference)
+        todo: list[tuple[bytes, int]] = [(b"", self._root.inode.reference)]
+        yield from self._problems_of(b"/", self._root.inode)
         while todo:
             path, reference = todo.pop()
             below: list[tuple[bytes, int]] = []
             try:
                 directory = self.readers.directory(self.readers.inodes.inode(reference))
-                for entry in directory.entries():
-                    yield from self._problems_below(path, directory, entry, seen, below)
+                for listing in directory.listings():
+                    yield from self._problems_among(path, directory, listing, below)
             except SquashfsError as error:
                 yield _problem(path or b"/", error)
             todo += reversed(below)
-        if len(seen) != self.inode_count:
+        if len(self._seen) != self._inode_count:
             yield _problem(
                 b"/",
-                CorruptImageError(f"{self.inode_count} inodes are counted, {len(seen)} found"),
+                CorruptImageError(
+                    f"{self._inode_count} inodes are counted, {len(self._seen)} found"
+                ),
             )
 
-    def _problems_below(
+    def _problems_among(
         self,
         top: bytes,
         directory: Directory,
-        entry: Entry,
-        seen: set[int],
+        listing: Listing | ScannedEntries,
         below: list[tuple[bytes, int]],
+    ) -> Iterator[Problem]:
+        if not isinstance(listing, Listing):
+            for entry in listing.entries():
+                yield from self._problems_below(top, directory, entry, below)
+            return
+        # Its names rise, the first is that of the index, and the next segment's lies beyond: so a
+        # look-up finds each.
+        for run in listing.runs():
+            are_plain = self._are_plain(run)
+            if all(are_plain):
+                continue
+            for is_plain, entry in zip(are_plain, run.entries(), strict=True):
+                if not is_plain:
+                    yield from self._problems_below(top, directory, entry, below)
+
+    def _are_plain(self, run: Run) -> list[bool]:
+        """Return of each of a run's entries whether it has no problem, and nothing more to read.
+
+        Nothing more is to be read of empty files, devices, fifos and sockets without extended
+        attributes.
+        """
+        block = run.block << 16
+        references = [block | offset for offset, _, _, _ in run.stored]
+        none = [False] * len(references)
+        # Of an inode's links the first counts.
+        if len({*references}) < len(references) or not self._seen.isdisjoint(references):
+            return none
+        stats = self.readers.stats.of_run(run, extended=self.readers.xattrs is None)
+        plain = [
+            stat
+            for stat in stats
+            if stat and not stat.size and stat.kind is not _DIRECTORY and stat.kind is not _SYMLINK
+        ]
+        if not plain or not self._are_exported(plain):
+            return none
+        found = {stat.reference for stat in plain}
+        self._seen |= found
+        return [reference in found for reference in references]
+
+    def _are_exported(self, stats: list[Stat]) -> bool:
+        """Return whether the export table, if there is one, leads to these inodes."""
+        exports = self.readers.exports
+        if exports is None:
+            return True
+        size = exports.BLOCK
+        number, references = self._exported
+        try:
+            for stat in stats:
+                index = stat.inode_number - 1
+                if index // size != number:
+                    number = index // size
+                    references = exports.block(number)
+                if references[index % size] != stat.reference:
+                    return False
+        except SquashfsError:
+            return False
+        self._exported = number, references
+        return True
+
+    def _problems_below(
+        self, top: bytes, directory: Directory, entry: Entry, below: list[tuple[bytes, int]]
     ) -> Iterator[Problem]:
         path = top + b"/" + entry.name
         found = directory.get(entry.name)  # what this raises is a problem of the directory
@@ -80,12 +151,12 @@ class Verifier:
             if found != entry:
                 raise CorruptImageError("a look-up of the name does not find its entry")
             inode = self.readers.entry_inode(entry)
-            is_directory = inode.kind is FileKind.DIRECTORY
-            if inode.reference in seen:
+            is_directory = inode.kind is _DIRECTORY
+            if inode.reference in self._seen:
                 if is_directory:
                     raise CorruptImageError("the directory is in the tree twice")
                 return
-            seen.add(inode.reference)
+            self._seen.add(inode.reference)
             if is_directory:
                 below.append((path, inode.reference))
         except SquashfsError as error:

@@ -43,6 +43,16 @@ def _stats_by_entry(fs: SquashFS) -> Iterator[tuple[str, Stat]]:
                 todo.append(entry.scandir())
 
 
+def _stats_in_bulk(fs: SquashFS) -> Iterator[tuple[str, Stat]]:
+    todo = [""]
+    while todo:
+        top = todo.pop()
+        for name, found in fs.scandir_stats(top):
+            yield name, found
+            if found.kind is s3archivefs.FileKind.DIRECTORY:
+                todo.append(f"{top}/{name}")
+
+
 CONTENTS: dict[str, Callable[[SquashFS], Iterable[tuple[str, bytes]]]] = {
     "by path": _contents_by_path,
     "in bulk": _contents_in_bulk,
@@ -50,8 +60,9 @@ CONTENTS: dict[str, Callable[[SquashFS], Iterable[tuple[str, bytes]]]] = {
 """Each path from the root and its content, of all files."""
 STATS: dict[str, Callable[[SquashFS], Iterable[tuple[str, Stat]]]] = {
     "by entry": _stats_by_entry,
+    "in bulk": _stats_in_bulk,
 }
-"""Each name and its attributes, of all below the root. The reader has no `in bulk` yet."""
+"""Each name and its attributes, of all below the root."""
 
 
 # ---- Works ---------------------------------------------------------------------------------------

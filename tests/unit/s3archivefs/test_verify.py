@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.shapes import HOLE, noise, text
 from fixtures.tree import directory, fifo, file, hard_link, symlink
 from s3archivefs import CorruptImageError, Problem
 from s3archivefs.directory import Directory, Entry
+from s3archivefs.verify import Verifier
+from tests.support import built
 from tests.support.drafts import Draft, draft
 from tests.support.images import (
     FIXTURES,
@@ -22,9 +26,13 @@ from tests.support.images import (
     make_image,
     open_fixture,
 )
+from tests.support.mutations import Mutator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from s3archivefs.listing import Listing, ScannedEntries
 
 BLOCKS, TAIL, LINK, INNER, DEEP, OTHER = (1_234_567_800 + number for number in range(1, 7))
 """Times by which `Draft.inode` finds the inodes."""
@@ -125,6 +133,7 @@ DAMAGE = {
     "fragment": Damage(TAIL, _FRAGMENT, "I", 77, "/tail", "fragment 77 of 1"),
     "tail": Damage(TAIL, _FRAGMENT + 4, "I", 4000, "/tail", "tail ends at byte 4099 of fragment 0"),
     "target": Damage(LINK, 24, "B", 0, "/link", "symlink target"),
+    "empty target": Damage(LINK, 20, "I", 0, "/link", "symlink target b'' is empty"),
     "target size": Damage(LINK, 20, "I", 5000, "/link", "symlink_target_bytes: 5000"),
     "owner": Damage(DEEP, 4, "H", 9, "/directory/deep", "an inode names id 9 of"),
     "xattrs": Damage(TAIL, 52, "I", 5, "/tail", "xattr id 5 of 1"),
@@ -307,6 +316,116 @@ def test_problem_is_one_line_that_names_its_path_as_ls_does(tmp_path: Path) -> N
     (problem,) = verified(image)
     assert str(problem) == rf"/d/\xff\x0a\\: {problem.error}"
     assert str(problem).isprintable()
+
+
+# ---- Both ways ---------------------------------------------------------------------------------
+
+
+class CarefulVerifier(Verifier):
+    """Looks every name up, and reads every inode by itself."""
+
+    def _problems_among(
+        self,
+        top: bytes,
+        directory: Directory,
+        listing: Listing | ScannedEntries,
+        below: list[tuple[bytes, int]],
+    ) -> Iterator[Problem]:
+        for entry in listing.entries():
+            yield from self._problems_below(top, directory, entry, below)
+
+
+@pytest.fixture(scope="module")
+def mutator(packed: bytes) -> Mutator:
+    images = {name: fixture.image.read_bytes() for name, fixture in FIXTURES.items()}
+    return Mutator({"tree": packed, **images})
+
+
+def assert_verified_alike(fs: s3archivefs.SquashFS) -> list[str]:
+    """Both ways find the same problems, in the same order; what they say."""
+    found: list[list[tuple[str, type[Exception], str]]] = []
+    for way in (Verifier, CarefulVerifier):
+        problems = way(fs._root, fs._readers, fs.superblock.inode_count).problems()
+        found.append([(path, type(error), str(error)) for path, error in problems])
+    assert found[0] == found[1]
+    return [f"{path}: {said}" for path, _, said in found[0]]
+
+
+@pytest.mark.property
+@given(number=st.integers(0, 2**32))
+def test_a_damaged_image_has_the_same_problems_as_when_each_name_is_looked_up(
+    number: int, mutator: Mutator
+) -> None:
+    try:
+        fs = s3archivefs.open(s3archivefs.BytesDevice(mutator.mutation(number)[1]))
+    except s3archivefs.SquashfsError:
+        return
+    with fs:
+        assert_verified_alike(fs)
+
+
+@pytest.mark.property
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.integers(0, 599),
+            st.sampled_from(
+                [(0, "H", 15), (0, "H", 9), (2, "H", 1 << 15), (4, "H", 9), (6, "H", 1)]
+                + [(12, "I", number) for number in (0, 1, 2, 601, 1 << 31)]
+                + [(20, "I", 0), (28, "I", 5), (28, "I", 4096)]
+            ),
+        ),
+        max_size=4,
+    ),
+    exported=st.lists(st.integers(0, 600), max_size=2),
+    links=st.lists(st.tuples(st.integers(0, 599), st.integers(0, 599)), max_size=3),
+)
+def test_a_crowd_of_empty_files_has_the_same_problems(
+    crowd: Draft,
+    changes: list[tuple[int, tuple[int, str, int]]],
+    exported: list[int],
+    links: list[tuple[int, int]],
+) -> None:
+    image = Draft(bytes(crowd.data))
+    for number, (offset, layout, value) in changes:
+        image.put(image.inode(CROWD + number) + offset, layout, value)
+    table = image.blocks_of("export_table_start", 1)[0] + 2
+    for number in exported:
+        image.put(table + 8 * number, "Q", 77)
+    for one, other in links:
+        entries = [image.entry(b"%03d" % number) for number in (one, other)]
+        image.put(entries[0], "H", image.get(entries[1], "H"))
+        image.put(entries[0] + 2, "h", image.get(entries[1] + 2, "h"))
+    with image.open() as fs:
+        assert_verified_alike(fs)
+
+
+CROWD = 1_300_000_000
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Draft:
+    """An uncompressed image of files without content, each of a time of its own."""
+    files = (file(f"{number:03}", mtime=CROWD + number) for number in range(600))
+    return draft(tmp_path_factory.mktemp("crowd"), tuple(files))
+
+
+@pytest.mark.parametrize("count", [2000, 7000, 21_000])
+def test_a_long_listing_without_an_index_is_verified_alike(count: int) -> None:
+    children = {b"%05d" % number: built.file(b"") for number in range(count)}
+    tree = built.directory({b"d": built.directory(children, extended=True)})
+    image = s3archivefs.BytesDevice(bytes(built.build(tree)))
+    with s3archivefs.open(image) as fs:
+        assert assert_verified_alike(fs) == []
+
+
+def test_attributes_of_empty_files_are_read() -> None:
+    tree = built.directory({b"a": built.file(b"", extended=True, xattr=3), b"b": built.file(b"")})
+    pairs, sets = b"\0\0\1\0x\1\0\0\0y", [(0, 1, 2)]
+    image = built.build(tree, pairs=b"".join(built.metadata(pairs)), sets=sets)
+    with s3archivefs.open(s3archivefs.BytesDevice(bytes(image))) as fs:
+        (problem,) = assert_verified_alike(fs)
+        assert problem.startswith("/a: ")
 
 
 # ---- Limits and devices --------------------------------------------------------------------------
