@@ -25,8 +25,8 @@ from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
-from tests.support.local_archives import ask
-from tests.support.trees import pack
+from tests.support.adapter.local_archives import ask
+from tests.support.images.trees import pack
 
 __all__ = ["main"]
 

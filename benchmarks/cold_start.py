@@ -26,9 +26,9 @@ from urllib.request import urlopen
 
 from benchmarks.remote.store import LATENCY_MS, Store
 from deploy.lambda_zip import Build, build
-from tests.support.lambda_runtime import RuntimeApi
-from tests.support.object_lambda import AccessPoint
-from tests.support.trees import pack, standard_library_tree
+from tests.support.aws.lambda_runtime import RuntimeApi
+from tests.support.aws.object_lambda import AccessPoint
+from tests.support.images.trees import pack, standard_library_tree
 
 __all__ = ["main"]
 

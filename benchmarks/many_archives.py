@@ -28,9 +28,9 @@ from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
-from tests.support.images import make_image
-from tests.support.local_archives import ask
-from tests.support.scripted_store import SECRETS, Reply, Request, ScriptedStore
+from tests.support.adapter.local_archives import ask
+from tests.support.images.fixtures import make_image
+from tests.support.servers.scripted_store import SECRETS, Reply, Request, ScriptedStore
 
 __all__ = ["main"]
 

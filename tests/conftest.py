@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.lambda_zips import LambdaZips
-from tests.support.server_keeper import ServerKeeper, radosgw, swift
+from tests.support.aws.lambda_zips import LambdaZips
+from tests.support.servers.server_keeper import ServerKeeper, radosgw, swift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.radosgw_server import RadosGateway
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.radosgw_server import RadosGateway
+    from tests.support.servers.swift_store import SwiftStore
 
 # dev: quick feedback. ci: the same examples on every run. nightly: look for new ones (nox -s
 # nightly). An example may start mksquashfs, so neither deadline nor health check is about speed.

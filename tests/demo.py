@@ -27,10 +27,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.counting_proxy import CountingProxy
-from tests.support.served import ServeError, served
-from tests.support.swift_store import SwiftStore, SwiftStoreError
-from tests.support.trees import PackError, pack
+from tests.support.images.trees import PackError, pack
+from tests.support.proxy.counting_proxy import CountingProxy
+from tests.support.servers.served import ServeError, served
+from tests.support.servers.swift_store import SwiftStore, SwiftStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

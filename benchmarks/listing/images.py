@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.support.tar_stream import MTIME, tar_stream
+from tests.support.images.tar_stream import MTIME, tar_stream
 
 __all__ = ["FLAT", "PER_DIRECTORY", "TREE", "Packed", "Shape", "pack_directory", "pack_stream"]
 

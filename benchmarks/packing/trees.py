@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from tests.support.trees import standard_library_tree
+from tests.support.images.trees import standard_library_tree
 
 __all__ = ["TREES", "Operation", "Read", "Run", "Tree"]
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from tests.support.tar_stream import MTIME
+from tests.support.images.tar_stream import MTIME
 
 __all__ = ["SMALL", "SOURCE", "File", "Tree"]
 

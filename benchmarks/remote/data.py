@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from random import Random
 
-from tests.support.trees import pack
+from tests.support.images.trees import pack
 
 __all__ = ["LONG_FILE", "Packed", "Paths", "make_long_file", "make_small_files"]
 

@@ -18,7 +18,7 @@ from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
-from tests.support.local_archives import ask
+from tests.support.adapter.local_archives import ask
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

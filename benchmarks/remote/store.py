@@ -23,8 +23,8 @@ import boto3
 from botocore.config import Config
 
 from benchmarks.remote.data import Packed
-from tests.support.radosgw_server import RadosGateway
-from tests.support.swift_store import REGION
+from tests.support.servers.radosgw_server import RadosGateway
+from tests.support.servers.swift_store import REGION
 
 __all__ = ["BANDWIDTH_MBS", "LATENCY_MS", "Store", "Uploaded"]
 
@@ -142,7 +142,7 @@ class Store:
 
 @contextmanager
 def _proxy(upstream: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.support.counting_proxy", "--upstream", upstream]
+    command = [sys.executable, "-m", "tests.support.proxy.counting_proxy", "--upstream", upstream]
     command += ["--latency-ms", str(LATENCY_MS), "--bandwidth-mbs", str(BANDWIDTH_MBS)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True

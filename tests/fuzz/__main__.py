@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from tests.fuzz import campaign, guided
-from tests.support.survive import survive
+from tests.support.images.survive import survive
 
 
 def main(arguments: list[str] | None = None) -> int:

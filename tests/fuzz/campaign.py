@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tests.support.bounded import ChildFailedError, in_child
-from tests.support.mutations import Mutator, originals
-from tests.support.survive import survive
+from tests.support.images.mutations import Mutator, originals
+from tests.support.images.survive import survive
+from tests.support.processes.bounded import ChildFailedError, in_child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tests.fuzz.findings import FINDINGS, ROOT, replay_command
-from tests.support.images import FIXTURES
+from tests.support.images.fixtures import FIXTURES
 
 if TYPE_CHECKING:
     from pathlib import Path

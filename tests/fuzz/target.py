@@ -11,7 +11,7 @@ import atheris
 from tests.fuzz.findings import keep
 
 with atheris.instrument_imports(include=["s3archivefs"]):
-    from tests.support.survive import survive
+    from tests.support.images.survive import survive
 
 
 def one_image(image: bytes) -> None:

@@ -12,14 +12,14 @@ import pytest
 
 from s3archivefs_lambda.s3api.messages import S3Request
 from tests.parts.integration.conftest import upload
-from tests.support.counted_reader import CHUNK, KIB, MIB, TAIL, counted_reader
-from tests.support.local_archives import ask
-from tests.support.many_files import PER_DIRECTORY, pack_many, path_of, short_content_of
+from tests.support.adapter.counted_reader import CHUNK, KIB, MIB, TAIL, counted_reader
+from tests.support.adapter.local_archives import ask
+from tests.support.images.many_files import PER_DIRECTORY, pack_many, path_of, short_content_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 MANY = 1_000_000
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from benchmarks import cold_start
-from tests.support.lambda_zips import lambda_python, offline
+from tests.support.aws.lambda_zips import lambda_python, offline
 
 if TYPE_CHECKING:
     import pytest

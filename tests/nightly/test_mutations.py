@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import campaign
-from tests.support.mutations import originals
+from tests.support.images.mutations import originals
 
 
 @pytest.mark.timeout(900)

@@ -11,8 +11,8 @@ import pytest
 
 from s3archivefs_lambda.upload.upload import THREADS
 from tests.parts.integration.upload.conftest import program, swift
-from tests.support.trees import pack
-from tests.support.uploads import BUCKET, PART_BYTES, Store, hash_of, parts_sent
+from tests.support.adapter.uploads import BUCKET, PART_BYTES, Store, hash_of, parts_sent
+from tests.support.images.trees import pack
 
 if TYPE_CHECKING:
     from pathlib import Path

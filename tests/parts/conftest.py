@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.forked_program import ForkedProgram
+from tests.support.processes.forked_program import ForkedProgram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextvars import ContextVar
 
-from tests.support.images import CountingDevice
+from tests.support.images.fixtures import CountingDevice
 
 __all__ = ["DistantDevice", "counted"]
 

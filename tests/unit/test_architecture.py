@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import s3archivefs
-from tests.support.import_graph import (
+from tests.support.laws.import_graph import (
     ROOT,
     Graph,
     Import,

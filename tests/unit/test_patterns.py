@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.support.pattern_forms import faults_of_pattern
+from tests.support.laws.pattern_forms import faults_of_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

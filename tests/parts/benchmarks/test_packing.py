@@ -13,7 +13,7 @@ from benchmarks.packing.report import table
 from benchmarks.packing.trees import Operation, Read, Run, Tree
 from benchmarks.remote.store import Store
 from s3archivefs_lambda.store.client import make_s3_client
-from tests.support.server_keeper import own
+from tests.support.servers.server_keeper import own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from tests.support.radosgw_server import RadosGateway
+    from tests.support.servers.radosgw_server import RadosGateway
 
 KIB = 1 << 10
 SMALL = Packing("small blocks", ("-no-fragments",), block_size=64 * KIB)

@@ -20,7 +20,7 @@ from tests.parts.conformance.wire import Answer, Request, send
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from tests.support.swift_store import Credentials
+    from tests.support.servers.swift_store import Credentials
 
 
 class Scope(Enum):

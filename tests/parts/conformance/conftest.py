@@ -10,9 +10,9 @@ import pytest
 from tests.parts.conformance.cases import Scope, Server
 from tests.parts.conformance.keys import BUCKET, objects, tree
 from tests.parts.conformance.servers import CREDENTIALS, endpoint_on, object_lambda_on
-from tests.support.images import make_image
-from tests.support.made_once import made_once
-from tests.support.served import served
+from tests.support.images.fixtures import make_image
+from tests.support.processes.made_once import made_once
+from tests.support.servers.served import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from tests.support.radosgw_server import RadosGateway
-    from tests.support.swift_store import Credentials, SwiftStore
+    from tests.support.servers.radosgw_server import RadosGateway
+    from tests.support.servers.swift_store import Credentials, SwiftStore
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tests.parts.conformance.cases import Scope, Server
 from tests.parts.conformance.keys import BUCKET
-from tests.support.object_lambda import AccessPoint, RuntimeApi
-from tests.support.served import served
-from tests.support.swift_store import Credentials
+from tests.support.aws.object_lambda import AccessPoint, RuntimeApi
+from tests.support.servers.served import served
+from tests.support.servers.swift_store import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tests.parts.conformance.listing_cases import read_listing
 from tests.parts.conformance.servers import endpoint_on, object_lambda_on
 from tests.parts.conformance.wire import Request
-from tests.support.drawn_trees import Directory, build_tree, names, trees
-from tests.support.listing_model import DELIMITERS, expected_items, objects_in, places
+from tests.support.adapter.listing_model import DELIMITERS, expected_items, objects_in, places
+from tests.support.drawn.trees import Directory, build_tree, names, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,7 +14,7 @@ from botocore.auth import SIGV4_TIMESTAMP, HmacV1QueryAuth, S3SigV4Auth, S3SigV4
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SigningCredentials
 
-from tests.support.swift_store import REGION, Credentials
+from tests.support.servers.swift_store import REGION, Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -19,11 +19,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.support.images import FIXTURES
-from tests.support.lambda_runtime import RuntimeApi
-from tests.support.lambda_zips import lambda_python, offline
-from tests.support.object_lambda_events import CallerRequest, Operation, event_for
-from tests.support.served import served
+from tests.support.aws.lambda_runtime import RuntimeApi
+from tests.support.aws.lambda_zips import lambda_python, offline
+from tests.support.aws.object_lambda_events import CallerRequest, Operation, event_for
+from tests.support.images.fixtures import FIXTURES
+from tests.support.servers.served import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

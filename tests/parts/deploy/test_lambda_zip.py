@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.lambda_zip import ARCHITECTURES, PYTHONS, Build, _interpreter, build, main
-from tests.support.lambda_zips import offline
+from tests.support.aws.lambda_zips import offline
 
 if TYPE_CHECKING:
     from deploy.lambda_zip import Built
-    from tests.support.lambda_zips import LambdaZips
+    from tests.support.aws.lambda_zips import LambdaZips
 
 FUNCTION = Build()
 LAYER = Build(kind="layer")

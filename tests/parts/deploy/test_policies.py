@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from s3archivefs_lambda.config.settings import Config
 from tests.parts.deploy.test_templates import DEPLOY_PYTHON, EFS, REQUIRED, settings_of
-from tests.support.stacks import ACCOUNT, REGION, TEMPLATES, load, resolve
+from tests.support.aws.stacks import ACCOUNT, REGION, TEMPLATES, load, resolve
 
 MAPPING = {"Mapping1": "docs|s3://archives/docs.sqfs"}
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.parts.deploy.test_templates import DEPLOY_PYTHON
-from tests.support.stacks import ROOT, load
+from tests.support.aws.stacks import ROOT, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.support.forked_program import ForkedProgram
+    from tests.support.processes.forked_program import ForkedProgram
 
     Aws = Callable[..., Any]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from s3archivefs_lambda.config.settings import Config
-from tests.support.stacks import ROOT, TEMPLATES, load, resolve
+from tests.support.aws.stacks import ROOT, TEMPLATES, load, resolve
 
 DEPLOY_PYTHON = os.environ.get("TESTS_DEPLOY_PYTHON", "")
 """Of the environment with cfn-lint and the like; noxfile.py makes it."""

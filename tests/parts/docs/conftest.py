@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import page_programs
-from tests.support.object_lambda import AccessPoint, RuntimeApi
-from tests.support.page_programs import NOWHERE
-from tests.support.pages import ROOT, Block
-from tests.support.server_keeper import own
+from tests.support.aws.object_lambda import AccessPoint, RuntimeApi
+from tests.support.documents import page_programs
+from tests.support.documents.page_programs import NOWHERE
+from tests.support.documents.pages import ROOT, Block
+from tests.support.servers.server_keeper import own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 PORT = 9000
 """The endpoint's, in the pages."""

@@ -1,6 +1,6 @@
 """The commands and programs in the pages, run as they stand there, from top to bottom.
 
-What cannot be run here is checked as far as it goes: see tests/support/page_programs.py.
+What cannot be run here is checked as far as it goes: see tests/support/documents/page_programs.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.page_programs import UNAVAILABLE, sessions
-from tests.support.pages import PAGES, ROOT, blocks
-from tests.support.stacks import load, resolve
+from tests.support.aws.stacks import load, resolve
+from tests.support.documents.page_programs import UNAVAILABLE, sessions
+from tests.support.documents.pages import PAGES, ROOT, blocks
 
 if TYPE_CHECKING:
     from tests.parts.docs.conftest import Reader

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support.pages import PAGES, ROOT, anchors, blocks, links, prose
+from tests.support.documents.pages import PAGES, ROOT, anchors, blocks, links, prose
 
 LANGUAGES = {
     "sh",  # commands: test_commands.py runs them

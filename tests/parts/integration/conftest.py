@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.made_once import made_once
-from tests.support.object_lambda import AccessPoint, RuntimeApi
-from tests.support.served import served
-from tests.support.server_keeper import own
-from tests.support.trees import pack, standard_library_tree
+from tests.support.aws.object_lambda import AccessPoint, RuntimeApi
+from tests.support.images.trees import pack, standard_library_tree
+from tests.support.processes.made_once import made_once
+from tests.support.servers.served import served
+from tests.support.servers.server_keeper import own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 STORE_BUCKET = own("archives")
 """Where the archives are kept."""

@@ -11,14 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.parts.integration.conftest import BUCKET, STORE_BUCKET, open_transport
-from tests.support.served import ServeError
+from tests.support.servers.served import ServeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.parts.integration.conftest import Transport
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 GOOD_KEY = "good/json/decoder.py"
 

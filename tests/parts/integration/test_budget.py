@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.parts.integration.conftest import upload
-from tests.support.counted_reader import CHUNK, TAIL, counted_reader
-from tests.support.many_files import PER_DIRECTORY, content_of, pack_many, path_of
+from tests.support.adapter.counted_reader import CHUNK, TAIL, counted_reader
+from tests.support.images.many_files import PER_DIRECTORY, content_of, pack_many, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 FEW = 20_000
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
     Command = Callable[..., subprocess.CompletedProcess[bytes]]
 

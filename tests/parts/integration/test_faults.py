@@ -20,7 +20,9 @@ from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from s3archivefs_lambda.store.client import READ_TIMEOUT
 from tests.parts.integration.conftest import upload
-from tests.support.counting_proxy import (
+from tests.support.adapter.local_archives import ask
+from tests.support.images.trees import pack
+from tests.support.proxy.counting_proxy import (
     Answer,
     CountingProxy,
     CutBody,
@@ -30,16 +32,14 @@ from tests.support.counting_proxy import (
     WrongRange,
     WrongVersion,
 )
-from tests.support.local_archives import ask
-from tests.support.trees import pack
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from types_boto3_s3 import S3Client
 
-    from tests.support.recorded import Request
-    from tests.support.swift_store import SwiftStore
+    from tests.support.proxy.recorded import Request
+    from tests.support.servers.swift_store import SwiftStore
 
 BLOCK = 4 << 10
 READS = 2000

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import s3archivefs
 from tests.parts.integration.conftest import upload
-from tests.support.forked import Child
-from tests.support.trees import pack
+from tests.support.images.trees import pack
+from tests.support.processes.forked import Child
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 CHILDREN = 4
 

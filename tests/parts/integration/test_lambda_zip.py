@@ -15,19 +15,19 @@ import pytest
 
 from deploy.lambda_zip import Build
 from tests.parts.integration.conftest import BUCKET, upload
-from tests.support.images import FIXTURES
-from tests.support.lambda_zips import files, lambda_python, unpack
-from tests.support.object_lambda import AccessPoint, RuntimeApi
-from tests.support.served import served
+from tests.support.aws.lambda_zips import files, lambda_python, unpack
+from tests.support.aws.object_lambda import AccessPoint, RuntimeApi
+from tests.support.images.fixtures import FIXTURES
+from tests.support.servers.served import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from types_boto3_s3 import S3Client
 
-    from tests.support.images import Observed
-    from tests.support.lambda_zips import LambdaZips
-    from tests.support.swift_store import SwiftStore
+    from tests.support.aws.lambda_zips import LambdaZips
+    from tests.support.images.fixtures import Observed
+    from tests.support.servers.swift_store import SwiftStore
 
 COMPRESSORS = ("gzip", "lzma", "lzo", "xz", "lz4", "zstd")
 CODECS = {"deflate", "lzallright", "lz4", "zstandard"}

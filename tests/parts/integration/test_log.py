@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.served import served
-from tests.support.signed_requests import (
+from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
     SECRET,
     Sent,
@@ -22,6 +21,7 @@ from tests.support.signed_requests import (
     request_of,
     signed,
 )
+from tests.support.servers.served import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.parts.integration.conftest import BUCKET, open_transport
-from tests.support.counting_proxy import Answer, CountingProxy, Stall
+from tests.support.proxy.counting_proxy import Answer, CountingProxy, Stall
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.faults import Fault
-    from tests.support.swift_store import SwiftStore
+    from tests.support.proxy.faults import Fault
+    from tests.support.servers.swift_store import SwiftStore
 
 KEY = "a/json/decoder.py"
 

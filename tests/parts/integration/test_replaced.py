@@ -14,8 +14,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError, ResponseStreamingError
 
 from tests.parts.integration.conftest import BUCKET, Transport, open_transport, upload
-from tests.support.swift_store import SwiftStore
-from tests.support.trees import pack
+from tests.support.images.trees import pack
+from tests.support.servers.swift_store import SwiftStore
 
 READERS = 16
 FILES = {"first": 1 << 20, "large1": 24 << 20, "large2": 24 << 20}

@@ -11,14 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.parts.integration.conftest import BUCKET, STORE_BUCKET, open_transport
-from tests.support.counting_proxy import Answer, CountingProxy
-from tests.support.emf import metrics_of
+from tests.support.aws.emf import metrics_of
+from tests.support.proxy.counting_proxy import Answer, CountingProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 MISSING = f"s3://{STORE_BUCKET}/missing.sqfs"
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.parts.integration.conftest import BUCKET, LARGE_FILE_BYTES, open_transport
-from tests.support.counting_proxy import CountingProxy
+from tests.support.proxy.counting_proxy import CountingProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 CHUNK = 128 << 10
 """The images' block size, and with it the size of a chunk."""

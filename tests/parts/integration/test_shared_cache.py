@@ -20,7 +20,7 @@ from s3archivefs_lambda.cache.background import AHEAD_THREADS
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.eviction import TEMPORARY_SUFFIX, occupied
 from tests.parts.integration.shared_cache_reader import CHUNK, CONTENT, cached
-from tests.support.swift_store import PROJECT_ROOT
+from tests.support.servers.swift_store import PROJECT_ROOT
 
 PROCESSES = 8
 ROUNDS = 12

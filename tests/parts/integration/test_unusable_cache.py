@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.swift_store import SwiftStore
+from tests.support.servers.swift_store import SwiftStore
 
 NAMESPACE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 """Runs a program that may mount file systems, which it alone sees."""

@@ -12,7 +12,7 @@ import s3archivefs
 from s3archivefs import SquashFS
 from tests.fuzz import findings, guided
 from tests.fuzz.__main__ import main
-from tests.support.images import FIXTURES
+from tests.support.images.fixtures import FIXTURES
 
 
 @pytest.fixture(autouse=True)

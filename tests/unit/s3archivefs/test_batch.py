@@ -14,7 +14,7 @@ from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs.batch import LARGE_BYTES, Batch, Planner, SharedBlock, Wanted
 from s3archivefs.data import StoredBlock
-from tests.support.images import make_image
+from tests.support.images.fixtures import make_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

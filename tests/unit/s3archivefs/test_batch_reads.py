@@ -11,8 +11,8 @@ from fixtures.shapes import noise, text
 from fixtures.tree import file
 from s3archivefs import SquashFS
 from tests.support.distant_device import DistantDevice, counted
-from tests.support.forked import in_child
-from tests.support.images import CountingDevice, make_image
+from tests.support.images.fixtures import CountingDevice, make_image
+from tests.support.processes.forked import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from s3archivefs import BytesDevice, CorruptImageError, SquashfsError
-from tests.support.built import build, directory, file, symlink
-from tests.support.images import FIXTURES, CountingDevice, Fixture, open_fixture
-from tests.support.mutations import Mutator
+from tests.support.images.built import build, directory, file, symlink
+from tests.support.images.fixtures import FIXTURES, CountingDevice, Fixture, open_fixture
+from tests.support.images.mutations import Mutator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

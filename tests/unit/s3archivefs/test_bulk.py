@@ -20,10 +20,10 @@ from fixtures.shapes import HOLE, noise, text
 from fixtures.tree import directory, fifo, file, hard_link, symlink
 from s3archivefs import CorruptImageError, FileKind, LimitExceededError, Limits
 from tests.support.distant_device import DistantDevice
-from tests.support.drafts import Draft, draft
-from tests.support.forked import in_child
-from tests.support.images import CountingDevice, make_image
-from tests.support.mutations import Mutator, originals
+from tests.support.images.drafts import Draft, draft
+from tests.support.images.fixtures import CountingDevice, make_image
+from tests.support.images.mutations import Mutator, originals
+from tests.support.processes.forked import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

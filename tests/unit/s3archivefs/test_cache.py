@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs.cache import WeightedCache
-from tests.support.joined import wait_for_joined
+from tests.support.processes.joined import wait_for_joined
 
 KEYS = st.integers(0, 9)
 WEIGHTS = {key: key + 1 for key in range(10)}

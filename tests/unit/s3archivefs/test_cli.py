@@ -11,7 +11,7 @@ import pytest
 
 from s3archivefs import cli
 from s3archivefs.cli import main
-from tests.support.images import FIXTURES, open_fixture
+from tests.support.images.fixtures import FIXTURES, open_fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from s3archivefs import CodecUnavailableError, Compression, CorruptImageError, Limits
 from s3archivefs.compression import Codec, codec_for
-from tests.support.python_lzo import needs_python_lzo
+from tests.support.images.python_lzo import needs_python_lzo
 
 if TYPE_CHECKING:
     from collections.abc import Callable

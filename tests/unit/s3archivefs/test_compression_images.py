@@ -18,8 +18,8 @@ from fixtures.shapes import noise, text
 from fixtures.tree import file
 from s3archivefs import Compression, CorruptImageError, Limits
 from s3archivefs.compression import codec_for
-from tests.support.images import make_image
-from tests.support.python_lzo import needs_python_lzo
+from tests.support.images.fixtures import make_image
+from tests.support.images.python_lzo import needs_python_lzo
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.shapes import noise, text
 from fixtures.tree import file
-from tests.support.images import CountingDevice, make_image
+from tests.support.images.fixtures import CountingDevice, make_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

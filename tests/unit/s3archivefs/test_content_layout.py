@@ -15,8 +15,8 @@ import s3archivefs
 from fixtures.shapes import BLOCK, HOLE, SIZES, noise, text
 from fixtures.tree import file, hard_link
 from s3archivefs.format import BasicFile, ExtendedFile
-from tests.support.drafts import STORED, Draft, draft
-from tests.support.images import (
+from tests.support.images.drafts import STORED, Draft, draft
+from tests.support.images.fixtures import (
     FIXTURES,
     CountingDevice,
     make_image,

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 import s3archivefs
-from tests.support.images import (
+from tests.support.images.fixtures import (
     FIXTURES,
     Fixture,
     Observed,
@@ -25,7 +25,7 @@ from tests.support.images import (
     split_rdev,
     unsquashfs_listing,
 )
-from tests.support.trees import pack, sample_tree, standard_library_tree, write_tree
+from tests.support.images.trees import pack, sample_tree, standard_library_tree, write_tree
 
 # squashfs-tools-ng 1.2.0 keeps an id table that lz4 made longer; unsquashfs 4.5.1 refuses that.
 FOR_UNSQUASHFS = {name: each for name, each in FIXTURES.items() if name != "tar2sqfs-lz4"}

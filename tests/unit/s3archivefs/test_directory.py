@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import directory, fifo, file
-from tests.support.images import (
+from tests.support.images.fixtures import (
     FIXTURES,
     CountingDevice,
     make_image,

@@ -9,8 +9,8 @@ import pytest
 import s3archivefs
 from fixtures.tree import directory, file, symlink
 from s3archivefs import CorruptImageError
-from tests.support.drafts import Draft, draft
-from tests.support.images import make_image
+from tests.support.images.drafts import Draft, draft
+from tests.support.images.fixtures import make_image
 
 if TYPE_CHECKING:
     from pathlib import Path

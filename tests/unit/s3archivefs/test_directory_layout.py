@@ -16,8 +16,14 @@ from fixtures.recipes import Recipe
 from fixtures.tree import Node, directory, file, hard_link, symlink
 from s3archivefs.directory import _SEGMENTS_MAX, Directory, Segment, Segments
 from s3archivefs.format import BasicDirectory, DirectoryHeader, DirectoryIndex, ExtendedDirectory
-from tests.support.drafts import draft
-from tests.support.images import FIXTURES, CountingDevice, make_image, open_fixture, record_of
+from tests.support.images.drafts import draft
+from tests.support.images.fixtures import (
+    FIXTURES,
+    CountingDevice,
+    make_image,
+    open_fixture,
+    record_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

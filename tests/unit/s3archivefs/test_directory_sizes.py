@@ -9,7 +9,7 @@ import pytest
 
 import s3archivefs
 from s3archivefs import BytesDevice, CorruptImageError
-from tests.support.built import BLOCK, Image, Node, build, directory, entries, file
+from tests.support.images.built import BLOCK, Image, Node, build, directory, entries, file
 
 if TYPE_CHECKING:
     from pathlib import Path

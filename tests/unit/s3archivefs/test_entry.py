@@ -8,7 +8,7 @@ import pytest
 
 import s3archivefs
 from s3archivefs.directory import Directory
-from tests.support.built import build, directory, file, symlink
+from tests.support.images.built import build, directory, file, symlink
 
 if TYPE_CHECKING:
     from s3archivefs.directory import Counter, Segment

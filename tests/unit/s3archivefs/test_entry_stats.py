@@ -15,10 +15,10 @@ from s3archivefs import BytesDevice, SquashfsError, Stat
 from s3archivefs.format import EXTENDED
 from s3archivefs.inode import RECORDS
 from s3archivefs.listing import Listing, Run
-from tests.support.built import ABSENT_32, Node, build, directory, file, special, symlink
-from tests.support.built import entries as make_entries
-from tests.support.images import FIXTURES, open_fixture
-from tests.support.mutations import Mutator
+from tests.support.images.built import ABSENT_32, Node, build, directory, file, special, symlink
+from tests.support.images.built import entries as make_entries
+from tests.support.images.fixtures import FIXTURES, open_fixture
+from tests.support.images.mutations import Mutator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ import pytest
 import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
-from tests.support.drafts import draft
-from tests.support.images import FIXTURES, CountingDevice, ShortDevice, observe
-from tests.support.python_lzo import needs_python_lzo
+from tests.support.images.drafts import draft
+from tests.support.images.fixtures import FIXTURES, CountingDevice, ShortDevice, observe
+from tests.support.images.python_lzo import needs_python_lzo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ READ_WITHOUT = """
 import sys
 for module in {modules}:
     sys.modules[module] = None
-from tests.support.images import FIXTURES, observe, open_fixture
+from tests.support.images.fixtures import FIXTURES, observe, open_fixture
 for name in {fixtures}:
     with open_fixture(FIXTURES[name]) as fs:
         assert observe(fs) == FIXTURES[name].tree

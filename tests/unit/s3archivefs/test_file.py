@@ -21,7 +21,7 @@ from fixtures.tree import directory, fifo, file
 from s3archivefs.content import Content
 from s3archivefs.data import DataReader
 from s3archivefs.file import _Raw
-from tests.support.images import CountingDevice, make_image
+from tests.support.images.fixtures import CountingDevice, make_image
 
 BLOCK = 4096
 LINES = b"".join(b"line %d\n" % number + b"\n" * (number % 3) for number in range(3000))

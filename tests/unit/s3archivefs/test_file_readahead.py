@@ -9,7 +9,7 @@ import pytest
 import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
-from tests.support.images import CountingDevice, make_image
+from tests.support.images.fixtures import CountingDevice, make_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import s3archivefs
-from tests.support.images import DIRECTORY, FIXTURES, Fixture, observe, open_fixture
+from tests.support.images.fixtures import DIRECTORY, FIXTURES, Fixture, observe, open_fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,8 @@ from fixtures.tree import file, symlink
 from s3archivefs import forks
 from s3archivefs.cache import WeightedCache, kept_property
 from s3archivefs.content import Content
-from tests.support.forked import Child, Gate, amid, in_child
-from tests.support.images import make_image
+from tests.support.images.fixtures import make_image
+from tests.support.processes.forked import Child, Gate, amid, in_child
 
 if TYPE_CHECKING:
     from pathlib import Path

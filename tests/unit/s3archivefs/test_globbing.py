@@ -15,9 +15,9 @@ import s3archivefs
 from fixtures.tree import directory, file, symlink
 from s3archivefs import browsing, walking
 from s3archivefs.resolution import _Steps
-from tests.support.drafts import draft
-from tests.support.images import CountingDevice, make_image
-from tests.support.trees import write_tree
+from tests.support.images.drafts import draft
+from tests.support.images.fixtures import CountingDevice, make_image
+from tests.support.images.trees import write_tree
 
 BASE = "one/two/three/four"
 TREE = (

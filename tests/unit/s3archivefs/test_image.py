@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import s3archivefs
-from tests.support.images import FIXTURES, open_fixture
+from tests.support.images.fixtures import FIXTURES, open_fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

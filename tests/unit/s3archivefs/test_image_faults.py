@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
-from tests.support.images import FIXTURES, Fixture, Observed, ShortDevice, make_image, observe
+from tests.support.images.fixtures import (
+    FIXTURES,
+    Fixture,
+    Observed,
+    ShortDevice,
+    make_image,
+    observe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

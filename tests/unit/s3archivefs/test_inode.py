@@ -24,8 +24,8 @@ from s3archivefs.format import (
     ExtendedIpc,
     ExtendedSymlink,
 )
-from tests.support.drafts import STORED, Draft
-from tests.support.images import FIXTURES, make_image, open_fixture, record_of, split_rdev
+from tests.support.images.drafts import STORED, Draft
+from tests.support.images.fixtures import FIXTURES, make_image, open_fixture, record_of, split_rdev
 
 if TYPE_CHECKING:
     from pathlib import Path

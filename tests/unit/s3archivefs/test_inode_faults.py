@@ -9,7 +9,7 @@ import pytest
 from fixtures.shapes import BLOCK, HOLE, text
 from fixtures.tree import file, symlink
 from s3archivefs import CorruptImageError, FileKind
-from tests.support.drafts import Draft, draft
+from tests.support.images.drafts import Draft, draft
 
 BLOCKS, EXTENDED, LINK, TAIL = (1_234_567_801, 1_234_567_802, 1_234_567_803, 1_234_567_804)
 """Times by which `Draft.inode` finds the inodes."""

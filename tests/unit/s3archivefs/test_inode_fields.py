@@ -17,8 +17,15 @@ from s3archivefs.format import (
     ExtendedFile,
     ExtendedSymlink,
 )
-from tests.support.drafts import STORED, draft
-from tests.support.images import FIXTURES, make_image, observe, open_fixture, record_of, split_rdev
+from tests.support.images.drafts import STORED, draft
+from tests.support.images.fixtures import (
+    FIXTURES,
+    make_image,
+    observe,
+    open_fixture,
+    record_of,
+    split_rdev,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from fixtures.shapes import HOLE, text
 from fixtures.tree import directory, file, symlink
 from s3archivefs import Compression, LimitExceededError, Limits
 from s3archivefs.compression import codec_for
-from tests.support.images import FIXTURES, CountingDevice, make_image, observe
+from tests.support.images.fixtures import FIXTURES, CountingDevice, make_image, observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ from s3archivefs import BytesDevice, FormatError, SquashfsError
 from s3archivefs.directory import Directory, Entry
 from s3archivefs.listing import Listing, ScannedEntries, Segment, UnsoundListingError, load_listing
 from s3archivefs.scanning import scan
-from tests.support.built import build, directory, entries
-from tests.support.images import FIXTURES
-from tests.support.mutations import Mutator
+from tests.support.images.built import build, directory, entries
+from tests.support.images.fixtures import FIXTURES
+from tests.support.images.mutations import Mutator
 
 if TYPE_CHECKING:
     from s3archivefs.metadata import MetadataReader

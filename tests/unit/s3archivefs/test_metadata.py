@@ -17,8 +17,8 @@ from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
 from s3archivefs.metadata import Block, MetadataReader, split_reference
 from s3archivefs.superblock import Extent
-from tests.support.drafts import Draft, draft
-from tests.support.images import FIXTURES, observe, open_fixture
+from tests.support.images.drafts import Draft, draft
+from tests.support.images.fixtures import FIXTURES, observe, open_fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz import campaign
-from tests.support.images import FIXTURES
-from tests.support.mutations import Mutator, originals
-from tests.support.survive import Survey, survive
+from tests.support.images.fixtures import FIXTURES
+from tests.support.images.mutations import Mutator, originals
+from tests.support.images.survive import Survey, survive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

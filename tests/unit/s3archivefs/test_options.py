@@ -13,11 +13,11 @@ from fixtures.recipes import Recipe
 from fixtures.shapes import PLAIN, text
 from fixtures.tree import file
 from s3archivefs.format import GzipOptions, Lz4Options, LzoOptions, XzOptions, ZstdOptions
-from tests.support.built import STORED, directory
-from tests.support.built import build as build_image
-from tests.support.built import file as built_file
-from tests.support.drafts import Draft, edited
-from tests.support.images import make_image
+from tests.support.images.built import STORED, directory
+from tests.support.images.built import build as build_image
+from tests.support.images.built import file as built_file
+from tests.support.images.drafts import Draft, edited
+from tests.support.images.fixtures import make_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,9 @@ import pytest
 import s3archivefs
 from fixtures.tree import directory, file, symlink
 from s3archivefs import FileKind, Path
-from tests.support.drafts import draft
-from tests.support.images import FIXTURES, CountingDevice, make_image, open_fixture
-from tests.support.trees import write_tree
+from tests.support.images.drafts import draft
+from tests.support.images.fixtures import FIXTURES, CountingDevice, make_image, open_fixture
+from tests.support.images.trees import write_tree
 
 TREE = (
     directory("directory"),

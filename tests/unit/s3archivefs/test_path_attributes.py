@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import directory, file, hard_link, symlink
-from tests.support.images import FIXTURES, make_image, open_fixture
-from tests.support.trees import write_tree
+from tests.support.images.fixtures import FIXTURES, make_image, open_fixture
+from tests.support.images.trees import write_tree
 
 TREE = (
     directory("a"),

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from s3archivefs.cli import main
 from s3archivefs.printed import printed, unprinted
-from tests.support.built import build, directory, file, symlink
-from tests.support.images import FIXTURES
+from tests.support.images.built import build, directory, file, symlink
+from tests.support.images.fixtures import FIXTURES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.built import Node
+    from tests.support.images.built import Node
 
 # What names look alike with: escapes, parts of them, and what stands for them.
 _PIECES = st.sampled_from(

@@ -1,6 +1,6 @@
 """Any tree that the real tools pack, with any options, reads back unchanged.
 
-What each way of packing cannot express stands with `WRITERS` in tests/support/drawn_images.py.
+What each way of packing cannot express stands with `WRITERS` in tests/support/drawn/images.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import Node
-from tests.support.drawn_images import WRITERS, DrawnImage, Writer, images
-from tests.support.drawn_packing import pack_drawn
-from tests.support.images import Observed, observe
+from tests.support.drawn.images import WRITERS, DrawnImage, Writer, images
+from tests.support.drawn.packing import pack_drawn
+from tests.support.images.fixtures import Observed, observe
 
 # Each example packs an image, and the nightly profile has thousands.
 SECONDS = max(300, 2 * settings().max_examples)

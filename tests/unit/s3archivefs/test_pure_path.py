@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs import Path
-from tests.support.images import FIXTURES, open_fixture
+from tests.support.images.fixtures import FIXTURES, open_fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

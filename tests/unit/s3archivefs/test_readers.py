@@ -9,7 +9,7 @@ from fixtures.shapes import noise
 from fixtures.tree import directory, file
 from s3archivefs import Limits
 from s3archivefs.listing import Listing
-from tests.support.images import make_image
+from tests.support.images.fixtures import make_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from fixtures.build import build
 from fixtures.recipes import RECIPES, Recipe
 from fixtures.shapes import noise, text
 from fixtures.tree import Node, file, hard_link
-from tests.support.images import (
+from tests.support.images.fixtures import (
     FIXTURES,
     Fixture,
     Observed,
@@ -31,7 +31,7 @@ from tests.support.images import (
     observe,
     unsquashfs_listing,
 )
-from tests.support.trees import empties, links, odd_names, pack, write_tree
+from tests.support.images.trees import empties, links, odd_names, pack, write_tree
 
 Tool = Literal["mksquashfs", "gensquashfs"]
 

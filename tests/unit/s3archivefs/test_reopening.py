@@ -23,8 +23,8 @@ import pytest
 import s3archivefs
 from fixtures.shapes import noise, text
 from fixtures.tree import directory, file
-from tests.support.images import make_image
-from tests.support.other_process import FileBytes, in_process, lists, reads
+from tests.support.images.fixtures import make_image
+from tests.support.processes.other_process import FileBytes, in_process, lists, reads
 
 TEXT = "Zeile für Zeile\r\n日本\rend\n\n" * 300
 TREE = (

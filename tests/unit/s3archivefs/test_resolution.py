@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.tree import directory, file, symlink
 from s3archivefs.names import os_error
-from tests.support.images import (
+from tests.support.images.fixtures import (
     FIXTURES,
     make_image,
     open_fixture,

@@ -5,8 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from s3archivefs import SingleFlight
-from tests.support.forked import Gate, amid, in_child
-from tests.support.joined import wait_for_joined
+from tests.support.processes.forked import Gate, amid, in_child
+from tests.support.processes.joined import wait_for_joined
 
 Flights = SingleFlight[str, int]
 

@@ -18,7 +18,7 @@ import pytest
 
 import s3archivefs
 from fixtures.tree import file
-from tests.support.images import make_image
+from tests.support.images.fixtures import make_image
 
 CONTENT = b"content of the file\n"
 

@@ -9,8 +9,8 @@ import pytest
 import s3archivefs
 from s3archivefs.format import SuperblockFlags
 from s3archivefs.superblock import read_superblock
-from tests.support.drafts import SUPERBLOCK, edited
-from tests.support.images import FIXTURES, observe, open_fixture
+from tests.support.images.drafts import SUPERBLOCK, edited
+from tests.support.images.fixtures import FIXTURES, observe, open_fixture
 
 # ---- All fields ----------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from itertools import combinations
 import pytest
 
 import s3archivefs
-from tests.support.drafts import ABSENT, SUPERBLOCK, edited
-from tests.support.images import FIXTURES, observe
+from tests.support.images.drafts import ABSENT, SUPERBLOCK, edited
+from tests.support.images.fixtures import FIXTURES, observe
 
 TABLES = ("inode", "directory", "fragment", "export", "id", "xattr")  # as they stand on disk
 

@@ -18,8 +18,8 @@ from s3archivefs.compression import codec_for
 from s3archivefs.metadata import Block, MetadataReader
 from s3archivefs.superblock import Extent, block_count
 from s3archivefs.tables import ExportTable, FragmentTable, IdTable, LookupTable
-from tests.support.drafts import Draft, draft
-from tests.support.images import (
+from tests.support.images.drafts import Draft, draft
+from tests.support.images.fixtures import (
     FIXTURES,
     CountingDevice,
     Fixture,

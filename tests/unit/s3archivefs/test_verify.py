@@ -16,9 +16,9 @@ from fixtures.tree import directory, fifo, file, hard_link, symlink
 from s3archivefs import CorruptImageError, Problem
 from s3archivefs.directory import Directory, Entry
 from s3archivefs.verify import Verifier
-from tests.support import built
-from tests.support.drafts import Draft, draft
-from tests.support.images import (
+from tests.support.images import built
+from tests.support.images.drafts import Draft, draft
+from tests.support.images.fixtures import (
     FIXTURES,
     CountingDevice,
     Fixture,
@@ -26,7 +26,7 @@ from tests.support.images import (
     make_image,
     open_fixture,
 )
-from tests.support.mutations import Mutator
+from tests.support.images.mutations import Mutator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import pytest
 
 import s3archivefs
 from fixtures.tree import directory
-from tests.support.images import FIXTURES, Fixture, make_image, open_fixture
+from tests.support.images.fixtures import FIXTURES, Fixture, make_image, open_fixture
 
 
 @pytest.fixture(scope="module")

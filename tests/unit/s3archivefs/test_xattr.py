@@ -14,8 +14,8 @@ import s3archivefs
 from fixtures.build import build
 from fixtures.recipes import Recipe
 from fixtures.tree import Node, device, directory, fifo, file, symlink
-from tests.support.drafts import ABSENT, Draft, draft
-from tests.support.images import FIXTURES, make_image, observe, open_fixture, run_tool
+from tests.support.images.drafts import ABSENT, Draft, draft
+from tests.support.images.fixtures import FIXTURES, make_image, observe, open_fixture, run_tool
 
 if TYPE_CHECKING:
     from pathlib import Path

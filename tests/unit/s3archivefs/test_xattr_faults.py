@@ -10,7 +10,7 @@ import pytest
 import s3archivefs
 from fixtures.tree import file
 from s3archivefs import CorruptImageError
-from tests.support.drafts import Draft, draft
+from tests.support.images.drafts import Draft, draft
 
 if TYPE_CHECKING:
     from pathlib import Path

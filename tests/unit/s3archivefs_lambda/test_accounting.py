@@ -26,9 +26,9 @@ from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.store.client import make_s3_client
 from s3archivefs_lambda.store.device import S3Device
 from s3archivefs_lambda.store.opening import open_object
-from tests.support.images import FIXTURES
-from tests.support.local_archives import get, list_page, location_of, operations_on
-from tests.support.scripted_store import SECRETS, Reply, Request, ScriptedStore, error_reply
+from tests.support.adapter.local_archives import get, list_page, location_of, operations_on
+from tests.support.images.fixtures import FIXTURES
+from tests.support.servers.scripted_store import SECRETS, Reply, Request, ScriptedStore, error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,10 +25,10 @@ from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.process_client import process_client
-from tests.support.forked import Child, Gate, amid, in_child
-from tests.support.images import make_image
-from tests.support.local_archives import config_for
-from tests.support.scripted_store import Reply, Request, ScriptedStore
+from tests.support.adapter.local_archives import config_for
+from tests.support.images.fixtures import make_image
+from tests.support.processes.forked import Child, Gate, amid, in_child
+from tests.support.servers.scripted_store import Reply, Request, ScriptedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

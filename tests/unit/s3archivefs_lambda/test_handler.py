@@ -8,9 +8,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tests.support.emf import metrics_of
-from tests.support.images import DIRECTORY, FIXTURES
-from tests.support.object_lambda_events import CallerRequest, Operation, event_for
+from tests.support.aws.emf import metrics_of
+from tests.support.aws.object_lambda_events import CallerRequest, Operation, event_for
+from tests.support.images.fixtures import DIRECTORY, FIXTURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,8 +13,8 @@ from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
-from tests.support.built import Link, build, directory, file
-from tests.support.local_archives import ask, content, get, list_keys, operations_on
+from tests.support.adapter.local_archives import ask, content, get, list_keys, operations_on
+from tests.support.images.built import Link, build, directory, file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,11 +25,11 @@ from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.object_lambda import ObjectLambda
 from s3archivefs_lambda.s3api.messages import S3Request
-from tests.support.images import make_image
-from tests.support.local_archives import ask as ask_operations
-from tests.support.local_archives import config_for, content, operations_on
-from tests.support.object_lambda_events import CallerRequest, Operation, event_for
-from tests.support.scripted_store import ScriptedStore
+from tests.support.adapter.local_archives import ask as ask_operations
+from tests.support.adapter.local_archives import config_for, content, operations_on
+from tests.support.aws.object_lambda_events import CallerRequest, Operation, event_for
+from tests.support.images.fixtures import make_image
+from tests.support.servers.scripted_store import ScriptedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

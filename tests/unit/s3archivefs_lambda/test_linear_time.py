@@ -34,9 +34,9 @@ from s3archivefs_lambda.s3api.dates import parse_http_date
 from s3archivefs_lambda.s3api.listing import ListPage, ListRequest, encode_token
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from s3archivefs_lambda.s3api.ranges import apply_if_range, parse_range, select_range
-from tests.support.images import FIXTURES
-from tests.support.linear_time import SIZES, costs_linear_time, texts
-from tests.support.local_archives import operations_on
+from tests.support.adapter.local_archives import operations_on
+from tests.support.images.fixtures import FIXTURES
+from tests.support.laws.linear_time import SIZES, costs_linear_time, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,13 +22,13 @@ from s3archivefs_lambda.object_lambda import ObjectLambda, _Body
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
 from s3archivefs_lambda.store.client import make_response_client
-from tests.support.emf import metrics_of
-from tests.support.fake_operations import FakeOperations
-from tests.support.images import FIXTURES, make_image
-from tests.support.local_archives import ask, content, operations_on, parse_page
-from tests.support.object_lambda_events import Operation
-from tests.support.recording_function import ROUTE, TOKEN, Function, event
-from tests.support.request_lines import logged_lines
+from tests.support.adapter.fake_operations import FakeOperations
+from tests.support.adapter.local_archives import ask, content, operations_on, parse_page
+from tests.support.adapter.request_lines import logged_lines
+from tests.support.aws.emf import metrics_of
+from tests.support.aws.object_lambda_events import Operation
+from tests.support.aws.recording_function import ROUTE, TOKEN, Function, event
+from tests.support.images.fixtures import FIXTURES, make_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

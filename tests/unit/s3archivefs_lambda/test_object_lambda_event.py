@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from s3archivefs_lambda.object_lambda_event import parse_event
-from tests.support.images import FIXTURES
-from tests.support.local_archives import operations_on
-from tests.support.object_lambda_events import Operation
-from tests.support.recording_function import Function, event
+from tests.support.adapter.local_archives import operations_on
+from tests.support.aws.object_lambda_events import Operation
+from tests.support.aws.recording_function import Function, event
+from tests.support.images.fixtures import FIXTURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import pytest
 
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.request_log import Exchange, write_bare_lines
-from tests.support.emf import metrics_of
+from tests.support.aws.emf import metrics_of
 
 TOTAL: tuple[tuple[str, str], ...] = ()
 

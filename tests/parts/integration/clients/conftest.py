@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.parts.integration.conftest import open_transport, upload
-from tests.support.trees import pack, sample_tree, write_tree
+from tests.support.images.trees import pack, sample_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.parts.integration.conftest import Transport
-    from tests.support.forked_program import ForkedProgram
-    from tests.support.swift_store import SwiftStore
+    from tests.support.processes.forked_program import ForkedProgram
+    from tests.support.servers.swift_store import SwiftStore
 
     Program = Callable[..., subprocess.CompletedProcess[str]]
 

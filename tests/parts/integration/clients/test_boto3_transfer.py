@@ -10,7 +10,7 @@ from tests.parts.integration.conftest import BUCKET, LARGE_FILE_BYTES, open_tran
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 PART_BYTES = 8 << 20
 """boto3's default, both for where it begins to divide a download and for the parts."""

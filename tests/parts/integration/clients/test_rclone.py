@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.parts.integration.clients.conftest import Program
     from tests.parts.integration.conftest import Transport
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 NOTHING_TRANSFERRED = 9
 """rclone's exit status that `--error-on-no-transfer` asks for."""

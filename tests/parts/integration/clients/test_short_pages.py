@@ -14,13 +14,13 @@ import pytest
 
 from tests.parts.integration.clients.conftest import run
 from tests.parts.integration.clients.test_s3fs import PROGRAM, PYTHON_VARIABLE
-from tests.support.built import build, directory, file, symlink
-from tests.support.served import served
+from tests.support.images.built import build, directory, file, symlink
+from tests.support.servers.served import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.forked_program import ForkedProgram
+    from tests.support.processes.forked_program import ForkedProgram
 
     Aws = Callable[..., str]
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.forked_program import ForkedProgram
-from tests.support.trees import pack
-from tests.support.uploads import PART_BYTES, Store, empty_bucket
+from tests.support.adapter.uploads import PART_BYTES, Store, empty_bucket
+from tests.support.images.trees import pack
+from tests.support.processes.forked_program import ForkedProgram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.swift_store import SwiftStore
+    from tests.support.servers.swift_store import SwiftStore
 
 FIXTURES = Path(__file__).parents[4] / "fixtures"
 IMPORTED_BY_UPLOAD = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.uploads import (
+from tests.support.adapter.uploads import (
     BUCKET,
     PART_BYTES,
     Store,

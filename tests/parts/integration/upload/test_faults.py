@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.counting_proxy import Answer, Reset
-from tests.support.uploads import (
+from tests.support.adapter.uploads import (
     BUCKET,
     PART_BYTES,
     Store,
@@ -21,13 +20,14 @@ from tests.support.uploads import (
     part_number,
     parts_sent,
 )
+from tests.support.proxy.counting_proxy import Answer, Reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.counting_proxy import Fault
-    from tests.support.recorded import Request
-    from tests.support.swift_store import SwiftStore
+    from tests.support.proxy.counting_proxy import Fault
+    from tests.support.proxy.recorded import Request
+    from tests.support.servers.swift_store import SwiftStore
 
 
 @pytest.mark.parametrize(

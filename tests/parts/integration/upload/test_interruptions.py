@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.counting_proxy import Answer
-from tests.support.pages import blocks
-from tests.support.uploads import BUCKET, PART_BYTES, Store, empty_bucket, hash_of, parts_sent
+from tests.support.adapter.uploads import (
+    BUCKET,
+    PART_BYTES,
+    Store,
+    empty_bucket,
+    hash_of,
+    parts_sent,
+)
+from tests.support.documents.pages import blocks
+from tests.support.proxy.counting_proxy import Answer
 
 if TYPE_CHECKING:
-    from tests.support.forked_program import ForkedProgram
-    from tests.support.radosgw_server import RadosGateway
+    from tests.support.processes.forked_program import ForkedProgram
+    from tests.support.servers.radosgw_server import RadosGateway
 
 
 def test_ctrl_c_says_how_to_go_on(uploads: Store, image_in_parts: Path) -> None:

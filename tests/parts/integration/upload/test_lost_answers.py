@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.counting_proxy import Answer
-from tests.support.uploads import BUCKET, Store, before, completes, hash_of, is_write
+from tests.support.adapter.uploads import BUCKET, Store, before, completes, hash_of, is_write
+from tests.support.proxy.counting_proxy import Answer
 
 
 def test_storing_in_one_request_whose_answer_is_lost(uploads: Store, small_image: Path) -> None:

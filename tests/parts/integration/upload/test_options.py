@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.uploads import BUCKET, Store, hash_of, is_write, parts_sent
+from tests.support.adapter.uploads import BUCKET, Store, hash_of, is_write, parts_sent
 
 
 def test_a_storage_class_is_asked_for(

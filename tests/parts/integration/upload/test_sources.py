@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.uploads import BUCKET, Store, hash_of
+from tests.support.adapter.uploads import BUCKET, Store, hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from s3archivefs import (
     SquashFS,
     TruncatedImageError,
 )
-from tests.support.built import DATA_STORED, Image, Node, build, directory, file, symlink
+from tests.support.images.built import DATA_STORED, Image, Node, build, directory, file, symlink
 from tests.unit.s3archivefs.hostile.case import Case, read_file
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ import lzallright
 import zstandard
 
 from s3archivefs import CorruptImageError, SquashFS
-from tests.support.built import STORED, Image, build, directory, file, metadata
+from tests.support.images.built import STORED, Image, build, directory, file, metadata
 from tests.unit.s3archivefs.hostile.case import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.built import Compressor
+    from tests.support.images.built import Compressor
 
 OK = (["file"], 1, b"content")
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import s3archivefs
 from s3archivefs import CorruptImageError, Limits, SquashFS
-from tests.support.images import CountingDevice
-from tests.support.survive import survive
+from tests.support.images.fixtures import CountingDevice
+from tests.support.images.survive import survive
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from s3archivefs import CorruptImageError, LimitExceededError, SquashFS
-from tests.support.built import (
+from tests.support.images.built import (
     Image,
     Link,
     build,

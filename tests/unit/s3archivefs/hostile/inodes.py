@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs import FileKind, SquashFS
-from tests.support.built import (
+from tests.support.images.built import (
     DATA_STORED,
     Image,
     Node,

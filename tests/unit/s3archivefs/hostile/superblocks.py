@@ -15,7 +15,7 @@ from s3archivefs import (
     TruncatedImageError,
     UnsupportedError,
 )
-from tests.support.built import ABSENT_64, Image, build, directory, file, symlink
+from tests.support.images.built import ABSENT_64, Image, build, directory, file, symlink
 from tests.unit.s3archivefs.hostile.case import Case
 
 if TYPE_CHECKING:

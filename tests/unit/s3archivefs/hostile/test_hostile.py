@@ -11,7 +11,7 @@ import re
 import pytest
 
 from s3archivefs import FormatError
-from tests.support.bounded import in_child, preload
+from tests.support.processes.bounded import in_child, preload
 from tests.unit.s3archivefs.hostile import access, blocks, directories, inodes, superblocks
 from tests.unit.s3archivefs.hostile.case import run
 

@@ -25,10 +25,10 @@ from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store import device as s3_device
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError, ArchiveUnavailableError
-from tests.support.images import make_image
-from tests.support.joined import wait_for_joined
-from tests.support.local_archives import config_for, location_of
-from tests.support.scripted_store import ScriptedStore
+from tests.support.adapter.local_archives import config_for, location_of
+from tests.support.images.fixtures import make_image
+from tests.support.processes.joined import wait_for_joined
+from tests.support.servers.scripted_store import ScriptedStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,17 +15,17 @@ from s3archivefs_lambda.accounting import Usage, request_scope
 from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS, OpenAhead
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError
-from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object
-from tests.support.images import make_image
-from tests.support.local_archives import list_keys, list_page
-from tests.support.scripted_store import ScriptedStore, error_reply
+from tests.support.adapter.archives_in_s3 import Clock, archives_in, location, replace_object
+from tests.support.adapter.local_archives import list_keys, list_page
+from tests.support.images.fixtures import make_image
+from tests.support.servers.scripted_store import ScriptedStore, error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from s3archivefs_lambda.archives.archives import Archives
-    from tests.support.scripted_store import Reply, Request
+    from tests.support.servers.scripted_store import Reply, Request
 
 NOISE = noise(100_000)
 MANY = 100

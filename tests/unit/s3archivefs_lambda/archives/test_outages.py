@@ -33,10 +33,10 @@ from s3archivefs_lambda.store.errors import (
     ArchiveThrottledError,
     ArchiveUnavailableError,
 )
-from tests.support.archives_in_s3 import Clock, archives_in, location, replace_object
-from tests.support.images import make_image
-from tests.support.joined import wait_for_joined
-from tests.support.scripted_store import Reply, ScriptedStore, always, error_reply
+from tests.support.adapter.archives_in_s3 import Clock, archives_in, location, replace_object
+from tests.support.images.fixtures import make_image
+from tests.support.processes.joined import wait_for_joined
+from tests.support.servers.scripted_store import Reply, ScriptedStore, always, error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.config.location import Location
-    from tests.support.scripted_store import Request
+    from tests.support.servers.scripted_store import Request
 
 NOISE = noise(100_000)
 RETRY = outages_module._RETRY_SECONDS

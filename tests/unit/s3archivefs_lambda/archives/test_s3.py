@@ -20,9 +20,9 @@ from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 from s3archivefs_lambda.store.version import S3Version
-from tests.support.images import make_image
-from tests.support.local_archives import config_for
-from tests.support.scripted_store import SECRETS, ScriptedStore, error_reply
+from tests.support.adapter.local_archives import config_for
+from tests.support.images.fixtures import make_image
+from tests.support.servers.scripted_store import SECRETS, ScriptedStore, error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,8 +30,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveThrottledError,
     ArchiveUnavailableError,
 )
-from tests.support.images import FIXTURES, CountingDevice, make_image
-from tests.support.local_archives import (
+from tests.support.adapter.local_archives import (
     ask,
     config_for,
     content,
@@ -41,6 +40,7 @@ from tests.support.local_archives import (
     location_of,
     operations_on,
 )
+from tests.support.images.fixtures import FIXTURES, CountingDevice, make_image
 
 if TYPE_CHECKING:
     from pathlib import Path

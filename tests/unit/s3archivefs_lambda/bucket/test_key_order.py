@@ -6,7 +6,7 @@ import pytest
 
 import s3archivefs
 from s3archivefs_lambda.bucket.key_order import in_key_order
-from tests.support.built import build, directory, file
+from tests.support.images.built import build, directory, file
 
 NAMES = {
     b"a": True,

@@ -19,16 +19,14 @@ from fixtures.tree import directory, file
 from s3archivefs_lambda.bucket.listing import page_of
 from s3archivefs_lambda.s3api.listing import _floor_behind
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
-from tests.support.drawn_trees import Directory, Link, build_tree
-from tests.support.images import CountingDevice, make_image
-from tests.support.listing_model import (
+from tests.support.adapter.listing_model import (
     DELIMITERS,
     expected_items,
     mapped_trees,
     objects_in,
     places,
 )
-from tests.support.local_archives import (
+from tests.support.adapter.local_archives import (
     ask,
     content,
     get,
@@ -37,6 +35,8 @@ from tests.support.local_archives import (
     list_pages,
     operations_on,
 )
+from tests.support.drawn.trees import Directory, Link, build_tree
+from tests.support.images.fixtures import CountingDevice, make_image
 
 if TYPE_CHECKING:
     from s3archivefs import SquashFS, Stat

@@ -21,9 +21,9 @@ from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Request
-from tests.support.counted_calls import calls_of
-from tests.support.images import make_image
-from tests.support.local_archives import ask, content, get, list_page, list_pages
+from tests.support.adapter.local_archives import ask, content, get, list_page, list_pages
+from tests.support.images.fixtures import make_image
+from tests.support.laws.counted_calls import calls_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

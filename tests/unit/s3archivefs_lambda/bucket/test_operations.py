@@ -16,9 +16,16 @@ from fixtures.shapes import HOLE, noise, text
 from fixtures.tree import Node, directory, file, hard_link, symlink
 from s3archivefs import FileKind
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
-from tests.support.drawn_trees import build_tree
-from tests.support.images import FIXTURES, Fixture, make_image, open_fixture
-from tests.support.local_archives import ask, content, get, list_keys, list_page, operations_on
+from tests.support.adapter.local_archives import (
+    ask,
+    content,
+    get,
+    list_keys,
+    list_page,
+    operations_on,
+)
+from tests.support.drawn.trees import build_tree
+from tests.support.images.fixtures import FIXTURES, Fixture, make_image, open_fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

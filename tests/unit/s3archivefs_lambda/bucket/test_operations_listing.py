@@ -10,8 +10,7 @@ import pytest
 
 from fixtures.tree import directory, file
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
-from tests.support.images import make_image
-from tests.support.local_archives import (
+from tests.support.adapter.local_archives import (
     XMLNS,
     Page,
     ask,
@@ -22,6 +21,7 @@ from tests.support.local_archives import (
     operations_on,
     parse_page,
 )
+from tests.support.images.fixtures import make_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,11 +20,11 @@ from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.listing import page_of
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.s3api.messages import S3Request
-from tests.support.built import Node, build, directory, file, special, symlink
-from tests.support.counted_calls import calls_of
-from tests.support.drawn_trees import Directory, build_tree
-from tests.support.listing_model import DELIMITERS, expected_items, mapped_trees, places
-from tests.support.local_archives import Page, ask, config_for, content, parse_page
+from tests.support.adapter.listing_model import DELIMITERS, expected_items, mapped_trees, places
+from tests.support.adapter.local_archives import Page, ask, config_for, content, parse_page
+from tests.support.drawn.trees import Directory, build_tree
+from tests.support.images.built import Node, build, directory, file, special, symlink
+from tests.support.laws.counted_calls import calls_of
 from tests.unit.s3archivefs_lambda.bucket.test_listing import OpenSource, OpenSources, text
 
 if TYPE_CHECKING:

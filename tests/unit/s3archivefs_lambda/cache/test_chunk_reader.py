@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cached_device import (
+from tests.support.adapter.cached_device import (
     CHUNK,
     DATA,
     KIB,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
-from tests.support.joined import wait_for_joined
+from tests.support.processes.joined import wait_for_joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

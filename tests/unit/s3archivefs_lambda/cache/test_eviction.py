@@ -11,8 +11,8 @@ import pytest
 
 from s3archivefs_lambda.cache import eviction
 from s3archivefs_lambda.cache.eviction import DirectoryLimit, occupied
-from tests.support.archives_in_s3 import Clock
-from tests.support.forked import Gate
+from tests.support.adapter.archives_in_s3 import Clock
+from tests.support.processes.forked import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

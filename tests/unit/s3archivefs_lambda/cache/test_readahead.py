@@ -16,8 +16,8 @@ from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs_lambda.cache.background import AHEAD_THREADS, Background
 from s3archivefs_lambda.cache.disk import ChunkStore
-from tests.support.archives_in_s3 import Clock
-from tests.support.cached_device import (
+from tests.support.adapter.archives_in_s3 import Clock
+from tests.support.adapter.cached_device import (
     CHUNK,
     DATA,
     KIB,
@@ -28,8 +28,8 @@ from tests.support.cached_device import (
     store_chunks,
     stored_chunks,
 )
-from tests.support.images import CountingDevice, make_image
-from tests.support.joined import wait_for_joined
+from tests.support.images.fixtures import CountingDevice, make_image
+from tests.support.processes.joined import wait_for_joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,10 +20,10 @@ from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.config.location import Location
-from tests.support.archives_in_s3 import Clock
-from tests.support.images import make_image
-from tests.support.local_archives import config_for
-from tests.support.scripted_store import Change, Reply, Request, ScriptedStore
+from tests.support.adapter.archives_in_s3 import Clock
+from tests.support.adapter.local_archives import config_for
+from tests.support.images.fixtures import make_image
+from tests.support.servers.scripted_store import Change, Reply, Request, ScriptedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from fixtures.tree import file
-from tests.support.emf import metrics_of
-from tests.support.images import make_image
+from tests.support.aws.emf import metrics_of
+from tests.support.images.fixtures import make_image
 
 ROOT = Path(__file__).parents[4]
 IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fake_operations import FakeOperations
+from tests.support.adapter.fake_operations import FakeOperations
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.s3api.messages import S3Error, S3Response
-from tests.support.asked_application import ask
-from tests.support.fake_operations import FakeOperations
-from tests.support.request_lines import logged_lines
-from tests.support.signed_requests import (
+from tests.support.adapter.asked_application import ask
+from tests.support.adapter.fake_operations import FakeOperations
+from tests.support.adapter.request_lines import logged_lines
+from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
     CREDENTIALS,
     SECRET,

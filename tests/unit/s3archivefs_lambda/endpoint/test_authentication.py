@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer, without_signature
-from tests.support.signed_requests import (
+from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
     SECRET,
     Sent,

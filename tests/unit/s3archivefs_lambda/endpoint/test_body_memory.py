@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from s3archivefs_lambda.endpoint.body_memory import HOLD_SECONDS, BodyMemory
-from tests.support.http_site import Clock
+from tests.support.adapter.http_site import Clock
 
 
 class Reader(NamedTuple):

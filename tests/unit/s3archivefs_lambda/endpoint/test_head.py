@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES, Head, HeadBuffer, MalformedHeadError
-from tests.support.http_site import BEGUN, LAST, WHOLE, Site, asking_for, statuses
+from tests.support.adapter.http_site import BEGUN, LAST, WHOLE, Site, asking_for, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

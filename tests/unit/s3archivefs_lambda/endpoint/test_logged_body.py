@@ -16,11 +16,10 @@ from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
-from tests.support.asked_application import CLIENT, ask
-from tests.support.emf import metrics_of
-from tests.support.fake_operations import Body, FakeOperations, streamed
-from tests.support.request_lines import logged_lines
-from tests.support.signed_requests import (
+from tests.support.adapter.asked_application import CLIENT, ask
+from tests.support.adapter.fake_operations import Body, FakeOperations, streamed
+from tests.support.adapter.request_lines import logged_lines
+from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
     SECRET,
     Sent,
@@ -29,6 +28,7 @@ from tests.support.signed_requests import (
     request_of,
     signed,
 )
+from tests.support.aws.emf import metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

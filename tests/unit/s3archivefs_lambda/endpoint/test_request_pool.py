@@ -20,7 +20,7 @@ from s3archivefs_lambda.endpoint.thread_shares import (
     THREADS,
     ThreadShares,
 )
-from tests.support.http_site import (
+from tests.support.adapter.http_site import (
     SECONDS,
     Site,
     asking_for,

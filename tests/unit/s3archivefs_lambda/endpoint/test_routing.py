@@ -10,9 +10,9 @@ import botocore.session
 import pytest
 
 from s3archivefs_lambda.endpoint.authentication import Verifier
-from tests.support.asked_application import ask
-from tests.support.fake_operations import FakeOperations
-from tests.support.signed_requests import ACCESS_KEY, SECRET
+from tests.support.adapter.asked_application import ask
+from tests.support.adapter.fake_operations import FakeOperations
+from tests.support.adapter.signed_requests import ACCESS_KEY, SECRET
 
 if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.signature import SignedRequest

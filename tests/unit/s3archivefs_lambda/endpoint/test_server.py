@@ -23,8 +23,8 @@ from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse, Lane
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.endpoint.thread_shares import KEPT_THREADS, STORE_THREADS, THREADS
-from tests.support.fake_operations import Body, FakeOperations, streamed
-from tests.support.http_site import (
+from tests.support.adapter.fake_operations import Body, FakeOperations, streamed
+from tests.support.adapter.http_site import (
     BEGUN,
     LAST,
     SECONDS,

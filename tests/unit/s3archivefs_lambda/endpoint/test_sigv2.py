@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.signed_requests import (
+from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
     HOST,
     ODD_KEYS,

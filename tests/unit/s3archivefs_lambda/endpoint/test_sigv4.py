@@ -15,7 +15,7 @@ from botocore.compat import HTTPHeaders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.signed_requests import (
+from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
     CREDENTIALS,
     EMPTY_SHA256,

@@ -16,9 +16,17 @@ from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest
 from s3archivefs_lambda.endpoint.request_pool import RequestPool
 from s3archivefs_lambda.endpoint.thread_shares import ThreadShares
-from tests.support.emf import metrics_of
-from tests.support.fake_operations import FakeOperations
-from tests.support.http_site import SECONDS, Clock, Site, asking_for, rest_of, statuses, until
+from tests.support.adapter.fake_operations import FakeOperations
+from tests.support.adapter.http_site import (
+    SECONDS,
+    Clock,
+    Site,
+    asking_for,
+    rest_of,
+    statuses,
+    until,
+)
+from tests.support.aws.emf import metrics_of
 
 if TYPE_CHECKING:
     import socket

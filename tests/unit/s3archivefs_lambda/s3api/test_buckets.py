@@ -10,7 +10,7 @@ import pytest
 from s3archivefs_lambda.s3api.buckets import Bucket, list_buckets
 from s3archivefs_lambda.s3api.listing import encode_token
 from s3archivefs_lambda.s3api.messages import S3Error
-from tests.support.sdk import parsed_by_botocore
+from tests.support.aws.sdk import parsed_by_botocore
 
 CREATED = datetime(2020, 9, 13, 12, 26, 40, tzinfo=UTC)
 BUCKETS = [

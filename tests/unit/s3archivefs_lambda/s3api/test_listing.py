@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs_lambda.s3api.listing import ListedObject, ListPage, ListRequest
-from tests.support.local_archives import XMLNS, parse_page
-from tests.support.sdk import parsed_by_botocore
+from tests.support.adapter.local_archives import XMLNS, parse_page
+from tests.support.aws.sdk import parsed_by_botocore
 
 ETAG = '"0123456789abcdef0123456789abcdef-1"'
 MODIFIED = 1_600_000_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from s3archivefs_lambda.s3api.errors import invalid_argument, no_such_key
 from s3archivefs_lambda.s3api.messages import S3Response, query_parameters, xml_response
-from tests.support.sdk import parsed_by_botocore
+from tests.support.aws.sdk import parsed_by_botocore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

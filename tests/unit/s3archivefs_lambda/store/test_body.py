@@ -16,7 +16,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveReplacedError,
     ArchiveUnavailableError,
 )
-from tests.support.scripted_store import Reply, Request, ScriptedStore
+from tests.support.servers.scripted_store import Reply, Request, ScriptedStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,12 +15,12 @@ from s3archivefs_lambda.store.client import (
 from s3archivefs_lambda.store.device import S3Device, head_object
 from s3archivefs_lambda.store.errors import ArchiveUnavailableError
 from s3archivefs_lambda.upload.errors import UploadError, upload_errors
-from tests.support.scripted_store import SECRETS, Reply, ScriptedStore, always
+from tests.support.servers.scripted_store import SECRETS, Reply, ScriptedStore, always
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.scripted_store import Change
+    from tests.support.servers.scripted_store import Change
 
 CONTENT = bytes(range(256))
 both_clients = pytest.mark.parametrize("make", [make_s3_client, make_response_client])

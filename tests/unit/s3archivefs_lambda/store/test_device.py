@@ -20,7 +20,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveThrottledError,
     ArchiveUnavailableError,
 )
-from tests.support.scripted_store import (
+from tests.support.servers.scripted_store import (
     SECRETS,
     Reply,
     Request,

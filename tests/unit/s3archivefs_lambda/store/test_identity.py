@@ -16,9 +16,9 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.identity import object_identity, version_identity
-from tests.support.images import make_image
-from tests.support.local_archives import config_for
-from tests.support.scripted_store import SECRETS, ScriptedStore
+from tests.support.adapter.local_archives import config_for
+from tests.support.images.fixtures import make_image
+from tests.support.servers.scripted_store import SECRETS, ScriptedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

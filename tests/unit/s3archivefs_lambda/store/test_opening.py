@@ -21,7 +21,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveUnavailableError,
 )
 from s3archivefs_lambda.store.opening import OpenedObject, open_object
-from tests.support.scripted_store import (
+from tests.support.servers.scripted_store import (
     Reply,
     Request,
     ScriptedStore,

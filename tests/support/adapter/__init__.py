@@ -1,0 +1,1 @@
+"""The adapter without its servers: archives, operations and requests for tests."""

@@ -1,0 +1,1 @@
+"""What hypothesis draws: trees, contents, options, and images of them."""

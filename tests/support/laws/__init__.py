@@ -1,0 +1,1 @@
+"""How tests judge code: by its imports, its patterns and its counted work."""

@@ -1,0 +1,1 @@
+"""Child processes and threads that tests start, bound and wait for."""

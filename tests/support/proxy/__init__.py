@@ -1,0 +1,1 @@
+"""A proxy that counts requests, and breaks them where a test says so."""

@@ -1,0 +1,1 @@
+"""Real servers on loopback: S3 stores, scripted ones, and `s3archivefs serve`."""
