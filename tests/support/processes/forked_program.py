@@ -91,6 +91,8 @@ class ForkedProgram:
         assert self._process.stdout is not None
         with tempfile.TemporaryDirectory() as directory:
             streams = Path(directory, "stdout"), Path(directory, "stderr")
+            for path in streams:
+                path.touch()  # a command killed at once does not make them
             command = {
                 "arguments": arguments,
                 "environ": dict(environ),
