@@ -181,9 +181,8 @@ class Planner(Generic[P]):
 
         No batch spans a gap of more than so many bytes, if given.
         """
-        fragments: dict[int, StoredBlock] = {}
         for file in files:
-            self._place(file, fragments)
+            self._place(file)
         files.sort(key=_start)
         batch: Batch[P] = Batch()
         last = -1
@@ -198,8 +197,8 @@ class Planner(Generic[P]):
         if batch.files:
             yield batch
 
-    def _place(self, file: Wanted[P], fragments: dict[int, StoredBlock]) -> None:
-        """Find out where the content of a file lies; keep fragment blocks by their numbers."""
+    def _place(self, file: Wanted[P]) -> None:
+        """Find out where the content of a file lies."""
         if file.inode is None:
             return
         record = file.inode.file
@@ -212,15 +211,10 @@ class Planner(Generic[P]):
         try:
             blocks = self._blocks(file.inode, count) if count else []
             if has_fragment:
-                fragment = fragments.get(record.fragment_index)
-                if fragment is None:
-                    fragment = self._data.fragment_block(record.fragment_index)
-                    self._data.check_range(fragment.position, fragment.size)
-                    fragments[record.fragment_index] = fragment
-                file.fragment = fragment
+                file.fragment = self._data.fragment_block(record.fragment_index)
                 file.tail_start = record.fragment_offset
                 if not count:
-                    file.position = fragment.position
+                    file.position = file.fragment.position
         except SquashfsError:
             return
         file.blocks = blocks

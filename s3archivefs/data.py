@@ -28,6 +28,7 @@ SIZE_MASK = DATA_BLOCK_STORED - 1
 ANY_SIZE = -1
 """The size due of a fragment block: any, up to the block size."""
 _DATA_START = Superblock.layout.size
+_FRAGMENTS_KEPT = 4096  # entries of the fragment table, of some 200 bytes each
 
 
 class StoredBlock(NamedTuple):
@@ -65,6 +66,7 @@ class DataReader:
         self._codec = codec
         self._cache = cache
         self._fragments = fragments
+        self._fragment_blocks: dict[int, StoredBlock] = {}
         self._limits = limits
         self.block_size = superblock.block_size
         self._end = superblock.bytes_used
@@ -114,32 +116,36 @@ class DataReader:
 
     def fragment(self, index: int, offset: int, length: int) -> bytes:
         """Return `length` bytes at `offset` of a decoded fragment block."""
-        entry = self._fragments[index]
-        stored = StoredBlock(entry.start, entry.size, ANY_SIZE)
-        content = self._cache.get(stored, lambda: self._load_fragment(stored))
+        stored = self.fragment_block(index)
+        content = self._cache.peek(stored)
+        if content is None:
+            content = self._cache.get(
+                stored, lambda: self._decoded(stored, self.read(stored.position, stored.size))
+            )
         if offset + length > len(content):
             raise CorruptImageError(
                 f"a file's tail ends at byte {offset + length} of fragment {index}, "
                 f"which holds {len(content)}",
-                entry.start,
+                stored.position,
             )
         return content[offset : offset + length]
 
     def fragment_block(self, index: int) -> StoredBlock:
-        """Return a fragment block as it lies in the image."""
-        entry = self._fragments[index]
-        stored = StoredBlock(entry.start, entry.size, ANY_SIZE)
-        self._check_fragment(stored)
+        """Return a fragment block as it lies in the image, within the image's data."""
+        # Without a lock: threads that come at the same time each make the same block, and at most
+        # one block a thread is kept beyond the bound.
+        stored = self._fragment_blocks.get(index)
+        if stored is None:
+            entry = self._fragments[index]
+            stored = StoredBlock(entry.start, entry.size, ANY_SIZE)
+            self._check_word(stored.word, stored.position)
+            if not stored.size:
+                raise CorruptImageError("a fragment block is empty", stored.position)
+            self.check_range(stored.position, stored.size)
+            if len(self._fragment_blocks) >= _FRAGMENTS_KEPT:
+                self._fragment_blocks.clear()
+            self._fragment_blocks[index] = stored
         return stored
-
-    def _check_fragment(self, stored: StoredBlock) -> None:
-        self._check_word(stored.word, stored.position)
-        if not stored.size:
-            raise CorruptImageError("a fragment block is empty", stored.position)
-
-    def _load_fragment(self, stored: StoredBlock) -> bytes:
-        self._check_fragment(stored)
-        return self._decoded(stored, self.read(stored.position, stored.size))
 
     def _decoded(self, stored: StoredBlock, raw: bytes | memoryview) -> bytes:
         decode = partial(self.decode, stored)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportTable", "FragmentTable", "IdTable", "LookupTable"]
 
-_FRAGMENTS_KEPT = 4096  # entries, of some 150 bytes each
 _FRAGMENT_COUNT = 16  # bytes from the start of the image to the superblock's field
 
 
@@ -166,20 +165,8 @@ class FragmentTable:
 
     def __init__(self, table: LookupTable | None) -> None:
         self._table = table
-        self._kept: dict[int, FragmentEntry] = {}
 
     def __getitem__(self, index: int) -> FragmentEntry:
-        # Without a lock: threads that come at the same time each make the same entry, and at most
-        # one entry a thread is kept beyond the bound.
-        entry = self._kept.get(index)
-        if entry is None:
-            entry = self._entry(index)
-            if len(self._kept) >= _FRAGMENTS_KEPT:
-                self._kept.clear()
-            self._kept[index] = entry
-        return entry
-
-    def _entry(self, index: int) -> FragmentEntry:
         if self._table is None:
             raise CorruptImageError(
                 f"an inode names fragment {index} in an image without fragments",
