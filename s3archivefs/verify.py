@@ -99,7 +99,7 @@ class Verifier:
                     yield from self._problems_below(top, directory, entry, below)
 
     def _are_plain(self, run: Run) -> list[bool]:
-        """Return of each of a run's entries whether it has no problem, and nothing more to read.
+        """Return whether each of a run's entries is sound, with nothing more to read.
 
         Nothing more is to be read of empty files, devices, fifos and sockets without extended
         attributes.
