@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from functools import partial
-from heapq import nlargest
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -109,8 +108,8 @@ class WeightedCache(Generic[V]):
         """Return the keys and values that were used last, at most `most`."""
         with self._lock:
             slots = [*self._slots.items()]
-        newest = nlargest(most, slots, key=lambda item: item[1].used)
-        return [(key, slot.value) for key, slot in newest]
+        slots.sort(key=lambda item: item[1].used, reverse=True)
+        return [(key, slot.value) for key, slot in slots[:most]]
 
     def clear(self) -> None:
         """Evict all values."""

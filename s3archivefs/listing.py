@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from copy import copy
 from itertools import chain, islice, repeat
 from operator import lt
 from typing import TYPE_CHECKING, NamedTuple
@@ -185,7 +184,9 @@ class Listing:
 
     def since(self, name: bytes) -> Listing:
         """Return the entries whose names are not below `name`."""
-        since = copy(self)
+        since = Listing.__new__(Listing)
+        for attribute in self.__slots__:
+            setattr(since, attribute, getattr(self, attribute))
         since._first = self._number(name)  # noqa: SLF001 -- made here
         return since
 
