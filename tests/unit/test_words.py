@@ -113,3 +113,12 @@ def test_the_first_sentence_of_each_docstring_is_short() -> None:
 
 def test_no_word_needs_decoding() -> None:
     assert [found for path in [*PACKAGES, *PAGES] for found in unwanted(path)] == []
+
+
+def test_the_names_of_tests_name_their_subject() -> None:
+    names = (
+        (path, name)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_who(?:ever)?_\w+)", path.read_text(encoding="utf-8"))
+    )
+    assert list(names) == []

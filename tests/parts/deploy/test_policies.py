@@ -266,7 +266,7 @@ def test_the_function_itself_cannot_use_what_lambda_needs_for_its_vpc() -> None:
     assert allowed == denied != set()
 
 
-def test_whoever_reaches_the_file_system_needs_the_role_as_well() -> None:
+def test_the_file_system_admits_only_the_role() -> None:
     resources = resolve(load("deploy/template.yaml"), {**REQUIRED["deploy/template.yaml"], **EFS})
     (statement,) = resources["FileSystem"]["Properties"]["FileSystemPolicy"]["Statement"]
     assert statement["Effect"] == "Deny"  # it admits nobody: that is for the role's policy

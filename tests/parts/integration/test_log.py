@@ -114,7 +114,7 @@ def test_what_is_no_request_is_a_line_with_its_time_and_the_client(tmp_path: Pat
     assert re.match(f"{TIME} http: request [0-9A-F]{{16}} from 127.0.0.1: ", line)
 
 
-def test_who_was_let_in_and_who_was_not_stands_in_the_log(tmp_path: Path) -> None:
+def test_the_log_names_the_signer_and_why_a_request_was_refused(tmp_path: Path) -> None:
     with serving(tmp_path / "log", KEYS) as url:
         host = urlsplit(url).netloc
         for sent in (presigned_v2("/archive"), presigned_v2("/archive", "HEAD")):

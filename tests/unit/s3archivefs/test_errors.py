@@ -237,7 +237,7 @@ class LongDevice(ShortDevice):
         return super().pread(offset, length) + b"more"
 
 
-def test_device_is_never_asked_for_nothing(tmp_path: Path) -> None:
+def test_a_device_is_never_read_for_no_bytes(tmp_path: Path) -> None:
     # HTTP has no range of no bytes.
     image = draft(tmp_path, (file("a", noise(4096), mtime=9),))
     image.put(image.inode(9) + 32, "I", 1 << 24)  # a stored block of no bytes

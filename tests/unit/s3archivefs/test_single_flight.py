@@ -37,7 +37,7 @@ def outcomes_of_waiting(first: BaseException | int) -> list[Future[int]]:
     return others
 
 
-def test_who_wants_a_value_while_it_is_loaded_gets_it() -> None:
+def test_a_caller_that_joins_a_load_gets_its_value() -> None:
     assert [other.result() for other in outcomes_of_waiting(1)] == [1, 1]
 
 
@@ -55,7 +55,7 @@ def test_keys_are_told_apart() -> None:
     assert flights.do("a", lambda: flights.do("b", lambda: 2) + 1) == 3
 
 
-def test_who_comes_when_a_load_has_ended_begins_another() -> None:
+def test_a_caller_after_a_load_has_ended_begins_another() -> None:
     flights = Flights()
     assert [flights.do("a", lambda value=value: value) for value in (1, 2)] == [1, 2]  # type: ignore[misc]  # the lambda's default binds the value
     with pytest.raises(ZeroDivisionError):

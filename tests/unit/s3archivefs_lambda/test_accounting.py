@@ -54,7 +54,7 @@ def test_figures_begin_at_none() -> None:
     assert (Usage().figures, Usage().archives) == (nothing, {})
 
 
-def test_what_is_done_goes_to_the_request_that_it_is_done_for() -> None:
+def test_work_counts_for_the_request_it_serves() -> None:
     outer, inner = Usage(), Usage()
     add("s3_requests")  # for none
     with request_scope(outer):
@@ -79,7 +79,7 @@ def test_a_request_ends_where_it_fails() -> None:
     assert request.figures["s3_requests"] == 0
 
 
-def test_another_thread_works_for_a_request_only_where_it_is_carried_there(
+def test_another_thread_counts_for_a_request_only_in_its_scope(
     request_: Usage,
 ) -> None:
     with ThreadPoolExecutor(1) as executor:

@@ -490,7 +490,7 @@ def test_a_store_that_does_not_answer_is_asked_once_for_all_who_wait(image: Path
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("not there"), KeyboardInterrupt()])
-def test_who_came_later_does_not_get_an_answer_from_before(
+def test_a_caller_that_joined_after_the_request_began_retries_a_failure(
     image: Path, error: BaseException
 ) -> None:
     images = FailsAtFirst(error)

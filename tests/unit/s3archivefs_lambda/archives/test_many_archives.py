@@ -313,7 +313,7 @@ def test_what_is_begun_counts_for_its_request_once_the_request_has_come_to_it(
     assert Usage().archives == {}
 
 
-def test_a_fault_of_what_was_begun_is_met_by_who_gets_it(
+def test_an_error_of_work_begun_ahead_is_raised_to_its_caller(
     store: ScriptedStore, tmp_path: Path, clock: Clock
 ) -> None:
     archives = archives_in(store, tmp_path / "cache", clock)
@@ -323,7 +323,7 @@ def test_a_fault_of_what_was_begun_is_met_by_who_gets_it(
         get()
 
 
-def test_who_gets_what_no_thread_has_come_to_does_it_itself() -> None:
+def test_a_caller_does_the_work_that_no_thread_has_begun() -> None:
     """A store that is silent may hold all the threads: nobody waits for those."""
     ahead, go_on = OpenAhead(), threading.Event()
     with ExitStack() as ended:

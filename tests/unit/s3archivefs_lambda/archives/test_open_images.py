@@ -46,7 +46,7 @@ def open_in(images: OpenImages, archives: list[Archive]) -> list[bool]:
     return [images.peek(archive.location) is archive for archive in archives]
 
 
-def test_the_least_recently_used_are_let_go_until_the_others_fit() -> None:
+def test_the_least_recently_used_are_evicted_until_the_others_fit() -> None:
     images = OpenImages(100, Clock())
     archives = [archive_at(number, size)[0] for number, size in enumerate((40, 40, 20, 90))]
     for archive in archives[:3]:
@@ -76,7 +76,7 @@ def test_what_an_archive_has_cached_since_counts_when_it_is_used_again() -> None
     assert open_in(images, [first, second]) == [False, True]
 
 
-def test_those_that_grow_without_being_asked_for_are_weighed_each_second() -> None:
+def test_images_that_grow_without_requests_are_weighed_each_second() -> None:
     clock = Clock()
     images = OpenImages(100, clock)
     (first, growing), (second, _) = archive_at(0, 40), archive_at(1, 40)

@@ -146,7 +146,7 @@ def test_the_line_of_the_request_log_says_that_it_was_stale(
 
 
 @pytest.mark.parametrize("how", DOWN)
-def test_of_a_store_that_is_down_each_archive_is_asked_for_once_each_pause(
+def test_each_archive_of_a_store_that_is_down_is_retried_once_a_pause(
     store: ScriptedStore, archives: Archives, clock: Clock, how: str
 ) -> None:
     store.script(DOWN[how], times=10**6)
@@ -418,7 +418,7 @@ def test_a_silent_store_is_asked_in_the_background_and_waited_for_once(
     assert len(store.requests) == 2
 
 
-def test_of_a_silent_store_so_many_archives_are_asked_for_at_a_time(
+def test_a_silent_store_has_a_bounded_number_of_openings_in_flight(
     store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outages_module, "_MOST_ASKING", 1)

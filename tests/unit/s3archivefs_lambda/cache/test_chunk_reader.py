@@ -69,7 +69,7 @@ def test_a_sequence_goes_on_behind_what_is_stored_already(below: Device, tmp_pat
     assert below.reads == [(first * CHUNK, count * CHUNK) for first, count in runs]
 
 
-def test_a_fault_among_what_was_not_asked_for_is_nobodys(below: Device, tmp_path: Path) -> None:
+def test_an_error_in_prefetched_chunks_fails_no_read(below: Device, tmp_path: Path) -> None:
     class Breaking(Device):
         def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
             self.reads.append((offset, length))

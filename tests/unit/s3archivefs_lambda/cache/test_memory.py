@@ -46,7 +46,7 @@ def kept(memory: ChunkMemory, count: int) -> list[int]:
     return [index for index in range(count) if memory.holds("a", index)]
 
 
-def test_looking_for_a_chunk_is_no_use_of_it() -> None:
+def test_a_lookup_does_not_touch_the_chunk() -> None:
     memory = ChunkMemory(20)
     memory.put("a", 0, bytes(10))
     memory.put("a", 1, bytes(10))

@@ -256,7 +256,7 @@ def test_a_reader_that_leaves_ends_its_requests(tmp_path: Path) -> None:
     assert cached.pread(4 * MIB, 100) == DATA[4 * MIB : 4 * MIB + 100]
 
 
-def test_who_waits_for_what_another_has_fetched_ahead_gets_it_though_that_one_leaves(
+def test_a_reader_gets_the_prefetched_chunk_though_the_one_that_began_it_leaves(
     below: Device, tmp_path: Path
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
@@ -328,7 +328,7 @@ def test_what_failed_while_nobody_waited_for_it_is_fetched_again(
     assert cached.background.held == 0
 
 
-def test_who_waits_for_what_fails_does_not_try_as_often_again(
+def test_a_reader_that_waited_for_a_failed_prefetch_retries_less(
     below: Device, tmp_path: Path
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()

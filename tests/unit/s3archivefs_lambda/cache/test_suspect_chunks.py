@@ -355,7 +355,7 @@ def test_readers_that_meet_a_wrong_chunk_together_fetch_it_anew_once(
     assert all(source.fetched(index) <= 2 for index in range(source.size // CHUNK))
 
 
-def test_who_met_the_wrong_copy_later_finds_the_one_that_was_fetched(
+def test_a_chunk_found_damaged_late_is_not_fetched_twice(
     source: Source, image: bytes, tmp_path: Path
 ) -> None:
     device = cached(source, tmp_path)

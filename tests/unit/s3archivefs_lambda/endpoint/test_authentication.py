@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "target", ["/archive/k", "/archive/?list-type=2", "/archive/k?x-amz-algorithm=1&Expires=1"]
 )
-def test_a_request_without_a_signature_is_nobodys(target: str) -> None:
+def test_a_request_without_a_signature_has_no_signer(target: str) -> None:
     asked = as_signed_request(request_of("GET", target, {}))
     assert verifier().verify(asked) is None
     assert claimed_signer(asked) is None
@@ -96,7 +96,7 @@ def test_another_access_key_is_unknown(sent: Callable[..., Sent]) -> None:
 
 
 @pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
-def test_who_signed_is_known_although_the_signature_is_wrong(sent: Callable[..., Sent]) -> None:
+def test_a_wrong_signature_still_names_its_signer(sent: Callable[..., Sent]) -> None:
     other = botocore.credentials.Credentials(ACCESS_KEY, SECRET + "x")
     error = refusal(sent(credentials=other))
     assert (error.code, error.access_key_id) == ("SignatureDoesNotMatch", ACCESS_KEY)
@@ -122,7 +122,7 @@ def test_without_a_key_to_check_with_a_whole_signature_is_believed(
     ],
 )
 @pytest.mark.parametrize("authorization", [None, "Basic x", "AWS a:b", "AWS4-HMAC-SHA256 x"])
-def test_a_part_of_a_signature_is_nobodys(query: str, authorization: str | None) -> None:
+def test_part_of_a_signature_names_no_signer(query: str, authorization: str | None) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
     assert claimed_signer(as_signed_request(request_of("GET", f"/a/k?{query}", headers))) is None
     assert claimed_signer(as_signed_request(request_of("GET", "/a/k", headers))) is None

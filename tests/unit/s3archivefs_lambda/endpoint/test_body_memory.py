@@ -38,7 +38,7 @@ class Asked:
         return [reader.name for reader in self.memory.in_the_way()]
 
 
-def test_who_fits_in_is_let_in_at_once_and_who_does_not_waits_in_turn() -> None:
+def test_a_piece_that_fits_is_granted_at_once_and_others_in_turn() -> None:
     asked = Asked()
     for name, size in (("a", 6), ("b", 4), ("c", 5), ("d", 1)):
         asked.ask(name, size)
@@ -49,7 +49,7 @@ def test_who_fits_in_is_let_in_at_once_and_who_does_not_waits_in_turn() -> None:
     assert asked.granted == ["a", "b", "c", "d"]
 
 
-def test_what_was_asked_for_makes_room_for_what_it_became() -> None:
+def test_a_piece_shorter_than_its_grant_releases_the_rest() -> None:
     asked = Asked()
     asked.ask("a", 10)
     asked.ask("b", 7)
@@ -57,7 +57,7 @@ def test_what_was_asked_for_makes_room_for_what_it_became() -> None:
     assert asked.granted == ["a", "b"]
 
 
-def test_who_asks_again_gives_back_what_it_holds() -> None:
+def test_a_second_request_releases_the_piece_held() -> None:
     asked = Asked()
     asked.ask("a", 8)
     asked.hold("a", 8)
@@ -65,7 +65,7 @@ def test_who_asks_again_gives_back_what_it_holds() -> None:
     assert asked.granted == ["a", "a"]
 
 
-def test_who_leaves_is_not_waited_for() -> None:
+def test_a_request_withdrawn_while_it_waits_is_skipped() -> None:
     asked = Asked()
     asked.ask("a", 10)
     asked.ask("b", 10)
@@ -81,7 +81,7 @@ def test_more_than_there_is_takes_all_of_it() -> None:
     assert asked.granted == ["a"]
 
 
-def test_who_holds_for_long_is_overdue_where_others_wait() -> None:
+def test_an_answer_that_holds_memory_for_long_is_overdue_while_others_wait() -> None:
     asked = Asked()
     for name in ("slow", "quick"):
         asked.ask(name, 5)
@@ -95,7 +95,7 @@ def test_who_holds_for_long_is_overdue_where_others_wait() -> None:
     assert asked.overdue() == ["slow"]
 
 
-def test_who_holds_for_long_is_overdue_where_first_pieces_took_more_than_there_is() -> None:
+def test_an_answer_that_holds_memory_for_long_is_overdue_when_first_pieces_exceed_it() -> None:
     asked = Asked()
     asked.hold("a", 8)
     asked.hold("b", 8)
@@ -126,7 +126,7 @@ def test_a_client_gets_no_more_than_it_leaves_to_others() -> None:
 
 @pytest.mark.parametrize("count", [10, 100, 1000])
 @pytest.mark.parametrize("take_first", [False, True], ids=["none", "one"])
-def test_who_reads_need_not_wait_for_the_readers_of_another_client(
+def test_a_reader_does_not_wait_for_another_clients_answers(
     count: int, *, take_first: bool
 ) -> None:
     asked = Asked(256)
@@ -145,7 +145,7 @@ def test_who_reads_need_not_wait_for_the_readers_of_another_client(
     assert "reader" not in asked.in_the_way()
 
 
-def test_of_those_who_hold_for_long_the_client_is_in_the_way_that_holds_most_or_waits() -> None:
+def test_the_overdue_client_that_holds_most_or_waits_is_cut_off() -> None:
     asked = Asked()
     for name, size, client in (("a1", 3, "a"), ("a2", 2, "a"), ("b", 2, "b"), ("c1", 1, "c")):
         asked.ask(name, size, client)

@@ -48,7 +48,7 @@ def test_half_heads_go_first_and_of_each_kind_the_oldest() -> None:
     assert chosen(2, *waiting) == order[:2]
 
 
-def test_who_has_an_answer_to_come_or_has_just_connected_stays() -> None:
+def test_connections_that_await_an_answer_or_are_new_stay() -> None:
     waiting = (
         Waiting("reader", State.ANSWER, 0),
         Waiting("gone", State.CLOSED, 0),

@@ -151,7 +151,7 @@ def test_lanes_take_turns() -> None:
         assert lanes[:5] == ["blocking", "many", "few", "many", "few"]
 
 
-def test_what_clients_that_have_gone_asked_for_is_never_executed() -> None:
+def test_requests_of_clients_that_have_gone_are_never_executed() -> None:
     pool = RequestPool(threads(2))
     with ExitStack() as opened:
         held = Held(opened, "k", pool=pool)

@@ -171,7 +171,7 @@ def test_a_body_that_is_sent_all_the_same_is_not_taken_for_the_next_request(
     assert site.operations.asked == []
 
 
-def test_who_sends_a_body_first_can_still_read_the_refusal(site: Site) -> None:
+def test_a_client_that_sends_a_body_first_can_still_read_the_refusal(site: Site) -> None:
     with site.socket() as connection:
         connection.sendall(b"PUT /archive/k HTTP/1.1\r\nHost:\r\nContent-Length: 500000\r\n\r\n")
         answer = rest_of(connection)
@@ -300,7 +300,7 @@ def test_a_connection_that_is_not_used_is_closed_in_time() -> None:
         assert client.sock.recv(1) == b""
 
 
-def test_who_sends_a_request_comes_before_who_has_been_idle_for_longest() -> None:
+def test_a_new_request_takes_the_place_of_the_longest_idle_connection() -> None:
     limits = HttpLimits(connections=3, tick_seconds=TICK)
     with Site(limits=limits) as site, ExitStack() as opened:
         idle = [opened.enter_context(site.client()) for _ in range(3)]
@@ -318,7 +318,7 @@ def test_who_sends_a_request_comes_before_who_has_been_idle_for_longest() -> Non
 
 
 @pytest.mark.parametrize("stops", [False, True])
-def test_who_makes_room_before_asyncio_has_opened_it_is_closed(*, stops: bool) -> None:
+def test_a_connection_evicted_before_asyncio_has_opened_it_is_closed(*, stops: bool) -> None:
     clock = Clock()
     with Site(clock=clock) as site, ExitStack() as opened:
         core: Any = site.server._core
@@ -448,7 +448,7 @@ def test_no_more_is_received_ahead_than_a_head_and_what_comes_at_once() -> None:
     assert max(ahead) <= MAX_HEAD_BYTES + (256 << 10)  # asyncio receives as much
 
 
-def test_who_does_not_leave_after_the_last_answer_holds_no_thread() -> None:
+def test_a_connection_that_lingers_after_its_last_answer_holds_no_thread() -> None:
     limits = HttpLimits(linger_seconds=60)
     with Site(limits=limits) as site, ExitStack() as opened:
         for _ in range(2 * THREADS):
@@ -655,7 +655,7 @@ def test_where_too_many_are_answered_slow_readers_make_way_before_a_request_is_r
         until(lambda: any(body.closed for body in bodies))
 
 
-def test_who_waits_for_us_is_not_too_slow() -> None:
+def test_a_reader_that_waits_for_the_endpoint_is_not_too_slow() -> None:
     clock, go_on = Clock(), threading.Event()
 
     def body() -> Iterator[bytes]:

@@ -88,7 +88,7 @@ def test_a_region_selects() -> None:
     "query",
     [{"prefix": "b"}, {"max_buckets": "9"}, {"bucket_region": ""}, {"continuation_token": ""}],
 )
-def test_who_knows_the_parameters_is_told_regions(query: dict[str, str]) -> None:
+def test_a_listing_of_buckets_with_parameters_names_regions(query: dict[str, str]) -> None:
     assert {"us-east-1"} <= {bucket["BucketRegion"] for bucket in listed(**query)["Buckets"]}
 
 

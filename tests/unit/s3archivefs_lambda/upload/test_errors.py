@@ -39,7 +39,7 @@ def test_every_refusal_says_what_to_do(status: int, code: str, advice: str) -> N
     assert advice in message.rpartition("; ")[2]
 
 
-def test_who_has_no_credentials_is_not_told_of_permissions() -> None:
+def test_an_error_of_missing_credentials_does_not_mention_permissions() -> None:
     with (
         pytest.raises(UploadError, match=r"check the credentials$"),
         upload_errors("bucket", "key"),

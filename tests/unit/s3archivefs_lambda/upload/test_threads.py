@@ -45,7 +45,7 @@ def test_a_fault_is_raised_and_stops_the_others() -> None:
     assert set(begun) == {0, 1}
 
 
-def test_who_does_not_heed_the_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_ignores_the_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work_threads, "_END_SECONDS", 0)
     go_on = threading.Event()
 
