@@ -99,8 +99,31 @@ ROOMS: dict[str, set[str] | None] = {
 }
 # Any room may import these.
 FOR_ALL = {"text"}
-# Of these rooms only so much: what else is in them is none of the others' business.
-DOORS = {("bucket", "store"): {"store.errors"}}
+# Of these rooms only the doors: what else is in them is none of the others' business.
+DOORS = {
+    ("object_lambda", "bucket"): {"bucket.operations"},
+    ("endpoint", "bucket"): {"bucket.operations", "bucket.faults"},
+    ("endpoint", "config"): {"config.location", "config.prefix_map"},
+    ("bucket", "archives"): {"archives.archives", "archives.open_ahead"},
+    ("bucket", "config"): {"config.location", "config.prefix_map"},
+    ("bucket", "store"): {"store.errors"},
+    ("upload", "store"): {"store.errors", "store.opening"},
+}
+# What each room may import besides the standard library, and of that what reaches the network. A
+# room that is not named may import none of it.
+LIBRARIES: dict[str, set[str] | None] = {
+    "handler": None,
+    "commands": None,
+    "object_lambda": {"types_boto3_s3"},
+    "endpoint": {"asyncio", "http", "socket"},
+    "bucket": {READER},
+    "archives": {READER, "types_boto3_s3"},
+    "cache": {READER, "deflate"},  # deflate: checksums of chunks
+    "upload": {"types_boto3_s3"},
+    "store": {READER, "botocore", "types_boto3_s3", "urllib3"},
+    "config": {READER},
+    "accounting": {READER},
+}
 
 LINES_MAX = 350  # of a module
 LONGER = {
@@ -246,26 +269,112 @@ def test_modules_of_the_reader_import_only_the_layers_below() -> None:
     assert upward == []
 
 
-def room(path: Path) -> str:
-    return path.relative_to(ROOT / ADAPTER).with_suffix("").parts[0]
+def room(path: Path, checkout: Path = ROOT) -> str:
+    return path.relative_to(checkout / ADAPTER).with_suffix("").parts[0]
 
 
 def test_every_module_of_the_adapter_is_in_a_room() -> None:
     assert {room(path) for path in sources(ADAPTER)} == {*ROOMS, "__init__"}
 
 
-def test_rooms_of_the_adapter_import_only_what_they_may() -> None:
+def forbidden_in_rooms(checkout: Path) -> list[tuple[str, str]]:
+    """Module of the adapter and what it imports, for each import that no table allows."""
     forbidden = []
-    for path, found, modules in Graph.read(ADAPTER).found:
-        allowed = ROOMS.get(room(path))
+    for path, found, modules in Graph.read(ADAPTER, checkout).found:
+        inside = room(path, checkout)
+        allowed, libraries = ROOMS.get(inside), LIBRARIES.get(inside, set())
+        bad = set()
         for module in modules if allowed is not None else ():
             named = module.partition(".")[0]
-            door = DOORS.get((room(path), named), {module})
-            if named in {room(path), *FOR_ALL}:
-                continue
-            if named not in (allowed or ()) or module not in door:
-                forbidden.append(where(path, found))
-    assert forbidden == []
+            door = DOORS.get((inside, named), {module})
+            if named not in {inside, *FOR_ALL} and (
+                named not in (allowed or ()) or module not in door
+            ):
+                bad.add(module)
+        if libraries is not None and not belongs(found.module, {ADAPTER}):
+            bad |= {
+                target
+                for target in targets(found)
+                if is_guarded(target) and not belongs(target, libraries)
+            }
+        forbidden += [(path.relative_to(checkout / ADAPTER).as_posix(), each) for each in bad]
+    return forbidden
+
+
+def is_guarded(module: str) -> bool:
+    """Return whether a module is an installed one, or reaches the network."""
+    return module.partition(".")[0] not in sys.stdlib_module_names or belongs(module, NETWORK)
+
+
+def test_rooms_of_the_adapter_import_only_what_they_may() -> None:
+    assert forbidden_in_rooms(ROOT) == []
+
+
+@pytest.fixture(scope="module")
+def hollow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with all modules of the adapter, each empty."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    for path in sources(ADAPTER):
+        empty = checkout / path.relative_to(ROOT)
+        empty.parent.mkdir(parents=True, exist_ok=True)
+        empty.touch()
+    return checkout
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "names"),
+    [
+        ("cache/fetch_plan.py", "from s3archivefs_lambda import store", "store.__init__"),
+        (
+            "cache/fetch_plan.py",
+            "from s3archivefs_lambda import accounting, store",
+            "store.__init__",
+        ),
+        ("cache/fetch_plan.py", "import s3archivefs_lambda.store", "store.__init__"),
+        ("cache/fetch_plan.py", "from s3archivefs_lambda.store import device", "store.device"),
+        ("cache/fetch_plan.py", "import_module('s3archivefs_lambda.store.body')", "store.body"),
+        ("cache/fetch_plan.py", "import s3archivefs_lambda", "__init__"),
+        ("s3api/ranges.py", "import s3archivefs", "s3archivefs"),
+        ("s3api/ranges.py", "import botocore.session", "botocore.session"),
+        ("s3api/ranges.py", "import socket", "socket"),
+        ("bucket/listing.py", "import urllib.request", "urllib.request"),
+        ("bucket/listing.py", "from s3archivefs_lambda.archives.s3 import x", "archives.s3"),
+        ("bucket/faults.py", "from s3archivefs_lambda.store.client import x", "store.client"),
+        (
+            "endpoint/lanes.py",
+            "from s3archivefs_lambda.config.settings import x",
+            "config.settings",
+        ),
+        ("store/device.py", "from s3archivefs_lambda.cache.disk import x", "cache.disk"),
+    ],
+)
+def test_an_import_that_a_room_may_not_have_is_found(
+    hollow: Path, module: str, statement: str, names: str
+) -> None:
+    changed = hollow / ADAPTER / module
+    assert changed.exists()
+    changed.write_text(statement, encoding="utf-8")
+    found = forbidden_in_rooms(hollow)
+    changed.write_text("", encoding="utf-8")
+    assert (module, names) in found
+    assert {path for path, _ in found} == {module}
+
+
+@pytest.mark.parametrize(
+    ("module", "statement"),
+    [
+        ("cache/fetch_plan.py", "from s3archivefs_lambda import accounting"),
+        ("cache/fetch_plan.py", "import s3archivefs, json"),
+        ("cache/fetch_plan.py", "from s3archivefs_lambda.cache import disk"),
+        ("bucket/listing.py", "from s3archivefs_lambda.archives.archives import x"),
+        ("store/client.py", "from botocore import session"),
+    ],
+)
+def test_an_import_that_a_room_may_have_is_not(hollow: Path, module: str, statement: str) -> None:
+    (hollow / ADAPTER / module).write_text(statement, encoding="utf-8")
+    found = forbidden_in_rooms(hollow)
+    (hollow / ADAPTER / module).write_text("", encoding="utf-8")
+    assert found == []
 
 
 def test_nothing_of_the_adapter_imports_in_a_circle() -> None:

@@ -106,12 +106,7 @@ class Graph:
         early: dict[str, set[str]] = {name: set() for name in known}
         for path, name in names.items():
             for each in imports(parse(path)):
-                inside = {
-                    target.removeprefix(f"{package}.")
-                    for target in targets(each)
-                    if target.startswith(f"{package}.")
-                }
-                modules = (inside & known) - {name}
+                modules = _modules(each, package, known) - {name}
                 found.append((path, each, modules))
                 arrows[name] |= modules
                 if each.at_import_time:
@@ -152,6 +147,18 @@ def room(module: str) -> str:
 
 def _name(path: Path, package: str, checkout: Path) -> str:
     return ".".join(path.relative_to(checkout / package).with_suffix("").parts)
+
+
+def _modules(found: Import, package: str, known: set[str]) -> set[str]:
+    """Return the modules of a package that an import names; a sub-package is its `__init__`."""
+
+    def module(target: str) -> str:
+        name = target.removeprefix(package).removeprefix(".")
+        return name if name in known else f"{name}.__init__".removeprefix(".")
+
+    named = {module(target) for target in targets(found) if belongs(target, {package})} & known
+    below = named - {module(found.module)}  # `from package import module` is about the module
+    return below or named
 
 
 # ---- The drawing ---------------------------------------------------------------------------------
