@@ -15,7 +15,7 @@ is released. Keep the value elsewhere before that, and no thread loads it again.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from s3archivefs.forks import renew_after_fork
 
@@ -29,15 +29,17 @@ V = TypeVar("V")
 
 
 class Flight(Generic[V]):
-    """One load of one value, which is never None."""
+    """One load of one value."""
 
-    __slots__ = ("_ending", "_lock", "error", "has_begun", "is_over", "joined", "value")
+    __slots__ = ("_waiting", "error", "has_begun", "has_landed", "is_over", "joined", "value")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ending: threading.Event | None = None  # made by the first that waits: few do
+        # One of each thread that waits, and made by it: for most loads none does.
+        self._waiting: list[threading.Event] = []
         self.is_over = False
         """Whether the load has ended."""
+        self.has_landed = False
+        """Whether the value is loaded."""
         self.value: V | None = None
         """The value, once it is loaded."""
         self.error: Exception | None = None
@@ -50,7 +52,7 @@ class Flight(Generic[V]):
     @property
     def has_failed(self) -> bool:
         """Whether the load has ended without a value."""
-        return self.value is None and self.is_over
+        return self.is_over and not self.has_landed
 
     @property
     def was_interrupted(self) -> bool:
@@ -60,6 +62,7 @@ class Flight(Generic[V]):
     def land(self, value: V) -> None:
         """Hand the value to all who wait."""
         self.value = value
+        self.has_landed = True
         self._end()
 
     def end(self, error: Exception | None = None) -> None:
@@ -71,24 +74,23 @@ class Flight(Generic[V]):
         self._end()
 
     def _end(self) -> None:
-        with self._lock:
-            self.is_over = True
-            ending = self._ending
-        if ending is not None:
-            ending.set()
+        self.is_over = True
+        for event in self._waiting:
+            event.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the load is over, or so many seconds; return whether it is."""
-        with self._lock:
-            if self.is_over:
-                return True
-            ending = self._ending = self._ending or threading.Event()
-        return ending.wait(timeout)
+        if not self.is_over:
+            event = threading.Event()
+            self._waiting.append(event)
+            if not self.is_over:  # else `_end` may have missed the event
+                event.wait(timeout)
+        return self.is_over
 
     def result(self) -> V:
         """Return the value of a load that is over, or raise its error."""
-        if self.value is not None:
-            return self.value
+        if self.has_landed:
+            return cast("V", self.value)
         assert self.error is not None  # noqa: S101 -- the caller has looked at `was_interrupted`
         raise self.error
 
@@ -118,11 +120,16 @@ class SingleFlight(Generic[K, V]):
         Raises the Exception of `load`, whichever thread called it.
         """
         while True:
-            flight, is_mine = self.join(key)
-            if is_mine:
-                self.fly(key, flight, load)
-            else:
-                flight.wait()
+            mine: Flight[V] = Flight()
+            try:
+                flight = self._join(key, mine)
+                if flight is mine:
+                    self.fly(key, mine, load)
+                else:
+                    flight.wait()
+            except BaseException:  # before `load` began, or when it had ended
+                self.release({key: mine})
+                raise
             if not flight.was_interrupted:
                 return flight.result()
 
@@ -131,14 +138,23 @@ class SingleFlight(Generic[K, V]):
 
         The caller flies a new one, and waits for another.
         """
+        mine: Flight[V] = Flight()
+        try:
+            flight = self._join(key, mine)
+        except BaseException:
+            self.release({key: mine})
+            raise
+        return flight, flight is mine
+
+    def _join(self, key: K, mine: Flight[V]) -> Flight[V]:
+        """Return the flight of a key: `mine` where there was none."""
         with self._lock:
-            flight = self._flights.get(key)
-            if flight is not None:
+            flight = self._flights.setdefault(key, mine)
+            if flight is mine:
+                flight.has_begun = True
+            else:
                 flight.joined += 1
-                return flight, False
-            flight = self._flights[key] = Flight()
-            flight.has_begun = True
-            return flight, True
+            return flight
 
     def fly(self, key: K, flight: Flight[V], load: Callable[[], V]) -> None:
         """Load the value of a flight that `join` returned as new, in whatever thread.
@@ -146,20 +162,16 @@ class SingleFlight(Generic[K, V]):
         The flight leaves the map before it is over: a thread that gets the value and comes again
         does not find it. Raises what interrupts `load`, and no Exception.
         """
-        value: V | None = None
-        error: Exception | None = None
         try:
             value = load()
-        except Exception as failure:  # noqa: BLE001 -- raised by those who wait
-            error = failure
-        finally:
-            with self._lock:
-                if self._flights.get(key) is flight:  # else `load` forked, and this is the child
-                    del self._flights[key]
-            if value is None:
-                flight.end(error)
-            else:
-                flight.land(value)
+        except Exception as error:  # noqa: BLE001 -- raised by those who wait
+            self.release({key: flight}, error)
+        except BaseException:
+            self.release({key: flight})
+            raise
+        else:
+            self.forget({key: flight})
+            flight.land(value)
 
     # ---- Many values with one read ---------------------------------------------------------------
 
@@ -170,33 +182,47 @@ class SingleFlight(Generic[K, V]):
         """
         mine: dict[K, Flight[V]] = {}
         others: dict[K, Flight[V]] = {}
-        with self._lock:
-            for key in keys:
-                if flight := self._flights.get(key):
-                    flight.joined += 1
-                    others[key] = flight
-                else:
-                    flight = mine[key] = self._flights[key] = Flight()
-                    flight.has_begun = True
+        try:
+            with self._lock:
+                for key in keys:
+                    if flight := self._flights.get(key):
+                        flight.joined += 1
+                        others[key] = flight
+                    else:
+                        flight = mine[key] = Flight()
+                        flight.has_begun = True
+                        self._flights[key] = flight
+        except BaseException:
+            self.release(mine)
+            raise
         return mine, others
 
     def reserve(self, keys: Iterable[K]) -> dict[K, Flight[V]]:
         """Return new flights of those keys that have none, for whichever thread begins them."""
-        with self._lock:
-            reserved: dict[K, Flight[V]] = {
-                key: Flight() for key in keys if key not in self._flights
-            }
-            self._flights |= reserved
+        reserved: dict[K, Flight[V]] = {}
+        try:
+            with self._lock:
+                for key in keys:
+                    if key not in self._flights:
+                        flight = reserved[key] = Flight()
+                        self._flights[key] = flight
+        except BaseException:
+            self.release(reserved)
+            raise
         return reserved
 
     def begin(self, flights: Mapping[K, Flight[V]]) -> dict[K, Flight[V]]:
         """Return those flights that no thread had begun: the caller loads their values."""
         begun: dict[K, Flight[V]] = {}
-        with self._lock:
-            for key, flight in flights.items():
-                if not flight.has_begun:
-                    flight.has_begun = True
-                    begun[key] = flight
+        try:
+            with self._lock:
+                for key, flight in flights.items():
+                    if not flight.has_begun:
+                        begun[key] = flight
+                        flight.has_begun = True
+        except BaseException:
+            self.release(begun)
+            raise
         return begun
 
     def is_wanted(self, key: K, flight: Flight[V]) -> bool:
@@ -210,8 +236,8 @@ class SingleFlight(Generic[K, V]):
         """Forget flights, and end those that are not over, with an error if given."""
         self.forget(flights)
         for flight in flights.values():
-            if not flight.is_over:
-                flight.end(error)
+            # Also one that is over: its thread may be interrupted amid telling those who wait.
+            flight.end(flight.error if flight.is_over else error)
 
     def forget(self, flights: Mapping[K, Flight[V]]) -> None:
         """Take flights out of the map.

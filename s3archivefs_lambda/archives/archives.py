@@ -195,9 +195,13 @@ class Archives:
         """Join the check in flight, or begin one; return it and whether it is new."""
         check, is_mine = self.checks.join(location)
         if is_mine:
-            fly = partial(self.checks.fly, location, check, partial(self._check, location))
-            if not (in_background and _start(accounting.with_current_request(fly))):
-                fly()
+            try:
+                fly = partial(self.checks.fly, location, check, partial(self._check, location))
+                if not (in_background and _start(accounting.with_current_request(fly))):
+                    fly()
+            except BaseException:  # before the check began
+                self.checks.release({location: check})
+                raise
         return check, is_mine
 
     def _check(self, location: Location) -> Archive:

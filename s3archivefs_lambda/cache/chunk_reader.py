@@ -85,12 +85,12 @@ class ChunkReader:
         chunks: dict[int, Chunk] = {}
         while len(chunks) < len(indexes):
             mine, others = self.flights.claim(index for index in indexes if index not in chunks)
-            if self.background.is_busy:  # perhaps stuck on another store: fetch in this thread
-                mine |= self.flights.begin(others)
-                others = {index: each for index, each in others.items() if index not in mine}
-            # Chunks that have landed already are no misses of this request.
-            accounting.add("cache_hits", sum(flight.is_over for flight in others.values()))
             try:
+                if self.background.is_busy:  # perhaps stuck on another store: fetch here
+                    mine |= self.flights.begin(others)
+                    others = {index: each for index, each in others.items() if index not in mine}
+                # Chunks that have landed already are no misses of this request.
+                accounting.add("cache_hits", sum(flight.is_over for flight in others.values()))
                 self._get(mine, store, prefetch=prefetch)
             finally:
                 self.flights.release(mine)

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs import SingleFlight
+from s3archivefs import SingleFlight, single_flight
 from tests.support.processes.forked import Gate, amid, in_child
 from tests.support.processes.joined import wait_for_joined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from s3archivefs import Flight
 
 Flights = SingleFlight[str, int]
 
@@ -61,6 +71,15 @@ def test_a_caller_after_a_load_has_ended_begins_another() -> None:
     with pytest.raises(ZeroDivisionError):
         flights.do("a", lambda: 1 // 0)
     assert flights.do("a", lambda: 3) == 3
+
+
+def test_none_is_a_value_like_any_other() -> None:
+    flights: SingleFlight[str, int | None] = SingleFlight()
+    loads = iter([None, 1])
+    assert flights.do("a", lambda: next(loads)) is None
+    flight, _ = flights.join("a")
+    flight.land(None)
+    assert (flight.result(), flight.has_failed, flight.was_interrupted) == (None, False, False)
 
 
 def test_another_may_begin_before_those_who_waited_have_the_result() -> None:
@@ -145,6 +164,78 @@ def test_a_forgotten_flight_is_wanted_while_a_thread_waits_for_it() -> None:
     assert list(flights.claim("a")[0]) == ["a"]
     reserved["a"].land(1)
     assert not flights.is_wanted("a", reserved["a"])
+
+
+# ---- Interruptions -------------------------------------------------------------------------------
+
+
+def interrupted_at(event: int, act: Callable[[], object]) -> bool:
+    """Whether `act` was interrupted at a call that the module makes or answers, by its number.
+
+    Signals are handled where a function begins, or one in C has returned.
+    """
+    left = event
+
+    def profile(frame: FrameType, kind: str, _argument: object) -> None:
+        nonlocal left
+        frames = [frame, frame.f_back] if kind == "call" else [frame]
+        if kind in {"call", "c_return"} and any(
+            each and each.f_code.co_filename == single_flight.__file__ for each in frames
+        ):
+            left -= 1
+            if left == 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    sys.setprofile(profile)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+def test_an_interruption_anywhere_leaves_no_flight_and_nobody_waiting() -> None:
+    def load(flights: Flights, pool: ThreadPoolExecutor, others: list[Future[int]]) -> int:
+        others.append(pool.submit(flights.do, "a", lambda: 2))
+        wait_for_joined(flights, "a")
+        return 1
+
+    with ThreadPoolExecutor(1) as pool:
+        for event in count(1):
+            flights, others = Flights(), list[Future[int]]()
+            act = partial(flights.do, "a", partial(load, flights, pool, others))
+            was_interrupted = interrupted_at(event, act)
+            assert [other.result(60) for other in others] in ([], [1], [2])
+            assert len(flights) == 0
+            if not was_interrupted:
+                break
+    assert event > 15
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda flights, _: flights.join("b"),
+        lambda flights, _: flights.claim("abc"),
+        lambda flights, _: flights.reserve("abc"),
+        lambda flights, reserved: flights.begin(reserved),
+    ],
+    ids=["join", "claim", "reserve", "begin"],
+)
+def test_what_is_interrupted_amid_a_change_leaves_no_flight_that_nobody_flies(
+    change: Callable[[Flights, dict[str, Flight[int]]], object],
+) -> None:
+    for event in count(1):
+        flights = Flights()
+        reserved = flights.reserve("a")
+        if not interrupted_at(event, partial(change, flights, reserved)):
+            break
+        assert [key for key in "bc" if flights.get(key)] == []
+        assert reserved["a"].is_over or flights.begin(reserved) == reserved
+    assert event > 3
 
 
 # ---- Forks ---------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from s3archivefs_lambda.store.errors import ArchiveNotFoundError
 from tests.support.adapter.archives_in_s3 import Clock, archives_in, location, replace_object
 from tests.support.adapter.local_archives import list_keys, list_page
 from tests.support.images.fixtures import make_image
+from tests.support.processes.joined import wait_for_joined
 from tests.support.servers.scripted_store import ScriptedStore, error_reply
 
 if TYPE_CHECKING:
@@ -166,19 +167,10 @@ def test_threads_that_need_a_closed_archive_open_it_once(
     ]
     threads[0].start()
     assert begun.wait(60)
-    joined = threading.Semaphore(0)
-    join = archives._reopenings.join
-
-    def noticed(key: Any) -> Any:  # noqa: ANN401 -- passed on
-        result = join(key)
-        joined.release()
-        return result
-
-    monkeypatch.setattr(archives._reopenings, "join", noticed)
     for thread in threads[1:]:
         thread.start()
-    for _ in threads[1:]:
-        assert joined.acquire(timeout=60)
+    (key,) = archives._reopenings._flights
+    wait_for_joined(archives._reopenings, key, 3)
     go_on.set()
     for thread in threads:
         thread.join(60)
