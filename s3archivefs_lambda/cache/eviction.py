@@ -128,9 +128,12 @@ class DirectoryLimit:
         if began is None:
             return
         self._wanted += size
-        while self._began == began and (left := began + _PATIENCE_SECONDS - time.monotonic()) > 0:
-            self._lock.wait(left)
-        self._wanted -= size
+        patient_until = began + _PATIENCE_SECONDS
+        try:
+            while self._began == began and (left := patient_until - time.monotonic()) > 0:
+                self._lock.wait(left)
+        finally:  # also where the thread is interrupted
+            self._wanted -= size
 
     def _begin_count(self) -> float | None:
         """Begin a count in another thread; return when, or None if it is too early."""
@@ -240,7 +243,10 @@ def _delete(files: list[_File], excess: int) -> int:
 
 
 def _directories(path: str) -> Iterator[str]:
-    return (entry.path for entry in _entries(path) if entry.is_dir(follow_symlinks=False))
+    for entry in _entries(path):
+        with suppress(OSError):  # a stale file handle, where the file system tells no type
+            if entry.is_dir(follow_symlinks=False):
+                yield entry.path
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:

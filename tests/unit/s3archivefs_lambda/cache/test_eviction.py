@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -289,6 +290,49 @@ def test_where_no_thread_can_be_had_nothing_is_written_beyond_the_first_share(
         patch.setattr(threading.Thread, "start", cannot_start)
         assert [limit.make_room(BLOCK) for _ in range(4)] == [True, True, False, False]
     assert limit.make_room(BLOCK)
+
+
+def test_a_writer_that_is_interrupted_wants_no_more_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = DirectoryLimit(str(tmp_path), 320 * BLOCK)
+    counts = 0
+    files = eviction._files
+
+    def counted(top: str) -> Iterator[eviction._File]:
+        nonlocal counts
+        counts += 1
+        return files(top)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(limit._lock, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            limit.make_room(100 * BLOCK)
+    limit.wait_idle()
+    monkeypatch.setattr(eviction, "_files", counted)
+    assert all(limit.make_room(BLOCK) for _ in range(20))
+    assert counts < 10  # with the 100 blocks reserved for nobody, each would need a count
+
+
+def test_an_entry_of_which_nothing_can_be_told_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = eviction._entries
+
+    def stale(*, follow_symlinks: bool) -> None:
+        raise OSError(errno.ESTALE, f"Stale file handle, {follow_symlinks=}")
+
+    def with_stale(path: str) -> list[Any]:
+        return [SimpleNamespace(is_dir=stale, stat=stale), *entries(path)]
+
+    monkeypatch.setattr(eviction, "_entries", with_stale)
+    for number in range(4):
+        write(tmp_path / f"ab/archive/{number}")
+    assert DirectoryLimit(str(tmp_path), 4 * BLOCK).make_room(BLOCK)
+    assert len(names(tmp_path)) == 3
 
 
 def test_a_count_that_breaks_leaves_the_next_one_to_be_made(
