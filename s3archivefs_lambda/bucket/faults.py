@@ -90,7 +90,10 @@ def answer_or_error(
 
 
 class _CheckedBody:
-    """A body of exactly its Content-Length. A fault, or another length, is logged and ends it."""
+    """A body of exactly its Content-Length. A fault, or another length, is logged and ends it.
+
+    Behind a fault there is nothing more: neither pieces nor another line of the log.
+    """
 
     __slots__ = ("_body", "_left", "_pieces", "_request", "_sent")
 
@@ -130,12 +133,16 @@ class _CheckedBody:
 
     def close(self) -> None:
         """Release what the rest would need: there is none from now on."""
-        self._pieces, self._left = iter(()), 0
+        self._end()
         close = getattr(self._body, "close", None)
         if close is not None:
             close()
 
+    def _end(self) -> None:
+        self._pieces, self._left = iter(()), 0
+
     def _log_fault(self, why: str, *, exc_info: bool = False) -> None:
+        self._end()
         _LOG.error(
             "request %s broke off after %d bytes (key %r): %s",
             self._request.request_id,

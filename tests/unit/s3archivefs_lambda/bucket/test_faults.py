@@ -472,9 +472,9 @@ def test_a_body_that_is_not_what_was_announced_is_one_line_and_an_error(
     got: list[bytes] = []
     with pytest.raises(S3Error):
         got.extend(response.body)
-    response.close()
     assert b"".join(got) == sent
     assert list(response.body) == []
+    response.close()
     (record,) = caplog.records
     assert record.getMessage() == f"request REQUEST broke off after 2 bytes (key 'x'): {why}"
     assert bool(record.exc_info) is (why == "bug")
