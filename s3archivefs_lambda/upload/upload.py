@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3archivefs_lambda.store.opening import SUPERBLOCK_METADATA
 from s3archivefs_lambda.upload.comparison import is_image, require_image
-from s3archivefs_lambda.upload.errors import UploadError
+from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 from s3archivefs_lambda.upload.image_parts import BodyEndedError, ImageParts
 from s3archivefs_lambda.upload.threads import run_parallel
 
@@ -230,11 +230,19 @@ class ImageUpload:
             self.abort()
 
     def _is_there(self) -> bool:
-        """Return whether the object is this image, as far as S3 tells."""
+        """Return whether the object is this image.
+
+        Raises OtherObjectError where S3 cannot tell, and the upload may not `replace` the object.
+        """
+        head = None
         with suppress(UploadError):
             head = self.target.head()
+        try:
             return head is not None and is_image(self.target, head, self._image, self.storage_class)
-        return False
+        except OtherObjectError:
+            if self.replace:
+                return False
+            raise
 
     def _changed(self) -> UploadError:
         return UploadError(f"{self.target}: the image changed while it was read; try again")
