@@ -199,9 +199,11 @@ def test_no_mapping_leads_out_of_the_cache_directory(tmp_path: Path, location: s
     with ScriptedStore(image.read_bytes()) as store:
         client = store.client()
         with watched() as paths:
-            operations = Operations(Archives(config, lambda: client))
+            archives = Archives(config, lambda: client)
+            operations = Operations(archives)
             for _ in range(2):
                 body = content(ask_operations(operations, "GetObject", S3Request(key="m/a")))
+            archives.wait_idle()  # threads beside the requests write to the cache
     assert body == noise(50_000)
     after = tree_of(tmp_path)
     new = after.keys() - before.keys()
