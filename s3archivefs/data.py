@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from s3archivefs.limits import Limits
     from s3archivefs.tables import FragmentTable
 
-__all__ = ["ANY_SIZE", "SIZE_MASK", "DataReader", "StoredBlock"]
+__all__ = ["ANY_SIZE", "SIZE_MASK", "DataReader", "FragmentBlocks", "StoredBlock"]
 
 SIZE_MASK = DATA_BLOCK_STORED - 1
 """The bits of a block's size word that count its bytes."""
 ANY_SIZE = -1
 """The size due of a fragment block: any, up to the block size."""
 _DATA_START = Superblock.layout.size
-_FRAGMENTS_KEPT = 4096  # entries of the fragment table, of some 200 bytes each
+_FRAGMENT_WEIGHT = 250  # bytes of memory that an entry takes with its place in a dict
 
 
 class StoredBlock(NamedTuple):
@@ -46,6 +46,42 @@ class StoredBlock(NamedTuple):
         return self.word & SIZE_MASK
 
 
+class FragmentBlocks(dict[int, StoredBlock]):
+    """Where fragment blocks lie, by number; a dict takes the least time.
+
+    At most `capacity` bytes of memory keep entries of `table`.
+    """
+
+    def __init__(self, table: FragmentTable, capacity: int) -> None:
+        super().__init__()
+        self.table = table
+        """The image's table of all of them."""
+        self.latest = 0
+        """The number that was used last."""
+        self._most = capacity // _FRAGMENT_WEIGHT
+
+    def keep(self, index: int, stored: StoredBlock) -> None:
+        """Keep a block that is found to be within the image."""
+        # Without a lock: threads that come at the same time each keep the same block.
+        self[index] = stored
+        if len(self) > self._most:
+            super().clear()
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that all of it takes, roughly."""
+        return len(self) * _FRAGMENT_WEIGHT
+
+    def clear(self) -> None:
+        """Forget all, and what was read of the table."""
+        super().clear()
+        self.table.clear()
+
+    def in_doubt(self) -> list[tuple[int, int]]:
+        """Return the range of the image that holds the entry used last."""
+        return self.table.extents_of(self.latest) if self else []
+
+
 class DataReader:
     """A reader of one image's data blocks and fragments, which decodes them.
 
@@ -57,7 +93,7 @@ class DataReader:
         device: BlockDevice,
         codec: Codec,
         cache: WeightedCache[bytes],
-        fragments: FragmentTable,
+        fragments: FragmentBlocks,
         superblock: Superblock,
         *,
         limits: Limits,
@@ -65,8 +101,8 @@ class DataReader:
         self._device = device
         self._codec = codec
         self._cache = cache
-        self._fragments = fragments
-        self._fragment_blocks: dict[int, StoredBlock] = {}
+        self.fragments = fragments
+        """Where the fragment blocks lie."""
         self._limits = limits
         self.block_size = superblock.block_size
         self._end = superblock.bytes_used
@@ -132,19 +168,16 @@ class DataReader:
 
     def fragment_block(self, index: int) -> StoredBlock:
         """Return a fragment block as it lies in the image, within the image's data."""
-        # Without a lock: threads that come at the same time each make the same block, and at most
-        # one block a thread is kept beyond the bound.
-        stored = self._fragment_blocks.get(index)
+        self.fragments.latest = index
+        stored = self.fragments.get(index)
         if stored is None:
-            entry = self._fragments[index]
+            entry = self.fragments.table[index]
             stored = StoredBlock(entry.start, entry.size, ANY_SIZE)
             self._check_word(stored.word, stored.position)
             if not stored.size:
                 raise CorruptImageError("a fragment block is empty", stored.position)
             self.check_range(stored.position, stored.size)
-            if len(self._fragment_blocks) >= _FRAGMENTS_KEPT:
-                self._fragment_blocks.clear()
-            self._fragment_blocks[index] = stored
+            self.fragments.keep(index, stored)
         return stored
 
     def _decoded(self, stored: StoredBlock, raw: bytes | memoryview) -> bytes:

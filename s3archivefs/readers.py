@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
-from s3archivefs.data import DataReader
+from s3archivefs.data import DataReader, FragmentBlocks
 from s3archivefs.directory import Directory
 from s3archivefs.entry_stats import EntryStats
 from s3archivefs.errors import CorruptImageError
@@ -33,6 +33,7 @@ __all__ = ["Readers", "open_readers"]
 _KEPT_IN_DOUBT = 64  # blocks and what was made of them
 _LIST_BYTES = 4096  # of one list
 _LISTING_BYTES = 256 << 10  # of listings' blocks: neighbouring listings share a block
+_FRAGMENTS_SHARE = 64  # places of fragment blocks take one such part of the cache
 _weight = attrgetter("weight")
 
 
@@ -54,6 +55,7 @@ class Readers(NamedTuple):
     inodes: InodeTable
     stats: EntryStats
     data: DataReader
+    fragments: FragmentBlocks
     xattrs: XattrTable | None
     exports: ExportTable | None
     listings: MetadataReader
@@ -80,7 +82,7 @@ class Readers(NamedTuple):
                 ranges.append((cast("int", key), kept.end))
             else:
                 ranges += kept.extents
-        return ranges
+        return ranges + self.fragments.in_doubt()
 
     def forget(self) -> None:
         """Clear the caches."""
@@ -94,8 +96,8 @@ class Readers(NamedTuple):
         return sum(cache.weight for cache in self._caches)
 
     @property
-    def _caches(self) -> tuple[WeightedCache[Any], ...]:
-        return self.pool, self.listing_blocks, self.data_blocks
+    def _caches(self) -> tuple[WeightedCache[Any] | FragmentBlocks, ...]:
+        return self.pool, self.listing_blocks, self.data_blocks, self.fragments
 
     def directory(self, inode: Inode) -> Directory:
         """Return the directory of an inode."""
@@ -138,7 +140,8 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
     codec = codec_for(superblock.compression, limits)
     data_bytes = limits.cache_bytes * 3 // 8
     listing_bytes = min(limits.cache_bytes // 8, _LISTING_BYTES)
-    pool_bytes = limits.cache_bytes - data_bytes - listing_bytes
+    fragment_bytes = limits.cache_bytes // _FRAGMENTS_SHARE
+    pool_bytes = limits.cache_bytes - data_bytes - listing_bytes - fragment_bytes
     pool: WeightedCache[Any] = WeightedCache(pool_bytes, _weight)
     listing_blocks: WeightedCache[Block] = WeightedCache(listing_bytes, _weight)
     data_blocks: WeightedCache[bytes] = WeightedCache(data_bytes, len)
@@ -153,10 +156,11 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
 
     ids = IdTable(lookup("id", tables.ids, superblock.id_count, ID_SIZE))
     inodes = metadata("inode", tables.inodes)
-    fragments = exports = xattrs = None
+    entries = exports = xattrs = None
     if tables.fragments is not None:
         size = FragmentEntry.layout.size
-        fragments = lookup("fragment", tables.fragments, superblock.fragment_count, size)
+        entries = lookup("fragment", tables.fragments, superblock.fragment_count, size)
+    fragments = FragmentBlocks(FragmentTable(entries), fragment_bytes)
     if tables.exports is not None:
         exports = ExportTable(
             lookup("export", tables.exports, superblock.inode_count, REFERENCE_SIZE)
@@ -170,10 +174,11 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
             device,
             codec,
             data_blocks,
-            FragmentTable(fragments),
+            fragments,
             superblock,
             limits=limits,
         ),
+        fragments=fragments,
         xattrs=xattrs,
         exports=exports,
         listings=MetadataReader(device, codec, listing_blocks, tables.directories, "directory"),

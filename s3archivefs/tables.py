@@ -64,6 +64,16 @@ class LookupTable:
         data = self.block(number)
         return data[offset : offset + self._record_size]
 
+    def extent_of(self, index: int) -> tuple[int, int]:
+        """Return the range of the image that holds record `index`, by the list of blocks."""
+        number = index * self._record_size // METADATA_BLOCK_SIZE
+        start, end = (*self._positions[number : number + 2], self._reader.extent.end)[:2]
+        return start, end
+
+    def forget_positions(self) -> None:
+        """Read the list of blocks again when it is needed next."""
+        vars(self).pop("_positions", None)
+
     def records(self) -> bytes:
         """Return the bytes of all records, in order."""
         return b"".join(self.block(number) for number in range(len(self._positions)))
@@ -173,3 +183,12 @@ class FragmentTable:
                 _FRAGMENT_COUNT,
             )
         return FragmentEntry.decode(self._table.record(index))
+
+    def clear(self) -> None:
+        """Forget what was read of the table."""
+        if self._table is not None:
+            self._table.forget_positions()
+
+    def extents_of(self, index: int) -> list[tuple[int, int]]:
+        """Return the range of the image that holds an entry; none without a table."""
+        return [] if self._table is None else [self._table.extent_of(index)]

@@ -15,6 +15,7 @@ from fixtures.tree import directory, file, hard_link
 from s3archivefs import BytesDevice, Compression, CorruptImageError, Limits
 from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
+from s3archivefs.data import ANY_SIZE, FragmentBlocks, StoredBlock
 from s3archivefs.metadata import Block, MetadataReader
 from s3archivefs.superblock import Extent, block_count
 from s3archivefs.tables import ExportTable, FragmentTable, IdTable, LookupTable
@@ -185,6 +186,28 @@ def test_thousands_of_ids_need_several_blocks(tmp_path: Path) -> None:  # D25
 def test_fragment_of_an_image_without_fragments_is_corrupt() -> None:
     with pytest.raises(CorruptImageError, match="fragment 7 in an image without fragments"):
         FragmentTable(None)[7]
+
+
+def test_places_of_fragment_blocks_are_kept_within_a_bound_and_forgotten() -> None:
+    entries = [struct.pack("<QII", number, 2 * number, 0) for number in range(600)]
+    fragments = FragmentBlocks(FragmentTable(table(split(b"".join(entries)), 600, 16)), 25_000)
+    weights = set()
+    for number in range(601):
+        assert fragments.get(number) is None
+        fragments.keep(number, StoredBlock(number, number, ANY_SIZE))
+        weights.add(fragments.weight)
+    assert fragments[600] == StoredBlock(600, 600, ANY_SIZE)
+    assert max(weights) == 25_000
+    fragments.latest = 599
+    assert fragments.in_doubt() == [(BEFORE + 2 + FULL, BEFORE + 4 + 600 * 16)]
+    fragments.clear()
+    assert (fragments.weight, fragments.in_doubt()) == (0, [])
+
+
+def test_without_memory_no_place_of_a_fragment_block_is_kept() -> None:
+    fragments = FragmentBlocks(FragmentTable(None), 0)
+    fragments.keep(0, StoredBlock(1, 2, ANY_SIZE))
+    assert fragments.weight == 0
 
 
 def test_fragments_beyond_the_first_block_of_their_table_are_found(tmp_path: Path) -> None:  # D44
