@@ -135,11 +135,14 @@ class Content:
             return b""
         size = self._reader.block_size
         number, at = divmod(start, size)
-        if number >= self._block_count:
-            return self._tail(start, stop)
-        if stop <= (number + 1) * size and self._words[number]:
-            block = self._reader.block(self._stored(number), self._reading())
-            return block[at : at + stop - start]
+        try:
+            if number >= self._block_count:
+                return self._tail(start, stop)
+            if stop <= (number + 1) * size and self._words[number]:
+                block = self._reader.block(self._stored(number), self._reading())
+                return block[at : at + stop - start]
+        except FormatError:
+            pass  # `pieces` reads once more, and then inode and readers again
         return joined(self.pieces(start, stop))
 
     def read(self) -> bytes:
@@ -159,7 +162,8 @@ class Content:
         size = self._reader.block_size
         first, end = start // size, -(-stop // size)
         if end - first == 1 and self._words[first]:
-            yield self.part(start, stop)
+            block = self._reader.block(self._stored(first), self._reading())
+            yield block[start - first * size : stop - first * size]
             return
         # Of these blocks, the read before this one can have cached only the first.
         kept = self._reader.kept(self._stored(first)) if self._words[first] else None

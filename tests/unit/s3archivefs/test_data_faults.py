@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
 
+import s3archivefs
 from fixtures.shapes import BLOCK, noise, text
 from fixtures.tree import file
 from s3archivefs import CorruptImageError
+from tests.support.images.damaged_copy import DamagedCopy
 from tests.support.images.drafts import Draft, draft
 from tests.support.images.fixtures import make_image
 
@@ -137,3 +140,41 @@ def test_unused_field_of_a_fragment_may_hold_anything(image: Draft) -> None:  # 
     with image.open() as fs:
         assert fs.read_bytes("a") == CONTENT
         assert list(fs.verify()) == []
+
+
+# ---- Damage to a copy that a device keeps --------------------------------------------------------
+
+
+def block_list_of(image: Draft) -> int:
+    return bytes(image.data).index(struct.pack("<I", STORED_BLOCK | BLOCK))
+
+
+def fragment_entry_of(image: Draft) -> int:
+    return image.get(image["fragment_table_start"], "Q") + 2  # behind the block's header
+
+
+@pytest.mark.parametrize("place", ["block list", "fragment entry"])
+def test_an_open_file_is_read_again_where_the_devices_copy_is_damaged(
+    image: Draft, place: str
+) -> None:
+    at = block_list_of(image) if place == "block list" else fragment_entry_of(image) + 8
+    starts = (0, 100, BLOCK - 1, 3 * BLOCK, 3 * BLOCK + 50)
+    for start in starts:
+        with s3archivefs.open(DamagedCopy(bytes(image.data), at + 2, 0x40)) as fs:
+            opened = fs.open("a")
+            opened.seek(start)
+            assert opened.read(40) == CONTENT[start : start + 40]
+            opened.seek(start)
+            assert opened.read(40) == CONTENT[start : start + 40]
+
+
+def test_damage_that_one_file_met_is_forgotten_for_those_that_are_open(tmp_path: Path) -> None:
+    tree = (file("a", text(1000)), file("b", text(500)))
+    image = draft(tmp_path, tree)
+    device = DamagedCopy(bytes(image.data), fragment_entry_of(image) + 10, 0x40)
+    with s3archivefs.open(device) as fs:
+        other = fs.open("b")
+        assert fs.read_bytes("a") == text(1000)
+        other._content._reread = lambda: None
+        assert other.read() == text(500)
+        assert fs.cached_bytes
