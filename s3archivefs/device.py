@@ -65,7 +65,8 @@ class ReadAhead(BlockDevice, Protocol):
     """A readahead handle: a device that fetches ahead of one reader of a range.
 
     One thread at a time may use it. Readahead stops at the end of the range, changes no byte that
-    is read, and raises nothing: the read of the bytes concerned raises.
+    is read, and raises nothing: the read of the bytes concerned raises. A handle that is dropped
+    without `close` holds nothing longer.
     """
 
     def will_read(self, offset: int, length: int) -> None:

@@ -31,7 +31,9 @@ V = TypeVar("V")
 class Flight(Generic[V]):
     """One load of one value."""
 
-    __slots__ = ("_waiting", "error", "has_begun", "has_landed", "is_over", "joined", "value")
+    __slots__ = (
+        *("_waiting", "error", "has_begun", "has_landed", "is_held", "is_over", "joined", "value"),
+    )
 
     def __init__(self) -> None:
         # One of each thread that waits, and made by it: for most loads none does.
@@ -46,8 +48,15 @@ class Flight(Generic[V]):
         """Why the load failed."""
         self.has_begun = False
         """Whether a thread loads the value, or has loaded it."""
+        self.is_held = True
+        """Whether the caller that claimed or reserved the flight still wants the value."""
         self.joined = 0
         """Number of threads that came for the value while another had claimed it."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody wants the value, or has joined: the load is worth going on with."""
+        return self.is_held or self.joined > 0
 
     @property
     def has_failed(self) -> bool:
@@ -225,12 +234,32 @@ class SingleFlight(Generic[K, V]):
             raise
         return begun
 
-    def is_wanted(self, key: K, flight: Flight[V]) -> bool:
-        """Return whether a load is worth going on with.
+    def retake(self, keys: Iterable[K]) -> dict[K, Flight[V]]:
+        """Hold the flights in progress that nobody holds, and return them."""
+        retaken: dict[K, Flight[V]] = {}
+        with self._lock:
+            for key in keys:
+                flight = self._flights.get(key)
+                if flight is not None and not (flight.is_held or flight.is_over):
+                    flight.is_held = True
+                    retaken[key] = flight
+        return retaken
 
-        It is while threads wait for it, or its flight is in the map.
+    def unhold(self, flights: Mapping[K, Flight[V]]) -> dict[K, Flight[V]]:
+        """Want values no longer; return the flights that are over, for the caller to forget.
+
+        A flight in progress stays until the thread that flies it releases it: others may join it,
+        or retake it. One that no thread has begun or joined is forgotten.
         """
-        return not flight.is_over and (flight.joined > 0 or self._flights.get(key) is flight)
+        over: dict[K, Flight[V]] = {}
+        with self._lock:
+            for key, flight in flights.items():
+                flight.is_held = False
+                if flight.is_over:
+                    over[key] = flight
+                elif not (flight.has_begun or flight.joined) and self._flights.get(key) is flight:
+                    del self._flights[key]
+        return over
 
     def release(self, flights: Mapping[K, Flight[V]], error: Exception | None = None) -> None:
         """Forget flights, and end those that are not over, with an error if given."""

@@ -50,7 +50,13 @@ class ChunkReader:
         """The chunks in flight, and those that are held for readers."""
 
     def read(
-        self, offset: int, length: int, *, store: Store | None = None, prefetch: bool = True
+        self,
+        offset: int,
+        length: int,
+        *,
+        store: Store | None = None,
+        prefetch: bool = True,
+        held: Flights | None = None,
     ) -> bytes:
         """Return exactly `length` bytes from `offset`.
 
@@ -67,11 +73,12 @@ class ChunkReader:
             rest = length - len(preloaded)
             if not rest:
                 return bytes(preloaded)
-            behind = self.read(end - rest, rest, store=store, prefetch=prefetch)
+            behind = self.read(end - rest, rest, store=store, prefetch=prefetch, held=held)
             return b"".join((preloaded, behind))
         chunk_size = self.cached.chunk_size
         indexes = self.cached.indexes(offset, end)
-        chunks = self._chunks(indexes, store or self.cached.store_soon, prefetch=prefetch)
+        store = store or self.cached.store_soon
+        chunks = self._chunks(indexes, store, prefetch=prefetch, held=held or {})
         start = indexes[0] * chunk_size
         if len(chunks) == 1:
             return bytes(chunks[0][offset - start : end - start])
@@ -81,11 +88,23 @@ class ChunkReader:
 
     # ---- Chunks for a reader that waits ----------------------------------------------------------
 
-    def _chunks(self, indexes: range, store: Store, *, prefetch: bool) -> list[Chunk]:
+    def _chunks(
+        self, indexes: range, store: Store, *, prefetch: bool, held: Flights
+    ) -> list[Chunk]:
         chunks: dict[int, Chunk] = {}
+        # Not joined: a load that is of use to this reader alone ends where the reader leaves.
+        ahead = {
+            index: held[index]
+            for index in indexes
+            if index in held and self.flights.get(index) is held[index]
+        }
         while len(chunks) < len(indexes):
-            mine, others = self.flights.claim(index for index in indexes if index not in chunks)
+            mine, others = self.flights.claim(
+                index for index in indexes if index not in chunks and index not in ahead
+            )
             try:
+                others |= ahead
+                ahead = {}
                 if self.background.is_busy:  # perhaps stuck on another store: fetch here
                     mine |= self.flights.begin(others)
                     others = {index: each for index, each in others.items() if index not in mine}
@@ -136,25 +155,33 @@ class ChunkReader:
     # ---- Chunks ahead of a reader ----------------------------------------------------------------
 
     def reserve_ahead(self, indexes: Iterable[int]) -> Flights:
-        """Reserve flights of those chunks that are neither in memory nor in flight.
+        """Reserve flights of those chunks that are neither in memory nor wanted by others.
 
         They are held for a reader until it releases them with `release_ahead`.
         """
-        return self.flights.reserve(
-            [index for index in indexes if not self.cached.is_in_memory(index)]
-        )
+        wanted = [index for index in indexes if not self.cached.is_in_memory(index)]
+        if retaken := self.flights.retake(wanted):
+            return dict(sorted((retaken | self.flights.reserve(wanted)).items()))
+        return self.flights.reserve(wanted)
 
     def fetch_ahead(self, flights: Flights, stores: bool) -> None:  # noqa: FBT001 -- passed on by the pool
         """Get the chunks of reserved flights; the read that needs a chunk raises its error."""
         mine = self.flights.begin(flights)
         try:
             with suppress(Exception):  # whatever a device raises
-                if self._is_any_wanted(mine):
+                if _is_any_wanted(mine):
                     missing = self._land_cached(mine)
                     store = self.cached.store if stores else None
                     self._fetch(missing, missing, store=store, ahead=True)
         finally:
             self.flights.release({i: each for i, each in mine.items() if each.value is None})
+            # The reader did not keep these in memory: they had not landed when it left.
+            self.release_ahead({i: e for i, e in mine.items() if not e.is_held}, used=False)
+
+    def cancel_ahead(self, flights: Flights) -> None:
+        """Give up flights that were reserved, and are not fetched."""
+        self.flights.release(self.flights.begin(flights))
+        self.release_ahead(flights, used=False)
 
     def release_ahead(self, flights: Flights, *, used: bool) -> None:
         """Hold chunks for a reader no longer: keep them in memory as others are.
@@ -162,18 +189,15 @@ class ChunkReader:
         Those that were not `used` are kept only if there is room.
         """
         epoch = self.cached.epoch
+        over = self.flights.unhold(flights)
         chunks = {
             index: flight.value
-            for index, flight in flights.items()
+            for index, flight in over.items()
             # A flight that was released in between is of a chunk that did not decode.
             if flight.value is not None and self.flights.get(index) is flight
         }
         self.cached.keep(chunks, epoch, used=used)
-        self.flights.forget(flights)
-
-    def _is_any_wanted(self, flights: Flights) -> bool:
-        # Backwards: the last chunk is wanted longest.
-        return any(self.flights.is_wanted(*item) for item in reversed(flights.items()))
+        self.flights.forget(over)
 
     # ---- Doubts ----------------------------------------------------------------------------------
 
@@ -215,9 +239,9 @@ class ChunkReader:
         """
         epoch = self.cached.epoch
         for run in self.plan.reads(flights):
-            if not any(index in needed for index in run):
-                continue
             wanted = {index: flights[index] for index in run}
+            if not (any(index in needed for index in run) and _is_any_wanted(wanted)):
+                continue
             fetched: dict[int, Chunk] = {}
             try:
                 with closing(self._read(run[0], run[-1])) as chunks:
@@ -226,7 +250,7 @@ class ChunkReader:
                             accounting.add("cache_misses")  # before its reader may end the request
                             fetched[index] = chunk
                             wanted[index].land(chunk)
-                        if not self._is_any_wanted(wanted):
+                        if not _is_any_wanted(wanted):
                             break  # all readers have left
             except Exception as error:
                 self.flights.release({i: wanted[i] for i in run if i not in fetched}, error)
@@ -253,3 +277,8 @@ class ChunkReader:
             raise OSError(f"the device returned {len(data)} bytes of {end - start} at {start}")
         for place in range(0, end - start, self.cached.chunk_size):
             yield data[place : place + self.cached.chunk_size]
+
+
+def _is_any_wanted(flights: Flights) -> bool:
+    # Backwards: the last chunk is wanted longest.
+    return any(flight.is_wanted for flight in reversed(flights.values()))

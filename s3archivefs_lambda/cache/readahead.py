@@ -7,6 +7,7 @@ requests in flight and what they brought belong to the reader, and end with it.
 from __future__ import annotations
 
 import threading
+import weakref
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,36 @@ The AWS CLI and boto3 download in ranges of 8 MiB.
 """
 
 
+class _Holding:
+    """What one reader holds: chunks fetched ahead of it, and a part of the store's quota."""
+
+    def __init__(self, chunks: ChunkReader) -> None:
+        self.flights: Flights = {}
+        """The chunks, in their order."""
+        self.stored_bytes = 0
+        """Bytes that the reader stored."""
+        self._chunks = chunks
+
+    def add(self, flights: Flights) -> None:
+        """Hold chunks for which memory is reserved."""
+        is_sorted = not self.flights or next(reversed(self.flights)) < next(iter(flights))
+        held = self.flights | flights
+        self.flights = held if is_sorted else dict(sorted(held.items()))
+
+    def release(self, indexes: Iterable[int], *, used: bool = True) -> None:
+        """Hold chunks no longer; the cache keeps them, before others if they were `used`."""
+        flights = {index: self.flights.pop(index) for index in indexes}
+        if flights:
+            self._chunks.release_ahead(flights, used=used)
+            self._chunks.background.free(len(flights) * self._chunks.cached.chunk_size)
+
+    def end(self) -> None:
+        """Release all."""
+        self.release(list(self.flights), used=False)
+        stored, self.stored_bytes = self.stored_bytes, 0
+        self._chunks.background.store_quota.release(stored)
+
+
 class ReadAhead:
     """A device as one reader sees it, which reads up to byte `stop`.
 
@@ -50,7 +81,6 @@ class ReadAhead:
         self._store_quota = chunks.background.store_quota
         self._file = file
         self._quota_bytes = quota_bytes
-        self._stored_bytes = 0
         self._end = stop
         # Of the sequence of reads in progress:
         self._begun = 0  # where it began
@@ -60,7 +90,8 @@ class ReadAhead:
         self._reached = 0  # the first chunk that is not fetched ahead
         self._is_first = True  # no read was made yet
         self._is_long = True  # a download of the whole, or a part of one
-        self._held: Flights = {}  # in order of the chunks
+        self._holding = _Holding(chunks)
+        weakref.finalize(self, self._holding.end).atexit = False  # one that is dropped unclosed
         self._closed = False
         self._lock = threading.RLock()  # reentrant for the reason that `Background` gives
         renew_after_fork(self, ReadAhead._renew)
@@ -85,7 +116,8 @@ class ReadAhead:
         stop = offset + length
         wanted = self._chunks.cached.indexes(offset, stop)
         with self._lock:
-            if any(index in self._held and self._held[index].has_failed for index in wanted):
+            held = self._holding.flights
+            if any(index in held and held[index].has_failed for index in wanted):
                 self._forget_failed()
             # Blocks cached decoded are not read: a jump within the window is still sequential.
             furthest = max(self._next, self._reached * self._chunk_size, self._announced)
@@ -100,24 +132,23 @@ class ReadAhead:
             offset,
             length,
             store=self._store_soon if is_sequence else None,
+            held=self._holding.flights,
             prefetch=is_first,  # only a first read continues a sequence of reads of other files
         )
         with self._lock:
             read = self._next // self._chunk_size  # the chunks before it
-            self._release(list(takewhile(lambda index: index < read, self._held)))
+            self._holding.release(list(takewhile(lambda i: i < read, self._holding.flights)))
         return data
 
     def close(self) -> None:
-        """Release what was fetched, and end the requests in flight."""
+        """Release what was fetched, and end the requests in flight, as dropping the handle does."""
         with self._lock:
             self._closed = True
-            self._release(list(self._held), used=False)
-            self._store_quota.release(self._stored_bytes)
-            self._stored_bytes = 0
+            self._holding.end()
 
     def _begin(self, offset: int, window: int) -> None:
         """Begin another sequence of reads, with a window of so many bytes."""
-        self._release(list(self._held), used=False)
+        self._holding.release(list(self._holding.flights), used=False)
         self._begun, self._next, self._reached = offset - window, offset, 0
         self._stop, self._announced = self._end, 0
         self._is_first = self._is_long = True
@@ -127,7 +158,7 @@ class ReadAhead:
     def _fetch_ahead(self, offset: int, stop: int) -> None:
         """Begin to fetch what follows the read [offset, stop), and a long read itself."""
         chunk_size = self._chunk_size
-        held = len(self._held) * chunk_size
+        held = len(self._holding.flights) * chunk_size
         allowance = self._background.allowance(held)
         window = min(stop - self._begun, _WINDOW_MAX_BYTES, allowance)
         # A long read is worth several requests in parallel; a short one fetches its own chunks.
@@ -152,31 +183,18 @@ class ReadAhead:
         size = len(flights) * self._chunk_size
         if self._background.reserve(size):
             if self._background.submit(self._chunks.fetch_ahead, flights, self._may_store(size)):
-                self._hold(flights)
+                self._holding.add(flights)
                 return True
             self._background.free(size)
-        self._chunks.flights.release(flights)
+        self._chunks.cancel_ahead(flights)
         return False
 
     def _forget_failed(self) -> None:
         """Have chunks fetched again that failed ahead of the reader, maybe long ago."""
-        failed = [index for index, flight in self._held.items() if flight.has_failed]
+        held = self._holding.flights
+        failed = [index for index, flight in held.items() if flight.has_failed]
         self._reached = min([self._reached, *failed])
-        self._release(failed)
-
-    # ---- Holding ---------------------------------------------------------------------------------
-
-    def _hold(self, flights: Flights) -> None:
-        is_sorted = not self._held or next(reversed(self._held)) < next(iter(flights))
-        held = self._held | flights
-        self._held = held if is_sorted else dict(sorted(held.items()))
-
-    def _release(self, indexes: Iterable[int], *, used: bool = True) -> None:
-        """Hold chunks no longer; the cache keeps them, before others if they were `used`."""
-        flights = {index: self._held.pop(index) for index in indexes}
-        if flights:
-            self._chunks.release_ahead(flights, used=used)
-            self._background.free(len(flights) * self._chunk_size)
+        self._holding.release(failed)
 
     # ---- Storing ---------------------------------------------------------------------------------
 
@@ -192,10 +210,10 @@ class ReadAhead:
         # Short ranges are exempt from the file's quota: the store is there to keep them.
         file = self._file if self._is_long else None
         may_store = self._store_quota.reserve(file, size, self._quota_bytes)
-        self._stored_bytes += size if may_store else 0
+        self._holding.stored_bytes += size if may_store else 0
         return may_store
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._held.clear()
-        self._reached = self._stored_bytes = 0
+        self._holding.flights.clear()
+        self._reached = self._holding.stored_bytes = 0
         self._lock = threading.RLock()

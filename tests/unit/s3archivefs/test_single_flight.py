@@ -154,16 +154,26 @@ def test_a_reserved_flight_is_loaded_by_the_first_thread_that_begins_it() -> Non
     assert flights.begin(reserved) == {}
 
 
-def test_a_forgotten_flight_is_wanted_while_a_thread_waits_for_it() -> None:
+def test_a_flight_that_nobody_holds_stays_while_a_thread_loads_it_or_waits_for_it() -> None:
     flights = Flights()
-    reserved = flights.reserve("ab")
-    assert all(flights.is_wanted(*item) for item in reserved.items())
+    reserved = flights.reserve("abcd")
     flights.claim("a")
-    flights.forget(reserved)
-    assert [flights.is_wanted(*item) for item in reserved.items()] == [True, False]
-    assert list(flights.claim("a")[0]) == ["a"]
-    reserved["a"].land(1)
-    assert not flights.is_wanted("a", reserved["a"])
+    begun = flights.begin({key: reserved[key] for key in "bd"})
+    begun["d"].land(1)
+    assert all(flight.is_wanted for flight in reserved.values())
+    assert flights.unhold(reserved) == {"d": reserved["d"]}
+    assert [key for key in "abcd" if flights.get(key)] == ["a", "b", "d"]
+    assert [flight.is_wanted for flight in reserved.values()] == [True, False, False, False]
+
+
+def test_a_flight_in_progress_that_nobody_holds_can_be_retaken() -> None:
+    flights = Flights()
+    reserved = flights.reserve("abc")
+    flights.begin(reserved)["b"].land(1)
+    assert flights.retake("abcd") == {}
+    flights.unhold({key: reserved[key] for key in "ab"})
+    assert flights.retake("abcd") == {"a": reserved["a"]}
+    assert reserved["a"].is_wanted
 
 
 # ---- Interruptions -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
+from s3archivefs import Flight
 from s3archivefs_lambda.cache.background import AHEAD_THREADS, Background
 from s3archivefs_lambda.cache.disk import ChunkStore
 from tests.support.adapter.archives_in_s3 import Clock
@@ -281,6 +282,106 @@ def test_a_reader_gets_the_prefetched_chunk_though_the_one_that_began_it_leaves(
     assert len(below.reads) == 1
 
 
+class Gated(Device):
+    """Sends what does not begin with the first chunk in pieces, for each of which it waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_send = threading.Semaphore(0)
+        self.sent: list[int] = []
+
+    def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
+        self.reads.append((offset, length))
+        for at in range(offset, offset + length, piece_bytes):
+            if offset:
+                assert self.may_send.acquire(timeout=30)
+            self.sent.append(at // CHUNK)
+            yield DATA[at : min(at + piece_bytes, offset + length)]
+
+
+def test_what_is_in_flight_is_not_fetched_again_where_the_reader_steps_back(tmp_path: Path) -> None:
+    below = Gated()
+    cached = cached_device(below, tmp_path)
+    with closing(reading(cached, 0, 4 * MIB)) as ahead:
+        ahead.pread(0, CHUNK)
+        below.may_send.release()
+        ahead.pread(CHUNK, CHUNK)
+        requests = len(below.reads)
+        for _ in range(3):
+            assert ahead.pread(100, 100) == DATA[100:200]  # a step back
+            assert ahead.pread(200, CHUNK - 200) == DATA[200:CHUNK]  # which reads on
+        below.may_send.release(4 * MIB // CHUNK)
+        assert ahead.pread(CHUNK, 4 * MIB - CHUNK) == DATA[CHUNK : 4 * MIB]
+    cached.background.wait_idle()
+    assert sorted(below.sent) == list(range(4 * MIB // CHUNK))
+    assert len(below.reads) == requests
+    assert cached.background.held == len(cached.chunks.flights) == 0
+
+
+def test_a_request_of_which_another_reader_had_a_part_goes_on_when_both_leave(
+    tmp_path: Path,
+) -> None:
+    below = Gated()
+    cached = cached_device(below, tmp_path, store=0)
+    ahead = reading(cached, 0, 2 * MIB)
+    ahead.pread(0, CHUNK)
+    below.may_send.release()
+    assert cached.pread(CHUNK, 10) == DATA[CHUNK : CHUNK + 10]
+    ahead.close()
+    below.may_send.release(2 * MIB // CHUNK)
+    cached.background.wait_idle()
+    assert cached.pread(0, 2 * MIB) == DATA[: 2 * MIB]
+    assert sorted(below.sent) == list(range(2 * MIB // CHUNK))
+    assert len(cached.chunks.flights) == 0
+
+
+def test_a_request_of_which_only_its_reader_had_a_part_ends_with_it(tmp_path: Path) -> None:
+    below = Gated()
+    cached = cached_device(below, tmp_path)
+    ahead = reading(cached, 0, 2 * MIB)
+    ahead.pread(0, CHUNK)
+    below.may_send.release()
+    assert ahead.pread(CHUNK, 10) == DATA[CHUNK : CHUNK + 10]
+    ahead.close()
+    below.may_send.release(2 * MIB // CHUNK)
+    cached.background.wait_idle()
+    assert len(below.sent) <= 3
+    assert len(cached.chunks.flights) == 0
+
+
+def test_a_handle_that_is_dropped_holds_nothing_longer(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path)
+    ahead = reading(cached, 0, 16 * MIB)
+    ahead.pread(0, CHUNK)
+    cached.background.wait_idle()
+    assert cached.background.held > 15 * MIB
+    del ahead
+    assert cached.background.held == len(cached.chunks.flights) == 0
+    assert cached.background.store_quota.stored == 0
+
+
+def test_a_flight_that_is_found_to_have_landed_after_all_is_no_fault(
+    below: Device, tmp_path: Path
+) -> None:
+    class Late(Flight[bytes | memoryview]):
+        """One that has failed when it is looked at first, and not the second time."""
+
+        looks = 0
+
+        @property
+        def has_failed(self) -> bool:
+            self.looks += 1
+            return self.looks == 1
+
+    cached = cached_device(below, tmp_path)
+    with closing(cached.readahead(0, SIZE)) as ahead:
+        late = Late()
+        ahead._holding.add({0: late})
+        assert cached.background.reserve(CHUNK)
+        assert ahead.pread(0, 10) == DATA[:10]
+    assert late.looks == 2
+
+
 def test_a_fault_ahead_is_for_the_read_to_meet(below: Device, tmp_path: Path) -> None:
     def fail() -> None:
         raise ConnectionError("lost")
@@ -317,11 +418,11 @@ def test_what_failed_while_nobody_waited_for_it_is_fetched_again(
         for offset in range(CHUNK, 3 * MIB, CHUNK):  # goes on, and what is ahead of it fails
             assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
         cached.background.wait_idle()
-        assert any(flight.has_failed for flight in ahead._held.values())
+        assert any(flight.has_failed for flight in ahead._holding.flights.values())
         below.before = lambda: None
         for offset in range(3 * MIB, 16 * MIB, CHUNK):
             assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
-            assert list(ahead._held) == sorted(ahead._held)
+            assert list(ahead._holding.flights) == sorted(ahead._holding.flights)
         cached.background.wait_idle()
     assert below.chunks == set(range(16 * MIB // CHUNK))
     assert len(below.reads) < 30  # nor by single chunks
@@ -405,7 +506,7 @@ def test_many_readers_among_each_other_fetch_each_byte_once(
             start, length = number * each + position, min(step, each - position)
             assert ahead.pread(start, length) == DATA[start : start + length]
             assert 0 <= cached.background.held <= ahead_max
-            assert len(ahead._held) * CHUNK <= ahead_max * 2 // 3 + CHUNK
+            assert len(ahead._holding.flights) * CHUNK <= ahead_max * 2 // 3 + CHUNK
     for ahead in readers:
         ahead.close()
     cached.background.wait_idle()
@@ -462,7 +563,7 @@ def test_readers_that_stand_still_leave_room_for_others(below: Device, tmp_path:
         ahead.pread(0, CHUNK)
         held.append(ahead)
         cached = cached_device(below, tmp_path, memory=16 * MIB, background=cached.background)
-    sizes = [len(ahead._held) * CHUNK for ahead in held]
+    sizes = [len(ahead._holding.flights) * CHUNK for ahead in held]
     assert 7 * MIB < sizes[0] <= 8 * MIB
     assert all(0 < later < earlier / 2 for earlier, later in pairwise(sizes))
     for ahead in held:
