@@ -38,7 +38,7 @@ The AWS CLI and boto3 download in ranges of 8 MiB.
 
 
 class _Holding:
-    """What one reader holds: chunks fetched ahead of it, and a part of the store's quota."""
+    """What one reader holds: chunks fetched ahead, and a part of the store's quota."""
 
     def __init__(self, chunks: ChunkReader) -> None:
         self.flights: Flights = {}
