@@ -49,6 +49,9 @@ _SEGMENTS_MAX = 8192
 _SEGMENT_WEIGHT = 250  # bytes of memory that a segment takes, roughly
 _INDEX_NEEDED = 1 << 16  # bytes of listing; a basic directory has fewer, and no index
 _GAP_MAX = 1 << 18  # bytes from one index entry to the next; writers have one for every 8 KiB
+# Bytes of listing that an iterator holds. Of a hostile tree a caller may hold a thousand iterators,
+# one for each directory on the way down; writers' segments have 8 KiB.
+_HELD_MAX = 1 << 16
 _SCANNED_TOGETHER = 256  # entries of a segment that is too long to be taken into memory
 
 
@@ -176,7 +179,7 @@ class Directory:
 
     def _listings_of(self, segment: Segment) -> Iterator[Listing | ScannedEntries]:
         """Yield a segment at once; where it is long or not sound, in parts."""
-        if segment.end - segment.start <= _GAP_MAX:
+        if segment.end - segment.start <= _HELD_MAX:
             with suppress(UnsoundListingError):
                 yield self._listing(segment, uncounted)
                 return

@@ -86,6 +86,11 @@ class Run(NamedTuple):
         """The fields of each DirectoryEntry."""
         return map(_entry, repeat(self.data), self.offsets)
 
+    def names(self) -> list[bytes]:
+        """Return the names."""
+        data = self.data
+        return [data[at + _NAME : at + _NAME + data[at + _SIZE] + 1] for at in self.offsets]
+
     def entries(self) -> Iterator[Entry]:
         """Yield the entries."""
         data, block, number = self.data, self.block << 16, self.number
@@ -192,11 +197,7 @@ class Listing:
 
     def names(self) -> list[bytes]:
         """Return the names."""
-        data = self._data
-        return [
-            data[at + _NAME : at + _NAME + data[at + _SIZE] + 1]
-            for at in self._offsets[self._first :]
-        ]
+        return [name for run in self.runs() for name in run.names()]
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from itertools import islice, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING, Generic, cast
 
 from s3archivefs.directory import Entry
 from s3archivefs.entry import DirEntry, Scan
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import InodeType
-from s3archivefs.listing import Listing
+from s3archivefs.listing import Listing, Run
 from s3archivefs.names import AnyPath, decode_all_as, decode_as, encode
 from s3archivefs.resolution import Place
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from s3archivefs.entry import Tree
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.limits import Limits
-    from s3archivefs.listing import Run
+    from s3archivefs.listing import ScannedEntries
     from s3archivefs.readers import Readers
 
 __all__ = ["entries", "names_and_stats", "walk"]
@@ -34,29 +34,33 @@ def entries(
 ) -> Iterator[Iterable[DirEntry[AnyPath]]]:
     """Yield the entries of the directory that `path` led to, from the name `start` on.
 
-    They come many at a time.
+    They come up to 256 at a time.
     """
     scan = Scan(image, place, _prefix(path))
-    for listing in place.directory.listings(start):
-        names = decode_all_as(path, listing.names())
-        yield map(DirEntry, repeat(scan), names, listing.entries())
+    for run in _runs(place, start):
+        yield map(DirEntry, repeat(scan), decode_all_as(path, run.names()), run.entries())
 
 
 def names_and_stats(
     image: Tree, readers: Readers, place: Place, path: AnyPath, start: bytes
 ) -> Iterator[Iterable[tuple[AnyPath, Stat]]]:
     """Yield likewise the names of the entries, and their own attributes."""
+    for run in _runs(place, start):
+        names = decode_all_as(path, run.names())
+        yield zip(names, _stats(image, readers, run), strict=True)
+
+
+def _runs(place: Place, start: bytes = b"") -> Iterator[Run | ScannedEntries]:
     for listing in place.directory.listings(start):
-        names = iter(decode_all_as(path, listing.names()))
         if isinstance(listing, Listing):
-            for run in listing.runs():
-                found = islice(names, len(run.offsets))
-                yield zip(found, _stats(image, readers, run), strict=True)
+            yield from listing.runs()
         else:
-            yield zip(names, map(image.stat_of_entry, listing.entries()), strict=True)
+            yield listing
 
 
-def _stats(image: Tree, readers: Readers, run: Run) -> Iterable[Stat]:
+def _stats(image: Tree, readers: Readers, run: Run | ScannedEntries) -> Iterable[Stat]:
+    if not isinstance(run, Run):
+        return map(image.stat_of_entry, run.entries())
     stats = readers.stats.of_run(run)
     if all(stats):
         return cast("list[Stat]", stats)
@@ -129,9 +133,9 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
         others: list[AnyPath] = []
         inodes: dict[AnyPath, int] = {}
         scan = Scan(image, place, _prefix(path))
-        for listing in place.directory.listings():
-            names = decode_all_as(path, listing.names())
-            for name, entry in zip(names, listing.entries(), strict=True):
+        for run in _runs(place):
+            names = decode_all_as(path, run.names())
+            for name, entry in zip(names, run.entries(), strict=True):
                 if entry.type == _DIRECTORY:
                     directories.append(name)
                     number = entry.inode_number - _NUMBER_MIN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -96,6 +97,25 @@ def test_no_more_is_read_than_what_is_taken() -> None:
         device.forget()
         assert len([*islice(fs.scandir_stats("/"), 10)]) == 10
         assert device.total < len(children) * 20
+
+
+@pytest.mark.parametrize("names", [4500, 15_000])
+@pytest.mark.parametrize("method", ["scandir", "scandir_stats"])
+def test_an_iterator_holds_little_of_a_long_listing_without_an_index(
+    method: str, names: int
+) -> None:
+    # A caller may hold a thousand of them, on its way down a hostile tree.
+    children = {b"%05d" % number: file(b"") for number in range(names)}
+    image = bytes(build(directory(children, extended=True)))
+    with s3archivefs.open(BytesDevice(image), limits=s3archivefs.Limits(cache_bytes=0)) as fs:
+        list(islice(getattr(fs, method)("/"), 2))
+        tracemalloc.start()
+        try:
+            held = [getattr(fs, method)("/") for _ in range(20)]
+            assert len({str(next(each)) for each in held}) == 1
+            assert tracemalloc.get_traced_memory()[0] < len(held) * 160_000
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.property
