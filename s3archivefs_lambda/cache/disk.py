@@ -72,11 +72,14 @@ class ChunkStore:
     the first one is logged as a warning. Thread-safe.
     """
 
-    def __init__(self, directory: Path, max_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, max_bytes: int, *, retry_seconds: float = _RETRY_SECONDS
+    ) -> None:
         self._directory = directory
         self._root = self._top = ""  # known once the directory exists
         self.max_bytes = max_bytes
         """Bytes that the chunks may take."""
+        self._retry_seconds = retry_seconds
         self._limit: DirectoryLimit | None = None
         self._owner: int | None = None  # user id of our directory and its files; None: unchecked
         self._unusable_until = self._unwritable_until = 0.0  # on time.monotonic's clock
@@ -113,7 +116,7 @@ class ChunkStore:
             if not is_stored and self._make_room(size):
                 self._write(path, index, chunk)
         except OSError as error:
-            self._unwritable_until = time.monotonic() + _RETRY_SECONDS
+            self._unwritable_until = time.monotonic() + self._retry_seconds
             self._warn(error)
 
     def drop(self, archive_id: str, index: int) -> None:
@@ -180,7 +183,7 @@ class ChunkStore:
             try:
                 self._owner = self._prepare()
             except OSError as error:
-                self._unusable_until = time.monotonic() + _RETRY_SECONDS
+                self._unusable_until = time.monotonic() + self._retry_seconds
                 self._warn(error)
         return self._owner
 
@@ -213,7 +216,7 @@ class ChunkStore:
             " tried again every %d seconds",
             self._root or self._directory,
             error,
-            _RETRY_SECONDS,
+            self._retry_seconds,
         )
 
 

@@ -97,6 +97,11 @@ class ReadAhead:
         renew_after_fork(self, ReadAhead._renew)
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of the chunks fetched ahead, or in flight, that were not read yet."""
+        return len(self._holding.flights) * self._chunk_size
+
+    @property
     def size(self) -> int:
         """Length of the device, in bytes."""
         return self._chunks.cached.size
@@ -158,7 +163,7 @@ class ReadAhead:
     def _fetch_ahead(self, offset: int, stop: int) -> None:
         """Begin to fetch what follows the read [offset, stop), and a long read itself."""
         chunk_size = self._chunk_size
-        held = len(self._holding.flights) * chunk_size
+        held = self.held_bytes
         allowance = self._background.allowance(held)
         window = min(stop - self._begun, _WINDOW_MAX_BYTES, allowance)
         # A long read is worth several requests in parallel; a short one fetches its own chunks.

@@ -53,5 +53,7 @@ class HttpLimits:
     linger_bytes: int = 1 << 20
     """The most that the client may send in that time."""
     stop_seconds: float = STOP_SECONDS
+    accept_pause_seconds: float = 0.1
+    """Without accepting, where there is no place for a connection."""
     tick_seconds: float = 0.5
     """Between two looks at the deadlines."""

@@ -36,8 +36,6 @@ _BACKLOG = 1024
 """Connections that wait in the kernel to be accepted."""
 _ACCEPTED_AT_ONCE = 64
 """Connections, before others get a turn on the event loop."""
-_ACCEPT_PAUSE_SECONDS = 0.1
-"""Seconds without accepting, if there is no place for a connection."""
 _LOOK_SECONDS = 0.02
 """Seconds between two looks, while the server stops, at whether all has ended."""
 _EVICTED_SHARE = 32
@@ -189,7 +187,7 @@ class _Core:
         if self._is_accepting:
             self._is_accepting = False
             self._loop.remove_reader(self._listener)
-            self._loop.call_later(_ACCEPT_PAUSE_SECONDS, self._accept_again)
+            self._loop.call_later(self.limits.accept_pause_seconds, self._accept_again)
 
     def _accept(self) -> None:
         """Accept connections, as long as there is a place for them."""

@@ -22,12 +22,16 @@ _LOOK_SECONDS = 1
 
 
 def run_parallel(
-    do: Callable[[T, Event], R], items: Sequence[T], *, threads: int
+    do: Callable[[T, Event], R],
+    items: Sequence[T],
+    *,
+    threads: int,
+    end_seconds: float = _END_SECONDS,
 ) -> list[tuple[T, R]]:
     """Call `do(item, stop)` for each item; return items and results as they finish.
 
     Raises what a call raises, or the interruption of this thread. Then no further call begins, and
-    those in flight find `stop` set. A call that goes on for two seconds more is not waited for.
+    those in flight find `stop` set. A call that goes on for `end_seconds` more is not waited for.
     """
     todo: SimpleQueue[T] = SimpleQueue()
     for item in items:
@@ -63,7 +67,7 @@ def run_parallel(
         stop.set()
         for worker in workers:
             if worker.is_alive():  # an interruption may come before a thread starts
-                worker.join(_END_SECONDS)
+                worker.join(end_seconds)
     return done
 
 

@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse, Lane
+from s3archivefs_lambda.endpoint.request_pool import RequestPool
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from tests.support.adapter.fake_operations import FakeOperations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-
-    from s3archivefs_lambda.endpoint.request_pool import RequestPool
 
 SECONDS = 20
 """For what should happen at once."""
@@ -54,11 +53,14 @@ class Site:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.operations = FakeOperations()
+        self.requests: list[HttpRequest] = []
         self._app = make_app(self.operations, bucket="archive", verifier=None)
         quick = limits or HttpLimits(tick_seconds=0.01)
-        self.server = S3HttpServer(self, port=0, limits=quick, pool=pool, clock=clock)
+        self.pool = pool or RequestPool()
+        self.server = S3HttpServer(self, port=0, limits=quick, pool=self.pool, clock=clock)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        self.requests.append(request)
         return self._app(request)
 
     def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None) -> None:

@@ -449,12 +449,9 @@ def test_a_directory_that_cannot_be_made_costs_one_warning(
     assert "cannot be used" in refused(ChunkStore(tmp_path / "file" / "cache", 1 << 20), caplog)
 
 
-def test_a_directory_that_can_be_made_later_is_used_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chunk_store, "_RETRY_SECONDS", 0.0)
+def test_a_directory_that_can_be_made_later_is_used_then(tmp_path: Path) -> None:
     (tmp_path / "mount").write_bytes(b"")
-    store = ChunkStore(tmp_path / "mount", 1 << 20)
+    store = ChunkStore(tmp_path / "mount", 1 << 20, retry_seconds=0)
     store.put("archive", 0, CHUNK)
     (tmp_path / "mount").unlink()
     store.put("archive", 0, CHUNK)

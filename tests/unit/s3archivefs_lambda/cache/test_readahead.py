@@ -506,7 +506,7 @@ def test_many_readers_among_each_other_fetch_each_byte_once(
             start, length = number * each + position, min(step, each - position)
             assert ahead.pread(start, length) == DATA[start : start + length]
             assert 0 <= cached.background.held <= ahead_max
-            assert len(ahead._holding.flights) * CHUNK <= ahead_max * 2 // 3 + CHUNK
+            assert ahead.held_bytes <= ahead_max * 2 // 3 + CHUNK
     for ahead in readers:
         ahead.close()
     cached.background.wait_idle()
@@ -563,7 +563,7 @@ def test_readers_that_stand_still_leave_room_for_others(below: Device, tmp_path:
         ahead.pread(0, CHUNK)
         held.append(ahead)
         cached = cached_device(below, tmp_path, memory=16 * MIB, background=cached.background)
-    sizes = [len(ahead._holding.flights) * CHUNK for ahead in held]
+    sizes = [ahead.held_bytes for ahead in held]
     assert 7 * MIB < sizes[0] <= 8 * MIB
     assert all(0 < later < earlier / 2 for earlier, later in pairwise(sizes))
     for ahead in held:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from s3archivefs_lambda.endpoint import server as http_server
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.body_memory import HOLD_SECONDS
 from s3archivefs_lambda.endpoint.connection import State
@@ -373,9 +372,9 @@ def test_a_new_connection_waits_where_none_can_make_room() -> None:
 
 
 def test_without_descriptors_left_the_others_are_served_and_it_goes_on(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(http_server, "_ACCEPT_PAUSE_SECONDS", 3600)
+    limits = HttpLimits(tick_seconds=TICK, accept_pause_seconds=3600)
 
     class Listener:
         refusals = 0
@@ -388,7 +387,9 @@ def test_without_descriptors_left_the_others_are_served_and_it_goes_on(
             self.refusals += 1
             raise OSError(errno.EMFILE, "Too many open files")
 
-    with Site() as site, site.client() as before, site.client() as idle, site.client() as client:
+    with ExitStack() as opened:
+        site = opened.enter_context(Site(limits=limits))
+        before, idle, client = (opened.enter_context(site.client()) for _ in range(3))
         get(idle)
         get(before)
         core: Any = site.server._core
@@ -567,7 +568,7 @@ def test_readers_who_do_not_read_hold_no_thread(site: Site) -> None:
     with ExitStack() as opened:
         for _ in range(THREADS + 8):
             opened.enter_context(site.socket()).sendall(WHOLE)
-        until(lambda: len(bodies) == THREADS + 8 and site.server._core.pool.is_idle)
+        until(lambda: len(bodies) == THREADS + 8 and site.pool.is_idle)
         site.operations.respond = site.operations.object
         with site.client() as client:
             for _ in range(20):
@@ -582,7 +583,7 @@ def test_a_reader_below_the_minimum_rate_is_cut_off_and_one_above_is_not() -> No
         bodies = [endless(), endless()]
         site.operations.respond = streaming(bodies[0])
         silent.sendall(WHOLE)
-        until(lambda: bodies[0].produced and site.server._core.pool.is_idle)
+        until(lambda: bodies[0].produced and site.pool.is_idle)
         site.operations.respond = streaming(bodies[1])
         reader.request("GET", "/archive/k")
         with reader.getresponse() as response:

@@ -45,8 +45,7 @@ def test_a_fault_is_raised_and_stops_the_others() -> None:
     assert set(begun) == {0, 1}
 
 
-def test_a_thread_that_ignores_the_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_threads, "_END_SECONDS", 0)
+def test_a_thread_that_ignores_the_end_is_not_waited_for() -> None:
     go_on = threading.Event()
 
     def do(thing: int, _: Event) -> None:
@@ -55,7 +54,7 @@ def test_a_thread_that_ignores_the_end_is_not_waited_for(monkeypatch: pytest.Mon
         assert go_on.wait(30)
 
     with pytest.raises(ValueError, match="1"):
-        run_parallel(do, range(2), threads=2)
+        run_parallel(do, range(2), threads=2, end_seconds=0)
     go_on.set()
 
 
