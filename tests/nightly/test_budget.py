@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s3archivefs_lambda.s3api.messages import S3Request
-from tests.parts.integration.conftest import upload
 from tests.support.adapter.counted_reader import CHUNK, KIB, MIB, TAIL, counted_reader
 from tests.support.adapter.local_archives import ask
 from tests.support.images.many_files import PER_DIRECTORY, pack_many, path_of, short_content_of
+from tests.support.servers.transports import upload
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.parts.integration.conftest import BUCKET, STORE_BUCKET, open_transport
 from tests.support.servers.served import ServeError
+from tests.support.servers.transports import BUCKET, STORE_BUCKET, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.parts.integration.conftest import Transport
     from tests.support.servers.swift_store import SwiftStore
+    from tests.support.servers.transports import Transport
 
 GOOD_KEY = "good/json/decoder.py"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts.integration.conftest import upload
 from tests.support.adapter.counted_reader import CHUNK, TAIL, counted_reader
 from tests.support.images.many_files import PER_DIRECTORY, content_of, pack_many, path_of
+from tests.support.servers.transports import upload
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts.integration.conftest import STORE_BUCKET
+from tests.support.servers.transports import STORE_BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,6 @@ from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from s3archivefs_lambda.store.client import READ_TIMEOUT
-from tests.parts.integration.conftest import upload
 from tests.support.adapter.local_archives import ask
 from tests.support.images.trees import pack
 from tests.support.proxy.counting_proxy import (
@@ -32,6 +31,7 @@ from tests.support.proxy.counting_proxy import (
     WrongRange,
     WrongVersion,
 )
+from tests.support.servers.transports import upload
 
 if TYPE_CHECKING:
     from pathlib import Path

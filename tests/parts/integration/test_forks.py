@@ -11,9 +11,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import s3archivefs
-from tests.parts.integration.conftest import upload
 from tests.support.images.trees import pack
 from tests.support.processes.forked import Child
+from tests.support.servers.transports import upload
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.parts.integration.conftest import BUCKET, STORE_BUCKET, open_transport
 from tests.support.images.built import Image, Link, build, directory, file
 from tests.support.proxy.counting_proxy import CountingProxy
+from tests.support.servers.transports import BUCKET, STORE_BUCKET, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.parts.integration.conftest import Transport
     from tests.support.servers.swift_store import SwiftStore
+    from tests.support.servers.transports import Transport
 
 REQUESTS = 8
 """To the store, for one answer about a small image, whatever is in it."""

@@ -24,11 +24,11 @@ from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
-from tests.parts.integration.conftest import STORE_BUCKET, upload
 from tests.support.adapter.local_archives import ask, get, list_keys
 from tests.support.adapter.local_archives import content as body_of
 from tests.support.images.trees import pack
 from tests.support.servers.swift_store import Credentials, SwiftStore
+from tests.support.servers.transports import STORE_BUCKET, upload
 
 KEYS = Credentials("imperfect", "store of rclone")
 READY = re.compile(r"Starting s3 server on \[(http://127\.0\.0\.1:\d+)/\]")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.lambda_zip import Build
-from tests.parts.integration.conftest import BUCKET, upload
 from tests.support.aws.lambda_zips import files, lambda_python, unpack
 from tests.support.aws.object_lambda import AccessPoint, RuntimeApi
 from tests.support.images.fixtures import FIXTURES
 from tests.support.servers.served import served
+from tests.support.servers.transports import BUCKET, upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.parts.integration.conftest import BUCKET
+from tests.support.servers.transports import BUCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.parts.integration.conftest import Transport
+    from tests.support.servers.transports import Transport
 
 PREFIX = "library/"
 RANGES = 500

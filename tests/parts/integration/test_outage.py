@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.parts.integration.conftest import BUCKET, open_transport
 from tests.support.proxy.counting_proxy import Answer, CountingProxy, Stall
+from tests.support.servers.transports import BUCKET, open_transport
 
 if TYPE_CHECKING:
     from pathlib import Path

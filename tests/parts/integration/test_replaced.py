@@ -13,9 +13,9 @@ from threading import Event, Lock, Semaphore
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError, ResponseStreamingError
 
-from tests.parts.integration.conftest import BUCKET, Transport, open_transport, upload
 from tests.support.images.trees import pack
 from tests.support.servers.swift_store import SwiftStore
+from tests.support.servers.transports import BUCKET, Transport, open_transport, upload
 
 READERS = 16
 FILES = {"first": 1 << 20, "large1": 24 << 20, "large2": 24 << 20}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.parts.integration.conftest import BUCKET, STORE_BUCKET, open_transport
 from tests.support.aws.emf import metrics_of
 from tests.support.proxy.counting_proxy import Answer, CountingProxy
+from tests.support.servers.transports import BUCKET, STORE_BUCKET, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

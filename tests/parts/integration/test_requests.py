@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.parts.integration.conftest import BUCKET, LARGE_FILE_BYTES, open_transport
 from tests.support.proxy.counting_proxy import CountingProxy
+from tests.support.servers.transports import BUCKET, LARGE_FILE_BYTES, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts.integration.conftest import open_transport, upload
 from tests.support.images.trees import pack, sample_tree, write_tree
+from tests.support.servers.transports import open_transport, upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tests.parts.integration.conftest import Transport
     from tests.support.processes.forked_program import ForkedProgram
     from tests.support.servers.swift_store import SwiftStore
+    from tests.support.servers.transports import Transport
 
     Program = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -11,13 +11,13 @@ from urllib.request import urlopen
 import pytest
 
 from tests.parts.integration.clients.conftest import contents
-from tests.parts.integration.conftest import BUCKET
+from tests.support.servers.transports import BUCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.parts.integration.clients.conftest import Program
-    from tests.parts.integration.conftest import Transport
+    from tests.support.servers.transports import Transport
 
 REFUSED = 255
 """The CLI's exit status where the service answers with an error."""

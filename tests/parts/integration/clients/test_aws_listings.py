@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 import pytest
 
-from tests.parts.integration.conftest import BUCKET
+from tests.support.servers.transports import BUCKET
 
 if TYPE_CHECKING:
     from pathlib import Path

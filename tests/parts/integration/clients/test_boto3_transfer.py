@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.parts.integration.conftest import BUCKET, LARGE_FILE_BYTES, open_transport
+from tests.support.servers.transports import BUCKET, LARGE_FILE_BYTES, open_transport
 
 if TYPE_CHECKING:
     from pathlib import Path

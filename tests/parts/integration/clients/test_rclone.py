@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.parts.integration.clients.conftest import contents, files, run
-from tests.parts.integration.conftest import BUCKET
+from tests.support.servers.transports import BUCKET
 
 if TYPE_CHECKING:
     import subprocess
 
     from tests.parts.integration.clients.conftest import Program
-    from tests.parts.integration.conftest import Transport
     from tests.support.servers.swift_store import SwiftStore
+    from tests.support.servers.transports import Transport
 
 NOTHING_TRANSFERRED = 9
 """rclone's exit status that `--error-on-no-transfer` asks for."""

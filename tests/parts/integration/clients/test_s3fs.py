@@ -11,13 +11,13 @@ from urllib.request import urlopen
 import pytest
 
 from tests.parts.integration.clients.conftest import contents, run
-from tests.parts.integration.conftest import BUCKET
+from tests.support.servers.transports import BUCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.parts.integration.conftest import Transport
     from tests.support.servers.swift_store import SwiftStore
+    from tests.support.servers.transports import Transport
 
     S3fs = Callable[[str], Any]
 

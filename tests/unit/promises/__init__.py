@@ -1,0 +1,1 @@
+"""What the adapter promises across its modules: costs, bounds, hostile input."""
