@@ -117,7 +117,6 @@ SKEWED: dict[str, Any] = {
     },
 }
 MALFORMED_QUERY: dict[str, Any] = {"status": 400, "code": "AuthorizationQueryParametersError"}
-ANY_BUCKET = Request(path="/")
 
 SIGNATURES = (
     asked("test_object_raw_authenticated", FOO, body=b"bar"),

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _SESSION = boto3.session.Session()  # one, because each reads botocore's models anew
 SECRETS = ("AKIASCRIPTED", "scripted-secret-key", "scripted-session-token")
 LAST_MODIFIED = "Wed, 21 Oct 2015 07:28:00 GMT"
-LAST_MODIFIED_SECONDS = 1445412480.0
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def below() -> Iterator[Device]:
-    device = Device()
-    yield device
-    assert device.failed == []
-
-
 # ---- Sequences of misses -------------------------------------------------------------------------
 
 

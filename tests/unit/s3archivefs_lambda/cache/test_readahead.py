@@ -40,13 +40,6 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.cache.readahead import ReadAhead
 
 
-@pytest.fixture
-def below() -> Iterator[Device]:
-    device = Device()
-    yield device
-    assert device.failed == []
-
-
 # ---- One reader ----------------------------------------------------------------------------------
 
 

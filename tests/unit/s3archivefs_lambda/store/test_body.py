@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import io
-import random
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from s3archivefs_lambda.store import body as s3_body
 from s3archivefs_lambda.store.body import ResumedBody, in_pieces
-from s3archivefs_lambda.store.device import S3Device
 from s3archivefs_lambda.store.errors import (
     ArchiveReplacedError,
     ArchiveUnavailableError,
 )
+from tests.support.adapter.scripted_device import CONTENT, SIZE, device_of
 from tests.support.servers.scripted_store import Reply, Request, ScriptedStore
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-CONTENT = random.Random(1).randbytes(3_000_000)
-SIZE = len(CONTENT)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_body, "_BACKOFF_SECONDS", 0.0)
-
-
-@pytest.fixture
-def store() -> Iterator[ScriptedStore]:
-    with ScriptedStore(CONTENT) as running:
-        yield running
-
-
-def device_of(store: ScriptedStore, **config: object) -> S3Device:
-    client = store.client(**config)
-    return S3Device(client, "bucket", "key", etag=store.etag, size=len(store.content))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 70_000, 499_999])

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.store import body as s3_body
 from s3archivefs_lambda.store.client import make_s3_client
 from s3archivefs_lambda.store.device import S3Device, current_identity
 from s3archivefs_lambda.store.errors import (
@@ -20,6 +17,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveThrottledError,
     ArchiveUnavailableError,
 )
+from tests.support.adapter.scripted_device import CONTENT, SIZE, device_of
 from tests.support.servers.scripted_store import (
     SECRETS,
     Reply,
@@ -28,28 +26,6 @@ from tests.support.servers.scripted_store import (
     always,
     error_reply,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-CONTENT = random.Random(1).randbytes(3_000_000)
-SIZE = len(CONTENT)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_body, "_BACKOFF_SECONDS", 0.0)
-
-
-@pytest.fixture
-def store() -> Iterator[ScriptedStore]:
-    with ScriptedStore(CONTENT) as running:
-        yield running
-
-
-def device_of(store: ScriptedStore, **config: object) -> S3Device:
-    client = store.client(**config)
-    return S3Device(client, "bucket", "key", etag=store.etag, size=len(store.content))
 
 
 def fails(kind: type[ArchiveAccessError], device: S3Device, offset: int = 10) -> str:

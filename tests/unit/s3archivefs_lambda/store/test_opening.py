@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import logging
-import random
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.store import body as s3_body
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
     ArchiveForbiddenError,
@@ -21,6 +18,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveUnavailableError,
 )
 from s3archivefs_lambda.store.opening import OpenedObject, open_object
+from tests.support.adapter.scripted_device import CONTENT, SIZE
 from tests.support.servers.scripted_store import (
     Reply,
     Request,
@@ -28,23 +26,6 @@ from tests.support.servers.scripted_store import (
     always,
     error_reply,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-CONTENT = random.Random(1).randbytes(3_000_000)
-SIZE = len(CONTENT)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_body, "_BACKOFF_SECONDS", 0.0)
-
-
-@pytest.fixture
-def store() -> Iterator[ScriptedStore]:
-    with ScriptedStore(CONTENT) as running:
-        yield running
 
 
 def opened(
