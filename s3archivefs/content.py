@@ -112,14 +112,20 @@ class Content:
                 start += len(piece)
                 yield piece
         except FormatError:
-            found = self._reread()
-            if found is None or found[0].file.size != self.size:
+            if not self._begin_again():
                 raise
-            self.close()
-            for kept in ("_words", "_offsets"):
-                vars(self).pop(kept, None)
-            self._begin(*found)
             yield from self._pieces(start, stop)
+
+    def _begin_again(self) -> bool:
+        """Read inode and readers again; return whether what they lead to may differ."""
+        found = self._reread()
+        if found is None or found[0].file.size != self.size:
+            return False
+        self.close()
+        for kept in ("_words", "_offsets"):
+            vars(self).pop(kept, None)
+        self._begin(*found)
+        return True
 
     def _pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:
         size = self._reader.block_size
@@ -142,7 +148,9 @@ class Content:
                 block = self._reader.block(self._stored(number), self._reading())
                 return block[at : at + stop - start]
         except FormatError:
-            pass  # `pieces` reads once more, and then inode and readers again
+            if not self._begin_again():
+                raise
+            return joined(self._pieces(start, stop))
         return joined(self.pieces(start, stop))
 
     def read(self) -> bytes:

@@ -57,7 +57,7 @@ class FragmentBlocks(dict[int, StoredBlock]):
         self.table = table
         """The image's table of all of them."""
         self.latest = 0
-        """The number that was used last."""
+        """The number that was found last."""
         self._most = capacity // _FRAGMENT_WEIGHT
 
     def keep(self, index: int, stored: StoredBlock) -> None:
@@ -168,7 +168,6 @@ class DataReader:
 
     def fragment_block(self, index: int) -> StoredBlock:
         """Return a fragment block as it lies in the image, within the image's data."""
-        self.fragments.latest = index
         stored = self.fragments.get(index)
         if stored is None:
             entry = self.fragments.table[index]
@@ -178,6 +177,7 @@ class DataReader:
                 raise CorruptImageError("a fragment block is empty", stored.position)
             self.check_range(stored.position, stored.size)
             self.fragments.keep(index, stored)
+        self.fragments.latest = index
         return stored
 
     def _decoded(self, stored: StoredBlock, raw: bytes | memoryview) -> bytes:

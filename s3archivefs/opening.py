@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal, Self, overload
 from weakref import ref
 
@@ -139,8 +139,13 @@ class FileOpener:
         file = inode.file
         check_limit(file.size, self._limits.read_all_bytes)
         if file.fragment_index != ABSENT_32 and file.size < data.block_size:
-            with suppress(FormatError):  # as below, in a fifth of the time
+            try:  # as below, in a fifth of the time
                 return data.fragment(file.fragment_index, file.fragment_offset, file.size)
+            except FormatError:
+                if not self._distrust():
+                    raise
+                found = self._content_of(path)
+                check_limit(found[0].file.size, self._limits.read_all_bytes)
         return self._content(path, found).read()
 
     def close(self) -> None:
