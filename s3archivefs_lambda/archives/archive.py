@@ -35,6 +35,8 @@ class Archive:
     """Bytes that opening fetched and that stay in memory while the archive is open."""
     version: Hashable = None
     """The opener's record of the version."""
+    holds_descriptor: bool = False
+    """Whether the archive keeps a file open: a process may have few."""
 
     @property
     def weight(self) -> int:
@@ -72,15 +74,12 @@ class Opener(Protocol):
     def is_current(self, location: Location, version: Any) -> bool:  # noqa: ANN401 -- likewise
         """Ask the store whether the version is the current one; return the answer."""
 
-    def open(self, location: Location, before: Any, *, afresh: bool) -> Archive:  # noqa: ANN401 -- likewise
+    def open(self, location: Location, before: Any, *, refetch: bool) -> Archive:  # noqa: ANN401 -- likewise
         """Open the current version.
 
         `before` is the last known version, or None. If it is still current, bytes in the cache are
-        not fetched again, unless `afresh`.
+        not fetched again, unless `refetch`.
         """
 
     def reopen(self, location: Location, version: Any) -> Archive:  # noqa: ANN401 -- likewise
         """Open the version from the cache; ask the store for missing bytes only."""
-
-    def wait_idle(self) -> None:
-        """Wait until background work has ended."""

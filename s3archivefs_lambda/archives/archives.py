@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from s3archivefs import SingleFlight, SquashfsError
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.archives.archive import Archive, Opener
-from s3archivefs_lambda.archives.known import Known, KnownArchives
+from s3archivefs_lambda.archives.known_archives import Known, KnownArchives
 from s3archivefs_lambda.archives.local import LocalOpener
 from s3archivefs_lambda.archives.open_ahead import OpenAhead
 from s3archivefs_lambda.archives.open_images import OpenImages
@@ -63,10 +63,8 @@ class Archives:
     ) -> None:
         self._config = config
         self._clock = clock
-        self._openers: dict[str, Opener] = {
-            "file": LocalOpener(config.limits),
-            "s3": S3Opener(config, client_factory),
-        }
+        self._local = LocalOpener(config.limits)
+        self._s3 = S3Opener(config, client_factory)
         self._known = KnownArchives()
         self._images = OpenImages(config.open_archives_bytes, clock)
         self._outages = Outages(clock)
@@ -105,7 +103,7 @@ class Archives:
         return get
 
     def _get(self, location: Location) -> Archive:
-        opener = self._openers[location.scheme]
+        opener = self._opener(location)
         # A check started before this request may be stale; reuse only one started after.
         is_later = False
         while True:
@@ -115,7 +113,7 @@ class Archives:
             is_fresh = known is not None and age < opener.trusted_seconds
             if is_fresh or (is_servable and self._outages.is_expected(location)):
                 assert known is not None  # noqa: S101 -- it has an age
-                if not is_fresh and self._outages.may_try(location):
+                if not is_fresh and self._outages.retry_is_due(location):
                     self._join_check(location, in_background=True)
                 archive = self._opened(location, known)
                 if archive is None:
@@ -142,13 +140,15 @@ class Archives:
 
     def wait_idle(self) -> None:
         """Wait until background work has ended."""
-        for opener in self._openers.values():
-            opener.wait_idle()
+        self._s3.wait_idle()
+
+    def _opener(self, location: Location) -> Opener:
+        return self._local if location.is_local else self._s3
 
     def _age(self, known: Known | None) -> float:
         """Return the seconds since the store confirmed a sound version; infinite without one."""
         is_sound = known is not None and known.is_sound
-        return self._clock() - known.checked if known is not None and is_sound else math.inf
+        return self._clock() - known.confirmed_at if known is not None and is_sound else math.inf
 
     # ---- Known versions, without the store -------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Archives:
         return None
 
     def _reopen(self, location: Location, known: Known) -> Archive:
-        archive = self._openers[location.scheme].reopen(location, known.version)
+        archive = self._opener(location).reopen(location, known.version)
         now = self._known.get(location)
         if now is not None and now.version == archive.version:
             self._images.put(archive)
@@ -180,7 +180,7 @@ class Archives:
         """
         known = self._known.get(location)
         if known is not None and known.version == version:
-            doubted = Known(version, known.checked, is_sound=False)
+            doubted = Known(version, known.confirmed_at, is_sound=False)
             self._known.replace(location, known, doubted)
             archive = self._images.peek(location)
             if archive is not None and archive.version == version:
@@ -206,12 +206,12 @@ class Archives:
 
     def _check(self, location: Location) -> Archive:
         """Ask the store for the current version; return the archive open in it."""
-        opener = self._openers[location.scheme]
+        opener = self._opener(location)
         while True:
             known = self._known.get(location)
             began = self._clock()
             try:
-                with self._outages.asking(location):
+                with self._outages.watching(location):
                     archive = self._images.peek(location)
                     if known is None or not known.is_sound or not _is_of(archive, known):
                         archive = None
@@ -235,10 +235,10 @@ class Archives:
 
     def _open(self, location: Location, known: Known | None) -> Archive:
         """Open the current version, with the help of the last known one."""
-        opener = self._openers[location.scheme]
+        opener = self._opener(location)
         if known is None:
-            return opener.open(location, opener.recall(location), afresh=False)
-        archive = opener.open(location, known.version, afresh=not known.is_sound)
+            return opener.open(location, opener.recall(location), refetch=False)
+        archive = opener.open(location, known.version, refetch=not known.is_sound)
         if known.is_sound and not _is_of(archive, known):
             _LOG.info("archive %s was replaced; the new one is open", location)
         return archive

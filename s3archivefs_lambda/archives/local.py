@@ -42,7 +42,7 @@ class LocalOpener:
         except OSError as error:
             raise _access_error(location, error) from error
 
-    def open(self, location: Location, before: str | None, *, afresh: bool) -> Archive:  # noqa: ARG002 -- as Opener has it
+    def open(self, location: Location, before: str | None, *, refetch: bool) -> Archive:  # noqa: ARG002 -- as Opener has it
         """Open the file that has the location's path now."""
         try:
             with ExitStack() as opened:
@@ -56,14 +56,11 @@ class LocalOpener:
                 weakref.finalize(image, opened.pop_all().close)
         except OSError as error:
             raise _access_error(location, error) from error
-        return Archive(location, image, identity, version=identity)
+        return Archive(location, image, identity, version=identity, holds_descriptor=True)
 
     def reopen(self, location: Location, version: str) -> Archive:
         """Open the file as `open` does: it has no version but the current one."""
-        return self.open(location, version, afresh=True)
-
-    def wait_idle(self) -> None:
-        """Return at once: nothing is done in the background."""
+        return self.open(location, version, refetch=True)
 
 
 def _identity(found: os.stat_result) -> str:

@@ -57,7 +57,7 @@ class OpenImages:
         """Keep the archive, in place of the one at the same location."""
         location = archive.location
         with self._lock:
-            self._files += location.scheme == "file" and location not in self._archives
+            self._files += archive.holds_descriptor and location not in self._archives
             self._archives[location] = archive
             self._use(archive)
 
@@ -78,7 +78,7 @@ class OpenImages:
         while self._weight > self._max_bytes and len(self._archives) > 1:
             self._evict(next(iter(self._archives)))
         if self._files > _FILES_MAX:
-            self._evict(next(at for at in self._archives if at.scheme == "file"))
+            self._evict(next(at for at, each in self._archives.items() if each.holds_descriptor))
 
     def _weigh(self, archive: Archive) -> None:
         weight = archive.weight
@@ -86,9 +86,8 @@ class OpenImages:
         self._weights[archive.location] = weight
 
     def _evict(self, location: Location) -> None:
-        del self._archives[location]
+        self._files -= self._archives.pop(location).holds_descriptor
         self._weight -= self._weights.pop(location)
-        self._files -= location.scheme == "file"
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         if self._lock.locked():  # by a thread in the middle of a change

@@ -30,7 +30,7 @@ _RETRY_SECONDS = 5.0
 """Seconds from a failed request, with all the client's retries, to the archive's next one."""
 _EXPECTED_SECONDS = 60.0
 """Seconds after a failure in which the next request is expected to fail too."""
-_MOST_ASKING = 16
+_MOST_IN_FLIGHT = 16
 """Requests in flight to one store, at most, among those expected to fail.
 
 A failed one is not repeated for `_RETRY_SECONDS`, so that each archive gets its turn.
@@ -52,7 +52,7 @@ class Outages:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._asking: set[Location] = set()  # requests in flight
+        self._in_flight: set[Location] = set()  # requests in flight
         self._failed: dict[Location, float] = {}  # the time of the last failure
         self._silent: dict[str, float] = {}  # by bucket: the time when it was last silent
         self._lock = threading.Lock()
@@ -65,22 +65,22 @@ class Outages:
             silent = self._silent.get(location.bucket, -math.inf)
             return self._clock() - max(failed, silent) < _EXPECTED_SECONDS
 
-    def may_try(self, location: Location) -> bool:
-        """Return whether a retry of the archive is due."""
+    def retry_is_due(self, location: Location) -> bool:
+        """Return whether a request for the archive is due, though it may fail."""
         with self._lock:
             if self._clock() - self._failed.get(location, -math.inf) < _RETRY_SECONDS:
                 return False
-            asking = sum(each.bucket == location.bucket for each in self._asking)
-            return location not in self._asking and asking < _MOST_ASKING
+            in_flight = sum(each.bucket == location.bucket for each in self._in_flight)
+            return location not in self._in_flight and in_flight < _MOST_IN_FLIGHT
 
     @contextmanager
-    def asking(self, location: Location) -> Iterator[None]:
-        """Learn from the context's error, or success, about the archive and its store.
+    def watching(self, location: Location) -> Iterator[None]:
+        """Learn from a request, made within the context, of an outage or its end.
 
-        Each archive has one such context at a time.
+        Each archive has one such request at a time.
         """
         with self._lock:
-            self._asking.add(location)
+            self._in_flight.add(location)
         try:
             yield
         except Exception as error:
@@ -88,19 +88,19 @@ class Outages:
             raise
         except BaseException:  # an interruption says nothing about the store
             with self._lock:
-                self._asking.discard(location)
+                self._in_flight.discard(location)
             raise
         self._end(location, None)
 
     def found_silent(self, location: Location) -> None:
         """Mark the archive's store as silent, if the request for it is still in flight."""
         with self._lock:
-            if location in self._asking:  # else the store has answered meanwhile
+            if location in self._in_flight:  # else the store has answered meanwhile
                 self._silent[location.bucket] = self._clock()
 
     def _end(self, location: Location, error: Exception | None) -> None:
         with self._lock:
-            self._asking.discard(location)
+            self._in_flight.discard(location)
             if is_outage(error):
                 self._failed[location] = self._clock()
             else:
@@ -111,5 +111,5 @@ class Outages:
                 self._silent.pop(location.bucket, None)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._asking.clear()
+        self._in_flight.clear()
         self._lock = threading.Lock()

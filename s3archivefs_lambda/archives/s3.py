@@ -57,7 +57,7 @@ class OpenedDevice:
     """Bytes that stay in memory as long as the device does."""
     version: S3Version | None
     """The record that opens it again; None for an object shorter than an image."""
-    is_kept: bool = False
+    has_cached_tail: bool = False
     """Whether the chunk cache has its last bytes, and so most likely its metadata."""
 
 
@@ -94,19 +94,19 @@ class S3Opener:
         current = current_identity(self.client, location.bucket, location.key)
         return current == self._device(location, version).identity
 
-    def open(self, location: Location, before: S3Version | None, *, afresh: bool) -> Archive:
+    def open(self, location: Location, before: S3Version | None, *, refetch: bool) -> Archive:
         """Open the current version of an archive.
 
-        One request suffices if that is `before`, unless `afresh`.
+        One request suffices if that is `before`, unless `refetch`.
         """
-        opened = self.open_device(location, before, afresh=afresh)
+        opened = self.open_device(location, before, refetch=refetch)
         try:
             archive = self._archive(location, opened)
         except (ArchiveReplacedError, SquashfsError):
             if before is None or opened.version is not before:
                 raise
             # Its cached bytes are damaged or incomplete, or the object is replaced by now.
-            archive = self._archive(location, self.open_device(location, before, afresh=True))
+            archive = self._archive(location, self.open_device(location, before, refetch=True))
         if isinstance(archive.version, S3Version) and archive.version != before:
             self.remember(location, archive.version)
         return archive
@@ -124,14 +124,14 @@ class S3Opener:
         self._memory.background.wait_idle()
 
     def open_device(
-        self, location: Location, before: S3Version | None, *, afresh: bool = False
+        self, location: Location, before: S3Version | None, *, refetch: bool = False
     ) -> OpenedDevice:
         """Open the current version's bytes as `open` does, whether or not they are an image."""
-        # `afresh` fetches both ends: the second request proves that they are of one version.
-        likely = None if afresh else before
+        # `refetch` fetches both ends: the second request proves that they are of one version.
+        likely = None if refetch else before
         is_expected = self._config.superblock_metadata == "expected"
         kept = None if likely is None else self._reopened(location, likely)
-        if kept is not None and not kept.is_kept:
+        if kept is not None and not kept.has_cached_tail:
             kept = None  # without the tail in the cache, "unchanged" would save no request
         try:
             opened = open_object(
@@ -148,7 +148,7 @@ class S3Opener:
             if error.version_id in {None, before.version_id}:
                 return kept
             # The same bytes were stored again: the known version may be deleted by now.
-            return self.open_device(location, before, afresh=True)
+            return self.open_device(location, before, refetch=True)
         return self._opened(opened)
 
     def _opened(self, opened: OpenedObject) -> OpenedDevice:
@@ -174,7 +174,9 @@ class S3Opener:
         source = self._device(location, version)
         device, _ = self._cached(source, version.superblock)
         held = device.recall_preloaded(version.tail_start)
-        return OpenedDevice(device, source.identity, held, version, is_kept=device.has_cached_tail)
+        return OpenedDevice(
+            device, source.identity, held, version, has_cached_tail=device.has_cached_tail
+        )
 
     def _cached(self, source: S3Device, head: bytes) -> tuple[CachedDevice, int]:
         """Return the object in cached chunks, and the first byte of its metadata."""

@@ -93,7 +93,7 @@ def _application(config: Config, bucket: str, verifier: Verifier | None) -> Http
     from s3archivefs_lambda.endpoint.thread_shares import THREADS
 
     make_client = partial(make_archive_client, requests=THREADS)
-    if any(mapping.location.scheme == "s3" for mapping in config.mappings):
+    if not all(mapping.location.is_local for mapping in config.mappings):
         made_client(make_client)  # finds unusable settings before the first request does
     operations = Operations(Archives(config, make_client), bucket=bucket)
     lanes = ArchiveLanes(config.mappings)

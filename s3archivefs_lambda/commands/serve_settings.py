@@ -88,12 +88,12 @@ def check_images(mappings: PrefixMap) -> None:
     """
     import s3archivefs
 
-    in_s3 = next((mapping for mapping in mappings if mapping.location.scheme == "s3"), None)
+    in_s3 = next((mapping for mapping in mappings if not mapping.location.is_local), None)
     if in_s3 is not None:
         require("botocore", extra="lambda", what=in_s3.origin)
     origins: dict[str, list[str]] = {}  # of each image, as several prefixes may be mapped to it
     for mapping in mappings:
-        if mapping.location.scheme == "file":
+        if mapping.location.is_local:
             origins.setdefault(mapping.location.key, []).append(mapping.origin)
     faults = []
     for image, named_by in origins.items():

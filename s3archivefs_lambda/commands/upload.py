@@ -177,7 +177,7 @@ def _target(url: str, name: str = "") -> UploadTarget:
         location = parse_location(url + name if url.endswith("/") else url)
     except SettingError as error:
         raise UsageError(f"{url}: {error}") from error
-    if location.scheme != "s3":
+    if location.is_local:
         raise UsageError(f"{url}: write s3://bucket/key")
     client = made_client(lambda: make_upload_client(threads=THREADS))
     return UploadTarget(client, location.bucket, location.key)

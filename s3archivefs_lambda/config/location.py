@@ -40,8 +40,13 @@ class Location:
     key: str
     """Object key, or the file's absolute path (with surrogateescape)."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the archive is a file on this machine."""
+        return self.scheme == "file"
+
     def __str__(self) -> str:
-        if self.scheme == "file":
+        if self.is_local:
             return "file://" + quote(os.fsencode(self.key))
         return f"s3://{self.bucket}/{self.key}"
 

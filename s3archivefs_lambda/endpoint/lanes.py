@@ -51,4 +51,4 @@ def _lane(mapping: PrefixMapping) -> Lane:
 
 
 def _store(location: Location) -> str:
-    return _LOCAL if location.scheme == "file" else location.bucket
+    return _LOCAL if location.is_local else location.bucket

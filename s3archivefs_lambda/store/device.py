@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     # Not the stubs' type of an answer: that promises headers which only S3 itself always sends.
     Facts: TypeAlias = Mapping[str, Any]
 
-__all__ = ["Answer", "Range", "S3Device", "current_identity", "get_range", "head_object", "pinned"]
+__all__ = [
+    "PinnedAnswer",
+    "Range",
+    "S3Device",
+    "current_identity",
+    "get_range",
+    "head_object",
+    "pinned",
+]
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
@@ -110,7 +118,7 @@ class S3Device:
         answer.body.close()  # the store ignores If-Match, as rclone does
         raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")
 
-    def _pinned_answer(self, wanted: Range) -> Answer:
+    def _pinned_answer(self, wanted: Range) -> PinnedAnswer:
         """Request a range by version id and ETag, or, if forbidden, by ETag alone."""
         get = partial(get_range, self._client, self.bucket, self.key, wanted, IfMatch=self.etag)
         if self._asks_for_version:
@@ -153,7 +161,7 @@ class Range(NamedTuple):
         return start, min(start + self.length, size)
 
 
-class Answer(NamedTuple):
+class PinnedAnswer(NamedTuple):
     """The verified answer to a GET."""
 
     device: S3Device
@@ -169,7 +177,7 @@ class Answer(NamedTuple):
         return body
 
 
-def get_range(client: S3Client, bucket: str, key: str, wanted: Range, **pin: Any) -> Answer:  # noqa: ANN401 -- GetObject's
+def get_range(client: S3Client, bucket: str, key: str, wanted: Range, **pin: Any) -> PinnedAnswer:  # noqa: ANN401 -- GetObject's
     """Request a range of the version that `pin` (IfMatch, VersionId) names; verify the answer.
 
     Raises ArchiveAccessError.
@@ -178,7 +186,7 @@ def get_range(client: S3Client, bucket: str, key: str, wanted: Range, **pin: Any
         facts: Facts = client.get_object(Bucket=bucket, Key=key, Range=wanted.header(), **pin)
     try:
         start, end, size = _verified_range(facts, bucket, key, wanted)
-        return Answer(pinned(client, bucket, key, facts, size), start, end, facts)
+        return PinnedAnswer(pinned(client, bucket, key, facts, size), start, end, facts)
     except ArchiveAccessError:
         facts["Body"].close()  # unread, as it may be the whole archive
         raise

@@ -149,7 +149,7 @@ def test_threads_that_need_a_closed_archive_open_it_once(
     archives = archives_in(store, tmp_path / "cache", clock, open_archives_bytes=0)
     read_all(archives, 2)
     archives.wait_idle()
-    opener = archives._openers["s3"]
+    opener = archives._s3
     reopen, count = opener.reopen, 0
     begun, go_on = threading.Event(), threading.Event()
 

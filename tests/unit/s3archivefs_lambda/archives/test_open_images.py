@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -29,11 +29,18 @@ class Clock:
 
 
 def archive_at(
-    number: int, held_bytes: int = 0, scheme: Literal["s3", "file"] = "s3"
+    number: int, held_bytes: int = 0, *, holds_descriptor: bool = False
 ) -> tuple[Archive, Image]:
     image = Image()
-    at = Location(scheme, "bucket", str(number))
-    return Archive(at, cast("SquashFS", image), str(number), held_bytes), image
+    at = Location("s3", "bucket", str(number))
+    archive = Archive(
+        at,
+        cast("SquashFS", image),
+        str(number),
+        held_bytes,
+        holds_descriptor=holds_descriptor,
+    )
+    return archive, image
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +115,7 @@ def test_local_files_are_bounded_in_number_too(monkeypatch: pytest.MonkeyPatch) 
     images = OpenImages(100, Clock())
     remote = archive_at(9)[0]
     images.put(remote)
-    archives = [archive_at(number, scheme="file")[0] for number in range(3)]
+    archives = [archive_at(number, holds_descriptor=True)[0] for number in range(3)]
     for archive in (*archives, archives[2]):
         images.put(archive)
     assert open_in(images, [remote, *archives]) == [True, False, True, True]

@@ -421,7 +421,7 @@ def test_a_silent_store_is_asked_in_the_background_and_waited_for_once(
 def test_a_silent_store_has_a_bounded_number_of_openings_in_flight(
     store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outages_module, "_MOST_ASKING", 1)
+    monkeypatch.setattr(outages_module, "_MOST_IN_FLIGHT", 1)
     monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
     with silence(store) as silent:
         assert get(archives, A) == OLD
@@ -486,7 +486,7 @@ def test_where_no_thread_can_be_had_the_request_asks_itself(
 
 def test_a_store_found_silent_that_has_answered_meanwhile_is_not_out(clock: Clock) -> None:
     outages = Outages(clock)
-    with outages.asking(A):
+    with outages.watching(A):
         pass
     outages.found_silent(A)
     assert not outages.is_expected(A)
@@ -494,21 +494,21 @@ def test_a_store_found_silent_that_has_answered_meanwhile_is_not_out(clock: Cloc
 
 def test_an_interruption_tells_nothing_of_the_store(clock: Clock) -> None:
     outages = Outages(clock)
-    with pytest.raises(ArchiveSilentError), outages.asking(A):
+    with pytest.raises(ArchiveSilentError), outages.watching(A):
         raise ArchiveSilentError("down")
-    with pytest.raises(KeyboardInterrupt), outages.asking(A):
+    with pytest.raises(KeyboardInterrupt), outages.watching(A):
         raise KeyboardInterrupt
     assert outages.is_expected(A)
     assert outages.is_expected(B)
-    assert not outages.may_try(A)
-    assert outages.may_try(B)
+    assert not outages.retry_is_due(A)
+    assert outages.retry_is_due(B)
     clock.now += RETRY
-    assert outages.may_try(A)
-    with outages.asking(A):
-        assert not outages.may_try(A)  # that is being done
-    with pytest.raises(ArchiveSilentError), outages.asking(A):
+    assert outages.retry_is_due(A)
+    with outages.watching(A):
+        assert not outages.retry_is_due(A)  # that is being done
+    with pytest.raises(ArchiveSilentError), outages.watching(A):
         raise ArchiveSilentError("down")
-    with pytest.raises(ArchiveReplacedError), outages.asking(A):
+    with pytest.raises(ArchiveReplacedError), outages.watching(A):
         raise ArchiveReplacedError("an answer")
     assert not outages.is_expected(A)
     assert not outages.is_expected(B)

@@ -62,7 +62,7 @@ def metadata_start(image: bytes) -> int:
 
 def open_in(opening: S3Opener) -> Archive:
     """Open the archive as a process does that has not opened it before."""
-    return opening.open(AT_S3, opening.recall(AT_S3), afresh=False)
+    return opening.open(AT_S3, opening.recall(AT_S3), refetch=False)
 
 
 def read_all_names(archive: Archive) -> None:

@@ -166,7 +166,7 @@ def test_what_opening_took_is_remembered_for_each_store(tmp_path: Path) -> None:
     with ScriptedStore(long) as first, ScriptedStore(long) as second:
         for store in (first, second, first):
             opener = S3Opener(settings(tmp_path / "cache"), store.client)
-            opener.open(AT_S3, opener.recall(AT_S3), afresh=False)
+            opener.open(AT_S3, opener.recall(AT_S3), refetch=False)
         before, after = tails(first)
         assert before == "bytes=-4096" != after
         assert tails(second) == [before]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from s3archivefs_lambda.archives.known import Known, KnownArchives
+from s3archivefs_lambda.archives.known_archives import Known, KnownArchives
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.version import S3Version
 

@@ -26,7 +26,7 @@ class Known:
 
     version: Hashable
     """The opener's record of the version."""
-    checked: float
+    confirmed_at: float
     """The time when the store last confirmed the version, by the clock of `Archives`."""
     is_sound: bool = True
     """False once the archive is found replaced, or its cached bytes damaged."""
