@@ -102,7 +102,7 @@ class Work:
 class _Frame:
     """A directory being listed. Its bounds are the walk's, without the directory's path."""
 
-    __slots__ = ("clear", "end", "entries", "path", "scan", "start")
+    __slots__ = ("clear_until", "end", "entries", "path", "scan", "start")
 
     path: bytes
     """The directory's part of its keys: empty, or ending in `/`."""
@@ -110,7 +110,7 @@ class _Frame:
     """Names below it are passed over."""
     end: bytes | None
     """The first name that is not below it ends the walk."""
-    clear: bytes | None
+    clear_until: bytes | None
     """Names that are not below it may belong to another archive."""
     scan: Scan
     entries: Iterator[tuple[bytes, DirEntry[bytes] | None]]
@@ -137,7 +137,7 @@ class ArchiveWalk:
         self._span = span
         self._work = work
         # No nested mapping starts before this key.
-        self._clear: bytes | None = b""
+        self._clear_until: bytes | None = b""
         self._frames: list[_Frame] | None = None  # None until the archive is open
         self._entered: set[int] = set()  # directories, by their references
         self._paused: bytes | None = None
@@ -147,11 +147,11 @@ class ArchiveWalk:
 
     def seek(self, floor: bytes) -> None:
         """Pass over all keys below `floor`."""
-        hiding = self._hiding(floor)
-        self.floor = floor if hiding is None else end_of(hiding) or floor
+        nested = self._nested_mapping(floor)
+        self.floor = floor if nested is None else end_of(nested) or floor
         while self._frames and is_below(self._frames[-1].path, self.floor):
             self._frames.pop()
-        self._aim()
+        self._update_bounds()
 
     def next(self) -> Item | None:
         """Return the next object, or None at the end.
@@ -178,7 +178,7 @@ class ArchiveWalk:
             name, entry = next(frame.entries, _END)
             if entry is None:
                 self._frames.pop()
-                self._aim()
+                self._update_bounds()
                 passed = 0
                 continue
             if frame.end is not None and name >= frame.end:
@@ -216,30 +216,30 @@ class ArchiveWalk:
 
     def _is_hidden(self, frame: _Frame, name: bytes) -> bool:
         """Return whether the entry belongs to a longer virtual prefix, and pass over that."""
-        if frame.clear is None or name < frame.clear:
+        if frame.clear_until is None or name < frame.clear_until:
             return False
-        hiding = self._hiding(frame.path + name)
-        if hiding is None:
-            self._aim()
+        nested = self._nested_mapping(frame.path + name)
+        if nested is None:
+            self._update_bounds()
             return False
-        self.seek(hiding)
+        self.seek(nested)
         return True
 
-    def _hiding(self, key: bytes) -> bytes | None:
+    def _nested_mapping(self, key: bytes) -> bytes | None:
         """Return the longer virtual prefix that a key starts with, if there is one."""
         for virtual in self._sources.around(key):
             if len(virtual) > len(self._virtual):
                 return virtual
-        self._clear = self._sources.first(key)
+        self._clear_until = self._sources.first(key)
         return None
 
-    def _aim(self) -> None:
+    def _update_bounds(self) -> None:
         """Set the bounds of the topmost directory: they changed while it was not on top."""
         if self._frames:
             frame = self._frames[-1]
             frame.start = bound_within(frame.path, self.floor) or b""
             frame.end = bound_within(frame.path, self._span.end)
-            frame.clear = bound_within(frame.path, self._clear)
+            frame.clear_until = bound_within(frame.path, self._clear_until)
 
     # ---- Directories -----------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class ArchiveWalk:
         frame.path = path
         frame.scan = scan
         self._frames.append(frame)
-        self._aim()
+        self._update_bounds()
         self._list(frame)
 
     def _list(self, frame: _Frame) -> None:

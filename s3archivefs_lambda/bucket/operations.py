@@ -15,7 +15,12 @@ from s3archivefs_lambda.bucket.sources import MappedSources
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
 from s3archivefs_lambda.s3api.errors import no_such_key
 from s3archivefs_lambda.s3api.listing import ListedObject, ListPage, ListRequest
-from s3archivefs_lambda.s3api.messages import S3Response, xml_response
+from s3archivefs_lambda.s3api.messages import (
+    FIRST_PIECE_BYTES,
+    PIECE_BYTES,
+    S3Response,
+    xml_response,
+)
 from s3archivefs_lambda.s3api.ranges import ByteRange, apply_if_range, select_range
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 
@@ -26,11 +31,6 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.s3api.messages import S3Request
 
 __all__ = ["Operations", "S3Operations"]
-
-_PIECE_BYTES = 4 << 20
-"""Bytes read at once from a body: blocks to decompress in parallel, and bounded memory."""
-_FIRST_PIECE_BYTES = 1 << 20
-"""Bytes read before the answer begins: fewer, as the client waits for them."""
 
 
 class S3Operations(Protocol):
@@ -118,7 +118,7 @@ class Operations:
             file.will_read(wanted.stop)
             # The first piece is read before the answer begins, while a fault can still become an
             # error response.
-            first = file.read(_piece_length(wanted.start, wanted.stop, _FIRST_PIECE_BYTES))
+            first = file.read(_piece_length(wanted.start, wanted.stop, FIRST_PIECE_BYTES))
             response.body = self._pieces(archive, file, first, wanted.stop, request.key)
         return response
 
@@ -132,7 +132,7 @@ class Operations:
                 if file.tell() >= stop:
                     return
                 try:
-                    piece = file.read(_piece_length(file.tell(), stop, _PIECE_BYTES))
+                    piece = file.read(_piece_length(file.tell(), stop, PIECE_BYTES))
                 except (OSError, SquashfsError) as error:
                     if isinstance(error, ArchiveReplacedError):
                         self._archives.discard(archive)

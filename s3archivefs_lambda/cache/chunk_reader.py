@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
     from s3archivefs import BlockDevice, Flight
     from s3archivefs_lambda.cache.background import Background
-    from s3archivefs_lambda.cache.cached_chunks import CachedChunks
+    from s3archivefs_lambda.cache.cached_chunks import CachedChunks, Chunk
     from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 
-    Chunk: TypeAlias = bytes | memoryview
     Flights: TypeAlias = dict[int, Flight[Chunk]]
     Store: TypeAlias = Callable[[Mapping[int, Chunk], int], None]
     """Stores chunks that were fetched in an epoch: see `CachedChunks`."""

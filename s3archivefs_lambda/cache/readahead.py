@@ -16,7 +16,8 @@ from s3archivefs import renew_after_fork
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from s3archivefs_lambda.cache.chunk_reader import Chunk, ChunkReader, Flights
+    from s3archivefs_lambda.cache.cached_chunks import Chunk
+    from s3archivefs_lambda.cache.chunk_reader import ChunkReader, Flights
 
 __all__ = ["ReadAhead"]
 

@@ -89,7 +89,7 @@ def _application(config: Config, bucket: str, verifier: Verifier | None) -> Http
     from s3archivefs_lambda.archives.client import make_archive_client
     from s3archivefs_lambda.bucket.operations import Operations
     from s3archivefs_lambda.endpoint.application import make_app
-    from s3archivefs_lambda.endpoint.lanes import ArchiveLanes
+    from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
     from s3archivefs_lambda.endpoint.thread_shares import THREADS
 
     make_client = partial(make_archive_client, requests=THREADS)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from s3archivefs_lambda.upload.target import UploadTarget
     from s3archivefs_lambda.upload.upload import ImageUpload
+    from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 __all__ = ["register_upload"]
 
@@ -170,8 +170,8 @@ def _target(url: str, name: str = "") -> UploadTarget:
     from s3archivefs_lambda.config.errors import SettingError
     from s3archivefs_lambda.config.location import parse_location
     from s3archivefs_lambda.store.client import make_upload_client
-    from s3archivefs_lambda.upload.target import UploadTarget
     from s3archivefs_lambda.upload.upload import THREADS
+    from s3archivefs_lambda.upload.upload_target import UploadTarget
 
     try:
         location = parse_location(url + name if url.endswith("/") else url)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from s3archivefs_lambda.upload.target import UploadTarget
     from s3archivefs_lambda.upload.upload import ImageUpload
+    from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 __all__ = ["abort_command", "parts_deleted", "parts_named"]
 

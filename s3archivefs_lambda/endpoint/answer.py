@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs_lambda.endpoint.request_pool import Job
 from s3archivefs_lambda.s3api.errors import internal_error, slow_down
+from s3archivefs_lambda.s3api.messages import PIECE_BYTES
 
 if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.body_memory import BodyMemory
@@ -19,25 +20,23 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.request_pool import RequestPool
     from s3archivefs_lambda.s3api.messages import S3Error
 
-__all__ = ["Answer", "Client"]
+__all__ = ["Answer", "AnswerSink"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_NEXT_PIECE_BYTES = 4 << 20  # as large as the operations' pieces
 
-
-class Client(Protocol):
+class AnswerSink(Protocol):
     """The receiver of an answer. An abandoned answer calls nothing more."""
 
     def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
         """Send the head and the first piece of the body."""
         ...
 
-    def go_on(self, piece: bytes, *, is_last: bool) -> None:
+    def send(self, piece: bytes, *, is_last: bool) -> None:
         """Send the piece that was asked for."""
         ...
 
-    def break_off(self) -> None:
+    def truncate(self) -> None:
         """End without the rest of the body, though it was announced."""
         ...
 
@@ -63,7 +62,7 @@ class Answer:
         request: HttpRequest,
         pool: RequestPool,
         memory: BodyMemory[Answer],
-        client: Client,
+        client: AnswerSink,
     ) -> None:
         self.address = request.client
         """The client's address."""
@@ -71,7 +70,7 @@ class Answer:
         self._request = request
         self._pool = pool
         self._memory = memory
-        self._client: Client | None = client
+        self._client: AnswerSink | None = client
         self._lane = app.lane(request)
         self._response: HttpResponse | None = None
         self._body: HttpBody | None = None  # until it is closed
@@ -85,7 +84,7 @@ class Answer:
 
     def ask(self) -> None:
         """Ask for the next piece: the client has taken the one before."""
-        size = _NEXT_PIECE_BYTES if self._left is None else min(self._left, _NEXT_PIECE_BYTES)
+        size = PIECE_BYTES if self._left is None else min(self._left, PIECE_BYTES)
         self._memory.request(self, size, self._ask)
 
     def abandon(self) -> None:
@@ -122,7 +121,7 @@ class Answer:
             self._memory.hold(self, len(piece))
             client.begin(self._response, piece, is_last=is_last)
         else:
-            client.break_off()
+            client.truncate()
 
     def _ask(self) -> None:
         self._job = Job(self._lane, self._take, self._taken)
@@ -136,9 +135,9 @@ class Answer:
         elif isinstance(outcome, tuple):
             piece, is_last = outcome
             self._memory.hold(self, len(piece))
-            client.go_on(piece, is_last=is_last)
+            client.send(piece, is_last=is_last)
         else:
-            client.break_off()
+            client.truncate()
 
     def _end(self) -> None:
         """Close what was begun for a client that has left."""

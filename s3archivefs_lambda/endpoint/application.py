@@ -14,13 +14,13 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.accounting import request_scope
+from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE, ArchiveLanes
 from s3archivefs_lambda.endpoint.authentication import (
     claimed_signer,
     is_for_this_machine,
     without_signature,
 )
 from s3archivefs_lambda.endpoint.bucket_operations import EndpointOperations
-from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE, ArchiveLanes
 from s3archivefs_lambda.endpoint.logged_body import LoggedBody
 from s3archivefs_lambda.endpoint.messages import (
     HttpApplication,
@@ -29,9 +29,9 @@ from s3archivefs_lambda.endpoint.messages import (
     HttpResponse,
     Lane,
 )
+from s3archivefs_lambda.endpoint.request_target import parse_target
 from s3archivefs_lambda.endpoint.routing import bucket_and_key, check_method, operation_of
 from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest
-from s3archivefs_lambda.endpoint.target import parse_target
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3api.buckets import DEFAULT_REGION
 from s3archivefs_lambda.s3api.errors import access_denied, invalid_request, no_such_bucket

@@ -20,8 +20,8 @@ __all__ = ["BODY_BYTES", "HOLD_SECONDS", "BodyMemory"]
 BODY_BYTES = 256 << 20
 """Bytes of all pieces of bodies that are being made or sent.
 
-The first piece of an answer, 1 MiB at most, needs no grant. It counts only towards which client is
-cut off when memory is short.
+The first piece of an answer, `FIRST_PIECE_BYTES` at most, needs no grant. It counts only towards
+which client is cut off when memory is short.
 """
 HOLD_SECONDS = 10
 """Seconds that a reader may take over one piece while others wait for memory."""
@@ -94,7 +94,7 @@ class BodyMemory(Generic[H]):
         before = self._clock() - HOLD_SECONDS
         return [holder for holder, held in self._held.items() if held.since <= before]
 
-    def in_the_way(self) -> list[H]:
+    def cut_off_candidates(self) -> list[H]:
         """Return the overdue holders to cut off when memory is short.
 
         They are those of the client that holds most, and of clients that wait themselves. The

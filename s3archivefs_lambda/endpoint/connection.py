@@ -12,10 +12,14 @@ import logging
 from typing import TYPE_CHECKING, Protocol, cast
 
 from s3archivefs_lambda.endpoint.answer import Answer
-from s3archivefs_lambda.endpoint.encode import encode_head, encode_refusal, says_where_it_ends
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES, Head, HeadBuffer, MalformedHeadError
 from s3archivefs_lambda.endpoint.messages import HttpRefusal
 from s3archivefs_lambda.endpoint.reading_rate import ReadingRate, has_unread
+from s3archivefs_lambda.endpoint.response_head import (
+    encode_head,
+    encode_refusal,
+    says_where_it_ends,
+)
 from s3archivefs_lambda.s3api.errors import slow_down
 from s3archivefs_lambda.s3api.messages import S3Error
 
@@ -118,7 +122,7 @@ class Connection(asyncio.Protocol):
         if self.state is not State.ANSWER:
             self._next()
         elif len(self._heads) > MAX_HEAD_BYTES:
-            self._reading.pause_reading()
+            self._open_transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Note that the client sends no more; asyncio closes the connection then."""
@@ -140,7 +144,7 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         if self.state is State.ANSWER and self._answer is not None and not self._is_full:
-            self._send()
+            self._write_piece()
 
     # ---- Of the server ---------------------------------------------------------------------------
 
@@ -155,7 +159,7 @@ class Connection(asyncio.Protocol):
                 self.close()
             case State.LINGER if waited > limits.linger_seconds:
                 self.abort()
-            case State.ANSWER if self._rate.is_too_low(now, self._reading):
+            case State.ANSWER if self._rate.is_too_low(now, self._open_transport):
                 self.abort()
 
     def close_if_unused(self) -> None:
@@ -196,18 +200,18 @@ class Connection(asyncio.Protocol):
         self._head = head
         self._closes = head.has_body or not head.keeps_alive
         if head.has_body:  # which is not read, and must not pass for a request
-            self._reading.pause_reading()
+            self._open_transport.pause_reading()
         owner = self._owner
         if owner.answers >= owner.limits.answers and not owner.cut_off_slow_readers():
             self._say_last(slow_down())
             return
         owner.answers += 1
-        self._rate.restart(owner.clock(), self._reading)
+        self._rate.restart(owner.clock(), self._open_transport)
         self._answer = Answer(owner.app, head.request, owner.pool, owner.memory, self)
         self._answer.start()
 
     def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
-        """Send a head and the first piece of a body (see `Client`)."""
+        """Send a head and the first piece of a body (see `AnswerSink`)."""
         head = self._head
         assert head is not None  # noqa: S101 -- this answers it
         if not says_where_it_ends(response, head.request.method):
@@ -219,14 +223,14 @@ class Connection(asyncio.Protocol):
         at_once, rest = piece[:_WRITTEN_AT_ONCE], memoryview(piece)[_WRITTEN_AT_ONCE:]
         self._write(encoded + at_once)
         self._piece, self._is_last = rest, is_last
-        self._send()
+        self._write_piece()
 
-    def go_on(self, piece: bytes, *, is_last: bool) -> None:
+    def send(self, piece: bytes, *, is_last: bool) -> None:
         """Send the piece that was asked for."""
         self._piece, self._is_last = memoryview(piece), is_last
-        self._send()
+        self._write_piece()
 
-    def break_off(self) -> None:
+    def truncate(self) -> None:
         """Close without the rest: only so does the client learn that it has not all."""
         self.close()
 
@@ -234,12 +238,12 @@ class Connection(asyncio.Protocol):
         """Answer with an error of the server's own."""
         self._say_last(error)
 
-    def _send(self) -> None:
-        """Send the piece, until the client takes no more for now."""
-        while self._piece and not self._is_full and not self._reading.is_closing():
+    def _write_piece(self) -> None:
+        """Write the rest of the piece, until the client takes no more for now."""
+        while self._piece and not self._is_full and not self._open_transport.is_closing():
             self._write(self._piece[:_WRITTEN_AT_ONCE])
             self._piece = self._piece[_WRITTEN_AT_ONCE:]
-        if self._is_full or self._answer is None or self._reading.is_closing():
+        if self._is_full or self._answer is None or self._open_transport.is_closing():
             return
         self._piece = memoryview(b"")
         if self._is_last:
@@ -254,7 +258,7 @@ class Connection(asyncio.Protocol):
             return
         self._enter(State.IDLE)
         if len(self._heads) <= MAX_HEAD_BYTES:
-            self._reading.resume_reading()
+            self._open_transport.resume_reading()
         self._next()
 
     def _give_up(self) -> None:
@@ -290,7 +294,7 @@ class Connection(asyncio.Protocol):
         """
         self._enter(State.LINGER)
         self._drained = len(self._heads)
-        transport = self._reading
+        transport = self._open_transport
         try:
             transport.write_eof()
         except (OSError, NotImplementedError):  # the client has gone, or TLS cannot say it
@@ -301,7 +305,7 @@ class Connection(asyncio.Protocol):
     # ---- Parts -----------------------------------------------------------------------------------
 
     @property
-    def _reading(self) -> asyncio.Transport:
+    def _open_transport(self) -> asyncio.Transport:
         assert self._transport is not None  # noqa: S101 -- nothing comes before connection_made
         return self._transport
 
@@ -311,4 +315,4 @@ class Connection(asyncio.Protocol):
 
     def _write(self, data: bytes | memoryview) -> None:
         self._rate.written(len(data))
-        self._reading.write(data)
+        self._open_transport.write(data)

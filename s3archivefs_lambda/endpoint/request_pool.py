@@ -63,7 +63,7 @@ class RequestPool:
         }
         self._todo: SimpleQueue[Job | None] = SimpleQueue()
         self._ended: deque[tuple[Job, object]] = deque()
-        self._told = False
+        self._delivery_scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"s3archivefs-request-{number}")
@@ -151,7 +151,7 @@ class RequestPool:
         return None
 
     def _deliver(self) -> None:
-        self._told = False  # before the last look: what is added from now on is told again
+        self._delivery_scheduled = False  # before the last look: what comes later needs another
         while self._ended:
             job, outcome = self._ended.popleft()
             self._shares.give_back(job.lane)
@@ -173,8 +173,8 @@ class RequestPool:
                 outcome = error
             self._ended.append((job, outcome))
             del job, outcome  # which may be large, while this thread waits
-            if not self._told:
-                self._told = True
+            if not self._delivery_scheduled:
+                self._delivery_scheduled = True
                 self._loop.call_soon_threadsafe(self._deliver)
 
 
@@ -184,31 +184,31 @@ class Waiting:
     Those that continue a request and those that begin one take turns: neither shuts out the other.
     """
 
-    __slots__ = ("_going_on_next", "going_on", "requests")
+    __slots__ = ("_continues_next", "continuations", "requests")
 
     def __init__(self) -> None:
-        self.going_on: OrderedDict[Job, None] = OrderedDict()
+        self.continuations: OrderedDict[Job, None] = OrderedDict()
         self.requests: OrderedDict[Job, None] = OrderedDict()
-        self._going_on_next = False
+        self._continues_next = False
 
     def __bool__(self) -> bool:
-        return bool(self.going_on or self.requests)
+        return bool(self.continuations or self.requests)
 
     def add(self, job: Job) -> None:
         """Add a job to the end."""
-        (self.going_on if job.refused is None else self.requests)[job] = None
+        (self.continuations if job.refused is None else self.requests)[job] = None
 
     def remove(self, job: Job) -> bool:
         """Take out a job; return whether it was there."""
-        found = job in self.going_on or job in self.requests
-        self.going_on.pop(job, None)
+        found = job in self.continuations or job in self.requests
+        self.continuations.pop(job, None)
         self.requests.pop(job, None)
         return found
 
     def pop(self) -> Job:
         """Take out the next job."""
-        self._going_on_next = not self._going_on_next
-        first, other = self.requests, self.going_on
-        if self._going_on_next:
+        self._continues_next = not self._continues_next
+        first, other = self.requests, self.continuations
+        if self._continues_next:
             first, other = other, first
         return (first or other).popitem(last=False)[0]

@@ -10,7 +10,7 @@ from s3archivefs_lambda.text import to_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from s3archivefs_lambda.endpoint.target import RequestTarget
+    from s3archivefs_lambda.endpoint.request_target import RequestTarget
 
 __all__ = ["bucket_and_key", "check_method", "operation_of"]
 

@@ -244,7 +244,7 @@ class _Core:
         for connection in list(self.connections):
             connection.check(now)
         if self.memory.is_short:
-            _cut_off(self.memory.in_the_way())
+            _cut_off(self.memory.cut_off_candidates())
         self._loop.call_later(self.limits.tick_seconds, self._tick)
 
     def cut_off_slow_readers(self) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from s3archivefs_lambda.endpoint.messages import HttpRequest
-    from s3archivefs_lambda.endpoint.target import RequestTarget
+    from s3archivefs_lambda.endpoint.request_target import RequestTarget
 
 __all__ = [
     "Claim",

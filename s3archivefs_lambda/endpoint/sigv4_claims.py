@@ -17,13 +17,13 @@ from s3archivefs_lambda.endpoint.signature import (
     iso_time,
 )
 from s3archivefs_lambda.endpoint.sigv4 import ALGORITHM, UNSIGNED_PAYLOAD, SigV4Claim
+from s3archivefs_lambda.s3api.buckets import DEFAULT_REGION
 from s3archivefs_lambda.s3api.dates import parse_http_date
 
 __all__ = ["HeaderClaim", "QueryClaim", "is_sigv4_presigned"]
 
 _SERVICE = "s3"
 _TERMINATOR = "aws4_request"
-_DEFAULT_REGION = "us-east-1"
 _MAX_SKEW_SECONDS = 15 * 60
 """Seconds between the clocks of client and server, at most: S3's limit."""
 _MAX_EXPIRES_SECONDS = 7 * 24 * 3600
@@ -181,7 +181,7 @@ def _parse_credential(
         what = f'incorrect service "{service}"; expecting "{_SERVICE}".'
         raise kind.malformed(what, reason="signed for another service")
     if not region:
-        raise kind.wrong_region(region, _DEFAULT_REGION)
+        raise kind.wrong_region(region, DEFAULT_REGION)
     if day != timestamp[:8]:
         what = f'the date "{day}" is not that of X-Amz-Date, "{timestamp}".'
         raise kind.malformed(what, reason="the Credential's day is not that of the signature")

@@ -10,7 +10,20 @@ from s3archivefs_lambda.s3api.xml import XML_HEAD, xml_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["S3Error", "S3Request", "S3Response", "query_parameters", "xml_response"]
+__all__ = [
+    "FIRST_PIECE_BYTES",
+    "PIECE_BYTES",
+    "S3Error",
+    "S3Request",
+    "S3Response",
+    "query_parameters",
+    "xml_response",
+]
+
+PIECE_BYTES = 4 << 20
+"""Bytes of a body's piece: blocks to decompress in parallel, and bounded memory."""
+FIRST_PIECE_BYTES = 1 << 20
+"""Bytes of a body's first piece: fewer, as the client waits for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 
 if TYPE_CHECKING:
     from s3archivefs_lambda.upload.image_parts import ImageParts
-    from s3archivefs_lambda.upload.target import UploadTarget
+    from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 __all__ = ["is_image", "require_image"]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from s3archivefs_lambda.upload.image_parts import Part
-    from s3archivefs_lambda.upload.target import Unfinished, UploadTarget
+    from s3archivefs_lambda.upload.upload_target import Unfinished, UploadTarget
 
 __all__ = ["THREADS", "ImageUpload"]
 

@@ -341,7 +341,7 @@ def hollow(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("bucket/listing.py", "from s3archivefs_lambda.archives.s3 import x", "archives.s3"),
         ("bucket/faults.py", "from s3archivefs_lambda.store.client import x", "store.client"),
         (
-            "endpoint/lanes.py",
+            "endpoint/archive_lanes.py",
             "from s3archivefs_lambda.config.settings import x",
             "config.settings",
         ),

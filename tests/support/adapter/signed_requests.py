@@ -20,8 +20,8 @@ import pytest
 
 from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.messages import HttpRequest
+from s3archivefs_lambda.endpoint.request_target import parse_target
 from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest
-from s3archivefs_lambda.endpoint.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -25,8 +25,8 @@ from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer, is_for_this_machine
 from s3archivefs_lambda.endpoint.head import HeadBuffer
 from s3archivefs_lambda.endpoint.messages import HttpRequest
+from s3archivefs_lambda.endpoint.request_target import parse_target
 from s3archivefs_lambda.endpoint.signature import SignedRequest
-from s3archivefs_lambda.endpoint.target import parse_target
 from s3archivefs_lambda.object_lambda_event import parse_event
 from s3archivefs_lambda.s3api.buckets import list_buckets
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version

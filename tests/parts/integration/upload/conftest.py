@@ -24,7 +24,7 @@ IMPORTED_BY_UPLOAD = (
     "botocore.httpsession",
     "botocore.session",
     "s3archivefs_lambda.commands.upload",
-    "s3archivefs_lambda.upload.target",
+    "s3archivefs_lambda.upload.upload_target",
     "s3archivefs_lambda.upload.upload",
 )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from s3archivefs_lambda.commands.upload import _upload_of, register_upload
-from s3archivefs_lambda.upload.target import UploadTarget
+from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -34,8 +34,8 @@ class Asked:
     def overdue(self) -> list[str]:
         return [reader.name for reader in self.memory.overdue()]
 
-    def in_the_way(self) -> list[str]:
-        return [reader.name for reader in self.memory.in_the_way()]
+    def cut_off_candidates(self) -> list[str]:
+        return [reader.name for reader in self.memory.cut_off_candidates()]
 
 
 def test_a_piece_that_fits_is_granted_at_once_and_others_in_turn() -> None:
@@ -142,7 +142,7 @@ def test_a_reader_does_not_wait_for_another_clients_answers(
     assert asked.granted == ["reader"] * 16
     asked.clock.now += HOLD_SECONDS
     assert "reader" in asked.overdue()
-    assert "reader" not in asked.in_the_way()
+    assert "reader" not in asked.cut_off_candidates()
 
 
 def test_the_overdue_client_that_holds_most_or_waits_is_cut_off() -> None:
@@ -154,7 +154,7 @@ def test_the_overdue_client_that_holds_most_or_waits_is_cut_off() -> None:
     asked.ask("c2", 4, "c")
     assert asked.memory.is_short
     assert asked.overdue() == ["a1", "a2", "b", "c1"]
-    assert asked.in_the_way() == ["a1", "a2", "c1"]
+    assert asked.cut_off_candidates() == ["a1", "a2", "c1"]
 
 
 def test_what_is_being_made_is_never_overdue() -> None:

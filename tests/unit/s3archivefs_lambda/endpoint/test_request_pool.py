@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE
+from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE
 from s3archivefs_lambda.endpoint.request_pool import Job, RequestPool, Waiting
 from s3archivefs_lambda.endpoint.thread_shares import (
     KEPT_THREADS,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE
 from s3archivefs_lambda.endpoint.body_memory import HOLD_SECONDS
 from s3archivefs_lambda.endpoint.connection import State
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES
-from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE
 from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse, Lane
 from s3archivefs_lambda.endpoint.server import S3HttpServer

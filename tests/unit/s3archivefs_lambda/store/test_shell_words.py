@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from s3archivefs_lambda.commands.upload_leftovers import abort_command
 from s3archivefs_lambda.store.errors import object_url
 from s3archivefs_lambda.store.shell_words import shell_command
-from s3archivefs_lambda.upload.target import UploadTarget
+from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

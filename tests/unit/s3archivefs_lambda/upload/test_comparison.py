@@ -11,7 +11,7 @@ import pytest
 from s3archivefs_lambda.upload.comparison import is_image, require_image
 from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 from s3archivefs_lambda.upload.image_parts import ImageParts
-from s3archivefs_lambda.upload.target import UploadTarget
+from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
-from s3archivefs_lambda.upload.target import UploadTarget
 from s3archivefs_lambda.upload.upload import ImageUpload
+from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.endpoint.target import parse_target
+from s3archivefs_lambda.endpoint.request_target import parse_target
 from s3archivefs_lambda.s3api.messages import S3Error
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from s3archivefs_lambda.config.prefix_map import PrefixMap, parse_mapping
 from s3archivefs_lambda.endpoint.application import make_app
-from s3archivefs_lambda.endpoint.lanes import NO_ARCHIVE, ArchiveLanes
+from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE, ArchiveLanes
 from s3archivefs_lambda.endpoint.messages import HttpRequest, Lane
 from tests.support.adapter.fake_operations import FakeOperations
 
