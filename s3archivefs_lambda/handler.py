@@ -14,7 +14,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from s3archivefs import Superblock
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
@@ -72,7 +71,6 @@ def _object_lambda(config: Config | None) -> ObjectLambda:
     if config is None:
         return ObjectLambda(_Unusable(), lambda: response_client)
     client = _ready(make_archive_client)
-    Superblock.specification()  # imports construct, which the first archive opened would do
     operations = Operations(Archives(config, lambda: client))
     return ObjectLambda(operations, lambda: response_client, emf=config.metrics == "emf")
 

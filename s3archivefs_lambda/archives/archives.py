@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from s3archivefs import SingleFlight, SquashfsError
+from s3archivefs import SingleFlight, SquashfsError, Superblock
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.archives.archive import Archive, Opener
 from s3archivefs_lambda.archives.known_archives import Known, KnownArchives
@@ -61,6 +61,9 @@ class Archives:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        # A service imports construct when it starts: 20 to 60 ms, for which the first request to
+        # open an archive would wait.
+        Superblock.specification()
         self._config = config
         self._clock = clock
         self._local = LocalOpener(config.limits)
