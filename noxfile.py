@@ -176,7 +176,8 @@ def run_pytest(
     """Run pytest with a profile of hypothesis, and the session's arguments last."""
     profile = profile or ("ci" if os.environ.get("CI") else "dev")
     # Where CI is set, pytest prints differences whole: millions of lines for those of a tree.
-    env = {"CI": None, **(environ or {})}
+    # Bytecode, which some machines forbid: else each of a thousand child processes compiles anew.
+    env = {"CI": None, "PYTHONDONTWRITEBYTECODE": None, **(environ or {})}
     session.run("pytest", f"--hypothesis-profile={profile}", *arguments, *session.posargs, env=env)
 
 
