@@ -62,7 +62,7 @@ import s3archivefs
 _done("s3archivefs")
 import botocore.session, botocore.client
 _done("botocore")
-import s3archivefs_lambda.archives.archives, s3archivefs_lambda.object_lambda
+import s3archivefs_lambda.archives.archives, s3archivefs_lambda.object_lambda.transport
 import s3archivefs_lambda.bucket.operations
 _done("s3archivefs_lambda")
 import s3archivefs_lambda.handler

@@ -20,7 +20,7 @@ from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.errors import SettingError
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.log_lines import LineFilter
-from s3archivefs_lambda.object_lambda import ObjectLambda
+from s3archivefs_lambda.object_lambda.transport import ObjectLambda
 from s3archivefs_lambda.request_log import write_bare_lines
 from s3archivefs_lambda.s3api.errors import internal_error
 from s3archivefs_lambda.store.client import make_response_client

@@ -82,8 +82,7 @@ STANDALONE = {"errors", "limits", "forks", "names", "format"}  # these import no
 ROOMS: dict[str, set[str] | None] = {
     "handler": None,
     "commands": None,
-    "object_lambda": {"object_lambda_event", "bucket", "s3api", "accounting", "request_log"},
-    "object_lambda_event": {"s3api"},
+    "object_lambda": {"bucket", "s3api", "accounting", "request_log"},
     "endpoint": {"bucket", "s3api", "accounting", "request_log", "config"},
     "bucket": {"archives", "s3api", "store", "config"},
     "archives": {"cache", "store", "config", "accounting"},

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import botocore.session
 from botocore.validate import ParamValidator
 
-from s3archivefs_lambda.object_lambda import ObjectLambda
+from s3archivefs_lambda.object_lambda.transport import ObjectLambda
 from tests.support.adapter.local_archives import Page, parse_page
 from tests.support.aws.object_lambda_events import (
     CallerRequest,

@@ -23,7 +23,7 @@ from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.prefix_map import PrefixMap, parse_mapping
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.server import S3HttpServer
-from s3archivefs_lambda.object_lambda import ObjectLambda
+from s3archivefs_lambda.object_lambda.transport import ObjectLambda
 from s3archivefs_lambda.s3api.messages import S3Request
 from tests.support.adapter.local_archives import ask as ask_operations
 from tests.support.adapter.local_archives import config_for, content, operations_on

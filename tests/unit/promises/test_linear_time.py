@@ -27,7 +27,7 @@ from s3archivefs_lambda.endpoint.head import HeadBuffer
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 from s3archivefs_lambda.endpoint.request_target import parse_target
 from s3archivefs_lambda.endpoint.signature import SignedRequest
-from s3archivefs_lambda.object_lambda_event import parse_event
+from s3archivefs_lambda.object_lambda.events import parse_event
 from s3archivefs_lambda.s3api.buckets import list_buckets
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
 from s3archivefs_lambda.s3api.dates import parse_http_date

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from s3archivefs_lambda.object_lambda_event import parse_event
+from s3archivefs_lambda.object_lambda.events import parse_event
 from tests.support.adapter.local_archives import operations_on
 from tests.support.aws.object_lambda_events import Operation
 from tests.support.aws.recording_function import Function, event

@@ -12,18 +12,21 @@ from urllib.parse import quote
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fixtures.shapes import text
 from fixtures.tree import file
 from s3archivefs_lambda.accounting import add
-from s3archivefs_lambda.object_lambda import ObjectLambda, _Body
-from s3archivefs_lambda.request_log import Exchange
+from s3archivefs_lambda.object_lambda.transport import ObjectLambda
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
 from s3archivefs_lambda.store.client import make_response_client
 from tests.support.adapter.fake_operations import FakeOperations
-from tests.support.adapter.local_archives import ask, content, operations_on, parse_page
+from tests.support.adapter.local_archives import (
+    ask,
+    content,
+    location_of,
+    operations_on,
+    parse_page,
+)
 from tests.support.adapter.request_lines import logged_lines
 from tests.support.aws.emf import metrics_of
 from tests.support.aws.object_lambda_events import Operation
@@ -32,6 +35,7 @@ from tests.support.images.fixtures import FIXTURES, make_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from botocore.awsrequest import AWSPreparedRequest
 
@@ -55,10 +59,14 @@ ODD_NAMES = (
 
 
 @pytest.fixture(scope="module")
-def odd_operations(tmp_path_factory: pytest.TempPathFactory) -> Operations:
+def odd_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tuple(file(name, name.encode("utf-8", "surrogateescape")) for name in ODD_NAMES)
-    image = make_image(tmp_path_factory.mktemp("odd"), tree)
-    return operations_on({"plain": FIXTURES["gzip"].image, "odd": image})
+    return make_image(tmp_path_factory.mktemp("odd"), tree)
+
+
+@pytest.fixture(scope="module")
+def odd_operations(odd_image: Path) -> Operations:
+    return operations_on({"plain": FIXTURES["gzip"].image, "odd": odd_image})
 
 
 @pytest.fixture
@@ -303,26 +311,6 @@ def test_a_body_is_closed_when_s3_refuses_it() -> None:
     assert body.closed
 
 
-@given(st.lists(st.binary(min_size=1, max_size=9)), st.lists(st.integers(1, 12), min_size=1))
-def test_reading_a_body_gives_its_bytes_in_sizes_asked_for(
-    pieces: list[bytes], sizes: list[int]
-) -> None:
-    exchange = Exchange(request_id="", emf=False)
-    body = _Body(pieces, exchange)
-    assert body.readable()
-    whole = b""
-    for turn in range(1000):
-        size = sizes[turn % len(sizes)]
-        read = body.read(size)
-        assert len(read) <= size
-        if not read:
-            break
-        whole += read
-        assert exchange.bytes_sent == len(whole)
-    assert whole == b"".join(pieces)
-    assert body.read(1) == body.read() == b""
-
-
 # ---- Events --------------------------------------------------------------------------------------
 
 
@@ -389,7 +377,7 @@ def test_connections_that_may_be_gone_are_not_used_again(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("s3archivefs_lambda.object_lambda.time.time", lambda: now)
+    monkeypatch.setattr("s3archivefs_lambda.object_lambda.transport.time.time", lambda: now)
     for pause, closed in [(0, 0), (1, 0), (4, 0), (60, 1), (1, 1), (600, 2)]:
         now += pause  # while which Lambda may have frozen the instance
         function.get("plain/short.txt")
@@ -575,16 +563,16 @@ def test_a_line_says_who_asked_where_the_event_does(
 
 
 def test_the_line_names_the_archives_that_were_asked(
-    odd_operations: Operations, caplog: pytest.LogCaptureFixture
+    odd_operations: Operations, odd_image: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
     function = Function(odd_operations)
     function.get("plain/none")
     function.get("unmapped")
     function.handle(event(Operation.LIST_OBJECTS_V2, "", "list-type=2"))
-    urls = {found.prefix: str(found.location) for found in odd_operations._archives.mappings}
     told = [line["archive"] for line in logged_lines(caplog)]
-    assert told == [urls["plain"], None, f"{urls['odd']}, {urls['plain']}"]
+    plain, odd = str(location_of(FIXTURES["gzip"].image)), str(location_of(odd_image))
+    assert told == [plain, None, f"{odd}, {plain}"]
 
 
 def test_the_line_has_the_status_that_the_client_gets(
@@ -714,20 +702,3 @@ def test_boto3_streams_the_answer_to_the_route_or_to_the_custom_endpoint(
     assert headers["content-length"] == "500"
     assert headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
     assert "transfer-encoding" not in headers
-
-
-def test_a_body_is_pulled_piece_by_piece_as_it_is_sent() -> None:
-    pulled = []
-
-    def pieces() -> Iterator[bytes]:
-        for number in range(3):
-            pulled.append(number)
-            yield bytes([number]) * 10
-
-    body = _Body(pieces(), Exchange(request_id="", emf=False))
-    assert pulled == []
-    assert body.read(4) + body.read(4) + body.read(4) == b"\0" * 10
-    assert pulled == [0]
-    assert body.read() == b"\1" * 10
-    assert pulled == [0, 1]
-    assert body.read(100) + body.read(100) == b"\2" * 10

@@ -6,18 +6,18 @@ the listings by what the function returns.
 
 from __future__ import annotations
 
-import io
 import time
 from typing import TYPE_CHECKING, Any
 
 from s3archivefs_lambda.accounting import request_scope
-from s3archivefs_lambda.object_lambda_event import Event, parse_event
+from s3archivefs_lambda.object_lambda.body_file import BodyFile
+from s3archivefs_lambda.object_lambda.events import Event, parse_event
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3api.dates import parse_http_date
 from s3archivefs_lambda.s3api.errors import invalid_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from types_boto3_s3 import S3Client
 
@@ -111,7 +111,7 @@ class ObjectLambda:
             parameters["ErrorCode"] = response.error.code
             parameters["ErrorMessage"] = response.error.message
         elif status != 304:
-            parameters["Body"] = _Body(response.body, exchange)
+            parameters["Body"] = BodyFile(response.body, exchange)
         try:
             self._write(event, parameters)
         finally:
@@ -166,26 +166,3 @@ def _header_parameters(headers: Mapping[str, str]) -> dict[str, Any]:
     if metadata:
         parameters["Metadata"] = metadata
     return parameters
-
-
-class _Body(io.RawIOBase):
-    """A body as the file object that botocore sends, counted for the log."""
-
-    def __init__(self, pieces: Iterable[bytes], exchange: Exchange) -> None:
-        super().__init__()
-        self._pieces = iter(pieces)
-        self._exchange = exchange
-        self._piece = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes, at most `size` and at least one until the end."""
-        if not self._piece:
-            self._piece = memoryview(next(self._pieces, b""))
-        if size is None or size < 0:
-            size = len(self._piece)
-        taken, self._piece = self._piece[:size], self._piece[size:]
-        self._exchange.bytes_sent += len(taken)
-        return bytes(taken)
