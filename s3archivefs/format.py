@@ -1,15 +1,9 @@
 """The squashfs 4.0 on-disk format on one page, in the order of the disk.
 
-Each record is declared once, as a class whose annotations name the types of its fields. The
-declaration yields two decoders. `Record.parse` goes by a construct Struct, which also builds
-records in tests; it takes 34 µs, and parses what is read once an image: superblock, compressor
-options, a table's header. `Record.decode` goes by a `struct.Struct`, takes 0.3 µs, and decodes
-what is read once a file or an entry. A property test proves that both agree.
-
-construct takes longer to import than all of the reader, so the first `parse` imports it. Its
-compiled form is not used: its documentation rules it out for untrusted data. Variable-length tails
-(names, block lists, link targets) are read by the modules that know their bounds, and values are
-checked by the readers, which can say where a fault is.
+Each record is declared once, as a class whose annotations name the types of its fields; `records`
+makes two decoders of that. Variable-length tails (names, block lists, link targets) are read by the
+modules that know their bounds, and values are checked by the readers, which can say where a fault
+is.
 
 All integers are little-endian. A "reference" is (metadata block, relative to its table) << 16 |
 offset inside the block once decoded.
@@ -22,14 +16,12 @@ as doc/format.adoc of squashfs-tools-ng.
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from functools import cache
-from struct import Struct
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, TypeAlias
+
+from s3archivefs.records import Record, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    import construct
+    from s3archivefs.records import S16, U16, U32, U64
 
 __all__ = [
     "ABSENT_32",
@@ -68,7 +60,6 @@ __all__ = [
     "InodeType",
     "Lz4Options",
     "LzoOptions",
-    "Record",
     "Superblock",
     "SuperblockFlags",
     "XattrId",
@@ -76,7 +67,6 @@ __all__ = [
     "XattrTableHeader",
     "XzOptions",
     "ZstdOptions",
-    "record",
 ]
 
 # ---- Constants -----------------------------------------------------------------------------------
@@ -168,105 +158,8 @@ class InodeType(IntEnum):
 EXTENDED = 7
 """The difference between an extended inode type and its basic one."""
 
-# ---- Declarations and their decoders -------------------------------------------------------------
-
-U16: TypeAlias = int
-S16: TypeAlias = int
-U32: TypeAlias = int
-U64: TypeAlias = int
 CompressionU16: TypeAlias = Compression
 SuperblockFlagsU16: TypeAlias = SuperblockFlags
-
-_CODES = {
-    "U16": "H",
-    "S16": "h",
-    "U32": "L",
-    "U64": "Q",
-    "CompressionU16": "H",
-    "SuperblockFlagsU16": "H",
-}
-"""Codes of the fields' types, by the names that annotations give them.
-
-They are those of `struct`, and of construct's FormatField. Both decoders return plain integers: the
-readers, which check them, make them members of enums.
-"""
-
-
-class Record:
-    """A fixed-size record of the format."""
-
-    __slots__ = ()
-
-    codes: ClassVar[dict[str, str]] = {}
-    """The code of each field, by its name, in the order of the disk."""
-    layout: ClassVar[Struct]
-    """The record as a struct.Struct, for hot paths."""
-
-    @classmethod
-    @cache
-    def specification(cls) -> construct.Struct:
-        """Return the same record as a construct Struct."""
-        import construct  # noqa: PLC0415 -- not imported by those who open no image
-
-        fields = (name / construct.FormatField("<", code) for name, code in cls.codes.items())
-        return construct.Struct(*fields)
-
-    @classmethod
-    def parse(cls, data: bytes) -> Self:
-        """Return the record at the start of `data`, which must hold all of it."""
-        found = cls.specification().parse(data)
-        return cls(*(found[name] for name in cls.codes))
-
-    @classmethod
-    def decode(cls, data: bytes | memoryview, offset: int = 0) -> Self:
-        """Return the record at `offset` of `data`, which must hold all of it."""
-        return cls(*cls.layout.unpack_from(data, offset))
-
-    def as_dict(self) -> dict[str, int]:
-        """Return the fields by their names, in the order of the disk."""
-        return {name: getattr(self, name) for name in self.codes}
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Record) or type(other) is not type(self):
-            return NotImplemented
-        return other.as_dict() == self.as_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # as of any object whose fields can be changed
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items())
-        return f"{type(self).__name__}({shown})"
-
-
-R = TypeVar("R", bound=Record)
-
-
-@dataclass_transform()
-def record(declaration: type[R]) -> type[R]:
-    """Return the record that a declaration declares, with slots, `__init__` and layout.
-
-    It is what `dataclass(slots=True)` makes, which takes 16 times as long for all of this page.
-    """
-    own = declaration.__annotations__
-    codes = declaration.codes | {name: _CODES[kind] for name, kind in own.items()}
-    members = {**vars(declaration), "__slots__": tuple(own), "__match_args__": tuple(codes)}
-    for unslotted in ("__dict__", "__weakref__"):
-        del members[unslotted]
-    members["__init__"] = _initializer(codes)
-    members["codes"] = codes
-    members["layout"] = Struct("<" + "".join(codes.values()))
-    slotted: type[R] = type(declaration.__name__, declaration.__bases__, members)
-    return slotted
-
-
-def _initializer(names: Iterable[str]) -> Callable[..., None]:
-    """Return the `__init__` that one would write by hand for these fields."""
-    assignments = "; ".join(f"self.{name} = {name}" for name in names)
-    namespace: dict[str, Any] = {"__name__": __name__}
-    exec(f"def __init__(self, {', '.join(names)}): {assignments}", namespace)  # noqa: S102 -- of this page's own names
-    made: Callable[..., None] = namespace["__init__"]
-    return made
-
 
 # ---- Superblock ----------------------------------------------------------------------------------
 

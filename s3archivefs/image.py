@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs.data import DataReader
-    from s3archivefs.format import Record
     from s3archivefs.inode import Inode, InodeTable, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath, PathLike, StrPath
     from s3archivefs.path import Path
+    from s3archivefs.records import Record
     from s3archivefs.verify import Problem
 
 __all__ = ["SquashFS", "open_image"]

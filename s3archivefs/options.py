@@ -18,7 +18,6 @@ from s3archivefs.format import (
     GzipOptions,
     Lz4Options,
     LzoOptions,
-    Record,
     Superblock,
     SuperblockFlags,
     XzOptions,
@@ -27,6 +26,7 @@ from s3archivefs.format import (
 
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice
+    from s3archivefs.records import Record
 
 __all__ = ["check_compressor_options", "read_compressor_options"]
 

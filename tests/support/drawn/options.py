@@ -11,10 +11,10 @@ from s3archivefs.format import (
     GzipOptions,
     Lz4Options,
     LzoOptions,
-    Record,
     XzOptions,
     ZstdOptions,
 )
+from s3archivefs.records import Record
 
 Suite = Literal["squashfs-tools", "squashfs-tools-ng"]
 

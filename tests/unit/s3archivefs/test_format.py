@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs import format as on_disk
-from s3archivefs.format import Record
+from s3archivefs.records import Record
 
 RECORDS = [
     found
@@ -96,31 +96,6 @@ def test_superblock_fields_stand_where_the_disk_has_them() -> None:
 def test_inode_delta_of_a_directory_entry_is_signed() -> None:
     # D50: a hard link to an earlier inode has a negative one.
     assert on_disk.DirectoryEntry.decode(b"\0\0\xfe\xff\2\0\0\0").inode_delta == -2
-
-
-def test_record_is_made_like_a_dataclass() -> None:
-    # by position or by name, and compared and shown by its fields
-    found = on_disk.GzipOptions(9, window_log=15, strategies=1)
-    assert found == on_disk.GzipOptions(9, 15, 1) != on_disk.GzipOptions(9, 15, 0)
-    assert repr(found) == "GzipOptions(level=9, window_log=15, strategies=1)"
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'strategies'"):
-        on_disk.GzipOptions(9, 15)  # type: ignore[call-arg]
-    match found:
-        case on_disk.GzipOptions(level, window_log):
-            assert (level, window_log) == (9, 15)
-
-
-def test_records_of_two_classes_differ() -> None:
-    assert on_disk.LzoOptions(1, 2) != on_disk.Lz4Options(1, 2)
-    assert on_disk.LzoOptions(1, 2) != (1, 2)
-
-
-def test_record_can_be_changed_and_so_has_no_hash() -> None:
-    found = on_disk.ZstdOptions(3)
-    found.level = 4
-    assert found == on_disk.ZstdOptions(4)
-    with pytest.raises(TypeError, match="unhashable"):
-        hash(found)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)

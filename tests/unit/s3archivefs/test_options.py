@@ -22,7 +22,7 @@ from tests.support.images.fixtures import make_image
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from s3archivefs.format import Record
+    from s3archivefs.records import Record
 
 OPTIONS: dict[str, tuple[tuple[str, ...], Record | None]] = {
     "gzip": (("-comp", "gzip"), None),
