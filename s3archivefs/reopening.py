@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Origin", "reopen"]
 
 
-class Image(Protocol):
-    """The image to reopen; `SquashFS` is one."""
+class Reopenable(Protocol):
+    """An image that its source opens again; `SquashFS` is one."""
 
     _close: Callable[[], object]
 
@@ -25,7 +25,7 @@ class Image(Protocol):
         """Source and identity of the image."""
 
 
-AnyImage = TypeVar("AnyImage", bound=Image)
+AnyImage = TypeVar("AnyImage", bound=Reopenable)
 
 
 class Origin(NamedTuple):

@@ -15,7 +15,7 @@ from s3archivefs.format import (
     XattrTableHeader,
 )
 from s3archivefs.metadata import split_reference
-from s3archivefs.superblock import POINTER_SIZE, Extent, block_count
+from s3archivefs.superblock import POINTER_SIZE, REFERENCE_SIZE, Extent, block_count
 from s3archivefs.tables import LookupTable
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["XattrTable"]
 
 _PREFIX_MASK = 0xFF
-_REFERENCE_SIZE = 8
 _SMALLEST_PAIR = XattrKey.layout.size + 4  # bytes: an empty name, an empty value and its size
 
 
@@ -77,12 +76,12 @@ class XattrTable:
             if name != wanted:
                 cursor.skip(_u32(cursor))
             elif elsewhere:
-                if _u32(cursor) != _REFERENCE_SIZE:
+                if _u32(cursor) != REFERENCE_SIZE:
                     raise CorruptImageError(
                         f"xattr {wanted!r} has its value elsewhere, and no reference to it",
                         self._extent.start,
                     )
-                reference = int.from_bytes(cursor.take(_REFERENCE_SIZE), "little")
+                reference = int.from_bytes(cursor.take(REFERENCE_SIZE), "little")
                 return self._value_at(self._cursor(reference))
             else:
                 return self._value_at(cursor)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.errors import UsageError, made_client
-from s3archivefs_lambda.commands.serve_settings import ACCESS_KEY_ID, SECRET_ACCESS_KEY
+from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY
 
 if TYPE_CHECKING:
     import argparse
@@ -34,8 +34,8 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         description="Serve the files in squashfs images, here or in S3, as objects of one bucket "
         "behind an S3-compatible HTTP endpoint: path-style requests, reading only.",
         epilog="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
-        f"are served too. With {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY} set, every request must "
-        "be signed with them; without, only this machine is served.",
+        f"are served too. With {ENDPOINT_ACCESS_KEY_ID} and {ENDPOINT_SECRET_ACCESS_KEY} set, "
+        "every request must be signed with them; without, only this machine is served.",
     )
     parser.add_argument(
         "--map",

@@ -7,6 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.errors import UsageError, require
+from s3archivefs_lambda.config.names import (
+    ENDPOINT_ACCESS_KEY_ID,
+    ENDPOINT_PREFIX,
+    ENDPOINT_SECRET_ACCESS_KEY,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,18 +22,12 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.authentication import Verifier
 
 __all__ = [
-    "ACCESS_KEY_ID",
-    "SECRET_ACCESS_KEY",
     "check_address",
     "check_bucket",
     "check_images",
     "config",
     "verifier",
 ]
-
-_ENDPOINT_PREFIX = "S3ARCHIVEFS_ENDPOINT_"
-ACCESS_KEY_ID = _ENDPOINT_PREFIX + "ACCESS_KEY_ID"
-SECRET_ACCESS_KEY = _ENDPOINT_PREFIX + "SECRET_ACCESS_KEY"
 
 _MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
 
@@ -118,8 +117,8 @@ def verifier(environ: Mapping[str, str]) -> Verifier | None:
     """
     from s3archivefs_lambda.endpoint.authentication import Verifier
 
-    known = {ACCESS_KEY_ID, SECRET_ACCESS_KEY}
-    for name in sorted(name for name in environ if name.startswith(_ENDPOINT_PREFIX)):
+    known = {ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY}
+    for name in sorted(name for name in environ if name.startswith(ENDPOINT_PREFIX)):
         if name not in known:
             raise UsageError(f"{name}: there is no such setting; there are {_names(known)}")
     given = {name for name in known if environ.get(name)}
@@ -127,7 +126,7 @@ def verifier(environ: Mapping[str, str]) -> Verifier | None:
         return None
     if given != known:
         raise UsageError(f"{_names(known - given)}: set it too, or neither of the two")
-    return Verifier(environ[ACCESS_KEY_ID], environ[SECRET_ACCESS_KEY])
+    return Verifier(environ[ENDPOINT_ACCESS_KEY_ID], environ[ENDPOINT_SECRET_ACCESS_KEY])
 
 
 def _names(names: set[str]) -> str:
@@ -149,8 +148,8 @@ def check_address(host: str, port: int, *, is_signed: bool) -> None:
         ) from error
     if not is_signed and not all(address.is_loopback for address in addresses):
         raise UsageError(
-            f"--host {host}: other machines are served signed requests only; set {ACCESS_KEY_ID} "
-            f"and {SECRET_ACCESS_KEY}, or listen on 127.0.0.1"
+            f"--host {host}: other machines are served signed requests only; set "
+            f"{ENDPOINT_ACCESS_KEY_ID} and {ENDPOINT_SECRET_ACCESS_KEY}, or listen on 127.0.0.1"
         )
 
 

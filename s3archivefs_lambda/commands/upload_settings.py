@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.config.errors import SettingError
-from s3archivefs_lambda.config.settings import UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS
+from s3archivefs_lambda.config.names import UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS
 from s3archivefs_lambda.config.values import whole_number
 from s3archivefs_lambda.upload.image_parts import MAX_PART_BYTES, MIN_PART_BYTES
 

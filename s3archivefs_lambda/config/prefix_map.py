@@ -118,8 +118,7 @@ class PrefixMap:
     def __eq__(self, other: object) -> bool:
         return self._mappings == other._mappings if isinstance(other, PrefixMap) else NotImplemented
 
-    def __hash__(self) -> int:
-        return hash(tuple(self))
+    __hash__ = None  # type: ignore[assignment]  # settings are compared, and are no keys
 
     def __repr__(self) -> str:
         return f"PrefixMap({list(self)!r})"

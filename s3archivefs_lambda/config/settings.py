@@ -14,6 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from s3archivefs import Limits
 from s3archivefs_lambda.config.errors import SettingError
+from s3archivefs_lambda.config.names import (
+    ENDPOINT_PREFIX,
+    PREFIX,
+    UPLOAD_PART_BYTES,
+    UPLOAD_STORAGE_CLASS,
+)
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping, parse_mapping
 from s3archivefs_lambda.config.values import (
     COUNT_MAX,
@@ -32,21 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SETTINGS",
-    "UPLOAD_PART_BYTES",
-    "UPLOAD_STORAGE_CLASS",
     "Config",
     "Setting",
     "chunk_size_for",
 ]
 
-_PREFIX = "S3ARCHIVEFS_"
-_ENDPOINT_PREFIX = _PREFIX + "ENDPOINT_"
-"""The prefix of the endpoint's access keys, which `serve` reads."""
-# `upload` reads the next two; its Rust predecessor gave them their names.
-UPLOAD_STORAGE_CLASS = _PREFIX + "STORAGE_CLASS"
-UPLOAD_PART_BYTES = _PREFIX + "MPU_CHUNK_SIZE"
-_MAPPING_NAMES = tuple(f"{_PREFIX}PREFIX_VMAP{number}" for number in range(1, 21))
-_MAPPING_FILE_NAME = _PREFIX + "PREFIX_VMAP_EXT_FILE"
+_MAPPING_NAMES = tuple(f"{PREFIX}PREFIX_VMAP{number}" for number in range(1, 21))
+_MAPPING_FILE_NAME = PREFIX + "PREFIX_VMAP_EXT_FILE"
 
 _LIMITS = "limits."
 _CACHE_BYTES = _LIMITS + "cache_bytes"
@@ -151,14 +149,14 @@ def _function_bytes(environ: Mapping[str, str]) -> int:
 # In the order in which people need them, which docs/settings.md follows.
 SETTINGS: tuple[Setting, ...] = (
     Setting(
-        name=_PREFIX + "CACHE_DIR",
+        name=PREFIX + "CACHE_DIR",
         field="cache_dir",
         parse=directory,
         default="/tmp",  # noqa: S108 -- Lambda's only writable directory; the cache makes a private one inside
         doc="Directory that holds the chunk cache; with EFS, /mnt/<mount>.",
     ),
     Setting(
-        name=_PREFIX + "CACHE_CHUNK_SIZE",
+        name=PREFIX + "CACHE_CHUNK_SIZE",
         field="cache_chunk_size",
         parse=chunk_size,
         default=None,
@@ -182,7 +180,7 @@ SETTINGS: tuple[Setting, ...] = (
         "start with # are ignored.",
     ),
     Setting(
-        name=_PREFIX + "CACHE_MAX_BYTES",
+        name=PREFIX + "CACHE_MAX_BYTES",
         field="cache_max_bytes",
         parse=whole_number(0, COUNT_MAX),
         # Lambda's /tmp holds 512 MB by default. A quarter stays free: for temporary files of other
@@ -192,7 +190,7 @@ SETTINGS: tuple[Setting, ...] = (
         "evicted. 0: no cache. The default leaves room in the 512 MB of Lambda's /tmp.",
     ),
     Setting(
-        name=_PREFIX + "CACHE_MEMORY_BYTES",
+        name=PREFIX + "CACHE_MEMORY_BYTES",
         field="cache_memory_bytes",
         parse=whole_number(0, COUNT_MAX),
         default=None,
@@ -201,7 +199,7 @@ SETTINGS: tuple[Setting, ...] = (
         "in a Lambda function no more than an eighth of its memory.",
     ),
     Setting(
-        name=_PREFIX + "REVALIDATE_SECONDS",
+        name=PREFIX + "REVALIDATE_SECONDS",
         field="revalidate_seconds",
         parse=seconds,
         default="60",
@@ -209,7 +207,7 @@ SETTINGS: tuple[Setting, ...] = (
         "request checks local images.",
     ),
     Setting(
-        name=_PREFIX + "STALE_SECONDS",
+        name=PREFIX + "STALE_SECONDS",
         field="stale_seconds",
         parse=seconds,
         default="3600",
@@ -219,7 +217,7 @@ SETTINGS: tuple[Setting, ...] = (
         "replaced meanwhile.",
     ),
     Setting(
-        name=_PREFIX + "SUPERBLOCK_METADATA",
+        name=PREFIX + "SUPERBLOCK_METADATA",
         field="superblock_metadata",
         parse=superblock_metadata,
         default="auto",
@@ -227,7 +225,7 @@ SETTINGS: tuple[Setting, ...] = (
         'does not fetch its first bytes ahead. "auto": they may lack it.',
     ),
     Setting(
-        name=_PREFIX + "METRICS",
+        name=PREFIX + "METRICS",
         field="metrics",
         parse=metrics,
         default=None,
@@ -235,7 +233,7 @@ SETTINGS: tuple[Setting, ...] = (
         "metric format, from which CloudWatch Logs makes metrics.",
     ),
     Setting(
-        name=_PREFIX + "OPEN_ARCHIVES_BYTES",
+        name=PREFIX + "OPEN_ARCHIVES_BYTES",
         field="open_archives_bytes",
         parse=whole_number(0, COUNT_MAX),
         default=None,
@@ -245,7 +243,7 @@ SETTINGS: tuple[Setting, ...] = (
         "more than a quarter of its memory.",
     ),
     Setting(
-        name=_PREFIX + "TAIL_BYTES",
+        name=PREFIX + "TAIL_BYTES",
         field="tail_bytes",
         parse=whole_number(1, IN_MEMORY_MAX),
         default=str(512 * 1024),
@@ -253,7 +251,7 @@ SETTINGS: tuple[Setting, ...] = (
         "is opened for the first time. The chunk cache remembers how many it needed.",
     ),
     Setting(
-        name=_PREFIX + "METADATA_BYTES",
+        name=PREFIX + "METADATA_BYTES",
         field="metadata_bytes",
         parse=whole_number(0, IN_MEMORY_MAX),
         default=str(8 * 1024 * 1024),
@@ -261,7 +259,7 @@ SETTINGS: tuple[Setting, ...] = (
         "memory. Larger metadata is fetched in chunks, as needed.",
     ),
     Setting(
-        name=_PREFIX + "LIMIT_CACHE_BYTES",
+        name=PREFIX + "LIMIT_CACHE_BYTES",
         field=_CACHE_BYTES,
         parse=whole_number(0, COUNT_MAX),
         default=None,
@@ -270,7 +268,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     *(
         Setting(
-            name=f"{_PREFIX}LIMIT_{field.name.upper()}",
+            name=f"{PREFIX}LIMIT_{field.name.upper()}",
             field=_LIMITS + field.name,
             parse=whole_number(0, COUNT_MAX),
             default=str(field.default),
@@ -290,7 +288,7 @@ _KNOWN_NAMES = frozenset(setting.name for setting in SETTINGS if setting.parse) 
 def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a fault for each unknown ``S3ARCHIVEFS_`` variable: its name may be misspelt."""
     for name in sorted(environ.keys() - _KNOWN_NAMES - {UPLOAD_STORAGE_CLASS, UPLOAD_PART_BYTES}):
-        if not name.startswith(_PREFIX) or name.startswith(_ENDPOINT_PREFIX):
+        if not name.startswith(PREFIX) or name.startswith(ENDPOINT_PREFIX):
             continue
         if re.fullmatch(r"S3ARCHIVEFS_PREFIX_VMAP[^_]*", name):
             yield (
@@ -306,9 +304,9 @@ def _hint(name: str) -> str:
 
     The common prefix is left out: it would make any two names alike.
     """
-    known = sorted(known.removeprefix(_PREFIX) for known in _KNOWN_NAMES)
-    near = difflib.get_close_matches(name.removeprefix(_PREFIX).upper(), known, n=1)
-    return f"the nearest is {_PREFIX}{near[0]}" if near else "docs/settings.md lists them all"
+    known = sorted(known.removeprefix(PREFIX) for known in _KNOWN_NAMES)
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), known, n=1)
+    return f"the nearest is {PREFIX}{near[0]}" if near else "docs/settings.md lists them all"
 
 
 def _mapping_texts(environ: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, str]]:

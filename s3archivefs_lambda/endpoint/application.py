@@ -10,7 +10,6 @@ import base64
 import re
 import secrets
 from contextlib import suppress
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.accounting import request_scope
@@ -30,12 +29,19 @@ from s3archivefs_lambda.endpoint.messages import (
     Lane,
 )
 from s3archivefs_lambda.endpoint.request_target import parse_target
+from s3archivefs_lambda.endpoint.response_head import common_fields, new_request_id
 from s3archivefs_lambda.endpoint.routing import bucket_and_key, check_method, operation_of
 from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3api.buckets import DEFAULT_REGION
 from s3archivefs_lambda.s3api.errors import access_denied, invalid_request, no_such_bucket
-from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response, query_parameters
+from s3archivefs_lambda.s3api.messages import (
+    S3Error,
+    S3Request,
+    S3Response,
+    document_fields,
+    query_parameters,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,12 +101,7 @@ class _Endpoint:
         exchange.status, exchange.error = response.status, response.error_code
         if response.error is not None:
             response = self._error_document(exchange, response.error)
-        common = {
-            "x-amz-request-id": exchange.request_id,
-            "x-amz-id-2": self._host_id,
-            "Date": formatdate(usegmt=True),
-            "Server": "s3archivefs",
-        }
+        common = common_fields(exchange.request_id) | {"x-amz-id-2": self._host_id}
         return HttpResponse(
             status=response.status,
             headers=_header_fields(response.headers | common),
@@ -159,7 +160,7 @@ class _Endpoint:
 
     def _error_document(self, exchange: Exchange, error: S3Error) -> S3Response:
         document = error.to_xml(exchange.request_id, self._host_id)
-        fields = {"Content-Type": "application/xml", "Content-Length": str(len(document))}
+        fields = document_fields(document)
         body = () if exchange.method == "HEAD" else (document,)
         return S3Response(status=error.status, headers=error.headers | fields, body=body)
 
@@ -194,7 +195,7 @@ class _Endpoint:
 
     def _exchange(self, request: HttpRequest) -> Exchange:
         return Exchange(
-            request_id=secrets.token_hex(8).upper(),
+            request_id=new_request_id(),
             emf=self._emf,
             method=request.method,
             client=request.client or None,

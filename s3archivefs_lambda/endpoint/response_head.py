@@ -8,13 +8,35 @@ from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.s3api.messages import document_fields
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from s3archivefs_lambda.endpoint.messages import HttpResponse
     from s3archivefs_lambda.s3api.messages import S3Error
 
-__all__ = ["encode_head", "encode_refusal", "says_where_it_ends"]
+__all__ = [
+    "common_fields",
+    "encode_head",
+    "encode_refusal",
+    "new_request_id",
+    "says_where_it_ends",
+]
+
+
+def new_request_id() -> str:
+    """Return an id as S3 gives each request, for the answer and the log."""
+    return secrets.token_hex(8).upper()
+
+
+def common_fields(request_id: str) -> dict[str, str]:
+    """Return the fields that every answer has."""
+    return {
+        "x-amz-request-id": request_id,
+        "Date": formatdate(usegmt=True),
+        "Server": "s3archivefs",
+    }
 
 
 def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: str = "") -> bytes:
@@ -30,15 +52,9 @@ def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: 
 
 def encode_refusal(error: S3Error, *, with_body: bool) -> tuple[str, bytes, bytes]:
     """Return the id, head and body of an error that ends a connection."""
-    request_id = secrets.token_hex(8).upper()
+    request_id = new_request_id()
     document = error.to_xml(request_id)
-    fields = {
-        "Server": "s3archivefs",
-        "Date": formatdate(usegmt=True),
-        "x-amz-request-id": request_id,
-        "Content-Type": "application/xml",
-        "Content-Length": str(len(document)),
-    }
+    fields = common_fields(request_id) | document_fields(document)
     head = encode_head(error.status, fields.items(), connection="close")
     return request_id, head, document if with_body else b""
 

@@ -16,6 +16,7 @@ __all__ = [
     "S3Error",
     "S3Request",
     "S3Response",
+    "document_fields",
     "query_parameters",
     "xml_response",
 ]
@@ -102,8 +103,12 @@ class S3Error(Exception):
 
 def xml_response(document: bytes) -> S3Response:
     """Return 200 with an XML document."""
-    headers = {"Content-Type": "application/xml", "Content-Length": str(len(document))}
-    return S3Response(status=200, headers=headers, body=(document,))
+    return S3Response(status=200, headers=document_fields(document), body=(document,))
+
+
+def document_fields(document: bytes) -> dict[str, str]:
+    """Return the header fields that tell of an XML document."""
+    return {"Content-Type": "application/xml", "Content-Length": str(len(document))}
 
 
 def query_parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,12 @@ from s3archivefs_lambda.store.errors import (
     ArchiveUnchangedError,
     object_url,
 )
+from s3archivefs_lambda.store.superblock_metadata import (
+    SUPERBLOCK_BYTES,
+    SUPERBLOCK_METADATA,
+    superblock_in,
+    user_metadata,
+)
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -27,11 +32,6 @@ __all__ = ["OpenedObject", "open_object"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-SUPERBLOCK_METADATA = "s3archivefs-superblock"
-"""The user metadata that holds an image's first `SUPERBLOCK_BYTES` bytes in base64."""
-SUPERBLOCK_BYTES = 96
-"""Bytes of an image's superblock, by the format of squashfs 4.0."""
-
 
 @dataclass(frozen=True, slots=True)
 class OpenedObject:
@@ -39,7 +39,7 @@ class OpenedObject:
 
     device: S3Device
     metadata: dict[str, str]
-    """The user metadata, names in lower case, because stores differ in the case they return."""
+    """The user metadata, names in lower case."""
     head: bytes
     """The object's first bytes; empty if they were not fetched."""
     tail: bytes
@@ -48,7 +48,7 @@ class OpenedObject:
     @property
     def has_superblock(self) -> bool:
         """Whether the user metadata holds a superblock that agrees with `head`."""
-        found = _superblock_in(self.metadata)
+        found = superblock_in(self.metadata)
         return found is not None and found.startswith(self.head[:SUPERBLOCK_BYTES])
 
     def superblock(self) -> bytes | None:
@@ -58,7 +58,7 @@ class OpenedObject:
         """
         if len(self.head) >= SUPERBLOCK_BYTES:
             return self.head[:SUPERBLOCK_BYTES]
-        return _superblock_in(self.metadata) if self.device.size >= SUPERBLOCK_BYTES else None
+        return superblock_in(self.metadata) if self.device.size >= SUPERBLOCK_BYTES else None
 
 
 def open_object(
@@ -90,14 +90,14 @@ def open_object(
                 early = executor.submit(read_head, client, bucket, key, Range(0, head_bytes))
             read = _read_tail(client, bucket, key, tail_bytes, **condition)
             device, tail = read.device, read.data
-            metadata = {k.lower(): v for k, v in read.facts.get("Metadata", {}).items()}
+            metadata = user_metadata(read.facts)
             if len(tail) == device.size:
                 head = tail[:head_bytes]
             elif early:
                 head = early.result().data
                 if not device.is_same_version(early.result().device):
                     raise ArchiveReplacedError.of(bucket, key, "the object was replaced meanwhile")
-            elif _superblock_in(metadata) is None:
+            elif superblock_in(metadata) is None:
                 head = device.pread(0, min(head_bytes, device.size))
             else:
                 head = b""
@@ -108,7 +108,7 @@ def open_object(
     except ArchiveReplacedError:  # between two requests; twice in a row is no coincidence
         opened = attempt()
     mentioned = SUPERBLOCK_METADATA in opened.metadata and opened.head
-    if mentioned and opened.head[:SUPERBLOCK_BYTES] != _superblock_in(opened.metadata):
+    if mentioned and opened.head[:SUPERBLOCK_BYTES] != superblock_in(opened.metadata):
         _LOG.warning(
             "%s: its user metadata %s is not its first %d bytes in base64, and is ignored",
             object_url(bucket, key),
@@ -169,11 +169,3 @@ def _unchanged(device: S3Device) -> ArchiveUnchangedError:
     error = ArchiveUnchangedError.of(device.bucket, device.key, "the object is unchanged")
     error.version_id = device.version_id
     return error
-
-
-def _superblock_in(metadata: dict[str, str]) -> bytes | None:
-    try:
-        data = base64.b64decode(metadata.get(SUPERBLOCK_METADATA, ""), validate=True)
-    except ValueError:
-        return None
-    return data if len(data) == SUPERBLOCK_BYTES else None

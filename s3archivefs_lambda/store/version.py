@@ -10,7 +10,7 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Self
 
-from s3archivefs_lambda.store.opening import SUPERBLOCK_BYTES
+from s3archivefs_lambda.store.superblock_metadata import SUPERBLOCK_BYTES
 
 __all__ = ["S3Version"]
 

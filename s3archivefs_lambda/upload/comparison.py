@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from s3archivefs_lambda.store.opening import SUPERBLOCK_METADATA
+from s3archivefs_lambda.store.superblock_metadata import (
+    SUPERBLOCK_METADATA,
+    superblock_in,
+    user_metadata,
+)
 from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ def is_image(
     """
     is_alike = (
         head["ContentLength"] == image.size
-        and _superblock_of(head) == image.superblock
+        and _has_superblock(head, image)
         and storage_class in {"", head.get("StorageClass", "STANDARD")}
     )
     if is_alike and not _has_md5_etag(head):
@@ -47,7 +51,7 @@ def require_image(target: UploadTarget, head: Any, image: ImageParts) -> None:  
             f"{target} has {head['ContentLength']} bytes, the image {image.size}: "
             "it was replaced meanwhile; look who else writes to it"
         )
-    if _superblock_of(head) != image.superblock:
+    if not _has_superblock(head, image):
         raise OtherObjectError(
             f"{target} has not this image's user metadata {SUPERBLOCK_METADATA}: it was replaced "
             "meanwhile, another program had begun the upload, or the store keeps no metadata"
@@ -59,6 +63,5 @@ def _has_md5_etag(head: Any) -> bool:  # noqa: ANN401 -- S3's answer
     return not is_kms and "SSECustomerAlgorithm" not in head
 
 
-def _superblock_of(head: Any) -> str | None:  # noqa: ANN401 -- S3's answer
-    metadata = {name.lower(): value for name, value in head["Metadata"].items()}
-    return metadata.get(SUPERBLOCK_METADATA)
+def _has_superblock(head: Any, image: ImageParts) -> bool:  # noqa: ANN401 -- S3's answer
+    return superblock_in(user_metadata(head)) == image.superblock

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from s3archivefs_lambda.store.opening import SUPERBLOCK_BYTES
+from s3archivefs_lambda.store.superblock_metadata import SUPERBLOCK_BYTES
 from s3archivefs_lambda.upload.errors import UploadError
 
 if TYPE_CHECKING:
@@ -79,9 +78,9 @@ class ImageParts:
         return self._stamp_now() != self._stamp
 
     @property
-    def superblock(self) -> str:
-        """The first 96 bytes of the image, in base64."""
-        return base64.b64encode(os.pread(self._file, SUPERBLOCK_BYTES, 0)).decode()
+    def superblock(self) -> bytes:
+        """The first 96 bytes of the image."""
+        return os.pread(self._file, SUPERBLOCK_BYTES, 0)
 
     @property
     def etag(self) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from s3archivefs_lambda.store.opening import SUPERBLOCK_METADATA
+from s3archivefs_lambda.store.superblock_metadata import superblock_metadata
 from s3archivefs_lambda.upload.comparison import is_image, require_image
 from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 from s3archivefs_lambda.upload.image_parts import BodyEndedError, ImageParts
@@ -250,7 +250,7 @@ class ImageUpload:
     # ---- Requests ------------------------------------------------------------------------------
 
     def _attributes(self) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
-        attributes: dict[str, Any] = {"Metadata": {SUPERBLOCK_METADATA: self._image.superblock}}
+        attributes: dict[str, Any] = {"Metadata": superblock_metadata(self._image.superblock)}
         if self.storage_class:
             attributes["StorageClass"] = self.storage_class
         return attributes

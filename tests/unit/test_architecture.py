@@ -107,7 +107,7 @@ DOORS = {
     ("bucket", "archives"): {"archives.archives", "archives.open_ahead"},
     ("bucket", "config"): {"config.location", "config.prefix_map"},
     ("bucket", "store"): {"store.errors"},
-    ("upload", "store"): {"store.errors", "store.opening"},
+    ("upload", "store"): {"store.errors", "store.superblock_metadata"},
 }
 # What each room may import besides the standard library, and of that what reaches the network. A
 # room that is not named may import none of it.

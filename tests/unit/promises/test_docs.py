@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from s3archivefs import Limits
-from s3archivefs_lambda.config.settings import SETTINGS, UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS
+from s3archivefs_lambda.config.names import UPLOAD_PART_BYTES, UPLOAD_STORAGE_CLASS
+from s3archivefs_lambda.config.settings import SETTINGS
 from s3archivefs_lambda.upload.image_parts import MAX_PART_BYTES, MIN_PART_BYTES
 
 ROOT = Path(__file__).parents[3]

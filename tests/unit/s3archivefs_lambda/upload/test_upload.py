@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
+from s3archivefs_lambda.store.superblock_metadata import superblock_metadata
 from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 from s3archivefs_lambda.upload.upload import ImageUpload
 from s3archivefs_lambda.upload.upload_target import UploadTarget
@@ -56,7 +57,7 @@ def test_where_s3_cannot_tell_whether_a_lost_write_stored_the_image_it_says_so(
                 raise heads.pop()
             return {
                 "ContentLength": 1000,
-                "Metadata": {"s3archivefs-superblock": upload._image.superblock},
+                "Metadata": superblock_metadata(bytes(96)),
                 "ETag": "as KMS makes it",
                 "ServerSideEncryption": "aws:kms",
             }

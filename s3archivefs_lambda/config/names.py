@@ -1,0 +1,20 @@
+"""Names of the settings that subcommands know, without what parses them."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ENDPOINT_ACCESS_KEY_ID",
+    "ENDPOINT_PREFIX",
+    "ENDPOINT_SECRET_ACCESS_KEY",
+    "PREFIX",
+    "UPLOAD_PART_BYTES",
+    "UPLOAD_STORAGE_CLASS",
+]
+
+PREFIX = "S3ARCHIVEFS_"
+ENDPOINT_PREFIX = PREFIX + "ENDPOINT_"
+ENDPOINT_ACCESS_KEY_ID = ENDPOINT_PREFIX + "ACCESS_KEY_ID"
+ENDPOINT_SECRET_ACCESS_KEY = ENDPOINT_PREFIX + "SECRET_ACCESS_KEY"
+# Of `upload`, named by its Rust predecessor.
+UPLOAD_STORAGE_CLASS = PREFIX + "STORAGE_CLASS"
+UPLOAD_PART_BYTES = PREFIX + "MPU_CHUNK_SIZE"
