@@ -118,6 +118,9 @@ def bench(session: nox.Session) -> None:
     if "remote" in session.posargs:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
+    if "endpoint" in session.posargs:
+        system_packages(session, "wrk", "nginx")
+        environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
     if "packing" in session.posargs:
         system_packages(session, "radosgw", "gensquashfs")
     if "cold-start" in session.posargs:

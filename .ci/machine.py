@@ -50,6 +50,8 @@ PACKAGES = {
     "cc": ("gcc libc6-dev", "gcc glibc-devel", "gcc musl-dev", "gcc"),
     "Python.h": ("python3-dev", "python3-devel", "python3-dev", "python"),
     "lzo/lzo1x.h": ("liblzo2-dev", "lzo-devel", "lzo-dev", "lzo"),
+    "wrk": ("wrk",) * 4,
+    "nginx": ("nginx-light", "nginx", "nginx", "nginx"),
     "radosgw": (
         "ceph-mon ceph-osd radosgw",
         "ceph-mon ceph-osd ceph-radosgw",
@@ -131,6 +133,8 @@ def _present(need: str) -> bool:
         return _compiles("stdio.h")
     if need.endswith(".h"):
         return _compiles(need)
+    if need == "nginx":
+        return shutil.which(need, path=f"{os.environ['PATH']}:/usr/sbin") is not None
     return shutil.which(need) is not None
 
 

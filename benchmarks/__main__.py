@@ -27,6 +27,9 @@ BENCHMARKS = {
     "cold-start": Benchmark(
         "benchmarks.cold_start", "a cold start of the Lambda function, and its parts"
     ),
+    "endpoint": Benchmark(
+        "benchmarks.endpoint.__main__", "the endpoint under load, beside rclone's and nginx"
+    ),
     "listing": Benchmark(
         "benchmarks.listing.__main__",
         "a page of ListObjectsV2, in archives of 10,000 to 10,000,000 members",
