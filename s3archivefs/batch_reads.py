@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import closing, suppress
-from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from s3archivefs.batch import Batch, Planner, Run, Wanted
 from s3archivefs.data import ANY_SIZE
 from s3archivefs.errors import SquashfsError
-from s3archivefs.parallel import start_work
+from s3archivefs.parallel import Work, Workers, start_work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from collections.abc import Generator, Iterable, Iterator
 
     from s3archivefs.data import DataReader
     from s3archivefs.device import ReadAhead
@@ -32,30 +30,11 @@ _GAP_BYTES = 4 << 10  # read in vain rather than reading twice: copying them tak
 _DISTANT_GAP_BYTES = 128 << 10  # likewise, of a device with readahead: a request takes longer
 
 
-class _Flight(Generic[P]):
+class _Flight(NamedTuple, Generic[P]):
     """A batch that is read and decoded, by another thread if there is one."""
 
-    def __init__(
-        self, batch: Batch[P], work: Callable[[], None], future: Future[None] | None
-    ) -> None:
-        self.batch = batch
-        self._work = work
-        self._future = future
-        self._process = os.getpid()
-
-    def land(self) -> None:
-        """Wait until the batch is decoded, or decode it in this thread.
-
-        A forked child has none of its parent's other threads.
-        """
-        if self._future is None or self._process != os.getpid():
-            self._work()
-        else:
-            self._future.result()
-
-    def cancel(self) -> None:
-        if self._future is not None and self._process == os.getpid():
-            self._future.cancel()
+    batch: Batch[P]
+    work: Work[None]
 
 
 class BatchReader(Generic[P]):
@@ -70,8 +49,8 @@ class BatchReader(Generic[P]):
         self._data = data
         self._planner: Planner[P] = Planner(inodes, data, large_bytes)
         self._is_distant = data.has_readahead
-        self._threads: ThreadPoolExecutor | None = None
-        self._process = os.getpid()
+        self._workers = Workers(_FLIGHTS_MAX, "s3archivefs-read")
+        """The threads for a distant device, which wait more than they decode."""
         workers = _FLIGHTS_MAX if self._is_distant else os.cpu_count() or 1
         self._flights_max = min(workers + 1, _FLIGHTS_MAX)
 
@@ -95,16 +74,15 @@ class BatchReader(Generic[P]):
                 yield from self._landed(flights.popleft())
         finally:
             for flight in flights:
-                flight.cancel()
-            if self._threads is not None and self._process == os.getpid():
-                self._threads.shutdown(wait=False)
+                flight.work.cancel()
+            self._workers.end()
 
     def _are_many(self, flights: deque[_Flight[P]]) -> bool:
         weight = sum(flight.batch.weight for flight in flights)
         return len(flights) > 1 and (len(flights) > self._flights_max or weight > _FLIGHTS_BYTES)
 
     def _landed(self, flight: _Flight[P]) -> Generator[tuple[Wanted[P], bytes | None], None, None]:
-        flight.land()
+        flight.work.result()
         for file in flight.batch.files:
             yield file, flight.batch.content(file)
 
@@ -134,15 +112,8 @@ class BatchReader(Generic[P]):
         if ahead is not None and runs:  # only this thread may use it
             with suppress(Exception):  # raised to the reader of the file concerned
                 raw = self._data.read(runs[0].start, runs[0].end - runs[0].start, ahead)
-        work = partial(self._decode, runs, raw)
-        if not self._is_distant or self._process != os.getpid():
-            return _Flight(batch, work, start_work(work))
-        if self._threads is None:
-            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- as in parallel.py
-
-            self._threads = ThreadPoolExecutor(_FLIGHTS_MAX, "s3archivefs-read")
-        # In the caller's context, where a device may count its requests.
-        return _Flight(batch, work, self._threads.submit(copy_context().run, work))
+        start = self._workers.start if self._is_distant else start_work
+        return _Flight(batch, start(partial(self._decode, runs, raw)))
 
     def _decode(self, runs: list[Run], first: bytes | None) -> None:
         """Decode the blocks of runs, the first of which may have been read.

@@ -1,10 +1,16 @@
-"""Decompression in parallel, on all processors: the codecs release the GIL."""
+"""Work in other threads, such as decompression on all processors: the codecs release the GIL.
+
+Who needs the result of work that no thread has begun does it: all threads may be busy with what
+waits, directly or not, for that very result. An image within an image makes them so.
+"""
 
 from __future__ import annotations
 
 import os
-from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from s3archivefs.forks import renew_after_fork
 
@@ -12,32 +18,67 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["map_parallel", "start_work"]
+__all__ = ["Work", "Workers", "map_parallel", "start_work"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _Workers:
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        renew_after_fork(self, _Workers._renew)
+class Work(Generic[R]):
+    """Work that another thread may do. To do it twice must do no harm."""
+
+    def __init__(self, do: Callable[[], R], future: Future[R] | None) -> None:
+        self._do = do
+        self._future = future
+        self._process = os.getpid()
+
+    def result(self) -> R:
+        """Return what the work returns, or raise; do it here if no thread has begun."""
+        future = self._known
+        return self._do() if future is None or future.cancel() else future.result()
+
+    def cancel(self) -> None:
+        """Do not begin the work; what has begun goes on."""
+        if (future := self._known) is not None:
+            future.cancel()
 
     @property
-    def pool(self) -> ThreadPoolExecutor:
-        """The pool, made on first use: most programs read small files."""
-        if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- with logging, 12 ms
+    def _known(self) -> Future[R] | None:
+        """The future, unless this is a forked child: it has none of its parent's threads."""
+        return self._future if self._process == os.getpid() else None
 
-            workers = os.cpu_count() or 1
-            self._pool = ThreadPoolExecutor(workers, thread_name_prefix="s3archivefs-decode")
-        return self._pool
+
+class Workers:
+    """Up to `count` threads, started when there is work; a forked child starts its own."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._pool: ThreadPoolExecutor | None = None
+        renew_after_fork(self, Workers._renew)
+
+    def start(self, do: Callable[[], R]) -> Work[R]:
+        """Start work in the caller's context, where a device may count its requests."""
+        future = None
+        with suppress(RuntimeError):  # no thread can start, as when the interpreter ends
+            if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- 12 ms
+
+                self._pool = ThreadPoolExecutor(self._count, self._name)
+            future = self._pool.submit(copy_context().run, do)
+        return Work(do, future)
+
+    def end(self) -> None:
+        """End the threads when they have done what was started."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._pool = None  # its threads do not exist in the child
 
 
-_workers = _Workers()
+_decoders = Workers(os.cpu_count() or 1, "s3archivefs-decode")
 
 
 def map_parallel(decode: Callable[[T], R], run: list[T]) -> Iterator[R]:
@@ -50,14 +91,24 @@ def map_parallel(decode: Callable[[T], R], run: list[T]) -> Iterator[R]:
     if len(run) == 1 or workers == 1:
         return map(decode, run)
     share = -(-len(run) // workers)
-    others = [run[first : first + share] for first in range(share, len(run), share)]
-    decoded = _workers.pool.map(lambda part: [*map(decode, part)], others)
-    return chain(map(decode, run[:share]), chain.from_iterable(decoded))
+    return _map_shares(decode, [run[first : first + share] for first in range(0, len(run), share)])
 
 
-def start_work(work: Callable[[], R]) -> Future[R] | None:
-    """Start work in another thread; return None on a single processor, which gains nothing.
+def _map_shares(decode: Callable[[T], R], shares: list[list[T]]) -> Iterator[R]:
+    others = [start_work(partial(_decoded, decode, share)) for share in shares[1:]]
+    try:
+        yield from map(decode, shares[0])
+        for other in others:
+            yield from other.result()
+    finally:
+        for other in others:
+            other.cancel()
 
-    The work must not wait for other work that was started, here or by `map_parallel`.
-    """
-    return _workers.pool.submit(work) if (os.cpu_count() or 1) > 1 else None
+
+def _decoded(decode: Callable[[T], R], share: list[T]) -> list[R]:
+    return [*map(decode, share)]
+
+
+def start_work(do: Callable[[], R]) -> Work[R]:
+    """Start work on another processor, if there is one."""
+    return _decoders.start(do) if (os.cpu_count() or 1) > 1 else Work(do, None)
