@@ -215,7 +215,7 @@ class Planner(Generic[P]):
                 file.tail_start = record.fragment_offset
                 if not count:
                     file.position = file.fragment.position
-        except SquashfsError:
+        except (SquashfsError, OSError):  # raised to the reader of the file
             return
         file.blocks = blocks
 

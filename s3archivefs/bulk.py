@@ -117,9 +117,8 @@ class BulkReader(FileOpener):
         with closing(self._in_disk_order(files)) as contents:
             for wanted, content in contents:
                 try:
-                    stat, file = wanted.stat, self._opened(wanted, content)
-                    if stat is None:
-                        stat = self.stat(wanted.path)
+                    stat = wanted.stat or self.stat(wanted.path)
+                    file = self._opened(wanted, content)
                 except (SquashfsError, OSError) as error:
                     _report(wanted.path, error, on_error)
                     continue
@@ -201,7 +200,7 @@ def _wanted(path: P, entry: Entry, readers: Readers) -> Wanted[P]:
     try:
         inode = readers.entry_inode(entry)
         return Wanted(path, inode, readers.inodes.stat(inode))
-    except SquashfsError:
+    except (SquashfsError, OSError):
         return Wanted(path, None)  # to read it by itself says why
 
 

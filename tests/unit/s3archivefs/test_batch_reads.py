@@ -15,7 +15,7 @@ from tests.support.images.fixtures import CountingDevice, make_image
 from tests.support.processes.forked import in_child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -109,6 +109,48 @@ def test_a_fault_of_the_device_is_raised_for_the_files_concerned(image: bytes) -
         assert read == {path: data for path, data in CONTENTS.items() if path != "/0050"}
         with pytest.raises(ConnectionError):
             [*fs.walk_files()]
+
+
+class CutDevice(CountingDevice):
+    """Reads nothing that begins at one position."""
+
+    cut = -1
+
+    def pread(self, offset: int, length: int) -> bytes:
+        if offset == self.cut:
+            raise ConnectionError("cut")
+        return super().pread(offset, length)
+
+
+def test_a_fault_of_the_device_amid_metadata_concerns_the_files_it_is_of(tmp_path: Path) -> None:
+    contents = {f"/{number:03}": noise(8 * KIB, str(number)) for number in range(300)}
+    contents["/tail"] = b"tail"
+    tree = tuple(file(path[1:], content) for path, content in contents.items())
+    device = CutDevice(make_image(tmp_path, tree, "-b", "4096", "-noI").read_bytes())
+    with s3archivefs.open(device) as fs:
+        superblock, first_block = fs.superblock, range(1 << 16)
+        first = {path for path in contents if fs.stat(path).reference in first_block}
+    for cut, cut_off in (
+        (superblock.fragment_table_start, {"/tail"}),
+        (superblock.inode_table_start, first),
+    ):
+        device.cut = -1
+        with s3archivefs.open(device) as fs:
+            device.cut = cut
+            told: list[tuple[str, Exception]] = []
+            for many in (
+                ((path, file.read()) for path, _, file in fs.walk_files(on_error=told_to(told))),
+                fs.read_many(contents, on_error=told_to(told)),
+            ):
+                expected = {path: contents[path] for path in contents if path not in cut_off}
+                assert dict(many) == expected
+                assert {path for path, _ in told} == cut_off
+                assert {str(error) for _, error in told} == {"cut"}
+                told.clear()
+
+
+def told_to(told: list[tuple[str, Exception]]) -> Callable[[str, Exception], None]:
+    return lambda *fault: told.append(fault)
 
 
 class KeepingDevice(CountingDevice):
