@@ -45,11 +45,24 @@ write_bare_lines(sys.stdout)
 
 def _configure() -> Config | None:
     try:
-        return Config.from_environ(os.environ)
+        return _without_buckets(Config.from_environ(os.environ))
     except SettingError as error:
         for line in str(error).splitlines():
             _LOG.critical("%s", line)
         return None
+
+
+def _without_buckets(config: Config) -> Config:
+    """Raise SettingError for prefixes of buckets: requests of Object Lambda name none."""
+    faults = [
+        f"{mapping.origin}: the prefix names the bucket {mapping.bucket}, but a function has none; "
+        "write what follows it alone"
+        for mappings in config.further_buckets.values()
+        for mapping in mappings
+    ]
+    if faults:
+        raise SettingError("\n".join(faults))
+    return config
 
 
 class _Unusable:

@@ -70,6 +70,8 @@ class Exchange:
     client: str | None = None
     """The address at the other end of the connection."""
     operation: str | None = None
+    bucket: str | None = None
+    """The one that is named; None in Object Lambda."""
     key: str | None = None
     access_key_id: str | None = None
     """The key that signed it, or is said to have signed it; None for none."""
@@ -97,6 +99,7 @@ class Exchange:
         archives = ", ".join(map(str, usage.archives))
         line |= {
             "access_key_id": _bounded(self.access_key_id, _MAX_WORD),
+            **({} if self.method is None else {"bucket": _bounded(self.bucket, _MAX_WORD)}),
             "key": _bounded(self.key, _MAX_KEY),
             "archive": bounded(archives, _MAX_ARCHIVES) or None,
             "status": self.status or None,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from s3archivefs_lambda.archives.archives import Archive, Archives
+    from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.s3api.messages import S3Request
 
 __all__ = ["Operations", "S3Operations"]
@@ -45,10 +46,19 @@ class Operations:
     """The read-only S3 operations over the archives of one virtual bucket."""
 
     def __init__(
-        self, archives: Archives, bucket: str = "archive", *, page_steps: int = PAGE_STEPS
+        self,
+        archives: Archives,
+        bucket: str = "archive",
+        *,
+        mappings: PrefixMap | None = None,
+        page_steps: int = PAGE_STEPS,
     ) -> None:
-        """`bucket` is the name that listings give; `page_steps` bounds the work on a page."""
+        """`bucket` is the name that listings give; `page_steps` bounds the work on a page.
+
+        Buckets with `mappings` of their own may share the archives.
+        """
         self._archives = archives
+        self._mappings = archives.mappings if mappings is None else mappings
         self._bucket = bucket
         self._page_steps = page_steps
         self._operations: dict[str, Callable[[S3Request], S3Response]] = {
@@ -78,7 +88,7 @@ class Operations:
         """Answer from the archive that owns the key; if replaced, from its new version."""
         key = request.key
         check_version(request.query)
-        found = self._archives.mappings.find(key)
+        found = self._mappings.find(key)
         if found is None or not _is_literal(found[1]):
             raise no_such_key(key)
         location = found[0].location
@@ -150,7 +160,7 @@ class Operations:
         found = Page([], None)
         if asked.max_keys and asked.floor is not None:
             found = page_of(
-                MappedSources(self._archives, asked.prefix, asked.delimiter),
+                MappedSources(self._archives, self._mappings, asked.prefix, asked.delimiter),
                 asked.prefix,
                 asked.delimiter,
                 asked.floor,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.archives.archives import Archive, Archives
     from s3archivefs_lambda.config.location import Location
+    from s3archivefs_lambda.config.prefix_map import PrefixMap
 
 __all__ = ["MappedSources"]
 
@@ -28,9 +29,11 @@ __all__ = ["MappedSources"]
 class MappedSources:
     """The mappings as parts of one listing: of `prefix`, grouped by `delimiter`."""
 
-    def __init__(self, archives: Archives, prefix: bytes, delimiter: bytes) -> None:
+    def __init__(
+        self, archives: Archives, mappings: PrefixMap, prefix: bytes, delimiter: bytes
+    ) -> None:
         self._archives = archives
-        self._mappings = archives.mappings
+        self._mappings = mappings
         self._prefix = prefix
         self._delimiter = delimiter
         self._begun: dict[bytes, Callable[[], Archive]] = {}

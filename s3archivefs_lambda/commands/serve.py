@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.errors import UsageError, made_client
@@ -18,7 +19,9 @@ from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SEC
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
+    from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.endpoint.authentication import Verifier
     from s3archivefs_lambda.endpoint.messages import HttpApplication
@@ -31,7 +34,7 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser = commands.add_parser(
         "serve",
         help="serve images as objects of an S3-compatible endpoint",
-        description="Serve the files in squashfs images, here or in S3, as objects of one bucket "
+        description="Serve the files in squashfs images, here or in S3, as objects of buckets "
         "behind an S3-compatible HTTP endpoint: path-style requests, reading only.",
         epilog="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
         f"are served too. With {ENDPOINT_ACCESS_KEY_ID} and {ENDPOINT_SECRET_ACCESS_KEY} set, "
@@ -44,9 +47,12 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         dest="maps",
         metavar="PREFIX=IMAGE",
         help="serve the files of IMAGE (a path, file:///path or s3://bucket/key) under PREFIX/; an "
-        "empty PREFIX serves them at the root. May be given several times",
+        "empty PREFIX serves them at the root. A PREFIX of the form s3://BUCKET/PREFIX is in the "
+        "bucket of that name. May be given several times",
     )
-    parser.add_argument("--bucket", default="archive", help="name of the bucket (%(default)s)")
+    parser.add_argument(
+        "--bucket", default="archive", help="bucket of prefixes that name none (%(default)s)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
         "--port", type=int, default=9000, help="port to listen on; 0 takes a free one (%(default)s)"
@@ -68,43 +74,52 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands import serve_settings
 
     serve_settings.check_bucket(options.bucket)
-    config = serve_settings.config(options.maps, os.environ)
+    config = serve_settings.config(os.environ)
+    buckets = serve_settings.buckets(options.maps, config, default=options.bucket)
     verifier = serve_settings.verifier(os.environ)
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
-    serve_settings.check_images(config.mappings)
+    serve_settings.check_images(chain.from_iterable(buckets.values()))
 
     from s3archivefs_lambda.commands.server_lifecycle import serve_until_stopped
     from s3archivefs_lambda.request_log import write_lines
 
     write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
-    app = _application(config, options.bucket, verifier)
-    ready_line = partial(_ready_line, options.bucket, len(config.mappings), verifier)
+    app = _application(config, buckets, verifier)
+    ready_line = partial(_ready_line, buckets, verifier)
     serve_until_stopped(app, options.host, options.port, ready_line)
 
 
-def _application(config: Config, bucket: str, verifier: Verifier | None) -> HttpApplication:
+def _application(
+    config: Config, buckets: Mapping[str, PrefixMap], verifier: Verifier | None
+) -> HttpApplication:
     """Put the endpoint's application together."""
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.archives.client import make_archive_client
     from s3archivefs_lambda.bucket.operations import Operations
     from s3archivefs_lambda.endpoint.application import make_app
     from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
+    from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
     from s3archivefs_lambda.endpoint.thread_shares import THREADS
 
     make_client = partial(make_archive_client, requests=THREADS)
-    if not all(mapping.location.is_local for mapping in config.mappings):
+    mapped = chain.from_iterable(buckets.values())
+    if not all(mapping.location.is_local for mapping in mapped):
         made_client(make_client)  # finds unusable settings before the first request does
-    operations = Operations(Archives(config, make_client), bucket=bucket)
-    lanes = ArchiveLanes(config.mappings)
-    emf = config.metrics == "emf"
-    return make_app(operations, bucket=bucket, verifier=verifier, lanes=lanes, emf=emf)
+    archives = Archives(config, make_client)  # of all buckets, as memory is
+    served = {
+        name: ServedBucket(Operations(archives, name, mappings=mappings), ArchiveLanes(mappings))
+        for name, mappings in buckets.items()
+    }
+    return make_app(served, verifier=verifier, emf=config.metrics == "emf")
 
 
-def _ready_line(bucket: str, mappings: int, verifier: Verifier | None, url: str) -> str:
-    count = f"{mappings} mapping{'' if mappings == 1 else 's'}"
+def _ready_line(buckets: Mapping[str, PrefixMap], verifier: Verifier | None, url: str) -> str:
+    names = ", ".join(f'"{name}"' for name in buckets)
+    mappings = sum(map(len, buckets.values()))
+    counted = f"{mappings} mapping{'' if mappings == 1 else 's'}"
     unsigned = " --no-sign-request" if verifier is None else ""
     return (
-        f's3archivefs: serving bucket "{bucket}" on {url} ({count}); '
-        f"try: aws{unsigned} --endpoint-url {url} s3 ls s3://{bucket}/\n"
+        f"s3archivefs: serving bucket{'' if len(buckets) == 1 else 's'} {names} on {url} "
+        f"({counted}); try: aws{unsigned} --endpoint-url {url} s3 ls s3://{next(iter(buckets))}/\n"
     )

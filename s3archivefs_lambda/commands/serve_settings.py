@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.errors import UsageError, require
@@ -14,7 +14,7 @@ from s3archivefs_lambda.config.names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from ipaddress import IPv4Address, IPv6Address
 
     from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.authentication import Verifier
 
 __all__ = [
+    "buckets",
     "check_address",
     "check_bucket",
     "check_images",
@@ -43,24 +44,35 @@ def check_bucket(name: str) -> None:
         raise UsageError(f"--bucket {name!r}: write {BUCKET_NAME_RULE}")
 
 
-def config(maps: list[str], environ: Mapping[str, str]) -> Config:
-    """Return the settings in `environ`, with the mappings of --map added.
-
-    Raises UsageError for a setting that cannot be used, and if there is no mapping at all.
-    """
+def config(environ: Mapping[str, str]) -> Config:
+    """Return the settings in `environ`; raise UsageError for those that cannot be used."""
     from s3archivefs_lambda.config.errors import SettingError
-    from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
 
     try:
-        settings = Config.from_environ(environ)
-        given = [_parse_map(text) for text in maps]
-        mappings = PrefixMap.from_mappings([*settings.mappings, *given])
+        return Config.from_environ(environ)
     except SettingError as error:
         raise UsageError(str(error)) from error
-    if not mappings:
+
+
+def buckets(maps: list[str], settings: Config, *, default: str) -> dict[str, PrefixMap]:
+    """Return the mappings of each bucket: those of the settings, and those of --map.
+
+    `default` is the bucket of prefixes that name none; it comes first. Raises UsageError for a
+    mapping that cannot be used, and if there is none at all.
+    """
+    from s3archivefs_lambda.config.errors import SettingError
+    from s3archivefs_lambda.config.prefix_map import maps_by_bucket
+
+    further = chain.from_iterable(settings.further_buckets.values())
+    try:
+        given = [_parse_map(text) for text in maps]
+        found = maps_by_bucket([*settings.mappings, *further, *given], default)
+    except SettingError as error:
+        raise UsageError(str(error)) from error
+    if not found:
         raise UsageError(f"there is nothing to serve: give a mapping, such as {_MAP_EXAMPLE}")
-    return replace(settings, mappings=mappings)
+    return dict(sorted(found.items(), key=lambda item: (item[0] != default, item[0])))
 
 
 def _parse_map(text: str) -> PrefixMapping:
@@ -80,13 +92,14 @@ def _parse_map(text: str) -> PrefixMapping:
     return parse_mapping(f"{prefix}|{image}", f"--map {text}")
 
 
-def check_images(mappings: PrefixMap) -> None:
+def check_images(mappings: Iterable[PrefixMapping]) -> None:
     """Open each local image once; raise UsageError naming every mapping of a faulty one.
 
     Images in S3 wait for their first request, but need an installed SDK.
     """
     import s3archivefs
 
+    mappings = list(mappings)
     in_s3 = next((mapping for mapping in mappings if not mapping.location.is_local), None)
     if in_s3 is not None:
         require("botocore", extra="lambda", what=in_s3.origin)

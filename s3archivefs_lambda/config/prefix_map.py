@@ -4,6 +4,9 @@ A mapping is written ``virtual/prefix|s3://bucket/prefix/object`` or
 ``virtual/prefix|file:///absolute/path``. It owns the keys that begin with its prefix and a ``/``
 (every key, for the empty prefix); if several do, the longest prefix wins. Keys and prefixes are
 str, with surrogateescape for bytes that are not UTF-8.
+
+A prefix of the form ``s3://BUCKET/virtual/prefix`` lies in the bucket of that name; any other, in
+the one that a transport has by default.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from s3archivefs_lambda.config.errors import SettingError, shown
-from s3archivefs_lambda.config.location import parse_location
+from s3archivefs_lambda.config.location import BUCKET_NAME_RULE, is_bucket_name, parse_location
 from s3archivefs_lambda.text import to_bytes, to_text
 
 if TYPE_CHECKING:
@@ -21,9 +24,10 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.config.location import Location
 
-__all__ = ["PrefixMap", "PrefixMapping", "parse_mapping"]
+__all__ = ["PrefixMap", "PrefixMapping", "maps_by_bucket", "parse_mapping", "parse_prefix"]
 
 _EXAMPLE = "virtual/prefix|s3://bucket/prefix/object"
+_SCHEME = "s3://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class PrefixMapping:
     location: Location
     origin: str
     """The place where the mapping is written: variable, file and line, or option."""
+    bucket: str = ""
+    """The bucket that has the prefix; empty for a transport's default."""
 
 
 class PrefixMap:
@@ -129,16 +135,49 @@ def parse_mapping(text: str, origin: str) -> PrefixMapping:
 
     White space around the whole text is ignored. The text is divided at its first "|".
     """
-    prefix, separator, url = text.strip().partition("|")
+    virtual, separator, url = text.strip().partition("|")
     if not separator:
         raise SettingError(f'{origin}: the mapping {shown(text)} is not of the form "{_EXAMPLE}"')
     try:
-        return PrefixMapping(_parse_prefix(prefix), parse_location(url), origin)
+        bucket, prefix = parse_prefix(virtual)
+        return PrefixMapping(prefix, parse_location(url), origin, bucket)
     except SettingError as error:
         raise SettingError(f"{origin}: the mapping {shown(text)} {error}") from None
 
 
-def _parse_prefix(text: str) -> str:
+def maps_by_bucket(mappings: Iterable[PrefixMapping], default: str = "") -> dict[str, PrefixMap]:
+    """Return the map of each bucket; `default` is the one of mappings that name none.
+
+    Raises SettingError with a line for each prefix that is mapped twice.
+    """
+    found: dict[str, list[PrefixMapping]] = {}
+    for mapping in mappings:
+        found.setdefault(mapping.bucket or default, []).append(mapping)
+    maps, faults = {}, []
+    for bucket, of_bucket in found.items():
+        try:
+            maps[bucket] = PrefixMap.from_mappings(of_bucket)
+        except SettingError as error:
+            faults.append(str(error))
+    if faults:
+        raise SettingError("\n".join(faults))
+    return maps
+
+
+def parse_prefix(text: str) -> tuple[str, str]:
+    """Return the bucket, empty if none is named, and the virtual prefix in it.
+
+    Raises SettingError if the text is neither ``virtual/prefix`` nor ``s3://BUCKET/virtual/prefix``.
+    """
+    if not text.startswith(_SCHEME):
+        return "", _checked_prefix(text)
+    bucket, _, prefix = text.removeprefix(_SCHEME).partition("/")
+    if not is_bucket_name(bucket):
+        raise SettingError(f"is in a bucket named {shown(bucket)}; write {BUCKET_NAME_RULE}")
+    return bucket, _checked_prefix(prefix)
+
+
+def _checked_prefix(text: str) -> str:
     prefix = text.strip("/")
     if prefix != prefix.strip():
         raise SettingError('has white space around its virtual prefix; write "|" right after it')

@@ -20,7 +20,12 @@ from s3archivefs_lambda.config.names import (
     UPLOAD_PART_BYTES,
     UPLOAD_STORAGE_CLASS,
 )
-from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping, parse_mapping
+from s3archivefs_lambda.config.prefix_map import (
+    PrefixMap,
+    PrefixMapping,
+    maps_by_bucket,
+    parse_mapping,
+)
 from s3archivefs_lambda.config.values import (
     COUNT_MAX,
     IN_MEMORY_MAX,
@@ -76,6 +81,9 @@ class Config:
     """A power of two, or None when unset; `chunk_size_for` applies it to an image."""
     cache_max_bytes: int
     mappings: PrefixMap
+    """Of the prefixes that name no bucket."""
+    further_buckets: Mapping[str, PrefixMap]
+    """Of the prefixes that name one, by its name."""
     revalidate_seconds: float
     stale_seconds: float
     tail_bytes: int
@@ -119,7 +127,9 @@ class Config:
             except SettingError as error:
                 faults.append(str(error))
         try:
-            values["mappings"] = PrefixMap.from_mappings(mappings)
+            maps = maps_by_bucket(mappings)
+            values["mappings"] = maps.pop("", PrefixMap())
+            values["further_buckets"] = maps
         except SettingError as error:
             faults.append(str(error))
         if faults:
@@ -169,7 +179,8 @@ SETTINGS: tuple[Setting, ...] = (
         parse=None,
         default=None,
         doc="One mapping each: virtual/prefix|s3://bucket/prefix/object. An empty virtual prefix "
-        "maps the archive at the root. Numbers may have gaps.",
+        "maps the archive at the root. Numbers may have gaps. For the endpoint, a virtual prefix "
+        "of the form s3://BUCKET/virtual/prefix names the bucket that has it.",
     ),
     Setting(
         name=_MAPPING_FILE_NAME,

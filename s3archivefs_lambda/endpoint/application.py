@@ -1,7 +1,6 @@
 """An S3-compatible HTTP endpoint, as an application: requests in path style, reading only.
 
-One bucket holds everything that is mapped. Keys come from the request target as it stood on the
-wire.
+Keys come from the request target as it stood on the wire.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.accounting import request_scope
-from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE, ArchiveLanes
+from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE
 from s3archivefs_lambda.endpoint.authentication import (
     claimed_signer,
     is_for_this_machine,
@@ -46,8 +45,8 @@ from s3archivefs_lambda.s3api.messages import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from s3archivefs_lambda.bucket.operations import S3Operations
     from s3archivefs_lambda.endpoint.authentication import Verifier
+    from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 
 __all__ = ["make_app"]
 
@@ -58,37 +57,25 @@ _CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], "?")  # all but the 
 
 
 def make_app(
-    operations: S3Operations,
-    *,
-    bucket: str,
-    verifier: Verifier | None,
-    lanes: ArchiveLanes | None = None,
-    emf: bool = False,
+    buckets: Mapping[str, ServedBucket], *, verifier: Verifier | None, emf: bool = False
 ) -> HttpApplication:
-    """Return the application that serves `operations` as the one bucket named `bucket`.
+    """Return the application that serves `buckets`, by their names.
 
     With a verifier, every request must be signed; without one, signatures are not checked. With
-    `emf`, lines of the request log carry metrics. Requests wait in `lanes`, or all in one. The
-    server must break the connection when the body's iterator raises.
+    `emf`, lines of the request log carry metrics. The server must break the connection when the
+    body's iterator raises.
     """
-    return _Endpoint(operations, bucket, verifier, lanes, emf=emf)
+    return _Endpoint(buckets, verifier, emf=emf)
 
 
 class _Endpoint:
     def __init__(
-        self,
-        operations: S3Operations,
-        bucket: str,
-        verifier: Verifier | None,
-        lanes: ArchiveLanes | None,
-        *,
-        emf: bool,
+        self, buckets: Mapping[str, ServedBucket], verifier: Verifier | None, *, emf: bool
     ) -> None:
         region = (verifier and verifier.region) or DEFAULT_REGION
-        self._operations = EndpointOperations(operations, bucket, region)
-        self._bucket = bucket
+        self._operations = EndpointOperations(buckets, region)
+        self._buckets = buckets
         self._verifier = verifier
-        self._lanes = lanes
         self._emf = emf
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
@@ -125,7 +112,7 @@ class _Endpoint:
         target = parse_target(asked.target)
         signed = SignedRequest.of(asked, target)
         bucket, key = bucket_and_key(target)
-        exchange.key = key or None
+        exchange.bucket, exchange.key = bucket or None, key or None
         check_method(asked.method)
         # Repeated fields are one, joined by commas (RFC 9110, 5.3).
         headers = {name: ",".join(values) for name, values in signed.headers.items()}
@@ -133,8 +120,9 @@ class _Endpoint:
             raise invalid_request("A request that reads must not have a body.")
         exchange.access_key_id = self._signer(signed, bucket)
         query = query_parameters(without_signature(target.query))
-        exchange.operation = operation_of(asked.method, bucket, key, query, served=self._bucket)
+        exchange.operation = operation_of(asked.method, bucket, key, query, served=self._buckets)
         request = S3Request(
+            bucket=bucket,
             key=key,
             query=query,
             headers=headers,
@@ -153,7 +141,7 @@ class _Endpoint:
             return claimed_signer(request)
         signer = self._verifier.verify(request)
         if signer is None:
-            if bucket not in {"", self._bucket}:
+            if bucket and bucket not in self._buckets:
                 raise no_such_bucket(bucket)  # as S3 tells anybody
             raise SignatureRefusedError.of(access_denied(), reason="not signed")
         return signer
@@ -168,25 +156,25 @@ class _Endpoint:
 
     def lane(self, request: HttpRequest) -> Lane:
         """Return the lane in which the request waits: with those for the same archive."""
-        if self._lanes is None:
-            return NO_ARCHIVE
         try:
             target = parse_target(request.target)
         except S3Error:
             return NO_ARCHIVE
         bucket, key = bucket_and_key(target)
-        if bucket != self._bucket:
+        served = self._buckets.get(bucket)
+        if served is None or served.lanes is None:
             return NO_ARCHIVE
         if key:
-            return self._lanes.of_object(key)
+            return served.lanes.of_object(key)
         prefixes = (value for name, value in target.query if name == "prefix")
-        return self._lanes.of_listing(next(prefixes, ""))
+        return served.lanes.of_listing(next(prefixes, ""))
 
     def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None) -> None:
         """Write the line of a request that the application did not answer."""
         exchange = self._exchange(request)
         with suppress(S3Error):
-            exchange.key = bucket_and_key(parse_target(request.target))[1] or None
+            bucket, key = bucket_and_key(parse_target(request.target))
+            exchange.bucket, exchange.key = bucket or None, key or None
         exchange.error = _CLOSED
         if refusal is not None:
             exchange.request_id, exchange.error = refusal.request_id, refusal.error

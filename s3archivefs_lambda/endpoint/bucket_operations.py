@@ -1,7 +1,8 @@
-"""The operations on the bucket itself, which only an endpoint has."""
+"""The operations on buckets themselves, which only an endpoint has."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,21 +11,33 @@ from s3archivefs_lambda.s3api.buckets import Bucket, bucket_location, list_bucke
 from s3archivefs_lambda.s3api.messages import S3Response, xml_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from s3archivefs_lambda.bucket.operations import S3Operations
+    from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
     from s3archivefs_lambda.s3api.messages import S3Request
 
-__all__ = ["EndpointOperations"]
+__all__ = ["EndpointOperations", "ServedBucket"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBucket:
+    """What an endpoint needs of a bucket."""
+
+    operations: S3Operations
+    """They answer for what is in it."""
+    lanes: ArchiveLanes | None = None
+    """In which requests wait; all in one, if None."""
 
 
 class EndpointOperations:
-    """All operations of an endpoint: on its one bucket, and on what is in it."""
+    """All operations of an endpoint: on its buckets, and on what is in them."""
 
-    def __init__(self, operations: S3Operations, bucket: str, region: str) -> None:
-        """`operations` answers for what is in the bucket."""
-        self._inside = operations
-        self._bucket = Bucket(bucket, region, datetime.now(UTC))
+    def __init__(self, buckets: Mapping[str, ServedBucket], region: str) -> None:
+        now = datetime.now(UTC)
+        self._inside = {name: bucket.operations for name, bucket in buckets.items()}
+        self._buckets = [Bucket(name, region, now) for name in sorted(buckets)]
+        self._region = region
         self._operations: dict[str, Callable[[S3Request], S3Response]] = {
             "ListBuckets": self._list_buckets,
             "HeadBucket": self._head_bucket,
@@ -35,15 +48,15 @@ class EndpointOperations:
         """Return the operation's answer, which may be an error."""
         run = self._operations.get(operation)
         if run is None:
-            return self._inside.answer(operation, request)
+            return self._inside[request.bucket].answer(operation, request)
         return answer_or_error(operation, run, request)
 
     def _list_buckets(self, request: S3Request) -> S3Response:
-        return xml_response(list_buckets(request.query, [self._bucket]))
+        return xml_response(list_buckets(request.query, self._buckets))
 
     def _head_bucket(self, _: S3Request) -> S3Response:
-        headers = {"x-amz-bucket-region": self._bucket.region, "Content-Length": "0"}
+        headers = {"x-amz-bucket-region": self._region, "Content-Length": "0"}
         return S3Response(status=200, headers=headers)
 
     def _get_bucket_location(self, _: S3Request) -> S3Response:
-        return xml_response(bucket_location(self._bucket.region))
+        return xml_response(bucket_location(self._region))

@@ -8,7 +8,7 @@ from s3archivefs_lambda.s3api.errors import method_not_allowed, no_such_bucket, 
 from s3archivefs_lambda.text import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from s3archivefs_lambda.endpoint.request_target import RequestTarget
 
@@ -39,18 +39,18 @@ def check_method(method: str) -> None:
 
 
 def operation_of(
-    method: str, bucket: str, key: str, query: Mapping[str, str], *, served: str
+    method: str, bucket: str, key: str, query: Mapping[str, str], *, served: Container[str]
 ) -> str:
     """Return S3's name of the operation that a GET or HEAD asks for.
 
-    `served` is the one bucket there is. Raises S3Error for what is not served.
+    `served` are the buckets there are. Raises S3Error for what is not served.
     """
     is_head = method == "HEAD"
     if not bucket and not key:
         if is_head:
             raise method_not_allowed(method, allowed="GET")
         return "ListBuckets"
-    if bucket != served:
+    if bucket not in served:
         raise no_such_bucket(bucket)
     if unknown := sorted(_SUB_RESOURCES.intersection(query)):
         raise not_implemented(unknown[0])

@@ -31,6 +31,8 @@ FIRST_PIECE_BYTES = 1 << 20
 class S3Request:
     """A request, whatever brought it. Its text has bytes that are not UTF-8 by surrogateescape."""
 
+    bucket: str = ""
+    """Where the transport has several."""
     key: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     """Decoded query parameters."""

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 from tests.support.adapter.fake_operations import FakeOperations
 
@@ -40,7 +41,7 @@ def ask(
     emf: bool = False,
 ) -> Answer:
     """One request straight to the application, without a server."""
-    app = make_app(operations, bucket="archive", verifier=verifier, emf=emf)
+    app = make_app({"archive": ServedBucket(operations)}, verifier=verifier, emf=emf)
     response = app(HttpRequest(method=method, target=target, headers=headers, client=CLIENT))
     try:
         content = b"".join(response.body)

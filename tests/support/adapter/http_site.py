@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse, Lane
 from s3archivefs_lambda.endpoint.request_pool import RequestPool
@@ -54,7 +55,7 @@ class Site:
     ) -> None:
         self.operations = FakeOperations()
         self.requests: list[HttpRequest] = []
-        self._app = make_app(self.operations, bucket="archive", verifier=None)
+        self._app = make_app({"archive": ServedBucket(self.operations)}, verifier=None)
         quick = limits or HttpLimits(tick_seconds=0.01)
         self.pool = pool or RequestPool()
         self.server = S3HttpServer(self, port=0, limits=quick, pool=self.pool, clock=clock)

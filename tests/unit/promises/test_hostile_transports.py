@@ -22,6 +22,7 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.prefix_map import PrefixMap, parse_mapping
 from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.object_lambda.transport import ObjectLambda
 from s3archivefs_lambda.s3api.messages import S3Request
@@ -67,7 +68,7 @@ def ask(request: pytest.FixtureRequest, image: Path) -> Iterator[Ask]:
     if request.param == "object-lambda":
         yield asking_the_function(operations)
         return
-    app = make_app(operations, bucket="archive", verifier=None)
+    app = make_app({"archive": ServedBucket(operations)}, verifier=None)
     with S3HttpServer(app, port=0) as server:
         yield lambda key, query: ask_the_endpoint(server.url, key, query)
 

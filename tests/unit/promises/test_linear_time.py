@@ -23,6 +23,7 @@ from s3archivefs_lambda.config.prefix_map import parse_mapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer, is_for_this_machine
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.head import HeadBuffer
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 from s3archivefs_lambda.endpoint.request_target import parse_target
@@ -126,7 +127,7 @@ def verify(asked: HttpRequest) -> None:
 def application() -> Any:  # noqa: ANN401
     """The endpoint over an image, without credentials."""
     operations = operations_on({"plain": FIXTURES["gzip"].image})
-    return make_app(operations, bucket="archive", verifier=None)
+    return make_app({"archive": ServedBucket(operations)}, verifier=None)
 
 
 def answer(asked: HttpRequest) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest
 from s3archivefs_lambda.endpoint.request_pool import RequestPool
@@ -140,7 +141,7 @@ def test_what_was_not_answered_counts(
     line: tuple[int | None, str, int],
     metrics: tuple[int, int, int],
 ) -> None:
-    app = make_app(FakeOperations(), bucket="archive", verifier=None, emf=True)
+    app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None, emf=True)
     app.unanswered(HttpRequest(method="GET", target="/archive/k", client="192.0.2.1"), refusal)
     logged = lines(caplog)["k"]
     assert (logged["status"], logged["error"], logged["bytes"]) == line
@@ -152,6 +153,6 @@ def test_what_was_not_answered_counts(
 
 
 def test_a_target_that_names_nothing_has_a_line_too(caplog: pytest.LogCaptureFixture) -> None:
-    app = make_app(FakeOperations(), bucket="archive", verifier=None)
+    app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None)
     app.unanswered(HttpRequest(method="GET", target="/archive/%"), None)
     assert lines(caplog).keys() == {None}

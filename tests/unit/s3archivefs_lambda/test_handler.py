@@ -128,6 +128,17 @@ def test_an_event_that_is_none_fails_and_the_next_is_served() -> None:
     assert head["statusCode"] == 404  # nothing is mapped
 
 
+def test_a_prefix_in_a_bucket_is_a_fault_as_requests_name_no_bucket() -> None:
+    environ = {
+        "S3ARCHIVEFS_PREFIX_VMAP1": "docs|s3://bucket/a.sqfs",
+        "S3ARCHIVEFS_PREFIX_VMAP2": "s3://books/docs|s3://bucket/a.sqfs",
+    }
+    told, log = run(environ, *EVERY_OPERATION)
+    assert [json.loads(line)["status"] for line in told["requests"]] == [500] * 4
+    (line,) = log
+    assert "S3ARCHIVEFS_PREFIX_VMAP2: the prefix names the bucket books" in line
+
+
 def test_malformed_settings_are_logged_one_line_a_fault_and_told_to_every_caller(
     tmp_path: Path,
 ) -> None:

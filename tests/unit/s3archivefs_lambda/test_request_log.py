@@ -62,7 +62,8 @@ def test_a_line_says_what_was_asked_and_answered_and_what_it_cost(stream: io.Str
     exchange = Exchange(request_id="R1", emf=False, method="GET", client="192.0.2.1")
     exchange.arrived = 1795867446.0625
     exchange.access_key_id = "AKIDEXAMPLE"
-    exchange.operation, exchange.key = "GetObject", "docs/a"
+    exchange.operation = "GetObject"
+    exchange.bucket, exchange.key = "archive", "docs/a"
     exchange.status, exchange.bytes_sent = 206, 700
     exchange.usage.archives[Location("s3", "bucket", "linux.sqfs")] = None
     for figure, amount in (("s3_requests", 3), ("s3_bytes", 524384), ("cache_misses", 2)):
@@ -75,6 +76,7 @@ def test_a_line_says_what_was_asked_and_answered_and_what_it_cost(stream: io.Str
         ("method", "GET"),
         ("client", "192.0.2.1"),
         ("access_key_id", "AKIDEXAMPLE"),
+        ("bucket", "archive"),
         ("key", "docs/a"),
         ("archive", "s3://bucket/linux.sqfs"),
         ("status", 206),

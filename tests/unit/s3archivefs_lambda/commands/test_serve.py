@@ -66,6 +66,7 @@ def test_nothing_to_serve_says_how_to_give_a_mapping(capsys: pytest.CaptureFixtu
         ("docs=s3://bucket", "names no object after the bucket"),
         ("docs=http://host/x", "does not go to s3://bucket/prefix/object or file:///"),
         ("../x=/y", '".." segment'),
+        ("s3://Books/x=/y", "is in a bucket named 'Books'"),
     ],
 )
 def test_a_mapping_that_cannot_be_served_stops_the_start(
@@ -90,6 +91,14 @@ def test_a_prefix_is_mapped_once(
 ) -> None:
     monkeypatch.setenv("S3ARCHIVEFS_PREFIX_VMAP1", f"docs|file://{IMAGE}")
     told = fault(capsys, "--map", f"/docs/={IMAGE}")
+    assert "'docs' is already mapped by S3ARCHIVEFS_PREFIX_VMAP1" in told
+
+
+def test_a_prefix_is_mapped_once_in_each_bucket(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3ARCHIVEFS_PREFIX_VMAP1", f"s3://books/docs|file://{IMAGE}")
+    told = fault(capsys, "--bucket", "books", "--map", f"docs={IMAGE}")
     assert "'docs' is already mapped by S3ARCHIVEFS_PREFIX_VMAP1" in told
 
 

@@ -116,6 +116,43 @@ def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Si
     assert {metric.namespace for metric in metrics_of(line)} == {"s3archivefs"}
 
 
+def test_it_serves_several_buckets_each_with_its_mappings(tmp_path: Path) -> None:
+    environ = {
+        "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
+        "S3ARCHIVEFS_PREFIX_VMAP1": f"s3://maps/old|file://{IMAGE}",
+    }
+    maps = ["--map", f"docs={IMAGE}", "--map", f"s3://maps/new={IMAGE}"]
+    with serving(*maps, environ=environ) as server:
+        assert server.stdout
+        line = server.stdout.readline()
+        assert line.startswith('s3archivefs: serving buckets "archive", "maps" on http://')
+        assert "(3 mappings); " in line
+        found = re.search(r"http://\S+", line)
+        assert found
+        bodies = {}
+        with closing(HTTPConnection(urlsplit(found[0]).netloc, timeout=10)) as client:
+            for target in ("/", "/archive?delimiter=/", "/maps?delimiter=/", "/maps?location"):
+                client.request("GET", target)
+                with client.getresponse() as response:
+                    assert response.status == 200
+                    bodies[target] = response.read().decode()
+            for target, status in (("/maps", 200), ("/other", 404), ("/maps/docs/x", 404)):
+                client.request("HEAD", target)
+                with client.getresponse() as response:
+                    assert response.status == status
+        server.terminate()
+        _, log = server.communicate(timeout=10)
+    assert re.findall("<Name>(.*?)</Name>", bodies["/"]) == ["archive", "maps"]
+    for bucket, prefixes in (("archive", ["docs/"]), ("maps", ["new/", "old/"])):
+        page = bodies[f"/{bucket}?delimiter=/"]
+        assert f"<Name>{bucket}</Name>" in page
+        assert re.findall("<CommonPrefixes><Prefix>(.*?)<", page) == prefixes
+    assert [json.loads(line)["bucket"] for line in log.splitlines()] == [
+        *(None, "archive", "maps", "maps"),
+        *("maps", "other", "maps"),
+    ]
+
+
 def serving(*arguments: str, environ: dict[str, str], before: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [

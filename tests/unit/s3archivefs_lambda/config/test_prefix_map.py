@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from s3archivefs_lambda.config.errors import SettingError
 from s3archivefs_lambda.config.location import Location
-from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping, parse_mapping
+from s3archivefs_lambda.config.prefix_map import (
+    PrefixMap,
+    PrefixMapping,
+    maps_by_bucket,
+    parse_mapping,
+)
 
 
 def mapped(*prefixes: str) -> PrefixMap:
@@ -43,6 +48,21 @@ def test_a_prefix_loses_its_outer_slashes_and_nothing_else(text: str, prefix: st
     assert parse_mapping(text, "VMAP1").prefix == prefix
 
 
+@pytest.mark.parametrize(
+    ("text", "bucket", "prefix"),
+    [
+        ("s3://books/docs/|s3://bucket/a", "books", "docs"),
+        ("s3://books/docs/linux|s3://bucket/a", "books", "docs/linux"),
+        ("s3://books/|s3://bucket/a", "books", ""),
+        ("s3://books|s3://bucket/a", "books", ""),
+        ("docs|s3://bucket/a", "", "docs"),
+    ],
+)
+def test_a_prefix_may_name_its_bucket(text: str, bucket: str, prefix: str) -> None:
+    mapping = parse_mapping(text, "VMAP1")
+    assert (mapping.bucket, mapping.prefix) == (bucket, prefix)
+
+
 # --- parse_mapping: what is refused
 
 
@@ -62,6 +82,10 @@ def test_a_prefix_loses_its_outer_slashes_and_nothing_else(text: str, prefix: st
         ("docs|", "does not go to"),
         ("docs| s3://bucket/a", "does not go to"),
         ("docs|s3://bucket", "no object"),
+        ("s3://|s3://bucket/a", "lower-case letters"),
+        ("s3://Books/docs|s3://bucket/a", "is in a bucket named 'Books'"),
+        ("s3://books/a//b|s3://bucket/a", "segment"),
+        ("s3:/books/docs|s3://books", "no object"),
     ],
 )
 def test_a_malformed_mapping_is_refused_by_the_name_of_its_origin(text: str, part: str) -> None:
@@ -85,6 +109,37 @@ def test_a_huge_faulty_value_makes_no_huge_message() -> None:
     with pytest.raises(SettingError) as error:
         parse_mapping("x" * 100_000, "VMAP1")
     assert len(str(error.value)) < 1000
+
+
+# --- maps_by_bucket
+
+
+def test_each_bucket_has_its_mappings() -> None:
+    texts = (
+        "docs|s3://bucket/1",
+        "s3://maps/docs|s3://bucket/2",
+        "s3://maps|s3://bucket/3",
+        "s3://own/a|s3://bucket/4",
+    )
+    maps = maps_by_bucket([parse_mapping(text, "VMAP") for text in texts], "own")
+    assert {name: [each.prefix for each in found] for name, found in maps.items()} == {
+        "own": ["a", "docs"],
+        "maps": ["", "docs"],
+    }
+
+
+def test_a_prefix_is_mapped_once_in_each_bucket() -> None:
+    texts = (
+        "docs|s3://bucket/1",
+        "s3://own/docs|s3://bucket/2",
+        "s3://far/x|s3://bucket/3",
+        "s3://far/x|s3://bucket/4",
+    )
+    with pytest.raises(SettingError) as error:
+        maps_by_bucket([parse_mapping(text, f"VMAP{n}") for n, text in enumerate(texts)], "own")
+    first, second = str(error.value).splitlines()
+    assert first.startswith("VMAP1: the virtual prefix 'docs' is already mapped by VMAP0")
+    assert second.startswith("VMAP3: the virtual prefix 'x' is already mapped by VMAP2")
 
 
 # --- PrefixMap

@@ -352,6 +352,23 @@ def test_all_faults_are_reported_at_once() -> None:
     ]
 
 
+def test_mappings_may_name_the_bucket_that_has_them(tmp_path: Path) -> None:
+    file = tmp_path / "mappings"
+    file.write_text("s3://maps/docs|s3://bucket/c\n")
+    config = Config.from_environ(
+        {
+            f"{VMAP}1": "docs|s3://bucket/a",
+            f"{VMAP}2": "s3://books|s3://bucket/b",
+            f"{VMAP}_EXT_FILE": str(file),
+        }
+    )
+    assert mapped(config) == {"docs": "s3://bucket/a"}
+    assert {
+        name: {found.prefix: str(found.location) for found in mappings}
+        for name, mappings in config.further_buckets.items()
+    } == {"books": {"": "s3://bucket/b"}, "maps": {"docs": "s3://bucket/c"}}
+
+
 # --- the table, from which documentation is made
 
 
@@ -359,7 +376,7 @@ def test_the_table_explains_every_setting_once() -> None:
     names = [setting.name for setting in SETTINGS]
     assert len(set(names)) == len(names)
     filled = {setting.field.partition(".")[0] for setting in SETTINGS}
-    assert filled == set(Config.__dataclass_fields__)
+    assert filled == set(Config.__dataclass_fields__) - {"further_buckets"}  # mappings fill both
     assert all(setting.doc.endswith(".") and "\n" not in setting.doc for setting in SETTINGS)
 
 

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.s3api.messages import S3Error, S3Response
 from tests.support.adapter.asked_application import ask
@@ -159,7 +160,7 @@ class Site:
 def running_site() -> Iterator[Site]:
     operations = FakeOperations()
     verifier = Verifier(ACCESS_KEY, SECRET, region="eu-west-1")
-    app = make_app(operations, bucket="archive", verifier=verifier)
+    app = make_app({"archive": ServedBucket(operations)}, verifier=verifier)
     with S3HttpServer(app, port=0) as server, closing(client_of(server)) as client:
         yield Site(operations, server, client)
 
@@ -246,7 +247,7 @@ def test_the_log_never_holds_a_signature_or_a_secret(
 ) -> None:
     caplog.set_level(logging.DEBUG, "s3archivefs")
     verifier = Verifier(ACCESS_KEY, SECRET)
-    app = make_app(operations, bucket="archive", verifier=verifier)
+    app = make_app({"archive": ServedBucket(operations)}, verifier=verifier)
     with S3HttpServer(app, port=0) as server, closing(client_of(server)) as client:
         parameters = {"Bucket": "archive", "Key": "asked-here"}
         url = client.generate_presigned_url("get_object", Params=parameters)

@@ -5,6 +5,7 @@ import pytest
 from s3archivefs_lambda.config.prefix_map import PrefixMap, parse_mapping
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE, ArchiveLanes
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.messages import HttpRequest, Lane
 from tests.support.adapter.fake_operations import FakeOperations
 
@@ -50,7 +51,7 @@ SEVERAL = ("several archives", "several stores", False)
 def test_a_request_waits_with_those_for_the_same_archive(
     target: str, name: str, store: str, *, is_local: bool
 ) -> None:
-    app = make_app(FakeOperations(), bucket="archive", verifier=None, lanes=LANES)
+    app = make_app({"archive": ServedBucket(FakeOperations(), LANES)}, verifier=None)
     lane = app.lane(HttpRequest(method="GET", target=target))
     assert (lane.name, lane.store, lane.is_local) == (name, store, is_local)
 
@@ -74,6 +75,15 @@ def test_an_archive_at_the_root_owns_what_no_other_does() -> None:
     assert lanes.of_listing("").name == "several archives"
 
 
+def test_each_bucket_has_its_lanes() -> None:
+    other = ArchiveLanes(PrefixMap.from_mappings([parse_mapping("docs|s3://else/docs", "test")]))
+    operations = FakeOperations()
+    buckets = {"archive": ServedBucket(operations, LANES), "else": ServedBucket(operations, other)}
+    app = make_app(buckets, verifier=None)
+    asked = [HttpRequest(method="GET", target=f"/{name}/docs/a") for name in buckets]
+    assert [app.lane(each).name for each in asked] == ["s3://bucket/docs", "s3://else/docs"]
+
+
 def test_without_mappings_there_is_no_archive() -> None:
-    app = make_app(FakeOperations(), bucket="archive", verifier=None)
+    app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None)
     assert app.lane(HttpRequest(method="GET", target="/archive/k")) is NO_ARCHIVE

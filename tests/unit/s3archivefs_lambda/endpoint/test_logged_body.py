@@ -14,6 +14,7 @@ from botocore.credentials import Credentials
 from s3archivefs_lambda.accounting import add, add_archive
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
 from tests.support.adapter.asked_application import CLIENT, ask
@@ -116,6 +117,7 @@ def test_each_request_is_one_line_of_the_request_log(
         "client": CLIENT,
         "access_key_id": None,
         "error": error,
+        "bucket": "archive" if target != "/" and error != "InvalidURI" else None,
         "key": key,
         "archive": None,
         "status": status,
@@ -133,7 +135,7 @@ def test_a_line_tells_the_time_since_the_request_arrived(
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
     started = time.monotonic() - 1000
-    app = make_app(operations, bucket="archive", verifier=None)
+    app = make_app({"archive": ServedBucket(operations)}, verifier=None)
     request = HttpRequest(
         method="GET", target="/archive/k", headers=(("host", "::1"),), arrived=0.5, started=started
     )
@@ -281,7 +283,7 @@ def test_a_reader_who_leaves_is_no_error(
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
     operations.respond = streamed(Body(iter([b"ab", b"cd"])), 4)
-    app = make_app(operations, bucket="archive", verifier=None, emf=True)
+    app = make_app({"archive": ServedBucket(operations)}, verifier=None, emf=True)
     body = app(HttpRequest(method="GET", target="/archive/k")).body
     assert next(body) == b"ab"
     body.close()

@@ -16,6 +16,7 @@ import pytest
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE
 from s3archivefs_lambda.endpoint.body_memory import HOLD_SECONDS
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.connection import State
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES
 from s3archivefs_lambda.endpoint.limits import HttpLimits
@@ -850,7 +851,7 @@ def test_idle_connections_do_not_keep_the_server_up() -> None:
 
 
 def test_a_server_that_has_not_started_need_not_be_stopped() -> None:
-    app = make_app(FakeOperations(), bucket="archive", verifier=None)
+    app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None)
     server = S3HttpServer(app, port=0)
     server.stop()
     with server:
@@ -861,7 +862,7 @@ def test_a_server_that_has_not_started_need_not_be_stopped() -> None:
 
 def test_a_taken_port_says_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        app = make_app(FakeOperations(), bucket="archive", verifier=None)
+        app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None)
         server = S3HttpServer(app, port=taken.getsockname()[1])
         with pytest.raises(OSError, match="in use") as caught:
             server.start()
@@ -870,7 +871,7 @@ def test_a_taken_port_says_so() -> None:
 
 
 def test_the_url_is_what_clients_write() -> None:
-    app = make_app(FakeOperations(), bucket="archive", verifier=None)
+    app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None)
     assert S3HttpServer(app, host="::1", port=9000).url == "http://[::1]:9000"
     with S3HttpServer(app, port=0) as server:
         assert server.url.startswith("http://127.0.0.1:")
