@@ -10,7 +10,7 @@ from s3archivefs.batch import LARGE_BYTES, Wanted
 from s3archivefs.batch_reads import BatchReader
 from s3archivefs.errors import CorruptImageError, FormatError, LimitExceededError, SquashfsError
 from s3archivefs.inode import FileKind
-from s3archivefs.names import AnyPath, EitherPath, PathLike, as_plain, decode_as
+from s3archivefs.names import AnyPath, EitherPath, LinkedPath, PathLike, as_plain, decode_as
 from s3archivefs.opening import FileOpener
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ T = TypeVar("T")
 _FILE, _DIRECTORY = FileKind.FILE.value, FileKind.DIRECTORY.value
 _WINDOW_FILES = 8192  # files put in the order of the disk together, of some 600 bytes each
 _WINDOW_BYTES = 256 << 20  # likewise, of content: at most 65,536 blocks, of some 150 bytes each
+_WINDOW_PATHS = 1 << 20  # likewise, of characters of paths: 1,024 levels of 255 make long ones
 
 
 class BulkReader(FileOpener):
@@ -168,12 +169,14 @@ class BulkReader(FileOpener):
     ) -> Iterator[Wanted[AnyPath]]:
         """Yield the regular files from a directory down."""
         separator = decode_as(top, b"/")
+        first_prefix = top if top.endswith(separator) else top + separator
         seen: set[int] = set()
-        todo: list[tuple[AnyPath, Entry | None, int]] = [(top, None, 0)]
+        todo: list[tuple[LinkedPath | None, Entry | None, int]] = [(None, None, 0)]
         while todo:
-            path, entry, depth = todo.pop()
-            prefix = path if path.endswith(separator) else path + separator
-            below: list[tuple[AnyPath, Entry | None, int]] = []
+            way, entry, depth = todo.pop()
+            path = first_prefix + decode_as(top, way.joined()) if way else top
+            prefix = path + separator if way else first_prefix
+            below: list[tuple[LinkedPath | None, Entry | None, int]] = []
             readers = self._readers
             try:
                 inode = readers.entry_inode(entry) if entry else start.directory.inode
@@ -188,7 +191,7 @@ class BulkReader(FileOpener):
                     if found.type == _FILE:
                         yield _wanted(prefix + decode_as(path, found.name), found, readers)
                     elif found.type == _DIRECTORY:
-                        below.append((prefix + decode_as(path, found.name), found, depth + 1))
+                        below.append((LinkedPath(way, found.name), found, depth + 1))
             except (SquashfsError, OSError) as error:
                 if isinstance(error, FormatError):
                     self._distrust()  # the next call may find it sound
@@ -207,13 +210,14 @@ def _wanted(path: P, entry: Entry, readers: Readers) -> Wanted[P]:
 def _windows(files: Iterable[Wanted[P]]) -> Iterator[list[Wanted[P]]]:
     """Yield files in lists of bounded length."""
     window: list[Wanted[P]] = []
-    size = 0
+    size = paths = 0
     for file in files:
         window.append(file)
         size += min(file.size, LARGE_BYTES)
-        if len(window) >= _WINDOW_FILES or size >= _WINDOW_BYTES:
+        paths += len(as_plain(cast("EitherPath", file.path)))
+        if len(window) >= _WINDOW_FILES or size >= _WINDOW_BYTES or paths >= _WINDOW_PATHS:
             yield window
-            window, size = [], 0
+            window, size, paths = [], 0, 0
     if window:
         yield window
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol, TypeAlias, TypeVar, overload
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar, overload
 
 __all__ = [
     "AnyPath",
     "EitherPath",
+    "LinkedPath",
     "PathLike",
     "StrPath",
     "as_plain",
@@ -83,6 +84,26 @@ def decode_all_as(path: AnyPath, names: list[bytes]) -> list[AnyPath]:
     if isinstance(path, str):  # no name holds a slash
         return b"/".join(names).decode("utf-8", "surrogateescape").split("/")
     return names
+
+
+class LinkedPath(NamedTuple):
+    """A path as its last name, and the path above, which it shares with others.
+
+    In a deep hostile tree whole paths, of 256 bytes a level, would take far more memory.
+    """
+
+    above: LinkedPath | None
+    name: bytes
+
+    def joined(self) -> bytes:
+        """Return the names from the topmost on, with slashes between them."""
+        names: list[bytes] = []
+        here: LinkedPath | None = self
+        while here is not None:
+            names.append(here.name)
+            here = here.above
+        names.reverse()
+        return b"/".join(names)
 
 
 def os_error(number: int, path: str | bytes) -> OSError:

@@ -9,7 +9,7 @@ from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, SquashfsError
 from s3archivefs.inode import FileKind
 from s3archivefs.listing import Listing
-from s3archivefs.names import decode
+from s3archivefs.names import LinkedPath, decode
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
@@ -57,21 +57,22 @@ class Verifier:
         image.
         """
         self._seen.add(self._root.inode.reference)
-        todo: list[tuple[bytes, int]] = [(b"", self._root.inode.reference)]
-        yield from self._problems_of(b"/", self._root.inode)
+        root = LinkedPath(None, b"")
+        todo: list[tuple[LinkedPath, int]] = [(root, self._root.inode.reference)]
+        yield from self._problems_of(root, self._root.inode)
         while todo:
             path, reference = todo.pop()
-            below: list[tuple[bytes, int]] = []
+            below: list[tuple[LinkedPath, int]] = []
             try:
                 directory = self.readers.directory(self.readers.inodes.inode(reference))
                 for listing in directory.listings():
                     yield from self._problems_among(path, directory, listing, below)
             except SquashfsError as error:
-                yield _problem(path or b"/", error)
+                yield _problem(path, error)
             todo += reversed(below)
         if len(self._seen) != self._inode_count:
             yield _problem(
-                b"/",
+                root,
                 CorruptImageError(
                     f"{self._inode_count} inodes are counted, {len(self._seen)} found"
                 ),
@@ -79,10 +80,10 @@ class Verifier:
 
     def _problems_among(
         self,
-        top: bytes,
+        top: LinkedPath,
         directory: Directory,
         listing: Listing | ScannedEntries,
-        below: list[tuple[bytes, int]],
+        below: list[tuple[LinkedPath, int]],
     ) -> Iterator[Problem]:
         if not isinstance(listing, Listing):
             for entry in listing.entries():
@@ -143,9 +144,13 @@ class Verifier:
         return True
 
     def _problems_below(
-        self, top: bytes, directory: Directory, entry: Entry, below: list[tuple[bytes, int]]
+        self,
+        top: LinkedPath,
+        directory: Directory,
+        entry: Entry,
+        below: list[tuple[LinkedPath, int]],
     ) -> Iterator[Problem]:
-        path = top + b"/" + entry.name
+        path = LinkedPath(top, entry.name)
         found = directory.get(entry.name)  # what this raises is a problem of the directory
         try:
             if found != entry:
@@ -164,7 +169,7 @@ class Verifier:
             return
         yield from self._problems_of(path, inode)
 
-    def _problems_of(self, path: bytes, inode: Inode) -> Iterator[Problem]:
+    def _problems_of(self, path: LinkedPath, inode: Inode) -> Iterator[Problem]:
         """Yield the problems of one inode: attributes, target, content, xattrs, export."""
         for read in (
             self._read_attributes,
@@ -205,6 +210,6 @@ class Verifier:
             )
 
 
-def _problem(path: bytes, error: SquashfsError) -> Problem:
+def _problem(path: LinkedPath, error: SquashfsError) -> Problem:
     # Without the traceback: its frames hold blocks, and a caller may keep the problem.
-    return Problem(decode(path), error.with_traceback(None))
+    return Problem(decode(path.joined() or b"/"), error.with_traceback(None))

@@ -84,7 +84,8 @@ class _Below(Generic[AnyPath]):
         self, place: Place, prefix: AnyPath, names: list[AnyPath], inodes: dict[AnyPath, int]
     ) -> None:
         self.place: Place = place
-        self._prefix: AnyPath = prefix
+        self.prefix: AnyPath = prefix
+        """What the paths below have behind the prefix of the directory above."""
         self._names: list[AnyPath] = [name for name in reversed(names) if name in inodes]
         self._references: array[int] = array(
             "Q", (inodes[name] >> _NUMBER_BITS for name in self._names)
@@ -94,13 +95,13 @@ class _Below(Generic[AnyPath]):
         )
 
     def take(self, readers: Readers) -> tuple[AnyPath, Inode] | None:
-        """Return path and inode of the next directory, or None."""
+        """Return name and inode of the next directory, or None."""
         if not self._names:
             return None
         name = self._names.pop()
         reference, number = self._references.pop(), self._numbers.pop()
         entry = Entry(encode(name), _DIRECTORY, reference, number)
-        return self._prefix + name, readers.entry_inode(entry)
+        return name, readers.entry_inode(entry)
 
 
 # An entry's inode number is a sum of 32 unsigned and 16 signed bits: 33 bits from -(2**15) on.
@@ -122,7 +123,10 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
     entered: list[_Below[AnyPath]] = []
     found: tuple[AnyPath, Inode] | None = (top, start.directory.inode)
     while found is not None:
-        path, inode = found
+        own_name, inode = found
+        names = [below.prefix for below in entered]
+        names.append(own_name)
+        path = decode_as(top, b"").join(names)
         if inode.reference in seen:
             raise CorruptImageError(f"directory {path!r} is in the tree twice", inode.tail[0])
         seen.add(inode.reference)
@@ -149,7 +153,7 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
                 else:
                     others.append(name)
         yield path, directories, others
-        entered.append(_Below(place, scan.prefix, directories, inodes))
+        entered.append(_Below(place, _prefix(own_name), directories, inodes))
         del directories, others, inodes  # they may be large: free them before the next is read
         found = None
         while entered and (found := entered[-1].take(readers)) is None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s3archivefs.listing import Listing, ScannedEntries
+    from s3archivefs.names import LinkedPath
 
 BLOCKS, TAIL, LINK, INNER, DEEP, OTHER = (1_234_567_800 + number for number in range(1, 7))
 """Times by which `Draft.inode` finds the inodes."""
@@ -326,10 +327,10 @@ class CarefulVerifier(Verifier):
 
     def _problems_among(
         self,
-        top: bytes,
+        top: LinkedPath,
         directory: Directory,
         listing: Listing | ScannedEntries,
-        below: list[tuple[bytes, int]],
+        below: list[tuple[LinkedPath, int]],
     ) -> Iterator[Problem]:
         for entry in listing.entries():
             yield from self._problems_below(top, directory, entry, below)
