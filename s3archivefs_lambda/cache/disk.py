@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import math
 import os
 import secrets
 import stat
@@ -73,16 +74,22 @@ class ChunkStore:
     """
 
     def __init__(
-        self, directory: Path, max_bytes: int, *, retry_seconds: float = _RETRY_SECONDS
+        self,
+        directory: Path,
+        max_bytes: int,
+        *,
+        retry_seconds: float = _RETRY_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
         self._root = self._top = ""  # known once the directory exists
         self.max_bytes = max_bytes
         """Bytes that the chunks may take."""
         self._retry_seconds = retry_seconds
+        self._clock = clock
         self._limit: DirectoryLimit | None = None
         self._owner: int | None = None  # user id of our directory and its files; None: unchecked
-        self._unusable_until = self._unwritable_until = 0.0  # on time.monotonic's clock
+        self._unusable_until = self._unwritable_until = -math.inf  # by the clock
         self._warned = False
 
     def get(self, archive_id: str, index: int) -> bytes | None:
@@ -106,7 +113,7 @@ class ChunkStore:
     ) -> None:
         """Keep a chunk if that is possible; leave an existing copy, unless `replace`."""
         size = occupied(_HEADER_BYTES + len(chunk))
-        if size > self.max_bytes or time.monotonic() < self._unwritable_until:
+        if size > self.max_bytes or self._clock() < self._unwritable_until:
             return
         if self._checked_owner() is None:
             return
@@ -116,7 +123,7 @@ class ChunkStore:
             if not is_stored and self._make_room(size):
                 self._write(path, index, chunk)
         except OSError as error:
-            self._unwritable_until = time.monotonic() + self._retry_seconds
+            self._unwritable_until = self._clock() + self._retry_seconds
             self._warn(error)
 
     def drop(self, archive_id: str, index: int) -> None:
@@ -179,11 +186,11 @@ class ChunkStore:
 
     def _checked_owner(self) -> int | None:
         """Return the owner that all files must have; None if the directory is unusable."""
-        if self._owner is None and time.monotonic() >= self._unusable_until:
+        if self._owner is None and self._clock() >= self._unusable_until:
             try:
                 self._owner = self._prepare()
             except OSError as error:
-                self._unusable_until = time.monotonic() + self._retry_seconds
+                self._unusable_until = self._clock() + self._retry_seconds
                 self._warn(error)
         return self._owner
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from s3archivefs import renew_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["TEMPORARY_SUFFIX", "DirectoryLimit", "occupied"]
+__all__ = ["TEMPORARY_SUFFIX", "DirectoryLimit", "Pace", "occupied"]
 
 TEMPORARY_SUFFIX = ".tmp"
 """Suffix of files being written. They count; only those of dead writers are deleted."""
@@ -30,22 +30,27 @@ _DISK_BLOCK = 4096
 """Bytes: ext4's default, and the unit in which EFS meters."""
 _STALE_SECONDS = 3600.0
 """Seconds after which the writer of a temporary file must be dead."""
-_PATIENCE_SECONDS = 0.5
-"""Seconds that a writer waits for a count: enough to count 75,000 local files."""
-_COUNT_SECONDS = 1.0
-"""Seconds that a count stays valid, unless counting took long."""
-_REST = 20
-"""Times its own duration that a count stays valid: counting takes 5 % of time."""
 _PAUSE_SECONDS = 0.1
 """Seconds counted for one file at most; a longer pause is a frozen function."""
 _SHARES = 16
 """Processes that keep the limit together: each writes a share of the room, then counts."""
-_ALONE_SECONDS = 10.0
-"""Seconds without writes of others, after which a process gets all of the room.
 
-With shares it would count 60 times for each tenth of the limit that it writes: 2 ms of processor
-time a file.
-"""
+
+class Pace(NamedTuple):
+    """How often the files are counted, and how long a writer waits for that."""
+
+    patience_seconds: float = 0.5
+    """Seconds that a writer waits for a count: enough to count 75,000 local files."""
+    count_seconds: float = 1.0
+    """Seconds that a count stays valid, unless counting took long."""
+    rest: float = 20
+    """Times its own duration that a count stays valid: counting takes 5 % of time."""
+    alone_seconds: float = 10.0
+    """Seconds without writes of others, after which a process gets all of the room.
+
+    With shares it would count 60 times for each tenth of the limit that it writes: 2 ms of
+    processor time a file.
+    """
 
 
 def occupied(size: int) -> int:
@@ -72,6 +77,9 @@ class _Count(NamedTuple):
     """Duration of counting."""
 
 
+_PACE = Pace()
+
+
 class DirectoryLimit:
     """A limit of `max_bytes` for the files two levels below the directory `top`. Thread-safe.
 
@@ -85,9 +93,18 @@ class DirectoryLimit:
     write 1/16 of the limit.
     """
 
-    def __init__(self, top: str, max_bytes: int) -> None:
+    def __init__(
+        self,
+        top: str,
+        max_bytes: int,
+        *,
+        pace: Pace = _PACE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._top = top
         self._max_bytes = max_bytes
+        self._pace = pace
+        self._clock = clock
         self._renew()
         renew_after_fork(self, DirectoryLimit._renew)
 
@@ -97,8 +114,8 @@ class DirectoryLimit:
         self._written = 0  # bytes granted since the last count began
         self._wanted = 0  # bytes that threads wait to write
         self._expected = 0  # bytes in the tree by the last count
-        self._due = -math.inf  # when the next count is, on time.monotonic's clock
-        self._others_seen = time.monotonic()  # when others had written; assumed at first
+        self._due = -math.inf  # when the next count is, by the clock
+        self._others_seen = self._clock()  # when others had written; assumed at first
         self._seconds = 0.0  # duration of the last count
         self._began: float | None = None  # when the count in progress did
         self._lock = threading.Condition()
@@ -109,7 +126,7 @@ class DirectoryLimit:
             return False
         with self._lock:
             # Room granted to waiting threads is reserved.
-            if self._room - self._wanted < size or time.monotonic() >= self._due:
+            if self._room - self._wanted < size or self._clock() >= self._due:
                 self._wait_for_count(size)
             if self._room < size:
                 return False
@@ -128,17 +145,17 @@ class DirectoryLimit:
         if began is None:
             return
         self._wanted += size
-        patient_until = began + _PATIENCE_SECONDS
+        patient_until = began + self._pace.patience_seconds
         try:
-            while self._began == began and (left := patient_until - time.monotonic()) > 0:
+            while self._began == began and (left := patient_until - self._clock()) > 0:
                 self._lock.wait(left)
         finally:  # also where the thread is interrupted
             self._wanted -= size
 
     def _begin_count(self) -> float | None:
         """Begin a count in another thread; return when, or None if it is too early."""
-        now = time.monotonic()
-        if self._seconds > _PATIENCE_SECONDS and now < self._due:
+        now = self._clock()
+        if self._seconds > self._pace.patience_seconds and now < self._due:
             return None
         self._began = now
         try:
@@ -163,7 +180,7 @@ class DirectoryLimit:
         """Count what the tree holds, and evict if that is too much."""
         with self._lock:
             seen = self._written
-        files, seconds = _timed(_files(self._top))
+        files, seconds = self._counted()
         found = left = sum(file.size for file in files)
         with self._lock:
             needed = self._written - seen + self._wanted
@@ -172,33 +189,35 @@ class DirectoryLimit:
             left -= _delete(files, found - target)
         return _Count(seen, found, left, seconds)
 
+    def _counted(self) -> tuple[list[_File], float]:
+        """Return the files in the tree, and the seconds that it took to find them."""
+        files: list[_File] = []
+        seconds = 0.0
+        before = self._clock()
+        for file in _files(self._top):
+            files.append(file)
+            now = self._clock()
+            seconds += min(now - before, _PAUSE_SECONDS)
+            before = now
+        return files, seconds
+
     def _grant(self, count: _Count) -> None:
         """Grant the room that a count left, or a share of it."""
-        now = time.monotonic()
+        now = self._clock()
         if count.found > self._expected + self._written:
             self._others_seen = now
         self._expected = count.left
         self._written -= count.seen
         self._seconds = count.seconds
-        self._due = now + max(_COUNT_SECONDS, _REST * count.seconds)
+        self._due = now + max(self._pace.count_seconds, self._pace.rest * count.seconds)
         room = self._max_bytes - count.left - self._written
-        if now - self._others_seen > _ALONE_SECONDS or count.seconds > _PATIENCE_SECONDS:
+        if (
+            now - self._others_seen > self._pace.alone_seconds
+            or count.seconds > self._pace.patience_seconds
+        ):
             self._room = room
         else:
             self._room = max(room // _SHARES, min(self._wanted, room))
-
-
-def _timed(walk: Iterator[_File]) -> tuple[list[_File], float]:
-    """Return the files of a walk, and the seconds that it took."""
-    files: list[_File] = []
-    seconds = 0.0
-    before = time.monotonic()
-    for file in walk:
-        files.append(file)
-        now = time.monotonic()
-        seconds += min(now - before, _PAUSE_SECONDS)
-        before = now
-    return files, seconds
 
 
 def _files(top: str) -> Iterator[_File]:

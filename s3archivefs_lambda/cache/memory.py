@@ -32,6 +32,11 @@ class ChunkMemory:
         self._lock = threading.RLock()  # reentrant for the reason that `Background` gives
         renew_after_fork(self, ChunkMemory._renew)
 
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the chunks that are here."""
+        return self._used
+
     def get(self, archive_id: str, index: int) -> bytes | None:
         """Return a chunk and touch it, or None."""
         key = archive_id, index

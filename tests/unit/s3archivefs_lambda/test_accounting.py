@@ -229,13 +229,13 @@ def test_what_has_come_ahead_and_is_not_on_disk_yet_is_found(
 ) -> None:
     storing, go_on = threading.Event(), threading.Event()
 
-    def put(_: str, index: int, *__: object) -> None:
+    def put(_: ChunkStore, __: str, index: int, *___: object) -> None:
         if index:  # of those ahead, which have all come by then
             storing.set()
         assert go_on.wait(30)
 
     device = cached(tmp_path, len(CONTENT))
-    monkeypatch.setattr(device.cached._store, "put", put)
+    monkeypatch.setattr(ChunkStore, "put", put)
     with closing(device.readahead(0, 8 * CHUNK)) as ahead:
         ahead.will_read(0, 8 * CHUNK)
         ahead.pread(0, 10)

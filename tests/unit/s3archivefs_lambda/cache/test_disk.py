@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.cache import disk as chunk_store
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.eviction import occupied
+from tests.support.adapter.archives_in_s3 import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,23 +51,30 @@ def test_a_chunk_comes_back(store: ChunkStore) -> None:
     assert store.get("archive", 0) == CHUNK
 
 
-@pytest.mark.parametrize("writer_has_libdeflate", [False, True])
+SHARING = """
+import random, sys
+if sys.argv[2] == "zlib":
+    sys.modules["deflate"] = None  # as where it is not installed
+else:
+    import deflate
+from pathlib import Path
+from s3archivefs_lambda.cache.disk import ChunkStore
+store = ChunkStore(Path(sys.argv[1]), 1 << 20)
+chunk = random.Random(2).randbytes(8192)
+for size in (*range(65), 4095, 8192):
+    if sys.argv[3] == "put":
+        store.put("archive", size, chunk[:size])
+    elif store.get("archive", size) != chunk[:size]:
+        sys.exit(f"a chunk of {size} bytes is missing")
+"""
+
+
+@pytest.mark.parametrize(("writer", "reader"), [("zlib", "libdeflate"), ("libdeflate", "zlib")])
 def test_processes_with_and_without_libdeflate_share_chunks(
-    store: ChunkStore, monkeypatch: pytest.MonkeyPatch, *, writer_has_libdeflate: bool
+    tmp_path: Path, writer: str, reader: str
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "deflate", None)
-        without = chunk_store._fastest_crc32()
-    faster = chunk_store._fastest_crc32()
-    assert without is not faster
-    writer, reader = (faster, without) if writer_has_libdeflate else (without, faster)
-    sizes = [*range(65), 4095, 8192]
-    monkeypatch.setattr(chunk_store, "_crc32", writer)
-    for size in sizes:
-        store.put("archive", size, memoryview(CHUNK)[:size])
-    monkeypatch.setattr(chunk_store, "_crc32", reader)
-    for size in sizes:
-        assert store.get("archive", size) == CHUNK[:size]
+    for checksums, action in ((writer, "put"), (reader, "get")):
+        subprocess.run([sys.executable, "-c", SHARING, tmp_path, checksums, action], check=True)
 
 
 @pytest.mark.parametrize("index", [0, 1, 1 << 40])
@@ -144,7 +151,7 @@ def test_the_least_recently_used_chunks_go_first(tmp_path: Path) -> None:
     store = ChunkStore(tmp_path, 10 * 12288)  # a chunk and its header fill three blocks
     for index in range(10):
         store.put("archive", index, CHUNK)
-        path = Path(store._path("archive", index))
+        (path,) = tmp_path.glob(f"s3archivefs-cache/v1/*/*/{index}")
         os.utime(path, (time.time() - 1000 + index,) * 2)
     store.get("archive", 0)
     store.put("archive", 10, CHUNK)
@@ -211,7 +218,8 @@ def test_a_damaged_file_is_a_miss_and_goes(
 
 def test_the_file_of_another_chunk_is_a_miss(store: ChunkStore, tmp_path: Path) -> None:
     store.put("archive", 0, CHUNK)
-    stored_file(tmp_path).rename(store._path("archive", 1))
+    file = stored_file(tmp_path)
+    file.rename(file.with_name("1"))
     assert store.get("archive", 1) is None
 
 
@@ -309,7 +317,7 @@ def test_a_shared_directory_on_a_full_disk_can_be_read_by_a_new_process(
 ) -> None:
     tmp_path.chmod(0o1777)
     ChunkStore(tmp_path, 1 << 20).put("archive", 0, CHUNK)
-    monkeypatch.setattr(chunk_store, "_owner_of_new_files", lambda _: pytest.fail("written to"))
+    fill_up(monkeypatch)
     assert ChunkStore(tmp_path, 1 << 20).get("archive", 0) == CHUNK
 
 
@@ -370,14 +378,15 @@ def test_a_file_that_another_user_planted_is_a_miss(
         *[("replace", code) for code in ("ENOSPC", "EDQUOT", "EROFS", "ESTALE")],
     ],
 )
-def test_trouble_with_writing_costs_one_warning_and_heals(  # noqa: PLR0917 -- fixtures
-    store: ChunkStore,
+def test_trouble_with_writing_costs_one_warning_and_heals(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     call: str,
     code: str,
 ) -> None:
+    clock = Clock()
+    store = ChunkStore(tmp_path, 1 << 20, retry_seconds=60, clock=clock)
     store.put("archive", 0, CHUNK)
     real = getattr(os, call)
 
@@ -390,13 +399,13 @@ def test_trouble_with_writing_costs_one_warning_and_heals(  # noqa: PLR0917 -- f
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         store.put("archive", 1, CHUNK)
-        store._unwritable_until = 0.0
+        clock.now += 60
         store.put("archive", 2, CHUNK)
         assert store.get("archive", 0) == CHUNK  # a full disk can still be read
     assert len(files(tmp_path)) == 1  # no temporary file is left
     store.put("archive", 1, CHUNK)  # not tried again so soon
     assert store.get("archive", 1) is None
-    store._unwritable_until = 0.0
+    clock.now += 60
     store.put("archive", 1, CHUNK)
     assert store.get("archive", 1) == CHUNK
     (record,) = caplog.records
@@ -470,10 +479,8 @@ def test_a_directory_that_vanishes_is_made_again(
     assert caplog.records == []
 
 
-def test_a_full_disk_can_be_read_by_a_new_process(
-    store: ChunkStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.put("archive", 0, CHUNK)
+def fill_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk have room for no other file."""
     real = os.open
 
     def full(path: str, flags: int, *mode: int) -> int:
@@ -482,6 +489,13 @@ def test_a_full_disk_can_be_read_by_a_new_process(
         return real(path, flags, *mode)
 
     monkeypatch.setattr(os, "open", full)
+
+
+def test_a_full_disk_can_be_read_by_a_new_process(
+    store: ChunkStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("archive", 0, CHUNK)
+    fill_up(monkeypatch)
     assert ChunkStore(tmp_path, 1 << 20).get("archive", 0) == CHUNK
 
 

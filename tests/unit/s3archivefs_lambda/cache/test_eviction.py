@@ -5,13 +5,13 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from s3archivefs_lambda.cache import eviction
-from s3archivefs_lambda.cache.eviction import DirectoryLimit, occupied
+from s3archivefs_lambda.cache.eviction import DirectoryLimit, Pace, occupied
 from tests.support.adapter.archives_in_s3 import Clock
 from tests.support.processes.forked import Gate
 
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 BLOCK = 4096
 
 
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have writers wait for each count, however busy the machine is."""
-    monkeypatch.setattr(eviction, "_PATIENCE_SECONDS", 60.0)
+def limit_of(top: Path, max_bytes: int, **pace: float) -> DirectoryLimit:
+    """A limit whose writers wait for each count, however busy the machine is, unless told."""
+    return DirectoryLimit(str(top), max_bytes, pace=Pace(**({"patience_seconds": 60.0} | pace)))
 
 
 def write(path: Path, size: int = BLOCK, age: float = 0.0) -> Path:
@@ -48,20 +47,20 @@ def test_files_occupy_whole_blocks(size: int, blocks: int) -> None:
 
 
 def test_there_is_room_in_an_empty_or_missing_directory(tmp_path: Path) -> None:
-    assert DirectoryLimit(str(tmp_path), BLOCK).make_room(BLOCK)
-    assert DirectoryLimit(str(tmp_path / "missing"), BLOCK).make_room(BLOCK)
+    assert limit_of(tmp_path, BLOCK).make_room(BLOCK)
+    assert limit_of(tmp_path / "missing", BLOCK).make_room(BLOCK)
 
 
 def test_what_can_never_fit_gets_no_room(tmp_path: Path) -> None:
     file = write(tmp_path / "ab/archive/0")
-    assert not DirectoryLimit(str(tmp_path), BLOCK).make_room(2 * BLOCK)
+    assert not limit_of(tmp_path, BLOCK).make_room(2 * BLOCK)
     assert file.parent.exists()
 
 
 def test_room_is_made_by_deleting_the_least_recently_used(tmp_path: Path) -> None:
     for number in range(20):
         write(tmp_path / f"ab/archive{number % 3}/{number}", age=1000 - number)
-    limit = DirectoryLimit(str(tmp_path), 20 * BLOCK)
+    limit = limit_of(tmp_path, 20 * BLOCK)
     assert limit.make_room(BLOCK)
     # Down to 90 %, so that not every file that comes costs a count.
     assert names(tmp_path) == {str(number) for number in range(2, 20)}
@@ -70,12 +69,12 @@ def test_room_is_made_by_deleting_the_least_recently_used(tmp_path: Path) -> Non
 def test_nothing_is_deleted_below_the_limit(tmp_path: Path) -> None:
     for number in range(19):
         write(tmp_path / f"ab/archive/{number}")
-    assert DirectoryLimit(str(tmp_path), 20 * BLOCK).make_room(BLOCK)
+    assert limit_of(tmp_path, 20 * BLOCK).make_room(BLOCK)
     assert len(names(tmp_path)) == 19
 
 
 def test_the_limit_holds_whatever_is_written(tmp_path: Path) -> None:
-    limit = DirectoryLimit(str(tmp_path), 10 * BLOCK)
+    limit = limit_of(tmp_path, 10 * BLOCK)
     for number in range(50):
         assert limit.make_room(BLOCK)
         write(tmp_path / f"ab/archive/{number}", age=50 - number)
@@ -84,7 +83,7 @@ def test_the_limit_holds_whatever_is_written(tmp_path: Path) -> None:
 
 
 def test_files_of_other_processes_count(tmp_path: Path) -> None:
-    ours, theirs = (DirectoryLimit(str(tmp_path), 10 * BLOCK) for _ in range(2))
+    ours, theirs = (limit_of(tmp_path, 10 * BLOCK) for _ in range(2))
     for number in range(50):
         for limit in (ours, theirs):
             assert limit.make_room(BLOCK)
@@ -92,26 +91,25 @@ def test_files_of_other_processes_count(tmp_path: Path) -> None:
             assert len(names(tmp_path)) <= 11
 
 
-def counts_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def counts_of(top: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The list of counts begun from now on."""
     counts: list[str] = []
-    files = eviction._files
+    scandir = os.scandir
 
-    def counted(top: str) -> Iterator[eviction._File]:
-        counts.append(top)
-        return files(top)
+    def counted(path: str) -> Any:  # noqa: ANN401 -- as os.scandir
+        if path == str(top):
+            counts.append(path)
+        return scandir(path)
 
-    monkeypatch.setattr(eviction, "_files", counted)
-    monkeypatch.setattr(eviction, "_COUNT_SECONDS", 1e9)
+    monkeypatch.setattr(os, "scandir", counted)
     return counts
 
 
 def test_a_process_alone_need_not_count_while_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eviction, "_ALONE_SECONDS", -1.0)
-    counts = counts_of(monkeypatch)
-    limit = DirectoryLimit(str(tmp_path), 100 * BLOCK)
+    counts = counts_of(tmp_path, monkeypatch)
+    limit = limit_of(tmp_path, 100 * BLOCK, count_seconds=1e9, alone_seconds=-1.0)
     for number in range(100):
         assert limit.make_room(BLOCK)
         write(tmp_path / f"ab/archive/{number}")
@@ -121,21 +119,17 @@ def test_a_process_alone_need_not_count_while_there_is_room(
 def test_a_process_beside_others_counts_often(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = counts_of(monkeypatch)
-    limit = DirectoryLimit(str(tmp_path), 100 * BLOCK)
+    counts = counts_of(tmp_path, monkeypatch)
+    limit = limit_of(tmp_path, 100 * BLOCK, count_seconds=1e9, alone_seconds=1e9)
     for number in range(100):
         assert limit.make_room(BLOCK)
         write(tmp_path / f"ab/archive/{number}")
     assert len(counts) > 16
 
 
-def test_a_process_that_was_alone_learns_of_others_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(eviction, "_ALONE_SECONDS", -1.0)
-    for name in ("_COUNT_SECONDS", "_REST"):
-        monkeypatch.setattr(eviction, name, 0)  # all that a count is good for has passed
-    limit = DirectoryLimit(str(tmp_path), 10 * BLOCK)
+def test_a_process_that_was_alone_learns_of_others_in_time(tmp_path: Path) -> None:
+    # All that a count is good for has passed.
+    limit = limit_of(tmp_path, 10 * BLOCK, count_seconds=0, rest=0, alone_seconds=-1.0)
     assert limit.make_room(BLOCK)
     for number in range(10):
         write(tmp_path / f"ab/archive/{number}", age=10 - number)
@@ -147,7 +141,7 @@ def test_temporary_files_count_but_only_old_ones_are_deleted(tmp_path: Path) -> 
     young = write(tmp_path / "ab/archive/.1.tmp", age=3000)
     write(tmp_path / "ab/archive/.2.tmp", age=4000)
     write(tmp_path / "ab/archive/1", age=10)
-    assert DirectoryLimit(str(tmp_path), 2 * BLOCK).make_room(BLOCK)
+    assert limit_of(tmp_path, 2 * BLOCK).make_room(BLOCK)
     assert names(tmp_path) == {young.name}
 
 
@@ -156,7 +150,7 @@ def test_directories_of_deleted_archives_are_tidied_up(tmp_path: Path) -> None:
     old.mkdir(parents=True)
     os.utime(old, (time.time() - 4000,) * 2)
     young.mkdir()
-    assert DirectoryLimit(str(tmp_path), BLOCK).make_room(BLOCK)
+    assert limit_of(tmp_path, BLOCK).make_room(BLOCK)
     assert not old.exists()
     assert young.exists()  # somebody may be about to write to it
 
@@ -168,7 +162,7 @@ def test_links_are_not_followed_out_of_the_directory(tmp_path: Path) -> None:
     (top / "cd").symlink_to(precious.parents[1])
     (top / "ab/x").symlink_to(precious.parent)
     (top / "ab/archive/0").symlink_to(precious)
-    assert DirectoryLimit(str(top), BLOCK).make_room(BLOCK)
+    assert limit_of(top, BLOCK).make_room(BLOCK)
     assert precious.exists()
 
 
@@ -181,7 +175,7 @@ def test_a_file_that_cannot_be_deleted_takes_its_room(
         raise PermissionError(path)
 
     monkeypatch.setattr(os, "unlink", refuse)
-    assert not DirectoryLimit(str(tmp_path), BLOCK).make_room(BLOCK)
+    assert not limit_of(tmp_path, BLOCK).make_room(BLOCK)
 
 
 def test_a_file_that_another_process_deletes_meanwhile_is_gone(
@@ -195,24 +189,24 @@ def test_a_file_that_another_process_deletes_meanwhile_is_gone(
         unlink(path)
 
     monkeypatch.setattr(os, "unlink", unlink_twice)
-    assert DirectoryLimit(str(tmp_path), BLOCK).make_room(BLOCK)
+    assert limit_of(tmp_path, BLOCK).make_room(BLOCK)
 
 
 # ---- Long counts ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """Holds up each count, for which writers do not wait."""
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Holds up each count."""
     gate = Gate()
-    files = eviction._files
+    scandir = os.scandir
 
-    def gated(top: str) -> Iterator[eviction._File]:
-        gate.wait()
-        return files(top)
+    def gated(path: str) -> Any:  # noqa: ANN401 -- as os.scandir
+        if path == str(tmp_path):
+            gate.wait()
+        return scandir(path)
 
-    monkeypatch.setattr(eviction, "_files", gated)
-    monkeypatch.setattr(eviction, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(os, "scandir", gated)
     yield gate
     gate.open()
 
@@ -220,7 +214,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 def test_before_its_first_count_ends_a_process_may_write_a_sixteenth_of_the_limit(
     tmp_path: Path, gate: Gate
 ) -> None:
-    limit = DirectoryLimit(str(tmp_path), 32 * BLOCK)
+    limit = limit_of(tmp_path, 32 * BLOCK, patience_seconds=0)
     assert [limit.make_room(BLOCK) for _ in range(4)] == [True, True, False, False]
     assert gate.reached.wait(60)
 
@@ -230,7 +224,7 @@ def test_while_a_count_is_in_progress_a_process_writes_what_the_last_one_left(
 ) -> None:
     for number in range(2):
         write(tmp_path / f"ab/archive/{number}")
-    limit = DirectoryLimit(str(tmp_path), 5 * BLOCK)
+    limit = limit_of(tmp_path, 5 * BLOCK, patience_seconds=0)
     assert not limit.make_room(BLOCK)
     gate.open()
     limit.wait_idle()
@@ -240,7 +234,7 @@ def test_while_a_count_is_in_progress_a_process_writes_what_the_last_one_left(
 
 
 def test_what_is_written_during_a_count_is_added_to_it(tmp_path: Path, gate: Gate) -> None:
-    limit = DirectoryLimit(str(tmp_path), 32 * BLOCK)
+    limit = limit_of(tmp_path, 32 * BLOCK, patience_seconds=0)
     assert limit.make_room(BLOCK)
     assert gate.reached.wait(60)
     assert limit.make_room(BLOCK)
@@ -257,26 +251,23 @@ def test_the_time_that_a_process_is_frozen_is_no_part_of_a_count(
 ) -> None:
     """As a function is between two requests; the next count is not put off for hours."""
     clock = Clock()
-    counts = 0
-    files = eviction._files
+    counts = counts_of(tmp_path, monkeypatch)
+    scandir = os.scandir
 
-    def frozen(top: str) -> Iterator[eviction._File]:
-        nonlocal counts
-        counts += 1
-        for file in files(top):
-            clock.now += 3600
-            yield file
+    def frozen(path: str) -> Any:  # noqa: ANN401 -- as os.scandir
+        clock.now += 3600
+        return scandir(path)
 
-    monkeypatch.setattr(eviction, "_files", frozen)
-    monkeypatch.setattr(eviction, "time", SimpleNamespace(monotonic=clock, time=time.time))
+    monkeypatch.setattr(os, "scandir", frozen)
     for number in range(2):
-        write(tmp_path / f"ab/archive/{number}")
-    limit = DirectoryLimit(str(tmp_path), 64 * BLOCK)
+        write(tmp_path / f"ab/archive{number}/0")
+    pace = Pace(patience_seconds=60)
+    limit = DirectoryLimit(str(tmp_path), 64 * BLOCK, pace=pace, clock=clock)
     for _ in range(3):
         limit.make_room(BLOCK)
         limit.wait_idle()
         clock.now += 10
-    assert counts == 3
+    assert len(counts) == 3
 
 
 def test_where_no_thread_can_be_had_nothing_is_written_beyond_the_first_share(
@@ -285,7 +276,7 @@ def test_where_no_thread_can_be_had_nothing_is_written_beyond_the_first_share(
     def cannot_start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    limit = DirectoryLimit(str(tmp_path), 32 * BLOCK)
+    limit = limit_of(tmp_path, 32 * BLOCK)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", cannot_start)
         assert [limit.make_room(BLOCK) for _ in range(4)] == [True, True, False, False]
@@ -295,55 +286,54 @@ def test_where_no_thread_can_be_had_nothing_is_written_beyond_the_first_share(
 def test_a_writer_that_is_interrupted_wants_no_more_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = DirectoryLimit(str(tmp_path), 320 * BLOCK)
-    counts = 0
-    files = eviction._files
+    limit = limit_of(tmp_path, 320 * BLOCK)
+    writer = threading.get_ident()
+    wait = threading.Condition.wait
 
-    def counted(top: str) -> Iterator[eviction._File]:
-        nonlocal counts
-        counts += 1
-        return files(top)
-
-    def interrupt(_: float) -> None:
+    def interrupt(condition: threading.Condition, timeout: float | None = None) -> bool:
+        if timeout is None or threading.get_ident() != writer:
+            return wait(condition, timeout)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(limit._lock, "wait", interrupt)
+        patch.setattr(threading.Condition, "wait", interrupt)
         with pytest.raises(KeyboardInterrupt):
             limit.make_room(100 * BLOCK)
     limit.wait_idle()
-    monkeypatch.setattr(eviction, "_files", counted)
+    counts = counts_of(tmp_path, monkeypatch)
     assert all(limit.make_room(BLOCK) for _ in range(20))
-    assert counts < 10  # with the 100 blocks reserved for nobody, each would need a count
+    assert len(counts) < 10  # with the 100 blocks reserved for nobody, each would need a count
 
 
 def test_an_entry_of_which_nothing_can_be_told_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries = eviction._entries
+    scandir = os.scandir
 
     def stale(*, follow_symlinks: bool) -> None:
         raise OSError(errno.ESTALE, f"Stale file handle, {follow_symlinks=}")
 
-    def with_stale(path: str) -> list[Any]:
-        return [SimpleNamespace(is_dir=stale, stat=stale), *entries(path)]
+    def with_stale(path: str) -> Any:  # noqa: ANN401 -- as os.scandir
+        with scandir(path) as entries:
+            return nullcontext([SimpleNamespace(is_dir=stale, stat=stale), *entries])
 
-    monkeypatch.setattr(eviction, "_entries", with_stale)
     for number in range(4):
         write(tmp_path / f"ab/archive/{number}")
-    assert DirectoryLimit(str(tmp_path), 4 * BLOCK).make_room(BLOCK)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", with_stale)
+        assert limit_of(tmp_path, 4 * BLOCK).make_room(BLOCK)
     assert len(names(tmp_path)) == 3
 
 
 def test_a_count_that_breaks_leaves_the_next_one_to_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: str) -> Iterator[eviction._File]:
+    def fail(_: str) -> None:
         raise MemoryError
 
-    limit = DirectoryLimit(str(tmp_path), BLOCK)
+    limit = limit_of(tmp_path, BLOCK)
     with monkeypatch.context() as patch:
-        patch.setattr(eviction, "_files", fail)
+        patch.setattr(os, "scandir", fail)
         patch.setattr(threading, "excepthook", lambda _: None)
         assert not limit.make_room(BLOCK)
         limit.wait_idle()
@@ -351,7 +341,7 @@ def test_a_count_that_breaks_leaves_the_next_one_to_be_made(
 
 
 def test_threads_that_wait_for_one_count_all_get_room(tmp_path: Path) -> None:
-    limit = DirectoryLimit(str(tmp_path), 20 * BLOCK)
+    limit = limit_of(tmp_path, 20 * BLOCK)
     together = threading.Barrier(8)
 
     def ask(_: int) -> bool:

@@ -81,12 +81,12 @@ def test_whatever_is_put_read_and_dropped_adds_up() -> None:
     choice = random.Random(3)
     for _ in range(3000):
         index = choice.randrange(30)
+        size = 5 + index % 2 * 5
         match choice.randrange(4):
             case 0:
                 memory.get("a", index)
             case 1:
                 memory.drop("a", index)
             case _:
-                size = choice.choice([5, 10])
                 memory.put("a", index, bytes(size), used=choice.random() < 0.8)
-        assert memory._used == sum(map(len, memory._chunks.values())) <= 100
+        assert memory.used_bytes == sum(5 + index % 2 * 5 for index in kept(memory, 30)) <= 100

@@ -80,6 +80,9 @@ def test_with_a_chunk_its_held_bytes_and_its_partial_head_are_dropped(
 def test_a_partial_head_of_another_length_is_not_taken(tmp_path: Path) -> None:
     store = ChunkStore(tmp_path, 1 << 30)
     preloaded = Preloaded(store, ID, 100, 16)
-    store.put(preloaded._partial_head_id(20), 0, b"x" * 11)
+    shorter = Preloaded(store, ID, 31, 16)
+    shorter.hold(20, b"x" * 11)
+    shorter.store_partial_head(20, b"x" * 11)
+    assert Preloaded(store, ID, 31, 16).recall_partial_head(20) == 11
     assert preloaded.recall_partial_head(20) == 0
     assert preloaded.find(20, 21) is None

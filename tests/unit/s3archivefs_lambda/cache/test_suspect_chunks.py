@@ -19,6 +19,7 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
+from s3archivefs_lambda.cache.suspect_chunks import SuspectChunks
 from s3archivefs_lambda.config.location import Location
 from tests.support.adapter.archives_in_s3 import Clock
 from tests.support.adapter.local_archives import config_for
@@ -280,12 +281,13 @@ def test_without_any_cache_a_damaged_block_costs_three_reads_once_and_then_one(
     assert counts == [3, 1, 1, 1]
 
 
-def test_what_is_remembered_of_damage_is_bounded(source: Source, tmp_path: Path) -> None:
-    device = cached(source, tmp_path)
+def test_what_is_remembered_of_damage_is_bounded() -> None:
+    suspects = SuspectChunks(Clock())
     for index in range(10_000):
-        device.cached._suspects.add(index, b"")
-    assert len(device.cached._suspects._doubted) == 4096
-    assert not device.cached._suspects.add(9_999, b"")
+        suspects.add(index, b"")
+    remembered = [index for index in range(10_000) if suspects.doubted_since(index, 0)]
+    assert remembered == list(range(10_000 - 4096, 10_000))
+    assert not suspects.add(9_999, b"")
 
 
 # ---- Copies that are stored late -----------------------------------------------------------------
@@ -303,7 +305,8 @@ def test_a_doubted_copy_that_a_thread_is_just_storing_is_not_read_again(
     wrong = device.pread(0, CHUNK)
     device.background.wait_idle()
     assert device.discard(0, wrong)
-    device.cached._store.put(device.cached.store_id, 0, wrong)  # and drops it in a moment
+    # Which drops it in a moment.
+    ChunkStore(tmp_path, 1 << 30).put(device.cached.store_id, 0, wrong)
     assert device.pread(0, CHUNK) == image[:CHUNK]
     assert source.fetched(0) == 2
 
