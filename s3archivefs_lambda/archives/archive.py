@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.config.location import Location
 
-__all__ = ["Archive", "Opener"]
+__all__ = ["BASE_BYTES", "Archive", "Opener"]
 
-_BASE_BYTES = 32 << 10
+BASE_BYTES = 32 << 10
 """Bytes of an open archive that it does not count itself: devices, plans, tables.
 
 tracemalloc shows 13 KB; the positions of the blocks of long tables add to that.
@@ -41,7 +41,7 @@ class Archive:
     @property
     def weight(self) -> int:
         """The bytes of memory that the archive takes at the moment."""
-        return _BASE_BYTES + self.held_bytes + self.image.cached_bytes
+        return BASE_BYTES + self.held_bytes + self.image.cached_bytes
 
     def etag(self, stat: Stat) -> str:
         """Return the ETag of a member, quoted.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from s3archivefs import SingleFlight, SquashfsError, Superblock
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.archives.archive import Archive, Opener
-from s3archivefs_lambda.archives.known_archives import Known, KnownArchives
+from s3archivefs_lambda.archives.known_archives import KNOWN_MAX, Known, KnownArchives
 from s3archivefs_lambda.archives.local import LocalOpener
 from s3archivefs_lambda.archives.open_ahead import OpenAhead
 from s3archivefs_lambda.archives.open_images import OpenImages
@@ -40,13 +40,6 @@ __all__ = ["Archive", "Archives"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_PATIENCE_SECONDS = 2.0
-"""Seconds that a request waits for the store before it is served the known version.
-
-A HEAD takes 20 to 100 ms, and under a second if the first attempt fails: while the store
-answers, only confirmed versions are served.
-"""
-
 
 class Archives:
     """The mapped archives, opened on first use. Thread-safe.
@@ -60,7 +53,10 @@ class Archives:
         client_factory: Callable[[], S3Client],
         *,
         clock: Callable[[], float] = time.monotonic,
+        patience_seconds: float = 2.0,
+        known_max: int = KNOWN_MAX,
     ) -> None:
+        """Remember the versions of at most `known_max` archives."""
         # A service imports construct when it starts: 20 to 60 ms, for which the first request to
         # open an archive would wait.
         Superblock.specification()
@@ -68,13 +64,20 @@ class Archives:
         self._clock = clock
         self._local = LocalOpener(config.limits)
         self._s3 = S3Opener(config, client_factory)
-        self._known = KnownArchives()
+        self._known = KnownArchives(known_max)
         self._images = OpenImages(config.open_archives_bytes, clock)
         self._outages = Outages(clock)
         self._ahead = OpenAhead()
         self.checks: SingleFlight[Location, Archive] = SingleFlight()
         """The checks in flight, each asking a store for an archive's current version."""
-        self._reopenings: SingleFlight[tuple[Location, Hashable], Archive] = SingleFlight()
+        self.reopenings: SingleFlight[tuple[Location, Hashable], Archive] = SingleFlight()
+        """The known versions that are being opened from the cache."""
+        self.patience_seconds = patience_seconds
+        """Seconds that a request waits for the store before it is served the known version.
+
+        A HEAD takes 20 to 100 ms, and under a second if the first attempt fails: while the store
+        answers, only confirmed versions are served.
+        """
 
     @property
     def mappings(self) -> PrefixMap:
@@ -125,7 +128,7 @@ class Archives:
                     accounting.mark_stale()
                 return archive
             check, is_mine = self._join_check(location, in_background=is_servable)
-            if not check.wait(_PATIENCE_SECONDS if is_servable else None):
+            if not check.wait(self.patience_seconds if is_servable else None):
                 self._outages.found_silent(location)
                 continue
             if check.was_interrupted or (is_servable and is_outage(check.error)):
@@ -161,7 +164,7 @@ class Archives:
         if _is_of(archive, known):
             return archive
         try:
-            return self._reopenings.do(
+            return self.reopenings.do(
                 (location, known.version), partial(self._reopen, location, known)
             )
         except (ArchiveReplacedError, SquashfsError) as error:

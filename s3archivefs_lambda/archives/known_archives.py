@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.config.location import Location
 
-__all__ = ["Known", "KnownArchives"]
+__all__ = ["KNOWN_MAX", "Known", "KnownArchives"]
 
-_MOST = 50_000
+KNOWN_MAX = 50_000
 """Archives, at some 600 bytes each: 30 MB if so many are in use."""
 
 
@@ -38,7 +38,7 @@ class KnownArchives:
     The least recently used is forgotten first.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
+    def __init__(self, most: int = KNOWN_MAX) -> None:
         self._most = most
         self._known: OrderedDict[Location, Known] = OrderedDict()
         self._lock = threading.Lock()

@@ -25,13 +25,18 @@ _FILES_MAX = 128
 class OpenImages:
     """Open archives, one a location, of at most `max_bytes` together. Thread-safe.
 
+    At most `files_max` of them keep a file open.
+
     The least recently used is evicted first; the last one used stays, whatever it weighs. An
     evicted archive is not closed: a request may still stream from it.
     """
 
-    def __init__(self, max_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, max_bytes: int, clock: Callable[[], float], *, files_max: int = _FILES_MAX
+    ) -> None:
         self._max_bytes = max_bytes
         self._clock = clock
+        self._files_max = files_max
         self._archives: OrderedDict[Location, Archive] = OrderedDict()
         self._weights: dict[Location, int] = {}
         self._weight = 0
@@ -77,7 +82,7 @@ class OpenImages:
                 self._weigh(each)
         while self._weight > self._max_bytes and len(self._archives) > 1:
             self._evict(next(iter(self._archives)))
-        if self._files > _FILES_MAX:
+        if self._files > self._files_max:
             self._evict(next(at for at, each in self._archives.items() if each.holds_descriptor))
 
     def _weigh(self, archive: Archive) -> None:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.config.location import Location
 
-__all__ = ["Outages", "is_outage"]
+__all__ = ["EXPECTED_SECONDS", "MOST_IN_FLIGHT", "RETRY_SECONDS", "Outages", "is_outage"]
 
-_RETRY_SECONDS = 5.0
+RETRY_SECONDS = 5.0
 """Seconds from a failed request, with all the client's retries, to the archive's next one."""
-_EXPECTED_SECONDS = 60.0
+EXPECTED_SECONDS = 60.0
 """Seconds after a failure in which the next request is expected to fail too."""
-_MOST_IN_FLIGHT = 16
+MOST_IN_FLIGHT = 16
 """Requests in flight to one store, at most, among those expected to fail.
 
-A failed one is not repeated for `_RETRY_SECONDS`, so that each archive gets its turn.
+A failed one is not repeated for `RETRY_SECONDS`, so that each archive gets its turn.
 """
 
 
@@ -63,15 +63,15 @@ class Outages:
         with self._lock:
             failed = self._failed.get(location, -math.inf)
             silent = self._silent.get(location.bucket, -math.inf)
-            return self._clock() - max(failed, silent) < _EXPECTED_SECONDS
+            return self._clock() - max(failed, silent) < EXPECTED_SECONDS
 
     def retry_is_due(self, location: Location) -> bool:
         """Return whether a request for the archive is due, though it may fail."""
         with self._lock:
-            if self._clock() - self._failed.get(location, -math.inf) < _RETRY_SECONDS:
+            if self._clock() - self._failed.get(location, -math.inf) < RETRY_SECONDS:
                 return False
             in_flight = sum(each.bucket == location.bucket for each in self._in_flight)
-            return location not in self._in_flight and in_flight < _MOST_IN_FLIGHT
+            return location not in self._in_flight and in_flight < MOST_IN_FLIGHT
 
     @contextmanager
     def watching(self, location: Location) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fixtures.tree import file
 from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.known_archives import KNOWN_MAX
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
@@ -42,9 +43,11 @@ def archives_in(
     clock: Clock,
     *,
     mapped: int = 0,
+    patience_seconds: float = 60,
+    known_max: int = KNOWN_MAX,
     **changes: Any,  # noqa: ANN401 -- Config's
 ) -> Archives:
-    """Archives that wait for the store for as long as it takes, unless `stale_seconds` is set; the
+    """Archives that wait for the store for as long as it takes, however busy the machine is; the
     first so many are mapped to `a000`, `a001`, ...
     """
     settings: dict[str, Any] = {
@@ -57,7 +60,13 @@ def archives_in(
         ),
     }
     config = replace(Config.from_environ({}), **(settings | changes))
-    return Archives(config, store.client, clock=clock)
+    return Archives(
+        config,
+        store.client,
+        clock=clock,
+        patience_seconds=patience_seconds,
+        known_max=known_max,
+    )
 
 
 def replace_object(store: ScriptedStore, directory: Path, content: bytes) -> None:

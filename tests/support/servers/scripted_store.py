@@ -134,7 +134,7 @@ class ScriptedStore:
         return [request.range for request in self.requests]
 
     def answer(self, request: Request) -> Reply:
-        reply = self._honest(request)
+        reply = self.honest(request)
         with self._lock:
             self.requests.append(request)
             rules = [
@@ -148,7 +148,7 @@ class ScriptedStore:
             reply = rule.change(request, reply)
         return reply
 
-    def _honest(self, request: Request) -> Reply:
+    def honest(self, request: Request) -> Reply:
         content, size = self.content, len(self.content)
         if request.headers.get("if-match", self.etag) != self.etag:
             return error_reply(412, "PreconditionFailed")

@@ -242,7 +242,7 @@ def test_a_child_opens_and_checks_an_archive_that_a_thread_of_its_parent_was_che
         assert in_child(lambda: archives.get(AT_S3).image.read_bytes("/7")) == FILES["/7"]
 
 
-@pytest.mark.parametrize("what", ["_known", "_images", "_outages", "checks", "_reopenings"])
+@pytest.mark.parametrize("what", ["_known", "_images", "_outages", "checks", "reopenings"])
 def test_a_child_uses_archives_that_a_thread_of_its_parent_had_locked(
     store: ScriptedStore, tmp_path: Path, what: str
 ) -> None:

@@ -13,6 +13,7 @@ from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs_lambda.accounting import Usage, request_scope
 from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS, OpenAhead
+from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError
 from tests.support.adapter.archives_in_s3 import Clock, archives_in, location, replace_object
@@ -101,11 +102,8 @@ def test_to_a_fresh_process_each_costs_one_request(
     assert len(store.requests) == MANY
 
 
-def test_what_is_known_is_bounded(
-    store: ScriptedStore, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archives = archives_in(store, tmp_path / "cache", clock)
-    monkeypatch.setattr(archives._known, "_most", 5)
+def test_what_is_known_is_bounded(store: ScriptedStore, tmp_path: Path, clock: Clock) -> None:
+    archives = archives_in(store, tmp_path / "cache", clock, known_max=5)
     read_all(archives, 6)
     archives.wait_idle()
     store.requests.clear()
@@ -147,10 +145,10 @@ def test_threads_that_need_a_closed_archive_open_it_once(
     store: ScriptedStore, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archives = archives_in(store, tmp_path / "cache", clock, open_archives_bytes=0)
-    read_all(archives, 2)
+    version = archives.get(location(0)).version
+    archives.get(location(1))
     archives.wait_idle()
-    opener = archives._s3
-    reopen, count = opener.reopen, 0
+    reopen, count = S3Opener.reopen, 0
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(*arguments: Any) -> Any:  # noqa: ANN401 -- passed on
@@ -160,7 +158,7 @@ def test_threads_that_need_a_closed_archive_open_it_once(
         assert go_on.wait(60)
         return reopen(*arguments)
 
-    monkeypatch.setattr(opener, "reopen", slow)
+    monkeypatch.setattr(S3Opener, "reopen", slow)
     found: list[object] = []
     threads = [
         threading.Thread(target=lambda: found.append(archives.get(location(0)))) for _ in range(4)
@@ -169,8 +167,7 @@ def test_threads_that_need_a_closed_archive_open_it_once(
     assert begun.wait(60)
     for thread in threads[1:]:
         thread.start()
-    (key,) = archives._reopenings._flights
-    wait_for_joined(archives._reopenings, key, 3)
+    wait_for_joined(archives.reopenings, (location(0), version), 3)
     go_on.set()
     for thread in threads:
         thread.join(60)

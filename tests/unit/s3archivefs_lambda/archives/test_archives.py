@@ -17,9 +17,9 @@ import pytest
 from fixtures.shapes import noise
 from fixtures.tree import file, symlink
 from s3archivefs import FileDevice, Limits, NotSquashfsError, SquashFS, TruncatedImageError
-from s3archivefs_lambda.archives import archive
 from s3archivefs_lambda.archives import local as local_archive
 from s3archivefs_lambda.archives import s3 as s3_archive
+from s3archivefs_lambda.archives.archive import BASE_BYTES
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.config.location import Location
@@ -80,7 +80,7 @@ def archives_of(*paths: Path, most: int = 32) -> Archives:
 
 def room_for(most: int) -> int:
     """Bytes in which so many small archives can be open, and not one more."""
-    return most * archive._BASE_BYTES + archive._BASE_BYTES // 2
+    return most * BASE_BYTES + BASE_BYTES // 2
 
 
 def replace_image(image: Path, content: bytes) -> None:

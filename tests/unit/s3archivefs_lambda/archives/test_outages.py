@@ -19,9 +19,13 @@ from hypothesis import strategies as st
 from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs_lambda.accounting import Usage, request_scope
-from s3archivefs_lambda.archives import archives as archives_module
-from s3archivefs_lambda.archives import outages as outages_module
-from s3archivefs_lambda.archives.outages import Outages, is_outage
+from s3archivefs_lambda.archives.outages import (
+    EXPECTED_SECONDS,
+    MOST_IN_FLIGHT,
+    RETRY_SECONDS,
+    Outages,
+    is_outage,
+)
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
@@ -47,8 +51,6 @@ if TYPE_CHECKING:
     from tests.support.servers.scripted_store import Request
 
 NOISE = noise(100_000)
-RETRY = outages_module._RETRY_SECONDS
-EXPECTED = outages_module._EXPECTED_SECONDS
 STALE = 600.0
 DOWN = {
     "unavailable": always(error_reply(500, "InternalError")),
@@ -62,12 +64,6 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no request be served before the store's answer only because the machine is slow."""
-    monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 60)
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ScriptedStore]:
     image = make_image(tmp_path, (file("a", NOISE),), name="stored")
@@ -79,12 +75,17 @@ def store(tmp_path: Path) -> Iterator[ScriptedStore]:
 def archives(store: ScriptedStore, tmp_path: Path, clock: Clock) -> Archives:
     """Those that have read two archives, and find them due to be asked for."""
     found = archives_in(store, tmp_path / "cache", clock, stale_seconds=STALE)
-    for number in range(2):
-        found.get(location(number)).image.read_bytes("/a")
-    found.wait_idle()
+    read(found, store, clock)
+    return found
+
+
+def read(archives: Archives, store: ScriptedStore, clock: Clock, count: int = 2) -> None:
+    """Read some archives, until they are due to be asked for again."""
+    for number in range(count):
+        archives.get(location(number)).image.read_bytes("/a")
+    archives.wait_idle()
     store.requests.clear()
     clock.now += 60
-    return found
 
 
 class Served(NamedTuple):
@@ -156,7 +157,7 @@ def test_each_archive_of_a_store_that_is_down_is_retried_once_a_pause(
             end_checks()
         asked = [request.path.split("/")[-1] for request in store.requests]
         assert [asked.count(at.key) for at in (A, B)] == [pause, pause]
-        clock.now += RETRY
+        clock.now += RETRY_SECONDS
 
 
 def test_once_it_answers_again_all_is_as_before(
@@ -166,7 +167,7 @@ def test_once_it_answers_again_all_is_as_before(
     assert get(archives, A) == OLD
     replace_object(store, tmp_path, b"2")
     assert get(archives, A) == OLD
-    clock.now += RETRY
+    clock.now += RETRY_SECONDS
     assert get(archives, A) == OLD  # without a wait, as the last request failed
     end_checks()
     for at in (A, B):
@@ -178,7 +179,7 @@ def test_long_after_it_failed_the_store_is_waited_for_again(
 ) -> None:
     store.script(DOWN["no answer"])
     assert get(archives, A) == OLD
-    clock.now += EXPECTED
+    clock.now += EXPECTED_SECONDS
     assert get(archives, A) == FRESH
     assert get(archives, B) == FRESH
 
@@ -215,7 +216,7 @@ def test_an_archive_that_is_answered_badly_just_now_holds_up_no_other(
 
     store.script(fail, times=10**6)
     assert get(archives, A) == OLD
-    clock.now += RETRY
+    clock.now += RETRY_SECONDS
     try:
         assert get(archives, A) == OLD
         assert is_held.wait(60)
@@ -281,9 +282,10 @@ def test_an_archive_of_which_nothing_is_known_cannot_be_served(
     ],
 )
 @pytest.mark.parametrize("is_open", [True, False])
-def test_what_the_store_refuses_is_not_served_nor_is_it_when_it_goes_down_then(
+def test_what_the_store_refuses_is_not_served_nor_is_it_when_it_goes_down_then(  # noqa: PLR0917 -- fixtures
     store: ScriptedStore,
-    archives: Archives,
+    tmp_path: Path,
+    clock: Clock,
     status: int,
     code: str,
     expected: type[Exception],
@@ -291,9 +293,11 @@ def test_what_the_store_refuses_is_not_served_nor_is_it_when_it_goes_down_then(
     is_open: bool,
 ) -> None:
     """Whether it is asked with HEAD or, as its image is not open, with GET."""
-    archive = archives._images.peek(A)
-    if not is_open and archive is not None:
-        archives._images.remove(archive)
+    room = 1 << 30 if is_open else 0
+    archives = archives_in(
+        store, tmp_path / "cache", clock, stale_seconds=STALE, open_archives_bytes=room
+    )
+    read(archives, store, clock)
     refusal = always(error_reply(status, code))
     is_down = False
     store.script(
@@ -305,6 +309,7 @@ def test_what_the_store_refuses_is_not_served_nor_is_it_when_it_goes_down_then(
     for _ in range(2):
         with pytest.raises(expected):
             archives.get(A)
+    assert store.requests[0].method == ("HEAD" if is_open else "GET")
     is_down = True
     with pytest.raises(ArchiveUnavailableError):
         archives.get(A)
@@ -397,14 +402,14 @@ def silence(store: ScriptedStore) -> Iterator[Silence]:
 
 
 def test_a_silent_store_is_asked_in_the_background_and_waited_for_once(
-    store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: ScriptedStore, archives: Archives, clock: Clock
 ) -> None:
-    monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+    archives.patience_seconds = 0
     with silence(store) as silent:
         assert get(archives, A) == OLD
         assert silent.begun.acquire(timeout=60)
-        monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 10**6)  # nobody else waits
-        clock.now += 2 * RETRY
+        archives.patience_seconds = 10**6  # nobody else waits
+        clock.now += 2 * RETRY_SECONDS
         with ThreadPoolExecutor(8) as pool:
             for served in pool.map(lambda at: get(archives, at), [A, B] * 8):
                 assert served == OLD
@@ -419,23 +424,25 @@ def test_a_silent_store_is_asked_in_the_background_and_waited_for_once(
 
 
 def test_a_silent_store_has_a_bounded_number_of_openings_in_flight(
-    store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: ScriptedStore, tmp_path: Path, clock: Clock
 ) -> None:
-    monkeypatch.setattr(outages_module, "_MOST_IN_FLIGHT", 1)
-    monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+    archives = archives_in(
+        store, tmp_path / "cache", clock, stale_seconds=STALE, patience_seconds=0
+    )
+    many = MOST_IN_FLIGHT + 2
+    read(archives, store, clock, many)
     with silence(store) as silent:
-        assert get(archives, A) == OLD
-        assert silent.begun.acquire(timeout=60)
-        assert get(archives, B) == OLD
-        assert len(checks()) == 1
-        monkeypatch.undo()
+        for number in range(many):
+            assert get(archives, location(number)) == OLD
+        assert len(checks()) == MOST_IN_FLIGHT
+        archives.patience_seconds = 60
         silent.end()
         end_checks()
-    assert get(archives, B) == FRESH
+    assert get(archives, location(many - 1)) == FRESH
 
 
 def test_a_version_that_was_replaced_is_not_served_while_the_new_one_is_slow_to_open(
-    store: ScriptedStore, archives: Archives, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: ScriptedStore, archives: Archives, tmp_path: Path
 ) -> None:
     """The store answers: it said that the archive was replaced."""
     replace_object(store, tmp_path, b"2")
@@ -450,7 +457,7 @@ def test_a_version_that_was_replaced_is_not_served_while_the_new_one_is_slow_to_
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(get, archives, A)
         assert begun.wait(60)
-        monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+        archives.patience_seconds = 0
         second = pool.submit(get, archives, A)
         wait_for_joined(archives.checks, A)
         go_on.set()
@@ -458,9 +465,9 @@ def test_a_version_that_was_replaced_is_not_served_while_the_new_one_is_slow_to_
 
 
 def test_a_version_past_its_time_waits_for_a_silent_store(
-    store: ScriptedStore, archives: Archives, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: ScriptedStore, archives: Archives, clock: Clock
 ) -> None:
-    monkeypatch.setattr(archives_module, "_PATIENCE_SECONDS", 0)
+    archives.patience_seconds = 0
     with silence(store) as silent, ThreadPoolExecutor(1) as pool:
         assert get(archives, A) == OLD
         assert silent.begun.acquire(timeout=60)
@@ -502,7 +509,7 @@ def test_an_interruption_tells_nothing_of_the_store(clock: Clock) -> None:
     assert outages.is_expected(B)
     assert not outages.retry_is_due(A)
     assert outages.retry_is_due(B)
-    clock.now += RETRY
+    clock.now += RETRY_SECONDS
     assert outages.retry_is_due(A)
     with outages.watching(A):
         assert not outages.retry_is_due(A)  # that is being done
@@ -522,7 +529,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("toggle"), st.just(0.0)),
     st.tuples(st.just("spoil"), st.just(0.0)),
     st.tuples(st.just("replace"), st.just(0.0)),
-    st.tuples(st.just("pass"), st.sampled_from([1.0, RETRY, 30.0, 60.0, 100.0])),
+    st.tuples(st.just("pass"), st.sampled_from([1.0, RETRY_SECONDS, 30.0, 60.0, 100.0])),
 )
 
 
@@ -617,8 +624,8 @@ def test_what_is_served_was_the_current_version_as_lately_as_the_settings_say(
                 ended = [*replaced_at, clock.now][served]
                 if usage.stale:
                     assert clock.now - ended < stale
-                    assert clock.now - faults.asked_at[at] < RETRY
+                    assert clock.now - faults.asked_at[at] < RETRY_SECONDS
                     is_failing = faults.failed_at[at] == clock.now
-                    assert is_failing or clock.now - failed_before < EXPECTED
+                    assert is_failing or clock.now - failed_before < EXPECTED_SECONDS
                 elif served < len(replaced_at):
                     assert clock.now - ended < interval

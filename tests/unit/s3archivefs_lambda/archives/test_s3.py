@@ -7,7 +7,8 @@ import shutil
 from base64 import b64encode
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -17,6 +18,8 @@ from fixtures.tree import file
 from s3archivefs import Superblock
 from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.cache.device import CachedDevice
+from s3archivefs_lambda.cache.disk import ChunkStore
+from s3archivefs_lambda.cache.preloaded import Preloaded
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 from s3archivefs_lambda.store.version import S3Version
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 AT_S3 = Location("s3", "bucket", "a.sqfs")
 CHUNK = 4096
+MIB = 1 << 20
 FILES = 3000
 TAIL = 1024
 
@@ -87,14 +91,17 @@ def test_metadata_longer_than_the_tail_is_fetched_whole_and_once(
 
 
 def test_long_metadata_is_fetched_in_parallel_parts(
-    store: ScriptedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: ScriptedStore, image: bytes, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("s3archivefs_lambda.cache.fetch_plan._AHEAD_READ_BYTES", 8 * CHUNK)
-    read_all_names(open_in(opener(store, tmp_path)))
+    longer = bytearray(image) + bytes(20 * MIB)
+    start = metadata_start(image)
+    store.content = bytes(longer)
+    opened = opener(store, tmp_path, metadata_bytes=32 * MIB).open_device(AT_S3, None)
+    assert opened.held_bytes == len(longer) - start
     parts = [each for each in store.ranges if each not in {f"bytes=-{TAIL}", "bytes=0-95"}]
     spans = sorted(tuple(map(int, str(each).removeprefix("bytes=").split("-"))) for each in parts)
     assert len(spans) > 3
-    assert all(stop - start < 12 * CHUNK for start, stop in spans)
+    assert all(stop - start < 6 * MIB for start, stop in spans)
     assert [stop + 1 for _, stop in spans[:-1]] == [start for start, _ in spans[1:]]
 
 
@@ -153,7 +160,7 @@ def test_a_store_that_ignores_conditions_is_asked_once_too(
 
     def ignorant(request: Any, _: Any) -> Any:  # noqa: ANN401 -- a Change
         headers = {k: v for k, v in request.headers.items() if k != "if-none-match"}
-        return store._honest(replace(request, headers=headers))
+        return store.honest(replace(request, headers=headers))
 
     store.script(ignorant, times=99)
     store.requests.clear()
@@ -271,13 +278,18 @@ def test_a_wrong_partial_head_in_the_cache_is_dropped(store: ScriptedStore, tmp_
     version = open_in(first).version
     first.wait_idle()
     assert isinstance(version, S3Version)
-    device = first._reopened(AT_S3, version).device
+    device = first.open_device(AT_S3, version).device
     assert isinstance(device, CachedDevice)
-    head = device.cached.preloaded._partial_head_id(version.tail_start)
-    first._store.put(head, 0, bytes(150_000), replace=True)
-    again = opener(store, tmp_path, cache_chunk_size=1 << 20)
-    read_all_names(open_in(again))
-    assert again._store.get(head, 0) is None
+    start, wrong = version.tail_start, bytes(150_000)
+    heads = Preloaded(
+        ChunkStore(tmp_path, 1 << 30), device.cached.store_id, device.size, device.chunk_size
+    )
+    heads.hold(start, wrong)
+    heads.drop(0, device.size)  # the right one
+    heads.hold(start, wrong)
+    heads.store_partial_head(start, wrong)
+    read_all_names(open_in(opener(store, tmp_path, cache_chunk_size=1 << 20)))
+    assert heads.recall_partial_head(start) == 0
 
 
 RECORDS = [
@@ -300,7 +312,7 @@ def test_a_memory_that_is_damaged_does_no_harm(
     store: ScriptedStore, tmp_path: Path, written: bytes
 ) -> None:
     opening = opener(store, tmp_path)
-    opening._store.put(opening._record_name(AT_S3), 0, written)
+    opening.remember(AT_S3, cast("Any", SimpleNamespace(encode=lambda: written)))
     assert opening.recall(AT_S3) is None
     read_all_names(open_in(opening))
 
@@ -313,10 +325,11 @@ def test_wrong_bytes_in_the_cache_cost_an_opening_and_no_fault(
     version = open_in(first).version
     first.wait_idle()
     assert isinstance(version, S3Version)
-    device = first._reopened(AT_S3, version).device
+    device = first.open_device(AT_S3, version).device
     assert isinstance(device, CachedDevice)
+    cache = ChunkStore(tmp_path, 1 << 30)
     for index in range(len(image) // CHUNK):
-        first._store.put(device.cached.store_id, index, bytes(CHUNK), replace=True)
+        cache.put(device.cached.store_id, index, bytes(CHUNK), replace=True)
     read_all_names(open_in(opener(store, tmp_path)))
 
 
