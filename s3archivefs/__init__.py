@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from s3archivefs.cached_only import NotCachedError, may_wait, only_cached
 from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice, ReadAhead
 from s3archivefs.entry import DirEntry
 from s3archivefs.errors import (
@@ -51,6 +52,7 @@ __all__ = [
     "FormatError",
     "LimitExceededError",
     "Limits",
+    "NotCachedError",
     "NotSquashfsError",
     "OffsetDevice",
     "Path",
@@ -66,6 +68,8 @@ __all__ = [
     "UnsupportedError",
     "is_squashfs",
     "leads_nowhere",
+    "may_wait",
+    "only_cached",
     "open",
     "renew_after_fork",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from s3archivefs.cached_only import check_may_wait
 from s3archivefs.errors import CorruptImageError, SquashfsError, TruncatedImageError
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
     """Return exactly the `length` bytes of a device at `offset`.
 
     Raises TruncatedImageError, naming `what` was read, where the device has fewer, and
-    CorruptImageError where it returns more.
+    CorruptImageError where it returns more; NotCachedError within `only_cached`.
     """
+    check_may_wait()
     if offset < 0 or offset + length > device.size:
         raise TruncatedImageError(
             f"{what} ends at byte {offset + length}, "

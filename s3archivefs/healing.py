@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from s3archivefs.cached_only import check_may_wait
 from s3archivefs.device_reads import discard_ranges
 from s3archivefs.errors import FormatError
 from s3archivefs.format import Superblock
@@ -58,8 +59,10 @@ class Healing:
     def _distrust(self) -> bool:
         """Discard the metadata read last, which may be damaged, here and at the device.
 
-        Return whether another read may bring other bytes.
+        Return whether another read may bring other bytes. Raises NotCachedError within
+        `only_cached`.
         """
+        check_may_wait()
         if not discard_ranges(self._device, self._in_doubt()):
             return False
         self._readers.forget()  # open files read through these

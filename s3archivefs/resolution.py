@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from s3archivefs.cached_only import check_may_wait
 from s3archivefs.directory import uncounted
 from s3archivefs.errors import LimitExceededError
 from s3archivefs.format import InodeType
@@ -282,7 +283,11 @@ class Resolver:
         return Located(here.directory.inode, here, hops)
 
     def _followed(self, link: Inode, hops: int, path: str | bytes) -> bytes:
-        """Return the target of the symlink that is the path's `hops`th."""
+        """Return the target of the symlink that is the path's `hops`th.
+
+        Raises NotCachedError within `only_cached`: its way may be long.
+        """
+        check_may_wait()
         if hops > self._limits.symlink_hops:
             raise os_error(errno.ELOOP, path)
         return self._readers.inodes.target(link)

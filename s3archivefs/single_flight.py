@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from s3archivefs.cached_only import check_may_wait
 from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -126,8 +127,10 @@ class SingleFlight(Generic[K, V]):
     def do(self, key: K, load: Callable[[], V]) -> V:
         """Return `load()`, called once for all threads that want the key meanwhile.
 
-        Raises the Exception of `load`, whichever thread called it.
+        Raises the Exception of `load`, whichever thread called it, and NotCachedError within
+        `only_cached`.
         """
+        check_may_wait()
         while True:
             mine: Flight[V] = Flight()
             try:

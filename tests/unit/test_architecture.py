@@ -31,6 +31,7 @@ LAYERS = (
     "errors",
     "limits",
     "forks",
+    "cached_only",
     "single_flight",
     "cache",
     "names",
@@ -76,7 +77,14 @@ LAYERS = (
     "cli",
     "__main__",
 )
-STANDALONE = {"errors", "limits", "forks", "names", "records"}  # these import none of the package
+STANDALONE = {
+    "errors",
+    "limits",
+    "forks",
+    "cached_only",
+    "names",
+    "records",
+}  # these import none of the package
 
 # The adapter's rooms, top to bottom: what a module of each may import of the adapter besides what
 # is in its own. `handler` and `commands` put the rest together, and may import any.

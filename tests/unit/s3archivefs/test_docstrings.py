@@ -35,6 +35,7 @@ ON_NO_SECTION = {
     *("Path", "SquashFS", "SquashFS.close", "SquashFS.exists", "SquashFS.path", "SquashFS.verify"),
     *("SquashFS.cached_bytes", "SquashFS.limits", "SquashFS.stat_of_entry"),
     *("leads_nowhere", "open", "renew_after_fork", "Flight", "SingleFlight"),
+    *("may_wait", "only_cached"),
 }
 
 
