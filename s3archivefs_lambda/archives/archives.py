@@ -12,10 +12,11 @@ import logging
 import math
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from s3archivefs import SingleFlight, SquashfsError, Superblock
+from s3archivefs import NotCachedError, SingleFlight, SquashfsError, Superblock, may_wait
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.archives.archive import Archive, Opener
 from s3archivefs_lambda.archives.known_archives import KNOWN_MAX, Known, KnownArchives
@@ -93,10 +94,11 @@ class Archives:
         """Return the archive at a location in its current version.
 
         In S3, that is the current version of at most Config.revalidate_seconds ago; in an outage,
-        of at most Config.stale_seconds ago.
+        of at most Config.stale_seconds ago. Raises NotCachedError, within `only_cached`, if it is
+        not open, or its store must be asked.
         """
         accounting.add_archive(location)
-        return self._get(location)
+        return self._get(location) if may_wait() else self._at_hand(location)
 
     def begin(self, location: Location) -> Callable[[], Archive]:
         """Begin to open an archive ahead; return the function that waits for it."""
@@ -137,6 +139,17 @@ class Archives:
             if is_mine or is_later or is_outage(check.error):
                 return check.result()
             is_later = True
+
+    def _at_hand(self, location: Location) -> Archive:
+        known = self._known.get(location)
+        archive = self._images.get(location)
+        if known is not None and known.is_sound and archive is not None and _is_of(archive, known):
+            with suppress(OSError):  # a thread tells of it
+                if self._age(known) < self._opener(location).trusted_seconds or (
+                    location.is_local and self._local.is_current(location, archive.identity)
+                ):
+                    return archive
+        raise NotCachedError
 
     def discard(self, archive: Archive) -> None:
         """Forget an archive that is replaced or unreadable; the next `get` opens it anew."""

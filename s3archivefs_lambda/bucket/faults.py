@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Self
 
+from s3archivefs import NotCachedError
 from s3archivefs_lambda.s3api.errors import (
     access_denied,
     internal_error,
@@ -73,6 +74,7 @@ def answer_or_error(
     """Return what `run` answers to the request, or the error that its fault becomes.
 
     The body, too, raises S3Errors only: the transport breaks it off, and the log has the fault.
+    Raises NotCachedError within `only_cached`.
     """
     try:
         response = run(request)
@@ -80,13 +82,21 @@ def answer_or_error(
         if isinstance(error, ArchiveFaultError):
             error.log()
         return error.response()
+    except NotCachedError:
+        raise
     except Exception:  # noqa: BLE001 -- the log has it, and the next request is served
         what = (request.request_id, operation, request.key)
         _LOG.exception("request %s failed (%s, key %r)", *what)
         return internal_error().response()
-    if response.body:
+    if response.body and not _is_whole(response):
         response.body = _CheckedBody(response, request)
     return response
+
+
+def _is_whole(response: S3Response) -> bool:
+    """Return whether the body is one piece of the announced length, at hand."""
+    body = response.body
+    return isinstance(body, tuple) and response.headers["Content-Length"] == str(len(body[0]))
 
 
 class _CheckedBody:

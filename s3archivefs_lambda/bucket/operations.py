@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from s3archivefs import FileKind, SquashFile, SquashfsError, leads_nowhere
+from s3archivefs import (
+    FileKind,
+    NotCachedError,
+    SquashFile,
+    SquashfsError,
+    leads_nowhere,
+    may_wait,
+    only_cached,
+)
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError, answer_or_error
 from s3archivefs_lambda.bucket.headers import object_headers, overrides
 from s3archivefs_lambda.bucket.listing import PAGE_STEPS, Page, page_of
@@ -31,7 +39,12 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.s3api.messages import S3Request
 
-__all__ = ["Operations", "S3Operations"]
+__all__ = ["Operations", "S3Operations", "ServedOperations"]
+
+_AT_HAND_BYTES = 64 << 10
+"""Bytes of an object, at most, that is read whole, and answered from memory."""
+_KEY_AT_HAND = 1024
+"""Characters of a key that is looked up from memory: S3's have no more."""
 
 
 class S3Operations(Protocol):
@@ -39,6 +52,14 @@ class S3Operations(Protocol):
 
     def answer(self, operation: str, request: S3Request, /) -> S3Response:
         """Return the operation's answer, which may be an error; raise nothing."""
+        ...
+
+
+class ServedOperations(S3Operations, Protocol):
+    """What a server with an event loop needs besides."""
+
+    def at_hand(self, operation: str, request: S3Request, /) -> S3Response | None:
+        """Return the answer if it takes neither reading nor waiting; its body is a tuple."""
         ...
 
 
@@ -76,6 +97,17 @@ class Operations:
         """
         return answer_or_error(operation, self._operations[operation], request)
 
+    def at_hand(self, operation: str, request: S3Request) -> S3Response | None:
+        """Answer from memory, in some 100 microseconds; None where that cannot be.
+
+        It cannot for listings, objects of more than 64 KiB and symlinks, cached or not.
+        """
+        try:
+            with only_cached():
+                return self.answer(operation, request)
+        except NotCachedError:
+            return None
+
     # ---- Objects ---------------------------------------------------------------------------------
 
     def _get_object(self, request: S3Request) -> S3Response:
@@ -87,6 +119,8 @@ class Operations:
     def _object(self, request: S3Request, *, with_body: bool) -> S3Response:
         """Answer from the archive that owns the key; if replaced, from its new version."""
         key = request.key
+        if len(key) > _KEY_AT_HAND and not may_wait():
+            raise NotCachedError
         check_version(request.query)
         found = self._mappings.find(key)
         if found is None or not _is_literal(found[1]):
@@ -123,6 +157,12 @@ class Operations:
             headers["Content-Range"] = part.content_range(stat.size)
         response = S3Response(status=200 if part is None else 206, headers=headers)
         if with_body and wanted.stop > wanted.start:
+            if stat.size <= _AT_HAND_BYTES and (part is None or not may_wait()):
+                content = archive.image.read_bytes(path)
+                response.body = (content[wanted.start : wanted.stop],)
+                return response
+            if not may_wait():
+                raise NotCachedError
             file = archive.image.open(path)
             file.seek(wanted.start)
             file.will_read(wanted.stop)
@@ -157,6 +197,8 @@ class Operations:
         return self._list(ListRequest.parse(request.query, version=1))
 
     def _list(self, asked: ListRequest) -> S3Response:
+        if not may_wait():
+            raise NotCachedError
         found = Page([], None)
         if asked.max_keys and asked.floor is not None:
             found = page_of(

@@ -12,8 +12,8 @@ from s3archivefs_lambda.s3api.messages import PIECE_BYTES
 if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.body_memory import BodyMemory
     from s3archivefs_lambda.endpoint.messages import (
-        HttpApplication,
         HttpBody,
+        HttpCall,
         HttpRequest,
         HttpResponse,
     )
@@ -58,7 +58,7 @@ class Answer:
 
     def __init__(
         self,
-        app: HttpApplication,
+        call: HttpCall,
         request: HttpRequest,
         pool: RequestPool,
         memory: BodyMemory[Answer],
@@ -66,12 +66,12 @@ class Answer:
     ) -> None:
         self.address = request.client
         """The client's address."""
-        self._app = app
-        self._request = request
+        self._call = call
+        self._is_head = request.method == "HEAD"
         self._pool = pool
         self._memory = memory
         self._client: AnswerSink | None = client
-        self._lane = app.lane(request)
+        self._lane = call.lane
         self._response: HttpResponse | None = None
         self._body: HttpBody | None = None  # until it is closed
         self._left: int | None = None  # bytes of the body, if that is known
@@ -81,6 +81,10 @@ class Answer:
         """Ask the application, when it is the request's turn."""
         self._job = Job(self._lane, self._execute, self._executed, self._refused)
         self._pool.submit(self._job)
+
+    def hold(self, size: int) -> None:
+        """Note how many bytes of an answer made at once wait for the client."""
+        self._memory.hold(self, size)
 
     def ask(self) -> None:
         """Ask for the next piece: the client has taken the one before."""
@@ -142,7 +146,7 @@ class Answer:
     def _end(self) -> None:
         """Close what was begun for a client that has left."""
         if self._response is None:
-            self._app.unanswered(self._request, None)
+            self._call.unanswered(None)
         self._let_close()
 
     def _let_close(self) -> None:
@@ -153,13 +157,13 @@ class Answer:
 
     def _execute(self) -> tuple[bytes, bool]:
         try:
-            response = self._app(self._request)
+            response = self._call.answer()
         except Exception:
             _LOG.exception("the application failed")
             raise
         self._response, self._body = response, response.body
         for name, value in response.headers:
-            if name.lower() == "content-length" and self._request.method != "HEAD":
+            if name.lower() == "content-length" and not self._is_head:
                 self._left = int(value)
         return self._take()
 

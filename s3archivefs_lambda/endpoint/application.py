@@ -22,6 +22,7 @@ from s3archivefs_lambda.endpoint.bucket_operations import EndpointOperations
 from s3archivefs_lambda.endpoint.logged_body import LoggedBody
 from s3archivefs_lambda.endpoint.messages import (
     HttpApplication,
+    HttpCall,
     HttpRefusal,
     HttpRequest,
     HttpResponse,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.endpoint.authentication import Verifier
     from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
+    from s3archivefs_lambda.endpoint.request_target import RequestTarget
 
 __all__ = ["make_app"]
 
@@ -81,10 +83,23 @@ class _Endpoint:
 
     # ---- One request -----------------------------------------------------------------------------
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        exchange = self._exchange(request)
-        with request_scope(exchange.usage):
-            response = self._answer(exchange, request)
+    def __call__(self, request: HttpRequest) -> HttpCall:
+        return _Call(self, request)
+
+    def answer(self, call: _Call) -> HttpResponse:
+        """Answer a request, in any thread."""
+        with request_scope(call.exchange.usage):
+            response = self._refusal(call) or self._operations.answer(*call.read)
+        return self._finished(call.exchange, response)
+
+    def at_once(self, call: _Call) -> HttpResponse | None:
+        """Answer a request on the event loop; None if a thread must."""
+        with request_scope(call.exchange.usage):
+            response = self._refusal(call) or self._operations.at_hand(*call.read)
+        return None if response is None else self._finished(call.exchange, response)
+
+    def _finished(self, exchange: Exchange, response: S3Response) -> HttpResponse:
+        """Return the answer as it is sent, with what every answer has."""
         exchange.status, exchange.error = response.status, response.error_code
         if response.error is not None:
             response = self._error_document(exchange, response.error)
@@ -95,21 +110,24 @@ class _Endpoint:
             body=LoggedBody(response, exchange),
         )
 
-    def _answer(self, exchange: Exchange, asked: HttpRequest) -> S3Response:
-        try:
-            operation, request = self._read(exchange, asked)
-        except S3Error as error:
-            if isinstance(error, SignatureRefusedError):
-                exchange.refused, exchange.access_key_id = error.reason, error.access_key_id
-            return error.response()
-        return self._operations.answer(operation, request)
+    def _refusal(self, call: _Call) -> S3Response | None:
+        """Read the request, once; return the error of one that is not to be answered."""
+        if not call.read:
+            try:
+                call.read = self._read(call)
+            except S3Error as error:
+                if isinstance(error, SignatureRefusedError):
+                    call.exchange.refused = error.reason
+                    call.exchange.access_key_id = error.access_key_id
+                return error.response()
+        return None
 
-    def _read(self, exchange: Exchange, asked: HttpRequest) -> tuple[str, S3Request]:
+    def _read(self, call: _Call) -> tuple[str, S3Request]:
         """Return which operation is asked for, and with what; note both for the log.
 
         Raises S3Error for what is malformed, not signed as it must be, or not served.
         """
-        target = parse_target(asked.target)
+        exchange, asked, target = call.exchange, call.asked, call.target
         signed = SignedRequest.of(asked, target)
         bucket, key = bucket_and_key(target)
         exchange.bucket, exchange.key = bucket or None, key or None
@@ -154,12 +172,8 @@ class _Endpoint:
 
     # ---- Around it -------------------------------------------------------------------------------
 
-    def lane(self, request: HttpRequest) -> Lane:
-        """Return the lane in which the request waits: with those for the same archive."""
-        try:
-            target = parse_target(request.target)
-        except S3Error:
-            return NO_ARCHIVE
+    def lane_of(self, target: RequestTarget) -> Lane:
+        """Return the lane in which a request waits: with those for the same archive."""
         bucket, key = bucket_and_key(target)
         served = self._buckets.get(bucket)
         if served is None or served.lanes is None:
@@ -169,19 +183,8 @@ class _Endpoint:
         prefixes = (value for name, value in target.query if name == "prefix")
         return served.lanes.of_listing(next(prefixes, ""))
 
-    def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None) -> None:
-        """Write the line of a request that the application did not answer."""
-        exchange = self._exchange(request)
-        with suppress(S3Error):
-            bucket, key = bucket_and_key(parse_target(request.target))
-            exchange.bucket, exchange.key = bucket or None, key or None
-        exchange.error = _CLOSED
-        if refusal is not None:
-            exchange.request_id, exchange.error = refusal.request_id, refusal.error
-            exchange.status, exchange.bytes_sent = refusal.status, refusal.body_bytes
-        exchange.log()
-
-    def _exchange(self, request: HttpRequest) -> Exchange:
+    def exchange_of(self, request: HttpRequest) -> Exchange:
+        """Return what the request's line in the log begins with."""
         return Exchange(
             request_id=new_request_id(),
             emf=self._emf,
@@ -190,6 +193,52 @@ class _Endpoint:
             arrived=request.arrived,
             started=request.started,
         )
+
+
+class _Call:
+    """One request on its way through the endpoint."""
+
+    __slots__ = ("_endpoint", "_target", "asked", "exchange", "read")
+
+    def __init__(self, endpoint: _Endpoint, asked: HttpRequest) -> None:
+        self.asked = asked
+        self.exchange = endpoint.exchange_of(asked)
+        self.read: tuple[str, S3Request] | tuple[()] = ()
+        """The operation that is asked for, and with what; empty until the request is checked."""
+        self._endpoint = endpoint
+        self._target: RequestTarget | None = None
+
+    @property
+    def target(self) -> RequestTarget:
+        """The target, decoded; raises S3Error if that is malformed."""
+        if self._target is None:
+            self._target = parse_target(self.asked.target)
+        return self._target
+
+    @property
+    def lane(self) -> Lane:
+        try:
+            return self._endpoint.lane_of(self.target)
+        except S3Error:
+            return NO_ARCHIVE
+
+    def at_once(self) -> HttpResponse | None:
+        return self._endpoint.at_once(self)
+
+    def answer(self) -> HttpResponse:
+        return self._endpoint.answer(self)
+
+    def unanswered(self, refusal: HttpRefusal | None) -> None:
+        """Write the line of a request that the application did not answer."""
+        exchange = self.exchange
+        with suppress(S3Error):
+            bucket, key = bucket_and_key(self.target)
+            exchange.bucket, exchange.key = bucket or None, key or None
+        exchange.error = _CLOSED
+        if refusal is not None:
+            exchange.request_id, exchange.error = refusal.request_id, refusal.error
+            exchange.status, exchange.bytes_sent = refusal.status, refusal.body_bytes
+        exchange.log()
 
 
 def _header_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from s3archivefs_lambda.s3api.messages import S3Response, xml_response
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from s3archivefs_lambda.bucket.operations import S3Operations
+    from s3archivefs_lambda.bucket.operations import ServedOperations
     from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
     from s3archivefs_lambda.s3api.messages import S3Request
 
@@ -24,7 +24,7 @@ __all__ = ["EndpointOperations", "ServedBucket"]
 class ServedBucket:
     """What an endpoint needs of a bucket."""
 
-    operations: S3Operations
+    operations: ServedOperations
     """They answer for what is in it."""
     lanes: ArchiveLanes | None = None
     """In which requests wait; all in one, if None."""
@@ -50,6 +50,12 @@ class EndpointOperations:
         if run is None:
             return self._inside[request.bucket].answer(operation, request)
         return answer_or_error(operation, run, request)
+
+    def at_hand(self, operation: str, request: S3Request) -> S3Response | None:
+        """Return the same if it takes neither reading nor waiting."""
+        if operation in self._operations:
+            return self.answer(operation, request)
+        return self._inside[request.bucket].at_hand(operation, request)
 
     def _list_buckets(self, request: S3Request) -> S3Response:
         return xml_response(list_buckets(request.query, self._buckets))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Protocol, cast
 
 from s3archivefs_lambda.endpoint.answer import Answer
@@ -20,7 +21,7 @@ from s3archivefs_lambda.endpoint.response_head import (
     encode_refusal,
     says_where_it_ends,
 )
-from s3archivefs_lambda.s3api.errors import slow_down
+from s3archivefs_lambda.s3api.errors import internal_error, slow_down
 from s3archivefs_lambda.s3api.messages import S3Error
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.endpoint.body_memory import BodyMemory
     from s3archivefs_lambda.endpoint.limits import HttpLimits
-    from s3archivefs_lambda.endpoint.messages import HttpApplication, HttpResponse
+    from s3archivefs_lambda.endpoint.messages import HttpApplication, HttpCall, HttpResponse
     from s3archivefs_lambda.endpoint.request_pool import RequestPool
 
 __all__ = ["Connection", "ConnectionOwner", "State"]
@@ -86,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._heads = HeadBuffer()
         self._head: Head | None = None
+        self._call: HttpCall | None = None
         self._answer: Answer | None = None
         self._piece = memoryview(b"")  # what is still to be sent of the answer's piece
         self._is_last = True
@@ -202,13 +204,36 @@ class Connection(asyncio.Protocol):
         if head.has_body:  # which is not read, and must not pass for a request
             self._open_transport.pause_reading()
         owner = self._owner
+        self._call = owner.app(head.request)
         if owner.answers >= owner.limits.answers and not owner.cut_off_slow_readers():
             self._say_last(slow_down())
-            return
+        elif not self._answer_at_once(self._call):
+            self._count_answer(head, self._call).start()
+
+    def _answer_at_once(self, call: HttpCall) -> bool:
+        """Answer a request for which no thread is needed; return whether it is one."""
+        try:
+            response = call.at_once()
+            if response is None:
+                return False
+            with closing(response.body) as body:
+                piece = next(body, b"")
+        except Exception:  # noqa: BLE001 -- the log has it, and the others are served
+            _LOG.exception("the application failed")
+            self._say_last(internal_error())
+            return True
+        head = self._head
+        self.begin(response, piece, is_last=True)
+        if self.state is State.ANSWER and self._head is head is not None:  # it waits for the client
+            self._count_answer(head, call).hold(len(piece))
+        return True
+
+    def _count_answer(self, head: Head, call: HttpCall) -> Answer:
+        owner = self._owner
         owner.answers += 1
         self._rate.restart(owner.clock(), self._open_transport)
-        self._answer = Answer(owner.app, head.request, owner.pool, owner.memory, self)
-        self._answer.start()
+        self._answer = Answer(call, head.request, owner.pool, owner.memory, self)
+        return self._answer
 
     def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
         """Send a head and the first piece of a body (see `AnswerSink`)."""
@@ -243,23 +268,30 @@ class Connection(asyncio.Protocol):
         while self._piece and not self._is_full and not self._open_transport.is_closing():
             self._write(self._piece[:_WRITTEN_AT_ONCE])
             self._piece = self._piece[_WRITTEN_AT_ONCE:]
-        if self._is_full or self._answer is None or self._open_transport.is_closing():
+        if self._is_full or self._open_transport.is_closing():
             return
         self._piece = memoryview(b"")
         if self._is_last:
             self._finish()
-        else:
+        elif self._answer is not None:
             self._answer.ask()
 
     def _finish(self) -> None:
         self._give_up()
+        self._head = self._call = None
         if self._closes:
             self._linger()
-            return
-        self._enter(State.IDLE)
-        if len(self._heads) <= MAX_HEAD_BYTES:
-            self._open_transport.resume_reading()
-        self._next()
+        elif len(self._heads):  # other connections have their turn first
+            asyncio.get_running_loop().call_soon(self._go_on)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self.state is State.ANSWER and not self._open_transport.is_closing():
+            self._enter(State.IDLE)
+            if len(self._heads) <= MAX_HEAD_BYTES:
+                self._open_transport.resume_reading()
+            self._next()
 
     def _give_up(self) -> None:
         """Abandon the answer, if there is one."""
@@ -278,9 +310,9 @@ class Connection(asyncio.Protocol):
         is_head = self._head is not None and self._head.request.method == "HEAD"
         with_body = self.state is not State.ANSWER or not is_head
         request_id, head, body = encode_refusal(error, with_body=with_body)
-        if self.state is State.ANSWER and self._head is not None:
+        if self.state is State.ANSWER and self._call is not None:
             refusal = HttpRefusal(request_id, error.status, error.code, len(body))
-            self._owner.app.unanswered(self._head.request, refusal)
+            self._call.unanswered(refusal)
         else:  # there was no request
             _LOG.info("http: request %s from %s: %s", request_id, self.client, error)
         self._give_up()

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["HttpApplication", "HttpBody", "HttpRefusal", "HttpRequest", "HttpResponse", "Lane"]
+__all__ = [
+    "HttpApplication",
+    "HttpBody",
+    "HttpCall",
+    "HttpRefusal",
+    "HttpRequest",
+    "HttpResponse",
+    "Lane",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +89,41 @@ class Lane:
     """Whether none of its requests waits for another machine."""
 
 
-class HttpApplication(Protocol):
-    """What answers the server's requests."""
+class HttpCall(Protocol):
+    """One request on its way through the application.
 
-    def __call__(self, request: HttpRequest, /) -> HttpResponse:
+    It is answered by `at_once` or by `answer`, or is `unanswered`. If one of the former raised, it
+    is unanswered as well.
+    """
+
+    @property
+    def lane(self) -> Lane:
+        """The lane in which the request waits; known at once, without raising."""
+        ...
+
+    def at_once(self) -> HttpResponse | None:
+        """Answer on the event loop; a fault is an answer, too.
+
+        The body is of one piece at most, which is at hand. None, if it takes reading or waiting:
+        then `answer` does it.
+        """
+        ...
+
+    def answer(self) -> HttpResponse:
         """Answer, in any thread; a fault is an answer, too."""
         ...
 
-    def lane(self, request: HttpRequest, /) -> Lane:
-        """Return the lane in which a request waits; at once, and without raising."""
+    def unanswered(self, refusal: HttpRefusal | None, /) -> None:
+        """Note that the application does not answer; at once, without raising.
+
+        The request got `refusal` from the server, or None as its connection ended.
+        """
         ...
 
-    def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None, /) -> None:
-        """Note a request that the application does not answer; at once, without raising.
 
-        It got `refusal` from the server, or None as its connection ended. The application learns of
-        each request by a call, by this, or, if the call raised, by both.
-        """
+class HttpApplication(Protocol):
+    """What answers the server's requests."""
+
+    def __call__(self, request: HttpRequest, /) -> HttpCall:
+        """Take a request; at once, and without raising."""
         ...

@@ -42,7 +42,8 @@ def ask(
 ) -> Answer:
     """One request straight to the application, without a server."""
     app = make_app({"archive": ServedBucket(operations)}, verifier=verifier, emf=emf)
-    response = app(HttpRequest(method=method, target=target, headers=headers, client=CLIENT))
+    request = HttpRequest(method=method, target=target, headers=headers, client=CLIENT)
+    response = app(request).answer()
     try:
         content = b"".join(response.body)
     finally:

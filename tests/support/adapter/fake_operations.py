@@ -20,12 +20,14 @@ EMPTY_LISTING = (
 
 
 class FakeOperations:
-    """Every object is `content`, unless `respond` says otherwise."""
+    """Every object is `content`, unless `respond` says otherwise; none is at hand by default."""
 
     def __init__(self, respond: Callable[[S3Request], S3Response] | None = None) -> None:
         self.asked: list[tuple[str, S3Request]] = []
         self.content = b"content"
         self.respond = respond
+        self.is_at_hand = False
+        """Whether answers take neither reading nor waiting."""
 
     def reset(self) -> None:
         self.__init__()  # type: ignore[misc]
@@ -47,6 +49,9 @@ class FakeOperations:
     def answer(self, operation: str, request: S3Request) -> S3Response:
         self.asked.append((operation, request))
         return answer_or_error(operation, partial(self._run, operation), request)
+
+    def at_hand(self, operation: str, request: S3Request) -> S3Response | None:
+        return self.answer(operation, request) if self.is_at_hand else None
 
     def _run(self, operation: str, request: S3Request) -> S3Response:
         if self.respond is None and operation in {"ListObjects", "ListObjectsV2"}:

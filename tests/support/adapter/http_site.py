@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.limits import HttpLimits
-from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse, Lane
+from s3archivefs_lambda.endpoint.messages import HttpCall, HttpRequest, Lane
 from s3archivefs_lambda.endpoint.request_pool import RequestPool
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from tests.support.adapter.fake_operations import FakeOperations
@@ -39,6 +39,17 @@ class Clock:
         return self.now
 
 
+class SiteCall:
+    """A call whose lane is told by its target."""
+
+    def __init__(self, call: HttpCall, request: HttpRequest) -> None:
+        self.at_once = call.at_once
+        self.answer = call.answer
+        self.unanswered = call.unanswered
+        name = request.target.split("/")[2] if request.target.count("/") > 1 else ""
+        self.lane = Lane(name, name.partition(".")[0], is_local=not name.startswith("remote"))
+
+
 class Site:
     """A server over fake operations, which serves while entered.
 
@@ -60,16 +71,9 @@ class Site:
         self.pool = pool or RequestPool()
         self.server = S3HttpServer(self, port=0, limits=quick, pool=self.pool, clock=clock)
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpCall:
         self.requests.append(request)
-        return self._app(request)
-
-    def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None) -> None:
-        self._app.unanswered(request, refusal)
-
-    def lane(self, request: HttpRequest) -> Lane:
-        name = request.target.split("/")[2] if request.target.count("/") > 1 else ""
-        return Lane(name, name.partition(".")[0], is_local=not name.startswith("remote"))
+        return SiteCall(self._app(request), request)
 
     def __enter__(self) -> Self:
         self.server.start()

@@ -132,7 +132,7 @@ def application() -> Any:  # noqa: ANN401
 
 def answer(asked: HttpRequest) -> None:
     """The whole way of a request."""
-    body = application()(asked).body
+    body = application()(asked).answer().body
     try:
         for _ in body:
             pass

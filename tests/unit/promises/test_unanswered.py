@@ -142,7 +142,7 @@ def test_what_was_not_answered_counts(
     metrics: tuple[int, int, int],
 ) -> None:
     app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None, emf=True)
-    app.unanswered(HttpRequest(method="GET", target="/archive/k", client="192.0.2.1"), refusal)
+    app(HttpRequest(method="GET", target="/archive/k", client="192.0.2.1")).unanswered(refusal)
     logged = lines(caplog)["k"]
     assert (logged["status"], logged["error"], logged["bytes"]) == line
     assert logged["operation"] is None
@@ -154,5 +154,5 @@ def test_what_was_not_answered_counts(
 
 def test_a_target_that_names_nothing_has_a_line_too(caplog: pytest.LogCaptureFixture) -> None:
     app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None)
-    app.unanswered(HttpRequest(method="GET", target="/archive/%"), None)
+    app(HttpRequest(method="GET", target="/archive/%")).unanswered(None)
     assert lines(caplog).keys() == {None}

@@ -52,7 +52,7 @@ def test_a_request_waits_with_those_for_the_same_archive(
     target: str, name: str, store: str, *, is_local: bool
 ) -> None:
     app = make_app({"archive": ServedBucket(FakeOperations(), LANES)}, verifier=None)
-    lane = app.lane(HttpRequest(method="GET", target=target))
+    lane = app(HttpRequest(method="GET", target=target)).lane
     assert (lane.name, lane.store, lane.is_local) == (name, store, is_local)
 
 
@@ -81,9 +81,9 @@ def test_each_bucket_has_its_lanes() -> None:
     buckets = {"archive": ServedBucket(operations, LANES), "else": ServedBucket(operations, other)}
     app = make_app(buckets, verifier=None)
     asked = [HttpRequest(method="GET", target=f"/{name}/docs/a") for name in buckets]
-    assert [app.lane(each).name for each in asked] == ["s3://bucket/docs", "s3://else/docs"]
+    assert [app(each).lane.name for each in asked] == ["s3://bucket/docs", "s3://else/docs"]
 
 
 def test_without_mappings_there_is_no_archive() -> None:
     app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=None)
-    assert app.lane(HttpRequest(method="GET", target="/archive/k")) is NO_ARCHIVE
+    assert app(HttpRequest(method="GET", target="/archive/k")).lane is NO_ARCHIVE

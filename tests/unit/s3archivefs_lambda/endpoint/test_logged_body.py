@@ -139,7 +139,7 @@ def test_a_line_tells_the_time_since_the_request_arrived(
     request = HttpRequest(
         method="GET", target="/archive/k", headers=(("host", "::1"),), arrived=0.5, started=started
     )
-    app(request).body.close()
+    app(request).answer().body.close()
     (line,) = logged_lines(caplog)
     assert line["time"] == "1970-01-01T00:00:00.500Z"
     assert line["ms"] >= 1_000_000
@@ -284,7 +284,7 @@ def test_a_reader_who_leaves_is_no_error(
     caplog.set_level(logging.INFO, "s3archivefs")
     operations.respond = streamed(Body(iter([b"ab", b"cd"])), 4)
     app = make_app({"archive": ServedBucket(operations)}, verifier=None, emf=True)
-    body = app(HttpRequest(method="GET", target="/archive/k")).body
+    body = app(HttpRequest(method="GET", target="/archive/k")).answer().body
     assert next(body) == b"ab"
     body.close()
     (line,) = logged_lines(caplog)

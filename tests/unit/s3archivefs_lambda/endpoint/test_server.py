@@ -8,8 +8,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, closing, suppress
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -20,7 +20,7 @@ from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.connection import State
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES
 from s3archivefs_lambda.endpoint.limits import HttpLimits
-from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse, Lane
+from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.endpoint.thread_shares import KEPT_THREADS, STORE_THREADS, THREADS
 from tests.support.adapter.fake_operations import Body, FakeOperations, streamed
@@ -81,19 +81,24 @@ RAW_KEYS = [
 class Echo:
     """An application that notes what it is asked."""
 
+    lane = NO_ARCHIVE
+
     def __init__(self) -> None:
         self.seen: list[HttpRequest] = []
         self.unanswered_statuses: list[int] = []
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> Self:
         self.seen.append(request)
+        return self
+
+    def at_once(self) -> HttpResponse | None:
+        return None
+
+    def answer(self) -> HttpResponse:
         return HttpResponse(status=200, headers=[("Content-Length", "0")], body=Body(()))
 
-    def unanswered(self, request: HttpRequest, refusal: HttpRefusal | None) -> None:
+    def unanswered(self, refusal: HttpRefusal | None) -> None:
         self.unanswered_statuses.append(0 if refusal is None else refusal.status)
-
-    def lane(self, request: HttpRequest) -> Lane:
-        return NO_ARCHIVE
 
 
 def test_requests_arrive_as_they_were_sent() -> None:
@@ -190,7 +195,7 @@ def test_an_expectation_without_a_body_is_answered_at_once(site: Site) -> None:
 
 def test_a_fault_of_the_application_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
     class Faulty(Echo):
-        def __call__(self, request: HttpRequest) -> HttpResponse:
+        def answer(self) -> HttpResponse:
             raise KeyError("bug")
 
     app = Faulty()
@@ -206,7 +211,7 @@ def test_a_fault_of_the_application_is_an_internal_error(caplog: pytest.LogCaptu
 
 def test_a_body_of_unknown_length_ends_with_the_connection() -> None:
     class Endless(Echo):
-        def __call__(self, request: HttpRequest) -> HttpResponse:
+        def answer(self) -> HttpResponse:
             return HttpResponse(status=200, headers=[], body=Body([b"ab", b"", b"c"]))
 
     with S3HttpServer(Endless(), port=0) as server:
@@ -520,6 +525,73 @@ def test_a_small_answer_leaves_in_one_write_and_waits_for_nothing() -> None:
     (answer,) = sent
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"content")
+
+
+# ---- Answers on the event loop -------------------------------------------------------------------
+
+
+def test_what_is_at_hand_is_answered_though_every_thread_is_busy() -> None:
+    go_on = threading.Event()
+
+    with Site() as site, ExitStack() as opened:
+        operations = site.operations
+
+        def respond(request: S3Request) -> S3Response:
+            assert request.key == "quick" or go_on.wait(SECONDS)
+            return operations.object(request)
+
+        operations.respond = respond
+        slow = [opened.enter_context(site.socket()) for _ in range(THREADS)]
+        for connection in slow:
+            connection.sendall(asking_for("slow"))
+        until(lambda: len(site.operations.asked) == STORE_THREADS - KEPT_THREADS)
+        site.operations.is_at_hand = True
+        with site.client() as client:
+            assert get(client, "quick") == b"content"
+        go_on.set()
+        assert [answers(connection) for connection in slow] == [[200]] * THREADS
+
+
+def test_requests_sent_at_once_are_answered_in_turn_with_those_of_others() -> None:
+    with Site() as site, site.socket() as many, site.socket() as other:
+        site.operations.is_at_hand = True
+        many.sendall(WHOLE * 1000)
+        until(lambda: site.keys)
+        other.sendall(asking_for("other"))
+        assert answers(other) == [200]
+        assert "other" in site.keys[:1000]
+        many.shutdown(socket.SHUT_WR)
+
+
+def test_a_reader_who_does_not_read_is_answered_no_further() -> None:
+    with Site() as site, site.socket() as silent, site.client() as client:
+        site.operations.is_at_hand = True
+        site.operations.content = b"x" * 65536
+        silent.setblocking(False)  # noqa: FBT003 -- as the standard library has it
+        sent = 0
+        while site.server.answers == 0:  # none is under way as long as all is taken
+            with suppress(BlockingIOError):
+                sent += silent.send(WHOLE * 100) // len(WHOLE)
+        answered = len(site.operations.asked)
+        site.operations.content = b"content"
+        assert get(client) == b"content"
+        assert len(site.operations.asked) == answered + 1 < sent
+
+
+def test_a_fault_on_the_event_loop_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Faulty(Echo):
+        def at_once(self) -> HttpResponse | None:
+            raise KeyError("bug")
+
+    app = Faulty()
+    with S3HttpServer(app, port=0) as server:
+        for _ in range(2):
+            client = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=SECONDS)
+            with closing(client):
+                client.request("GET", "/")
+                assert client.getresponse().status == 500
+    assert app.unanswered_statuses == [500, 500]
+    assert "the application failed" in caplog.text
 
 
 # ---- Bodies --------------------------------------------------------------------------------------
