@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.endpoint.messages import HttpApplication
 
-__all__ = ["serve_until_stopped"]
+__all__ = ["exit_after", "serve_until_stopped"]
 
 _DESCRIPTORS = 16384
 """Open files and connections that the process asks for: four times the connections it accepts."""
@@ -54,7 +54,7 @@ def serve_until_stopped(
             raise
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _exit_after(STOP_SECONDS + 1)  # Docker kills 10 s after its SIGTERM
+        exit_after(STOP_SECONDS + 1)  # Docker kills 10 s after its SIGTERM
     finally:
         server.stop()
 
@@ -90,7 +90,7 @@ def _start(server: S3HttpServer, host: str, port: int) -> None:
         ) from error
 
 
-def _exit_after(seconds: float) -> None:
+def exit_after(seconds: float) -> None:
     """End the process after this time at the latest, whatever its threads do.
 
     A thread that waits for S3 cannot be stopped, and Python ends after it only: that takes 25 s

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.store.errors import client_faults
@@ -19,18 +19,12 @@ if TYPE_CHECKING:
 
     from botocore.response import StreamingBody
 
-__all__ = ["BodyBrokenError", "ResumedBody", "in_pieces"]
+__all__ = ["BodyBrokenError", "Patience", "ResumedBody", "in_pieces"]
 
 _LOG = logging.getLogger("s3archivefs")
 
 _ATTEMPTS = 5
 """GETs for one range, as many as mountpoint-s3 and s3transfer make."""
-_LAST_ATTEMPT_SECONDS = 15.0
-"""Seconds after which no attempt begins.
-
-Together with the client's retries within the last one, a read stays below the 60 s that S3 Object
-Lambda gives a function.
-"""
 _BACKOFF_SECONDS = 0.05
 """Seconds of the first pause, doubled for each further attempt.
 
@@ -38,18 +32,32 @@ Short, because a broken body, other than SlowDown, does not ask for patience.
 """
 _READ_BYTES = 256 * 1024
 """Bytes read from a body at once, at most."""
-_PROGRESS_SECONDS = 10.0
-"""Seconds within which a body must bring `_PROGRESS_BYTES`."""
-_PROGRESS_BYTES = 512 * 1024
-"""Bytes that a body must bring in that time; a slower one counts as broken.
 
-The client's own time-out covers each piece alone: 8 MiB may come one byte every four seconds, for a
-year. With this bound a read of 8 MiB ends within three minutes.
-"""
+
+class Patience(NamedTuple):
+    """How slow a body may be, and until when it is asked for again."""
+
+    last_attempt_seconds: float = 15.0
+    """Seconds after which no attempt begins.
+
+    Together with the client's retries within the last one, a read stays below the 60 s that S3
+    Object Lambda gives a function.
+    """
+    progress_seconds: float = 10.0
+    """Seconds within which a body must bring `progress_bytes`."""
+    progress_bytes: int = 512 * 1024
+    """Bytes that a body must bring in that time; a slower one counts as broken.
+
+    The client's own time-out covers each piece alone: 8 MiB may come one byte every four seconds,
+    for a year. With this bound a read of 8 MiB ends within three minutes.
+    """
 
 
 class BodyBrokenError(Exception):
     """A body ended early; the message says how."""
+
+
+_PATIENCE = Patience()
 
 
 class ResumedBody:
@@ -65,10 +73,13 @@ class ResumedBody:
         length: int,
         url: str,
         body: StreamingBody | None = None,
+        *,
+        patience: Patience = _PATIENCE,
     ) -> None:
         self._request = request
         self._length = length
         self._url = url
+        self._patience = patience
         self._done = 0
         self._started = time.monotonic()
         self._attempts = 1
@@ -95,13 +106,13 @@ class ResumedBody:
 
     def _open(self, body: StreamingBody) -> None:
         self._body = body
-        self._reader = _BodyReader(body)
+        self._reader = _BodyReader(body, self._patience)
 
     def _resume(self, fault: BodyBrokenError) -> None:
         """Request the missing bytes after a pause, or raise BodyBrokenError if too late."""
         self.close()
         what = f"{fault} with {self._length - self._done} of {self._length} bytes missing"
-        is_late = time.monotonic() - self._started > _LAST_ATTEMPT_SECONDS
+        is_late = time.monotonic() - self._started > self._patience.last_attempt_seconds
         if self._attempts == _ATTEMPTS or is_late:
             raise BodyBrokenError(f"{what}, also when asked for again") from fault
         _LOG.info("%s: %s", self._url, what)
@@ -133,15 +144,16 @@ class _BodyReader:
     when the rest does not. `read1` of the urllib3 response below it returns without that wait.
     """
 
-    def __init__(self, body: StreamingBody) -> None:
+    def __init__(self, body: StreamingBody, patience: Patience) -> None:
         raw = getattr(body, "_raw_stream", body)
         self._read: Callable[[int], bytes] = getattr(raw, "read1", body.read)
+        self._patience = patience
         self._seconds, self._bytes = 0.0, 0
 
     def read(self, size: int) -> bytes:
         """Return at least one byte, at most `size`; raise BodyBrokenError if none comes."""
-        if self._seconds > _PROGRESS_SECONDS:
-            if self._bytes < _PROGRESS_BYTES:
+        if self._seconds > self._patience.progress_seconds:
+            if self._bytes < self._patience.progress_bytes:
                 what = f"brought {self._bytes} bytes in {self._seconds:.0f} seconds"
                 raise BodyBrokenError(f"the body {what}")
             self._seconds, self._bytes = 0.0, 0

@@ -5,6 +5,7 @@ Each session would read it anew, which is half of the 60 ms that a client takes.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from botocore.loaders import Loader
@@ -26,12 +27,13 @@ class _S3Loader(Loader):
         return ["s3"]
 
 
-_shared: list[_S3Loader] = []
+@cache
+def _loader(*search_paths: str) -> _S3Loader:
+    """Return the loader that all sessions share which look in these folders."""
+    return _S3Loader(extra_search_paths=[*search_paths], include_default_search_paths=False)
 
 
 def share_descriptions(session: Session) -> None:
     """Have a session take its descriptions from the loader that all sessions share."""
-    if not _shared:
-        found = session.get_component("data_loader").search_paths
-        _shared.append(_S3Loader(extra_search_paths=found, include_default_search_paths=False))
-    session.register_component("data_loader", _shared[0])
+    found = session.get_component("data_loader").search_paths
+    session.register_component("data_loader", _loader(*found))

@@ -10,7 +10,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from s3archivefs_lambda.store.body import BodyBrokenError, ResumedBody, in_pieces
+from s3archivefs_lambda.store.body import BodyBrokenError, Patience, ResumedBody, in_pieces
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
     ArchiveForbiddenError,
@@ -44,6 +44,8 @@ __all__ = [
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
+_PATIENCE = Patience()
+
 
 class S3Device:
     """The bytes of one version of an S3 object, as a block device. Thread-safe."""
@@ -57,6 +59,7 @@ class S3Device:
         etag: str,
         size: int,
         version_id: str | None = None,
+        patience: Patience = _PATIENCE,
     ) -> None:
         self._client = client
         self.bucket = bucket
@@ -68,6 +71,7 @@ class S3Device:
         self.version_id = version_id
         """The version's id, if the bucket keeps versions."""
         self._asks_for_version = version_id is not None
+        self._patience = patience
 
     @property
     def identity(self) -> str:
@@ -100,7 +104,8 @@ class S3Device:
         there is one already. Raises ArchiveAccessError.
         """
         url = object_url(self.bucket, self.key)
-        source = ResumedBody(partial(self._request, offset, length), length, url, body)
+        request = partial(self._request, offset, length)
+        source = ResumedBody(request, length, url, body, patience=self._patience)
         try:
             yield from in_pieces(source, length, piece_bytes)
         except BodyBrokenError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.store.body import Patience
 from s3archivefs_lambda.store.device import S3Device
 
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ CONTENT = random.Random(1).randbytes(3_000_000)
 SIZE = len(CONTENT)
 
 
-def device_of(store: ScriptedStore, **config: object) -> S3Device:
+def device_of(
+    store: ScriptedStore,
+    *,
+    patience: Patience = Patience(),  # noqa: B008 -- immutable
+    **config: object,
+) -> S3Device:
     client = store.client(**config)
-    return S3Device(client, "bucket", "key", etag=store.etag, size=len(store.content))
+    size = len(store.content)
+    return S3Device(client, "bucket", "key", etag=store.etag, size=size, patience=patience)

@@ -27,7 +27,12 @@ clients = []
 create_client = botocore.session.Session.create_client
 def noted(*arguments, **options):
     clients.append(when)
-    return create_client(*arguments, **options)
+    made = create_client(*arguments, **options)
+    made.write_get_object_response = write_get_object_response
+    return made
+def write_get_object_response(*, Body=None, **parameters):
+    body = None if Body is None else Body.read().decode()
+    written.append({name: str(value) for name, value in parameters.items()} | {"Body": body})
 botocore.session.Session.create_client = noted
 
 when = "start"
@@ -36,12 +41,6 @@ when = "request"
 collects = gc.isenabled() and gc.get_freeze_count() > 0
 started = set(sys.modules)
 
-def write_get_object_response(*, Body=None, **parameters):
-    body = None if Body is None else Body.read().decode()
-    written.append({name: str(value) for name, value in parameters.items()} | {"Body": body})
-
-made = handler._OBJECT_LAMBDA._response_client()
-made.write_get_object_response = write_get_object_response
 answers, written = [], []
 for event in json.load(sys.stdin):
     try:

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -271,10 +271,15 @@ class ReplacedDevice(CountingDevice):
 
 def version(image: Path, *, answers: int = 1_000_000) -> Archive:
     """An open archive that goes on answering so many requests."""
+    archive, device = version_and_device(image)
+    device.after = answers
+    return archive
+
+
+def version_and_device(image: Path) -> tuple[Archive, ReplacedDevice]:
     device = ReplacedDevice(image.read_bytes())
     fs = s3archivefs.open(device)
-    device.after = answers
-    return Archive(location_of(image), fs, f"version of {image}")
+    return Archive(location_of(image), fs, f"version of {image}"), device
 
 
 @pytest.mark.parametrize(
@@ -401,10 +406,10 @@ def test_an_archive_replaced_twice_in_a_row_is_unavailable(images: tuple[Path, P
 
 
 def test_an_archive_replaced_amidst_a_body_breaks_it_off(images: tuple[Path, Path]) -> None:
-    old, new = (version(image) for image in images)
+    (old, device), (new, _) = map(version_and_device, images)
     operations, archives = scripted(old, new)
     response = ask(operations, "GetObject", S3Request(key="large"))
-    cast("Any", old.image)._device.after = 0
+    device.after = 0
     sent: list[bytes] = []
     with pytest.raises(S3Error, match="ServiceUnavailable"):
         sent.extend(response.body)

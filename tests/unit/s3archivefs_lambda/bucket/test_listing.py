@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.tree import directory, file
 from s3archivefs_lambda.bucket.listing import page_of
-from s3archivefs_lambda.s3api.listing import _floor_behind
+from s3archivefs_lambda.s3api.listing import ListRequest
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
+from s3archivefs_lambda.text import to_text
 from tests.support.adapter.listing_model import (
     DELIMITERS,
     expected_items,
@@ -128,7 +129,8 @@ def test_a_listing_is_the_sorted_keys_grouped(
         prefix = data.draw(places(archives), label="prefix")
         delimiter = data.draw(st.sampled_from(DELIMITERS), label="delimiter")
         after = data.draw(places(archives), label="after")
-        floor = _floor_behind(after, prefix, delimiter)
+        query = {"prefix": prefix, "delimiter": delimiter, "start-after": after}
+        floor = ListRequest.parse({name: to_text(of) for name, of in query.items()}, 2).floor
         got = [] if floor is None else keys_of(sources, prefix, delimiter, floor)
         assert got == expected_items(archives, prefix, delimiter, after)
 

@@ -6,7 +6,6 @@ import hashlib
 import mimetypes
 import re
 import tracemalloc
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +16,7 @@ import s3archivefs
 from fixtures.shapes import HOLE, noise, text
 from fixtures.tree import Node, directory, file, hard_link, symlink
 from s3archivefs import FileKind
-from s3archivefs_lambda.archives.archives import Archives
+from s3archivefs_lambda.archives.archives import Archive, Archives
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
@@ -39,6 +38,8 @@ from tests.support.images.fixtures import FIXTURES, Fixture, make_image, open_fi
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from s3archivefs_lambda.config.location import Location
 
 each_fixture = pytest.mark.parametrize(
     "fixture",
@@ -566,13 +567,21 @@ def test_bodies_of_one_file_are_independent(large: Path) -> None:
 # ---- Damage to a copy that the cache keeps -------------------------------------------------------
 
 
+class OneArchive(Archives):
+    """Archives of which there is one, open."""
+
+    found: Archive
+
+    def get(self, location: Location) -> Archive:
+        return self.found
+
+
 def test_an_object_is_read_again_where_a_copy_in_the_cache_is_damaged(tmp_path: Path) -> None:
     image = draft(tmp_path, (file("a", text(1000)),))
     path = tmp_path / "image.sqfs"
     path.write_bytes(image.data)
-    archives = Archives(config_for({"": path}), make_archive_client)
-    archive = archives.get(location_of(path))
     entry = image.get(image["fragment_table_start"], "Q") + 2  # behind the block's header
     device = DamagedCopy(bytes(image.data), entry + 10, 0x40)
-    archives._images.put(replace(archive, image=s3archivefs.open(device)))
+    archives = OneArchive(config_for({"": path}), make_archive_client)
+    archives.found = Archive(location_of(path), s3archivefs.open(device), "damaged")
     assert get(Operations(archives), "a") == text(1000)

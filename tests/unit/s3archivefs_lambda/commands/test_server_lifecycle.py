@@ -59,7 +59,7 @@ def at_call(name: str) -> str:
         at_import("s3archivefs_lambda.config.settings"),
         at_import("s3archivefs_lambda.endpoint.server"),
         at_call("s3archivefs_lambda.bucket.operations.Operations"),
-        at_call("s3archivefs_lambda.endpoint.server._listen"),
+        at_call("socket.create_server"),
         at_call("s3archivefs_lambda.endpoint.request_pool.RequestPool.start"),
     ],
     ids=["import-settings", "import-server", "prepare", "listen", "start-threads"],
@@ -233,7 +233,7 @@ def test_s3_that_is_silent_does_not_keep_it_up(tmp_path: Path) -> None:
 def test_the_end_does_not_wait_for_who_reads_no_log(stderr: str) -> None:
     made = f"""
 import os, time
-from s3archivefs_lambda.commands.server_lifecycle import _exit_after
+from s3archivefs_lambda.commands.server_lifecycle import exit_after
 reading, writing = os.pipe()
 if {stderr == "closed"}:
     os.close(2)
@@ -245,7 +245,7 @@ else:
             os.write(2, bytes(65536))
     except BlockingIOError:
         os.set_blocking(2, True)
-_exit_after(0)
+exit_after(0)
 time.sleep(60)
 """
     done = subprocess.run([sys.executable, "-c", made], check=False, timeout=30)

@@ -9,17 +9,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.commands.upload import _upload_of, register_upload
-from s3archivefs_lambda.upload.upload_target import UploadTarget
+from s3archivefs_lambda.commands.upload import register_upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from types_boto3_s3 import S3Client
 
 ROOT = Path(__file__).parents[4]
 IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
@@ -96,23 +94,19 @@ def test_a_size_of_parts_that_is_none_is_refused_at_once(
 def test_parts_that_would_be_too_many_are_longer_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Before it is said that a file of so many zeros is no image."""
     image = tmp_path / "sparse"
     image.touch()
-    options = argparse.Namespace(storage_class="", part_size=5 << 20, force=False)
-    with image.open("rb") as file:
-        for size, said in (
-            (10_000 * (5 << 20), ""),
-            (
-                10_000 * (5 << 20) + 1,
-                (
-                    "s3archivefs: parts of 5,242,880 bytes would be more than S3 takes; "
-                    "6,291,456 bytes are sent in each\n"
-                ),
-            ),
-        ):
-            os.truncate(image, size)
-            _upload_of(file, UploadTarget(cast("S3Client", None), "bucket", "key"), options)
-            assert capsys.readouterr().err == said
+    most = 10_000 * (5 << 20)
+    for size, lines in ((most, 1), (most + 1, 2)):
+        os.truncate(image, size)
+        asked = (str(image), NOWHERE, "--part-size", str(5 << 20))
+        first, *others = fault(capsys, *asked, status=1, lines=lines).splitlines()
+        if others:
+            assert first == (
+                "s3archivefs: parts of 5,242,880 bytes would be more than S3 takes; "
+                "6,291,456 bytes are sent in each"
+            )
 
 
 @pytest.fixture
@@ -180,8 +174,10 @@ def test_without_the_sdk_the_extra_is_named(
 
 def test_the_command_line_loads_no_sdk_before_it_is_asked_for() -> None:
     program = (
-        "import sys, s3archivefs.cli as cli\n"
-        "cli._parser([])\n"
+        "import contextlib, os, sys, s3archivefs.cli as cli\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(open(os.devnull, 'w')):\n"
+        "    cli.main(['--help'])\n"
+        "assert 's3archivefs_lambda.commands.upload' in sys.modules\n"
         "sys.exit(bool({'botocore', 'rich', 'asyncio'} & {*sys.modules}))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

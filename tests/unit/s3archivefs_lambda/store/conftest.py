@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.store import body
 from tests.support.adapter.scripted_device import CONTENT
 from tests.support.servers.scripted_store import ScriptedStore
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("s3archivefs_lambda.store.body.time.sleep", lambda _: None)
 
 
 @pytest.fixture

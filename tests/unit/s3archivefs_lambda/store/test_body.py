@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from s3archivefs_lambda.store import body as s3_body
-from s3archivefs_lambda.store.body import ResumedBody, in_pieces
+from s3archivefs_lambda.store.body import Patience, ResumedBody, in_pieces
 from s3archivefs_lambda.store.errors import (
     ArchiveReplacedError,
     ArchiveUnavailableError,
@@ -56,11 +55,10 @@ def test_a_body_that_always_breaks_is_given_up(store: ScriptedStore) -> None:
     assert len(store.requests) == 5
 
 
-def test_no_attempt_begins_late(store: ScriptedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_body, "_LAST_ATTEMPT_SECONDS", -1.0)
+def test_no_attempt_begins_late(store: ScriptedStore) -> None:
     store.script(lambda _, reply: replace(reply, cut=1))
     with pytest.raises(ArchiveUnavailableError):
-        device_of(store).pread(10, 100)
+        device_of(store, patience=Patience(last_attempt_seconds=-1)).pread(10, 100)
     assert len(store.requests) == 1
 
 
@@ -75,35 +73,28 @@ def test_a_broken_body_is_not_resumed_with_another_version(store: ScriptedStore)
     assert len(store.requests) == 2
 
 
-def test_a_body_that_trickles_is_broken(
-    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(s3_body, "_PROGRESS_SECONDS", 0.0)
-    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", SIZE)
+def test_a_body_that_trickles_is_broken(store: ScriptedStore) -> None:
+    patience = Patience(progress_seconds=0, progress_bytes=SIZE)
     with pytest.raises(ArchiveUnavailableError, match="the body brought"):
-        device_of(store).pread(0, SIZE)
+        device_of(store, patience=patience).pread(0, SIZE)
     assert len(store.requests) == 5
     firsts = [int(str(asked).removeprefix("bytes=").split("-")[0]) for asked in store.ranges]
     assert firsts == sorted(set(firsts))  # each goes on from what the one before brought
 
 
-def test_a_long_body_is_not_broken_while_it_brings_enough(
-    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(s3_body, "_PROGRESS_SECONDS", 0.0)
-    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", 1)
-    assert device_of(store).pread(0, SIZE) == CONTENT
+def test_a_long_body_is_not_broken_while_it_brings_enough(store: ScriptedStore) -> None:
+    patience = Patience(progress_seconds=0, progress_bytes=1)
+    assert device_of(store, patience=patience).pread(0, SIZE) == CONTENT
     assert len(store.requests) == 1
 
 
 def test_the_time_that_the_reader_of_a_body_takes_does_not_count(
     store: ScriptedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_body, "_PROGRESS_BYTES", SIZE)
     now = 0.0
     monkeypatch.setattr("s3archivefs_lambda.store.body.time.monotonic", lambda: now)
     pieces = []
-    for piece in device_of(store).stream(0, SIZE, 10_000):
+    for piece in device_of(store, patience=Patience(progress_bytes=SIZE)).stream(0, SIZE, 10_000):
         pieces.append(piece)
         now += 60
     assert b"".join(pieces) == CONTENT

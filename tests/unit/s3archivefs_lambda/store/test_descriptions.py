@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from botocore.loaders import JSONFileLoader
 from botocore.session import Session
 
-from s3archivefs_lambda.store import descriptions
 from s3archivefs_lambda.store.descriptions import share_descriptions
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 
 def test_sessions_share_what_one_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descriptions, "_shared", [])
     first, second = Session(), Session()
     share_descriptions(first)
     share_descriptions(second)
@@ -30,7 +28,6 @@ def test_sessions_share_what_one_has_read(monkeypatch: pytest.MonkeyPatch) -> No
 def test_descriptions_of_the_users_own_are_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(descriptions, "_shared", [])
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     plain, session = Session(), Session()
     share_descriptions(session)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import signal
 import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -58,25 +58,24 @@ def test_a_thread_that_ignores_the_end_is_not_waited_for() -> None:
     go_on.set()
 
 
-def test_a_signal_that_does_not_interrupt_the_wait_is_seen_within_it() -> None:
+def test_a_signal_that_does_not_interrupt_the_wait_is_seen_within_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As one that comes just before the wait, or that another thread takes."""
-    waiting = threading.Event()
+    waiting, go_on = threading.Event(), threading.Event()
 
-    class Noticed(SimpleQueue[None]):
-        def get(self, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 -- as in the base
+    class Noticed(SimpleQueue[Any]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401, FBT001, FBT002 -- as in the base
             waiting.set()
-            super().get(block, timeout)
+            return super().get(block, timeout)
 
     def take() -> None:
         assert waiting.wait(30)
         threading.Event().wait(0.1)  # else it may be seen before the wait begins
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
-    done = Noticed()
-    give_up = threading.Timer(30, done.put, [None])
-    give_up.start()
+    monkeypatch.setattr(work_threads, "SimpleQueue", Noticed)
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012 -- the signal may come to the first, too
         threading.Thread(target=take).start()
-        work_threads._next(done)
-    assert give_up.is_alive()
-    give_up.cancel()
+        run_parallel(lambda _, __: go_on.wait(30), [0], threads=1, end_seconds=0)
+    go_on.set()
