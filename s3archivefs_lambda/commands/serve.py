@@ -14,6 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.commands.endpoint_settings import add_options, given_settings
 from s3archivefs_lambda.commands.errors import UsageError, made_client
 from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from s3archivefs_lambda.commands.key_sources import KeySource
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.endpoint.authentication import Verifier
@@ -37,8 +39,9 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         description="Serve the files in squashfs images, here or in S3, as objects of buckets "
         "behind an S3-compatible HTTP endpoint: path-style requests, reading only.",
         epilog="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
-        f"are served too. With {ENDPOINT_ACCESS_KEY_ID} and {ENDPOINT_SECRET_ACCESS_KEY} set, "
-        "every request must be signed with them; without, only this machine is served.",
+        f"are served too. With access keys, from {ENDPOINT_ACCESS_KEY_ID} and "
+        f"{ENDPOINT_SECRET_ACCESS_KEY} or from a place that the options name, every request must "
+        "be signed; without, only this machine is served.",
     )
     parser.add_argument(
         "--map",
@@ -57,6 +60,7 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--port", type=int, default=9000, help="port to listen on; 0 takes a free one (%(default)s)"
     )
+    add_options(parser)
     parser.set_defaults(run=_serve)
 
 
@@ -72,11 +76,15 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands import serve_settings
+    from s3archivefs_lambda.commands.key_sources import key_source
+    from s3archivefs_lambda.commands.reloading import Reloading
+    from s3archivefs_lambda.endpoint.authentication import Verifier
 
     serve_settings.check_bucket(options.bucket)
     config = serve_settings.config(os.environ)
     buckets = serve_settings.buckets(options.maps, config, default=options.bucket)
-    verifier = serve_settings.verifier(os.environ)
+    source = key_source(given_settings(options, os.environ), os.environ, options.bucket)
+    verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
     serve_settings.check_images(chain.from_iterable(buckets.values()))
 
@@ -87,7 +95,15 @@ def _run(options: argparse.Namespace) -> None:
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
     app = _application(config, buckets, verifier)
     ready_line = partial(_ready_line, buckets, verifier)
-    serve_until_stopped(app, options.host, options.port, ready_line)
+    reloads = []
+    if verifier is not None and source is not None and source.may_change:
+        reloads.append(partial(_reload_keys, verifier, source))
+    serve_until_stopped(app, options.host, options.port, ready_line, on_hangup=Reloading(reloads))
+
+
+def _reload_keys(verifier: Verifier, source: KeySource) -> str:
+    verifier.keys = source.load()
+    return f"{len(verifier.keys)} access keys are in force"
 
 
 def _application(

@@ -6,10 +6,10 @@ import os
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.commands.endpoint_settings import KEYS_FILE
 from s3archivefs_lambda.commands.errors import UsageError, require
 from s3archivefs_lambda.config.names import (
     ENDPOINT_ACCESS_KEY_ID,
-    ENDPOINT_PREFIX,
     ENDPOINT_SECRET_ACCESS_KEY,
 )
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
     from s3archivefs_lambda.config.settings import Config
-    from s3archivefs_lambda.endpoint.authentication import Verifier
 
 __all__ = [
     "buckets",
@@ -27,7 +26,6 @@ __all__ = [
     "check_bucket",
     "check_images",
     "config",
-    "verifier",
 ]
 
 _MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
@@ -122,30 +120,6 @@ def check_images(mappings: Iterable[PrefixMapping]) -> None:
 # ---- To whom -------------------------------------------------------------------------------------
 
 
-def verifier(environ: Mapping[str, str]) -> Verifier | None:
-    """Return the verifier of signatures, or None if `environ` has no access key.
-
-    Raises UsageError for half a key, and for a misspelt name: it must not open the endpoint to
-    everybody.
-    """
-    from s3archivefs_lambda.endpoint.authentication import Verifier
-
-    known = {ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY}
-    for name in sorted(name for name in environ if name.startswith(ENDPOINT_PREFIX)):
-        if name not in known:
-            raise UsageError(f"{name}: there is no such setting; there are {_names(known)}")
-    given = {name for name in known if environ.get(name)}
-    if not given:
-        return None
-    if given != known:
-        raise UsageError(f"{_names(known - given)}: set it too, or neither of the two")
-    return Verifier(environ[ENDPOINT_ACCESS_KEY_ID], environ[ENDPOINT_SECRET_ACCESS_KEY])
-
-
-def _names(names: set[str]) -> str:
-    return " and ".join(sorted(names))
-
-
 def check_address(host: str, port: int, *, is_signed: bool) -> None:
     """Raise UsageError unless the address exists and may be served.
 
@@ -162,7 +136,8 @@ def check_address(host: str, port: int, *, is_signed: bool) -> None:
     if not is_signed and not all(address.is_loopback for address in addresses):
         raise UsageError(
             f"--host {host}: other machines are served signed requests only; set "
-            f"{ENDPOINT_ACCESS_KEY_ID} and {ENDPOINT_SECRET_ACCESS_KEY}, or listen on 127.0.0.1"
+            f"{KEYS_FILE.variable}, or {ENDPOINT_ACCESS_KEY_ID} and {ENDPOINT_SECRET_ACCESS_KEY}, "
+            "or listen on 127.0.0.1"
         )
 
 

@@ -22,6 +22,7 @@ from s3archivefs_lambda.endpoint.server import S3HttpServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.endpoint.messages import HttpApplication
 
 __all__ = ["exit_after", "serve_until_stopped"]
@@ -31,10 +32,16 @@ _DESCRIPTORS = 16384
 
 
 def serve_until_stopped(
-    app: HttpApplication, host: str, port: int, ready_line: Callable[[str], str]
+    app: HttpApplication,
+    host: str,
+    port: int,
+    ready_line: Callable[[str], str],
+    *,
+    on_hangup: Reloading,
 ) -> None:
     """Serve the application until SIGINT or SIGTERM; print `ready_line(url)` once it is up.
 
+    SIGHUP calls `on_hangup`; if that has nothing to reload, it ends the process, as by default.
     Raises UsageError if the server cannot listen, and KeyboardInterrupt for a signal before it is
     up.
     """
@@ -45,6 +52,8 @@ def serve_until_stopped(
         with _delayed(signal.SIGINT, signal.SIGTERM):  # a half-started server could not be stopped
             _start(server, host, port)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if on_hangup:
+            signal.signal(signal.SIGHUP, lambda *_: on_hangup())
         is_up = True  # before the line, as its reader may stop the server at once
         sys.stdout.write(ready_line(server.url))
         sys.stdout.flush()

@@ -18,6 +18,7 @@ from s3archivefs_lambda.endpoint.authentication import (
     is_for_this_machine,
     without_signature,
 )
+from s3archivefs_lambda.endpoint.authorization import check_access
 from s3archivefs_lambda.endpoint.bucket_operations import EndpointOperations
 from s3archivefs_lambda.endpoint.logged_body import LoggedBody
 from s3archivefs_lambda.endpoint.messages import (
@@ -46,6 +47,7 @@ from s3archivefs_lambda.s3api.messages import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.authentication import Verifier
     from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
     from s3archivefs_lambda.endpoint.request_target import RequestTarget
@@ -122,10 +124,11 @@ class _Endpoint:
                 return error.response()
         return None
 
-    def _read(self, call: _Call) -> tuple[str, S3Request]:
-        """Return which operation is asked for, and with what; note both for the log.
+    def _read(self, call: _Call) -> tuple[str, S3Request, AccessKey | None]:
+        """Return which operation is asked for, with what, by whom; note it for the log.
 
-        Raises S3Error for what is malformed, not signed as it must be, or not served.
+        Without a verifier nobody is known, and everybody may read everything. Raises S3Error for
+        what is malformed, not signed as it must be, not served, or not for this access key.
         """
         exchange, asked, target = call.exchange, call.asked, call.target
         signed = SignedRequest.of(asked, target)
@@ -136,7 +139,11 @@ class _Endpoint:
         headers = {name: ",".join(values) for name, values in signed.headers.items()}
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             raise invalid_request("A request that reads must not have a body.")
-        exchange.access_key_id = self._signer(signed, bucket)
+        signer = self._signer(signed, bucket)
+        if signer is not None:
+            exchange.access_key_id = signer.id
+        elif self._verifier is None:
+            exchange.access_key_id = claimed_signer(signed)
         query = query_parameters(without_signature(target.query))
         exchange.operation = operation_of(asked.method, bucket, key, query, served=self._buckets)
         request = S3Request(
@@ -147,16 +154,21 @@ class _Endpoint:
             is_anonymous=exchange.access_key_id is None,
             request_id=exchange.request_id,
         )
-        return exchange.operation, request
+        if signer is not None:
+            check_access(signer, exchange.operation, request)
+        return exchange.operation, request, signer
 
-    def _signer(self, request: SignedRequest, bucket: str) -> str | None:
-        """Return who signed the request; raise S3Error if it must not be answered."""
+    def _signer(self, request: SignedRequest, bucket: str) -> AccessKey | None:
+        """Return the key that signed the request; raise S3Error if it must not be answered.
+
+        It is None where no signature is checked.
+        """
         if self._verifier is None:
             if not is_for_this_machine(request):
                 message = "Without credentials, only requests for localhost are answered."
                 reason = "not signed, and for another host than this machine"
                 raise SignatureRefusedError("AccessDenied", 403, message, reason=reason)
-            return claimed_signer(request)
+            return None
         signer = self._verifier.verify(request)
         if signer is None:
             if bucket and bucket not in self._buckets:
@@ -203,8 +215,8 @@ class _Call:
     def __init__(self, endpoint: _Endpoint, asked: HttpRequest) -> None:
         self.asked = asked
         self.exchange = endpoint.exchange_of(asked)
-        self.read: tuple[str, S3Request] | tuple[()] = ()
-        """The operation that is asked for, and with what; empty until the request is checked."""
+        self.read: tuple[str, S3Request, AccessKey | None] | tuple[()] = ()
+        """What is asked for, with what, by whom; empty until the request is checked."""
         self._endpoint = endpoint
         self._target: RequestTarget | None = None
 

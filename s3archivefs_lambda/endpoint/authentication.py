@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.endpoint.signature import Expected, SignatureRefusedError, equal
+from s3archivefs_lambda.endpoint.signature import Expected, SignatureRefusedError
 from s3archivefs_lambda.endpoint.sigv2 import SIGV2_PARAMETERS, SigV2Claim, is_sigv2_presigned
 from s3archivefs_lambda.endpoint.sigv4 import ALGORITHM
 from s3archivefs_lambda.endpoint.sigv4_claims import HeaderClaim, QueryClaim, is_sigv4_presigned
@@ -19,40 +20,38 @@ from s3archivefs_lambda.endpoint.sigv4_claims import HeaderClaim, QueryClaim, is
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
     from s3archivefs_lambda.endpoint.signature import Claim, SignedRequest
 
 __all__ = ["Verifier", "claimed_signer", "is_for_this_machine", "without_signature"]
 
 
 class Verifier:
-    """Verifies that requests are signed with one known pair of keys.
+    """Verifies that requests are signed with a known key.
 
     Signatures that name a region must name `region`; None takes any. `clock` tells seconds since
     the epoch.
     """
 
-    __slots__ = ("_clock", "_secret", "access_key_id", "region")
+    __slots__ = ("_clock", "keys", "region")
 
     def __init__(
         self,
-        access_key_id: str,
-        secret_access_key: str,
+        keys: AccessKeys,
         *,
         region: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not access_key_id or not secret_access_key:
-            raise ValueError("an access key id and a secret access key are needed, neither empty")
-        self.access_key_id = access_key_id
+        self.keys = keys
+        """The keys in force; others may take their place at any time."""
         self.region = region
-        self._secret = secret_access_key
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.access_key_id!r}, region={self.region!r})"
+        return f"{type(self).__name__}({self.keys!r}, region={self.region!r})"
 
-    def verify(self, request: SignedRequest) -> str | None:
-        """Return the id of the access key that signed the request, if one did.
+    def verify(self, request: SignedRequest) -> AccessKey | None:
+        """Return the access key that signed the request, if one did.
 
         Raises SignatureRefusedError, with S3's code for what is wrong with a signature.
         """
@@ -61,22 +60,28 @@ class Verifier:
             return None
         try:
             _refuse_session_token(request)
-            self._check_key(claim)
-            claim.check(Expected(self._secret, self.region, self._clock()))
+            return self._check(claim, self.keys)
         except SignatureRefusedError as error:
             error.access_key_id = claim.access_key_id
             raise
-        return claim.access_key_id
 
-    def _check_key(self, claim: Claim) -> None:
-        if not equal(claim.access_key_id, self.access_key_id):
-            raise SignatureRefusedError(
-                "InvalidAccessKeyId",
-                403,
-                "The AWS Access Key Id you provided does not exist in our records.",
-                reason="unknown access key",
-                extra={"AWSAccessKeyId": claim.access_key_id},
-            )
+    def _check(self, claim: Claim, keys: AccessKeys) -> AccessKey:
+        key = keys.find(claim.access_key_id)
+        expected = Expected(key or keys.nobody, self.region, self._clock())
+        if key is not None:
+            claim.check(expected)
+            return key
+        # With the same work as for a known key, to take the same time.
+        with suppress(SignatureRefusedError):
+            claim.check(expected)
+        is_disabled = keys.is_disabled(claim.access_key_id)
+        raise SignatureRefusedError(
+            "InvalidAccessKeyId",  # of inactive keys too, as IAM calls them
+            403,
+            "The AWS Access Key Id you provided does not exist in our records.",
+            reason="disabled access key" if is_disabled else "unknown access key",
+            extra={"AWSAccessKeyId": claim.access_key_id},
+        )
 
 
 def claimed_signer(request: SignedRequest) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.bucket.faults import answer_or_error
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from s3archivefs_lambda.bucket.operations import ServedOperations
+    from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
     from s3archivefs_lambda.s3api.messages import S3Request
 
@@ -38,31 +40,37 @@ class EndpointOperations:
         self._inside = {name: bucket.operations for name, bucket in buckets.items()}
         self._buckets = [Bucket(name, region, now) for name in sorted(buckets)]
         self._region = region
-        self._operations: dict[str, Callable[[S3Request], S3Response]] = {
+        self._operations: dict[str, Callable[[AccessKey | None, S3Request], S3Response]] = {
             "ListBuckets": self._list_buckets,
             "HeadBucket": self._head_bucket,
             "GetBucketLocation": self._get_bucket_location,
         }
 
-    def answer(self, operation: str, request: S3Request) -> S3Response:
-        """Return the operation's answer, which may be an error."""
+    def answer(self, operation: str, request: S3Request, key: AccessKey | None) -> S3Response:
+        """Return the operation's answer, which may be an error.
+
+        `key` asks for it; None may read everything.
+        """
         run = self._operations.get(operation)
         if run is None:
             return self._inside[request.bucket].answer(operation, request)
-        return answer_or_error(operation, run, request)
+        return answer_or_error(operation, partial(run, key), request)
 
-    def at_hand(self, operation: str, request: S3Request) -> S3Response | None:
+    def at_hand(
+        self, operation: str, request: S3Request, key: AccessKey | None
+    ) -> S3Response | None:
         """Return the same if it takes neither reading nor waiting."""
         if operation in self._operations:
-            return self.answer(operation, request)
+            return self.answer(operation, request, key)
         return self._inside[request.bucket].at_hand(operation, request)
 
-    def _list_buckets(self, request: S3Request) -> S3Response:
-        return xml_response(list_buckets(request.query, self._buckets))
+    def _list_buckets(self, key: AccessKey | None, request: S3Request) -> S3Response:
+        buckets = [each for each in self._buckets if key is None or key.may_read_in(each.name)]
+        return xml_response(list_buckets(request.query, buckets))
 
-    def _head_bucket(self, _: S3Request) -> S3Response:
+    def _head_bucket(self, _: AccessKey | None, __: S3Request) -> S3Response:
         headers = {"x-amz-bucket-region": self._region, "Content-Length": "0"}
         return S3Response(status=200, headers=headers)
 
-    def _get_bucket_location(self, _: S3Request) -> S3Response:
+    def _get_bucket_location(self, _: AccessKey | None, __: S3Request) -> S3Response:
         return xml_response(bucket_location(self._region))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -13,6 +13,7 @@ from s3archivefs_lambda.text import to_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.messages import HttpRequest
     from s3archivefs_lambda.endpoint.request_target import RequestTarget
 
@@ -29,7 +30,7 @@ __all__ = [
 
 
 class SignatureRefusedError(S3Error):
-    """A request that is refused for its signature, or the lack of one."""
+    """A request that is refused for its signature, or the lack of a right one."""
 
     def __init__(
         self,
@@ -91,8 +92,7 @@ class SignedRequest:
 class Expected:
     """What a right signature is made with."""
 
-    secret: str = field(repr=False)
-    """The secret access key."""
+    key: AccessKey
     region: str | None
     """The region that signatures must name, if they name any; None takes each."""
     now: float

@@ -100,7 +100,7 @@ class SigV2Claim:
         expires = int(self.expires)
         if expected.now > expires:
             raise expired(expires, expected.now)
-        secret = to_bytes(expected.secret)
+        secret = to_bytes(expected.key.secret)
         for path in self._spellings():
             to_sign = self._string_to_sign(path)
             digest = hmac.digest(secret, to_sign, "sha1")

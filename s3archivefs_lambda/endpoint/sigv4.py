@@ -27,6 +27,8 @@ from s3archivefs_lambda.text import to_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from s3archivefs_lambda.endpoint.access_keys import AccessKey
+
 __all__ = ["ALGORITHM", "UNSIGNED_PAYLOAD", "SigV4Claim"]
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -64,7 +66,7 @@ class SigV4Claim(ABC):
         self._check_time(expected.now)
         self._check_signed_headers()
         _check_payload_hash(self.payload_hash)
-        self._check_signature(expected.secret)
+        self._check_signature(expected.key)
 
     @classmethod
     def wrong_region(cls, region: str, wanted: str) -> SignatureRefusedError:
@@ -104,15 +106,13 @@ class SigV4Claim(ABC):
             )
         self.request.header("host")  # raises if it is repeated
 
-    def _check_signature(self, secret: str) -> None:
+    def _check_signature(self, key: AccessKey) -> None:
         canonical_request = self._canonical_request()
         digest = hashlib.sha256(canonical_request).hexdigest()
         scope = "/".join(self.scope)
         to_sign = to_bytes(f"{ALGORITHM}\n{self.timestamp}\n{scope}\n{digest}")
-        key = b"AWS4" + to_bytes(secret)
-        for part in (*map(to_bytes, self.scope), to_sign):
-            key = hmac.digest(key, part, "sha256")
-        if not equal(key.hex(), self.signature):
+        signature = hmac.digest(key.signing_key(self.scope), to_sign, "sha256").hex()
+        if not equal(signature, self.signature):
             extra = {
                 "CanonicalRequest": canonical_request.decode("utf-8", "replace"),
                 "CanonicalRequestBytes": canonical_request.hex(" "),

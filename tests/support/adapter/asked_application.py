@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
-from s3archivefs_lambda.endpoint.messages import HttpRequest
+from s3archivefs_lambda.endpoint.messages import HttpApplication, HttpRequest
 from tests.support.adapter.fake_operations import FakeOperations
 
 CLIENT = "192.0.2.1"
@@ -42,6 +42,13 @@ def ask(
 ) -> Answer:
     """One request straight to the application, without a server."""
     app = make_app({"archive": ServedBucket(operations)}, verifier=verifier, emf=emf)
+    return answer_of(app, target, method, headers)
+
+
+def answer_of(
+    app: HttpApplication, target: str, method: str = "GET", headers: Headers = ()
+) -> Answer:
+    """What an application answers."""
     request = HttpRequest(method=method, target=target, headers=headers, client=CLIENT)
     response = app(request).answer()
     try:

@@ -18,6 +18,7 @@ import botocore.config
 import botocore.credentials
 import pytest
 
+from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 from s3archivefs_lambda.endpoint.request_target import parse_target
@@ -33,6 +34,7 @@ SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 HOST = "127.0.0.1:9000"
 TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
 ODD_KEYS = ["a b/ü+%?#&=.txt", "x//y", "./z", "../z", "~t", "a*b(c)!'", "%2F", "+", "a;b:c@d,e$f"]
+KEYS = AccessKeys([AccessKey(ACCESS_KEY, SECRET)])
 CREDENTIALS = botocore.credentials.Credentials(ACCESS_KEY, SECRET)
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
@@ -75,9 +77,7 @@ class Sent:
 
 
 def verifier(*, region: str | None = None, at: float | None = None) -> Verifier:
-    return Verifier(
-        ACCESS_KEY, SECRET, region=region, clock=lambda: time.time() if at is None else at
-    )
+    return Verifier(KEYS, region=region, clock=lambda: time.time() if at is None else at)
 
 
 def path_of(key: str) -> str:
@@ -186,7 +186,9 @@ def as_signed_request(sent: Sent) -> SignedRequest:
 
 def verify(sent: Sent, by: Verifier | None = None) -> None:
     """It is signed, and by whom it must be."""
-    assert (by or verifier()).verify(as_signed_request(sent)) == ACCESS_KEY
+    key = (by or verifier()).verify(as_signed_request(sent))
+    assert key is not None
+    assert key.id == ACCESS_KEY
 
 
 def refusal(sent: Sent, by: Verifier | None = None) -> SignatureRefusedError:

@@ -21,6 +21,7 @@ from s3archivefs_lambda.commands.upload_settings import part_bytes, storage_clas
 from s3archivefs_lambda.config.location import parse_location
 from s3archivefs_lambda.config.prefix_map import parse_mapping
 from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer, is_for_this_machine
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
@@ -116,7 +117,7 @@ def head(text: str, pieces: int = 1) -> None:
 
 def verify(asked: HttpRequest) -> None:
     """Check the signature with the right key, and write out the refusal."""
-    verifier = Verifier(KEY_ID, "secret", clock=NOW.timestamp)
+    verifier = Verifier(AccessKeys([AccessKey(KEY_ID, "secret")]), clock=NOW.timestamp)
     try:
         verifier.verify(SignedRequest.of(asked, parse_target(asked.target)))
     except S3Error as error:

@@ -9,16 +9,26 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from fixtures.tree import file
+from s3archivefs_lambda.endpoint.access_keys import AccessKey
 from tests.support.aws.emf import metrics_of
 from tests.support.images.fixtures import make_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[4]
 IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
@@ -151,6 +161,104 @@ def test_it_serves_several_buckets_each_with_its_mappings(tmp_path: Path) -> Non
         *(None, "archive", "maps", "maps"),
         *("maps", "other", "maps"),
     ]
+
+
+@dataclass
+class Served:
+    """The endpoint as a process."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def connect(self) -> HTTPConnection:
+        return HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+
+    def hang_up(self) -> str:
+        """Send SIGHUP; what the log says of it."""
+        said = self.log.read_text().count(" SIGHUP: ")
+        self.process.send_signal(signal.SIGHUP)
+        while len(lines := re.findall(".* SIGHUP: .*\n", self.log.read_text())) == said:
+            time.sleep(0.01)
+        (line,) = lines[said:]
+        return str(line)
+
+
+@contextmanager
+def serving_keys(file: Path) -> Iterator[Served]:
+    """Serve with the access keys in a file."""
+    log = file.with_name("log")
+    command = [sys.executable, "-c", f"{PROGRAM}sys.exit(options.run(options))"]
+    arguments = ["serve", "--port", "0", "--map", f"docs={IMAGE}", "--keys-file", str(file)]
+    environ = os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(file.parent)}
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [*command, *arguments], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            found = re.search(rb"http://\S+:\d+", process.stdout.readline())
+            assert found, log.read_text()
+            yield Served(process, found[0].decode(), log)
+        finally:
+            process.terminate()
+
+
+def ask(client: HTTPConnection, target: str, headers: dict[str, str] | None = None) -> int:
+    """The status of an answer."""
+    client.request("GET", target, headers=headers or {})
+    with client.getresponse() as response:
+        response.read()
+        return response.status
+
+
+def get_signed(url: str, key: AccessKey, target: str) -> int:
+    """The status of an answer to a request that this key signed."""
+    request = AWSRequest("GET", url + target)
+    S3SigV4Auth(Credentials(key.id, key.secret), "s3", "us-east-1").add_auth(request)
+    with closing(HTTPConnection(urlsplit(url).netloc, timeout=10)) as client:
+        return ask(client, target, dict(request.headers.items()))
+
+
+def write_keys(path: Path, *keys: AccessKey, prefixes: list[str] | None = None) -> None:
+    """Replace the document of access keys, as an operator would."""
+    members = {} if prefixes is None else {"prefixes": prefixes}
+    new = path.with_name("new")
+    new.touch(0o600)
+    new.write_text(json.dumps([{"id": key.id, "secret": key.secret, **members} for key in keys]))
+    new.replace(path)
+
+
+def test_sighup_reads_the_access_keys_again_while_connections_stay_open(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    old, new = AccessKey("OLD", "secret-of-old"), AccessKey("NEW", "secret-of-new")
+    write_keys(file, old)
+    target = "/archive?prefix=docs%2Fplain"
+    with serving_keys(file) as server, closing(server.connect()) as open_before:
+        assert ask(open_before, "/nowhere") == 404
+        assert [get_signed(server.url, key, target) for key in (old, new)] == [200, 403]
+        write_keys(file, old, new)
+        assert "SIGHUP: 2 access keys are in force" in server.hang_up()
+        assert [get_signed(server.url, key, target) for key in (old, new)] == [200, 200]
+        file.write_text('[{"id": "OLD", "secret": "secret-of')
+        assert re.search(r" SIGHUP: \S+keys.json: is not JSON: line 1", server.hang_up())
+        assert [get_signed(server.url, key, target) for key in (old, new)] == [200, 200]
+        write_keys(file, new, prefixes=["docs2"])
+        assert "SIGHUP: 1 access keys are in force" in server.hang_up()
+        assert [get_signed(server.url, key, target) for key in (old, new)] == [403, 403]
+        assert ask(open_before, "/nowhere") == 404  # on the same connection
+    assert "secret-of" not in server.log.read_text()
+
+
+def test_without_anything_to_read_again_sighup_ends_it(tmp_path: Path) -> None:
+    environ = {"S3ARCHIVEFS_CACHE_DIR": str(tmp_path)}
+    with serving("--map", f"docs={IMAGE}", environ=environ) as server:
+        assert server.stdout
+        assert "serving" in server.stdout.readline()
+        server.send_signal(signal.SIGHUP)
+        assert server.wait(10) == -signal.SIGHUP
 
 
 def serving(*arguments: str, environ: dict[str, str], before: str = "") -> subprocess.Popen[str]:

@@ -30,6 +30,7 @@ from tests.support.adapter.request_lines import logged_lines
 from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
     CREDENTIALS,
+    KEYS,
     SECRET,
     Sent,
     presigned,
@@ -159,7 +160,7 @@ class Site:
 @pytest.fixture(scope="module")
 def running_site() -> Iterator[Site]:
     operations = FakeOperations()
-    verifier = Verifier(ACCESS_KEY, SECRET, region="eu-west-1")
+    verifier = Verifier(KEYS, region="eu-west-1")
     app = make_app({"archive": ServedBucket(operations)}, verifier=verifier)
     with S3HttpServer(app, port=0) as server, closing(client_of(server)) as client:
         yield Site(operations, server, client)
@@ -246,7 +247,7 @@ def test_the_log_never_holds_a_signature_or_a_secret(
     operations: FakeOperations, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "s3archivefs")
-    verifier = Verifier(ACCESS_KEY, SECRET)
+    verifier = Verifier(KEYS)
     app = make_app({"archive": ServedBucket(operations)}, verifier=verifier)
     with S3HttpServer(app, port=0) as server, closing(client_of(server)) as client:
         parameters = {"Bucket": "archive", "Key": "asked-here"}
@@ -272,7 +273,7 @@ def test_the_log_never_holds_a_signature_or_a_secret(
 def test_unsigned_requests_are_refused_where_signatures_are_asked_for(
     operations: FakeOperations, target: str
 ) -> None:
-    verifier = Verifier(ACCESS_KEY, SECRET)
+    verifier = Verifier(KEYS)
     answer = ask(operations, target, verifier=verifier, headers=(("host", "h"),))
     assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
     assert ask(operations, target, "HEAD", verifier=verifier, headers=(("host", "h"),)).status in {
@@ -305,7 +306,7 @@ def test_unsigned_request_for_another_name_is_refused(
 def test_anybody_is_told_that_there_is_no_such_bucket(
     operations: FakeOperations, target: str
 ) -> None:
-    verifier = Verifier(ACCESS_KEY, SECRET)
+    verifier = Verifier(KEYS)
     answer = ask(operations, target, verifier=verifier)
     assert (answer.status, answer.error["Code"]) == (404, "NoSuchBucket")
     assert ask(operations, target, "HEAD", verifier=verifier).status == 404
@@ -319,7 +320,7 @@ def test_operations_learn_whether_anybody_signed(
     operations: FakeOperations, sent: Callable[..., Sent]
 ) -> None:
     other = Credentials("AKIDOTHER", "secret")
-    for by, verifier in ((other, None), (CREDENTIALS, Verifier(ACCESS_KEY, SECRET))):
+    for by, verifier in ((other, None), (CREDENTIALS, Verifier(KEYS))):
         request = sent("/archive/key?partNumber=1", credentials=by)
         headers = tuple(request.headers.items())
         assert ask(operations, request.target, headers=headers, verifier=verifier).status == 200

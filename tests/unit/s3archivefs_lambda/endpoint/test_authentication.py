@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer, without_signature
+from s3archivefs_lambda.endpoint.signature import SignatureRefusedError
 from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
+    KEYS,
     SECRET,
     Sent,
     as_signed_request,
@@ -22,10 +27,16 @@ from tests.support.adapter.signed_requests import (
     request_of,
     signed,
     verifier,
+    verify,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def credentials_of(key: AccessKey) -> botocore.credentials.Credentials:
+    return botocore.credentials.Credentials(key.id, key.secret)
+
 
 # ---- Which mechanism -----------------------------------------------------------------------------
 
@@ -96,6 +107,57 @@ def test_another_access_key_is_unknown(sent: Callable[..., Sent]) -> None:
 
 
 @pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
+def test_a_disabled_key_is_as_good_as_unknown(sent: Callable[..., Sent]) -> None:
+    disabled = AccessKeys([AccessKey(ACCESS_KEY, SECRET, is_disabled=True)])
+    error = refusal(sent(), Verifier(disabled))
+    assert (error.code, error.status) == ("InvalidAccessKeyId", 403)
+    assert error.extra == {"AWSAccessKeyId": ACCESS_KEY}
+    assert error.reason == "disabled access key"
+
+
+@pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
+def test_of_several_keys_each_signs_with_its_own_secret(sent: Callable[..., Sent]) -> None:
+    other = AccessKey("AKIDOTHER", "another secret")
+    by = Verifier(AccessKeys([*KEYS, other]))
+    verify(sent(), by)
+    asked = as_signed_request(sent(credentials=credentials_of(other)))
+    assert by.verify(asked) is other
+    mixed = AccessKey(other.id, SECRET)
+    assert refusal(sent(credentials=credentials_of(mixed)), by).code == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
+def test_from_one_request_to_the_next_other_keys_may_be_in_force(sent: Callable[..., Sent]) -> None:
+    by = verifier()
+    asked = sent()
+    verify(asked, by)
+    by.keys = AccessKeys([AccessKey(ACCESS_KEY, "a new secret")])
+    assert refusal(asked, by).code == "SignatureDoesNotMatch"
+    verify(sent(credentials=credentials_of(next(iter(by.keys)))), by)
+    by.keys = AccessKeys([])
+    assert refusal(asked, by).code == "InvalidAccessKeyId"
+
+
+@pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
+@pytest.mark.parametrize("known", [True, False])
+def test_the_same_is_computed_whether_or_not_a_key_is_known(
+    sent: Callable[..., Sent], monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    computed = []
+
+    def digest(key: bytes, message: bytes, algorithm: str) -> bytes:
+        computed.append((len(message), algorithm))
+        return hmac.new(key, message, algorithm).digest()
+
+    monkeypatch.setattr("hmac.digest", digest)
+    by = Verifier(AccessKeys([AccessKey(ACCESS_KEY if known else "AKIDOTHER0", SECRET)]))
+    asked = as_signed_request(sent())
+    with nullcontext() if known else pytest.raises(SignatureRefusedError):
+        by.verify(asked)
+    assert len(computed) == (1 if sent is presigned_v2 else 5)
+
+
+@pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
 def test_a_wrong_signature_still_names_its_signer(sent: Callable[..., Sent]) -> None:
     other = botocore.credentials.Credentials(ACCESS_KEY, SECRET + "x")
     error = refusal(sent(credentials=other))
@@ -160,11 +222,5 @@ def test_garbage_is_refused_as_an_s3_error(query: str, headers: dict[str, str]) 
 
 def test_the_secret_is_never_shown() -> None:
     shown = verifier(region="eu-west-1")
-    assert repr(shown) == "Verifier('AKIDEXAMPLE', region='eu-west-1')"
+    assert "AKIDEXAMPLE" in repr(shown)
     assert SECRET not in f"{shown!s}{shown!r}"
-
-
-@pytest.mark.parametrize(("key", "secret"), [("", "x"), ("x", "")])
-def test_empty_credentials_are_none(key: str, secret: str) -> None:
-    with pytest.raises(ValueError, match="neither empty"):
-        Verifier(key, secret)

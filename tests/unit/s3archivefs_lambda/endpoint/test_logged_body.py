@@ -22,6 +22,7 @@ from tests.support.adapter.fake_operations import Body, FakeOperations, streamed
 from tests.support.adapter.request_lines import logged_lines
 from tests.support.adapter.signed_requests import (
     ACCESS_KEY,
+    KEYS,
     SECRET,
     Sent,
     presigned,
@@ -186,7 +187,7 @@ def test_a_line_says_who_was_refused_and_why(
     make, signer, error, reason = REFUSED[case]
     sent = make()
     headers = (*sent.headers.items(), ("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=x"))
-    ask(operations, sent.target, headers=headers, verifier=Verifier(ACCESS_KEY, SECRET))
+    ask(operations, sent.target, headers=headers, verifier=Verifier(KEYS))
     (line,) = logged_lines(caplog)
     assert (line["client"], line["access_key_id"], line["error"]) == (CLIENT, signer, error)
     assert re.fullmatch(reason, line["refused"])
@@ -203,7 +204,7 @@ def test_a_line_says_who_signed(
     caplog.set_level(logging.INFO, "s3archivefs")
     asked = sent()
     headers = tuple(asked.headers.items())
-    for verifier in (Verifier(ACCESS_KEY, SECRET), None):
+    for verifier in (Verifier(KEYS), None):
         ask(operations, asked.target, headers=headers, verifier=verifier)
     lines = logged_lines(caplog)
     assert [(line["access_key_id"], line["error"]) for line in lines] == [(ACCESS_KEY, None)] * 2

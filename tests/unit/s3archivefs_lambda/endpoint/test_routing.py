@@ -12,17 +12,18 @@ import pytest
 from s3archivefs_lambda.endpoint.authentication import Verifier
 from tests.support.adapter.asked_application import ask
 from tests.support.adapter.fake_operations import FakeOperations
-from tests.support.adapter.signed_requests import ACCESS_KEY, SECRET
+from tests.support.adapter.signed_requests import KEYS
 
 if TYPE_CHECKING:
+    from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.signature import SignedRequest
 
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
 class Credulous(Verifier):
-    def verify(self, request: SignedRequest) -> str:
-        return self.access_key_id
+    def verify(self, request: SignedRequest) -> AccessKey | None:
+        return next(iter(self.keys))
 
 
 # ---- Routes --------------------------------------------------------------------------------------
@@ -57,7 +58,7 @@ def test_the_bucket_exists(operations: FakeOperations, target: str) -> None:
 def test_the_bucket_has_the_region_of_its_signatures(
     operations: FakeOperations, region: str | None, told: str
 ) -> None:
-    verifier = Credulous(ACCESS_KEY, SECRET, region=region)
+    verifier = Credulous(KEYS, region=region)
     answer = ask(operations, "/archive?location", verifier=verifier)
     root = ET.fromstring(answer.body)  # noqa: S314
     assert (root.tag, root.text or "") == (f"{NAMESPACE}LocationConstraint", told)
@@ -167,7 +168,7 @@ def test_no_other_read_of_the_bucket_passes_for_a_listing(
 def test_whatever_does_not_read_is_not_allowed(
     operations: FakeOperations, target: str, method: str
 ) -> None:
-    answer = ask(operations, target, method, verifier=Verifier(ACCESS_KEY, SECRET))
+    answer = ask(operations, target, method, verifier=Verifier(KEYS))
     assert (answer.status, answer.error["Code"]) == (405, "MethodNotAllowed")
     assert answer.headers["allow"] == "GET, HEAD"
     assert operations.asked == []

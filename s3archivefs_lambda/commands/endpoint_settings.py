@@ -1,0 +1,89 @@
+"""The settings that only the endpoint has: options of `serve`, or variables in their place.
+
+`ENDPOINT_SETTINGS` is the one table of them; docs/settings.md repeats it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs_lambda.commands.errors import UsageError
+from s3archivefs_lambda.config.names import (
+    ENDPOINT_ACCESS_KEY_ID,
+    ENDPOINT_PREFIX,
+    ENDPOINT_SECRET_ACCESS_KEY,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+__all__ = ["ENDPOINT_SETTINGS", "EndpointSetting", "add_options", "given_settings"]
+
+
+class EndpointSetting(NamedTuple):
+    """One row of the table."""
+
+    option: str
+    """The option's name without its hyphens."""
+    metavar: str
+    doc: str
+    """Its meaning, for docs/settings.md."""
+    is_list: bool = False
+    """Whether it may be given several times; values are separated by commas."""
+
+    @property
+    def variable(self) -> str:
+        """The variable in the place of the option."""
+        name = self.option.upper().replace("-", "_")
+        return f"{ENDPOINT_PREFIX}{name}{'S' if self.is_list else ''}"
+
+
+KEYS_FILE = EndpointSetting(
+    "keys-file",
+    "FILE",
+    "JSON file with the access keys, and what each may read. Nobody but its owner may be able to "
+    "read it. It is read again at SIGHUP.",
+)
+KEYS_SECRET = EndpointSetting(
+    "keys-secret",
+    "NAME",
+    "Name or ARN of a secret in AWS Secrets Manager that holds such a document. It is read again "
+    "at SIGHUP.",
+)
+ENDPOINT_SETTINGS = (KEYS_FILE, KEYS_SECRET)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options to those of `serve`."""
+    for setting in ENDPOINT_SETTINGS:
+        parser.add_argument(
+            f"--{setting.option}",
+            metavar=setting.metavar,
+            action="append" if setting.is_list else "store",
+            help=f"{setting.doc} Variable: {setting.variable}",
+        )
+
+
+def given_settings(
+    options: argparse.Namespace, environ: Mapping[str, str]
+) -> dict[EndpointSetting, str]:
+    """Return the values that are given and not empty; an option comes before its variable.
+
+    Raises UsageError for a variable of an unknown name: a misspelt one must not open the endpoint
+    to everybody.
+    """
+    known = {setting.variable for setting in ENDPOINT_SETTINGS}
+    known |= {ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY}
+    for name in sorted(environ.keys() - known):
+        if name.startswith(ENDPOINT_PREFIX):
+            names = ", ".join(sorted(known))
+            raise UsageError(f"{name}: there is no such setting; there are {names}")
+    values = {}
+    for setting in ENDPOINT_SETTINGS:
+        value = getattr(options, setting.option.replace("-", "_"))
+        if setting.is_list and value is not None:
+            value = ",".join(value)
+        if value := value or environ.get(setting.variable):
+            values[setting] = value
+    return values

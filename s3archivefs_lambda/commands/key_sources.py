@@ -1,0 +1,102 @@
+"""Where the endpoint's access keys come from: a file, AWS Secrets Manager, or two variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from s3archivefs_lambda.commands.endpoint_settings import (
+    KEYS_FILE,
+    KEYS_SECRET,
+    EndpointSetting,
+)
+from s3archivefs_lambda.commands.errors import UsageError, require
+from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY
+from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["KeySource", "key_source"]
+
+_PAIR = (ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """A place that has the access keys."""
+
+    load: Callable[[], AccessKeys]
+    """Read them. Raises UsageError, on one line."""
+    may_change: bool
+    """Whether they may be others when they are read again."""
+
+
+def key_source(
+    settings: Mapping[EndpointSetting, str], environ: Mapping[str, str], default_bucket: str
+) -> KeySource | None:
+    """Return the one place that has the access keys, or None if there are none.
+
+    Raises UsageError if several are named, or half of a pair.
+    """
+    pair = [name for name in _PAIR if environ.get(name)]
+    named = [
+        *(setting.variable for setting in (KEYS_FILE, KEYS_SECRET) if setting in settings),
+        *([" with ".join(_PAIR)] if pair else []),
+    ]
+    if len(named) > 1:
+        raise UsageError(f"access keys come from one place; choose one of {', '.join(named)}")
+    if (path := settings.get(KEYS_FILE)) is not None:
+        return KeySource(partial(_from_file, path, default_bucket), may_change=True)
+    if (name := settings.get(KEYS_SECRET)) is not None:
+        return KeySource(partial(_from_secret, name, default_bucket), may_change=True)
+    if not pair:
+        return None
+    if missing := [name for name in _PAIR if name not in pair]:
+        raise UsageError(f"{missing[0]}: set it too, or neither of the two")
+    access_key_id, secret = (environ[name] for name in _PAIR)
+    keys = AccessKeys([AccessKey(access_key_id, secret)])
+    return KeySource(lambda: keys, may_change=False)
+
+
+def _from_file(path: str, default_bucket: str) -> AccessKeys:
+    from s3archivefs_lambda.commands.key_document import parse_keys
+    from s3archivefs_lambda.commands.private_files import read_private
+
+    return parse_keys(read_private(path), path, default_bucket)
+
+
+def _from_secret(name: str, default_bucket: str) -> AccessKeys:
+    from s3archivefs_lambda.commands.key_document import parse_keys
+
+    origin = f"the secret {name}"
+    require("botocore", extra="lambda", what=origin)
+    return parse_keys(_secret_string(name, origin), origin, default_bucket)
+
+
+def _secret_string(name: str, origin: str) -> str:
+    import os
+
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.session import Session
+
+    # An ARN names its region; for a name the usual settings do.
+    region = name.split(":")[3] if name.startswith("arn:") and name.count(":") >= 6 else None
+    config = Config(
+        connect_timeout=5, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    try:
+        client: Any = Session().create_client(
+            "secretsmanager",
+            region_name=region or os.environ.get("AWS_REGION") or None,
+            config=config,
+        )
+        answer = client.get_secret_value(SecretId=name)
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise UsageError(f"{origin}: cannot be read: {error}") from None
+    text = answer.get("SecretString")
+    if not isinstance(text, str):
+        raise UsageError(f"{origin}: has no text; store the document as its SecretString")
+    return text

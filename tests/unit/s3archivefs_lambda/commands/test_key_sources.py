@@ -1,0 +1,136 @@
+"""Where the access keys come from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from s3archivefs_lambda.commands.endpoint_settings import KEYS_FILE, KEYS_SECRET
+from s3archivefs_lambda.commands.errors import UsageError
+from s3archivefs_lambda.commands.key_sources import key_source
+from s3archivefs_lambda.endpoint.access_keys import AccessKey
+from tests.support.servers.loopback_server import Handler, LoopbackServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+DOCUMENT = json.dumps([{"id": "ONE", "secret": SECRET, "prefixes": ["docs", "s3://maps/a"]}])
+KEYS = [AccessKey("ONE", SECRET, {"books": ("docs/",), "maps": ("a/",)})]
+PAIR = {
+    "S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID": "ONE",
+    "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY": SECRET,
+}
+ARN = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:endpoint/keys-AbCdEf"
+
+
+class SecretsManager(Handler):
+    """Answers GetSecretValue with what a test wants."""
+
+    answer: ClassVar[tuple[int, dict[str, Any]]] = (200, {})
+    asked: ClassVar[list[tuple[str, dict[str, Any], str]]] = []
+
+    def do_POST(self) -> None:  # noqa: N802 -- the base's name
+        question = json.loads(b"".join(self.body()))
+        target = self.headers["X-Amz-Target"]
+        region = self.headers["Authorization"].split("/")[2]
+        self.asked.append((target, question, region))
+        status, members = self.answer
+        content = json.dumps(members).encode()
+        self.reply(status, {"Content-Type": "application/x-amz-json-1.1"}, content)
+
+
+@pytest.fixture
+def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SecretsManager]]:
+    SecretsManager.asked.clear()
+    with LoopbackServer(SecretsManager) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", server.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        yield SecretsManager
+
+
+def test_without_any_there_is_no_source() -> None:
+    assert key_source({}, {}, "archive") is None
+
+
+def test_the_pair_of_variables_is_one_key_that_reads_everything() -> None:
+    source = key_source({}, PAIR, "archive")
+    assert source
+    assert list(source.load()) == [AccessKey("ONE", SECRET)]
+    assert not source.may_change
+
+
+def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.touch(0o600)
+    file.write_text(DOCUMENT)
+    source = key_source({KEYS_FILE: str(file)}, {}, "books")
+    assert source
+    assert source.may_change
+    assert list(source.load()) == KEYS
+    file.write_text("[]")
+    with pytest.raises(UsageError, match=f"^{file}: there is no key in it"):
+        source.load()
+    file.chmod(0o644)
+    with pytest.raises(UsageError, match=f"chmod 600 {file}"):
+        source.load()
+
+
+@pytest.mark.parametrize(("name", "region"), [("endpoint/keys", "eu-west-1"), (ARN, "eu-north-1")])
+def test_a_secret_is_asked_for_in_its_region(
+    secrets_manager: type[SecretsManager], name: str, region: str
+) -> None:
+    secrets_manager.answer = (200, {"Name": name, "SecretString": DOCUMENT})
+    source = key_source({KEYS_SECRET: name}, {}, "books")
+    assert source
+    assert source.may_change
+    assert list(source.load()) == KEYS
+    assert secrets_manager.asked == [("secretsmanager.GetSecretValue", {"SecretId": name}, region)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((400, {"__type": "ResourceNotFoundException", "message": "none"}), "ResourceNotFound"),
+        ((400, {"__type": "AccessDeniedException", "Message": "not you"}), "not you"),
+        ((200, {"SecretBinary": "AAAA"}), "has no text"),
+        ((200, {"SecretString": f'{{"id": "{SECRET}'}), "is not JSON: line 1"),
+        ((200, {"SecretString": json.dumps([{"id": "A", "key": SECRET}])}), "no such member"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_named_on_one_line(
+    secrets_manager: type[SecretsManager], answer: tuple[int, dict[str, Any]], said: str
+) -> None:
+    secrets_manager.answer = answer
+    source = key_source({KEYS_SECRET: "endpoint/keys"}, {}, "archive")
+    assert source
+    with pytest.raises(UsageError) as caught:
+        source.load()
+    told = str(caught.value)
+    assert told.startswith("the secret endpoint/keys: ")
+    assert said in told
+    assert "\n" not in told
+    assert SECRET not in told
+
+
+def test_a_secret_needs_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    source = key_source({KEYS_SECRET: "x"}, {}, "archive")
+    assert source
+    with pytest.raises(UsageError, match=r"needs botocore: pip install 's3archivefs\[lambda\]'"):
+        source.load()
+
+
+def test_keys_come_from_one_place() -> None:
+    both = {KEYS_FILE: "a", KEYS_SECRET: "b"}
+    with pytest.raises(UsageError, match=r"KEYS_FILE, S3ARCHIVEFS_ENDPOINT_KEYS_SECRET$"):
+        key_source(both, {}, "archive")
+    with pytest.raises(UsageError, match=r"KEYS_FILE, S3\w+_KEY_ID with S3\w+") as told:
+        key_source({KEYS_FILE: "a"}, PAIR, "archive")
+    assert SECRET not in str(told.value)

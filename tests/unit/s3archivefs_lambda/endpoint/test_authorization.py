@@ -1,0 +1,117 @@
+"""What a request may ask for, by the key that signed it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+import botocore.credentials
+import pytest
+
+from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
+from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.authentication import Verifier
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
+from tests.support.adapter.asked_application import Answer, answer_of
+from tests.support.adapter.fake_operations import FakeOperations
+from tests.support.adapter.request_lines import logged_lines
+from tests.support.adapter.signed_requests import Sent, presigned, presigned_v2, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SIGNINGS = [signed, presigned, presigned_v2]
+ALL = AccessKey("ALL", "secret of all")
+DOCS = AccessKey("DOCS", "secret of docs", {"archive": ("docs/",), "maps": ("2026/a/", "x/")})
+NONE = AccessKey("NONE", "secret of none", {})
+
+
+def ask(
+    key: AccessKey, target: str, method: str = "GET", signing: Callable[..., Sent] = signed
+) -> Answer:
+    """What the endpoint answers to a request that this key signed."""
+    credentials = botocore.credentials.Credentials(key.id, key.secret)
+    sent = (
+        signing(target, method, credentials=credentials)
+        if signing is signed
+        else signing(target, credentials=credentials)
+    )
+    buckets = {name: ServedBucket(FakeOperations()) for name in ("archive", "maps", "third")}
+    app = make_app(buckets, verifier=Verifier(AccessKeys([ALL, DOCS, NONE])))
+    return answer_of(app, sent.target, method, tuple(sent.headers.items()))
+
+
+def buckets_in(answer: Answer) -> list[str]:
+    return re.findall("<Name>(.*?)</Name>", answer.body.decode())
+
+
+@pytest.mark.parametrize("signing", SIGNINGS)
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/archive/docs/a", "/archive/docs/a/b", "/archive/docs/", "/maps/2026/a/x"),
+        *(
+            "/archive?prefix=docs%2F",
+            "/archive?list-type=2&prefix=docs%2Fa",
+            "/maps?prefix=x%2Fy&delimiter=%2F",
+        ),
+        *("/archive?location", "/maps?location", "/"),
+    ],
+)
+def test_what_lies_under_its_prefixes_is_for_the_key(
+    target: str, signing: Callable[..., Sent]
+) -> None:
+    assert ask(DOCS, target, signing=signing).status == 200
+    assert ask(ALL, target, signing=signing).status == 200
+
+
+@pytest.mark.parametrize("signing", SIGNINGS)
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/archive/docs2/a", "/archive/doc", "/archive/docs", "/archive/x", "/archive//docs/a"),
+        *("/archive/DOCS/a", "/maps/docs/a", "/maps/2026/b", "/third/docs/a"),
+        *("/archive", "/archive?list-type=2", "/archive?prefix=docs", "/archive?prefix=doc"),
+        *("/archive?prefix=other%2F", "/archive?prefix=&prefix=docs%2F", "/maps?prefix=2026%2F"),
+        *("/archive?prefix=docs2%2F&delimiter=%2F", "/third?prefix=docs%2F", "/third?location"),
+    ],
+)
+def test_anything_else_is_denied(target: str, signing: Callable[..., Sent]) -> None:
+    answer = ask(DOCS, target, signing=signing)
+    assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
+    assert ask(ALL, target, signing=signing).status == 200
+    assert ask(NONE, target, signing=signing).status == 403
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        *(("/archive/docs/a", 200), ("/archive/x", 403), ("/archive", 200), ("/maps", 200)),
+        *(("/third", 403), ("/nowhere", 404), ("/nowhere/docs/a", 404)),
+    ],
+)
+def test_a_head_is_allowed_as_a_get_is(target: str, status: int) -> None:
+    assert ask(DOCS, target, "HEAD").status == status
+
+
+@pytest.mark.parametrize(
+    ("key", "names"), [(ALL, ["archive", "maps", "third"]), (DOCS, ["archive", "maps"]), (NONE, [])]
+)
+def test_the_service_lists_the_buckets_in_which_the_key_may_read(
+    key: AccessKey, names: list[str]
+) -> None:
+    assert buckets_in(ask(key, "/")) == names
+
+
+def test_the_log_says_who_was_denied_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    ask(DOCS, "/archive/x")
+    (line,) = logged_lines(caplog)
+    expected: Mapping[str, object] = {
+        "operation": "GetObject",
+        "access_key_id": "DOCS",
+        "error": "AccessDenied",
+        "refused": "not what the key may read",
+    }
+    assert {name: line[name] for name in expected} == expected
