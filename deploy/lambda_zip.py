@@ -136,7 +136,7 @@ def build(wanted: Build, directory: Path) -> Built:
         if wanted.kind == "endpoint":
             shutil.copy(Path(__file__).with_name(_RUN), packages)
         top = "python/" if wanted.kind == "layer" else ""
-        python = _interpreter(wanted.python) if wanted.with_bytecode else None
+        python = interpreter(wanted.python) if wanted.with_bytecode else None
         if python:
             _compile(packages, python, seen_at="/opt/python" if top else "/var/task")
         directory.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def _strip(packages: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _interpreter(version: str) -> str | None:
+def interpreter(version: str) -> str | None:
     """Find a CPython of that version: Lambda's takes bytecode of no other.
 
     Return None if there is none.

@@ -45,7 +45,7 @@ Counter: TypeAlias = "Callable[[int], object]"
 
 # Segments of one listing. They take 2 MB; a longer index is thinned out. A million long names have
 # 13,000 segments, and an index that the cache does not hold cost 50 ms a look-up.
-_SEGMENTS_MAX = 8192
+SEGMENTS_MAX = 8192
 _SEGMENT_WEIGHT = 250  # bytes of memory that a segment takes, roughly
 _INDEX_NEEDED = 1 << 16  # bytes of listing; a basic directory has fewer, and no index
 _GAP_MAX = 1 << 18  # bytes from one index entry to the next; writers have one for every 8 KiB
@@ -126,7 +126,7 @@ class Directory:
 
     def get(self, name: bytes, count: Counter = uncounted) -> Entry | None:
         """Return the entry of that name, or None."""
-        segments = self._only or self._segments(count)
+        segments = self._only or self.segments(count)
         after = bisect_right(segments.firsts, name)
         segment = segments.all[after - 1]
         listing = self._kept_listings.peek(segment)
@@ -147,7 +147,7 @@ class Directory:
 
     def listings(self, start: bytes = b"") -> Iterator[Listing | ScannedEntries]:
         """Yield the same entries, many at a time; raises what `entries` raises."""
-        segments = self._segments(uncounted, seek=bool(start))
+        segments = self.segments(uncounted, seek=bool(start))
         first = max(0, bisect_right(segments.firsts, start) - 1)
         for segment in islice(segments.all, first, None):
             for listing in self._listings_of(segment):
@@ -195,7 +195,7 @@ class Directory:
             if len(found) < _SCANNED_TOGETHER:
                 return
 
-    def _segments(self, count: Counter = uncounted, *, seek: bool = True) -> Segments:
+    def segments(self, count: Counter = uncounted, *, seek: bool = True) -> Segments:
         """Return the listing's segments.
 
         An index only saves time: one that contradicts itself is ignored. To `seek`, a long listing
@@ -273,7 +273,7 @@ class Directory:
 
     def _segments_between(self, places: list[tuple[bytes, int, int, int]]) -> list[Segment]:
         """Return the segments from each place to the next."""
-        places = places[:: -(-len(places) // _SEGMENTS_MAX)]
+        places = places[:: -(-len(places) // SEGMENTS_MAX)]
         nexts = [(name, start) for name, start, _, _ in places[1:]] + [(b"", self._size)]
         return [
             Segment(name, following, start, end, position, offset)

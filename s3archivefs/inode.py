@@ -151,7 +151,7 @@ class InodeTable:
         block_size: int,
         limits: Limits,
     ) -> None:
-        self._reader = reader
+        self.reader = reader
         self._ids = ids
         self._inode_count = inode_count
         self._block_size = block_size
@@ -169,15 +169,15 @@ class InodeTable:
         Raises CorruptImageError where none is, or one that the format rules out.
         """
         block, offset = split_reference(reference)
-        position = self._reader.extent.start + block
-        data, block_end = self._reader.block(position)
+        position = self.reader.extent.start + block
+        data, block_end = self.reader.block(position)
         kind, record = self._record_at(data, position, offset)
         end = offset + record.layout.size
         if end <= len(data):
             header = record.decode(data, offset)
             tail = (position, end) if end < METADATA_BLOCK_SIZE else (block_end, 0)
         else:  # the record continues in the next block
-            cursor = self._reader.cursor(position, offset)
+            cursor = self.reader.cursor(position, offset)
             header = record.decode(cursor.take(record.layout.size))
             tail = cursor.place
         self._check(kind, header, position)
@@ -232,7 +232,7 @@ class InodeTable:
 
     def extent(self, inode: Inode) -> tuple[int, int]:
         """Return the range of the image that holds the inode, or a longer one."""
-        start, end = self._reader.extent
+        start, end = self.reader.extent
         position = start + split_reference(inode.reference)[0]
         return position, min(end, inode.tail[0] + HEADER_SIZE + METADATA_BLOCK_SIZE)
 
@@ -242,13 +242,13 @@ class InodeTable:
         `what` follows is a block list, a target or a directory index.
         """
         position, offset = inode.tail
-        if length > self._reader.capacity(position):
+        if length > self.reader.capacity(position):
             raise CorruptImageError(
                 f"the {what} of inode {inode.header.inode_number}, {length} bytes, cannot be within"
                 " the inode table",
                 position,
             )
-        return self._reader.cursor(position, offset)
+        return self.reader.cursor(position, offset)
 
     def _record_at(
         self, data: bytes, position: int, offset: int
@@ -256,7 +256,7 @@ class InodeTable:
         if offset + 1 < len(data):
             number = data[offset] | data[offset + 1] << 8
         else:
-            number = int.from_bytes(self._reader.cursor(position, offset).take(2), "little")
+            number = int.from_bytes(self.reader.cursor(position, offset).take(2), "little")
         try:
             return RECORDS[number]
         except KeyError:

@@ -122,11 +122,11 @@ class Resolver:
             return last
         above, _, name = way.rpartition(b"/")
         if name in _NO_NAMES:
-            return self._located(way, path, follow=follow).inode
+            return self.located(way, path, follow=follow).inode
         kept = self._known(above)
         if kept is None:
             steps = _Steps(self._limits)
-            found = _directory(self._located(above, path, steps=steps), path)
+            found = _directory(self.located(above, path, steps=steps), path)
             steps.next()
             kept = self._keep(above, found)
         entry = kept.place.directory.get(name)
@@ -134,7 +134,7 @@ class Resolver:
             raise os_error(errno.ENOENT, path)
         inode = self._readers.entry_inode(entry)
         if follow and inode.kind is _SYMLINK:
-            return self._located(name, path, start=kept.place, hops=kept.hops).inode
+            return self.located(name, path, start=kept.place, hops=kept.hops).inode
         if inode.kind is not _SYMLINK:
             self._last = way, inode
         return inode
@@ -147,7 +147,7 @@ class Resolver:
         way = encode(path)
         kept = self._known(way)
         if kept is None:
-            kept = self._keep(way, _directory(self._located(way, path), path))
+            kept = self._keep(way, _directory(self.located(way, path), path))
         return kept.place
 
     # These start at an entry, whose directory need not be resolved again. `path` is for errors.
@@ -155,13 +155,13 @@ class Resolver:
     def inode_behind(self, link: Entry, within: Place, path: str | bytes, count: Counter) -> Inode:
         """Return the inode that a symlink leads to; `count` is called with the work done."""
         steps = _Steps(self._limits, count)
-        return self._located(link.name, path, start=within, steps=steps).inode
+        return self.located(link.name, path, start=within, steps=steps).inode
 
     def directory_at(self, entry: Entry, within: Place, path: str | bytes) -> Place:
         """Return the directory that an entry is, or leads to."""
         if entry.type == FileKind.DIRECTORY.value:
             return Place(self._readers.directory(self._readers.entry_inode(entry)), within)
-        return _directory(self._located(entry.name, path, start=within), path).place
+        return _directory(self.located(entry.name, path, start=within), path).place
 
     def real_path(self, path: str | bytes, *, strict: bool) -> bytes:
         """Return the path without symlinks and `..`.
@@ -215,7 +215,7 @@ class Resolver:
         """Return the directory of a way, if it or the one above is cached.
 
         A way is as a caller spells it. What else may be on it, such as a symlink or a name that is
-        missing, is for `_located`.
+        missing, is for `located`.
         """
         kept = self._kept.peek(way) if way else self._top
         if kept is not None:
@@ -241,7 +241,7 @@ class Resolver:
 
     # ---- any way ---------------------------------------------------------------------------------
 
-    def _located(
+    def located(
         self,
         way: bytes,
         path: str | bytes,

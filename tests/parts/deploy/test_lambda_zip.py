@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.lambda_zip import ARCHITECTURES, PYTHONS, Build, _interpreter, build, main
+from deploy.lambda_zip import ARCHITECTURES, PYTHONS, Build, build, interpreter, main
 from tests.support.aws.lambda_zips import offline
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def test_only_the_versions_own_python_compiles(
     program.write_text(f"#!/bin/sh\n{answer}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert _interpreter("3.12") == (str(program) if taken else None)
+    assert interpreter("3.12") == (str(program) if taken else None)
 
 
 def test_without_that_python_there_is_no_bytecode(zips: LambdaZips) -> None:

@@ -17,11 +17,14 @@ class DamagedCopy:
         self._position = position
         self._copy = bytearray(sound)
         self._copy[position] ^= bits
+        self.doubts = 0
+        """How often a range was discarded."""
 
     def pread(self, offset: int, length: int) -> bytes:
         return bytes(self._copy[offset : offset + length])
 
     def discard(self, offset: int, data: bytes) -> bool:
+        self.doubts += 1
         is_in_doubt = offset <= self._position < offset + len(data) and self._copy != self._sound
         if is_in_doubt:
             self._copy[:] = self._sound

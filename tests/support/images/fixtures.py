@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import s3archivefs
 from fixtures.build import build
 from fixtures.recipes import Recipe
+from tests.support.images.readers import readers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,7 @@ def observe(fs: s3archivefs.SquashFS) -> list[Observed]:
 def record_of(fs: s3archivefs.SquashFS, path: str) -> InodeHeader:
     """The inode's record as the image has it."""
     reference = fs.stat(path, follow_symlinks=False).reference
-    return fs._readers.inodes.inode(reference).header
+    return readers_of(fs).inodes.inode(reference).header
 
 
 def split_rdev(rdev: int) -> tuple[int, int]:

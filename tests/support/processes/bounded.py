@@ -22,7 +22,7 @@ ADDRESS_SPACE = 512 << 20
 """Bytes that a child may map, its interpreter included."""
 PROCESSOR_SECONDS = 30
 """Of processor time that a child may use: several times what the longest case takes."""
-_PATIENCE = 20
+PATIENCE = 20
 """Seconds on the clock, for each of processor time, after which a child is taken to wait for ever:
 only what never ends gets there, for a machine this slow would fail everything else first.
 """
@@ -43,7 +43,12 @@ class ChildFailedError(AssertionError):
     """The child did not come back: it crashed, or its time was over."""
 
 
-def in_child(function: Callable[..., T], *arguments: object, seconds: int = PROCESSOR_SECONDS) -> T:
+def in_child(
+    function: Callable[..., T],
+    *arguments: object,
+    seconds: int = PROCESSOR_SECONDS,
+    patience: float = PATIENCE,
+) -> T:
     """What `function`, a module's own, returns or raises when a child calls it.
 
     Raises ChildFailedError where the child dies, or uses more than `seconds` of processor time.
@@ -54,7 +59,7 @@ def in_child(function: Callable[..., T], *arguments: object, seconds: int = PROC
     process.start()
     sender.close()
     try:
-        if not receiver.poll(seconds * _PATIENCE):
+        if not receiver.poll(seconds * patience):
             raise ChildFailedError(f"{function.__name__} waits for ever")
         value, error = receiver.recv()
     except EOFError:

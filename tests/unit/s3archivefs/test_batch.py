@@ -15,6 +15,7 @@ from fixtures.tree import file
 from s3archivefs.batch import LARGE_BYTES, Batch, Planner, SharedBlock, Wanted
 from s3archivefs.data import StoredBlock
 from tests.support.images.fixtures import make_image
+from tests.support.images.readers import readers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,8 @@ def fs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SquashFS]:
 
 
 def planned(fs: SquashFS, names: list[str], gap: int | None = None) -> list[Batch[str]]:
-    wanted = [Wanted(name, fs._content_of(name)[0]) for name in names]
-    readers = fs._readers
+    readers = readers_of(fs)
+    wanted = [Wanted(name, readers.inodes.inode(fs.stat(name).reference)) for name in names]
     planner: Planner[str] = Planner(readers.inodes, readers.data, LARGE_BYTES)
     return [*planner.batches(wanted, gap)]
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs import cli
+from fixtures.shapes import text
+from fixtures.tree import file
 from s3archivefs.cli import main
-from tests.support.images.fixtures import FIXTURES, open_fixture
+from tests.support.images.fixtures import FIXTURES, make_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,13 +61,13 @@ def test_cat_writes_the_content(capfdbinary: pytest.CaptureFixture[bytes]) -> No
     assert len(done.stdout) == node.size
 
 
-def test_cat_writes_large_files_in_pieces(
-    capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+def test_cat_writes_files_of_several_pieces(
+    capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli, "_PIECE", 1000)
-    assert main(["cat", image("gzip"), "/docs/guide.txt"]) == 0
-    with open_fixture(FIXTURES["gzip"]) as fs:
-        assert capsysbinary.readouterr().out == fs.read_bytes("/docs/guide.txt")
+    content = text(9_000_000)
+    large = make_image(tmp_path, (file("large", content),), "-b", "1M")
+    assert main(["cat", str(large), "/large"]) == 0
+    assert capsysbinary.readouterr().out == content
 
 
 def test_info_names_compressor_and_sizes(capsys: pytest.CaptureFixture[str]) -> None:

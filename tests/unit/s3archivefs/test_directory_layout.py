@@ -14,7 +14,7 @@ import s3archivefs
 from fixtures.build import build
 from fixtures.recipes import Recipe
 from fixtures.tree import Node, directory, file, hard_link, symlink
-from s3archivefs.directory import _SEGMENTS_MAX, Directory, Segment, Segments
+from s3archivefs.directory import SEGMENTS_MAX, Directory, Segment, Segments
 from s3archivefs.format import BasicDirectory, DirectoryHeader, DirectoryIndex, ExtendedDirectory
 from tests.support.images.drafts import draft
 from tests.support.images.fixtures import (
@@ -24,6 +24,7 @@ from tests.support.images.fixtures import (
     open_fixture,
     record_of,
 )
+from tests.support.images.readers import readers_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,14 +43,15 @@ either_tool = pytest.mark.parametrize("tool", ["mksquashfs", "tar2sqfs"])
 
 def opened(fs: s3archivefs.SquashFS, path: str) -> Directory:
     """The listing of a directory, as the reader has it."""
-    return fs._readers.directory(fs._readers.inodes.inode(fs.stat(path).reference))
+    readers = readers_of(fs)
+    return readers.directory(readers.inodes.inode(fs.stat(path).reference))
 
 
 def headers(fs: s3archivefs.SquashFS, path: str) -> list[DirectoryHeader]:
     """The headers of a listing, found by going through it byte by byte."""
     record = record_of(fs, path)
     assert isinstance(record, BasicDirectory | ExtendedDirectory)
-    listings = fs._readers.listings
+    listings = readers_of(fs).listings
     cursor = listings.cursor(listings.extent.start + record.start_block, record.offset)
     data, at, found = cursor.take(record.size - 3), 0, []
     while at < len(data):
@@ -65,7 +67,7 @@ def index_of(fs: s3archivefs.SquashFS, path: str) -> list[tuple[int, int, bytes]
     """The index of a directory: offset in the listing, block, name."""
     record = record_of(fs, path)
     assert isinstance(record, ExtendedDirectory)
-    cursor = fs._readers.inodes.tail(opened(fs, path).inode, 12 * record.index_count, "index")
+    cursor = readers_of(fs).inodes.tail(opened(fs, path).inode, 12 * record.index_count, "index")
     found = []
     for _ in range(record.index_count):
         entry = DirectoryIndex.decode(cursor.take(12))
@@ -189,7 +191,7 @@ def test_index_names_the_run_that_begins_each_block(tmp_path: Path) -> None:  # 
         record = record_of(fs, "/d")
         assert isinstance(record, ExtendedDirectory)
         assert record.offset  # where another listing stands before it
-        listings = fs._readers.listings
+        listings = readers_of(fs).listings
         for offset, block, name in index:
             # The offset in the block follows from that in the listing, which counts no 3 bytes.
             inside = (record.offset + offset) % 8192
@@ -257,11 +259,11 @@ def test_long_index_is_thinned_out_and_finds_every_name(
     tree = (directory("a"), file("a/x"), directory("d"), *(file(f"d/{name}") for name in names))
     image = make(tmp_path, tool, tree)
     with s3archivefs.open(image) as fs:
-        assert len(opened(fs, "/d")._segments().all) > 10
+        assert len(opened(fs, "/d").segments().all) > 10
     for most in (1, 2, 7):
-        monkeypatch.setattr("s3archivefs.directory._SEGMENTS_MAX", most)
+        monkeypatch.setattr("s3archivefs.directory.SEGMENTS_MAX", most)
         with s3archivefs.open(image) as fs:
-            assert 1 <= len(opened(fs, "/d")._segments().all) <= most
+            assert 1 <= len(opened(fs, "/d").segments().all) <= most
             assert fs.listdir("/d") == names
             assert all(fs.exists(f"/d/{name}") for name in names)
             assert not any(fs.exists(f"/d/{name}x") for name in names)
@@ -270,12 +272,13 @@ def test_long_index_is_thinned_out_and_finds_every_name(
 
 
 def test_as_many_segments_as_there_may_be_are_kept() -> None:
-    segments = Segments([Segment(b"", b"", 0, 0, 0, 0)] * _SEGMENTS_MAX)
+    segments = Segments([Segment(b"", b"", 0, 0, 0, 0)] * SEGMENTS_MAX)
     with s3archivefs.open(
         FIXTURES["indexed"].image, limits=s3archivefs.Limits(cache_bytes=4 << 20)
     ) as fs:
-        fs._readers.pool.put("index", segments)
-        assert fs._readers.pool.peek("index") is segments
+        pool = readers_of(fs).pool
+        pool.put("index", segments)
+        assert pool.peek("index") is segments
 
 
 @pytest.mark.parametrize("fault", ["none", "one place for all"])

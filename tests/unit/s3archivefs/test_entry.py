@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 import s3archivefs
-from s3archivefs.directory import Directory
+from s3archivefs.directory import Directory, uncounted
 from tests.support.images.built import build, directory, file, symlink
 
 if TYPE_CHECKING:
-    from s3archivefs.directory import Counter, Segment
-    from s3archivefs.listing import Listing
+    from s3archivefs.directory import Counter, Entry
 
 
 def chain(depth: int) -> bytes:
@@ -102,16 +101,16 @@ def test_a_link_whose_way_decodes_large_listings_again_and_again_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decoded: list[int] = []
-    load = Directory._listing
+    get = Directory.get
 
-    def counting(self: Directory, segment: Segment, count: Counter) -> Listing:
+    def counting(self: Directory, name: bytes, count: Counter = uncounted) -> Entry | None:
         def both(work: int) -> None:
             decoded.append(work)
             count(work)
 
-        return load(self, segment, both)
+        return get(self, name, both)
 
-    monkeypatch.setattr(Directory, "_listing", counting)
+    monkeypatch.setattr(Directory, "get", counting)
     names = {b"%04d" % number: symlink(b"nowhere") for number in range(2500)}
     large = {
         b"a": directory({**names, b"x": directory()}),

@@ -17,8 +17,9 @@ from s3archivefs.inode import RECORDS
 from s3archivefs.listing import Listing, Run
 from tests.support.images.built import ABSENT_32, Node, build, directory, file, special, symlink
 from tests.support.images.built import entries as make_entries
-from tests.support.images.fixtures import FIXTURES, open_fixture
+from tests.support.images.fixtures import FIXTURES, CountingDevice, open_fixture
 from tests.support.images.mutations import Mutator
+from tests.support.images.readers import readers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
 MUTATOR = Mutator({name: fixture.image.read_bytes() for name, fixture in FIXTURES.items()})
 
 
-def directories(fs: s3archivefs.SquashFS, most: int) -> Iterator[list[Listing]]:
+def directories(readers: Readers, root: int, most: int) -> Iterator[list[Listing]]:
     """The sound listings of directories, each of them once."""
-    readers = fs._readers
-    seen, todo = set[int](), [fs.superblock.root_inode]
+    seen, todo = set[int](), [root]
     while todo and len(seen) < most:
         reference = todo.pop()
         if reference in seen:
@@ -58,7 +58,7 @@ def carefully(readers: Readers, entry: Entry) -> Stat | None:
 
 
 def is_in_one_block(readers: Readers, reference: int) -> bool:
-    reader = readers.inodes._reader
+    reader = readers.inodes.reader
     data = reader.block(reader.extent.start + (reference >> 16)).data
     offset = reference & 0xFFFF
     return offset < len(data) and offset + RECORDS[data[offset]][1].layout.size <= len(data)
@@ -87,16 +87,17 @@ def assert_alike(readers: Readers, run: Run) -> int:
 
 def assert_all_alike(fs: s3archivefs.SquashFS, most: int = 30) -> int:
     sound = 0
-    for listings in directories(fs, most):
+    readers = readers_of(fs)
+    for listings in directories(readers, fs.superblock.root_inode, most):
         for listing in listings:
             entries = [*listing.entries()]
             assert [entry for run in listing.runs() for entry in run.entries()] == entries
             for run in listing.runs():
-                sound += assert_alike(fs._readers, run)
+                sound += assert_alike(readers, run)
             # Some images here have a run for each entry: runs of many agree too.
             few = [entry for entry in entries if 0 <= entry.inode_number < 1 << 15]
             for _, group in groupby(few, lambda entry: entry.reference >> 16):
-                assert_alike(fs._readers, run_of([*group]))
+                assert_alike(readers, run_of([*group]))
     return sound
 
 
@@ -188,15 +189,23 @@ def test_all_of_a_drawn_image_is_alike(drawn: list[Node], many: bool) -> None:  
 def test_ids_that_cannot_be_read_are_left_to_the_careful_way() -> None:
     image = build(directory({b"a": file(b"")}), tables={"id": b"\1\x80\0"})
     with s3archivefs.open(BytesDevice(bytes(image))) as fs:
-        (listing,) = next(directories(fs, 1))
+        readers = readers_of(fs)
+        (listing,) = next(directories(readers, fs.superblock.root_inode, 1))
         (run,) = listing.runs()
-        assert fs._readers.stats.of_run(run) == [None]
-        assert fs._readers.stats.of_entry(next(listing.entries())) is None
+        assert readers.stats.of_run(run) == [None]
+        assert readers.stats.of_entry(next(listing.entries())) is None
 
 
 def test_no_block_is_kept_when_the_image_is_distrusted() -> None:
-    with s3archivefs.open(FIXTURES["gzip"].image) as fs:
-        assert all(entry.stat() for entry in fs.scandir("/"))
-        assert fs._readers.stats._last[1]
-        fs._readers.forget()
-        assert fs._readers.stats._last == (-1, b"")
+    device = CountingDevice(FIXTURES["gzip"].image.read_bytes())
+    with s3archivefs.open(device) as fs:
+        readers = readers_of(fs)
+        (listing,) = next(directories(readers, fs.superblock.root_inode, 1))
+        entry = next(listing.entries())
+        stat = readers.stats.of_entry(entry)
+        device.forget()
+        assert readers.stats.of_entry(entry) == stat is not None
+        assert device.reads == []
+        readers.forget()
+        assert readers.stats.of_entry(entry) == stat
+        assert device.reads != []

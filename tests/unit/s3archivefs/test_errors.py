@@ -163,14 +163,14 @@ class FailingDevice:
     def __init__(self, data: bytes, error: Exception, healthy: int) -> None:
         self._data = data
         self._error = error
-        self._healthy = healthy
+        self.healthy = healthy
         self._lock = threading.Lock()
         self.size = len(data)
 
     def pread(self, offset: int, length: int) -> bytes:
         with self._lock:
-            self._healthy -= 1
-            if self._healthy < 0:
+            self.healthy -= 1
+            if self.healthy < 0:
                 raise self._error
         return self._data[offset : offset + length]
 
@@ -206,7 +206,7 @@ def test_errors_of_the_device_are_no_answers_to_questions() -> None:
     with s3archivefs.open(device, limits=small) as fs:
         (link,) = (entry for entry in fs.scandir("/") if entry.name == "dangling")
         assert not link.is_file()
-        device._healthy = 0
+        device.healthy = 0
         questions: tuple[Callable[[], bool], ...] = (
             lambda: fs.exists("/a"),
             fs.path("/a").exists,
@@ -223,10 +223,10 @@ def test_read_works_again_once_the_device_does() -> None:
     image = FIXTURES["uncompressed"].image.read_bytes()
     device = FailingDevice(image, StoreError(errno.EIO, "once"), healthy=10**6)
     with s3archivefs.open(device) as fs:
-        device._healthy = 0
+        device.healthy = 0
         with pytest.raises(StoreError):
             fs.read_bytes("/docs/guide.txt")
-        device._healthy = 10**6
+        device.healthy = 10**6
         assert observe(fs) == FIXTURES["uncompressed"].tree
 
 

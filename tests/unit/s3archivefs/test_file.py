@@ -20,8 +20,8 @@ from fixtures.shapes import noise
 from fixtures.tree import directory, fifo, file
 from s3archivefs.content import Content
 from s3archivefs.data import DataReader
-from s3archivefs.file import _Raw
 from tests.support.images.fixtures import CountingDevice, make_image
+from tests.support.processes.memory import growth
 
 BLOCK = 4096
 LINES = b"".join(b"line %d\n" % number + b"\n" * (number % 3) for number in range(3000))
@@ -353,14 +353,14 @@ def test_read_behind_lines_goes_on_where_the_buffer_ends(
 def test_small_reads_fill_the_buffer_only_where_they_follow_each_other(
     fs: s3archivefs.SquashFS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled_from: list[int] = []
-    readinto = _Raw.readinto
+    asked: list[int] = []
+    pieces = Content.pieces
 
-    def noted(self: _Raw, buffer: bytearray) -> int:
-        filled_from.append(self.position)
-        return readinto(self, buffer)
+    def noted(self: Content, start: int, stop: int) -> Iterator[bytes | memoryview]:
+        asked.append(stop - start)
+        return pieces(self, start, stop)
 
-    monkeypatch.setattr(_Raw, "readinto", noted)
+    monkeypatch.setattr(Content, "pieces", noted)
     content = CONTENTS["noise"]
     with fs.open("/noise") as opened:
         for position in range(len(content) - 99, 0, -99):
@@ -368,10 +368,12 @@ def test_small_reads_fill_the_buffer_only_where_they_follow_each_other(
             assert opened.read(16) == content[position : position + 16]
             opened.seek(position)
             assert filled(opened.readinto, 16) == content[position : position + 16]
-        assert filled_from == []
+        assert set(asked) == {16}
+        asked.clear()
         opened.seek(1)
         assert b"".join(iter(lambda: opened.read(16), b"")) == content[1:]
-    assert len(filled_from) <= len(content) // BLOCK + 1
+    fills = [size for size in asked if size > 16]
+    assert len(fills) <= len(content) // BLOCK + 1
 
 
 def test_whole_file_is_handed_out_without_a_copy(fs: s3archivefs.SquashFS) -> None:
@@ -563,20 +565,27 @@ def test_a_file_whose_closing_fails_leaves_nothing_else_open(
     def fails(_content: Content) -> None:
         raise OSError("lost")
 
-    closed: list[str] = []
+    closed: list[s3archivefs.FileDevice] = []
+    close = s3archivefs.FileDevice.close
+
+    def noted(device: s3archivefs.FileDevice) -> None:
+        closed.append(device)
+        close(device)
+
+    monkeypatch.setattr(s3archivefs.FileDevice, "close", noted)
     fs = s3archivefs.open(path)
     files = [fs.open("/lines"), fs.open("/small")]
-    fs._close()
-    monkeypatch.setattr(fs, "_close", lambda: closed.append("source"))
     monkeypatch.setattr(Content, "close", fails)
     with pytest.raises(OSError, match="lost"):
         fs.close()
-    assert closed == ["source"]
+    assert len(closed) == 1
     assert all(file.closed for file in files)
 
 
-def test_files_that_are_gone_are_not_kept(fs: s3archivefs.SquashFS) -> None:
-    before = len(fs._files)
-    for _ in range(99):
-        fs.open("/small").read()
-    assert len(fs._files) == before
+def test_nothing_is_kept_of_files_that_are_gone(fs: s3archivefs.SquashFS) -> None:
+    def read(times: int) -> None:
+        for _ in range(times):
+            fs.open("/small").read()
+
+    read(9)
+    assert growth(lambda: read(1000)) < 20_000

@@ -17,9 +17,11 @@ from s3archivefs.scanning import scan
 from tests.support.images.built import build, directory, entries
 from tests.support.images.fixtures import FIXTURES
 from tests.support.images.mutations import Mutator
+from tests.support.images.readers import readers_of
 
 if TYPE_CHECKING:
     from s3archivefs.metadata import MetadataReader
+    from s3archivefs.readers import Readers
 
 MUTATOR = Mutator({name: fixture.image.read_bytes() for name, fixture in FIXTURES.items()})
 NAMES = st.binary(min_size=1, max_size=12) | st.binary(min_size=250, max_size=257)
@@ -93,8 +95,8 @@ def assert_alike(reader: MetadataReader, segment: Segment) -> None:
     assert listing.get(b"") is None
 
 
-def opened(fs: s3archivefs.SquashFS, reference: int) -> Directory:
-    return fs._readers.directory(fs._readers.inodes.inode(reference))
+def opened(readers: Readers, reference: int) -> Directory:
+    return readers.directory(readers.inodes.inode(reference))
 
 
 @pytest.mark.property
@@ -104,8 +106,9 @@ def test_a_drawn_listing_reads_alike_both_ways(
 ) -> None:
     image = build(directory({b"d": directory(listing=data, extended=True)}))
     with s3archivefs.open(BytesDevice(bytes(image))) as fs:
-        reader = fs._readers.listings
-        (segment,) = opened(fs, fs.stat("/d").reference)._segments(seek=False).all
+        readers = readers_of(fs)
+        reader = readers.listings
+        (segment,) = opened(readers, fs.stat("/d").reference).segments(seek=False).all
         end = max(0, len(data) + dots)
         whole = segment._replace(end=end)
         assert_alike(reader, whole)
@@ -125,6 +128,7 @@ def test_the_listings_of_a_damaged_image_read_alike_both_ways(number: int) -> No
     except SquashfsError:
         return
     with fs:
+        readers = readers_of(fs)
         seen, todo = set[int](), [fs.superblock.root_inode]
         while todo and len(seen) < 30:
             reference = todo.pop()
@@ -132,13 +136,12 @@ def test_the_listings_of_a_damaged_image_read_alike_both_ways(number: int) -> No
                 continue
             seen.add(reference)
             try:
-                listed = opened(fs, reference)
-                segments = listed._segments().all
+                segments = opened(readers, reference).segments().all
             except (SquashfsError, AttributeError):  # an inode that is no directory
                 continue
             for segment in segments:
-                assert_alike(fs._readers.listings, segment)
-                found = carefully(fs._readers.listings, segment) or ()
+                assert_alike(readers.listings, segment)
+                found = carefully(readers.listings, segment) or ()
                 todo += [entry.reference for entry in found if entry.type == 1]
 
 
@@ -155,7 +158,8 @@ def test_weight_is_what_a_listing_takes() -> None:
     data = entries(0, 1, *((at, at, 2, name) for at, name in enumerate(names[:250])))
     image = build(directory({b"d": directory(listing=data)}))
     with s3archivefs.open(BytesDevice(bytes(image))) as fs:
-        (segment,) = opened(fs, fs.stat("/d").reference)._segments().all
-        listing = load_listing(fs._readers.listings, segment)
+        readers = readers_of(fs)
+        (segment,) = opened(readers, fs.stat("/d").reference).segments().all
+        listing = load_listing(readers.listings, segment)
     assert isinstance(listing, Listing)
     assert len(data) + 2 * len(listing) < listing.weight < len(data) + 2 * len(listing) + 1000

@@ -13,6 +13,7 @@ from fixtures.recipes import Recipe
 from fixtures.shapes import PLAIN, text
 from fixtures.tree import file
 from s3archivefs.format import GzipOptions, Lz4Options, LzoOptions, XzOptions, ZstdOptions
+from s3archivefs.options import read_compressor_options
 from tests.support.images.built import STORED, directory
 from tests.support.images.built import build as build_image
 from tests.support.images.built import file as built_file
@@ -178,7 +179,9 @@ def test_options_that_the_image_must_or_must_not_have_are_missed() -> None:  # D
 
 def test_options_past_the_end_of_the_device_are_truncated() -> None:
     draft = edited("gzip-options")
-    with draft.open() as fs:
-        fs._device = s3archivefs.BytesDevice(bytes(draft.data[:100]))
-        with pytest.raises(s3archivefs.TruncatedImageError, match="compressor options"):
-            _ = fs.compressor_options
+    device = s3archivefs.BytesDevice(bytes(draft.data[:100]))
+    with (
+        draft.open() as fs,
+        pytest.raises(s3archivefs.TruncatedImageError, match="compressor options"),
+    ):
+        read_compressor_options(device, fs.superblock)

@@ -10,6 +10,7 @@ from fixtures.tree import directory, file
 from s3archivefs import Limits
 from s3archivefs.listing import Listing
 from tests.support.images.fixtures import make_image
+from tests.support.images.readers import readers_of, resolver_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +38,12 @@ def test_what_was_used_last_is_in_doubt_with_all_that_it_was_decoded_from(tmp_pa
     names = [f"{number:04d}-{'n' * 90}" for number in range(1500)]  # an index, and blocks enough
     tree = (directory("a"), directory("a/b"), *(file(f"a/b/{name}") for name in names))
     with s3archivefs.open(make_image(tmp_path, tree)) as fs:
-        path = f"/a/b/{names[900]}"
-        found = fs.stat(path)
-        inodes, listings = fs.superblock.inode_table_start, fs._readers.listings.extent
-        listed = next(kept for _, kept in fs._readers.pool.newest(9) if isinstance(kept, Listing))
-        fs._readers.listing_blocks.clear()
-        ranges = fs._readers.in_doubt()
+        readers = readers_of(fs)
+        found = resolver_of(fs, readers).inode(f"/a/b/{names[900]}")
+        inodes, listings = fs.superblock.inode_table_start, readers.listings.extent
+        listed = next(kept for _, kept in readers.pool.newest(9) if isinstance(kept, Listing))
+        readers.listing_blocks.clear()
+        ranges = readers.in_doubt()
         for reference in (found.reference, fs.stat("/a").reference, fs.stat("/a/b").reference):
             block = inodes + (reference >> 16)
             assert any(start <= block < end for start, end in ranges)

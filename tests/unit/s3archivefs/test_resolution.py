@@ -20,6 +20,7 @@ from tests.support.images.fixtures import (
     make_image,
     open_fixture,
 )
+from tests.support.images.readers import resolver_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -306,15 +307,16 @@ def test_whatever_was_asked_before_a_path_leads_where_the_long_way_does(
     maze: Path, asked: list[tuple[str, bool]], hops: int
 ) -> None:
     with s3archivefs.open(maze, limits=s3archivefs.Limits(symlink_hops=hops)) as fs:
+        resolver = resolver_of(fs)
         for path, follow in asked:
-            assert_as_the_long_way(fs._resolver, path, follow=follow)
+            assert_as_the_long_way(resolver, path, follow=follow)
 
 
 def assert_as_the_long_way(resolver: Resolver, path: str, *, follow: bool) -> None:
-    expected = outcome(lambda: resolver._located(path.encode(), path, follow=follow).inode)
+    expected = outcome(lambda: resolver.located(path.encode(), path, follow=follow).inode)
     for _ in range(2):
         assert outcome(lambda: resolver.inode(path, follow=follow)) == expected
-    expected = outcome(lambda: resolver._located(path.encode(), path).inode)
+    expected = outcome(lambda: resolver.located(path.encode(), path).inode)
     if isinstance(expected, tuple) and expected[0] is s3archivefs.FileKind.FILE:
         error = os_error(errno.ENOTDIR, path)
         expected = type(error), str(error), path
@@ -327,12 +329,13 @@ def assert_as_the_long_way(resolver: Resolver, path: str, *, follow: bool) -> No
 def test_what_takes_too_many_steps_does_so_again(maze: Path, path: str, steps: int) -> None:
     limits = s3archivefs.Limits(resolution_steps=steps)
     with s3archivefs.open(maze, limits=limits) as fs:
+        resolver = resolver_of(fs)
         for top in ("", "a", "a/b", "a/b/c"):  # listings are decoded, which costs no more steps
             with suppress(OSError, s3archivefs.LimitExceededError):
-                fs._resolver._located(top.encode() + b"/x", "x")
-        expected = outcome(lambda: fs._resolver._located(path.encode(), path).inode)
+                resolver.located(top.encode() + b"/x", "x")
+        expected = outcome(lambda: resolver.located(path.encode(), path).inode)
         for _ in range(3):
-            assert outcome(lambda: fs._resolver.inode(path)) == expected
+            assert outcome(lambda: resolver.inode(path)) == expected
 
 
 def test_parents_are_those_of_the_directory_that_is_cached(maze: Path) -> None:

@@ -27,6 +27,7 @@ from tests.support.images.fixtures import (
     open_fixture,
 )
 from tests.support.images.mutations import Mutator
+from tests.support.images.readers import readers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,11 +203,12 @@ def test_damage_to_compressed_blocks_is_found_where_their_files_are(tmp_path: Pa
     image = Draft(make_image(tmp_path, tree, "-no-duplicates").read_bytes())
     with image.open() as fs:
         assert list(fs.verify()) == []
+        inodes = readers_of(fs).inodes
         words: list[int] = []  # of the three blocks, in the order of the image
         for path, count in (("a", 1), ("b", 2)):
-            inode = fs._readers.inodes.inode(fs.stat(path).reference)
+            inode = inodes.inode(fs.stat(path).reference)
             words += struct.unpack(
-                f"<{count}I", fs._readers.inodes.tail(inode, 4 * count, "list").take(4 * count)
+                f"<{count}I", inodes.tail(inode, 4 * count, "list").take(4 * count)
             )
     starts = [96 + sum(words[:blocks]) for blocks in range(4)]  # and of the fragment
     for start, paths in zip(starts, (["/a"], ["/b"], ["/b"], ["/c", "/d"]), strict=True):
@@ -345,8 +347,10 @@ def mutator(packed: bytes) -> Mutator:
 def assert_verified_alike(fs: s3archivefs.SquashFS) -> list[str]:
     """Both ways find the same problems, in the same order; what they say."""
     found: list[list[tuple[str, type[Exception], str]]] = []
+    readers = readers_of(fs)
+    root = readers.root(fs.superblock.root_inode)
     for way in (Verifier, CarefulVerifier):
-        problems = way(fs._root, fs._readers, fs.superblock.inode_count).problems()
+        problems = way(root, readers, fs.superblock.inode_count).problems()
         found.append([(path, type(error), str(error)) for path, error in problems])
     assert found[0] == found[1]
     return [f"{path}: {said}" for path, _, said in found[0]]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes import bounded
 from tests.support.processes.bounded import ADDRESS_SPACE, ChildFailedError, in_child
 
 if TYPE_CHECKING:
@@ -61,10 +60,9 @@ def test_processor_time_is_bounded() -> None:
         in_child(spin, seconds=1)
 
 
-def test_a_child_that_waits_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "_PATIENCE", 0.2)
+def test_a_child_that_waits_for_ever_is_ended() -> None:
     with pytest.raises(ChildFailedError, match="wait_for_ever waits for ever"):
-        in_child(wait_for_ever, seconds=1)
+        in_child(wait_for_ever, seconds=1, patience=0.2)
 
 
 @pytest.mark.parametrize(("call", "code"), [(end, "SIGABRT"), (leave, "exit code 7")])
