@@ -3,6 +3,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +34,12 @@ settings.register_profile(
     "nightly", parent=settings.get_profile("dev"), max_examples=2000, print_blob=True
 )
 settings.load_profile("dev")  # unless --hypothesis-profile names another, as noxfile.py does
+
+
+def pytest_configure() -> None:
+    """Let an interrupt be one, as a shell has processes in its background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
