@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -285,6 +286,10 @@ def test_every_module_of_the_adapter_is_in_a_room() -> None:
     assert {room(path) for path in sources(ADAPTER)} == {*ROOMS, "__init__"}
 
 
+def test_few_modules_of_the_adapter_lie_beside_its_rooms() -> None:
+    assert len([*(ROOT / ADAPTER).glob("*.py")]) <= 7
+
+
 def forbidden_in_rooms(checkout: Path) -> list[tuple[str, str]]:
     """Module of the adapter and what it imports, for each import that no table allows."""
     forbidden = []
@@ -436,6 +441,46 @@ def test_the_adapter_uses_only_public_names_of_the_reader() -> None:
             and node.attr not in public
         ]
     assert private == []
+
+
+PRIVATE = re.compile(r"(?:.*\.)?_[a-z]\w*", re.IGNORECASE)
+
+
+def private_reaches(tree: ast.Module) -> list[str]:
+    """Return the private names that a module imports, or patches; ruff's SLF001 has the others."""
+    names = [name for found in imports(tree) for name in found.names]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and dotted(node.func).endswith("setattr"):
+            names += [
+                each.value
+                for each in node.args[:2]
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            ]
+    return [name for name in names if PRIVATE.fullmatch(name)]
+
+
+def test_tests_import_and_patch_public_names_alone() -> None:
+    reaches = {
+        str(path.relative_to(ROOT)): found
+        for package in ("tests", "benchmarks", "deploy")
+        for path in sources(package)
+        if (found := private_reaches(parse(path)))
+    }
+    assert reaches == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("from s3archivefs.cache import _weight", ["_weight"]),
+        ("patch.setattr(eviction, '_PATIENCE_SECONDS', 0)", ["_PATIENCE_SECONDS"]),
+        ("patch.setattr('s3archivefs.cli._PIECE', 0)", ["s3archivefs.cli._PIECE"]),
+        ("patch.setattr(os, 'open', full)", []),
+        ("from s3archivefs.cache import WeightedCache", []),
+    ],
+)
+def test_a_private_name_that_a_test_reaches_for_is_found(statement: str, found: list[str]) -> None:
+    assert private_reaches(ast.parse(statement)) == found
 
 
 def test_every_public_name_of_the_reader_exists() -> None:
