@@ -27,25 +27,36 @@ R = TypeVar("R")
 class Work(Generic[R]):
     """Work that another thread may do. To do it twice must do no harm."""
 
-    def __init__(self, do: Callable[[], R], future: Future[R] | None) -> None:
-        self._do = do
-        self._future = future
+    def __init__(self, do: Callable[[], R]) -> None:
+        # A thread may come to it late, and must not keep until then what this refers to.
+        self._do: Callable[[], R] | None = do
         self._process = os.getpid()
+        self.future: Future[R] | None = None
+        """What stands for the work in another thread."""
 
     def result(self) -> R:
-        """Return what the work returns, or raise; do it here if no thread has begun."""
-        future = self._known
-        return self._do() if future is None or future.cancel() else future.result()
+        """Return what the work returns, or raise; do it here if no thread has begun. Ask once."""
+        if (future := self._known) is not None and not future.cancel():
+            return future.result()
+        try:
+            return self.do()
+        finally:
+            self._do = None
+
+    def do(self) -> R:
+        """Do the work."""
+        assert self._do is not None  # noqa: S101 -- it is neither done here nor cancelled
+        return self._do()
 
     def cancel(self) -> None:
         """Do not begin the work; what has begun goes on."""
-        if (future := self._known) is not None:
-            future.cancel()
+        if (future := self._known) is not None and future.cancel():
+            self._do = None
 
     @property
     def _known(self) -> Future[R] | None:
         """The future, unless this is a forked child: it has none of its parent's threads."""
-        return self._future if self._process == os.getpid() else None
+        return self.future if self._process == os.getpid() else None
 
 
 class Workers:
@@ -59,14 +70,14 @@ class Workers:
 
     def start(self, do: Callable[[], R]) -> Work[R]:
         """Start work in the caller's context, where a device may count its requests."""
-        future = None
+        work = Work(do)
         with suppress(RuntimeError):  # no thread can start, as when the interpreter ends
             if self._pool is None:
                 from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- 12 ms
 
                 self._pool = ThreadPoolExecutor(self._count, self._name)
-            future = self._pool.submit(copy_context().run, do)
-        return Work(do, future)
+            work.future = self._pool.submit(copy_context().run, work.do)
+        return work
 
     def end(self) -> None:
         """End the threads when they have done what was started."""
@@ -111,4 +122,4 @@ def _decoded(decode: Callable[[T], R], share: list[T]) -> list[R]:
 
 def start_work(do: Callable[[], R]) -> Work[R]:
     """Start work on another processor, if there is one."""
-    return _decoders.start(do) if (os.cpu_count() or 1) > 1 else Work(do, None)
+    return _decoders.start(do) if (os.cpu_count() or 1) > 1 else Work(do)

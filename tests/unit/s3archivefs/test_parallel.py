@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,13 +68,24 @@ def test_images_are_read_while_all_threads_are_busy(image: Path) -> None:
         assert fs.read_bytes("/big") == CONTENTS["/big"]
 
 
+@pytest.mark.usefixtures("busy")
+def test_a_thread_that_comes_late_keeps_nothing_of_work_that_is_done() -> None:
+    kept = bytes(MIB)
+    references = sys.getrefcount(kept)
+    for work in [start_work(partial(len, kept)) for _ in range(9)]:
+        assert work.result() == MIB
+    for work in [start_work(partial(len, kept)) for _ in range(9)]:
+        work.cancel()
+    assert sys.getrefcount(kept) == references
+
+
 def test_work_has_its_result_or_its_error_wherever_it_is_done() -> None:
     workers = Workers(2, "test")
     assert workers.start(lambda: 7).result() == 7
     with pytest.raises(ZeroDivisionError):
         workers.start(lambda: 1 // 0).result()
     with pytest.raises(ZeroDivisionError):
-        Work(lambda: 1 // 0, None).result()
+        Work(lambda: 1 // 0).result()
     workers.end()
     assert workers.start(lambda: 7).result() == 7  # by new threads
     workers.end()
