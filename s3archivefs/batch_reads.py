@@ -93,16 +93,16 @@ class BatchReader(Generic[P]):
                 yield self._begin(batch, batch.runs(_GAP_BYTES), None)
             return
         for group in _groups(self._planner.batches(window, _DISTANT_GAP_BYTES)):
-            firsts = [runs[0] for _, runs in group if runs]
+            spans = [(runs[0].start, runs[0].end) for _, runs in group if runs]
             ahead = None
-            if len(firsts) > 1:
-                start, length = firsts[0].start, firsts[-1].end - firsts[0].start
+            if len(spans) > 1:
+                start, length = spans[0][0], spans[-1][1] - spans[0][0]
                 ahead = self._data.readahead(start, length)
             try:
                 if ahead is not None:
                     ahead.will_read(start, length)
-                for batch, runs in group:
-                    yield self._begin(batch, runs, ahead)
+                while group:  # which must not hold what is decoded and gone
+                    yield self._begin(*group.popleft(), ahead)
             finally:
                 if ahead is not None:
                     ahead.close()
@@ -137,15 +137,15 @@ class BatchReader(Generic[P]):
                         self._data.keep(stored, shared.content)
 
 
-def _groups(batches: Iterable[Batch[P]]) -> Iterator[list[tuple[Batch[P], list[Run]]]]:
+def _groups(batches: Iterable[Batch[P]]) -> Iterator[deque[tuple[Batch[P], list[Run]]]]:
     """Yield batches with what to read for them, those together whose first runs adjoin."""
-    group: list[tuple[Batch[P], list[Run]]] = []
+    group: deque[tuple[Batch[P], list[Run]]] = deque()
     end = 0
     for batch in batches:
         runs = batch.runs(_DISTANT_GAP_BYTES)
         if end and runs and not end <= runs[0].start <= end + _DISTANT_GAP_BYTES:
             yield group
-            group = []
+            group = deque()
         group.append((batch, runs))
         if runs:
             end = runs[0].end

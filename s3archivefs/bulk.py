@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _FILE, _DIRECTORY = FileKind.FILE.value, FileKind.DIRECTORY.value
 _WINDOW_FILES = 8192  # files put in the order of the disk together, of some 600 bytes each
-_WINDOW_BYTES = 256 << 20  # likewise, of content: at most 65,536 blocks, of some 150 bytes each
+_WINDOW_BYTES = 128 << 20  # likewise, of content: at most 32,768 blocks, of some 400 bytes each
 _WINDOW_PATHS = 1 << 20  # likewise, of characters of paths: 1,024 levels of 255 make long ones
 
 
