@@ -6,16 +6,15 @@ If no request is set (images on the command line), nothing is counted.
 
 from __future__ import annotations
 
+import os
 import threading
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Literal
 
-from s3archivefs import renew_after_fork
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextvars import Token
     from typing import ParamSpec, TypeAlias, TypeVar
 
     P = ParamSpec("P")
@@ -28,7 +27,11 @@ __all__ = ["Usage", "add", "add_archive", "mark_stale", "request_scope", "with_c
 class Usage:
     """The figures of one request; threads may add to them."""
 
-    __slots__ = ("__weakref__", "_lock", "archives", "figures", "stale")
+    __slots__ = ("archives", "figures", "stale")
+
+    # One for all requests: that of each would have to be renewed after a fork. Few threads add at
+    # the same time, and none waits while it holds the lock.
+    _lock = threading.Lock()
 
     def __init__(self) -> None:
         self.figures: dict[str, int] = {
@@ -41,29 +44,36 @@ class Usage:
         """Locations of the archives that were asked, each once, in the order of asking."""
         self.stale = False
         """Whether an archive was served without asking its store, which could not answer."""
-        self._lock = threading.Lock()
-        renew_after_fork(self, Usage._renew)
 
     def add(self, figure: Figure, amount: int) -> None:
         """Raise a figure."""
         with self._lock:
             self.figures[figure] += amount
 
-    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._lock = threading.Lock()
 
+def _renew() -> None:  # pragma: no cover -- in forked processes, which nothing measures
+    Usage._lock = threading.Lock()  # noqa: SLF001 -- another thread may have held it
+
+
+os.register_at_fork(after_in_child=_renew)
 
 _current: ContextVar[Usage | None] = ContextVar("s3archivefs_usage", default=None)
 
 
-@contextmanager
-def request_scope(usage: Usage | None) -> Iterator[None]:
+class request_scope:  # noqa: N801 -- used as a function; contextlib's decorator takes twice the time
     """Count what this thread costs meanwhile as `usage`."""
-    token = _current.set(usage)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_token", "_usage")
+    _token: Token[Usage | None]
+
+    def __init__(self, usage: Usage | None) -> None:
+        self._usage = usage
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._usage)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
 
 
 def with_current_request(function: Callable[P, R]) -> Callable[P, R]:

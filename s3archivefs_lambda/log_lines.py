@@ -6,6 +6,7 @@ import copy
 import logging
 import traceback
 from datetime import UTC, datetime
+from functools import lru_cache
 
 __all__ = ["LineFilter", "LineFormatter", "bounded", "printable", "utc_time"]
 
@@ -27,8 +28,13 @@ def printable(text: str) -> str:
 
 def utc_time(seconds: float) -> str:
     """Return a time, seconds since the epoch, as 2026-01-02T03:04:05.678Z (ISO 8601)."""
-    time = datetime.fromtimestamp(seconds, UTC)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = int(seconds // 1)
+    return f"{_utc_second(whole)}.{int((seconds - whole) * 1000):03}Z"
+
+
+@lru_cache(maxsize=16)  # many lines are of the same second
+def _utc_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class LineFilter(logging.Filter):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.config.location import Location
 
-__all__ = ["BASE_BYTES", "Archive", "Opener"]
+__all__ = ["BASE_BYTES", "Archive", "Opener", "member_etag"]
 
 BASE_BYTES = 32 << 10
 """Bytes of an open archive that it does not count itself: devices, plans, tables.
@@ -44,13 +44,18 @@ class Archive:
         return BASE_BYTES + self.held_bytes + self.image.cached_bytes
 
     def etag(self, stat: Stat) -> str:
-        """Return the ETag of a member, quoted.
+        """Return the ETag of a member: see `member_etag`."""
+        return member_etag(self.identity, stat)
 
-        It is the same wherever this version of the archive is served from the same store. It ends
-        in `-1`, as the ETag of an upload of one part does, so that no client takes it for an MD5.
-        """
-        identity = to_bytes(f"{self.identity}\0{stat.reference}")
-        return f'"{hashlib.blake2b(identity, digest_size=16).hexdigest()}-1"'
+
+def member_etag(identity: str, stat: Stat) -> str:
+    """Return the ETag of a member of the archive of that identity, quoted.
+
+    It is the same wherever this version of the archive is served from the same store. It ends in
+    `-1`, as the ETag of an upload of one part does, so that no client takes it for an MD5.
+    """
+    member = to_bytes(f"{identity}\0{stat.reference}")
+    return f'"{hashlib.blake2b(member, digest_size=16).hexdigest()}-1"'
 
 
 class Opener(Protocol):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.archives.archives import member_etag
 from s3archivefs_lambda.s3api.dates import http_date
 from s3archivefs_lambda.s3api.errors import invalid_argument, invalid_request
 
@@ -13,8 +15,10 @@ if TYPE_CHECKING:
     from s3archivefs import Stat
     from s3archivefs_lambda.s3api.messages import S3Request
 
-__all__ = ["object_headers", "overrides"]
+__all__ = ["member_headers", "overrides"]
 
+_KEPT_PATH = 256
+"""Characters of a path whose headers are kept: 8,192 of them take 10 MB."""
 _OVERRIDES = {
     "response-content-type": "Content-Type",
     "response-content-language": "Content-Language",
@@ -33,9 +37,20 @@ _ENCODED_TYPES = {
 }
 
 
-def object_headers(path: str, stat: Stat, etag: str) -> dict[str, str]:
-    """Return a member's headers, with POSIX attributes as AWS DataSync and FSx write them."""
-    return {
+def member_headers(identity: str, path: str, stat: Stat) -> tuple[str, dict[str, str]]:
+    """Return the ETag and the headers of a member of the archive of that identity.
+
+    They have POSIX attributes as AWS DataSync and FSx write them.
+    """
+    known = _member_headers if len(path) <= _KEPT_PATH else _member_headers.__wrapped__
+    etag, headers = known(identity, path, stat)
+    return etag, headers.copy()
+
+
+@lru_cache(maxsize=8192)
+def _member_headers(identity: str, path: str, stat: Stat) -> tuple[str, dict[str, str]]:
+    etag = member_etag(identity, stat)
+    return etag, {
         "Accept-Ranges": "bytes",
         "Content-Type": _content_type(path),
         "ETag": etag,

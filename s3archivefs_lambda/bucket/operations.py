@@ -17,7 +17,7 @@ from s3archivefs import (
     only_cached,
 )
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError, answer_or_error
-from s3archivefs_lambda.bucket.headers import object_headers, overrides
+from s3archivefs_lambda.bucket.headers import member_headers, overrides
 from s3archivefs_lambda.bucket.listing import PAGE_STEPS, Page, page_of
 from s3archivefs_lambda.bucket.sources import MappedSources
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
@@ -147,11 +147,12 @@ class Operations:
         stat = archive.image.stat(path)
         if stat.kind is not FileKind.FILE:
             raise no_such_key(request.key)
-        etag = archive.etag(stat)
+        etag, headers = member_headers(archive.identity, path, stat)
         check_preconditions(request.headers, etag, stat.mtime)
         part = select_range(apply_if_range(request, etag), stat.size)
         wanted = part or ByteRange(0, stat.size)
-        headers = object_headers(path, stat, etag) | overrides(request)
+        if request.query:
+            headers |= overrides(request)
         headers["Content-Length"] = str(wanted.stop - wanted.start)
         if part is not None:
             headers["Content-Range"] = part.content_range(stat.size)

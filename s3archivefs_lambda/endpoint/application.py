@@ -9,6 +9,7 @@ import base64
 import re
 import secrets
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.accounting import request_scope
@@ -259,7 +260,17 @@ def _header_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     Values come from names in archives and from clients' queries. All headers are sent through here.
     """
     return [
-        (name, value.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1"))
+        # Nearly all are printable ASCII, and no more is to be done.
+        (name, value if value.isascii() and value.isprintable() else _sendable(value))
         for name, value in headers.items()
-        if _TOKEN.fullmatch(name)
+        if _is_token(name)
     ]
+
+
+@lru_cache(maxsize=256)
+def _is_token(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
+
+
+def _sendable(value: str) -> str:
+    return value.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1")

@@ -10,6 +10,7 @@ import ipaddress
 import re
 import time
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.endpoint.signature import Expected, SignatureRefusedError
@@ -103,7 +104,11 @@ def is_for_this_machine(request: SignedRequest) -> bool:
     By any other name, a page can lead a browser on this machine to send a request here and hand
     the page the answer (DNS rebinding).
     """
-    host = request.header("host") or ""
+    return _is_this_machine(request.header("host") or "")
+
+
+@lru_cache(maxsize=256)  # clients write a few hosts, over and over
+def _is_this_machine(host: str) -> bool:
     name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
     try:
         return ipaddress.ip_address(name.strip("[]")).is_loopback

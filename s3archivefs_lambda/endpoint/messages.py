@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # frozen, it would take three times as long to make
 class HttpRequest:
     """A request without a body, as it stood on the wire. Its text is bytes read as latin-1."""
 
@@ -56,7 +56,7 @@ class HttpBody(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class HttpResponse:
     """An answer. Its Content-Length, if any, is the body's length, but for HEAD."""
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import time
 from email.utils import formatdate
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.s3api.messages import document_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from s3archivefs_lambda.endpoint.messages import HttpResponse
     from s3archivefs_lambda.s3api.messages import S3Error
@@ -25,18 +27,46 @@ __all__ = [
 ]
 
 
-def new_request_id() -> str:
-    """Return an id as S3 gives each request, for the answer and the log."""
-    return secrets.token_hex(8).upper()
+class _RequestIds:
+    """Ids for requests, unguessable, of which each is given once.
+
+    The system is asked for many at once. Threads may ask for ids; a forked child has its own.
+    """
+
+    _MANY = 256
+    _DIGITS = 16
+
+    def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._left: Iterator[str] = iter(())
+
+    def __call__(self) -> str:
+        while (found := next(self._left, None)) is None:
+            digits = secrets.token_hex(self._MANY * self._DIGITS // 2).upper()
+            starts = range(0, len(digits), self._DIGITS)
+            self._left = iter([digits[start : start + self._DIGITS] for start in starts])
+        return found
+
+
+new_request_id = _RequestIds()
+"""Return an id as S3 gives each request, for the answer and the log."""
 
 
 def common_fields(request_id: str) -> dict[str, str]:
     """Return the fields that every answer has."""
     return {
         "x-amz-request-id": request_id,
-        "Date": formatdate(usegmt=True),
+        "Date": _date(int(time.time())),
         "Server": "s3archivefs",
     }
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def encode_head(status: int, headers: Iterable[tuple[str, str]], *, connection: str = "") -> bytes:
@@ -63,7 +93,9 @@ def says_where_it_ends(response: HttpResponse, method: str) -> bool:
     """Return whether a client knows the length of the body (RFC 9112, 6.3)."""
     if method == "HEAD" or response.status in {204, 304}:
         return True
-    return any(name.lower() == "content-length" for name, _ in response.headers)
+    return any(
+        name == "Content-Length" or name.lower() == "content-length" for name, _ in response.headers
+    )
 
 
 @cache

@@ -53,7 +53,7 @@ class SignatureRefusedError(S3Error):
         return cls(error.code, error.status, error.message, reason=reason, extra=error.extra)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, it would take three times as long to make
 class SignedRequest:
     """A request without a body, as it stood on the wire, signed or not."""
 

@@ -62,7 +62,8 @@ def _matches(wanted: str, etag: str) -> bool:
 
 
 def _header_time(headers: Mapping[str, str], name: str) -> float | None:
-    time = parse_http_date(headers.get(name, ""))
+    given = headers.get(name)
+    time = None if given is None else parse_http_date(given)
     return None if time is None else time.timestamp()
 
 

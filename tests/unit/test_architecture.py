@@ -101,8 +101,9 @@ ROOMS: dict[str, set[str] | None] = {
     "store": {"accounting"},
     "s3api": set(),
     "config": set(),
-    "request_log": {"accounting", "log_lines"},
+    "request_log": {"accounting", "line_writer", "log_lines"},
     "accounting": set(),
+    "line_writer": {"log_lines"},
     "log_lines": set(),
     "text": set(),
 }
@@ -131,7 +132,7 @@ LIBRARIES: dict[str, set[str] | None] = {
     "upload": {"types_boto3_s3"},
     "store": {READER, "botocore", "types_boto3_s3", "urllib3"},
     "config": {READER},
-    "accounting": {READER},
+    "line_writer": {READER},
 }
 
 LINES_MAX = 350  # of a module

@@ -181,13 +181,14 @@ LOCKED: dict[str, tuple[Callable[[Path], Any], Callable[[Any], object]]] = {
 def test_a_child_uses_what_a_thread_of_its_parent_had_locked(name: str, tmp_path: Path) -> None:
     make, use = LOCKED[name]
     owner = make(tmp_path / "locked")
+    expected = use(make(tmp_path / "free"))
 
     def hold(gate: Gate) -> None:
         with owner._lock:
             gate.wait()
 
     with amid(hold):
-        assert in_child(lambda: use(owner)) == use(make(tmp_path / "free"))
+        assert in_child(lambda: use(owner)) == expected
 
 
 def test_a_child_keeps_to_the_limit_of_a_directory_that_was_being_counted(

@@ -1,0 +1,143 @@
+"""Lines of the log, written in batches by a thread of its own.
+
+So a line costs a request a microsecond, and whoever reads the log may take a pause: where the
+stream is full, that thread waits alone. Lines wait in a queue of bounded size. What finds it full
+is dropped, and counted in a line that says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from s3archivefs import renew_after_fork
+from s3archivefs_lambda.log_lines import utc_time
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+__all__ = ["LineHandler", "LineWriter"]
+
+_BATCH_SECONDS = 0.05
+"""Seconds that lines wait for others to be written with."""
+_QUEUE_CHARACTERS = 16 << 20
+"""Characters of waiting lines: those of some 40,000 requests."""
+_WRITTEN_AT_ONCE = 4096
+"""Characters, of whole lines. A pipe mixes longer writes with those of other processes."""
+_FLUSH_SECONDS = 2.0
+"""Seconds that the end of the process waits for the stream."""
+
+
+class LineWriter:
+    """Writes lines to a stream. Thread-safe, and usable after a fork."""
+
+    def __init__(self, stream: TextIO, *, most: int = _QUEUE_CHARACTERS) -> None:
+        """At most so many characters wait."""
+        self._stream = stream
+        self._most = most
+        self._begin()
+        renew_after_fork(self, LineWriter._begin)
+
+    def _begin(self) -> None:
+        # In a forked child, what waits is for the parent's thread to write.
+        self._lines: list[str] = []
+        self._size = 0
+        self._dropped = 0
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition(threading.Lock())
+        self._is_writing = False
+        self._is_flushing = False
+
+    def put(self, line: str) -> None:
+        """Have a line written, without its end; at once, whatever the stream does."""
+        with self._changed:
+            if self._size + len(line) > self._most:
+                self._dropped += 1
+                return
+            self._lines.append(line)
+            self._size += len(line)
+            if len(self._lines) > 1:
+                return  # the thread knows
+            self._changed.notify_all()
+            if self._thread is None:
+                self._start()
+
+    def _start(self) -> None:
+        # A daemon: the process must end even while the stream is full.
+        thread = threading.Thread(target=self._write_all, name="s3archivefs-log", daemon=True)
+        with suppress(RuntimeError):  # the process ends, and `flush` writes
+            thread.start()
+            self._thread = thread
+
+    def flush(self, seconds: float = _FLUSH_SECONDS) -> None:
+        """Wait until all is written, for so long at most."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            self._is_flushing = True
+            self._changed.notify_all()
+            while (self._lines or self._is_writing) and self._thread is not None:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            self._is_flushing = False
+            if self._thread is None and self._lines:
+                lines, self._lines, self._size = self._lines, [], 0
+                self._write(lines)
+
+    def _write_all(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines)
+                self._changed.wait_for(lambda: self._is_flushing, _BATCH_SECONDS)
+                lines, self._lines = self._lines, []
+                dropped, self._dropped = self._dropped, 0
+                self._is_writing = True
+            if dropped:
+                now = utc_time(time.time())
+                lines.append(f"{now} {dropped} lines were dropped: the log's reader is too slow")
+            with suppress(OSError, ValueError):  # the stream's reader is gone, or it is closed
+                self._write(lines)
+            with self._changed:
+                self._size = sum(map(len, self._lines))
+                self._is_writing = False
+                self._changed.notify_all()
+
+    def _write(self, lines: list[str]) -> None:
+        batch: list[str] = []
+        size = 0
+        for line in lines:
+            if batch and size + len(line) + 1 > _WRITTEN_AT_ONCE:
+                self._write_batch(batch)
+                batch, size = [], 0
+            batch.append(line)
+            size += len(line) + 1
+        self._write_batch(batch)
+
+    def _write_batch(self, lines: list[str]) -> None:
+        self._stream.write("\n".join(lines) + "\n")
+        self._stream.flush()
+
+
+class LineHandler(logging.Handler):
+    """A handler of `logging` that has its lines written by a `LineWriter`."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+        self.write = writer.put
+        """Write a line that is no record."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have the record's line written."""
+        try:
+            self._writer.put(self.format(record))
+        except Exception:  # noqa: BLE001 -- as every handler does
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait for the stream, as `logging` does at the end of the process."""
+        self._writer.flush()
