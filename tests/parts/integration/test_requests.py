@@ -83,23 +83,17 @@ def cold_behind(
         yield Reader(transport.client, proxy, urlsplit(transport.url).port or 0)
 
 
-def test_cold_get_of_a_small_file_costs_three_requests_in_two_round_trips(
-    transport_name: str, store: SwiftStore, tmp_path: Path, archive: str, tree: Path
-) -> None:
-    with cold(transport_name, store, tmp_path, archive) as reader:
-        assert reader.get("a/json/decoder.py") == (tree / "json/decoder.py").read_bytes()
-        assert len(reader.proxy.requests) <= 3
-        assert reader.proxy.round_trips() <= 2
-
-
-def test_so_it_does_without_superblock_in_the_metadata(
+@pytest.mark.parametrize("which", ["archive", "archive_without_metadata"])
+def test_cold_get_of_a_small_file_costs_three_requests_in_two_round_trips(  # noqa: PLR0917 -- fixtures
     transport_name: str,
     store: SwiftStore,
     tmp_path: Path,
-    archive_without_metadata: str,
     tree: Path,
+    which: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    with cold(transport_name, store, tmp_path, archive_without_metadata) as reader:
+    """With and without superblock in the metadata."""
+    with cold(transport_name, store, tmp_path, request.getfixturevalue(which)) as reader:
         assert reader.get("a/json/decoder.py") == (tree / "json/decoder.py").read_bytes()
         assert len(reader.proxy.requests) <= 3
         assert reader.proxy.round_trips() <= 2

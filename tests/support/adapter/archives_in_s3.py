@@ -17,19 +17,10 @@ from tests.support.images.fixtures import make_image
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.clock import Clock
     from tests.support.servers.scripted_store import ScriptedStore
 
-__all__ = ["Clock", "archives_in", "location", "replace_object"]
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+__all__ = ["archives_in", "location", "replace_object"]
 
 
 def location(number: int, bucket: str = "bucket") -> Location:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fixtures.tree import Node
+    from s3archivefs import Stat
 
 STORED: Final = ("-noI", "-noId", "-noD", "-noF", "-noX")
 """Options of mksquashfs that leave everything uncompressed, hence open to edits."""
@@ -82,6 +83,13 @@ class Draft:
         start = self["directory_table_start"]
         size = struct.pack("<H", len(name) - 1)
         return self.find(size + name, start, self["id_table_start"]) - 6
+
+    def lead(self, name: bytes, now: Stat, to: Stat) -> None:
+        """Let the directory entry of that name lead to another inode than it does now."""
+        entry = self.entry(name)
+        self.put(entry, "H", to.reference & 0xFFFF)
+        delta = self.get(entry + 2, "h") + to.inode_number - now.inode_number
+        self.put(entry + 2, "h", delta)
 
     def blocks_of(self, field: str, count: int) -> list[int]:
         """The first `count` positions in the list that a superblock's field leads to."""

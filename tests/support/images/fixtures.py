@@ -129,7 +129,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-_FORMATS = {
+FORMATS = {
     "file": stat.S_IFREG,
     "directory": stat.S_IFDIR,
     "symlink": stat.S_IFLNK,
@@ -138,6 +138,7 @@ _FORMATS = {
     "fifo": stat.S_IFIFO,
     "socket": stat.S_IFSOCK,
 }
+"""The bits of a mode that say what a node is."""
 
 
 def _expected(records: list[dict[str, Any]]) -> list[Observed]:
@@ -149,7 +150,7 @@ def _expected(records: list[dict[str, Any]]) -> list[Observed]:
         values = dict(record)
         group = groups[values.pop("hard_link_to", values["path"])]
         values.pop("xattrs", None)
-        values["mode"] = int(values["mode"], 8) | _FORMATS[values["kind"]]
+        values["mode"] = int(values["mode"], 8) | FORMATS[values["kind"]]
         values.setdefault("size", 0)
         if "rdev" in values:
             values["rdev"] = tuple(values["rdev"])

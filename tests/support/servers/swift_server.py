@@ -69,47 +69,37 @@ use = egg:swift#{kind}
 
 # The pipeline that Swift's s3api documents, less what needs another service. Without memcache each
 # request looks its account and container up, which costs a few milliseconds and cannot go stale.
-PROXY_CONF = """\
-[DEFAULT]
-user = {user}
-swift_dir = {etc}
-log_level = WARNING
-[pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck listing_formats bulk s3api tempauth copy slo dlo \
-versioned_writes symlink proxy-server
-[app:proxy-server]
-use = egg:swift#proxy
-account_autocreate = true
-allow_account_management = true
-[filter:catch_errors]
-use = egg:swift#catch_errors
-[filter:gatekeeper]
-use = egg:swift#gatekeeper
-[filter:healthcheck]
-use = egg:swift#healthcheck
-[filter:listing_formats]
-use = egg:swift#listing_formats
-[filter:bulk]
-use = egg:swift#bulk
-[filter:s3api]
-use = egg:swift#s3api
-s3_acl = false
-location = us-east-1
-[filter:tempauth]
-use = egg:swift#tempauth
-{users}
-[filter:copy]
-use = egg:swift#copy
-[filter:slo]
-use = egg:swift#slo
-[filter:dlo]
-use = egg:swift#dlo
-[filter:versioned_writes]
-use = egg:swift#versioned_writes
-allow_object_versioning = true
-[filter:symlink]
-use = egg:swift#symlink
-"""
+FILTERS = {
+    "catch_errors": "",
+    "gatekeeper": "",
+    "healthcheck": "",
+    "listing_formats": "",
+    "bulk": "",
+    "s3api": "s3_acl = false\nlocation = us-east-1\n",
+    "tempauth": "{users}\n",
+    "copy": "",
+    "slo": "",
+    "dlo": "",
+    "versioned_writes": "allow_object_versioning = true\n",
+    "symlink": "",
+}
+"""Each filter on the way of a request, in order, and its settings."""
+
+PROXY_CONF = "\n".join(
+    (
+        "[DEFAULT]",
+        "user = {user}",
+        "swift_dir = {etc}",
+        "log_level = WARNING",
+        "[pipeline:main]",
+        f"pipeline = {' '.join(FILTERS)} proxy-server",
+        "[app:proxy-server]",
+        "use = egg:swift#proxy",
+        "account_autocreate = true",
+        "allow_account_management = true",
+        *(f"[filter:{name}]\nuse = egg:swift#{name}\n{set_}" for name, set_ in FILTERS.items()),
+    )
+)
 
 
 def listen() -> socket.socket:

@@ -16,8 +16,9 @@ from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS, OpenAhead
 from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError
-from tests.support.adapter.archives_in_s3 import Clock, archives_in, location, replace_object
+from tests.support.adapter.archives_in_s3 import archives_in, location, replace_object
 from tests.support.adapter.local_archives import list_keys, list_page
+from tests.support.clock import Clock
 from tests.support.images.fixtures import make_image
 from tests.support.processes.joined import wait_for_joined
 from tests.support.servers.scripted_store import ScriptedStore, error_reply

@@ -26,18 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module")
-def links() -> Iterator[s3archivefs.SquashFS]:
-    with open_fixture(FIXTURES["symlinks"]) as fs:
-        yield fs
-
-
-@pytest.fixture(scope="module")
-def plain() -> Iterator[s3archivefs.SquashFS]:
-    with open_fixture(FIXTURES["gzip"]) as fs:
-        yield fs
-
-
 # ---- Listing -------------------------------------------------------------------------------------
 
 

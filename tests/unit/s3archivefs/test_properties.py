@@ -6,7 +6,6 @@ What each way of packing cannot express stands with `WRITERS` in tests/support/d
 from __future__ import annotations
 
 import hashlib
-import stat
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import s3archivefs
 from fixtures.tree import Node
 from tests.support.drawn.images import WRITERS, DrawnImage, Writer, images
 from tests.support.drawn.packing import pack_drawn
-from tests.support.images.fixtures import Observed, observe
+from tests.support.images.fixtures import FORMATS, Observed, observe
 
 # Each example packs an image, and the nightly profile has thousands.
 SECONDS = max(300, 2 * settings().max_examples)
@@ -96,16 +95,6 @@ def check_inode_numbers(fs: s3archivefs.SquashFS, tree: list[Observed], *, expor
 
 # ---- What the image must hold --------------------------------------------------------------------
 
-_FORMATS = {
-    "file": stat.S_IFREG,
-    "directory": stat.S_IFDIR,
-    "symlink": stat.S_IFLNK,
-    "block_device": stat.S_IFBLK,
-    "char_device": stat.S_IFCHR,
-    "fifo": stat.S_IFIFO,
-    "socket": stat.S_IFSOCK,
-}
-
 
 def expected_tree(drawn: DrawnImage) -> list[Observed]:
     """What `observe` finds in the image."""
@@ -123,7 +112,7 @@ def expected_tree(drawn: DrawnImage) -> list[Observed]:
             Observed(
                 path="/" + path,
                 kind=node.kind,
-                mode=node.mode | _FORMATS[node.kind],
+                mode=node.mode | FORMATS[node.kind],
                 uid=node.uid,
                 gid=node.gid,
                 mtime=node.mtime,

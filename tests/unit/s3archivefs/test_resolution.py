@@ -23,25 +23,13 @@ from tests.support.images.fixtures import (
 from tests.support.images.readers import resolver_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from s3archivefs.inode import Inode
     from s3archivefs.resolution import Resolver
 
 TARGET = b"the target\n"
 """Content of /a/b/target.txt in the fixture `symlinks`."""
-
-
-@pytest.fixture(scope="module")
-def links() -> Iterator[s3archivefs.SquashFS]:
-    with open_fixture(FIXTURES["symlinks"]) as fs:
-        yield fs
-
-
-@pytest.fixture(scope="module")
-def plain() -> Iterator[s3archivefs.SquashFS]:
-    with open_fixture(FIXTURES["gzip"]) as fs:
-        yield fs
 
 
 # ---- Paths ---------------------------------------------------------------------------------------

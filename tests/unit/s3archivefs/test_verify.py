@@ -270,10 +270,7 @@ def test_names_out_of_order_end_their_directory_only(image: Draft) -> None:
 def test_directory_inside_itself_is_a_problem_and_ends(image: Draft) -> None:  # F7
     with image.open() as fs:
         outer, deep = fs.stat("/directory"), fs.stat("/directory/deep")
-    entry = image.entry(b"deep")
-    image.put(entry, "H", outer.reference & 0xFFFF)
-    delta = image.get(entry + 2, "h")
-    image.put(entry + 2, "h", delta + outer.inode_number - deep.inode_number)
+    image.lead(b"deep", deep, outer)
     problems = verified(image)
     assert [problem.path for problem in problems] == ["/directory/deep", "/"]
     assert "in the tree twice" in str(problems[0])

@@ -26,6 +26,7 @@ from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store import device as s3_device
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError, ArchiveUnavailableError
 from tests.support.adapter.local_archives import config_for, location_of
+from tests.support.clock import Clock
 from tests.support.images.fixtures import make_image
 from tests.support.processes.joined import wait_for_joined
 from tests.support.servers.scripted_store import ScriptedStore
@@ -38,16 +39,6 @@ if TYPE_CHECKING:
 
     from s3archivefs import BlockDevice
     from s3archivefs_lambda.archives.archives import Archive
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

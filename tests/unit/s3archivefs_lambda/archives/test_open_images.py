@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from s3archivefs_lambda.archives.archive import BASE_BYTES, Archive
 from s3archivefs_lambda.archives.open_images import OpenImages
 from s3archivefs_lambda.config.location import Location
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from s3archivefs import SquashFS
@@ -21,13 +22,6 @@ class Image:
     """An image as far as it is weighed."""
 
     cached_bytes = 0
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def archive_at(

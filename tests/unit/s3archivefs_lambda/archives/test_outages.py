@@ -37,7 +37,8 @@ from s3archivefs_lambda.store.errors import (
     ArchiveThrottledError,
     ArchiveUnavailableError,
 )
-from tests.support.adapter.archives_in_s3 import Clock, archives_in, location, replace_object
+from tests.support.adapter.archives_in_s3 import archives_in, location, replace_object
+from tests.support.clock import Clock
 from tests.support.images.fixtures import make_image
 from tests.support.processes.joined import wait_for_joined
 from tests.support.servers.scripted_store import Reply, ScriptedStore, always, error_reply

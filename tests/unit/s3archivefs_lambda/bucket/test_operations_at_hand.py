@@ -10,8 +10,9 @@ from fixtures.shapes import noise
 from fixtures.tree import directory, file, symlink
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
-from tests.support.adapter.archives_in_s3 import Clock, archives_in
+from tests.support.adapter.archives_in_s3 import archives_in
 from tests.support.adapter.local_archives import ask, content, get, operations_on
+from tests.support.clock import Clock
 from tests.support.images.fixtures import make_image
 from tests.support.servers.scripted_store import ScriptedStore
 

@@ -20,7 +20,7 @@ import pytest
 
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.eviction import occupied
-from tests.support.adapter.archives_in_s3 import Clock
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from s3archivefs_lambda.cache.eviction import DirectoryLimit, Pace, occupied
-from tests.support.adapter.archives_in_s3 import Clock
+from tests.support.clock import Clock
 from tests.support.processes.forked import Gate
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from fixtures.tree import file
 from s3archivefs import Flight
 from s3archivefs_lambda.cache.background import AHEAD_THREADS, Background
 from s3archivefs_lambda.cache.disk import ChunkStore
-from tests.support.adapter.archives_in_s3 import Clock
 from tests.support.adapter.cached_device import (
     CHUNK,
     DATA,
@@ -29,6 +28,7 @@ from tests.support.adapter.cached_device import (
     store_chunks,
     stored_chunks,
 )
+from tests.support.clock import Clock
 from tests.support.images.fixtures import CountingDevice, make_image
 from tests.support.processes.joined import wait_for_joined
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from s3archivefs_lambda.cache.store_quota import StoreQuota
-from tests.support.adapter.archives_in_s3 import Clock
+from tests.support.clock import Clock
 
 
 def test_open_readers_store_no_more_than_the_quota_together() -> None:

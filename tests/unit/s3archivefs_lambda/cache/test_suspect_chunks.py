@@ -21,8 +21,8 @@ from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
 from s3archivefs_lambda.cache.suspect_chunks import SuspectChunks
 from s3archivefs_lambda.config.location import Location
-from tests.support.adapter.archives_in_s3 import Clock
 from tests.support.adapter.local_archives import config_for
+from tests.support.clock import Clock
 from tests.support.images.fixtures import make_image
 from tests.support.servers.scripted_store import Change, Reply, Request, ScriptedStore
 
