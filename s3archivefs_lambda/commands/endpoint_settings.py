@@ -51,7 +51,14 @@ KEYS_SECRET = EndpointSetting(
     "Name or ARN of a secret in AWS Secrets Manager that holds such a document. It is read again "
     "at SIGHUP.",
 )
-ENDPOINT_SETTINGS = (KEYS_FILE, KEYS_SECRET)
+DOMAIN = EndpointSetting(
+    "domain",
+    "NAME",
+    "Domain of the endpoint: BUCKET.NAME names a bucket (virtual-host addressing). For several, "
+    "give it again; in the variable, separate them by commas. localhost always is one.",
+    is_list=True,
+)
+ENDPOINT_SETTINGS = (KEYS_FILE, KEYS_SECRET, DOMAIN)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

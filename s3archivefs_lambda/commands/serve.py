@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.commands.endpoint_settings import add_options, given_settings
+from s3archivefs_lambda.commands.endpoint_settings import DOMAIN, add_options, given_settings
 from s3archivefs_lambda.commands.errors import UsageError, made_client
 from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.endpoint.authentication import Verifier
+    from s3archivefs_lambda.endpoint.hosts import Hosts
     from s3archivefs_lambda.endpoint.messages import HttpApplication
 
 __all__ = ["register_serve"]
@@ -37,7 +38,7 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "serve",
         help="serve images as objects of an S3-compatible endpoint",
         description="Serve the files in squashfs images, here or in S3, as objects of buckets "
-        "behind an S3-compatible HTTP endpoint: path-style requests, reading only.",
+        "behind an S3-compatible HTTP endpoint, for reading only.",
         epilog="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
         f"are served too. With access keys, from {ENDPOINT_ACCESS_KEY_ID} and "
         f"{ENDPOINT_SECRET_ACCESS_KEY} or from a place that the options name, every request must "
@@ -83,7 +84,9 @@ def _run(options: argparse.Namespace) -> None:
     serve_settings.check_bucket(options.bucket)
     config = serve_settings.config(os.environ)
     buckets = serve_settings.buckets(options.maps, config, default=options.bucket)
-    source = key_source(given_settings(options, os.environ), os.environ, options.bucket)
+    settings = given_settings(options, os.environ)
+    hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
+    source = key_source(settings, os.environ, options.bucket)
     verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
     serve_settings.check_images(chain.from_iterable(buckets.values()))
@@ -93,7 +96,7 @@ def _run(options: argparse.Namespace) -> None:
 
     write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
-    app = _application(config, buckets, verifier)
+    app = _application(config, buckets, verifier, hosts)
     ready_line = partial(_ready_line, buckets, verifier)
     reloads = []
     if verifier is not None and source is not None and source.may_change:
@@ -107,7 +110,7 @@ def _reload_keys(verifier: Verifier, source: KeySource) -> str:
 
 
 def _application(
-    config: Config, buckets: Mapping[str, PrefixMap], verifier: Verifier | None
+    config: Config, buckets: Mapping[str, PrefixMap], verifier: Verifier | None, hosts: Hosts
 ) -> HttpApplication:
     """Put the endpoint's application together."""
     from s3archivefs_lambda.archives.archives import Archives
@@ -127,7 +130,7 @@ def _application(
         name: ServedBucket(Operations(archives, name, mappings=mappings), ArchiveLanes(mappings))
         for name, mappings in buckets.items()
     }
-    return make_app(served, verifier=verifier, emf=config.metrics == "emf")
+    return make_app(served, verifier=verifier, hosts=hosts, emf=config.metrics == "emf")
 
 
 def _ready_line(buckets: Mapping[str, PrefixMap], verifier: Verifier | None, url: str) -> str:

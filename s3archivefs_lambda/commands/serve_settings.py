@@ -6,7 +6,7 @@ import os
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.commands.endpoint_settings import KEYS_FILE
+from s3archivefs_lambda.commands.endpoint_settings import DOMAIN, KEYS_FILE
 from s3archivefs_lambda.commands.errors import UsageError, require
 from s3archivefs_lambda.config.names import (
     ENDPOINT_ACCESS_KEY_ID,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
     from s3archivefs_lambda.config.settings import Config
+    from s3archivefs_lambda.endpoint.hosts import Hosts
 
 __all__ = [
     "buckets",
@@ -26,6 +27,7 @@ __all__ = [
     "check_bucket",
     "check_images",
     "config",
+    "hosts",
 ]
 
 _MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
@@ -88,6 +90,19 @@ def _parse_map(text: str) -> PrefixMapping:
     if "://" not in image:
         image = "file://" + quote(os.fsencode(Path(image).absolute()))
     return parse_mapping(f"{prefix}|{image}", f"--map {text}")
+
+
+def hosts(domains: str) -> Hosts:
+    """Return what reads Host headers; raise UsageError for a domain that is no name."""
+    import re
+
+    from s3archivefs_lambda.endpoint.hosts import Hosts
+
+    names = [name.strip() for name in domains.split(",") if name.strip()]
+    for name in names:
+        if not re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
+            raise UsageError(f"--{DOMAIN.option} {name}: write a name such as s3.example.com")
+    return Hosts(names)
 
 
 def check_images(mappings: Iterable[PrefixMapping]) -> None:

@@ -1,4 +1,4 @@
-"""An S3-compatible HTTP endpoint, as an application: requests in path style, reading only.
+"""An S3-compatible HTTP endpoint, as an application, for requests that read.
 
 Keys come from the request target as it stood on the wire.
 """
@@ -16,11 +16,11 @@ from s3archivefs_lambda.accounting import request_scope
 from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE
 from s3archivefs_lambda.endpoint.authentication import (
     claimed_signer,
-    is_for_this_machine,
     without_signature,
 )
 from s3archivefs_lambda.endpoint.authorization import check_access
 from s3archivefs_lambda.endpoint.bucket_operations import EndpointOperations
+from s3archivefs_lambda.endpoint.hosts import Host, Hosts
 from s3archivefs_lambda.endpoint.logged_body import LoggedBody
 from s3archivefs_lambda.endpoint.messages import (
     HttpApplication,
@@ -62,25 +62,36 @@ _CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], "?")  # all but the 
 
 
 def make_app(
-    buckets: Mapping[str, ServedBucket], *, verifier: Verifier | None, emf: bool = False
+    buckets: Mapping[str, ServedBucket],
+    *,
+    verifier: Verifier | None,
+    hosts: Hosts | None = None,
+    emf: bool = False,
 ) -> HttpApplication:
     """Return the application that serves `buckets`, by their names.
 
-    With a verifier, every request must be signed; without one, signatures are not checked. With
-    `emf`, lines of the request log carry metrics. The server must break the connection when the
-    body's iterator raises.
+    `hosts` reads Host headers, if the endpoint has domains; `localhost` is one anyway. With a
+    verifier, every request must be signed; without one, signatures are not checked. With `emf`,
+    lines of the request log carry metrics. The server must break the connection when the body's
+    iterator raises.
     """
-    return _Endpoint(buckets, verifier, emf=emf)
+    return _Endpoint(buckets, verifier, hosts or Hosts(), emf=emf)
 
 
 class _Endpoint:
     def __init__(
-        self, buckets: Mapping[str, ServedBucket], verifier: Verifier | None, *, emf: bool
+        self,
+        buckets: Mapping[str, ServedBucket],
+        verifier: Verifier | None,
+        hosts: Hosts,
+        *,
+        emf: bool,
     ) -> None:
         region = (verifier and verifier.region) or DEFAULT_REGION
         self._operations = EndpointOperations(buckets, region)
         self._buckets = buckets
         self._verifier = verifier
+        self.hosts = hosts
         self._emf = emf
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
@@ -132,15 +143,15 @@ class _Endpoint:
         what is malformed, not signed as it must be, not served, or not for this access key.
         """
         exchange, asked, target = call.exchange, call.asked, call.target
-        signed = SignedRequest.of(asked, target)
-        bucket, key = bucket_and_key(target)
+        signed = SignedRequest.of(asked, target, call.host.bucket)
+        bucket, key = call.place
         exchange.bucket, exchange.key = bucket or None, key or None
         check_method(asked.method)
         # Repeated fields are one, joined by commas (RFC 9110, 5.3).
         headers = {name: ",".join(values) for name, values in signed.headers.items()}
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             raise invalid_request("A request that reads must not have a body.")
-        signer = self._signer(signed, bucket)
+        signer = self._signer(signed, call.host, bucket)
         if signer is not None:
             exchange.access_key_id = signer.id
         elif self._verifier is None:
@@ -159,13 +170,13 @@ class _Endpoint:
             check_access(signer, exchange.operation, request)
         return exchange.operation, request, signer
 
-    def _signer(self, request: SignedRequest, bucket: str) -> AccessKey | None:
+    def _signer(self, request: SignedRequest, host: Host, bucket: str) -> AccessKey | None:
         """Return the key that signed the request; raise S3Error if it must not be answered.
 
         It is None where no signature is checked.
         """
         if self._verifier is None:
-            if not is_for_this_machine(request):
+            if not host.is_ours:
                 message = "Without credentials, only requests for localhost are answered."
                 reason = "not signed, and for another host than this machine"
                 raise SignatureRefusedError("AccessDenied", 403, message, reason=reason)
@@ -185,15 +196,15 @@ class _Endpoint:
 
     # ---- Around it -------------------------------------------------------------------------------
 
-    def lane_of(self, target: RequestTarget) -> Lane:
+    def lane_of(self, call: _Call) -> Lane:
         """Return the lane in which a request waits: with those for the same archive."""
-        bucket, key = bucket_and_key(target)
+        bucket, key = call.place
         served = self._buckets.get(bucket)
         if served is None or served.lanes is None:
             return NO_ARCHIVE
         if key:
             return served.lanes.of_object(key)
-        prefixes = (value for name, value in target.query if name == "prefix")
+        prefixes = (value for name, value in call.target.query if name == "prefix")
         return served.lanes.of_listing(next(prefixes, ""))
 
     def exchange_of(self, request: HttpRequest) -> Exchange:
@@ -211,7 +222,7 @@ class _Endpoint:
 class _Call:
     """One request on its way through the endpoint."""
 
-    __slots__ = ("_endpoint", "_target", "asked", "exchange", "read")
+    __slots__ = ("_endpoint", "_host", "_target", "asked", "exchange", "read")
 
     def __init__(self, endpoint: _Endpoint, asked: HttpRequest) -> None:
         self.asked = asked
@@ -220,6 +231,7 @@ class _Call:
         """What is asked for, with what, by whom; empty until the request is checked."""
         self._endpoint = endpoint
         self._target: RequestTarget | None = None
+        self._host: Host | None = None
 
     @property
     def target(self) -> RequestTarget:
@@ -229,9 +241,24 @@ class _Call:
         return self._target
 
     @property
+    def host(self) -> Host:
+        """What the request says of the host that it is for; raises as `target` does."""
+        if self._host is None:
+            header = self.target.host
+            if header is None:
+                header = next((value for name, value in self.asked.headers if name == "host"), "")
+            self._host = self._endpoint.hosts.read(header)
+        return self._host
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The bucket and the key that it is for; raises as `target` does."""
+        return bucket_and_key(self.target, self.host.bucket)
+
+    @property
     def lane(self) -> Lane:
         try:
-            return self._endpoint.lane_of(self.target)
+            return self._endpoint.lane_of(self)
         except S3Error:
             return NO_ARCHIVE
 
@@ -245,7 +272,7 @@ class _Call:
         """Write the line of a request that the application did not answer."""
         exchange = self.exchange
         with suppress(S3Error):
-            bucket, key = bucket_and_key(self.target)
+            bucket, key = self.place
             exchange.bucket, exchange.key = bucket or None, key or None
         exchange.error = _CLOSED
         if refusal is not None:

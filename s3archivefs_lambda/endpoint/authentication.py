@@ -6,11 +6,8 @@ Version 2 in the query. One of them at most signs a request.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import time
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.endpoint.signature import Expected, SignatureRefusedError
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
     from s3archivefs_lambda.endpoint.signature import Claim, SignedRequest
 
-__all__ = ["Verifier", "claimed_signer", "is_for_this_machine", "without_signature"]
+__all__ = ["Verifier", "claimed_signer", "without_signature"]
 
 
 class Verifier:
@@ -96,24 +93,6 @@ def claimed_signer(request: SignedRequest) -> str | None:
     except SignatureRefusedError:
         return None
     return None if claim is None else claim.access_key_id
-
-
-def is_for_this_machine(request: SignedRequest) -> bool:
-    """Return whether the Host header, port aside, is empty, `localhost` or a loopback address.
-
-    By any other name, a page can lead a browser on this machine to send a request here and hand
-    the page the answer (DNS rebinding).
-    """
-    return _is_this_machine(request.header("host") or "")
-
-
-@lru_cache(maxsize=256)  # clients write a few hosts, over and over
-def _is_this_machine(host: str) -> bool:
-    name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name.lower() in {"", "localhost"}
 
 
 def without_signature(query: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

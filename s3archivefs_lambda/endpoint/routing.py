@@ -1,4 +1,4 @@
-"""Which S3 operation an HTTP request asks for, in path style."""
+"""Which S3 operation an HTTP request asks for, and of what."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ _SUB_RESOURCES = frozenset(
 """Query parameters that ask for another operation than method and path say."""
 
 
-def bucket_and_key(target: RequestTarget) -> tuple[str, str]:
-    """Return the bucket and the key of a target's path; either may be empty."""
+def bucket_and_key(target: RequestTarget, named: str) -> tuple[str, str]:
+    """Return the bucket and the key that a request is for; either may be empty.
+
+    `named` is the bucket that the host names, if it does.
+    """
+    if named:
+        return named, to_text(target.path[1:])
     bucket, _, key = to_text(target.path[1:]).partition("/")
     return bucket, key
 

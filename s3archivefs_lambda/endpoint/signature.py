@@ -63,17 +63,19 @@ class SignedRequest:
     """By lower-case name the values (bytes as latin-1) in the order given."""
     parameters: Mapping[str, Sequence[str]]
     """Of the query, decoded: by name the values in the order given."""
+    named_bucket: str
+    """The bucket that the host names; empty if the path does."""
 
     @classmethod
-    def of(cls, request: HttpRequest, target: RequestTarget) -> Self:
-        """Return the request, with its decoded target.
+    def of(cls, request: HttpRequest, target: RequestTarget, named_bucket: str = "") -> Self:
+        """Return the request, with its decoded target and the bucket that its host names.
 
         A host in the target stands in place of the Host header (RFC 9112, 3.2.2).
         """
         headers = _grouped(request.headers)
         if target.host is not None:
             headers["host"] = [target.host]
-        return cls(request.method, target, headers, _grouped(target.query))
+        return cls(request.method, target, headers, _grouped(target.query), named_bucket)
 
     def header(self, name: str) -> str | None:
         """Return the value of a header that may stand once, if it is there.

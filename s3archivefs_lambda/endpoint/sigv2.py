@@ -111,9 +111,12 @@ class SigV2Claim:
     def _spellings(self) -> list[bytes]:
         """Return the spellings of the path that may have been signed.
 
-        For a bucket, SDKs sign `/bucket/` and request `/bucket`.
+        For a bucket, SDKs sign `/bucket/` and request `/bucket`. A bucket that the host names is
+        signed as if the path did.
         """
         path = self.request.target.raw_path
+        if self.request.named_bucket:
+            return [b"/" + to_bytes(self.request.named_bucket) + path]
         return [path] if b"/" in path[1:] else [path + b"/", path]
 
     def _string_to_sign(self, path: bytes) -> bytes:

@@ -8,8 +8,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlsplit
 
 import boto3
 import botocore.auth
@@ -84,9 +84,9 @@ def path_of(key: str) -> str:
     return "/archive/" + quote(key, safe="/~")
 
 
-def request_of(method: str, target: str, headers: Mapping[str, str]) -> Sent:
+def request_of(method: str, target: str, headers: Mapping[str, str], *, host: str = HOST) -> Sent:
     lower = {name.lower(): value for name, value in headers.items()}
-    return Sent(method, target, {"host": HOST} | lower)
+    return Sent(method, target, {"host": host} | lower)
 
 
 def signed(
@@ -96,12 +96,13 @@ def signed(
     *,
     region: str = "eu-west-1",
     credentials: botocore.credentials.Credentials = CREDENTIALS,
+    host: str = HOST,
 ) -> Sent:
     """Signed in the header, by botocore."""
-    url = f"http://{HOST}{target}"
+    url = f"http://{host}{target}"
     request = botocore.awsrequest.AWSRequest(method, url, headers=dict(headers or {}))
     botocore.auth.S3SigV4Auth(credentials, "s3", region).add_auth(request)
-    return request_of(method, target, dict(request.headers.items()))
+    return request_of(method, target, dict(request.headers.items()), host=host)
 
 
 def presigned(
@@ -110,11 +111,12 @@ def presigned(
     expires: int = 3600,
     region: str = "eu-west-1",
     credentials: botocore.credentials.Credentials = CREDENTIALS,
+    host: str = HOST,
 ) -> Sent:
     """Signed in the query, by botocore."""
-    request = botocore.awsrequest.AWSRequest("GET", f"http://{HOST}{target}")
+    request = botocore.awsrequest.AWSRequest("GET", f"http://{host}{target}")
     botocore.auth.S3SigV4QueryAuth(credentials, "s3", region, expires=expires).add_auth(request)
-    return request_of("GET", str(request.url).removeprefix(f"http://{HOST}"), {})
+    return request_of("GET", str(request.url).removeprefix(f"http://{host}"), {}, host=host)
 
 
 def presigned_v2(
@@ -124,26 +126,34 @@ def presigned_v2(
     *,
     expires: int = 3600,
     credentials: botocore.credentials.Credentials = CREDENTIALS,
+    host: str = HOST,
 ) -> Sent:
     """Signed in the query by botocore, with Signature Version 2; good for `expires` seconds."""
     request = botocore.awsrequest.AWSRequest(
-        method, f"http://{HOST}{target}", headers=dict(headers or {})
+        method, f"http://{host}{target}", headers=dict(headers or {})
     )
+    if host != HOST:  # a bucket's, which is signed as if the path named it
+        request.auth_path = f"/{host.partition('.')[0]}{target.partition('?')[0]}"
     botocore.auth.HmacV1QueryAuth(credentials, expires=expires).add_auth(request)
-    return request_of(method, str(request.url).removeprefix(f"http://{HOST}"), {})
+    return request_of(method, str(request.url).removeprefix(f"http://{host}"), {}, host=host)
 
 
 @contextmanager
-def signing_client(signature_version: str | None) -> Iterator[S3Client]:
+def signing_client(
+    signature_version: str | None,
+    *,
+    endpoint: str = f"http://{HOST}",
+    style: Literal["path", "virtual"] = "path",
+) -> Iterator[S3Client]:
     """A client of boto3, whose requests `sent_by` takes; None signs as it does unless told."""
     made = boto3.client(
         "s3",
-        endpoint_url=f"http://{HOST}",
+        endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=SECRET,
         config=botocore.config.Config(
-            signature_version=signature_version, s3={"addressing_style": "path"}
+            signature_version=signature_version, s3={"addressing_style": style}
         ),
     )
     try:
@@ -171,7 +181,9 @@ def sent_by(client: S3Client, operation: str, **parameters: Any) -> Sent:  # noq
         getattr(client, operation)(Bucket="archive", **parameters)
     request = caught.value.request
     headers = {name: text(value) for name, value in request.headers.items()}
-    return request_of(str(request.method), request.url.removeprefix(f"http://{HOST}"), headers)
+    parts = urlsplit(request.url)
+    target = request.url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+    return request_of(str(request.method), target, headers, host=parts.netloc)
 
 
 def text(value: object) -> str:

@@ -23,9 +23,10 @@ from s3archivefs_lambda.config.prefix_map import parse_mapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 from s3archivefs_lambda.endpoint.application import make_app
-from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer, is_for_this_machine
+from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.head import HeadBuffer
+from s3archivefs_lambda.endpoint.hosts import Hosts
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 from s3archivefs_lambda.endpoint.request_target import parse_target
 from s3archivefs_lambda.endpoint.signature import SignedRequest
@@ -279,7 +280,7 @@ OF_SIGNATURES = (
     ),
     Parser(
         "host",
-        lambda text: is_for_this_machine(SignedRequest.of(request(host=text), parse_target("/"))),
+        Hosts(["example.com"]).read,
         (":", "[", "]", "0", "1.", "::", "%", "localhost", "f"),
     ),
 )

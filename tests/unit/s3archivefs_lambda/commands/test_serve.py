@@ -172,6 +172,8 @@ def test_a_misspelt_setting_does_not_open_the_endpoint(
         ("--bucket", "a..b", "no two dots in a row"),
         ("--bucket", "192.168.0.1", "not an IP address"),
         ("--host", "", "is not an address"),
+        ("--domain", "10.0.0.1", "write a name such as s3.example.com"),
+        ("--domain", "http://s3.example.com", "write a name such as s3.example.com"),
         ("--host", "a" * 64, "is not an address"),
     ],
 )
