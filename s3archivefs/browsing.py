@@ -38,7 +38,8 @@ class Browser(Healing, FileOpener):
         names: list[AnyPath] = []
         path = as_plain(path)
         most = self._limits.entries
-        for listing in self._place(path).directory.listings():
+        self._check_open()
+        for listing in self._resolver.directory(path).directory.listings():
             names += decode_all_as(path, listing.names())
             if len(names) > most:
                 raise LimitExceededError("entries", most + 1, most)
@@ -116,8 +117,7 @@ class Browser(Healing, FileOpener):
 
         Format: "Directory Table".
         """
-        self._check_open()
-        place = self._resolver.directory_at(entry, within, path)
+        place = self._place_of(entry, within, path)
         return self._while_open(
             entries(self._tree, place, path, b"" if start is None else encode(start))
         )
@@ -139,6 +139,12 @@ class Browser(Healing, FileOpener):
             self._distrust()  # the next call may find it sound
             raise
 
+    @retried
     def _place(self, path: str | bytes) -> Place:
         self._check_open()
         return self._resolver.directory(path)
+
+    @retried
+    def _place_of(self, entry: Entry, within: Place, path: str | bytes) -> Place:
+        self._check_open()
+        return self._resolver.directory_at(entry, within, path)

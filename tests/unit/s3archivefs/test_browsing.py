@@ -12,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import s3archivefs
-from s3archivefs import BytesDevice, CorruptImageError, SquashfsError
+from s3archivefs import BytesDevice, CorruptImageError, SquashFS, SquashfsError
 from tests.support.images.built import build, directory, file, symlink
+from tests.support.images.damaged_copy import DamagedCopy
 from tests.support.images.fixtures import FIXTURES, CountingDevice, Fixture, open_fixture
 from tests.support.images.mutations import Mutator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from s3archivefs import SquashFS, Stat
+    from s3archivefs import Stat
 
 MUTATOR = Mutator({name: fixture.image.read_bytes() for name, fixture in FIXTURES.items()})
 
@@ -76,6 +77,28 @@ def test_an_inode_that_is_damaged_raises_in_its_turn() -> None:
         assert [name for name, _ in islice(found, 200)] == names[:200]
         with pytest.raises(CorruptImageError, match="type 15"):
             next(found)
+
+
+LISTERS: dict[str, Callable[[SquashFS], object]] = {
+    "listdir": lambda fs: fs.listdir("/d/e"),
+    "scandir": lambda fs: [entry.name for entry in fs.scandir("/d/e")],
+    "scandir_stats": lambda fs: [*fs.scandir_stats("/d/e")],
+    "scandir of an entry": lambda fs: [entry.name for entry in next(fs.scandir("/d")).scandir()],
+    "walk": lambda fs: [*fs.walk("/d/e")],
+    "walk_files": lambda fs: [path for path, _, _ in fs.walk_files("/d/e")],
+}
+
+
+@pytest.mark.parametrize("lister", LISTERS.values(), ids=LISTERS)
+def test_the_way_to_a_directory_is_read_again_where_a_devices_copy_is_damaged(
+    lister: Callable[[SquashFS], object],
+) -> None:
+    image = build(directory({b"d": directory({b"e": directory({b"f": file(b"content")})})}))
+    with s3archivefs.open(BytesDevice(bytes(image))) as fs:
+        expected = lister(fs)
+    number = image.inode(b"/d/e") + 12
+    with s3archivefs.open(DamagedCopy(bytes(image), number, 0x40)) as fs:
+        assert lister(fs) == expected
 
 
 def test_a_closed_image_raises() -> None:
