@@ -36,6 +36,12 @@ _STEPS_OF_LINK = 5
 _BYTES_OF_STEP = 4096
 """Bytes of a directory's path that are one more step: a deep one is long."""
 
+_PATH_MAX = 64 << 10
+"""Bytes of the path of a directory that is entered: sixteen times Linux's PATH_MAX.
+
+Each directory on the way down holds its own: 1,024 levels of 256 bytes would take 256 MB a page.
+"""
+
 _STEPS_BEFORE_SEEK = 32
 """Entries passed over one by one before a seek, which decodes about as many."""
 
@@ -254,14 +260,18 @@ class ArchiveWalk:
     def _enter(self, path: bytes, reference: int, scan: Scan) -> None:
         """Begin to list a directory.
 
-        Raises LimitExceededError if it lies too deep, and CorruptImageError if it was entered
-        before: in a hostile image, n directories that are each twice in the one above have 2 to the
-        power of n paths.
+        Raises LimitExceededError if it lies too deep, and CorruptImageError if its path is too
+        long or it was entered before: in a hostile image, n directories that are each twice in the
+        one above have 2 to the power of n paths.
         """
         assert self._frames is not None  # noqa: S101 -- the archive is open
         if len(self._frames) > self._source.walk_depth:
             depth = self._source.walk_depth
             raise LimitExceededError("walk_depth", len(self._frames), depth)
+        if len(path) > _PATH_MAX:
+            raise CorruptImageError(
+                f"the path of a directory has {len(path)} bytes; up to {_PATH_MAX} are listed"
+            )
         if reference in self._entered:
             place = path[len(self._virtual) :]
             raise CorruptImageError(f"directory {place!r} is in the tree twice")

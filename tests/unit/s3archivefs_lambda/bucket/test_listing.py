@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -37,6 +38,7 @@ from tests.support.adapter.local_archives import (
     operations_on,
 )
 from tests.support.drawn.trees import Directory, Link, build_tree
+from tests.support.images import built
 from tests.support.images.fixtures import CountingDevice, make_image
 
 if TYPE_CHECKING:
@@ -141,7 +143,7 @@ def test_pages_put_together_are_the_whole_and_every_key_is_an_object(
     data: st.DataObject, archives: dict[bytes, Directory], tool: str
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
-        operations = operations_on(built(archives, Path(name), tool))
+        operations = operations_on(built_in(Path(name), archives, tool))
         check_objects(operations, archives)
         for _ in range(3):
             prefix = data.draw(places(archives), label="prefix")
@@ -161,7 +163,7 @@ def test_pages_put_together_are_the_whole_and_every_key_is_an_object(
 @pytest.mark.parametrize("tool", ["mksquashfs", "tar2sqfs"])
 def test_awkward_names_one_by_one(tool: str, tmp_path: Path) -> None:
     archives = {b"": AWKWARD, b"a/": AWKWARD}
-    operations = operations_on(built(archives, tmp_path, tool))
+    operations = operations_on(built_in(tmp_path, archives, tool))
     check_objects(operations, archives)
     for after in [b"", *expected_items(archives, b"", b"", b"")]:
         for prefix in (b"", b"a", b"a/", b"a/a", b"to"):
@@ -176,7 +178,7 @@ def test_awkward_names_one_by_one(tool: str, tmp_path: Path) -> None:
                 )
 
 
-def built(archives: dict[bytes, Directory], where: Path, tool: str) -> dict[str, Path]:
+def built_in(where: Path, archives: dict[bytes, Directory], tool: str) -> dict[str, Path]:
     """The trees as images, mapped."""
     mappings = {}
     for number, (virtual, tree) in enumerate(archives.items()):
@@ -411,6 +413,24 @@ def test_directories_nested_too_deep_fail_only_a_listing_that_enters_them(tmp_pa
     assert list_keys(operations, prefix="c") == ["c"]
     with pytest.raises(S3Error, match="InternalError"):
         list_page(operations)
+
+
+def test_a_deep_tree_of_long_names_takes_little_memory(tmp_path: Path) -> None:
+    tree = built.file()
+    for _ in range(900):
+        tree = built.directory({b"d" * 250: tree})
+    image = tmp_path / "deep.sqfs"
+    image.write_bytes(bytes(built.build(built.directory({b"c": built.file(), b"d": tree}))))
+    operations = operations_on({"": image})
+    assert list_keys(operations, prefix="c") == ["c"]
+    tracemalloc.start()
+    try:
+        with pytest.raises(S3Error, match="InternalError"):
+            list_page(operations)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 << 20
 
 
 class FailingDevice(CountingDevice):
