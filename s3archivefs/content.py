@@ -183,23 +183,25 @@ class Content:
             run = range(begin, min(begin + blocks_at_once, end))
             yield from self._run_pieces(run, start, stop)
 
-    def _run_pieces(self, run: range, start: int, stop: int) -> Iterator[bytes | memoryview]:
-        """Yield the parts inside [start, stop) of consecutive blocks of the file.
+    def _run_pieces(self, run: range, start: int, stop: int) -> list[bytes | memoryview]:
+        """Return the parts inside [start, stop) of consecutive blocks of the file.
 
         The blocks follow each other in the image without a gap; a hole takes no bytes there.
         """
         blocks = [self._stored(number) for number in run]
         present = [block for block in blocks if block.word]
         contents = self._reader.blocks(present, self._reading())
+        pieces: list[bytes | memoryview] = []
         for number, block in zip(run, blocks, strict=True):
             content = next(contents) if block.word else ZEROS[: block.due]
             begin = number * self._reader.block_size
             if start <= begin and begin + block.due <= stop:
-                yield content
+                pieces.append(content)
                 continue
             if isinstance(content, bytes):
                 self._reader.keep(block, content)
-            yield memoryview(content)[max(0, start - begin) : stop - begin]
+            pieces.append(memoryview(content)[max(0, start - begin) : stop - begin])
+        return pieces
 
     def _stored(self, number: int) -> StoredBlock:
         size = self._reader.block_size

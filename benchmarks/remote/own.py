@@ -69,7 +69,7 @@ class Product(Reader):
                 return listed
             query["continuation-token"] = token[1].decode()
 
-    def stream(self, path: str) -> Iterator[bytes]:
+    def stream(self, path: str) -> Iterator[bytes | memoryview]:
         yield from ask(self._operations, "GetObject", S3Request(key=path)).body
 
 

@@ -69,7 +69,7 @@ class Reader(ABC):
         """Return name and size of each file of a directory that holds only files."""
 
     @abstractmethod
-    def stream(self, path: str) -> Iterator[bytes]:
+    def stream(self, path: str) -> Iterator[bytes | memoryview]:
         """Yield the content of a long file, in order."""
 
     def close(self) -> None:  # noqa: B027 -- likewise

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from s3archivefs import SquashfsError
     from s3archivefs_lambda.config.location import Location
-    from s3archivefs_lambda.s3api.messages import S3Request, S3Response
+    from s3archivefs_lambda.s3api.messages import Piece, S3Request, S3Response
 
 __all__ = ["ArchiveFaultError", "answer_or_error"]
 
@@ -109,7 +109,7 @@ class _CheckedBody:
 
     def __init__(self, response: S3Response, request: S3Request) -> None:
         self._body = response.body
-        self._pieces: Iterator[bytes] = iter(response.body)
+        self._pieces: Iterator[Piece] = iter(response.body)
         self._request = request
         self._sent = 0
         self._left = int(response.headers["Content-Length"])
@@ -117,7 +117,7 @@ class _CheckedBody:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Piece:
         try:
             piece = next(self._pieces, None)
         except ArchiveFaultError as error:

@@ -23,12 +23,7 @@ from s3archivefs_lambda.bucket.sources import MappedSources
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
 from s3archivefs_lambda.s3api.errors import no_such_key
 from s3archivefs_lambda.s3api.listing import ListedObject, ListPage, ListRequest
-from s3archivefs_lambda.s3api.messages import (
-    FIRST_PIECE_BYTES,
-    PIECE_BYTES,
-    S3Response,
-    xml_response,
-)
+from s3archivefs_lambda.s3api.messages import FIRST_PIECE_BYTES, S3Response, xml_response
 from s3archivefs_lambda.s3api.ranges import ByteRange, apply_if_range, select_range
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 
@@ -37,7 +32,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.archives.archives import Archive, Archives
     from s3archivefs_lambda.config.prefix_map import PrefixMap
-    from s3archivefs_lambda.s3api.messages import S3Request
+    from s3archivefs_lambda.s3api.messages import Piece, S3Request
 
 __all__ = ["Operations", "S3Operations", "ServedOperations"]
 
@@ -168,26 +163,24 @@ class Operations:
             file.seek(wanted.start)
             file.will_read(wanted.stop)
             # The first piece is read before the answer begins, while a fault can still become an
-            # error response.
-            first = file.read(_piece_length(wanted.start, wanted.stop, FIRST_PIECE_BYTES))
+            # error response. It ends where a block does, so the others are whole blocks.
+            length = FIRST_PIECE_BYTES - wanted.start % FIRST_PIECE_BYTES
+            first = file.read(min(length, wanted.stop - wanted.start))
             response.body = self._pieces(archive, file, first, wanted.stop, request.key)
         return response
 
     def _pieces(
-        self, archive: Archive, file: SquashFile, piece: bytes, stop: int, key: str
-    ) -> Iterator[bytes]:
+        self, archive: Archive, file: SquashFile, first: bytes, stop: int, key: str
+    ) -> Iterator[Piece]:
         """Yield the first piece of a body, then read and yield the others."""
         with file:
-            while True:
-                yield piece
-                if file.tell() >= stop:
-                    return
-                try:
-                    piece = file.read(_piece_length(file.tell(), stop, PIECE_BYTES))
-                except (OSError, SquashfsError) as error:
-                    if isinstance(error, ArchiveReplacedError):
-                        self._archives.discard(archive)
-                    raise ArchiveFaultError(error, archive.location, key) from error
+            yield first
+            try:
+                yield from file.pieces(stop)
+            except (OSError, SquashfsError) as error:
+                if isinstance(error, ArchiveReplacedError):
+                    self._archives.discard(archive)
+                raise ArchiveFaultError(error, archive.location, key) from error
 
     # ---- Listings --------------------------------------------------------------------------------
 
@@ -222,11 +215,6 @@ class Operations:
             continues_at=found.continues_at,
         )
         return xml_response(page.to_xml())
-
-
-def _piece_length(start: int, stop: int, size: int) -> int:
-    """Return the bytes up to the next multiple of `size`: pieces end where blocks do."""
-    return min(size - start % size, stop - start)
 
 
 def _is_literal(path: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs_lambda.endpoint.request_pool import Job
 from s3archivefs_lambda.s3api.errors import internal_error, slow_down
-from s3archivefs_lambda.s3api.messages import PIECE_BYTES
+from s3archivefs_lambda.s3api.messages import AT_ONCE_BYTES
 
 if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.body_memory import BodyMemory
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         HttpResponse,
     )
     from s3archivefs_lambda.endpoint.request_pool import RequestPool
-    from s3archivefs_lambda.s3api.messages import S3Error
+    from s3archivefs_lambda.s3api.messages import Piece, S3Error
 
 __all__ = ["Answer", "AnswerSink"]
 
@@ -28,12 +28,12 @@ _LOG = logging.getLogger("s3archivefs")
 class AnswerSink(Protocol):
     """The receiver of an answer. An abandoned answer calls nothing more."""
 
-    def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
+    def begin(self, response: HttpResponse, piece: Piece, *, is_last: bool) -> None:
         """Send the head and the first piece of the body."""
         ...
 
-    def send(self, piece: bytes, *, is_last: bool) -> None:
-        """Send the piece that was asked for."""
+    def send(self, pieces: list[Piece], *, is_last: bool) -> None:
+        """Send the pieces that were asked for."""
         ...
 
     def truncate(self) -> None:
@@ -87,8 +87,8 @@ class Answer:
         self._memory.hold(self, size)
 
     def ask(self) -> None:
-        """Ask for the next piece: the client has taken the one before."""
-        size = PIECE_BYTES if self._left is None else min(self._left, PIECE_BYTES)
+        """Ask for the next pieces: the client has taken those before."""
+        size = AT_ONCE_BYTES if self._left is None else min(self._left, AT_ONCE_BYTES)
         self._memory.request(self, size, self._ask)
 
     def abandon(self) -> None:
@@ -121,9 +121,9 @@ class Answer:
         elif self._response is None:
             client.refuse(internal_error())
         elif isinstance(outcome, tuple):
-            piece, is_last = outcome
-            self._memory.hold(self, len(piece))
-            client.begin(self._response, piece, is_last=is_last)
+            pieces, is_last = outcome
+            self._memory.hold(self, sum(map(len, pieces)))
+            client.begin(self._response, b"".join(pieces), is_last=is_last)  # one, or none
         else:
             client.truncate()
 
@@ -137,9 +137,9 @@ class Answer:
         if client is None:
             self._let_close()
         elif isinstance(outcome, tuple):
-            piece, is_last = outcome
-            self._memory.hold(self, len(piece))
-            client.send(piece, is_last=is_last)
+            pieces, is_last = outcome
+            self._memory.hold(self, sum(map(len, pieces)))
+            client.send(pieces, is_last=is_last)
         else:
             client.truncate()
 
@@ -155,7 +155,7 @@ class Answer:
 
     # ---- In a thread -----------------------------------------------------------------------------
 
-    def _execute(self) -> tuple[bytes, bool]:
+    def _execute(self) -> tuple[list[Piece], bool]:
         try:
             response = self._call.answer()
         except Exception:
@@ -165,25 +165,35 @@ class Answer:
         for name, value in response.headers:
             if name.lower() == "content-length" and not self._is_head:
                 self._left = int(value)
-        return self._take()
+        return self._take(1)
 
-    def _take(self) -> tuple[bytes, bool]:
-        """Return the next piece, and whether the body ended well with it."""
+    def _take(self, size: int = AT_ONCE_BYTES) -> tuple[list[Piece], bool]:
+        """Return pieces of at least `size` bytes, and whether the body ended well with them.
+
+        To hand over each by itself would take longer than to make it.
+        """
         body = self._body
         assert body is not None  # noqa: S101 -- nothing is asked for after the end
+        pieces: list[Piece] = []
+        is_last = False
         try:
-            piece = next(body, None)
-            is_last = piece is None
-            if piece is not None and self._left is not None:
-                self._left -= len(piece)
-                # Find surplus bytes before the last piece is sent, and the answer seems whole.
-                is_last = self._left <= 0 and next(body, None) is None
+            while size > 0 and not is_last and not (pieces and self._client is None):
+                piece = next(body, None)
+                if piece is None:
+                    is_last = True
+                    break
+                pieces.append(piece)
+                size -= len(piece)
+                if self._left is not None:
+                    self._left -= len(piece)
+                    # Find surplus bytes before the last piece is sent, and the answer seems whole.
+                    is_last = self._left <= 0 and next(body, None) is None
         except BaseException:
             self._close()
             raise
         if is_last:
             self._close()
-        return piece or b"", is_last
+        return pieces, is_last
 
     def _close(self) -> None:
         body, self._body = self._body, None

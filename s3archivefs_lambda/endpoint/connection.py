@@ -22,7 +22,7 @@ from s3archivefs_lambda.endpoint.response_head import (
     says_where_it_ends,
 )
 from s3archivefs_lambda.s3api.errors import internal_error, slow_down
-from s3archivefs_lambda.s3api.messages import S3Error
+from s3archivefs_lambda.s3api.messages import Piece, S3Error
 
 if TYPE_CHECKING:
     import socket
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         self._head: Head | None = None
         self._call: HttpCall | None = None
         self._answer: Answer | None = None
-        self._piece = memoryview(b"")  # what is still to be sent of the answer's piece
+        self._unsent: list[Piece] = []  # of the answer's pieces; the last one is next
         self._is_last = True
         self._closes = False  # after the answer
         self._is_full = False  # of the transport
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         if self.state is State.ANSWER and self._answer is not None and not self._is_full:
-            self._write_piece()
+            self._write_pieces()
 
     # ---- Of the server ---------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
         self._answer = Answer(call, head.request, owner.pool, owner.memory, self)
         return self._answer
 
-    def begin(self, response: HttpResponse, piece: bytes, *, is_last: bool) -> None:
+    def begin(self, response: HttpResponse, piece: Piece, *, is_last: bool) -> None:
         """Send a head and the first piece of a body (see `AnswerSink`)."""
         head = self._head
         assert head is not None  # noqa: S101 -- this answers it
@@ -245,15 +245,14 @@ class Connection(asyncio.Protocol):
             self._closes = True
         connection = "close" if self._closes else "keep-alive" if head.is_http_1_0 else ""
         encoded = encode_head(response.status, response.headers, connection=connection)
-        at_once, rest = piece[:_WRITTEN_AT_ONCE], memoryview(piece)[_WRITTEN_AT_ONCE:]
-        self._write(encoded + at_once)
-        self._piece, self._is_last = rest, is_last
-        self._write_piece()
+        self._write(encoded + piece[:_WRITTEN_AT_ONCE])
+        self.send([memoryview(piece)[_WRITTEN_AT_ONCE:]], is_last=is_last)
 
-    def send(self, piece: bytes, *, is_last: bool) -> None:
-        """Send the piece that was asked for."""
-        self._piece, self._is_last = memoryview(piece), is_last
-        self._write_piece()
+    def send(self, pieces: list[Piece], *, is_last: bool) -> None:
+        """Send the pieces that were asked for."""
+        self._unsent.extend(filter(None, reversed(pieces)))
+        self._is_last = is_last
+        self._write_pieces()
 
     def truncate(self) -> None:
         """Close without the rest: only so does the client learn that it has not all."""
@@ -263,14 +262,15 @@ class Connection(asyncio.Protocol):
         """Answer with an error of the server's own."""
         self._say_last(error)
 
-    def _write_piece(self) -> None:
-        """Write the rest of the piece, until the client takes no more for now."""
-        while self._piece and not self._is_full and not self._open_transport.is_closing():
-            self._write(self._piece[:_WRITTEN_AT_ONCE])
-            self._piece = self._piece[_WRITTEN_AT_ONCE:]
+    def _write_pieces(self) -> None:
+        """Write what is unsent, until the client takes no more for now."""
+        while self._unsent and not self._is_full and not self._open_transport.is_closing():
+            piece = self._unsent.pop()
+            self._write(piece[:_WRITTEN_AT_ONCE])
+            if len(piece) > _WRITTEN_AT_ONCE:
+                self._unsent.append(memoryview(piece)[_WRITTEN_AT_ONCE:])
         if self._is_full or self._open_transport.is_closing():
             return
-        self._piece = memoryview(b"")
         if self._is_last:
             self._finish()
         elif self._answer is not None:
@@ -296,7 +296,7 @@ class Connection(asyncio.Protocol):
     def _give_up(self) -> None:
         """Abandon the answer, if there is one."""
         answer, self._answer = self._answer, None
-        self._piece = memoryview(b"")
+        self._unsent.clear()
         if answer is not None:
             self._owner.answers -= 1
             answer.abandon()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs_lambda.request_log import Exchange
-    from s3archivefs_lambda.s3api.messages import S3Response
+    from s3archivefs_lambda.s3api.messages import Piece, S3Response
 
 __all__ = ["LoggedBody"]
 
@@ -26,12 +26,12 @@ class LoggedBody:
     def __init__(self, response: S3Response, exchange: Exchange) -> None:
         self._response = response
         self._exchange = exchange
-        self._pieces: Iterator[bytes] = iter(response.body)
+        self._pieces: Iterator[Piece] = iter(response.body)
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Piece:
         try:
             with request_scope(self._exchange.usage):
                 piece = next(self._pieces)

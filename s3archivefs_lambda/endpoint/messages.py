@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from s3archivefs_lambda.s3api.messages import Piece
+
 __all__ = [
     "HttpApplication",
     "HttpBody",
@@ -47,7 +49,7 @@ class HttpBody(Protocol):
         """Return itself."""
         ...
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Piece:
         """Return the next piece; raise what breaks the connection off."""
         ...
 

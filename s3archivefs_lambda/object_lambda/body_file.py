@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from s3archivefs_lambda.request_log import Exchange
+    from s3archivefs_lambda.s3api.messages import Piece
 
 __all__ = ["BodyFile"]
 
@@ -16,7 +17,7 @@ __all__ = ["BodyFile"]
 class BodyFile(io.RawIOBase):
     """A body as the file object that botocore sends, counted for the log."""
 
-    def __init__(self, pieces: Iterable[bytes], exchange: Exchange) -> None:
+    def __init__(self, pieces: Iterable[Piece], exchange: Exchange) -> None:
         super().__init__()
         self._pieces = iter(pieces)
         self._exchange = exchange

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from s3archivefs_lambda.s3api.xml import XML_HEAD, xml_text
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "AT_ONCE_BYTES",
     "FIRST_PIECE_BYTES",
-    "PIECE_BYTES",
+    "Piece",
     "S3Error",
     "S3Request",
     "S3Response",
@@ -21,10 +22,12 @@ __all__ = [
     "xml_response",
 ]
 
-PIECE_BYTES = 4 << 20
-"""Bytes of a body's piece: blocks to decompress in parallel, and bounded memory."""
+Piece: TypeAlias = bytes | memoryview
+"""A part of a body: a decoded block of a file, or a whole document."""
+AT_ONCE_BYTES = 4 << 20
+"""Bytes of a body made at once: blocks to decode in parallel, and bounded memory."""
 FIRST_PIECE_BYTES = 1 << 20
-"""Bytes of a body's first piece: fewer, as the client waits for them."""
+"""Bytes of a body's first piece, which the client waits for."""
 
 
 @dataclass(slots=True, kw_only=True)  # frozen, it would take three times as long to make
@@ -46,11 +49,11 @@ class S3Request:
 
 @dataclass(slots=True, kw_only=True)
 class S3Response:
-    """An answer. `body` yields bytes; iterate it at most once, and `close` it in any case."""
+    """An answer. `body` yields its pieces; iterate it at most once, and `close` it in any case."""
 
     status: int
     headers: dict[str, str]
-    body: Iterable[bytes] = ()
+    body: Iterable[Piece] = ()
     error: S3Error | None = None
     """The error, which the transport writes in place of a body; 304 is none."""
 

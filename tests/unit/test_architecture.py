@@ -59,6 +59,7 @@ LAYERS = (
     "batch",
     "batch_reads",
     "reopening",
+    "raw_file",
     "file",
     "text",
     "readers",

@@ -326,6 +326,19 @@ def test_blocks_around_holes_are_one_read(device: CountingDevice) -> None:
         assert len(device.reads) == 1
 
 
+def test_pieces_are_blocks_which_nobody_joins(fs: s3archivefs.SquashFS) -> None:
+    content = CONTENTS["mixed"]
+    with fs.open("mixed") as opened:
+        opened.seek(10)
+        pieces = list(opened.pieces(3 * BLOCK + 1))
+        assert [len(piece) for piece in pieces] == [BLOCK - 10, BLOCK, BLOCK, 1]
+        assert b"".join(pieces) == content[10 : 3 * BLOCK + 1]
+        assert opened.tell() == 3 * BLOCK + 1
+        assert list(opened.pieces(BLOCK)) == []  # all of them are behind
+        assert b"".join(opened.pieces(1 << 40)) == content[3 * BLOCK + 1 :]
+        assert list(opened.pieces(1 << 40)) == []
+
+
 def test_no_read_takes_more_than_4_mib(tmp_path: Path) -> None:
     content = noise(9 << 20)
     path = make_image(tmp_path, (file("large", content),), "-b", "128K", "-noD", "-noF")

@@ -41,6 +41,14 @@ def assert_corrupt(image: Draft, said: str) -> None:
         assert fs.stat("a").size
 
 
+def test_of_blocks_decoded_at_once_none_is_yielded_if_one_is_corrupt(image: Draft) -> None:
+    image.put(image.inode(TIME) + BASIC + 4, "I", STORED_BLOCK | 100)
+    with image.open() as fs, fs.open("a") as opened:
+        with pytest.raises(CorruptImageError, match="100 bytes instead of 4096"):
+            next(opened.pieces(opened.size))
+        assert opened.tell() == 0
+
+
 @pytest.mark.parametrize("size", [1, 100, BLOCK - 1])
 def test_block_shorter_than_is_due_is_corrupt_and_never_filled_up(image: Draft, size: int) -> None:
     # D43, F1: the format's description fills such a block with zeros, kernel and tools refuse it.

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ SIZES = st.one_of(
 )
 STEPS: st.SearchStrategy[tuple[str, int]] = st.one_of(
     st.tuples(
-        st.sampled_from(["read", "readline", "lines", "readlines", "readinto", "peek", "next"]),
+        st.sampled_from(
+            ["read", "readline", "lines", "readlines", "readinto", "peek", "next", "pieces"]
+        ),
         SIZES,
     ),
     st.tuples(st.sampled_from(["seek", "forward", "from the end"]), st.integers(-5000, 50_000)),
@@ -85,6 +88,7 @@ def does(stream: Any, step: str, number: int) -> object:  # noqa: ANN401 -- eith
         "readlines": lambda: stream.readlines(size),
         "readinto": lambda: filled(stream.readinto, size),
         "next": lambda: next(stream, None),
+        "pieces": lambda: all_pieces(stream, size),
         "seek": lambda: stream.seek(number),
         "forward": lambda: stream.seek(number, 1),
         "from the end": lambda: stream.seek(-number, 2),
@@ -103,6 +107,13 @@ def does(stream: Any, step: str, number: int) -> object:  # noqa: ANN401 -- eith
 def filled(readinto: Callable[[bytearray], int], size: int) -> bytes:
     buffer = bytearray(size)
     return bytes(buffer[: readinto(buffer)])
+
+
+def all_pieces(stream: Any, size: int) -> bytes:  # noqa: ANN401 -- likewise
+    if isinstance(stream, s3archivefs.SquashFile):
+        return b"".join(stream.pieces(stream.tell() + size))
+    content: bytes = stream.read(size)
+    return content
 
 
 def some(stream: io.BufferedIOBase, piece: bytes, size: int) -> tuple[bool, int]:
@@ -433,6 +444,28 @@ def test_a_read_that_fails_moves_nothing(
                 got = READS[how](opened, size)
             assert got == READS[how](expected, size)
             assert opened.tell() == expected.tell()
+
+
+@pytest.mark.property
+@given(away=st.integers(0, 5), start=st.integers(0, 3 * BLOCK), lines=st.integers(0, 2))
+def test_pieces_that_fail_go_on_behind_those_that_came(
+    path: Path, away: int, start: int, lines: int
+) -> None:
+    device = FailingDevice(path.read_bytes())
+    with (
+        s3archivefs.open(device, limits=s3archivefs.Limits(cache_bytes=1 << 13)) as fs,
+        fs.open("/lines") as opened,
+    ):
+        opened.seek(start)
+        opened.readlines(lines)  # some of what follows is buffered
+        start, came = opened.tell(), b""
+        device.left = away
+        while opened.tell() < len(LINES):
+            with suppress(OSError):
+                for piece in opened.pieces(len(LINES)):
+                    came += piece
+                    assert opened.tell() == start + len(came)
+        assert came == LINES[start:]
 
 
 @pytest.mark.parametrize("mode", ["rb", "r"])

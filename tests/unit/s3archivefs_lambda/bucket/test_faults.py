@@ -20,7 +20,7 @@ from s3archivefs_lambda.bucket.faults import answer_or_error
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap
-from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
+from s3archivefs_lambda.s3api.messages import Piece, S3Error, S3Request, S3Response
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
     ArchiveCredentialsError,
@@ -185,7 +185,7 @@ def test_a_bad_block_amidst_a_body_breaks_the_body_off(
     operations = operations_on({"": image})
     response = ask(operations, "GetObject", S3Request(key="large"))
     assert response.status == 200
-    sent: list[bytes] = []
+    sent: list[Piece] = []
     with pytest.raises(S3Error, match="InternalError"):
         sent.extend(response.body)
     response.close()
@@ -410,7 +410,7 @@ def test_an_archive_replaced_amidst_a_body_breaks_it_off(images: tuple[Path, Pat
     operations, archives = scripted(old, new)
     response = ask(operations, "GetObject", S3Request(key="large"))
     device.after = 0
-    sent: list[bytes] = []
+    sent: list[Piece] = []
     with pytest.raises(S3Error, match="ServiceUnavailable"):
         sent.extend(response.body)
     assert 0 < sum(map(len, sent)) < 12 << 20
@@ -474,7 +474,7 @@ def test_a_body_that_is_not_what_was_announced_is_one_line_and_an_error(
     announced = S3Response(status=200, headers={"Content-Length": "4"}, body=body())
     request = S3Request(key="x", request_id="REQUEST")
     response = answer_or_error("GetObject", lambda _: announced, request)
-    got: list[bytes] = []
+    got: list[Piece] = []
     with pytest.raises(S3Error):
         got.extend(response.body)
     assert b"".join(got) == sent

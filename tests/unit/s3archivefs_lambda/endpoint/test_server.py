@@ -759,6 +759,15 @@ def test_a_large_body_arrives_whole(site: Site) -> None:
     assert body.closes == 1
 
 
+def test_a_body_of_short_pieces_arrives_whole_and_in_few_turns(site: Site) -> None:
+    pieces = [number.to_bytes(2, "big") * 600 for number in range(10_000)]
+    body = Closing(iter(pieces))
+    site.operations.respond = streamed(body, 12_000_000)
+    with site.client() as client:
+        assert get(client) == b"".join(pieces)
+    assert body.closes == 1
+
+
 def broken_body() -> Iterator[bytes]:
     yield PIECE
     raise OSError("gone")
