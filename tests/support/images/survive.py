@@ -103,6 +103,8 @@ class _Surveyor:
         self._survey = survey
         self._seen: dict[int, Stat] = {}
         self._content = 0
+        self._stats: dict[bytes, Stat] | None = None
+        """The attributes in the directory looked at, as `scandir_stats` says; None if it fails."""
 
     def survey(self, fs: SquashFS) -> None:
         self._fs = fs
@@ -157,9 +159,13 @@ class _Surveyor:
         whole = self.ask(f"scandir of {path!r}", collect)
         names = [entry.name for entry in entries]
         assert names == sorted(set(names)), f"{path!r} is listed as {names}"
+        self._stats = None
         if whole and len(names) < NODES:
             listed = self.ask(f"listdir of {path!r}", lambda: fs.listdir(path))
             assert listed in (None, names), f"{path!r} is listed as {names} and as {listed}"
+            pairs = self.ask(f"attributes in {path!r}", lambda: list(fs.scandir_stats(path)))
+            assert pairs is None or [name for name, _ in pairs] == names, f"{path!r} has {pairs}"
+            self._stats = None if pairs is None else dict(pairs)
         if names:
             half = names[len(names) // 2 :]
             rest = self.ask(
@@ -181,6 +187,8 @@ class _Surveyor:
         if said is None or found is None:
             return None
         assert said == found, f"{path!r}: the listing says {said}, a look-up {found}"
+        together = said if self._stats is None else self._stats[entry.name]
+        assert together == said, f"{path!r}: {together} together, {said} by itself"
         assert found.kind is entry.kind, f"{path!r} is listed as {entry.kind}, and is {found.kind}"
         assert found.inode_number == entry.inode_number
         name = os.fsdecode(path)
