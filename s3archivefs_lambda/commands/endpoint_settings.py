@@ -58,7 +58,19 @@ DOMAIN = EndpointSetting(
     "give it again; in the variable, separate them by commas. localhost always is one.",
     is_list=True,
 )
-ENDPOINT_SETTINGS = (KEYS_FILE, KEYS_SECRET, DOMAIN)
+TLS_CERT = EndpointSetting(
+    "tls-cert",
+    "FILE",
+    "PEM file with the certificate, and those up to its root; the endpoint then speaks HTTPS. It "
+    "is read again at SIGHUP.",
+)
+TLS_KEY = EndpointSetting(
+    "tls-key",
+    "FILE",
+    "PEM file with the certificate's key, without a password. Nobody but its owner may be able to "
+    "read it.",
+)
+ENDPOINT_SETTINGS = (KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.authentication import Verifier
     from s3archivefs_lambda.endpoint.hosts import Hosts
     from s3archivefs_lambda.endpoint.messages import HttpApplication
+    from s3archivefs_lambda.endpoint.tls import Certificate
 
 __all__ = ["register_serve"]
 
@@ -79,6 +80,7 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands import serve_settings
     from s3archivefs_lambda.commands.key_sources import key_source
     from s3archivefs_lambda.commands.reloading import Reloading
+    from s3archivefs_lambda.commands.tls_files import certificate_of
     from s3archivefs_lambda.endpoint.authentication import Verifier
 
     serve_settings.check_bucket(options.bucket)
@@ -86,6 +88,7 @@ def _run(options: argparse.Namespace) -> None:
     buckets = serve_settings.buckets(options.maps, config, default=options.bucket)
     settings = given_settings(options, os.environ)
     hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
+    certificate = certificate_of(settings)
     source = key_source(settings, os.environ, options.bucket)
     verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
@@ -101,12 +104,26 @@ def _run(options: argparse.Namespace) -> None:
     reloads = []
     if verifier is not None and source is not None and source.may_change:
         reloads.append(partial(_reload_keys, verifier, source))
-    serve_until_stopped(app, options.host, options.port, ready_line, on_hangup=Reloading(reloads))
+    if certificate is not None:
+        reloads.append(partial(_reload_certificate, certificate))
+    serve_until_stopped(
+        app,
+        options.host,
+        options.port,
+        ready_line,
+        certificate=certificate,
+        on_hangup=Reloading(reloads),
+    )
 
 
 def _reload_keys(verifier: Verifier, source: KeySource) -> str:
     verifier.keys = source.load()
     return f"{len(verifier.keys)} access keys are in force"
+
+
+def _reload_certificate(certificate: Certificate) -> str:
+    certificate.reload()
+    return "the certificate is in force"
 
 
 def _application(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.endpoint.messages import HttpApplication
+    from s3archivefs_lambda.endpoint.tls import Certificate
 
 __all__ = ["exit_after", "serve_until_stopped"]
 
@@ -37,6 +38,7 @@ def serve_until_stopped(
     port: int,
     ready_line: Callable[[str], str],
     *,
+    certificate: Certificate | None,
     on_hangup: Reloading,
 ) -> None:
     """Serve the application until SIGINT or SIGTERM; print `ready_line(url)` once it is up.
@@ -46,7 +48,7 @@ def serve_until_stopped(
     up.
     """
     _raise_descriptor_limit()
-    server = S3HttpServer(app, host=host, port=port)
+    server = S3HttpServer(app, host=host, port=port, certificate=certificate)
     is_up = False
     try:
         with _delayed(signal.SIGINT, signal.SIGTERM):  # a half-started server could not be stopped

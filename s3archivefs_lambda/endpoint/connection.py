@@ -329,7 +329,7 @@ class Connection(asyncio.Protocol):
         transport = self._open_transport
         try:
             transport.write_eof()
-        except (OSError, NotImplementedError):  # the client has gone, or TLS cannot say it
+        except OSError:  # the client has gone
             transport.close()
         else:
             transport.resume_reading()

@@ -20,6 +20,7 @@ from s3archivefs_lambda.endpoint.connection import Connection
 from s3archivefs_lambda.endpoint.eviction import choose_victims
 from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.request_pool import RequestPool
+from s3archivefs_lambda.endpoint.tls import TlsLayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.endpoint.answer import Answer
     from s3archivefs_lambda.endpoint.messages import HttpApplication
+    from s3archivefs_lambda.endpoint.tls import Certificate
 
 __all__ = ["S3HttpServer"]
 
@@ -57,6 +59,7 @@ class S3HttpServer:
         port: int = 9000,
         limits: HttpLimits | None = None,
         pool: RequestPool | None = None,
+        certificate: Certificate | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = (host, port)
@@ -65,13 +68,14 @@ class S3HttpServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_ended = threading.Event()
         self._has_ended.set()  # or rather, it has not begun
-        self._core = _Core(app, limits or HttpLimits(), pool or RequestPool(), clock)
+        self._core = _Core(app, limits or HttpLimits(), pool or RequestPool(), certificate, clock)
 
     @property
     def url(self) -> str:
         """The URL that clients connect to."""
         host, port = self._address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._core.certificate is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     @property
     def connections(self) -> list[Connection]:
@@ -151,11 +155,13 @@ class _Core:
         app: HttpApplication,
         limits: HttpLimits,
         pool: RequestPool,
+        certificate: Certificate | None,
         clock: Callable[[], float],
     ) -> None:
         self.app = app
         self.limits = limits
         self.pool = pool
+        self.certificate = certificate
         self.clock = clock
         self.memory: BodyMemory[Answer] = BodyMemory(clock, size=limits.body_bytes)
         self.is_stopping = False
@@ -214,10 +220,11 @@ class _Core:
             return False
         sock.settimeout(0)
         connection = Connection(self, sock, address[0])
+        protocol: asyncio.Protocol = connection
+        if self.certificate is not None:
+            protocol = TlsLayer(self.certificate.context, connection, self.limits.head_seconds)
         self.connections.add(connection)
-        opening = self._loop.create_task(
-            self._loop.connect_accepted_socket(lambda: connection, sock)
-        )
+        opening = self._loop.create_task(self._loop.connect_accepted_socket(lambda: protocol, sock))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
         return True

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from s3archivefs_lambda.endpoint.tls import Certificate
+
 SECONDS = 20
 """For what should happen at once."""
 WHOLE = b"GET /archive/k HTTP/1.1\r\nHost:\r\n\r\n"
@@ -62,6 +64,7 @@ class Site:
         *,
         limits: HttpLimits | None = None,
         pool: RequestPool | None = None,
+        certificate: Certificate | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.operations = FakeOperations()
@@ -69,7 +72,9 @@ class Site:
         self._app = make_app({"archive": ServedBucket(self.operations)}, verifier=None)
         quick = limits or HttpLimits(tick_seconds=0.01)
         self.pool = pool or RequestPool()
-        self.server = S3HttpServer(self, port=0, limits=quick, pool=self.pool, clock=clock)
+        self.server = S3HttpServer(
+            self, port=0, limits=quick, pool=self.pool, certificate=certificate, clock=clock
+        )
 
     def __call__(self, request: HttpRequest) -> HttpCall:
         self.requests.append(request)

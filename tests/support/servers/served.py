@@ -57,6 +57,6 @@ def _url(server: subprocess.Popen[bytes], log: Path) -> str:
     assert server.stdout is not None
     readable, _, _ = select.select([server.stdout], [], [], READY_SECONDS)
     line = server.stdout.readline().decode() if readable else ""
-    if (found := re.search(r"http://\S+:\d+", line)) is None:
+    if (found := re.search(r"https?://\S+:\d+", line)) is None:
         raise ServeError(f"the endpoint is not ready: {line!r}\n{log.read_text()}")
     return found[0]
