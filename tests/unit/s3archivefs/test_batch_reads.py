@@ -9,7 +9,7 @@ import pytest
 import s3archivefs
 from fixtures.shapes import noise, text
 from fixtures.tree import file
-from s3archivefs import SquashFS
+from s3archivefs import CorruptImageError, SquashFS, TruncatedImageError
 from tests.support.distant_device import DistantDevice, counted
 from tests.support.images.fixtures import CountingDevice, make_image
 from tests.support.processes.forked import in_child
@@ -179,3 +179,86 @@ def test_a_copy_that_a_device_kept_damaged_is_read_again(tmp_path: Path) -> None
         assert not device.is_damaged
         device.is_damaged = True
         assert {path: opened.read() for path, _, opened in fs.walk_files()} == contents
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :]
+
+
+def cut_short(data: bytes, at: int) -> bytes:
+    return data[:at]
+
+
+def torn(_data: bytes, _at: int) -> bytes:
+    raise ConnectionError("torn")
+
+
+class FaultyDevice(CountingDevice):
+    """Reads of the byte at a position fail so many times; another read may bring other bytes."""
+
+    def __init__(self, image: bytes, fault: Callable[[bytes, int], bytes]) -> None:
+        super().__init__(image)
+        self._fault = fault
+        self.position = -1
+        self.left = 0
+        self.met = 0
+
+    def pread(self, offset: int, length: int) -> bytes:
+        data = super().pread(offset, length)
+        at = self.position - offset
+        if not 0 <= at < length or not self.left:
+            return data
+        self.left -= 1
+        self.met += 1
+        return self._fault(data, at)
+
+    def discard(self, offset: int, data: bytes) -> bool:
+        return offset <= self.position < offset + len(data) and self.left > 0
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Files whose tails lie together, and a long one, compressed."""
+    tree = tuple(file(path[1:], content) for path, content in SHARED.items())
+    return make_image(tmp_path_factory.mktemp("shared"), tree, "-b", "65536").read_bytes()
+
+
+SHARED = {f"/{number}": b"%d" % number + text(4 * KIB) for number in range(9)}
+SHARED["/long"] = b"long" + text(300 * KIB)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (flipped, CorruptImageError),
+        (cut_short, TruncatedImageError),
+        (torn, ConnectionError),
+    ],
+)
+@pytest.mark.parametrize("concerned", ["tails", "long"])
+def test_a_fault_that_passes_is_not_seen_and_one_that_stays_is_told(
+    shared: bytes,
+    fault: Callable[[bytes, int], bytes],
+    kind: type[Exception],
+    concerned: str,
+) -> None:
+    def read(times: int) -> tuple[dict[str, bytes], dict[str, Exception], int]:
+        device = FaultyDevice(shared, fault)
+        told: dict[str, Exception] = {}
+        with s3archivefs.open(device) as fs:
+            for path in SHARED:
+                fs.stat(path)
+            first, last = 96 + 50, fs.superblock.inode_table_start - 50
+            device.position = first if concerned == "long" else last
+            device.left = times
+            found = dict(fs.read_many(SHARED, on_error=told.__setitem__))
+            return found, told, device.met
+
+    assert read(1) == (SHARED, {}, 1)
+    found, told, met = read(1 << 30)
+    names = {path for path in SHARED if (path == "/long") == (concerned == "long")}
+    assert told.keys() >= names
+    assert told.keys() - names <= {"/long"}  # whose tail may lie with theirs
+    assert found == {path: SHARED[path] for path in SHARED if path not in told}
+    assert {type(error) for error in told.values()} == {kind}
+    assert met <= 1 + 6 * len(told)
