@@ -35,10 +35,7 @@ _WINDOW_PATHS = 1 << 20  # likewise, of characters of paths: 1,024 levels of 255
 
 
 class BulkReader(FileOpener):
-    """The part of `SquashFS` that reads many files at once.
-
-    Both ways take up to 64 MiB of memory, whatever the image says, and decode in parallel.
-    """
+    """The part of `SquashFS` that reads many files at once, in little memory."""
 
     _readers: Readers
 
@@ -60,7 +57,8 @@ class BulkReader(FileOpener):
 
         This is faster than `read_bytes` for each, many times so over a network: blocks that files
         share are decoded once, what is adjacent is read at once, and decoded in parallel. Some
-        8,000 paths at a time are put in order. A path given twice is yielded twice.
+        8,000 paths at a time are put in order. A path given twice is yielded twice. Takes up to
+        64 MiB of memory beside the caches, whatever the image says.
 
         A file that cannot be read raises what `read_bytes` raises, which ends the iterator; with
         `on_error`, that is called with the path and the error, and the others follow.
@@ -85,8 +83,8 @@ class BulkReader(FileOpener):
         the next is yielded. Symlinks are not followed; a hard link is a file like others.
 
         Raises what `walk` and `read_bytes` raise; with `on_error`, that is called with the path of
-        the file or directory and the error, and the others follow. Takes 300 bytes of memory for
-        each directory met or still to enter.
+        the file or directory and the error, and the others follow. Takes the memory of `read_many`,
+        and 300 bytes for each directory met or still to enter.
 
         Format: "Directory Table", "Data and Fragment Blocks".
         """

@@ -18,8 +18,9 @@ class Limits:
     cache_bytes: int = 96 << 20
     """Bytes of decoded metadata and data blocks kept in memory.
 
-    The metadata of a million files takes 57 MiB of them. The counter-example is dissect.squashfs:
-    its `lru_cache(1024)` of 1 MiB blocks can take 1 GiB.
+    The metadata of a million files takes 57 MiB of them. Iterators of `read_many` and `walk_files`
+    take up to 64 MiB each besides. The counter-example is dissect.squashfs: its `lru_cache(1024)`
+    of 1 MiB blocks can take 1 GiB.
     """
 
     codec_memory_bytes: int = 32 << 20
