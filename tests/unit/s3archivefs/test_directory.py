@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import directory, fifo, file
+from tests.support.images.crowds import pack_crowd
 from tests.support.images.fixtures import (
     FIXTURES,
     CountingDevice,
@@ -70,13 +71,9 @@ MANY = [b"%05d-entry" % number for number in range(0, 40_000, 2)]
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """20,000 names in /many; uncompressed inodes, so that reads count in blocks of 8 KiB."""
-    tree = (
-        directory("many"),
-        *(file(f"many/{name.decode()}") for name in MANY),
-        directory("x"),
-        fifo("x/fifo"),
-    )
-    return make_image(tmp_path_factory.mktemp("large"), tree, "-noI").read_bytes()
+    image = tmp_path_factory.mktemp("large") / "large.sqfs"
+    beside = (directory("x"), fifo("x/fifo"))
+    return pack_crowd(image, "many", map(bytes.decode, MANY), "-noI", beside=beside).read_bytes()
 
 
 @pytest.fixture(scope="module")

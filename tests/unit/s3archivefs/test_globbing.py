@@ -15,6 +15,7 @@ import s3archivefs
 from fixtures.tree import directory, file, symlink
 from s3archivefs import browsing, walking
 from s3archivefs.directory import Counter, Directory, Entry, uncounted
+from tests.support.images.crowds import pack_crowd
 from tests.support.images.drafts import draft
 from tests.support.images.fixtures import CountingDevice, make_image
 from tests.support.images.trees import write_tree
@@ -148,9 +149,11 @@ def test_no_pattern_lists_a_directory_more_often_than_it_has_parts(
     assert listed
 
 
-def test_a_name_that_is_spelt_out_is_looked_up_and_no_directory_listed(image: RealPath) -> None:
-    names = tuple(file(f"many/{number:06}") for number in range(20_000))
-    many = make_image(image.parent, (directory("many"), *names), name="many")
+def test_a_name_that_is_spelt_out_is_looked_up_and_no_directory_listed(
+    tmp_path: RealPath,
+) -> None:
+    names = (f"{number:06}" for number in range(20_000))
+    many = pack_crowd(tmp_path / "many.sqfs", "many", names)
     device = CountingDevice(many.read_bytes())
     with s3archivefs.open(device) as fs:
         device.forget()

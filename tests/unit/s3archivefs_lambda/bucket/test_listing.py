@@ -39,6 +39,7 @@ from tests.support.adapter.local_archives import (
 )
 from tests.support.drawn.trees import Directory, Link, build_tree
 from tests.support.images import built
+from tests.support.images.crowds import pack_crowd
 from tests.support.images.fixtures import CountingDevice, make_image
 
 if TYPE_CHECKING:
@@ -224,10 +225,10 @@ ENTRIES = 20_000
 @cache
 def crowded_image() -> bytes:
     """One directory with 20,000 files, between two others."""
-    files = (file(f"crowd/f-{number:05d}") for number in range(ENTRIES))
-    tree = (directory("before"), file("before/x"), directory("crowd"), *files, file("z"))
+    names = (f"f-{number:05d}" for number in range(ENTRIES))
+    beside = (directory("before"), file("before/x"), file("z"))
     with tempfile.TemporaryDirectory() as name:
-        return make_image(Path(name), tree).read_bytes()
+        return pack_crowd(Path(name, "crowd.sqfs"), "crowd", names, beside=beside).read_bytes()
 
 
 def crowd_name(number: int) -> bytes:
