@@ -30,7 +30,7 @@ only what never ends gets there, for a machine this slow would fail everything e
 # Children are forked from a server that has imported what they need and nothing else: a case costs
 # milliseconds, and not a byte of what the tests have loaded counts as its own.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOADED = ["pytest", "s3archivefs", "tests.support.images.survive"]
+_PRELOADED = ["pytest", "tests.support.images.surveyed"]
 
 
 def preload(module: str) -> None:
