@@ -12,6 +12,7 @@ import argparse
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
@@ -37,12 +38,18 @@ def sources(package: str, checkout: Path = ROOT) -> list[Path]:
 
 def parse(path: Path) -> ast.Module:
     """Return the syntax tree of a module."""
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return _parsed(path.read_text(encoding="utf-8"), str(path))
 
 
-def imports(tree: ast.Module) -> list[Import]:
+@cache
+def _parsed(source: str, name: str) -> ast.Module:
+    return ast.parse(source, name)
+
+
+@cache
+def imports(tree: ast.Module) -> tuple[Import, ...]:
     """Return every import of a module, those inside its functions included."""
-    found = []
+    found: list[Import] = []
     pending: list[tuple[ast.AST, bool]] = [(tree, True)]
     while pending:
         node, at_import_time = pending.pop()
@@ -63,7 +70,7 @@ def imports(tree: ast.Module) -> list[Import]:
         if isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING"):
             later = True
         pending += [(child, at_import_time and not later) for child in ast.iter_child_nodes(node)]
-    return found
+    return tuple(found)
 
 
 def dotted(node: ast.AST) -> str:
