@@ -319,7 +319,7 @@ def _flat(root: Node, children: dict[bytes, _Tree]) -> list[Node]:
 
 def _within_budget(nodes: list[Node], block_size: int) -> list[Node]:
     """The same nodes, of files after the first few MiB only the tail ends: packing takes time."""
-    left = 4 << 20
+    left = 2 << 20
     kept = []
     for node in nodes:
         over = len(node.content) > left

@@ -155,7 +155,7 @@ def test_memory_does_not_grow_with_what_is_read(
 def test_memory_does_not_grow_with_what_small_blocks_say(
     tmp_path: Path, device: Callable[[bytes], s3archivefs.BlockDevice]
 ) -> None:
-    tree = tuple(file(f"{number:03}", HOLE * 1023 + b"%d" % number) for number in range(150))
+    tree = tuple(file(f"{number:03}", HOLE * 1023 + b"%d" % number) for number in range(50))
     image = make_image(tmp_path, tree, "-no-fragments").read_bytes()
     assert peak_of_reading(image, device) < 64 * MIB
 

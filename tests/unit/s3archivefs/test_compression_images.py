@@ -123,7 +123,7 @@ def program(branch_filter: int) -> bytes:
 
     The content is made backwards: from repeated code whose branches have absolute targets.
     """
-    last = {"id": lzma.FILTER_LZMA2}
+    last = {"id": lzma.FILTER_LZMA2, "dict_size": 4096}  # each try would clear 8 MiB
     choice = Random(branch_filter)
     while True:
         repeated = choice.randbytes(16) * 256

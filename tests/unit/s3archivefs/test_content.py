@@ -59,7 +59,7 @@ CONTENTS = {
     "hole everywhere": HOLE * 4 + bytes(9),
     "mixed": noise(BLOCK) + HOLE + text(BLOCK) + HOLE * 3 + noise(2 * BLOCK, "other") + text(777),
     # More than one run: the reader takes at most 4 MiB at once.
-    "large": b"".join(b"%07d" % number for number in range(900_000)) + noise(BLOCK * 3),
+    "large": text(6_300_000) + noise(BLOCK * 3),
     "lines.zip": zipped(text(30_000)),
     "lines.tar.gz": tarred(text(30_000)),
     "UTF-8": "Zeile für Zeile, 日本\n".encode() * 900,

@@ -155,10 +155,18 @@ def test_recipe_makes_what_the_manifest_says(recipe: Recipe, tmp_path: Path) -> 
 # ---- The tree, and what the operating system says of it ------------------------------------------
 
 
+def lines(size: int) -> bytes:
+    """So many bytes that no compressor takes long over, though it be a megabyte for each block."""
+    count = size // 2000 + 1
+    return b"".join((b"line %05d" % number).ljust(1999, b".") + b"\n" for number in range(count))[
+        :size
+    ]
+
+
 def shapes(block_size: int) -> tuple[Node, ...]:
     """Sizes around the block size, holes, a long listing, a deep path, links and odd names."""
     sizes = (0, 1, block_size - 1, block_size, block_size + 1, 2 * block_size + 1)
-    data, hole = text(block_size), bytes(block_size)
+    data, hole = lines(block_size), bytes(block_size)
     holes = {
         "first": hole + text(99),
         "middle": data + hole * 2 + text(99),
@@ -169,7 +177,7 @@ def shapes(block_size: int) -> tuple[Node, ...]:
         *odd_names(),
         *links(),
         *empties(),
-        *(file(f"sizes/{size}", text(size)) for size in sizes),
+        *(file(f"sizes/{size}", lines(size)) for size in sizes),
         *(file(f"holes/{name}", content) for name, content in holes.items()),
         # More than one directory header and more than one metadata block.
         *(file(f"many/{number:03d}-of-a-directory", b"%d" % number) for number in range(340)),
