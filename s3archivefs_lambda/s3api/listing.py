@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 from s3archivefs_lambda.s3api.errors import invalid_argument
 from s3archivefs_lambda.s3api.key_space import end_of
@@ -122,7 +121,7 @@ class ListPage:
         owner = "<Owner><ID>s3archivefs</ID></Owner>" if request.with_owner else ""
         for item in self.objects:
             modified = _iso_8601(item.modified)
-            etag = escape(item.etag).replace('"', "&quot;")
+            etag = xml_text(item.etag).replace('"', "&quot;")
             yield (
                 f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
                 f"<ETag>{etag}</ETag><Size>{item.size}</Size>{owner}"

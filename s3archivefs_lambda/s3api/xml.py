@@ -12,6 +12,7 @@ S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 # What XML cannot hold. To compile the set of what it can hold takes ten times as long: 4 ms.
 _NOT_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_NOT_AS_IS = re.compile("[&<>\r\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def xml_text(text: str) -> str:
@@ -19,4 +20,6 @@ def xml_text(text: str) -> str:
 
     Keys that XML cannot hold are read from listings with encoding-type=url.
     """
+    if _NOT_AS_IS.search(text) is None:  # nearly all keys: a third of the time
+        return text
     return escape(_NOT_XML.sub("\ufffd", text), {"\r": "&#13;"})
