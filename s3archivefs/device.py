@@ -36,6 +36,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_CLOSED = "read from a closed image"
 _NOT_SEEKABLE = (
     "not seekable, like a pipe, and an image needs random access: copy it to a file first, or"
     " read it whole into BytesDevice"
@@ -113,7 +114,8 @@ class FileDevice:
             self._file: BinaryIO | None = cast("BinaryIO", _OwnFile(source, _open_nonblocking))
         else:
             self._file = source
-        self._lock = threading.Lock()
+        # Reentrant: amid a read a garbage collection may close the image.
+        self._lock = threading.RLock()
         self._position_is_shared = False
         self._has_descriptor = _has_own_descriptor(self._file)
         try:
@@ -153,7 +155,7 @@ class FileDevice:
     def _read(self, offset: int, length: int) -> bytes:
         file = self._file  # a reference, so that its descriptor stays open until it is read
         if file is None:
-            raise ValueError("read from a closed image")
+            raise ValueError(_CLOSED)
         if self._has_descriptor:
             return os.pread(file.fileno(), length, offset)
         if self._position_is_shared:
@@ -162,12 +164,18 @@ class FileDevice:
                 " open the image anew, or give its path"
             )
         with self._lock:
+            if self._file is None:  # closed meanwhile: the caller alone uses the file from then on
+                raise ValueError(_CLOSED)
             file.seek(offset)
             return file.read(length) or b""
 
     def close(self) -> None:
-        """Close the file if this device opened it, after the reads in flight."""
-        file, self._file = self._file, None
+        """Close the file if this device opened it, after the reads in flight.
+
+        A file object of the caller's is used no more, by no thread.
+        """
+        with self._lock:
+            file, self._file = self._file, None
         if isinstance(file, _OwnFile):
             file.closes_itself = True
 
@@ -179,7 +187,7 @@ class FileDevice:
         return _reopened, (self._path,)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if self._file is not None and not self._has_descriptor:
             self._position_is_shared = _has_descriptor(self._file)
 

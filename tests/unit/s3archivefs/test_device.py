@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,42 @@ def test_device_closed_in_the_midst_of_a_read_is_closed() -> None:
     opened = FileDevice(Closing(CONTENT))
     with pytest.raises(ValueError, match="closed"):
         opened.pread(0, 20)
+
+
+def test_a_file_of_the_callers_is_used_no_more_once_its_device_is_closed() -> None:
+    closed = False
+
+    class Callers(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if not closing.ident:
+                closing.start()
+                waiting.start()
+                closing.join(0.1)  # in vain
+                assert not closed
+            return super().read(size)
+
+        def seek(self, offset: int, whence: int = 0, /) -> int:
+            assert not closed
+            return super().seek(offset, whence)
+
+    def close() -> None:
+        nonlocal closed
+        device.close()
+        closed = True
+
+    def read() -> None:
+        try:
+            results.append(device.pread(3, 4))
+        except (ValueError, AssertionError) as error:
+            results.append(str(error))
+
+    device = FileDevice(Callers(CONTENT))
+    results: list[bytes | str] = []
+    closing, waiting = threading.Thread(target=close), threading.Thread(target=read)
+    assert device.pread(1, 2) == CONTENT[1:3]
+    closing.join()
+    waiting.join()
+    assert results in ([CONTENT[3:7]], ["read from a closed image"])
 
 
 @pytest.mark.parametrize("offset", [-1, len(CONTENT) + 1])
