@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import socket
 import subprocess
 import sys
@@ -28,6 +29,14 @@ ROOT = Path(__file__).parents[4]
 IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
 KEY_ID = "S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID"
 SECRET = "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY"
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command takes over the request log."""
+    log = logging.getLogger("s3archivefs.requests")
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "propagate", log.propagate)
 
 
 def run(*arguments: str) -> int:
