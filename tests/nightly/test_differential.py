@@ -1,10 +1,10 @@
-"""What tests/unit shows of a tree of thousands of files, of one of tens of thousands."""
+"""What tests/parts shows of a tree of thousands of files, of one of tens of thousands."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.unit.s3archivefs.test_differential import (
+from tests.parts.reader.test_differential import (
     large_image,
     large_tree,
     test_contents_of_a_large_tree_are_those_that_unsquashfs_extracts,
