@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # nightly). An example may start mksquashfs, so neither deadline nor health check is about speed.
 settings.register_profile(
     "dev",
-    max_examples=25,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
