@@ -70,7 +70,13 @@ TLS_KEY = EndpointSetting(
     "PEM file with the certificate's key, without a password. Nobody but its owner may be able to "
     "read it.",
 )
-ENDPOINT_SETTINGS = (KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN)
+FORWARDED_ALLOW_IPS = EndpointSetting(
+    "forwarded-allow-ips",
+    "ADDRESSES",
+    "Addresses and networks of the proxies whose X-Forwarded-For is believed, separated by commas. "
+    "The log and the shares of memory then go by the address of the client behind them.",
+)
+ENDPOINT_SETTINGS = (KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN, FORWARDED_ALLOW_IPS)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,12 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.commands.endpoint_settings import DOMAIN, add_options, given_settings
+from s3archivefs_lambda.commands.endpoint_settings import (
+    DOMAIN,
+    FORWARDED_ALLOW_IPS,
+    add_options,
+    given_settings,
+)
 from s3archivefs_lambda.commands.errors import UsageError, made_client
 from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY
 
@@ -26,8 +31,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.endpoint.authentication import Verifier
-    from s3archivefs_lambda.endpoint.hosts import Hosts
-    from s3archivefs_lambda.endpoint.messages import HttpApplication
+    from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
     from s3archivefs_lambda.endpoint.tls import Certificate
 
 __all__ = ["register_serve"]
@@ -88,6 +92,7 @@ def _run(options: argparse.Namespace) -> None:
     buckets = serve_settings.buckets(options.maps, config, default=options.bucket)
     settings = given_settings(options, os.environ)
     hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
+    proxies = serve_settings.proxies(settings.get(FORWARDED_ALLOW_IPS, ""))
     certificate = certificate_of(settings)
     source = key_source(settings, os.environ, options.bucket)
     verifier = None if source is None else Verifier(source.load())
@@ -95,11 +100,18 @@ def _run(options: argparse.Namespace) -> None:
     serve_settings.check_images(chain.from_iterable(buckets.values()))
 
     from s3archivefs_lambda.commands.server_lifecycle import serve_until_stopped
+    from s3archivefs_lambda.endpoint.application import make_app
     from s3archivefs_lambda.request_log import write_lines
 
     write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
-    app = _application(config, buckets, verifier, hosts)
+    app = make_app(
+        _served(config, buckets),
+        verifier=verifier,
+        hosts=hosts,
+        proxies=proxies,
+        emf=config.metrics == "emf",
+    )
     ready_line = partial(_ready_line, buckets, verifier)
     reloads = []
     if verifier is not None and source is not None and source.may_change:
@@ -126,14 +138,11 @@ def _reload_certificate(certificate: Certificate) -> str:
     return "the certificate is in force"
 
 
-def _application(
-    config: Config, buckets: Mapping[str, PrefixMap], verifier: Verifier | None, hosts: Hosts
-) -> HttpApplication:
-    """Put the endpoint's application together."""
+def _served(config: Config, buckets: Mapping[str, PrefixMap]) -> dict[str, ServedBucket]:
+    """Put together what serves each bucket."""
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.archives.client import make_archive_client
     from s3archivefs_lambda.bucket.operations import Operations
-    from s3archivefs_lambda.endpoint.application import make_app
     from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
     from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
     from s3archivefs_lambda.endpoint.thread_shares import THREADS
@@ -143,11 +152,10 @@ def _application(
     if not all(mapping.location.is_local for mapping in mapped):
         made_client(make_client)  # finds unusable settings before the first request does
     archives = Archives(config, make_client)  # of all buckets, as memory is
-    served = {
+    return {
         name: ServedBucket(Operations(archives, name, mappings=mappings), ArchiveLanes(mappings))
         for name, mappings in buckets.items()
     }
-    return make_app(served, verifier=verifier, hosts=hosts, emf=config.metrics == "emf")
 
 
 def _ready_line(buckets: Mapping[str, PrefixMap], verifier: Verifier | None, url: str) -> str:

@@ -6,7 +6,7 @@ import os
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.commands.endpoint_settings import DOMAIN, KEYS_FILE
+from s3archivefs_lambda.commands.endpoint_settings import DOMAIN, FORWARDED_ALLOW_IPS, KEYS_FILE
 from s3archivefs_lambda.commands.errors import UsageError, require
 from s3archivefs_lambda.config.names import (
     ENDPOINT_ACCESS_KEY_ID,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.endpoint.hosts import Hosts
+    from s3archivefs_lambda.endpoint.proxies import Proxies
 
 __all__ = [
     "buckets",
@@ -28,6 +29,7 @@ __all__ = [
     "check_images",
     "config",
     "hosts",
+    "proxies",
 ]
 
 _MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
@@ -103,6 +105,24 @@ def hosts(domains: str) -> Hosts:
         if not re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
             raise UsageError(f"--{DOMAIN.option} {name}: write a name such as s3.example.com")
     return Hosts(names)
+
+
+def proxies(networks: str) -> Proxies | None:
+    """Return the trusted proxies, if there are any; raise UsageError for what is no network."""
+    import ipaddress
+
+    from s3archivefs_lambda.endpoint.proxies import Proxies
+
+    found = []
+    for text in filter(None, map(str.strip, networks.split(","))):
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise UsageError(
+                f"--{FORWARDED_ALLOW_IPS.option} {text}: {error}; "
+                "write addresses such as 10.0.0.7 and networks such as 10.1.0.0/16"
+            ) from None
+    return Proxies(found) if found else None
 
 
 def check_images(mappings: Iterable[PrefixMapping]) -> None:

@@ -64,7 +64,7 @@ class Answer:
         memory: BodyMemory[Answer],
         client: AnswerSink,
     ) -> None:
-        self.address = request.client
+        self.address = call.client
         """The client's address."""
         self._call = call
         self._is_head = request.method == "HEAD"

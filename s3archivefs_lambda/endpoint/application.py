@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.authentication import Verifier
     from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
+    from s3archivefs_lambda.endpoint.proxies import Proxies
     from s3archivefs_lambda.endpoint.request_target import RequestTarget
 
 __all__ = ["make_app"]
@@ -66,16 +67,17 @@ def make_app(
     *,
     verifier: Verifier | None,
     hosts: Hosts | None = None,
+    proxies: Proxies | None = None,
     emf: bool = False,
 ) -> HttpApplication:
     """Return the application that serves `buckets`, by their names.
 
-    `hosts` reads Host headers, if the endpoint has domains; `localhost` is one anyway. With a
-    verifier, every request must be signed; without one, signatures are not checked. With `emf`,
-    lines of the request log carry metrics. The server must break the connection when the body's
-    iterator raises.
+    `hosts` reads Host headers, if the endpoint has domains; `localhost` is one anyway. `proxies`
+    are believed when they say for whom they ask. With a verifier, every request must be signed;
+    without one, signatures are not checked. With `emf`, lines of the request log carry metrics.
+    The server must break the connection when the body's iterator raises.
     """
-    return _Endpoint(buckets, verifier, hosts or Hosts(), emf=emf)
+    return _Endpoint(buckets, verifier, hosts or Hosts(), proxies, emf=emf)
 
 
 class _Endpoint:
@@ -84,6 +86,7 @@ class _Endpoint:
         buckets: Mapping[str, ServedBucket],
         verifier: Verifier | None,
         hosts: Hosts,
+        proxies: Proxies | None,
         *,
         emf: bool,
     ) -> None:
@@ -92,6 +95,7 @@ class _Endpoint:
         self._buckets = buckets
         self._verifier = verifier
         self.hosts = hosts
+        self._proxies = proxies
         self._emf = emf
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
@@ -209,11 +213,13 @@ class _Endpoint:
 
     def exchange_of(self, request: HttpRequest) -> Exchange:
         """Return what the request's line in the log begins with."""
+        proxies = self._proxies
+        client = request.client if proxies is None else proxies.client_of(request)
         return Exchange(
             request_id=new_request_id(),
             emf=self._emf,
             method=request.method,
-            client=request.client or None,
+            client=client or None,
             arrived=request.arrived,
             started=request.started,
         )
@@ -239,6 +245,10 @@ class _Call:
         if self._target is None:
             self._target = parse_target(self.asked.target)
         return self._target
+
+    @property
+    def client(self) -> str:
+        return self.exchange.client or ""
 
     @property
     def host(self) -> Host:

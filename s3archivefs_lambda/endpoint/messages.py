@@ -99,6 +99,11 @@ class HttpCall(Protocol):
     """
 
     @property
+    def client(self) -> str:
+        """The address of the client, behind proxies too; empty if it is not known."""
+        ...
+
+    @property
     def lane(self) -> Lane:
         """The lane in which the request waits; known at once, without raising."""
         ...

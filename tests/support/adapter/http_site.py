@@ -45,6 +45,7 @@ class SiteCall:
     """A call whose lane is told by its target."""
 
     def __init__(self, call: HttpCall, request: HttpRequest) -> None:
+        self.client = call.client
         self.at_once = call.at_once
         self.answer = call.answer
         self.unanswered = call.unanswered

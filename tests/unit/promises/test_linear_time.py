@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import cache, partial
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -28,6 +29,7 @@ from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.head import HeadBuffer
 from s3archivefs_lambda.endpoint.hosts import Hosts
 from s3archivefs_lambda.endpoint.messages import HttpRequest
+from s3archivefs_lambda.endpoint.proxies import Proxies
 from s3archivefs_lambda.endpoint.request_target import parse_target
 from s3archivefs_lambda.endpoint.signature import SignedRequest
 from s3archivefs_lambda.object_lambda.events import parse_event
@@ -67,6 +69,9 @@ def named(read: Callable[[str, str], object], **words: tuple[str, ...]) -> Itera
 
 
 # ---- Requests ------------------------------------------------------------------------------------
+
+
+PROXIES = Proxies([ip_network("10.0.0.0/8")])
 
 
 def request(target: str = "/archive/plain/short.txt", **headers: str) -> HttpRequest:
@@ -282,6 +287,15 @@ OF_SIGNATURES = (
         "host",
         Hosts(["example.com"]).read,
         (":", "[", "]", "0", "1.", "::", "%", "localhost", "f"),
+    ),
+    Parser(
+        "X-Forwarded-For",
+        lambda text: PROXIES.client_of(
+            HttpRequest(
+                method="GET", target="/", headers=(("x-forwarded-for", text),), client="10.0.0.1"
+            )
+        ),
+        (",", "10.0.0.1", "10.0.0.1,", ".", ":", "[", "]", "0", " "),
     ),
 )
 

@@ -181,6 +181,8 @@ def test_a_misspelt_setting_does_not_open_the_endpoint(
         ("--bucket", "a..b", "no two dots in a row"),
         ("--bucket", "192.168.0.1", "not an IP address"),
         ("--host", "", "is not an address"),
+        ("--forwarded-allow-ips", "10.0.0.0/99", "does not appear to be an IPv4 or IPv6 network"),
+        ("--forwarded-allow-ips", "10.0.0.1,proxy", "write addresses such as 10.0.0.7"),
         ("--domain", "10.0.0.1", "write a name such as s3.example.com"),
         ("--domain", "http://s3.example.com", "write a name such as s3.example.com"),
         ("--host", "a" * 64, "is not an address"),

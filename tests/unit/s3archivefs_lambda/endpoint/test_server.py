@@ -81,6 +81,7 @@ RAW_KEYS = [
 class Echo:
     """An application that notes what it is asked."""
 
+    client = ""
     lane = NO_ARCHIVE
 
     def __init__(self) -> None:
