@@ -546,6 +546,7 @@ def test_what_is_at_hand_is_answered_though_every_thread_is_busy() -> None:
         for connection in slow:
             connection.sendall(asking_for("slow"))
         until(lambda: len(site.operations.asked) == STORE_THREADS - KEPT_THREADS)
+        until(lambda: site.server.answers == THREADS)  # none is to come to the event loop
         site.operations.is_at_hand = True
         with site.client() as client:
             assert get(client, "quick") == b"content"
