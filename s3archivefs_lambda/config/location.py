@@ -10,7 +10,13 @@ from urllib.parse import quote, unquote_to_bytes
 
 from s3archivefs_lambda.config.errors import SettingError, shown
 
-__all__ = ["BUCKET_NAME_RULE", "Location", "is_bucket_name", "parse_location"]
+__all__ = [
+    "BUCKET_NAME_RULE",
+    "Location",
+    "is_bucket_name",
+    "parse_bucket_location",
+    "parse_location",
+]
 
 BUCKET_NAME_RULE = (
     "3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or "
@@ -65,6 +71,20 @@ def parse_location(url: str) -> Location:
     raise SettingError("does not go to s3://bucket/prefix/object or file:///absolute/path")
 
 
+def parse_bucket_location(url: str) -> Location:
+    """Return the location of all keys that ``s3://bucket[/prefix]`` names.
+
+    Its own key is what they begin with: empty, or ending in a slash. Raises SettingError.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme != "s3":
+        raise SettingError("is not of the form s3://bucket or s3://bucket/prefix")
+    bucket, prefix = _split_s3(rest.rstrip("/") + "/")
+    if prefix:
+        _check_key(prefix)
+    return Location("s3", bucket, prefix)
+
+
 def is_bucket_name(name: str) -> bool:
     """Return whether S3's rules allow the name.
 
@@ -76,6 +96,15 @@ def is_bucket_name(name: str) -> bool:
 
 
 def _parse_s3(rest: str) -> Location:
+    bucket, key = _split_s3(rest)
+    if not key:
+        raise SettingError("names no object after the bucket")
+    _check_key(key)
+    return Location("s3", bucket, key)
+
+
+def _split_s3(rest: str) -> tuple[str, str]:
+    """Return bucket and key of a URL without its scheme."""
     if rest.startswith("arn:"):
         match = _ACCESS_POINT.match(rest)
         if not match:
@@ -83,20 +112,20 @@ def _parse_s3(rest: str) -> Location:
                 "has a malformed access point; write"
                 " s3://arn:aws:s3:region:account:accesspoint/name/object"
             )
-        bucket, key = match[0], rest[match.end() + 1 :]
-    else:
-        bucket, _, key = rest.partition("/")
-        if not is_bucket_name(bucket):
-            raise SettingError(f"has the bucket name {shown(bucket)}; write {BUCKET_NAME_RULE}")
-    if not key:
-        raise SettingError("names no object after the bucket")
+        return match[0], rest[match.end() + 1 :]
+    bucket, _, key = rest.partition("/")
+    if not is_bucket_name(bucket):
+        raise SettingError(f"has the bucket name {shown(bucket)}; write {BUCKET_NAME_RULE}")
+    return bucket, key
+
+
+def _check_key(key: str) -> None:
     try:
         encoded = key.encode()
     except UnicodeEncodeError:
         raise SettingError("has an object key that is not UTF-8; S3 has no such keys") from None
     if len(encoded) > _MAX_KEY_BYTES:
         raise SettingError(f"has an object key of {len(encoded)} bytes; S3 allows {_MAX_KEY_BYTES}")
-    return Location("s3", bucket, key)
 
 
 def _parse_file(rest: str) -> Location:

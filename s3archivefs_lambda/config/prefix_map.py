@@ -22,6 +22,7 @@ from s3archivefs_lambda.text import to_bytes, to_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from s3archivefs_lambda.config.key_patterns import KeyPatterns
     from s3archivefs_lambda.config.location import Location
 
 __all__ = ["PrefixMap", "PrefixMapping", "maps_by_bucket", "parse_mapping", "parse_prefix"]
@@ -32,7 +33,7 @@ _SCHEME = "s3://"
 
 @dataclass(frozen=True, slots=True)
 class PrefixMapping:
-    """One virtual prefix and the archive behind it."""
+    """One virtual prefix and the archive, or the objects of a bucket, behind it."""
 
     prefix: str
     """The virtual prefix without leading or trailing "/"; empty for the root."""
@@ -41,6 +42,11 @@ class PrefixMapping:
     """The place where the mapping is written: variable, file and line, or option."""
     bucket: str = ""
     """The bucket that has the prefix; empty for a transport's default."""
+    archives: KeyPatterns | None = None
+    """Patterns of archives' keys; None for a mapping to one archive.
+
+    With patterns, the location is that of objects: its key is what theirs begin with.
+    """
 
 
 class PrefixMap:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs_lambda.config.errors import SettingError
-from s3archivefs_lambda.config.location import Location, parse_location
+from s3archivefs_lambda.config.location import Location, parse_bucket_location, parse_location
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,38 @@ def test_a_malformed_url_is_refused(url: str, part: str) -> None:
         parse_location(url)
     assert part in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "bucket", "start"),
+    [
+        ("s3://my-bucket", "my-bucket", ""),
+        ("s3://my-bucket/", "my-bucket", ""),
+        ("s3://my-bucket/a/b", "my-bucket", "a/b/"),
+        ("s3://my-bucket/a/b/", "my-bucket", "a/b/"),
+        (
+            "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/my-ap",
+            "arn:aws:s3:eu-west-1:123456789012:accesspoint/my-ap",
+            "",
+        ),
+    ],
+)
+def test_a_buckets_url_names_what_its_keys_begin_with(url: str, bucket: str, start: str) -> None:
+    assert parse_bucket_location(url) == Location("s3", bucket, start)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("my-bucket", "s3://bucket/prefix"),
+        ("https://my-bucket", "s3://bucket/prefix"),
+        ("file:///my-bucket", "s3://bucket/prefix"),
+        ("s3://", "bucket name ''"),
+        ("s3://My_Bucket", "bucket name 'My_Bucket'"),
+        ("s3://my-bucket/" + "a" * 1024, "1025 bytes"),
+        ("s3://my-bucket/\udcff", "not UTF-8"),
+    ],
+)
+def test_any_other_url_of_a_bucket_is_a_fault_that_says_why(url: str, told: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(told)):
+        parse_bucket_location(url)
