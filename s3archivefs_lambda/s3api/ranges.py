@@ -16,7 +16,7 @@ from s3archivefs_lambda.s3api.messages import S3Error
 if TYPE_CHECKING:
     from s3archivefs_lambda.s3api.messages import S3Request
 
-__all__ = ["ByteRange", "apply_if_range", "parse_range", "select_range"]
+__all__ = ["ByteRange", "apply_if_range", "parse_range", "part_number", "select_range"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,7 @@ def select_range(request: S3Request, size: int) -> ByteRange | None:
         return None if header is None else parse_range(header, size)
     if header is not None:
         raise invalid_request("Cannot specify both Range header and partNumber query parameter")
-    if not re.fullmatch(r"\d{1,5}", part, re.ASCII) or not 1 <= int(part) <= 10_000:
-        message = "Part number must be an integer between 1 and 10000, inclusive"
-        raise invalid_argument(message, "partNumber", part)
-    if int(part) > 1:
+    if part_number(part) > 1:
         raise S3Error(
             "InvalidPartNumber",
             416,
@@ -84,6 +81,14 @@ def select_range(request: S3Request, size: int) -> ByteRange | None:
             extra={"PartNumberRequested": part, "ActualPartCount": "1"},
         )
     return ByteRange(0, size) if size else None
+
+
+def part_number(text: str) -> int:
+    """Return the number that partNumber is; raise S3Error InvalidArgument if it is none."""
+    if not re.fullmatch(r"\d{1,5}", text, re.ASCII) or not 1 <= int(text) <= 10_000:
+        message = "Part number must be an integer between 1 and 10000, inclusive"
+        raise invalid_argument(message, "partNumber", text)
+    return int(text)
 
 
 def _invalid_range(header: str, size: int) -> S3Error:

@@ -23,7 +23,7 @@ from s3archivefs_lambda.store.errors import (
 from s3archivefs_lambda.store.identity import version_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from typing import TypeAlias
 
     from botocore.response import StreamingBody
@@ -36,6 +36,7 @@ __all__ = [
     "PinnedAnswer",
     "Range",
     "S3Device",
+    "answered_range",
     "current_identity",
     "get_range",
     "head_object",
@@ -97,7 +98,7 @@ class S3Device:
 
     def stream(
         self, offset: int, length: int, piece_bytes: int, body: StreamingBody | None = None
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """Yield the bytes of a range as they arrive, in pieces of `piece_bytes`.
 
         The last piece may be shorter. `body` is the verified answer to a GET of this range, if
@@ -202,23 +203,29 @@ def _verified_range(facts: Facts, bucket: str, key: str, wanted: Range) -> tuple
 
     Raises ArchiveUnavailableError for any other range.
     """
+    answered = answered_range(facts)
+    if answered is not None and answered[:2] == wanted.within(answered[2]):
+        return answered
+    status = facts["ResponseMetadata"]["HTTPStatusCode"]
+    what = (
+        f"the store answered Range {wanted.header()} with status {status}, Content-Range"
+        f" {facts.get('ContentRange')} and {facts.get('ContentLength')} bytes"
+    )
+    raise ArchiveUnavailableError.of(bucket, key, what, status)
+
+
+def answered_range(facts: Facts) -> tuple[int, int, int] | None:
+    """Return first byte, end and object size of an answer; None if it contradicts itself."""
     status = facts["ResponseMetadata"]["HTTPStatusCode"]
     length = facts.get("ContentLength")
     content_range = facts.get("ContentRange")
     if match := _CONTENT_RANGE.fullmatch(content_range or ""):
         # Whatever the status: rclone answers ranges with 200 and a right Content-Range.
         start, end, size = int(match[1]), int(match[2]) + 1, int(match[3])
-    elif status == 200 and content_range is None and length is not None:
-        start, end, size = 0, length, length  # the whole object, which may be the requested range
-    else:
-        start, end, size = 0, -1, 0
-    if (start, end) == wanted.within(size) and (length is None or length <= end - start):
-        return start, end, size
-    what = (
-        f"the store answered Range {wanted.header()} with status {status}, Content-Range"
-        f" {content_range} and {length} bytes"
-    )
-    raise ArchiveUnavailableError.of(bucket, key, what, status)
+        return (start, end, size) if length is None or length <= end - start else None
+    if status == 200 and content_range is None and length is not None:
+        return 0, length, length  # the whole object, which may be the requested range
+    return None
 
 
 def head_object(client: S3Client, bucket: str, key: str) -> Facts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from s3archivefs_lambda.store.shell_words import shell_word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from botocore.exceptions import ClientError
 
@@ -22,9 +22,11 @@ __all__ = [
     "ArchiveThrottledError",
     "ArchiveUnavailableError",
     "ArchiveUnchangedError",
+    "StoreRefusedError",
     "client_faults",
     "mapped_errors",
     "object_url",
+    "refusals",
 ]
 
 
@@ -93,6 +95,26 @@ class ArchiveSilentError(ArchiveUnavailableError):
     """No answer came at all; most likely none comes for the store's other objects either."""
 
 
+class StoreRefusedError(Exception):
+    """The store's refusal of a request for an object, which is the client's to know."""
+
+    def __init__(
+        self,
+        code: str,
+        status: int,
+        message: str,
+        headers: Mapping[str, str],
+        elements: Mapping[str, str],
+    ) -> None:
+        """`elements` are the further ones of S3's error document."""
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.status = status
+        self.message = message
+        self.headers = headers
+        self.elements = elements
+
+
 _CREDENTIAL_CODES = {
     "AuthorizationHeaderMalformed",
     "ExpiredToken",
@@ -111,6 +133,19 @@ _THROTTLING_CODES = {
     "ThrottlingException",
     "TooManyRequests",
 }
+
+
+_REFUSALS = {
+    304: "NotModified",
+    400: "BadRequest",
+    404: "NoSuchKey",
+    405: "MethodNotAllowed",
+    412: "PreconditionFailed",
+    416: "InvalidRange",
+}
+"""Statuses that concern a request, with S3's code of each for answers without a body."""
+_PASSED_CODES = {"InvalidObjectState"}
+"""Codes that concern an object, whatever their status: one in Glacier."""
 
 
 def client_faults() -> tuple[type[Exception], ...]:
@@ -134,6 +169,37 @@ def mapped_errors(bucket: str, key: str) -> Iterator[None]:
         yield
     except client_faults() as error:
         raise _access_error(error, bucket, key) from error
+
+
+@contextmanager
+def refusals(*, concerns_request: bool) -> Iterator[None]:
+    """Raise StoreRefusedError for answers that concern the request or the object.
+
+    `concerns_request` says whether the request may be malformed: without a body, the answer to a
+    HEAD does not tell that from refused credentials.
+    """
+    from botocore.exceptions import ClientError  # noqa: PLC0415 -- local images do without
+
+    try:
+        yield
+    except ClientError as error:
+        metadata = error.response["ResponseMetadata"]
+        status = metadata["HTTPStatusCode"]
+        told = {k: v for k, v in error.response.get("Error", {}).items() if isinstance(v, str)}
+        code, message = told.pop("Code", ""), told.pop("Message", "")
+        is_bare = code in {"", str(status)}
+        is_passed = code in _PASSED_CODES or (
+            status in _REFUSALS and code not in _CREDENTIAL_CODES | _THROTTLING_CODES
+        )
+        if not is_passed or (is_bare and status == 400 and not concerns_request):
+            raise
+        raise StoreRefusedError(
+            _REFUSALS[status] if is_bare else code,
+            status,
+            message,
+            metadata.get("HTTPHeaders", {}),
+            told,
+        ) from error
 
 
 def object_url(bucket: str, key: str) -> str:
