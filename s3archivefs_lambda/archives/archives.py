@@ -86,6 +86,21 @@ class Archives:
         return self._config.mappings
 
     @property
+    def client(self) -> S3Client:
+        """The client that reads the store."""
+        return self._s3.client
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock, in seconds."""
+        return self._clock
+
+    @property
+    def revalidate_seconds(self) -> float:
+        """The seconds for which what the store said counts as true."""
+        return self._config.revalidate_seconds
+
+    @property
     def limits(self) -> Limits:
         """The reader's limits on each image."""
         return self._config.limits
