@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from s3archivefs import DirEntry, SquashFS, Stat
     from s3archivefs_lambda.bucket.key_order import Scan
+    from s3archivefs_lambda.s3api.listing import ListedObject
 
-__all__ = ["ArchiveWalk", "Item", "Source", "Sources", "Span", "Work"]
+__all__ = ["ArchiveWalk", "Item", "Source", "Sources", "Span", "Walk", "Work"]
 
 # An entry passed over is one step, of some two microseconds.
 _STEPS_OF_ARCHIVE = 200
@@ -47,10 +48,14 @@ _STEPS_BEFORE_SEEK = 32
 
 
 class Item(NamedTuple):
-    """An object or, with a key alone, a common prefix or a pause."""
+    """An object or, with a key alone, a common prefix or a pause.
+
+    With a source and no more, it is an archive that begins there.
+    """
 
     key: bytes
-    stat: Stat | None = None
+    stat: Stat | ListedObject | None = None
+    """What is listed of an object: a member's attributes, or all of it."""
     source: Source | None = None
 
 
@@ -80,8 +85,22 @@ class Sources(Protocol):
     def first(self, floor: bytes) -> bytes | None:
         """Return the lowest virtual prefix that is not below `floor`, if there is one."""
 
-    def source(self, virtual: bytes) -> Source:
-        """Return the archive that is mapped to a virtual prefix."""
+    def walk(self, virtual: bytes, span: Span, work: Work) -> Walk:
+        """Return the walk through what is mapped to a virtual prefix."""
+
+
+class Walk(Protocol):
+    """The objects of one source, in the order of their keys."""
+
+    @property
+    def floor(self) -> bytes:
+        """Keys below it are passed over."""
+
+    def seek(self, floor: bytes) -> None:
+        """Pass over all keys below `floor`."""
+
+    def next(self) -> Item | None:
+        """Return what comes next, as `Item` says; None at the end."""
 
 
 class Span(NamedTuple):
@@ -136,9 +155,11 @@ class ArchiveWalk:
     Keys that begin with a longer virtual prefix are left out: they belong to another archive.
     """
 
-    def __init__(self, sources: Sources, virtual: bytes, span: Span, work: Work) -> None:
+    def __init__(
+        self, sources: Sources, source: Source, virtual: bytes, span: Span, work: Work
+    ) -> None:
         self._sources = sources
-        self._source = sources.source(virtual)
+        self._source = source
         self._virtual = virtual
         self._span = span
         self._work = work

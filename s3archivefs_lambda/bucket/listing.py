@@ -1,4 +1,4 @@
-"""Pages of keys over mapped archives, in the byte order of whole keys.
+"""Pages of keys over all that is mapped, in the byte order of whole keys.
 
 A page is found by seeking: it reads nothing before the place where it begins, and looks only at the
 mappings that it comes to. So it costs what it returns. If it would return too little, as an
@@ -16,7 +16,7 @@ from s3archivefs_lambda.bucket.archive_walk import ArchiveWalk, Item, Span, Work
 from s3archivefs_lambda.s3api.key_space import end_of, is_below
 
 if TYPE_CHECKING:
-    from s3archivefs_lambda.bucket.archive_walk import Sources
+    from s3archivefs_lambda.bucket.archive_walk import Sources, Walk
 
 __all__ = ["PAGE_STEPS", "Page", "page_of"]
 
@@ -68,8 +68,8 @@ def page_of(
         cut = head.key.find(delimiter, len(prefix)) if delimiter else -1
         if cut >= 0:
             item = Item(head.key[: cut + len(delimiter)])
-        elif head.state is _State.MAPPING:
-            keys.enter(head.virtual)
+        elif head.state in _BEGINNINGS:
+            keys.enter(head)
             continue
         else:
             item = head.item
@@ -97,7 +97,12 @@ class _State(Enum):
     PENDING = auto()
     """A placeholder: the source is read once all lower keys are out."""
     MAPPING = auto()
-    """It is the virtual prefix of an archive that is not open yet."""
+    """It is the virtual prefix of a mapping that is not entered yet."""
+    ARCHIVE = auto()
+    """It is the virtual prefix of an archive that a source found among its objects."""
+
+
+_BEGINNINGS = {_State.MAPPING, _State.ARCHIVE}
 
 
 class _Head(NamedTuple):
@@ -120,12 +125,12 @@ class _Merge:
         self._sources = sources
         self._span = span
         self._work = work
-        self._walks: dict[bytes, ArchiveWalk] = {}  # by virtual prefix
+        self._walks: dict[bytes, Walk] = {}  # by virtual prefix
         self._heads: list[_Head] = []
         self._last: bytes | None = None  # virtual prefix of the source of the last object
         for virtual in sources.around(span.floor):
             if virtual < span.floor:
-                self.enter(virtual)
+                self._add(virtual, sources.walk(virtual, span, work))
         self._await_mapping(span.floor)
 
     def next(self) -> _Head | None:
@@ -148,13 +153,18 @@ class _Merge:
             self._last = head.virtual  # not read on yet: the caller may `seek` first
         elif head.state is _State.MAPPING:
             self._await_mapping(head.key + b"\0")
+        elif head.state is _State.ARCHIVE:
+            self._push(self._walks[head.virtual].floor, head.virtual, _State.PENDING)
         return head
 
-    def enter(self, virtual: bytes) -> None:
-        """Go through the archive of a mapping that `next` returned."""
-        walk = ArchiveWalk(self._sources, virtual, self._span, self._work)
-        self._walks[virtual] = walk
-        self._push(walk.floor, virtual, _State.PENDING)
+    def enter(self, head: _Head) -> None:
+        """Go through the mapping or archive that `next` returned."""
+        virtual, source = head.key, head.item.source
+        if source is None:
+            walk = self._sources.walk(virtual, self._span, self._work)
+        else:
+            walk = ArchiveWalk(self._sources, source, virtual, self._span, self._work)
+        self._add(virtual, walk)
 
     def seek(self, floor: bytes) -> None:
         """Pass over all keys below `floor`."""
@@ -169,6 +179,10 @@ class _Merge:
         if self._last is not None:
             self._pass_over(self._last, floor)
             self._last = None
+
+    def _add(self, virtual: bytes, walk: Walk) -> None:
+        self._walks[virtual] = walk
+        self._push(walk.floor, virtual, _State.PENDING)
 
     def _await_mapping(self, floor: bytes) -> None:
         virtual = self._sources.first(floor)
@@ -188,7 +202,10 @@ class _Merge:
         if item is None:
             del self._walks[virtual]
             return None
-        state = _State.PAUSED if item.stat is None else _State.OBJECT
+        if item.stat is not None:
+            state = _State.OBJECT
+        else:
+            state = _State.PAUSED if item.source is None else _State.ARCHIVE
         return _Head(item.key, virtual, state, item)
 
     def _push(self, key: bytes, virtual: bytes, state: _State) -> None:

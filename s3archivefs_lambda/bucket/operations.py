@@ -16,21 +16,26 @@ from s3archivefs import (
     may_wait,
     only_cached,
 )
+from s3archivefs_lambda.archives.store_objects import StoreObjects
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError, answer_or_error
 from s3archivefs_lambda.bucket.headers import member_headers, overrides
 from s3archivefs_lambda.bucket.listing import PAGE_STEPS, Page, page_of
+from s3archivefs_lambda.bucket.passthrough import owning_archive, passed_through
 from s3archivefs_lambda.bucket.sources import MappedSources
+from s3archivefs_lambda.bucket.store_walk import Asked
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
 from s3archivefs_lambda.s3api.errors import no_such_key
 from s3archivefs_lambda.s3api.listing import ListedObject, ListPage, ListRequest
 from s3archivefs_lambda.s3api.messages import FIRST_PIECE_BYTES, S3Response, xml_response
 from s3archivefs_lambda.s3api.ranges import ByteRange, apply_if_range, select_range
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
+from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from s3archivefs_lambda.archives.archives import Archive, Archives
+    from s3archivefs_lambda.bucket.archive_walk import Item
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.s3api.messages import Piece, S3Request
 
@@ -75,6 +80,12 @@ class Operations:
         """
         self._archives = archives
         self._mappings = archives.mappings if mappings is None else mappings
+        self._stores = {
+            store.start: store
+            for mapping in self._mappings
+            if mapping.archives is not None
+            for store in [StoreObjects(archives, mapping)]
+        }
         self._bucket = bucket
         self._page_steps = page_steps
         self._operations: dict[str, Callable[[S3Request], S3Response]] = {
@@ -112,20 +123,33 @@ class Operations:
         return self._object(request, with_body=False)
 
     def _object(self, request: S3Request, *, with_body: bool) -> S3Response:
-        """Answer from the archive that owns the key; if replaced, from its new version."""
+        """Answer from the archive that owns the key; if replaced, from its new version.
+
+        A key that no archive owns is the store's own, where one is mapped.
+        """
         key = request.key
         if len(key) > _KEY_AT_HAND and not may_wait():
             raise NotCachedError
-        check_version(request.query)
         found = self._mappings.find(key)
-        if found is None or not _is_literal(found[1]):
+        if found is None:
+            check_version(request.query)
             raise no_such_key(key)
-        location = found[0].location
+        mapping, path = found
+        location = mapping.location
+        if mapping.archives is not None:
+            store = self._stores[to_bytes(location.key)]
+            owner = owning_archive(store, key)
+            if owner is None:
+                return passed_through(store, request, with_body=with_body)
+            location, path = owner
+        check_version(request.query)
+        if not _is_literal(path):
+            raise no_such_key(key)
         for last_try in (False, True):
             archive = None
             try:
                 archive = self._archives.get(location)
-                return self._member(archive, found[1], request, with_body=with_body)
+                return self._member(archive, path, request, with_body=with_body)
             except (OSError, SquashfsError) as error:
                 if isinstance(error, OSError) and leads_nowhere(error):
                     raise no_such_key(key) from error
@@ -196,7 +220,12 @@ class Operations:
         found = Page([], None)
         if asked.max_keys and asked.floor is not None:
             found = page_of(
-                MappedSources(self._archives, self._mappings, asked.prefix, asked.delimiter),
+                MappedSources(
+                    self._archives,
+                    self._mappings,
+                    self._stores,
+                    Asked(asked.prefix, asked.delimiter, asked.max_keys),
+                ),
                 asked.prefix,
                 asked.delimiter,
                 asked.floor,
@@ -206,15 +235,19 @@ class Operations:
         page = ListPage(
             bucket=self._bucket,
             request=asked,
-            objects=[
-                ListedObject(key, stat.size, stat.mtime, source.etag(stat))
-                for key, stat, source in found.items
-                if stat is not None and source is not None
-            ],
+            objects=[_listed(item) for item in found.items if item.stat is not None],
             common_prefixes=[item.key for item in found.items if item.stat is None],
             continues_at=found.continues_at,
         )
         return xml_response(page.to_xml())
+
+
+def _listed(item: Item) -> ListedObject:
+    if isinstance(item.stat, ListedObject):
+        return item.stat
+    assert item.stat is not None  # noqa: S101 -- it is an object
+    assert item.source is not None  # noqa: S101 -- likewise
+    return ListedObject(item.key, item.stat.size, item.stat.mtime, item.source.etag(item.stat))
 
 
 def _is_literal(path: str) -> bool:

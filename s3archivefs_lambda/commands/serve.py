@@ -60,7 +60,20 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "bucket of that name. May be given several times",
     )
     parser.add_argument(
-        "--bucket", default="archive", help="bucket of prefixes that name none (%(default)s)"
+        "--bucket",
+        default="archive",
+        metavar="NAME|URL",
+        help="bucket of prefixes that name none (%(default)s). With s3://BUCKET or "
+        "s3://BUCKET/PREFIX, the objects of that bucket in S3 are served too, and archives among "
+        "them as directories of their files",
+    )
+    parser.add_argument(
+        "--archives",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="keys of such archives (*.sqfs): * stands for any characters, / too. May be given "
+        "several times",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
@@ -87,14 +100,14 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands.tls_files import certificate_of
     from s3archivefs_lambda.endpoint.authentication import Verifier
 
-    serve_settings.check_bucket(options.bucket)
+    default = serve_settings.default_bucket(options.bucket, options.archives)
     config = serve_settings.config(os.environ)
-    buckets = serve_settings.buckets(options.maps, config, default=options.bucket)
+    buckets = serve_settings.buckets(options.maps, config, default)
     settings = given_settings(options, os.environ)
     hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
     proxies = serve_settings.proxies(settings.get(FORWARDED_ALLOW_IPS, ""))
     certificate = certificate_of(settings)
-    source = key_source(settings, os.environ, options.bucket)
+    source = key_source(settings, os.environ, default.name)
     verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
     serve_settings.check_images(chain.from_iterable(buckets.values()))
@@ -160,8 +173,11 @@ def _served(config: Config, buckets: Mapping[str, PrefixMap]) -> dict[str, Serve
 
 def _ready_line(buckets: Mapping[str, PrefixMap], verifier: Verifier | None, url: str) -> str:
     names = ", ".join(f'"{name}"' for name in buckets)
-    mappings = sum(map(len, buckets.values()))
-    counted = f"{mappings} mapping{'' if mappings == 1 else 's'}"
+    every = list(chain.from_iterable(buckets.values()))
+    stores = [f"the objects of {mapping.location}" for mapping in every if mapping.archives]
+    mapped = len(every) - len(stores)
+    mappings = [f"{mapped} mapping{'' if mapped == 1 else 's'}"] if mapped else []
+    counted = ", ".join([*stores, *mappings])
     unsigned = " --no-sign-request" if verifier is None else ""
     return (
         f"s3archivefs: serving bucket{'' if len(buckets) == 1 else 's'} {names} on {url} "

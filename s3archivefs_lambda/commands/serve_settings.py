@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs_lambda.commands.endpoint_settings import DOMAIN, FORWARDED_ALLOW_IPS, KEYS_FILE
 from s3archivefs_lambda.commands.errors import UsageError, require
@@ -25,25 +26,62 @@ if TYPE_CHECKING:
 __all__ = [
     "buckets",
     "check_address",
-    "check_bucket",
     "check_images",
     "config",
+    "default_bucket",
     "hosts",
     "proxies",
 ]
 
+_DEFAULT_PATTERN = "*.sqfs"
+"""The pattern of archives' keys where none is given."""
 _MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
 
 
 # ---- What it serves ------------------------------------------------------------------------------
 
 
-def check_bucket(name: str) -> None:
-    """Raise UsageError for a name that no bucket of S3 has."""
-    from s3archivefs_lambda.config.location import BUCKET_NAME_RULE, is_bucket_name
+class DefaultBucket(NamedTuple):
+    """The bucket of all mappings that name none."""
 
-    if not is_bucket_name(name):
-        raise UsageError(f"--bucket {name!r}: write {BUCKET_NAME_RULE}")
+    name: str
+    objects: PrefixMapping | None = None
+    """The mapping to its own objects in S3, if they are served."""
+
+
+def default_bucket(text: str, patterns: list[str]) -> DefaultBucket:
+    """Return the bucket that --bucket and --archives say.
+
+    Raises UsageError for a name that no bucket of S3 has, and for what cannot be a pattern.
+    """
+    from s3archivefs_lambda.config.errors import SettingError
+    from s3archivefs_lambda.config.key_patterns import KeyPatterns
+    from s3archivefs_lambda.config.location import (
+        BUCKET_NAME_RULE,
+        is_bucket_name,
+        parse_bucket_location,
+    )
+    from s3archivefs_lambda.config.prefix_map import PrefixMapping
+
+    if "://" not in text:
+        if not is_bucket_name(text):
+            raise UsageError(f"--bucket {text!r}: write {BUCKET_NAME_RULE}")
+        if patterns:
+            raise UsageError(f"--archives: needs a bucket in S3, such as --bucket s3://{text}")
+        return DefaultBucket(text)
+    try:
+        location = parse_bucket_location(text)
+    except SettingError as error:
+        raise UsageError(f"--bucket {text} {error}") from error
+    try:
+        archives = KeyPatterns(tuple(patterns or [_DEFAULT_PATTERN]))
+    except SettingError as error:
+        raise UsageError(f"--archives {error}") from error
+    name = re.split("[/:]", location.bucket)[-1]  # the last part of an access point's ARN
+    prefix = location.key.removesuffix("/")
+    return DefaultBucket(
+        name, PrefixMapping(prefix, location, f"--bucket {text}", archives=archives)
+    )
 
 
 def config(environ: Mapping[str, str]) -> Config:
@@ -57,11 +95,11 @@ def config(environ: Mapping[str, str]) -> Config:
         raise UsageError(str(error)) from error
 
 
-def buckets(maps: list[str], settings: Config, *, default: str) -> dict[str, PrefixMap]:
+def buckets(maps: list[str], settings: Config, default: DefaultBucket) -> dict[str, PrefixMap]:
     """Return the mappings of each bucket: those of the settings, and those of --map.
 
-    `default` is the bucket of prefixes that name none; it comes first. Raises UsageError for a
-    mapping that cannot be used, and if there is none at all.
+    The default bucket comes first. Raises UsageError for a mapping that cannot be used, and if
+    there is none at all.
     """
     from s3archivefs_lambda.config.errors import SettingError
     from s3archivefs_lambda.config.prefix_map import maps_by_bucket
@@ -69,12 +107,14 @@ def buckets(maps: list[str], settings: Config, *, default: str) -> dict[str, Pre
     further = chain.from_iterable(settings.further_buckets.values())
     try:
         given = [_parse_map(text) for text in maps]
-        found = maps_by_bucket([*settings.mappings, *further, *given], default)
+        own = [] if default.objects is None else [default.objects]
+        found = maps_by_bucket([*own, *settings.mappings, *further, *given], default.name)
     except SettingError as error:
         raise UsageError(str(error)) from error
     if not found:
-        raise UsageError(f"there is nothing to serve: give a mapping, such as {_MAP_EXAMPLE}")
-    return dict(sorted(found.items(), key=lambda item: (item[0] != default, item[0])))
+        what = f"give a mapping, such as {_MAP_EXAMPLE}, or a bucket, as --bucket s3://bucket"
+        raise UsageError(f"there is nothing to serve: {what}")
+    return dict(sorted(found.items(), key=lambda item: (item[0] != default.name, item[0])))
 
 
 def _parse_map(text: str) -> PrefixMapping:

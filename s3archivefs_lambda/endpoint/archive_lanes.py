@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.endpoint.messages import Lane
-from s3archivefs_lambda.text import to_bytes
+from s3archivefs_lambda.text import to_bytes, to_text
 
 if TYPE_CHECKING:
     from s3archivefs_lambda.config.location import Location
@@ -30,9 +31,16 @@ class ArchiveLanes:
         self._several = Lane("several archives", store, is_local=store == _LOCAL)
 
     def of_object(self, key: str) -> Lane:
-        """Return the lane in which an object is read."""
+        """Return the lane in which an object is read: its archive's, if in one."""
         found = self._mappings.find(key)
-        return NO_ARCHIVE if found is None else _lane(found[0])
+        if found is None:
+            return NO_ARCHIVE
+        mapping, _ = found
+        lane = _lane(mapping)
+        if mapping.archives is not None:
+            for archive in mapping.archives.above(to_bytes(key)):
+                return replace(lane, name=f"s3://{lane.store}/{to_text(archive)}")
+        return lane
 
     def of_listing(self, prefix: str) -> Lane:
         """Return the lane in which keys that begin with `prefix` are listed."""

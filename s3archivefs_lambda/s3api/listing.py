@@ -89,6 +89,7 @@ class ListedObject:
     modified: int
     """Seconds since the epoch."""
     etag: str
+    storage_class: str = "STANDARD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,7 @@ class ListPage:
             yield (
                 f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
                 f"<ETag>{etag}</ETag><Size>{item.size}</Size>{owner}"
-                "<StorageClass>STANDARD</StorageClass></Contents>"
+                f"<StorageClass>{item.storage_class}</StorageClass></Contents>"
             )
         for prefix in self.common_prefixes:
             yield f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"

@@ -115,7 +115,11 @@ DOORS = {
     ("object_lambda", "bucket"): {"bucket.operations"},
     ("endpoint", "bucket"): {"bucket.operations", "bucket.faults"},
     ("endpoint", "config"): {"config.location", "config.prefix_map"},
-    ("bucket", "archives"): {"archives.archives", "archives.open_ahead"},
+    ("bucket", "archives"): {
+        "archives.archives",
+        "archives.open_ahead",
+        "archives.store_objects",
+    },
     ("bucket", "config"): {"config.location", "config.prefix_map"},
     ("bucket", "store"): {"store.errors"},
     ("upload", "store"): {"store.errors", "store.superblock_metadata"},

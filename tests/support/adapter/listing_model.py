@@ -13,6 +13,7 @@ from tests.support.drawn.trees import LETTERS, Directory, objects_of, trees
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
 # ---- The model -----------------------------------------------------------------------------------
 
@@ -37,9 +38,19 @@ def expected_items(
 
     A mapping shows as a common prefix whatever its archive holds, as nobody has opened that.
     """
-    keys = objects_in(archives).keys()
+    return grouped(objects_in(archives).keys(), archives.keys(), prefix, delimiter, after)
+
+
+def grouped(
+    keys: AbstractSet[bytes],
+    virtual: AbstractSet[bytes],
+    prefix: bytes,
+    delimiter: bytes,
+    after: bytes,
+) -> list[bytes]:
+    """The same of keys, and of virtual prefixes that show as a common prefix whatever they hold."""
     items: list[bytes] = []
-    for key in sorted(keys | archives.keys()):
+    for key in sorted(keys | virtual):
         if not key.startswith(prefix):
             continue
         cut = key.find(delimiter, len(prefix)) if delimiter else -1

@@ -19,7 +19,8 @@ from s3archivefs import open as open_image
 from s3archivefs.printed import unprinted
 from s3archivefs_lambda.bucket.headers import overrides
 from s3archivefs_lambda.commands.upload_settings import part_bytes, storage_class
-from s3archivefs_lambda.config.location import parse_location
+from s3archivefs_lambda.config.key_patterns import KeyPatterns
+from s3archivefs_lambda.config.location import parse_bucket_location, parse_location
 from s3archivefs_lambda.config.prefix_map import parse_mapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
@@ -39,6 +40,7 @@ from s3archivefs_lambda.s3api.dates import parse_http_date
 from s3archivefs_lambda.s3api.listing import ListPage, ListRequest, encode_token
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from s3archivefs_lambda.s3api.ranges import apply_if_range, parse_range, select_range
+from s3archivefs_lambda.text import to_bytes
 from tests.support.adapter.local_archives import operations_on
 from tests.support.images.fixtures import FIXTURES
 from tests.support.laws.linear_time import SIZES, costs_linear_time, texts
@@ -46,6 +48,7 @@ from tests.support.laws.linear_time import SIZES, costs_linear_time, texts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+PATTERNS = KeyPatterns(("*.sqfs", "a*b*.sqfs"))
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TIME = "20260102T030405Z"
 KEY_ID = "AKIDEXAMPLE"
@@ -380,6 +383,16 @@ OF_SETTINGS = (
         (":s3:", ":", "a", "-", "0", ".", "/", "a.", ":s3::012345678901:accesspoint/"),
     ),
     Parser("file://", lambda text: parse_location("file://" + text), PATH_WORDS),
+    Parser(
+        "s3://bucket",
+        lambda text: parse_bucket_location("s3://bucket" + text),
+        ("/", "a", *PATH_WORDS),
+    ),
+    Parser(
+        "a key of a bucket",
+        lambda text: [*PATTERNS.above(to_bytes(text)), *PATTERNS.beside(to_bytes(text))],
+        ("/", ".sqfs/", "a-", "-b.sqfs", ".sqfs-", "a"),
+    ),
     Parser("--part-size", lambda text: part_bytes(text, {}), NUMBER_WORDS),
     Parser("--storage-class", lambda text: storage_class(text, {}), ("INT", "a")),
 )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import directory, file
+from s3archivefs_lambda.bucket.archive_walk import ArchiveWalk
 from s3archivefs_lambda.bucket.listing import page_of
 from s3archivefs_lambda.s3api.listing import ListRequest
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
@@ -44,6 +45,7 @@ from tests.support.images.fixtures import CountingDevice, make_image
 
 if TYPE_CHECKING:
     from s3archivefs import SquashFS, Stat
+    from s3archivefs_lambda.bucket.archive_walk import Span, Work
     from s3archivefs_lambda.bucket.operations import Operations
 
 
@@ -78,8 +80,8 @@ class OpenSources:
     def first(self, floor: bytes) -> bytes | None:
         return min((virtual for virtual in self.opened if virtual >= floor), default=None)
 
-    def source(self, virtual: bytes) -> OpenSource:
-        return self.opened[virtual]
+    def walk(self, virtual: bytes, span: Span, work: Work) -> ArchiveWalk:
+        return ArchiveWalk(self, self.opened[virtual], virtual, span, work)
 
 
 def keys_of(

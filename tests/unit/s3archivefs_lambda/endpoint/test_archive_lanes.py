@@ -8,6 +8,7 @@ from s3archivefs_lambda.endpoint.archive_lanes import NO_ARCHIVE, ArchiveLanes
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.messages import HttpRequest, Lane
 from tests.support.adapter.fake_operations import FakeOperations
+from tests.support.adapter.store_buckets import bucket_mapping
 
 MAPPINGS = PrefixMap.from_mappings(
     [
@@ -73,6 +74,16 @@ def test_an_archive_at_the_root_owns_what_no_other_does() -> None:
     assert lanes.of_listing("x").name == "s3://bucket/root"
     assert lanes.of_listing("a/").name == "file:///a"
     assert lanes.of_listing("").name == "several archives"
+
+
+def test_archives_among_a_buckets_objects_have_lanes_of_their_own() -> None:
+    lanes = ArchiveLanes(PrefixMap.from_mappings([bucket_mapping("s3://bucket")]))
+    assert lanes.of_object("a.sqfs/x").name == "s3://bucket/a.sqfs"
+    assert lanes.of_object("b/a.sqfs/x/c.sqfs/y").name == "s3://bucket/b/a.sqfs"
+    assert lanes.of_object("a.sqfs").name == lanes.of_object("b").name == "s3://bucket/"
+    assert lanes.of_listing("a.sqfs/x").name == "s3://bucket/a.sqfs"
+    assert lanes.of_listing("").name == "s3://bucket/"
+    assert lanes.of_object("a.sqfs/x").store == lanes.of_object("b").store == "bucket"
 
 
 def test_each_bucket_has_its_lanes() -> None:
