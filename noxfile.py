@@ -93,7 +93,8 @@ def nightly(session: nox.Session) -> None:
         "TESTS_LAMBDA_PYTHON": program_environment(session, group="lambda"),
         "TESTS_WHEELS": wheels(session),
     }
-    properties = ("-m", "property", "tests/unit", "tests/parts/reader")
+    # Thousands of examples, some of which pack an image, take longer than one test otherwise may.
+    properties = ("-m", "property", "--timeout=7200", "tests/unit", "tests/parts/reader")
     run_pytest(session, *ON_ALL_PROCESSORS, *properties, profile="nightly")
     run_pytest(session, "tests/nightly", environ=environ)
 

@@ -22,10 +22,7 @@ from tests.support.drawn.images import WRITERS, DrawnImage, Writer, images
 from tests.support.drawn.packing import pack_drawn
 from tests.support.images.fixtures import FORMATS, Observed, observe
 
-# Each example packs an image, and the nightly profile has thousands.
-SECONDS = max(300, 2 * settings().max_examples)
-
-pytestmark = [pytest.mark.property, pytest.mark.timeout(SECONDS)]
+pytestmark = pytest.mark.property
 
 
 @pytest.fixture(scope="module")
