@@ -13,7 +13,7 @@ from s3archivefs_lambda.bucket.operations import Operations, S3Operations
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
-from s3archivefs_lambda.s3api.messages import S3Request, S3Response
+from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +55,25 @@ def content(response: S3Response) -> bytes:
         return b"".join(response.body)
     finally:
         response.close()
+
+
+def head(operations: Operations, key: str, **headers: str) -> S3Response:
+    request = S3Request(
+        key=key, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    response = ask(operations, "HeadObject", request)
+    assert content(response) == b""
+    return response
+
+
+def refused(operations: Operations, request: S3Request) -> S3Error:
+    """The error that GetObject and HeadObject both answer with."""
+    found, same = (operations.answer(each, request).error for each in ("GetObject", "HeadObject"))
+    assert found is not None
+    assert same is not None
+    told = [(each.code, each.status, each.message, each.extra) for each in (found, same)]
+    assert told[0] == told[1]
+    return found
 
 
 def get(operations: Operations, key: str, **query: str) -> bytes:
