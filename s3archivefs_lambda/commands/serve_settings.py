@@ -142,7 +142,8 @@ def hosts(domains: str) -> Hosts:
 
     names = [name.strip() for name in domains.split(",") if name.strip()]
     for name in names:
-        if not re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
+        labels = name.split(".")
+        if labels[-1].isdigit() or not all(re.fullmatch("[A-Za-z0-9-]+", each) for each in labels):
             raise UsageError(f"--{DOMAIN.option} {name}: write a name such as s3.example.com")
     return Hosts(names)
 
