@@ -32,7 +32,7 @@ _REQUIRED_IN_QUERY = tuple(
     f"X-Amz-{name}"
     for name in ("Algorithm", "Credential", "Signature", "Date", "SignedHeaders", "Expires")
 )
-_TIMESTAMP = "%Y%m%dT%H%M%SZ"
+_TIMESTAMP = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
 
 
 def is_sigv4_presigned(request: SignedRequest) -> bool:
@@ -59,8 +59,8 @@ class HeaderClaim(SigV4Claim):
             what = "expecting Credential, SignedHeaders and Signature, once each."
             raise cls.malformed(what, reason="malformed Authorization header")
         # The signature covers the time, whichever header says it.
-        given = request.header("x-amz-date")
-        signed_at = _parse_timestamp(given) if given is not None else _parse_date(request)
+        timestamp = request.header("x-amz-date")
+        signed_at = _parse_timestamp(timestamp) if timestamp is not None else _parse_date(request)
         if signed_at is None:
             message = "AWS authentication requires a valid Date or x-amz-date header"
             reason = "no valid Date or x-amz-date"
@@ -70,7 +70,8 @@ class HeaderClaim(SigV4Claim):
             message = "Missing required header for this request: x-amz-content-sha256"
             reason = "no x-amz-content-sha256"
             raise SignatureRefusedError("InvalidRequest", 400, message, reason=reason)
-        timestamp = datetime.fromtimestamp(signed_at, UTC).strftime(_TIMESTAMP)
+        if timestamp is None:
+            timestamp = datetime.fromtimestamp(signed_at, UTC).strftime("%Y%m%dT%H%M%SZ")
         access_key_id, scope = _parse_credential(cls, fields["Credential"], timestamp)
         return cls(
             request=request,
@@ -190,10 +191,11 @@ def _parse_credential(
 
 def _parse_timestamp(text: str) -> float | None:
     """Return a time as seconds since the epoch, if it is spelt yyyymmddThhmmssZ."""
-    if not re.fullmatch(r"\d{8}T\d{6}Z", text, re.ASCII):
+    if (parts := _TIMESTAMP.fullmatch(text)) is None:
         return None
+    year, month, day, hour, minute, second = map(int, parts.groups())  # strptime takes 7 µs
     try:
-        return datetime.strptime(text, _TIMESTAMP).replace(tzinfo=UTC).timestamp()
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
     except ValueError:
         return None
 
