@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
-import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -74,13 +73,6 @@ def room_for(most: int) -> int:
     return most * BASE_BYTES + BASE_BYTES // 2
 
 
-def replace_image(image: Path, content: bytes) -> None:
-    make_image(image.parent, (file("a", content),), name="new").replace(image)
-
-
-# ---- Local images --------------------------------------------------------------------------------
-
-
 def test_nothing_is_opened_before_it_is_asked_for(image: Path, opened: list[str]) -> None:
     archives = archives_of(image)
     assert len(archives.mappings) == 1
@@ -95,53 +87,6 @@ def test_an_image_is_opened_once_and_looked_at_by_each_request(
     assert archives.get(location_of(image)) is first
     assert opened == [str(image)]
     assert first.image.read_bytes("/a") == b"1"
-
-
-def test_a_replaced_image_is_noticed_at_once(image: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "s3archivefs")
-    archives = archives_of(image)
-    first = archives.get(location_of(image))
-    replace_image(image, b"2")
-    second = archives.get(location_of(image))
-    assert second.image.read_bytes("/a") == b"2"
-    assert second.identity != first.identity
-    assert first.image.read_bytes("/a") == b"1"  # by whoever still reads it
-    assert len(caplog.messages) == 1
-    assert str(image) in caplog.messages[0]
-
-
-def test_an_image_replaced_while_it_is_opened_never_has_the_others_identity(
-    image: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def replaced_meanwhile(file: BinaryIO) -> FileDevice:
-        replace_image(image, b"2")
-        return FileDevice(file)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(local_archive, "FileDevice", replaced_meanwhile)
-        one = archives_of(image).get(location_of(image))
-    other = archives_of(image).get(location_of(image))
-    is_same_content = one.image.read_bytes("/a") == other.image.read_bytes("/a")
-    assert (one.identity == other.identity) is is_same_content
-
-
-def test_a_file_written_again_in_place_is_another_version(image: Path) -> None:
-    archives = archives_of(image)
-    first = archives.get(location_of(image))
-    os.utime(image, ns=(1, 1))  # same file, same size, another time
-    assert archives.get(location_of(image)).identity != first.identity
-
-
-def test_an_image_that_goes_away_is_missed_and_found_again(image: Path) -> None:
-    archives = archives_of(image)
-    archives.get(location_of(image))
-    kept = image.read_bytes()
-    image.unlink()
-    for _ in range(2):
-        with pytest.raises(ArchiveNotFoundError, match=f"file://{image}"):
-            archives.get(location_of(image))
-    image.write_bytes(kept)
-    assert archives.get(location_of(image)).image.read_bytes("/a") == b"1"
 
 
 def test_a_discarded_archive_is_opened_anew_and_others_are_not(
@@ -173,19 +118,6 @@ def test_a_file_that_is_no_image_is_closed_and_asked_for_again(
     make_image(tmp_path, (file("a", b"1"),), name="new").replace(path)
     assert archives.get(location_of(path)).image.read_bytes("/a") == b"1"
     assert len(opened) == 3
-
-
-def test_a_fifo_is_no_archive_and_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    archives = archives_of(tmp_path / "fifo")
-    with pytest.raises(ArchiveUnavailableError, match="not seekable"):
-        archives.get(location_of(tmp_path / "fifo"))
-
-
-def test_a_directory_is_no_archive(tmp_path: Path) -> None:
-    archives = archives_of(tmp_path)
-    with pytest.raises(ArchiveUnavailableError, match="directory"):
-        archives.get(location_of(tmp_path))
 
 
 # ---- Bounds --------------------------------------------------------------------------------------
