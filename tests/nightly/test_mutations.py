@@ -10,7 +10,7 @@ from tests.fuzz import campaign
 from tests.support.images.mutations import originals
 
 
-@pytest.mark.parametrize("first", range(0, 50_000, 5000))
+@pytest.mark.parametrize("first", range(0, 50_000, campaign.BATCH))
 def test_mutations_end_in_data_or_a_documented_error(first: int, tmp_path: Path) -> None:
-    total = campaign.run(originals(tmp_path), range(first, first + 5000))
+    total = campaign.run(originals(tmp_path), range(first, first + campaign.BATCH))
     assert total.findings == []

@@ -16,9 +16,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return originals(tmp_path_factory.mktemp("originals"))
 
 
-@pytest.mark.parametrize("first", range(0, 3000, 1000))
+@pytest.mark.parametrize("first", range(0, 3000, campaign.BATCH))
 def test_mutations_end_in_data_or_a_documented_error(first: int, images: dict[str, bytes]) -> None:
-    total = campaign.run(images, range(first, first + 1000))
+    total = campaign.run(images, range(first, first + campaign.BATCH))
     assert total.findings == []
     assert total.counts["opened"] > 330
     assert total.counts["refused"] > 330
