@@ -7,12 +7,13 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from fixtures.tree import file
 from s3archivefs_lambda.endpoint.access_keys import AccessKey
 from tests.support.aws.emf import metrics_of
 from tests.support.images.fixtures import make_image
+from tests.support.servers.tls import install, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,12 +187,12 @@ class Served:
 
 
 @contextmanager
-def serving_keys(file: Path) -> Iterator[Served]:
-    """Serve with the access keys in a file."""
-    log = file.with_name("log")
+def serving_with(*options: str, directory: Path) -> Iterator[Served]:
+    """Serve with these options."""
+    log = directory / "log"
     command = [sys.executable, "-c", f"{PROGRAM}sys.exit(options.run(options))"]
-    arguments = ["serve", "--port", "0", "--map", f"docs={IMAGE}", "--keys-file", str(file)]
-    environ = os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(file.parent)}
+    arguments = ["serve", "--port", "0", "--map", f"docs={IMAGE}", *options]
+    environ = os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(directory)}
     with (
         log.open("wb") as errors,
         subprocess.Popen(
@@ -199,7 +201,7 @@ def serving_keys(file: Path) -> Iterator[Served]:
     ):
         try:
             assert process.stdout
-            found = re.search(rb"http://\S+:\d+", process.stdout.readline())
+            found = re.search(rb"https?://\S+:\d+", process.stdout.readline())
             assert found, log.read_text()
             yield Served(process, found[0].decode(), log)
         finally:
@@ -236,7 +238,10 @@ def test_sighup_reads_the_access_keys_again_while_connections_stay_open(tmp_path
     old, new = AccessKey("OLD", "secret-of-old"), AccessKey("NEW", "secret-of-new")
     write_keys(file, old)
     target = "/archive?prefix=docs%2Fplain"
-    with serving_keys(file) as server, closing(server.connect()) as open_before:
+    with (
+        serving_with("--keys-file", str(file), directory=tmp_path) as server,
+        closing(server.connect()) as open_before,
+    ):
         assert ask(open_before, "/nowhere") == 404
         assert [get_signed(server.url, key, target) for key in (old, new)] == [200, 403]
         write_keys(file, old, new)
@@ -250,6 +255,30 @@ def test_sighup_reads_the_access_keys_again_while_connections_stay_open(tmp_path
         assert [get_signed(server.url, key, target) for key in (old, new)] == [403, 403]
         assert ask(open_before, "/nowhere") == 404  # on the same connection
     assert "secret-of" not in server.log.read_text()
+
+
+def test_sighup_reads_the_certificate_again(tmp_path: Path) -> None:
+    certificate, key = install("one", tmp_path)
+    options = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    with serving_with(*options, directory=tmp_path) as server:
+        assert server.url.startswith("https://127.0.0.1:")
+        assert https_status(server.url, "one") == 404
+        key.chmod(0o644)
+        assert f"{key}: is not private to its owner" in server.hang_up()
+        assert https_status(server.url, "one") == 404
+        install("two", tmp_path)
+        assert "the certificate is in force" in server.hang_up()
+        assert https_status(server.url, "two") == 404
+        with pytest.raises(ssl.SSLCertVerificationError):
+            https_status(server.url, "one")
+
+
+def https_status(url: str, trusted: str) -> int:
+    """The status of an answer over HTTPS, to a client that trusts this certificate."""
+    context = trusting(trusted)
+    client = HTTPSConnection(urlsplit(url).netloc, timeout=10, context=context)
+    with closing(client):
+        return ask(client, "/nowhere")
 
 
 def test_without_anything_to_read_again_sighup_ends_it(tmp_path: Path) -> None:

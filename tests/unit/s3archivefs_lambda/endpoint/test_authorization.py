@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import botocore.credentials
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from s3archivefs_lambda.commands.key_document import parse_keys
 from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier
@@ -17,6 +22,7 @@ from tests.support.adapter.asked_application import Answer, answer_of
 from tests.support.adapter.fake_operations import FakeOperations
 from tests.support.adapter.request_lines import logged_lines
 from tests.support.adapter.signed_requests import Sent, presigned, presigned_v2, signed
+from tests.support.adapter.signer import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,6 +99,36 @@ def test_anything_else_is_denied(target: str, signing: Callable[..., Sent]) -> N
 )
 def test_a_head_is_allowed_as_a_get_is(target: str, status: int) -> None:
     assert ask(DOCS, target, "HEAD").status == status
+
+
+NAMES = st.sampled_from(["docs", "docs2", "doc", "a", "ü", "..", ".", "", "%2F", "a b"])
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+PREFIXES = st.lists(
+    st.lists(st.sampled_from(["docs", "docs2", "a", "ü", "a b"]), max_size=3).map("/".join),
+    max_size=3,
+)
+
+
+@pytest.mark.property
+@given(prefixes=PREFIXES, path=PATHS, in_query=st.booleans(), is_listing=st.booleans())
+def test_of_the_signed_requests_those_under_the_prefixes_are_answered(
+    prefixes: list[str], path: str, *, in_query: bool, is_listing: bool
+) -> None:
+    document = json.dumps([{"id": "ID", "secret": "a-secret", "prefixes": prefixes}])
+    keys = parse_keys(document, "the test", "archive")
+    target = f"/archive?prefix={quote(path, safe='')}" if is_listing else f"/archive/{quote(path)}"
+    signer = Signer(access_key_id="ID", secret="a-secret")
+    headers = {"host": "localhost"}
+    if in_query:
+        target = signer.presigned("GET", target, headers)
+    else:
+        headers = signer.header("GET", target, headers)
+    app = make_app({"archive": ServedBucket(FakeOperations())}, verifier=Verifier(keys))
+    answer = answer_of(app, target, headers=tuple(headers.items()))
+    if any(not prefix or path.startswith(f"{prefix}/") for prefix in prefixes):
+        assert answer.status == 200
+    else:
+        assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
 
 
 @pytest.mark.parametrize(
