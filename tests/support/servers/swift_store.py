@@ -137,18 +137,22 @@ class SwiftStore:
         self, credentials: Credentials | None = None, *, endpoint_url: str | None = None
     ) -> dict[str, str]:
         """The AWS_* variables that point a subprocess at the store and at nothing else."""
-        credentials = credentials or self.owner
-        return {
-            "AWS_ACCESS_KEY_ID": credentials.access_key,
-            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ENDPOINT_URL_S3": endpoint_url or self.url,
-            # Nothing of the user's own AWS set-up may take part.
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return environ_of(credentials or self.owner, endpoint_url or self.url)
+
+
+def environ_of(credentials: Credentials, url: str) -> dict[str, str]:
+    """The AWS_* variables that point a subprocess at a store, and at nothing else."""
+    return {
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL_S3": url,
+        # Nothing of the user's own AWS set-up may take part.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def _require_extended_attributes(directory: Path) -> None:
