@@ -1,4 +1,4 @@
-"""Lines of the log, written in batches by a thread of its own.
+"""Lines of the log, written in batches by a thread of their own.
 
 So a line costs a request a microsecond, and whoever reads the log may take a pause: where the
 stream is full, that thread waits alone. Lines wait in a queue of bounded size. What finds it full
@@ -32,7 +32,10 @@ _FLUSH_SECONDS = 2.0
 
 
 class LineWriter:
-    """Writes lines to a stream. Thread-safe, and usable after a fork."""
+    """Writes lines to a stream. Thread-safe, and usable after a fork.
+
+    Until `start`, also in a forked child, each line is written at once.
+    """
 
     def __init__(self, stream: TextIO, *, most: int = _QUEUE_CHARACTERS) -> None:
         """At most so many characters wait."""
@@ -51,26 +54,25 @@ class LineWriter:
         self._is_writing = False
         self._is_flushing = False
 
+    def start(self) -> None:
+        """Write in batches from now on, by a thread; `put` waits for nothing then."""
+        # A daemon: the process must end even while the stream is full.
+        self._thread = threading.Thread(target=self._write_all, name="s3archivefs-log", daemon=True)
+        self._thread.start()
+
     def put(self, line: str) -> None:
-        """Have a line written, without its end; at once, whatever the stream does."""
+        """Have a line written, without its end."""
         with self._changed:
+            if self._thread is None:
+                self._write([line])
+                return
             if self._size + len(line) > self._most:
                 self._dropped += 1
                 return
             self._lines.append(line)
             self._size += len(line)
-            if len(self._lines) > 1:
-                return  # the thread knows
-            self._changed.notify_all()
-            if self._thread is None:
-                self._start()
-
-    def _start(self) -> None:
-        # A daemon: the process must end even while the stream is full.
-        thread = threading.Thread(target=self._write_all, name="s3archivefs-log", daemon=True)
-        with suppress(RuntimeError):  # the process ends, and `flush` writes
-            thread.start()
-            self._thread = thread
+            if len(self._lines) == 1:  # else the thread knows
+                self._changed.notify_all()
 
     def flush(self, seconds: float = _FLUSH_SECONDS) -> None:
         """Wait until all is written, for so long at most."""
@@ -78,15 +80,12 @@ class LineWriter:
         with self._changed:
             self._is_flushing = True
             self._changed.notify_all()
-            while (self._lines or self._is_writing) and self._thread is not None:
+            while self._lines or self._is_writing:
                 left = until - time.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
             self._is_flushing = False
-            if self._thread is None and self._lines:
-                lines, self._lines, self._size = self._lines, [], 0
-                self._write(lines)
 
     def _write_all(self) -> None:
         while True:
@@ -99,8 +98,7 @@ class LineWriter:
             if dropped:
                 now = utc_time(time.time())
                 lines.append(f"{now} {dropped} lines were dropped: the log's reader is too slow")
-            with suppress(OSError, ValueError):  # the stream's reader is gone, or it is closed
-                self._write(lines)
+            self._write(lines)
             with self._changed:
                 self._size = sum(map(len, self._lines))
                 self._is_writing = False
@@ -118,8 +116,9 @@ class LineWriter:
         self._write_batch(batch)
 
     def _write_batch(self, lines: list[str]) -> None:
-        self._stream.write("\n".join(lines) + "\n")
-        self._stream.flush()
+        with suppress(OSError, ValueError):  # the stream's reader is gone, or it is closed
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
 
 
 class LineHandler(logging.Handler):

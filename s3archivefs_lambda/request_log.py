@@ -52,13 +52,18 @@ def write_bare_lines(stream: TextIO) -> None:
     _LOG.propagate = False
 
 
-def write_lines(stream: TextIO) -> None:
-    """Write the request log to `stream`, and all other lines with the time before them."""
-    handler = LineHandler(LineWriter(stream))
+def write_lines(stream: TextIO) -> LineWriter:
+    """Write the request log to `stream`, and all other lines with the time before them.
+
+    Return what writes them.
+    """
+    writer = LineWriter(stream)
+    handler = LineHandler(writer)
     handler.setFormatter(LineFormatter(bare=_LOG.name))
     logging.basicConfig(handlers=[handler])
     _LOG.addHandler(handler)
     _LOG.propagate = False
+    return writer
 
 
 def _write(line: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-__all__ = ["ENDPOINT_SETTINGS", "EndpointSetting", "add_options", "given_settings"]
+__all__ = ["ENDPOINT_SETTINGS", "WORKERS", "EndpointSetting", "add_options", "given_settings"]
 
 
 class EndpointSetting(NamedTuple):
@@ -76,7 +76,16 @@ FORWARDED_ALLOW_IPS = EndpointSetting(
     "Addresses and networks of the proxies whose X-Forwarded-For is believed, separated by commas. "
     "The log and the shares of memory then go by the address of the client behind them.",
 )
-ENDPOINT_SETTINGS = (KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN, FORWARDED_ALLOW_IPS)
+WORKERS = EndpointSetting(
+    "workers",
+    "N",
+    "Processes that serve, each with one processor. Unset: as many as there are processors, by "
+    "affinity and cgroup. They share the memory that the settings allow, and the chunk cache.",
+)
+ENDPOINT_SETTINGS = (
+    *(KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN, FORWARDED_ALLOW_IPS),
+    WORKERS,
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from s3archivefs_lambda.commands.endpoint_settings import (
     DOMAIN,
     FORWARDED_ALLOW_IPS,
+    WORKERS,
     add_options,
     given_settings,
 )
@@ -107,6 +108,7 @@ def _run(options: argparse.Namespace) -> None:
     hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
     proxies = serve_settings.proxies(settings.get(FORWARDED_ALLOW_IPS, ""))
     certificate = certificate_of(settings)
+    workers = serve_settings.workers(settings.get(WORKERS))
     source = key_source(settings, os.environ, default.name)
     verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
@@ -116,10 +118,10 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.endpoint.application import make_app
     from s3archivefs_lambda.request_log import write_lines
 
-    write_lines(sys.stderr)
+    log = write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
     app = make_app(
-        _served(config, buckets),
+        _served(serve_settings.shared(config, workers), buckets),
         verifier=verifier,
         hosts=hosts,
         proxies=proxies,
@@ -133,11 +135,12 @@ def _run(options: argparse.Namespace) -> None:
         reloads.append(partial(_reload_certificate, certificate))
     serve_until_stopped(
         app,
-        options.host,
-        options.port,
+        (options.host, options.port),
         ready_line,
         certificate=certificate,
+        log=log,
         on_hangup=Reloading(reloads),
+        workers=workers,
     )
 
 

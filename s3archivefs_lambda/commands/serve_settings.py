@@ -31,6 +31,8 @@ __all__ = [
     "default_bucket",
     "hosts",
     "proxies",
+    "shared",
+    "workers",
 ]
 
 _DEFAULT_PATTERN = "*.sqfs"
@@ -136,8 +138,6 @@ def _parse_map(text: str) -> PrefixMapping:
 
 def hosts(domains: str) -> Hosts:
     """Return what reads Host headers; raise UsageError for a domain that is no name."""
-    import re
-
     from s3archivefs_lambda.endpoint.hosts import Hosts
 
     names = [name.strip() for name in domains.split(",") if name.strip()]
@@ -164,6 +164,32 @@ def proxies(networks: str) -> Proxies | None:
                 "write addresses such as 10.0.0.7 and networks such as 10.1.0.0/16"
             ) from None
     return Proxies(found) if found else None
+
+
+def workers(given: str | None) -> int:
+    """Return how many processes serve; raise UsageError for what is no such number."""
+    from s3archivefs_lambda.commands.workers import available_processors
+
+    if given is None:
+        return available_processors()
+    if not re.fullmatch("[0-9]{1,3}", given, re.ASCII) or int(given) == 0:
+        raise UsageError(f"--workers {given}: write a number from 1 to 999")
+    return int(given)
+
+
+def shared(config: Config, processes: int) -> Config:
+    """Return the settings of one of so many processes.
+
+    They share the memory that the settings allow, and have one chunk cache on disk anyway.
+    """
+    from dataclasses import replace
+
+    return replace(
+        config,
+        cache_memory_bytes=config.cache_memory_bytes // processes,
+        open_archives_bytes=config.open_archives_bytes // processes,
+        limits=replace(config.limits, cache_bytes=config.limits.cache_bytes // processes),
+    )
 
 
 def check_images(mappings: Iterable[PrefixMapping]) -> None:

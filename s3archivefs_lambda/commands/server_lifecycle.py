@@ -16,15 +16,19 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.errors import UsageError
-from s3archivefs_lambda.endpoint.limits import STOP_SECONDS
-from s3archivefs_lambda.endpoint.server import S3HttpServer
+from s3archivefs_lambda.commands.workers import is_orphan, run_workers
+from s3archivefs_lambda.endpoint.body_memory import BODY_BYTES
+from s3archivefs_lambda.endpoint.limits import STOP_SECONDS, HttpLimits
+from s3archivefs_lambda.endpoint.server import S3HttpServer, listen
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
 
     from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.endpoint.messages import HttpApplication
     from s3archivefs_lambda.endpoint.tls import Certificate
+    from s3archivefs_lambda.line_writer import LineWriter
 
 __all__ = ["exit_after", "serve_until_stopped"]
 
@@ -34,32 +38,56 @@ _DESCRIPTORS = 16384
 
 def serve_until_stopped(
     app: HttpApplication,
-    host: str,
-    port: int,
+    address: tuple[str, int],
     ready_line: Callable[[str], str],
     *,
     certificate: Certificate | None,
+    log: LineWriter,
     on_hangup: Reloading,
+    workers: int,
 ) -> None:
     """Serve the application until SIGINT or SIGTERM; print `ready_line(url)` once it is up.
 
-    SIGHUP calls `on_hangup`; if that has nothing to reload, it ends the process, as by default.
-    Raises UsageError if the server cannot listen, and KeyboardInterrupt for a signal before it is
-    up.
+    With more than one worker, each is a process that serves. SIGHUP calls `on_hangup`; if that has
+    nothing to reload, it ends the process, as by default. Raises UsageError if the server cannot
+    listen, and KeyboardInterrupt for a signal before it is up.
     """
     _raise_descriptor_limit()
-    server = S3HttpServer(app, host=host, port=port, certificate=certificate)
+    listener = _listen(*address)
+    limits = HttpLimits(body_bytes=BODY_BYTES // workers)
+    server = S3HttpServer(
+        app,
+        host=address[0],
+        limits=limits,
+        certificate=certificate,
+        listener=listener,
+        sharers=workers,
+    )
+
+    def say_ready() -> None:
+        sys.stdout.write(ready_line(server.url))
+        sys.stdout.flush()
+
+    if workers > 1 and not run_workers(
+        workers,
+        begun=say_ready,
+        stop=listener.close,
+        on_hangup=on_hangup or None,
+        stop_seconds=STOP_SECONDS + 1.5,
+    ):
+        return
     is_up = False
     try:
         with _delayed(signal.SIGINT, signal.SIGTERM):  # a half-started server could not be stopped
-            _start(server, host, port)
+            log.start()
+            server.start()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         if on_hangup:
             signal.signal(signal.SIGHUP, lambda *_: on_hangup())
         is_up = True  # before the line, as its reader may stop the server at once
-        sys.stdout.write(ready_line(server.url))
-        sys.stdout.flush()
-        server.wait()
+        if workers == 1:
+            say_ready()
+        _wait(server)
     except KeyboardInterrupt:
         if not is_up:
             raise
@@ -68,6 +96,7 @@ def serve_until_stopped(
         exit_after(STOP_SECONDS + 1)  # Docker kills 10 s after its SIGTERM
     finally:
         server.stop()
+        log.flush()
 
 
 def _raise_descriptor_limit() -> None:
@@ -81,6 +110,13 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _wait(server: S3HttpServer) -> None:
+    """Wait until the server has stopped; raise KeyboardInterrupt if a worker's parent has ended."""
+    while not server.wait(1):
+        if is_orphan():
+            raise KeyboardInterrupt
+
+
 @contextmanager
 def _delayed(*signals: signal.Signals) -> Iterator[None]:
     """Delay signals until the context ends."""
@@ -91,9 +127,9 @@ def _delayed(*signals: signal.Signals) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(server: S3HttpServer, host: str, port: int) -> None:
+def _listen(host: str, port: int) -> socket.socket:
     try:
-        server.start()
+        return listen(host, port)
     except OSError as error:
         raise UsageError(
             f"cannot listen on {host} port {port}: {error.strerror}; "

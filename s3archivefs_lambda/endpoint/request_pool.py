@@ -65,17 +65,17 @@ class RequestPool:
         self._ended: deque[tuple[Job, object]] = deque()
         self._delivery_scheduled = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._threads = [
-            threading.Thread(target=self._work, name=f"s3archivefs-request-{number}")
-            for number in range(self._shares.threads)
-        ]
+        self._threads: list[threading.Thread] = []
 
     # ---- On the event loop -----------------------------------------------------------------------
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads; before the loop runs, in the thread that starts it."""
         self._loop = loop
-        for thread in self._threads:
+        # Made here: after a fork, Python takes for ended what was made before.
+        for number in range(self._shares.threads):
+            thread = threading.Thread(target=self._work, name=f"s3archivefs-request-{number}")
+            self._threads.append(thread)
             thread.start()
 
     def end(self) -> None:

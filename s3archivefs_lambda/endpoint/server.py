@@ -11,6 +11,7 @@ import asyncio
 import errno
 import logging
 import socket
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.messages import HttpApplication
     from s3archivefs_lambda.endpoint.tls import Certificate
 
-__all__ = ["S3HttpServer"]
+__all__ = ["S3HttpServer", "listen"]
 
 _LOG = logging.getLogger("s3archivefs")
 
@@ -47,7 +48,8 @@ _EVICTED_SHARE = 32
 class S3HttpServer:
     """Serves an application, from `start` to `stop` or as a context manager.
 
-    Port 0 takes a free one; `url` names it once the server has started. `clock` tells seconds, of
+    Port 0 takes a free one; `url` names it once the server has started. Instead, `listener` may be
+    a socket that `listen` returned, of which `sharers` processes accept. `clock` tells seconds, of
     which only differences matter.
     """
 
@@ -61,14 +63,18 @@ class S3HttpServer:
         pool: RequestPool | None = None,
         certificate: Certificate | None = None,
         clock: Callable[[], float] = time.monotonic,
+        listener: socket.socket | None = None,
+        sharers: int = 1,
     ) -> None:
-        self._address = (host, port)
-        self._listener: socket.socket | None = None
+        self._address = (host, port if listener is None else listener.getsockname()[1])
+        self._listener = listener
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_ended = threading.Event()
         self._has_ended.set()  # or rather, it has not begun
-        self._core = _Core(app, limits or HttpLimits(), pool or RequestPool(), certificate, clock)
+        self._core = _Core(
+            app, limits or HttpLimits(), pool or RequestPool(), certificate, clock, sharers
+        )
 
     @property
     def url(self) -> str:
@@ -92,7 +98,7 @@ class S3HttpServer:
 
         Raises OSError with errno if the address cannot be listened on.
         """
-        self._listener = listener = _listen(*self._address)
+        self._listener = listener = self._listener or listen(*self._address)
         self._address = (self._address[0], listener.getsockname()[1])
         self._loop = loop = asyncio.new_event_loop()
         self._core.pool.start(loop)
@@ -112,12 +118,14 @@ class S3HttpServer:
         finally:
             self._has_ended.set()
 
-    def wait(self) -> None:
-        """Wait until the server has stopped."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the server has stopped, or so many seconds; return whether it has."""
         # A signal that comes just before a wait is seen only after it. Python 3.11 takes a thread
         # for ended when a signal interrupts its join().
-        while not self._has_ended.wait(1):
-            pass
+        while not self._has_ended.wait(1 if seconds is None else seconds):
+            if seconds is not None:
+                return False
+        return True
 
     def stop(self) -> None:
         """Take no more connections, answer what was received, and close.
@@ -150,19 +158,21 @@ class S3HttpServer:
 class _Core:
     """The listening socket and all connections, on the event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 -- what the server is made of
         self,
         app: HttpApplication,
         limits: HttpLimits,
         pool: RequestPool,
         certificate: Certificate | None,
         clock: Callable[[], float],
+        sharers: int,
     ) -> None:
         self.app = app
         self.limits = limits
         self.pool = pool
         self.certificate = certificate
         self.clock = clock
+        self._sharers = sharers
         self.memory: BodyMemory[Answer] = BodyMemory(clock, size=limits.body_bytes)
         self.is_stopping = False
         self.answers = 0
@@ -197,7 +207,7 @@ class _Core:
 
     def _accept(self) -> None:
         """Accept connections, as long as there is a place for them."""
-        for _ in range(_ACCEPTED_AT_ONCE):
+        for _ in range(_share_of(self._listener, self._sharers)):
             # No connection is evicted before there is another that needs its place.
             if len(self.connections) > self.limits.connections and not self._make_room():
                 self._pause_accepting()
@@ -293,8 +303,24 @@ def _cut_off(answers: Iterable[Answer]) -> None:
         answer.cut_off()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at the first of the host's addresses that is free."""
+def _share_of(listener: socket.socket, sharers: int) -> int:
+    """Return how many of the waiting connections to accept, if others accept as many."""
+    if sharers == 1:
+        return _ACCEPTED_AT_ONCE
+    try:
+        # Of a listening socket, tcpi_unacked is how many wait to be accepted.
+        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)
+    except (AttributeError, OSError):  # not on Linux
+        return 1
+    waiting = int.from_bytes(info[24:28], sys.byteorder)
+    return max(1, min(-(-waiting // sharers), _ACCEPTED_AT_ONCE))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at the first of the host's addresses that is free.
+
+    Raises OSError with errno if there is none.
+    """
     fault = OSError(errno.EADDRNOTAVAIL, "there is no such address")
     for family, _, _, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -30,13 +30,14 @@ def served(
     """Run `s3archivefs serve --port 0`, or what else `command` is, with `arguments` until the
     context ends; yields its URL.
 
-    Its standard error goes to `log`.
+    Its standard error goes to `log`. One process serves, unless `environ` says otherwise: so what
+    it has cached can be told.
     """
     with (
         log.open("wb") as errors,
         subprocess.Popen(
             [*command, *arguments],
-            env=os.environ | dict(environ),
+            env=os.environ | {"S3ARCHIVEFS_ENDPOINT_WORKERS": "1"} | dict(environ),
             stdout=subprocess.PIPE,
             stderr=errors,
         ) as server,

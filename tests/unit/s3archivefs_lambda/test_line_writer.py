@@ -39,6 +39,12 @@ class Recorded(io.StringIO):
         return "".join(self.writes).splitlines()
 
 
+def started(stream: io.StringIO, **options: int) -> LineWriter:
+    writer = LineWriter(stream, **options)
+    writer.start()
+    return writer
+
+
 def put_all(writer: LineWriter, lines: Iterable[str]) -> None:
     for line in lines:
         writer.put(line)
@@ -46,7 +52,7 @@ def put_all(writer: LineWriter, lines: Iterable[str]) -> None:
 
 def test_lines_are_written_in_order_in_fewer_writes() -> None:
     stream = Recorded()
-    writer = LineWriter(stream)
+    writer = started(stream)
     put_all(writer, LINES)
     writer.flush(SECONDS)
     assert stream.lines == LINES
@@ -55,13 +61,13 @@ def test_lines_are_written_in_order_in_fewer_writes() -> None:
 
 def test_lines_are_written_though_nobody_asks() -> None:
     stream = Recorded()
-    LineWriter(stream).put("one")
+    started(stream).put("one")
     assert stream.is_asked.wait(SECONDS)
 
 
 def test_a_pipe_gets_whole_lines_that_it_takes_at_once() -> None:
     stream = Recorded()
-    writer = LineWriter(stream)
+    writer = started(stream)
     long = "y" * 10_000
     put_all(writer, [*LINES[:100], long, *LINES[100:]])
     writer.flush(SECONDS)
@@ -72,7 +78,7 @@ def test_a_pipe_gets_whole_lines_that_it_takes_at_once() -> None:
 def test_a_full_stream_holds_nobody_up_and_what_is_dropped_is_counted() -> None:
     stream = Recorded()
     stream.go_on.clear()
-    writer = LineWriter(stream, most=1000)
+    writer = started(stream, most=1000)
     writer.put("first")
     assert stream.is_asked.wait(SECONDS)
     put_all(writer, LINES)
@@ -91,7 +97,7 @@ def test_a_full_stream_holds_nobody_up_and_what_is_dropped_is_counted() -> None:
 
 def test_a_reader_that_is_gone_stops_nothing() -> None:
     closed = io.StringIO()
-    writer = LineWriter(closed)
+    writer = started(closed)
     closed.close()
     put_all(writer, LINES)
     writer.flush(SECONDS)
@@ -101,7 +107,7 @@ def test_a_reader_that_is_gone_stops_nothing() -> None:
 
 def test_records_of_logging_come_in_order_with_other_lines() -> None:
     stream = Recorded()
-    handler = LineHandler(LineWriter(stream))
+    handler = LineHandler(started(stream))
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     handler.handle(logging.makeLogRecord({"levelname": "INFO", "msg": "a record"}))
     handler.write("a line")
@@ -113,7 +119,10 @@ END = """
 import logging, os, sys
 from s3archivefs_lambda.line_writer import LineHandler, LineWriter
 
-handler = LineHandler(LineWriter(sys.stderr))
+writer = LineWriter(sys.stderr)
+handler = LineHandler(writer)
+handler.write("before there are threads")
+writer.start()
 logging.getLogger().addHandler(handler)
 for number in range(1000):
     handler.write(f"line {number}")
@@ -127,5 +136,8 @@ os.wait()
 def test_the_end_of_a_process_loses_nothing_and_a_child_writes_its_own() -> None:
     ended = subprocess.run([sys.executable, "-c", END], capture_output=True, text=True, check=True)
     lines = ended.stderr.splitlines()
-    assert [line for line in lines if line != "the child's"] == [f"line {n}" for n in range(1000)]
+    assert [line for line in lines if line != "the child's"] == [
+        "before there are threads",
+        *(f"line {number}" for number in range(1000)),
+    ]
     assert lines.count("the child's") == 1

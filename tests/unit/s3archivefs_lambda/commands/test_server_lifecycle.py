@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[4]
 IMAGE = str(ROOT / "fixtures" / "gzip.sqfs")
 
+ONE_WORKER = {"S3ARCHIVEFS_ENDPOINT_WORKERS": "1"}
 PROGRAM = (
     "import argparse, os, signal, sys;"
     "from s3archivefs_lambda.commands.serve import register_serve;"
@@ -81,7 +82,7 @@ def test_ctrl_c_before_it_serves_ends_it_quietly(tmp_path: Path, interruption: s
     done = subprocess.run(
         [sys.executable, "-c", program, "serve", "--map", f"docs={IMAGE}", "--port", "0"],
         cwd=ROOT,
-        env=os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(tmp_path)},
+        env=os.environ | ONE_WORKER | {"S3ARCHIVEFS_CACHE_DIR": str(tmp_path)},
         check=False,
         capture_output=True,
         timeout=30,
@@ -94,6 +95,7 @@ def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path, asked_by: signal.Si
     arguments = ["--map", f"docs={IMAGE}", "--port", "0", "--bucket", "books"]
     program = PROGRAM + "sys.exit(options.run(options))"
     environ = os.environ | {
+        **ONE_WORKER,
         "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
         "S3ARCHIVEFS_PREFIX_VMAP7": f"more/docs|file://{IMAGE}",
         "S3ARCHIVEFS_METRICS": "emf",
@@ -192,7 +194,7 @@ def serving_with(*options: str, directory: Path) -> Iterator[Served]:
     log = directory / "log"
     command = [sys.executable, "-c", f"{PROGRAM}sys.exit(options.run(options))"]
     arguments = ["serve", "--port", "0", "--map", f"docs={IMAGE}", *options]
-    environ = os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(directory)}
+    environ = os.environ | ONE_WORKER | {"S3ARCHIVEFS_CACHE_DIR": str(directory)}
     with (
         log.open("wb") as errors,
         subprocess.Popen(
@@ -297,7 +299,7 @@ def serving(*arguments: str, environ: dict[str, str], before: str = "") -> subpr
             *("serve", "--port", "0", *arguments),
         ],
         cwd=ROOT,
-        env=os.environ | environ,
+        env=os.environ | ONE_WORKER | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,0 +1,160 @@
+"""Worker processes: one listening socket, a process for each processor, a parent that watches them.
+
+Python runs one thread at a time, so one process serves with one processor. Workers are forked from
+a parent that has no threads; it only starts, replaces and stops them. All accept from one socket:
+so a connection that waits is lost with no worker, and goes to one that has time.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["available_processors", "is_orphan", "run_workers"]
+
+_LOG = logging.getLogger("s3archivefs")
+
+_SETTLED_SECONDS = 10.0
+"""Seconds after which a worker that ends has not failed to start."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
+"""Seconds until a worker is replaced; doubled each time that one fails to start."""
+_TOLD = frozenset({signal.SIGTERM, signal.SIGINT})
+
+_parent: int | None = None  # in a worker, the process that watches it
+
+
+def available_processors(limits: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many processors this process may keep busy, by its affinity and its cgroup."""
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # pragma: no cover -- not on Linux
+        processors = os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # "max 100000", or microseconds of so many
+        quota, period = map(int, limits.read_text().split())
+        processors = min(processors, math.ceil(quota / period))
+    return max(1, processors)
+
+
+def is_orphan() -> bool:
+    """Return whether this is a worker whose parent has ended."""
+    return _parent is not None and os.getppid() != _parent
+
+
+class _Worker(NamedTuple):
+    place: int
+    began: float
+
+
+class _Workers:
+    """The workers that run, and when others are to begin, by their places."""
+
+    def __init__(self, count: int) -> None:
+        self.running: dict[int, _Worker] = {}  # by process
+        self._due = dict.fromkeys(range(count), 0.0)
+        self._delays = [_FIRST_DELAY] * count
+
+    def start_due(self) -> bool:
+        """Fork the workers that are due; return True in each of them."""
+        for place in [place for place, due in self._due.items() if due <= time.monotonic()]:
+            process = os.fork()
+            if process == 0:
+                return True
+            del self._due[place]
+            self.running[process] = _Worker(place, time.monotonic())
+        return False
+
+    @property
+    def wait_seconds(self) -> float:
+        """Seconds until one is due."""
+        return max(0.0, min(self._due.values(), default=3600.0) - time.monotonic())
+
+    def note_ended(self, *, is_stopping: bool) -> None:
+        """Note workers that have ended; unless all stop, others are to take their places."""
+        for process, (place, began) in list(self.running.items()):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if not ended:
+                continue
+            del self.running[process]
+            if is_stopping:
+                continue
+            has_settled = time.monotonic() - began >= _SETTLED_SECONDS
+            delay = _FIRST_DELAY if has_settled else self._delays[place]
+            self._delays[place] = min(2 * delay, _LONGEST_DELAY)
+            self._due[place] = time.monotonic() + delay
+            how = _how(os.waitstatus_to_exitcode(status))
+            _LOG.error("worker %d %s; another follows in %.1f s", process, how, delay)
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal to each."""
+        for process in self.running:
+            os.kill(process, number)  # until it is waited for, its number is its own
+
+
+def run_workers(
+    count: int,
+    *,
+    begun: Callable[[], object],
+    stop: Callable[[], object],
+    on_hangup: Callable[[], object] | None,
+    stop_seconds: float,
+) -> bool:
+    """Keep `count` workers running until SIGTERM or SIGINT; return True in each worker.
+
+    The parent calls `begun` once they run. When it is told to end, it calls `stop`, passes SIGTERM
+    on, and returns False when all have ended, for which they have `stop_seconds`. A second signal
+    kills all at once. At SIGHUP it calls `on_hangup`, for workers to come, and passes it on;
+    without one, SIGHUP ends the parent, and so the workers.
+    """
+    watched = {*_TOLD, signal.SIGCHLD, *([] if on_hangup is None else [signal.SIGHUP])}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    parent, workers = os.getpid(), _Workers(count)
+    if workers.start_due():
+        return _become_worker(parent, before)
+    begun()
+    stop_by = math.inf
+    while workers.running or stop_by == math.inf:
+        left = min(workers.wait_seconds, stop_by - time.monotonic())
+        told = signal.sigtimedwait(watched, max(0.0, left))
+        number = None if told is None else signal.Signals(told.si_signo)
+        if number == signal.SIGHUP and on_hangup is not None:
+            on_hangup()
+            workers.tell(number)
+        elif number in _TOLD and stop_by == math.inf:
+            stop()
+            stop_by = time.monotonic() + stop_seconds
+            workers.tell(signal.SIGTERM)
+        elif number in _TOLD or time.monotonic() >= stop_by:
+            workers.tell(signal.SIGKILL)
+            if number in _TOLD and number is not None:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(parent, number)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        workers.note_ended(is_stopping=stop_by < math.inf)
+        if stop_by == math.inf and workers.start_due():
+            return _become_worker(parent, before)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return False
+
+
+def _become_worker(parent: int, signals: set[signal.Signals | int]) -> bool:
+    global _parent  # noqa: PLW0603 -- as a process has one
+    _parent = parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all, and the parent passes it on
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    return True
+
+
+def _how(code: int) -> str:
+    return (
+        f"ended with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+    )

@@ -1,0 +1,201 @@
+"""Several processes that serve one port, and the parent that watches them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from s3archivefs_lambda.commands.errors import UsageError
+from s3archivefs_lambda.commands.serve_settings import shared, workers
+from s3archivefs_lambda.commands.workers import available_processors
+from s3archivefs_lambda.config.settings import Config
+from tests.support.images.fixtures import FIXTURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+IMAGE = FIXTURES["gzip"].image
+SECONDS = 20
+
+
+@dataclass
+class Served:
+    """The endpoint, as a process and its workers."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def workers(self) -> set[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return set(map(int, children.read_text().split()))
+
+    def get(self) -> int:
+        """The status of an answer, on a connection of its own."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)) as client:
+            client.request("GET", "/archive/short.txt")
+            with client.getresponse() as response:
+                response.read()
+                return response.status
+
+
+@contextmanager
+def serving(directory: Path, *arguments: str, count: int = 3) -> Iterator[Served]:
+    log = directory / "log"
+    command = [sys.executable, "-m", "s3archivefs.cli", "serve", "--port", "0"]
+    command += ["--workers", str(count), "--map", f"={IMAGE}", *arguments]
+    environ = os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(directory)}
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            command, env=environ, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            found = re.search(rb" on http://127.0.0.1:([0-9]+) ", process.stdout.readline())
+            assert found, log.read_text()
+            yield Served(process, int(found[1]), log)
+        finally:
+            process.kill()
+
+
+def until(condition: object) -> None:
+    assert callable(condition)
+    while not condition():
+        os.sched_yield()
+
+
+def runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_workers_serve_one_port_and_end_with_their_parent(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        started = server.workers
+        assert len(started) == 3
+        assert [server.get() for _ in range(12)] == [200] * 12
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(SECONDS) == 0
+        assert not any(map(runs, started))
+    lines = server.log.read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == [200] * 12
+
+
+def test_what_ctrl_c_sends_to_all_stops_them_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        assert server.get() == 200
+        os.killpg(server.process.pid, signal.SIGINT)
+        assert server.process.wait(SECONDS) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_request_in_flight_is_finished_by_its_worker(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)) as client:
+            client.connect()
+            assert client.sock
+            client.sock.sendall(b"GET /archive/short.txt HTTP/1.1\r\nHost:\r\n\r\n")
+            server.process.send_signal(signal.SIGTERM)
+            assert client.sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(SECONDS) == 0
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        victim = min(server.workers)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(server.workers - {victim}) == 3)
+        assert [server.get() for _ in range(12)] == [200] * 12
+        server.process.terminate()
+        assert server.process.wait(SECONDS) == 0
+    assert f"worker {victim} was killed by SIGKILL; another follows" in server.log.read_text()
+
+
+def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        started = server.workers
+        server.process.kill()
+        until(lambda: not any(map(runs, started)))
+
+
+def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, closing(HTTPConnection("127.0.0.1", server.port)) as client:
+        started = server.workers
+        for worker in started:
+            os.kill(worker, signal.SIGSTOP)
+        client.connect()
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+            until(lambda: server.process.poll() or pending(server.process.pid) == 0)
+        assert server.process.wait(SECONDS) == -signal.SIGTERM
+        until(lambda: not any(map(runs, started)))
+
+
+def pending(process: int) -> int:
+    """Signals that wait to be taken."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^ShdPnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return int(found[1], 16) if found else 0
+
+
+def test_a_taken_port_says_so_before_there_are_workers(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        command = [sys.executable, "-m", "s3archivefs.cli", "serve", "--workers", "2"]
+        command += ["--map", f"={IMAGE}", "--port", str(server.port)]
+        other = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "in use" in other.stderr
+
+
+# ---- How many, and what each has -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("max 100000", None), ("150000 100000", 2), ("50000 100000", 1), ("", None), (None, None)],
+)
+def test_a_cgroup_bounds_how_many_there_are(
+    tmp_path: Path, limit: str | None, expected: int | None
+) -> None:
+    file = tmp_path / "cpu.max"
+    if limit is not None:
+        file.write_text(limit)
+    here = len(os.sched_getaffinity(0))
+    assert available_processors(file) == min(here, expected or here)
+
+
+def test_a_number_of_workers_that_is_none_is_refused() -> None:
+    assert workers("12") == 12
+    assert workers(None) == available_processors()
+    for given in ("0", "-1", "two", "1000", ""):
+        with pytest.raises(UsageError, match=f"--workers {given}: write a number"):
+            workers(given)
+
+
+def test_workers_share_the_memory_that_the_settings_allow() -> None:
+    whole = Config.from_environ({})
+    each = shared(whole, 4)
+    assert each.cache_memory_bytes * 4 == whole.cache_memory_bytes
+    assert each.open_archives_bytes * 4 == whole.open_archives_bytes
+    assert each.limits.cache_bytes * 4 == whole.limits.cache_bytes
+    assert each.cache_max_bytes == whole.cache_max_bytes
