@@ -75,34 +75,6 @@ def test_files_take_no_trailing_slash(plain: s3archivefs.SquashFS, path: str) ->
         assert_fails(NotADirectoryError, errno.ENOTDIR, path, call)
 
 
-def test_names_come_in_the_type_of_the_path() -> None:
-    with open_fixture(FIXTURES["non-utf8"]) as fs:
-        names, raw = fs.listdir("/"), fs.listdir(b"/")
-        assert [os.fsencode(name) for name in names] == raw
-        assert b"d\xff" in raw
-        assert "d\udcff" in names
-        assert [entry.name for entry in fs.scandir("/")] == names
-        assert [entry.path for entry in fs.scandir(b"/")] == [b"/" + name for name in raw]
-
-
-@pytest.mark.parametrize("path", ["/d\udcff/\udc80\udc81", b"/d\xff/\x80\x81"])
-def test_names_that_are_not_utf8_round_trip(path: str | bytes) -> None:
-    with open_fixture(FIXTURES["non-utf8"]) as fs:
-        assert fs.read_bytes(path) == b"not UTF-8\n"
-        with fs.open(path) as opened:
-            assert opened.name == path
-
-
-def test_names_sort_by_bytes_not_by_characters() -> None:
-    with open_fixture(FIXTURES["non-utf8"]) as fs:
-        names = fs.listdir("/")
-        assert names == sorted(names, key=os.fsencode) != sorted(names, key=_utf16)
-
-
-def _utf16(name: str) -> bytes:
-    return name.encode("utf-16-be", "surrogatepass")
-
-
 # ---- Symlinks ------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import cast
 
 import pytest
 
@@ -208,60 +207,6 @@ def test_what_holds_an_image_further_in_is_told_of_the_offset(name: str, path: P
     assert "say at which byte it starts, as `offset`" in str(caught.value)
     with s3archivefs.open(device, offset=len(before)) as fs:
         assert fs.read_bytes("a") == CONTENT
-
-
-# ---- Paths inside --------------------------------------------------------------------------------
-
-
-def spellings(fs: s3archivefs.SquashFS) -> list[str | os.PathLike[str] | s3archivefs.Path]:
-    return ["/a", PurePosixPath("/a"), Path("/a"), fs.path("/a"), fs.path("a")]
-
-
-def test_each_spelling_of_a_path_leads_to_the_same(path: Path) -> None:
-    with s3archivefs.open(path) as fs:
-        for spelt in spellings(fs):
-            assert fs.stat(spelt) == fs.stat("/a")
-            assert fs.exists(spelt)
-            assert fs.read_bytes(spelt) == CONTENT
-            assert fs.listxattr(spelt) == []
-            assert fs.path(spelt) == fs.path("/a")
-            assert fs.path("/b").joinpath(spelt) == fs.path("/a")
-            with fs.open(spelt) as file:
-                assert file.name in {"/a", "a"}
-            for ask in (fs.listdir, fs.scandir, fs.readlink, lambda each: list(fs.walk(each))):
-                with pytest.raises(OSError, match=r"'/?a'"):
-                    ask(spelt)
-            with pytest.raises(OSError, match=r"'/?a'"):
-                fs.getxattr(spelt, "user.none")
-
-
-class Bytes:
-    def __fspath__(self) -> bytes:
-        return b"/"
-
-
-def test_names_come_back_as_what_the_path_is_of(path: Path) -> None:
-    with s3archivefs.open(path) as fs:
-        for top in ("/", PurePosixPath("/"), fs.path("/")):
-            assert fs.listdir(top) == ["a"]
-            assert [entry.path for entry in fs.scandir(top)] == ["/a"]
-            assert list(fs.walk(top)) == [("/", [], ["a"])]
-        assert fs.listdir(Bytes()) == [b"a"]
-        assert [entry.path for entry in fs.scandir(Bytes(), start=b"a")] == [b"/a"]
-        assert list(fs.walk(Bytes())) == [(b"/", [], [b"a"])]
-
-
-@pytest.mark.parametrize("wrong", [None, 5, ["/a"], bytearray(b"/a")])
-def test_what_is_no_path_is_told_what_is_one(path: Path, wrong: object) -> None:
-    with s3archivefs.open(path) as fs:
-        calls = (fs.stat, fs.open, fs.exists, fs.listdir, fs.read_bytes, fs.readlink, fs.path)
-        for call in calls:
-            with pytest.raises(TypeError) as caught:
-                call(cast("str", wrong))
-            assert str(caught.value) == (
-                "a path in an image is str, bytes, os.PathLike or s3archivefs.Path, not"
-                f" {type(wrong).__name__}"
-            )
 
 
 # ---- After closing -------------------------------------------------------------------------------
