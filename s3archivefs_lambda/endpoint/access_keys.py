@@ -75,7 +75,7 @@ class AccessKeys:
         return len(self._by_id)
 
     def find(self, access_key_id: str) -> AccessKey | None:
-        """Return the key of that id, if it is known and not disabled."""
+        """Return the key of that id, if it is known and not disabled. Ids are no secrets."""
         key = self._by_id.get(access_key_id)
         return None if key is None or key.is_disabled else key
 

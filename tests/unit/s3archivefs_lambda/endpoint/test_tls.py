@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPSConnection
 from typing import TYPE_CHECKING
 
@@ -137,24 +137,47 @@ def test_a_handshake_may_arrive_byte_by_byte(site: Site) -> None:
         assert statuses(tls.read(65536)) == [200]
 
 
-def test_what_comes_with_the_end_of_the_handshake_is_read(site: Site) -> None:
+def shaken(plain: socket.socket) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
+    """TLS over a socket, and what it has still to send: the last message of the handshake."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = trusting("one").wrap_bio(incoming, outgoing, server_hostname="localhost")
-    with site.socket() as plain:
-        with pytest.raises(ssl.SSLWantReadError):
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    plain.sendall(outgoing.read())
+    while True:
+        incoming.write(plain.recv(65536))
+        try:
             tls.do_handshake()
-        plain.sendall(outgoing.read())
-        while True:
-            incoming.write(plain.recv(65536))
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                pass
+        except ssl.SSLWantReadError:
+            continue
+        return tls, outgoing
+
+
+def test_what_comes_with_the_end_of_the_handshake_is_read(site: Site) -> None:
+    with site.socket() as plain:
+        tls, outgoing = shaken(plain)
         tls.write(LAST)
-        plain.sendall(outgoing.read())  # with the last message of the handshake
+        plain.sendall(outgoing.read())
         assert rest_of(plain)
     assert site.keys == ["k"]
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_what_is_not_encrypted_is_never_read(
+    site: Site, caplog: pytest.LogCaptureFixture, *, is_answered: bool
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    with site.socket() as plain:
+        tls, outgoing = shaken(plain)
+        if is_answered:
+            tls.write(WHOLE)
+        plain.sendall(outgoing.read() + asking_for("plain"))
+        with suppress(ConnectionResetError):
+            rest_of(plain)
+    assert "plain" not in site.keys
+    assert "http: TLS with 127.0.0.1 broke off: " in caplog.text
+    with client_of(site) as client:
+        assert get(client) == b"content"
 
 
 # ---- The end of a connection ---------------------------------------------------------------------
