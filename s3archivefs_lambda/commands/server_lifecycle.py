@@ -85,6 +85,8 @@ def serve_until_stopped(
         if on_hangup:
             signal.signal(signal.SIGHUP, lambda *_: on_hangup())
         is_up = True  # before the line, as its reader may stop the server at once
+        if workers > 1:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if workers == 1:
             say_ready()
         _wait(server)

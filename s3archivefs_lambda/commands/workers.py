@@ -109,6 +109,9 @@ def run_workers(
 ) -> bool:
     """Keep `count` workers running until SIGTERM or SIGINT; return True in each worker.
 
+    There signals are blocked: one that comes early is to find a server that can answer what has
+    been received.
+
     The parent calls `begun` once they run. When it is told to end, it calls `stop`, passes SIGTERM
     on, and returns False when all have ended, for which they have `stop_seconds`. A second signal
     kills all at once. At SIGHUP it calls `on_hangup`, for workers to come, and passes it on;
@@ -118,7 +121,7 @@ def run_workers(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     parent, workers = os.getpid(), _Workers(count)
     if workers.start_due():
-        return _become_worker(parent, before)
+        return _become_worker(parent)
     begun()
     stop_by = math.inf
     while workers.running or stop_by == math.inf:
@@ -140,17 +143,15 @@ def run_workers(
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         workers.note_ended(is_stopping=stop_by < math.inf)
         if stop_by == math.inf and workers.start_due():
-            return _become_worker(parent, before)
+            return _become_worker(parent)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return False
 
 
-def _become_worker(parent: int, signals: set[signal.Signals | int]) -> bool:
+def _become_worker(parent: int) -> bool:
     global _parent  # noqa: PLW0603 -- as a process has one
     _parent = parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all, and the parent passes it on
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, signals)
     return True
 
 
