@@ -11,13 +11,14 @@ from s3archivefs.opening import FileOpener
 from s3archivefs.walking import entries, names_and_stats, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from s3archivefs.directory import Counter, Entry
+    from s3archivefs.directory import Counter
     from s3archivefs.entry import DirEntry, Tree
     from s3archivefs.inode import Stat
     from s3archivefs.names import PathLike
     from s3archivefs.resolution import Place
+    from s3archivefs.runs import Entry, Run
 
 __all__ = ["Browser"]
 
@@ -91,6 +92,13 @@ class Browser(Healing, FileOpener):
         yield from self._while_open(zip(steps))
 
     # ---- for the entries that it returns ---------------------------------------------------------
+
+    def stats_of_run(self, run: Run) -> Sequence[Stat | None]:
+        """Return the attributes of many entries, with None for what `stat_of_entry` reads.
+
+        Format: "Directory Table", "Inode Table".
+        """
+        return self._readers.stats.of_run(run)
 
     def stat_of_entry(self, entry: Entry) -> Stat:
         """Return the attributes of a directory's entry, for `DirEntry.stat`."""

@@ -16,10 +16,10 @@ from s3archivefs.opening import FileOpener
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from s3archivefs.directory import Entry
     from s3archivefs.inode import Stat
     from s3archivefs.readers import Readers
     from s3archivefs.resolution import Place
+    from s3archivefs.runs import Entry
 
     Fault: TypeAlias = SquashfsError | OSError
 

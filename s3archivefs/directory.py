@@ -22,7 +22,6 @@ from s3archivefs.format import (
 )
 from s3archivefs.listing import (
     DOTS_SIZE,
-    Entry,
     Listing,
     ScannedEntries,
     Segment,
@@ -37,8 +36,9 @@ if TYPE_CHECKING:
     from s3archivefs.cache import WeightedCache
     from s3archivefs.inode import Inode, InodeTable
     from s3archivefs.metadata import MetadataReader
+    from s3archivefs.runs import Entry
 
-__all__ = ["Counter", "Directory", "Entry", "Segment", "Segments", "uncounted"]
+__all__ = ["Counter", "Directory", "Segment", "Segments", "uncounted"]
 
 Counter: TypeAlias = "Callable[[int], object]"
 """A function that counts work: names looked up, and entries decoded to find them."""

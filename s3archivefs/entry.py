@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol
 
 from s3archivefs.directory import uncounted
 from s3archivefs.errors import leads_nowhere
@@ -12,19 +12,24 @@ from s3archivefs.names import AnyPath
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from s3archivefs.directory import Counter, Entry
+    from s3archivefs.directory import Counter
     from s3archivefs.file import SquashFile
     from s3archivefs.inode import Stat
     from s3archivefs.limits import Limits
     from s3archivefs.resolution import Place
+    from s3archivefs.runs import Entry, Run
 
 __all__ = ["DirEntry", "Scan", "Tree"]
 
 
 class Tree(Protocol):
     """The image that entries, paths and globs belong to; `SquashFS` is one."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the image is closed."""
 
     @property
     def limits(self) -> Limits:
@@ -63,6 +68,9 @@ class Tree(Protocol):
 
     # For an entry, whose directory need not be resolved again.
 
+    def stats_of_run(self, run: Run) -> Sequence[Stat | None]:
+        """Return the attributes of many entries, or None for those to be read by themselves."""
+
     def stat_of_entry(self, entry: Entry) -> Stat:
         """Return the attributes of the entry itself."""
 
@@ -75,20 +83,45 @@ class Tree(Protocol):
         """Yield the entries of the directory that an entry is, or leads to."""
 
 
-class Scan(NamedTuple, Generic[AnyPath]):
-    """What the entries of one listing of a directory share."""
+class Scan(Generic[AnyPath]):
+    """What the entries of one run of a directory share."""
 
-    image: Tree
-    within: Place
-    """The directory."""
-    prefix: AnyPath
-    """Path of the directory as it was given, and `/`."""
+    __slots__ = ("_asked", "_run", "image", "prefix", "stats", "within")
+
+    def __init__(self, image: Tree, within: Place, prefix: AnyPath, run: Run | None = None) -> None:
+        self.image = image
+        self.within = within
+        """The directory."""
+        self.prefix: AnyPath = prefix
+        """Path of the directory as it was given, and `/`."""
+        self.stats: Sequence[Stat | None] = ()
+        """Attributes of the entries, by their places in the run.
+
+        None stands for one that is to be read by itself.
+        """
+        self._run = run
+        self._asked = 0
+
+    def see_stats(self) -> Sequence[Stat | None]:
+        """Return `stats`, which are decoded all at once when several are asked for.
+
+        They are none before, and when the run is over.
+        """
+        self._asked += 1
+        if self._run is not None and self._asked >= _ASKED_FOR_ALL:
+            self.stats = self.image.stats_of_run(self._run)
+        return self.stats
+
+    def end(self) -> None:
+        """Free what the run takes, since a caller may keep any of its entries."""
+        self._run, self.stats = None, ()
 
 
 # In Python 3.11 the members of an enum are slow to reach.
 _DIRECTORY = int(InodeType.DIRECTORY)
 _FILE = int(InodeType.FILE)
 _SYMLINK = int(InodeType.SYMLINK)
+_ASKED_FOR_ALL = 3  # entries of a run, until the others are decoded with the next
 _KINDS: dict[int, FileKind] = {kind.value: kind for kind in FileKind}
 
 
@@ -98,11 +131,12 @@ class DirEntry(Generic[AnyPath]):
     Format: "Directory Table".
     """
 
-    __slots__ = ("_entry", "_scan", "name")
+    __slots__ = ("_entry", "_index", "_scan", "name")
 
-    def __init__(self, scan: Scan[AnyPath], name: AnyPath, entry: Entry) -> None:
+    def __init__(self, scan: Scan[AnyPath], name: AnyPath, entry: Entry, index: int) -> None:
         self._scan: Scan[AnyPath] = scan
         self._entry = entry
+        self._index = index
         self.name: AnyPath = name
 
     @property
@@ -153,7 +187,11 @@ class DirEntry(Generic[AnyPath]):
         entry, scan = self._entry, self._scan
         if follow_symlinks and entry.type == _SYMLINK:
             return scan.image.stat_behind(entry, scan.within, self.path, count)
-        return scan.image.stat_of_entry(entry)
+        stats = scan.stats or scan.see_stats()
+        found = stats[self._index] if stats else None
+        if found is None or scan.image.closed:
+            return scan.image.stat_of_entry(entry)
+        return found
 
     def scandir(self, *, start: AnyPath | None = None) -> Iterator[DirEntry[AnyPath]]:
         """Return the entries of the directory that the entry is, as `SquashFS.scandir` does.

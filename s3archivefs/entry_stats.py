@@ -10,12 +10,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from s3archivefs.errors import SquashfsError
+from s3archivefs.file_stats import stats_of_basic_files
 from s3archivefs.format import ABSENT_32, EXTENDED, SYMLINK_MAX, BasicFile, ExtendedFile, InodeType
 from s3archivefs.inode import FORMAT_BITS, RECORDS, FileKind, Stat
 
 if TYPE_CHECKING:
-    from s3archivefs.listing import Entry, Run
     from s3archivefs.metadata import MetadataReader
+    from s3archivefs.runs import Entry, Run
     from s3archivefs.tables import IdTable
 
 __all__ = ["EntryStats"]
@@ -72,44 +73,25 @@ class EntryStats:
 
         They are None for extended inodes too, unless `extended`.
         """
+        count = len(run.offsets)
         try:
             data, ids = self._block(run.block), self._ids.all
         except SquashfsError:
-            return [None] * len(run.offsets)
-        stats = self._stats(run, data, ids)
+            return [None] * count
+        # The last inode may continue in the next block.
+        is_cut = run.offsets[-1] > len(data) - BasicFile.layout.size
+        whole = run.first(count - 1) if is_cut and count > 1 else run
+        stats: list[Stat | None] = [
+            *stats_of_basic_files(whole, data, ids, self._inode_count, self._block_size)
+        ]
+        for index in range(len(stats), count):
+            _, kind, reference, number = run.entry(index)
+            stats.append(self._stat(data, reference & 0xFFFF, reference, kind, number))
         if not extended:
             return [
                 stat if stat and data[stat.reference & 0xFFFF] <= EXTENDED else None
                 for stat in stats
             ]
-        return stats
-
-    def _stats(self, run: Run, data: bytes, ids: tuple[int, ...]) -> list[Stat | None]:
-        # Most inodes are of basic files: without a call for each, this takes a fifth less time.
-        inode_count, block_size = self._inode_count, self._block_size
-        base, reference = run.number, run.block << 16
-        last, id_count = len(data) - BasicFile.layout.size, len(ids)
-        stats: list[Stat | None] = []
-        for offset, delta, entry_type, _ in run.stored:
-            if entry_type == _FILE_TYPE and offset <= last:
-                stored, mode, uid, gid, mtime, number, _, fragment, _, size = _basic_file(
-                    data, offset
-                )
-                if (
-                    stored == _FILE_TYPE
-                    and number == base + delta
-                    and 0 < number <= inode_count
-                    and mode < _PERMISSIONS_END
-                    and (fragment == ABSENT_32 or size % block_size)
-                    and uid < id_count
-                    and gid < id_count
-                ):
-                    mode |= _FILE_BITS
-                    uid, gid = ids[uid], ids[gid]
-                    fields = (mode, uid, gid, mtime, size, 1, number, _FILE, 0, reference | offset)
-                    stats.append(_new(Stat, fields))
-                    continue
-            stats.append(self._stat(data, offset, reference | offset, entry_type, base + delta))
         return stats
 
     def forget(self) -> None:

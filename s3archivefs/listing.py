@@ -10,12 +10,13 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from itertools import chain, islice, repeat
+from itertools import accumulate, chain, groupby, islice
 from operator import lt
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.errors import FormatError
-from s3archivefs.format import NAME_MAX, RUN_MAX, DirectoryEntry, DirectoryHeader, InodeType
+from s3archivefs.format import RUN_MAX, DirectoryEntry, DirectoryHeader, InodeType
+from s3archivefs.runs import ENTRY_SIZE, Entry, Run, run_at, starts_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,7 @@ __all__ = [
     "DOTS",
     "DOTS_SIZE",
     "TYPES",
-    "Entry",
     "Listing",
-    "Run",
     "ScannedEntries",
     "Segment",
     "UnsoundListingError",
@@ -49,55 +48,8 @@ TYPES = frozenset(InodeType)
 """Types that an entry may have."""
 
 _WEIGHT = 700  # bytes of memory that a Listing without entries takes, roughly
-_NAME = DirectoryEntry.layout.size  # bytes of an entry before its name
-_TYPE, _SIZE = 4, 6  # places of the type's and the name size's low bytes in an entry
-_FEW = 8  # entries of a run that are sooner read one by one
-_type_and_size = struct.Struct("<4xHH").unpack_from
 _header = DirectoryHeader.layout.unpack_from
 _entry = DirectoryEntry.layout.unpack_from
-_new = tuple.__new__  # takes half the time of Entry()
-
-
-class Entry(NamedTuple):
-    """One name of a directory."""
-
-    name: bytes
-    type: int
-    """A basic InodeType."""
-    reference: int
-    """Reference of the inode."""
-    inode_number: int
-
-
-class Run(NamedTuple):
-    """Up to 256 entries that follow each other, with their inodes in one metadata block."""
-
-    data: bytes
-    """The listing."""
-    offsets: array[int]
-    """Where each entry starts in the data."""
-    block: int
-    """Metadata block of the inodes, in bytes from the start of their table."""
-    number: int
-    """Number from which the inodes count."""
-
-    @property
-    def stored(self) -> Iterator[tuple[int, int, int, int]]:
-        """The fields of each DirectoryEntry."""
-        return map(_entry, repeat(self.data), self.offsets)
-
-    def names(self) -> list[bytes]:
-        """Return the names."""
-        data = self.data
-        return [data[at + _NAME : at + _NAME + data[at + _SIZE] + 1] for at in self.offsets]
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield the entries."""
-        data, block, number = self.data, self.block << 16, self.number
-        for at in self.offsets:
-            offset, delta, kind, size = _entry(data, at)
-            name = data[at + _NAME : at + _NAME + size + 1]
-            yield _new(Entry, (name, kind, block | offset, number + delta))
 
 
 class Segment(NamedTuple):
@@ -132,54 +84,62 @@ class Listing:
     Format: "Directory Table".
     """
 
-    __slots__ = ("_blocks", "_data", "_first", "_firsts", "_numbers", "_offsets", "extents")
+    __slots__ = (
+        *("_blocks", "_data", "_first", "_firsts", "_numbers", "_parsed", "_places", "_starts"),
+        "extents",
+    )
 
     _data: bytes
-    _offsets: array[int]
-    """Where each entry starts in the data."""
+    _places: array[int]
+    """Of each run, where its first entry starts in the data."""
     _firsts: array[int]
-    """Of each run, the number of its first entry."""
+    """Of each run, the number of its first entry; then, how many entries there are."""
     _blocks: array[int]
     """Of each run, the inodes' block."""
     _numbers: array[int]
     """Of each run, the number from which the inodes count."""
+    _parsed: list[Run] | None
+    """The runs as they were parsed, until they are taken.
+
+    Most listings are read through once.
+    """
+    _starts: array[int] | None
+    """Where each entry starts in the data; found when a name is looked up."""
     _first: int
     """Number of the entry that the listing begins with."""
     extents: tuple[tuple[int, int], ...]
     """Ranges of the image that the listing was decoded from."""
 
     def __init__(
-        self,
-        data: bytes,
-        offsets: list[int],
-        runs: tuple[list[int], list[int], list[int]],
-        *extents: tuple[int, int],
+        self, data: bytes, places: list[int], runs: list[Run], *extents: tuple[int, int]
     ) -> None:
-        firsts, blocks, numbers = runs
         self._data = data
-        self._offsets = array("H" if len(data) < 1 << 16 else "I", offsets)
-        self._firsts = array("I", firsts)
-        self._blocks = array("I", blocks)
-        self._numbers = array("I", numbers)
+        self._places = array("I", places)
+        self._firsts = array("I", accumulate((len(run.names) for run in runs), initial=0))
+        self._blocks = array("I", [run.block for run in runs])
+        self._numbers = array("I", [run.number for run in runs])
+        self._parsed = runs
+        self._starts = None
         self._first = 0
         self.extents = extents
 
     def __len__(self) -> int:
-        return len(self._offsets) - self._first
+        return self._firsts[-1] - self._first
 
     @property
     def weight(self) -> int:
-        """Bytes of memory that the listing takes, roughly."""
-        offsets = len(self._offsets) * self._offsets.itemsize
-        return _WEIGHT + len(self._data) + offsets + 12 * len(self._firsts)
+        """Bytes of memory that the listing takes, roughly, once a name was looked up."""
+        start = array(self._typecode).itemsize
+        return _WEIGHT + len(self._data) + start * self._firsts[-1] + 16 * len(self._places)
 
     def get(self, name: bytes) -> Entry | None:
         """Return the entry of that name, or None."""
+        starts = self._starts or self._find_starts()
         number = self._number(name)
-        if number == len(self._offsets):
+        if number == len(starts):
             return None
-        at = self._offsets[number]
-        start = at + _NAME
+        at = starts[number]
+        start = at + ENTRY_SIZE
         offset, delta, kind, size = _entry(self._data, at)
         if self._data[start : start + size + 1] != name:
             return None
@@ -189,15 +149,16 @@ class Listing:
 
     def since(self, name: bytes) -> Listing:
         """Return the entries whose names are not below `name`."""
+        number = self._number(name)
         since = Listing.__new__(Listing)
         for attribute in self.__slots__:
             setattr(since, attribute, getattr(self, attribute))
-        since._first = self._number(name)  # noqa: SLF001 -- made here
+        since._first = number  # noqa: SLF001 -- made here
         return since
 
     def names(self) -> list[bytes]:
         """Return the names."""
-        return [name for run in self.runs() for name in run.names()]
+        return [*chain.from_iterable(run.names for run in self.runs())]
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries."""
@@ -205,20 +166,39 @@ class Listing:
 
     def runs(self) -> Iterator[Run]:
         """Yield the entries in runs."""
-        start = self._first
-        ends = [*self._firsts[1:], len(self._offsets)]
-        for run in range(bisect_right(self._firsts, start) - 1, len(ends)):
-            offsets = self._offsets[start : ends[run]]
-            yield Run(self._data, offsets, self._blocks[run], self._numbers[run])
-            start = ends[run]
+        parsed, self._parsed = self._parsed, None
+        return iter(parsed) if parsed and not self._first else self._runs()
+
+    def _runs(self) -> Iterator[Run]:
+        data, number = self._data, self._first
+        for run in range(bisect_right(self._firsts, number) - 1, len(self._places)):
+            first, end = self._firsts[run], self._firsts[run + 1]
+            place = self._places[run]
+            if number > first:
+                place = (self._starts or self._find_starts())[number]
+            starts = starts_at(data, place, end - number)
+            yield run_at(self._blocks[run], self._numbers[run], data, starts)
+            number = end
+
+    @property
+    def _typecode(self) -> str:
+        return "H" if len(self._data) < 1 << 16 else "I"
+
+    def _find_starts(self) -> array[int]:
+        """Find out where each entry starts, and drop the runs as they were parsed."""
+        starts = array(self._typecode)
+        for place, first, end in zip(self._places, self._firsts, self._firsts[1:], strict=False):
+            starts.extend(starts_at(self._data, place, end - first))
+        self._starts, self._parsed = starts, None
+        return starts
 
     def _number(self, name: bytes) -> int:
         """Return the number of the first entry whose name is not below `name`."""
-        data, offsets = self._data, self._offsets
-        low, high = self._first, len(offsets)
+        data, starts = self._data, self._starts or self._find_starts()
+        low, high = self._first, len(starts)
         while low < high:
             middle = (low + high) >> 1
-            start = offsets[middle] + _NAME
+            start = starts[middle] + ENTRY_SIZE
             # The size of a checked name has one byte, the last but one before it.
             if data[start : start + data[start - 2] + 1] < name:
                 low = middle + 1
@@ -245,6 +225,13 @@ class ScannedEntries:
     def entries(self) -> Iterator[Entry]:
         """Yield the entries."""
         return iter(self._entries)
+
+    def runs(self) -> Iterator[Run]:
+        """Yield the entries in runs."""
+        for block, found in groupby(self._entries, lambda entry: entry.reference >> 16):
+            names, types, references, numbers = zip(*found, strict=True)
+            offsets = [reference & 0xFFFF for reference in references]
+            yield Run(block, 0, names, offsets, numbers, types)
 
     def since(self, name: bytes) -> ScannedEntries:
         """Return the entries whose names are not below `name`."""
@@ -275,62 +262,27 @@ def load_listing(reader: MetadataReader, segment: Segment) -> Listing:
 
 
 def _parsed(data: bytes, segment: Segment, extent: tuple[int, int]) -> Listing | None:
-    offsets: list[int] = []
-    names: list[bytes] = []
-    types: set[int] = set()
-    firsts: list[int] = []
-    blocks: list[int] = []
-    numbers: list[int] = []
+    places: list[int] = []
+    runs: list[Run] = []
     at, end = 0, len(data)
     try:
         while at < end:
             count, block, number = _header(data, at)
             if count >= RUN_MAX:
                 return None
-            firsts.append(len(offsets))
-            blocks.append(block)
-            numbers.append(number)
             at += DirectoryHeader.layout.size
-            length = _length_of_all(data, at, count + 1) if count >= _FEW else 0
-            if length:
-                starts = range(at, at + length * (count + 1), length)
-                types.update(data[at + _TYPE : starts.stop : length])
-                offsets.extend(starts)
-                names += [data[start + _NAME : start + length] for start in starts]
-                at = starts.stop
-                continue
-            for _ in range(count + 1):
-                kind, size = _type_and_size(data, at)
-                if size >= NAME_MAX:
-                    return None
-                types.add(kind)
-                offsets.append(at)
-                start = at + _NAME
-                at = start + size + 1
-                names.append(data[start:at])
-    except struct.error:  # the bytes end within a header or an entry
-        return None
+            places.append(at)
+            starts = starts_at(data, at, count + 1)
+            run = run_at(block, number, data, starts)
+            runs.append(run)
+            at = starts[-1] + ENTRY_SIZE + len(run.names[-1])
+    except (struct.error, IndexError, ValueError):
+        return None  # the bytes end within a header or an entry, or a name is too long
+    types = set().union(*(run.types for run in runs))
+    names = [*chain.from_iterable(run.names for run in runs)]
     if at != end or not types <= TYPES or not _are_sound(names, segment):
         return None
-    return Listing(data, offsets, (firsts, blocks, numbers), extent)
-
-
-def _length_of_all(data: bytes, at: int, count: int) -> int:
-    """Return the length of each of `count` entries, or 0 where they differ.
-
-    Names such as 0001.jpg are common, and such runs are found without a step for each entry.
-    """
-    size = data[at + _SIZE] if at + _SIZE < len(data) else 0
-    length = _NAME + size + 1
-    stop = at + count * length
-    # If the first entry has that length, the second starts where its size is looked for, and so on.
-    is_so = (
-        stop <= len(data)
-        and data[at + _SIZE : stop : length].count(size) == count
-        and data[at + _SIZE + 1 : stop : length].count(0) == count
-        and data[at + _TYPE + 1 : stop : length].count(0) == count
-    )
-    return length if is_so else 0
+    return Listing(data, places, runs, extent)
 
 
 def _are_sound(names: list[bytes], segment: Segment) -> bool:

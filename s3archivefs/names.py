@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "AnyPath",
@@ -79,7 +82,7 @@ def decode_as(path: AnyPath, name: bytes) -> AnyPath:
     return name
 
 
-def decode_all_as(path: AnyPath, names: list[bytes]) -> list[AnyPath]:
+def decode_all_as(path: AnyPath, names: Sequence[bytes]) -> Sequence[AnyPath]:
     """Return one or more stored names in the type of a caller's path."""
     if isinstance(path, str):  # no name holds a slash
         return b"/".join(names).decode("utf-8", "surrogateescape").split("/")

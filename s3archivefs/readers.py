@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from s3archivefs.device import BlockDevice
-    from s3archivefs.directory import Entry
     from s3archivefs.format import Superblock
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
+    from s3archivefs.runs import Entry
 
 __all__ = ["Readers", "open_readers"]
 

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs.cache import WeightedCache
-    from s3archivefs.directory import Counter, Directory, Entry
+    from s3archivefs.directory import Counter, Directory
     from s3archivefs.inode import Inode
     from s3archivefs.limits import Limits
     from s3archivefs.readers import Readers
+    from s3archivefs.runs import Entry
 
 __all__ = ["Place", "Resolver"]
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import NAME_MAX, RUN_MAX, DirectoryEntry, DirectoryHeader
-from s3archivefs.listing import DOTS, DOTS_SIZE, TYPES, Entry
+from s3archivefs.listing import DOTS, DOTS_SIZE, TYPES
+from s3archivefs.runs import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

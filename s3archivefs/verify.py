@@ -15,10 +15,11 @@ from s3archivefs.printed import printed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s3archivefs.directory import Directory, Entry
+    from s3archivefs.directory import Directory
     from s3archivefs.inode import Inode, Stat
-    from s3archivefs.listing import Run, ScannedEntries
+    from s3archivefs.listing import ScannedEntries
     from s3archivefs.readers import Readers
+    from s3archivefs.runs import Entry, Run
 
 __all__ = ["Problem", "Verifier"]
 
@@ -105,8 +106,7 @@ class Verifier:
         Nothing more is to be read of empty files, devices, fifos and sockets without extended
         attributes.
         """
-        block = run.block << 16
-        references = [block | offset for offset, _, _, _ in run.stored]
+        references = run.references
         none = [False] * len(references)
         # Of an inode's links the first counts.
         if len({*references}) < len(references) or not self._seen.isdisjoint(references):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from itertools import repeat
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Generic, cast
 
-from s3archivefs.directory import Entry
 from s3archivefs.entry import DirEntry, Scan
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import InodeType
-from s3archivefs.listing import Listing, Run
 from s3archivefs.names import AnyPath, decode_all_as, decode_as, encode
 from s3archivefs.resolution import Place
+from s3archivefs.runs import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from s3archivefs.entry import Tree
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.limits import Limits
-    from s3archivefs.listing import ScannedEntries
     from s3archivefs.readers import Readers
+    from s3archivefs.runs import Run
 
 __all__ = ["entries", "names_and_stats", "walk"]
 
@@ -36,9 +35,14 @@ def entries(
 
     They come up to 256 at a time.
     """
-    scan = Scan(image, place, _prefix(path))
+    prefix = _prefix(path)
     for run in _runs(place, start):
-        yield map(DirEntry, repeat(scan), decode_all_as(path, run.names()), run.entries())
+        scan = Scan(image, place, prefix, run)
+        names = decode_all_as(path, run.names)
+        try:
+            yield map(DirEntry, repeat(scan), names, run.entries(), count())
+        finally:
+            scan.end()
 
 
 def names_and_stats(
@@ -46,27 +50,17 @@ def names_and_stats(
 ) -> Iterator[Iterable[tuple[AnyPath, Stat]]]:
     """Yield likewise the names of the entries, and their own attributes."""
     for run in _runs(place, start):
-        names = decode_all_as(path, run.names())
-        yield zip(names, _stats(image, readers, run), strict=True)
+        names = decode_all_as(path, run.names)
+        found: list[Stat | None] = readers.stats.of_run(run)
+        plain = len(found) if all(found) else [*map(bool, found)].index(False)
+        yield zip(names[:plain], cast("list[Stat]", found[:plain]), strict=True)
+        for index in range(plain, len(found)):
+            yield ((names[index], found[index] or image.stat_of_entry(run.entry(index))),)
 
 
-def _runs(place: Place, start: bytes = b"") -> Iterator[Run | ScannedEntries]:
+def _runs(place: Place, start: bytes = b"") -> Iterator[Run]:
     for listing in place.directory.listings(start):
-        if isinstance(listing, Listing):
-            yield from listing.runs()
-        else:
-            yield listing
-
-
-def _stats(image: Tree, readers: Readers, run: Run | ScannedEntries) -> Iterable[Stat]:
-    if not isinstance(run, Run):
-        return map(image.stat_of_entry, run.entries())
-    stats = readers.stats.of_run(run)
-    if all(stats):
-        return cast("list[Stat]", stats)
-    return (
-        stat or image.stat_of_entry(entry) for stat, entry in zip(stats, run.entries(), strict=True)
-    )
+        yield from listing.runs()
 
 
 def _prefix(path: AnyPath) -> AnyPath:
@@ -138,7 +132,7 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
         inodes: dict[AnyPath, int] = {}
         scan = Scan(image, place, _prefix(path))
         for run in _runs(place):
-            names = decode_all_as(path, run.names())
+            names = decode_all_as(path, run.names)
             for name, entry in zip(names, run.entries(), strict=True):
                 if entry.type == _DIRECTORY:
                     directories.append(name)
@@ -147,7 +141,7 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
                 elif (
                     entry.type == _SYMLINK
                     and not symlinks_as_files
-                    and DirEntry(scan, name, entry).is_dir()
+                    and DirEntry(scan, name, entry, 0).is_dir()
                 ):
                     directories.append(name)
                 else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -131,3 +132,47 @@ def test_a_link_whose_way_decodes_large_listings_again_and_again_ends(
             with pytest.raises(s3archivefs.LimitExceededError, match="resolution_steps"):
                 fs.realpath("/way", strict=strict)
             assert 90_000 < sum(decoded) <= 110_000
+
+
+def test_an_entry_has_the_same_attributes_whenever_it_is_asked() -> None:
+    names = [b"%03d" % number for number in range(600)]
+    tree = {name: file(b"", mode=number % 512) for number, name in enumerate(names)}
+    image = s3archivefs.BytesDevice(bytes(build(directory({**tree, b"link": symlink(b"007")}))))
+    with s3archivefs.open(image) as fs:
+        expected = {name: fs.stat(name, follow_symlinks=False) for name in fs.listdir("/")}
+        as_read = {entry.name: entry.stat(follow_symlinks=False) for entry in fs.scandir("/")}
+        at_the_end = [*fs.scandir("/")]
+        assert as_read == expected
+        assert {each.name: each.stat(follow_symlinks=False) for each in at_the_end} == expected
+        some = [entry.stat() for entry in fs.scandir("/") if entry.name.endswith("7")]
+        assert some == [fs.stat(name) for name in names if name.endswith(b"7")]
+
+
+def test_an_entry_that_is_kept_keeps_no_others() -> None:
+    names = [b"%04d" % number for number in range(2000)]
+    image = bytes(build(directory({name: file(b"") for name in names}, extended=True)))
+    limits = s3archivefs.Limits(cache_bytes=0)
+    with s3archivefs.open(s3archivefs.BytesDevice(image), limits=limits) as fs:
+        kept = []
+        tracemalloc.start()
+        try:
+            for _ in range(20):
+                for number, entry in enumerate(fs.scandir("/")):
+                    entry.stat()
+                    if number % 500 == 0:
+                        kept.append(entry)
+            assert len(kept) == 80
+            assert tracemalloc.get_traced_memory()[0] < len(kept) * 2000
+        finally:
+            tracemalloc.stop()
+
+
+def test_an_entry_of_a_closed_image_has_no_attributes() -> None:
+    image = bytes(build(directory({b"%d" % number: file(b"") for number in range(9)})))
+    with s3archivefs.open(s3archivefs.BytesDevice(image)) as fs:
+        found = fs.scandir("/")
+        entries = [next(found) for _ in range(9)]
+        assert [entry.stat().size for entry in entries] == [0] * 9
+    for entry in entries:
+        with pytest.raises(ValueError, match="closed"):
+            entry.stat()

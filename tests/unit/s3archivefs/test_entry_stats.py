@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +13,9 @@ import s3archivefs
 from s3archivefs import BytesDevice, SquashfsError, Stat
 from s3archivefs.format import EXTENDED
 from s3archivefs.inode import RECORDS
-from s3archivefs.listing import Listing, Run
+from s3archivefs.listing import Listing
+from s3archivefs.runs import Run
 from tests.support.images.built import ABSENT_32, Node, build, directory, file, special, symlink
-from tests.support.images.built import entries as make_entries
 from tests.support.images.fixtures import FIXTURES, CountingDevice, open_fixture
 from tests.support.images.mutations import Mutator
 from tests.support.images.readers import readers_of
@@ -24,8 +23,8 @@ from tests.support.images.readers import readers_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s3archivefs.directory import Entry
     from s3archivefs.readers import Readers
+    from s3archivefs.runs import Entry
 
 MUTATOR = Mutator({name: fixture.image.read_bytes() for name, fixture in FIXTURES.items()})
 
@@ -103,14 +102,15 @@ def assert_all_alike(fs: s3archivefs.SquashFS, most: int = 30) -> int:
 
 def run_of(entries: list[Entry]) -> Run:
     """The run that a writer makes of entries whose inodes are in one block."""
-    first = entries[0].reference >> 16, entries[0].inode_number
-    rows = [
-        (entry.reference & 0xFFFF, entry.inode_number - first[1], entry.type, entry.name)
-        for entry in entries
-    ]
-    data = make_entries(*first, *rows)
-    starts = accumulate((8 + len(entry.name) for entry in entries[:-1]), initial=12)
-    return Run(data, array("I", starts), *first)
+    number = entries[0].inode_number
+    return Run(
+        entries[0].reference >> 16,
+        number,
+        names=tuple(entry.name for entry in entries),
+        offsets=tuple(entry.reference & 0xFFFF for entry in entries),
+        deltas=tuple(entry.inode_number - number for entry in entries),
+        types=tuple(entry.type for entry in entries),
+    )
 
 
 @pytest.mark.parametrize("name", FIXTURES)

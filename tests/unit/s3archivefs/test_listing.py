@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from s3archivefs import BytesDevice, FormatError, SquashfsError
-from s3archivefs.directory import Directory, Entry
+from s3archivefs.directory import Directory
 from s3archivefs.listing import Listing, ScannedEntries, Segment, UnsoundListingError, load_listing
+from s3archivefs.runs import Entry
 from s3archivefs.scanning import scan
 from tests.support.images.built import build, directory, entries
 from tests.support.images.fixtures import FIXTURES

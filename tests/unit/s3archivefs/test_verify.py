@@ -14,7 +14,7 @@ import s3archivefs
 from fixtures.shapes import HOLE, noise, text
 from fixtures.tree import directory, fifo, file, hard_link, symlink
 from s3archivefs import CorruptImageError, Problem
-from s3archivefs.directory import Directory, Entry
+from s3archivefs.directory import Directory
 from s3archivefs.verify import Verifier
 from tests.support.images import built
 from tests.support.images.drafts import Draft, draft
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.listing import Listing, ScannedEntries
     from s3archivefs.names import LinkedPath
+    from s3archivefs.runs import Entry
 
 BLOCKS, TAIL, LINK, INNER, DEEP, OTHER = (1_234_567_800 + number for number in range(1, 7))
 """Times by which `Draft.inode` finds the inodes."""

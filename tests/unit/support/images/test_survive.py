@@ -13,7 +13,7 @@ import s3archivefs
 from s3archivefs import SquashFS, Stat, UnsupportedError
 from s3archivefs.cache import WeightedCache
 from s3archivefs.content import Content
-from s3archivefs.directory import Directory, Entry
+from s3archivefs.directory import Directory
 from s3archivefs.file import SquashFile
 from s3archivefs.inode import InodeTable
 from s3archivefs.tables import IdTable
@@ -24,6 +24,8 @@ from tests.support.images.survive import WHOLE, survive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from s3archivefs.runs import Entry
 
 SOUND = sorted(FIXTURES.keys() - {"embedded"})  # which starts behind other bytes
 
