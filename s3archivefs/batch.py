@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from s3archivefs.content import ZEROS, block_list, joined
 from s3archivefs.data import SIZE_MASK, StoredBlock
 from s3archivefs.errors import SquashfsError
 from s3archivefs.format import ABSENT_32
+from s3archivefs.names import as_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from s3archivefs.data import DataReader
-    from s3archivefs.inode import Inode, InodeTable, Stat
+    from s3archivefs.inode import ContentPlace, InodeTable, Stat
+    from s3archivefs.names import EitherPath
 
-__all__ = ["LARGE_BYTES", "Batch", "Planner", "Run", "SharedBlock", "Wanted"]
+__all__ = ["LARGE_BYTES", "Batch", "Planner", "Run", "SharedBlock", "Wanted", "windows"]
 
 P = TypeVar("P")
 
@@ -32,30 +34,49 @@ _BATCH_BYTES = 4 << 20
 Handing a batch to another thread takes a hundredth of what decoding it does.
 """
 _FRAGMENTS_BYTES = 8 << 20  # of fragment blocks kept for later batches, two at least
-_FILE_WEIGHT = 512  # bytes of memory that a file takes beside its content
+_FILE_WEIGHT = 600  # bytes of memory that a file takes beside path and content, roughly
 _SPARE_BYTES = 1 << 20  # read in vain by one batch, at most
+# Files are put in the order of the disk together, in windows of so much memory: where the tree has
+# another order than the disk, each window decodes nearly all fragment blocks anew.
+_WINDOW_BYTES = 24 << 20
+_FIRST_WINDOW_BYTES = 384 << 10  # so that the first file does not wait for a long listing
+_BLOCK_WEIGHT = 400  # bytes of memory that a block takes, roughly
+_CHARACTER_WEIGHT = 4  # likewise each character of a path, at most
 
 
 class Wanted(Generic[P]):
     """A regular file whose content is wanted, and where that lies once it is planned."""
 
-    __slots__ = ("blocks", "fragment", "inode", "path", "position", "size", "stat", "tail_start")
+    __slots__ = ("blocks", "fragment", "path", "place", "position", "stat")
 
-    def __init__(self, path: P, inode: Inode | None, stat: Stat | None = None) -> None:
+    def __init__(self, path: P, place: ContentPlace | None, stat: Stat | None = None) -> None:
         self.path = path
-        self.inode = inode
+        self.place = place
         """None where the inode cannot be read: the file is in no batch."""
-        self.size: int = 0 if inode is None else inode.file.size
-        """Bytes of content."""
         self.stat = stat
         self.position = 0
         """Start of the first block, by which files are in the order of the disk."""
-        self.blocks: list[StoredBlock] | None = None
+        self.blocks: Sequence[StoredBlock] | None = None
         """The blocks, holes among them; None for a file that is in no batch."""
         self.fragment: StoredBlock | None = None
         """The block that holds the tail."""
-        self.tail_start = 0
-        """Start of the tail, in bytes from the start of the decoded fragment."""
+
+
+def windows(files: Iterable[Wanted[P]], block_size: int) -> Iterator[list[Wanted[P]]]:
+    """Yield files in lists that take bounded memory."""
+    window: list[Wanted[P]] = []
+    weight, most = 0, _FIRST_WINDOW_BYTES
+    for file in files:
+        window.append(file)
+        place = file.place
+        weight += _FILE_WEIGHT + _CHARACTER_WEIGHT * len(as_plain(cast("EitherPath", file.path)))
+        if place is not None and place.size >= block_size:
+            weight += min(place.size, LARGE_BYTES) // block_size * _BLOCK_WEIGHT
+        if weight >= most:
+            yield window
+            window, weight, most = [], 0, _WINDOW_BYTES
+    if window:
+        yield window
 
 
 class SharedBlock:
@@ -91,6 +112,8 @@ class Batch(Generic[P]):
         """Bytes of memory that the batch takes, roughly."""
         self.end = 0
         """End of the last block, in bytes from the start of the image."""
+        self.last_fragment: StoredBlock | None = None
+        """The fragment block that was wanted last: files beside each other share one."""
         self._blocks: dict[StoredBlock, SharedBlock] = {}
         self._last: tuple[int, bytes | None] = (-1, None)
 
@@ -134,16 +157,18 @@ class Batch(Generic[P]):
         Return None for one that is in no batch, or whose blocks do not decode to what is due: to
         read it by itself says why.
         """
-        if file.blocks is None or file.inode is None:
+        if file.blocks is None or file.place is None:
             return None
-        reference = file.inode.reference
+        reference = file.place.reference
         if reference != self._last[0]:  # else it is a hard link, or wanted twice
-            self._last = reference, self._joined(file, file.blocks)
+            self._last = reference, self._joined(file, file.place, file.blocks)
         return self._last[1]
 
-    def _joined(self, file: Wanted[P], blocks: list[StoredBlock]) -> bytes | None:
+    def _joined(
+        self, file: Wanted[P], place: ContentPlace, blocks: Sequence[StoredBlock]
+    ) -> bytes | None:
         pieces: list[bytes | memoryview] = []
-        left = file.size
+        left = place.size
         for stored in blocks:
             piece = self._blocks[stored].content if stored.word else ZEROS[: stored.due]
             if piece is None:
@@ -152,10 +177,10 @@ class Batch(Generic[P]):
             left -= stored.due
         if file.fragment is not None:
             fragment = self._blocks[file.fragment].content
-            end = file.tail_start + left
+            end = place.fragment_offset + left
             if fragment is None or end > len(fragment):
                 return None
-            tail = fragment[file.tail_start : end]
+            tail = fragment[place.fragment_offset : end]
             if not blocks:
                 return tail
             pieces.append(tail)
@@ -182,7 +207,7 @@ class Planner(Generic[P]):
         No batch spans a gap of more than so many bytes, if given.
         """
         for file in files:
-            self._place(file)
+            self._locate(file)
         files.sort(key=_start)
         batch: Batch[P] = Batch()
         last = -1
@@ -197,32 +222,32 @@ class Planner(Generic[P]):
         if batch.files:
             yield batch
 
-    def _place(self, file: Wanted[P]) -> None:
+    def _locate(self, file: Wanted[P]) -> None:
         """Find out where the content of a file lies."""
-        if file.inode is None:
+        place = file.place
+        if place is None:
             return
-        record = file.inode.file
-        file.position = record.blocks_start
-        if record.size > self._large_bytes:
+        file.position = place.blocks_start
+        if place.size > self._large_bytes:
             return
-        size = self._data.block_size
-        has_fragment = record.fragment_index != ABSENT_32
-        count = record.size // size if has_fragment else -(-record.size // size)
+        block_size = self._data.block_size
+        has_fragment = place.fragment_index != ABSENT_32
+        count = place.size // block_size if has_fragment else -(-place.size // block_size)
         try:
-            blocks = self._blocks(file.inode, count) if count else []
+            blocks = self._blocks(place, count) if count else ()
             if has_fragment:
-                file.fragment = self._data.fragment_block(record.fragment_index)
-                file.tail_start = record.fragment_offset
+                file.fragment = self._data.fragment_block(place.fragment_index)
                 if not count:
                     file.position = file.fragment.position
         except (SquashfsError, OSError):  # raised to the reader of the file
             return
         file.blocks = blocks
 
-    def _blocks(self, inode: Inode, count: int) -> list[StoredBlock]:
+    def _blocks(self, place: ContentPlace, count: int) -> list[StoredBlock]:
         blocks = []
-        start = position = inode.file.blocks_start
-        left = inode.file.size
+        start = position = place.blocks_start
+        left = place.size
+        inode = self._inodes.inode(place.reference)
         for word in block_list(inode, count, self._inodes, self._data):
             due = min(left, self._data.block_size)
             blocks.append(StoredBlock(position, word, due))
@@ -235,14 +260,17 @@ class Planner(Generic[P]):
     def _add(self, file: Wanted[P], batch: Batch[P]) -> None:
         batch.files.append(file)
         batch.weight += _FILE_WEIGHT
-        if file.blocks is None:
+        if file.blocks is None or file.place is None:
             return
-        batch.weight += file.size
+        batch.weight += file.place.size
         for stored in file.blocks:
             if stored.word and stored not in batch:
                 batch.add(stored, SharedBlock(stored), 0)
-        if file.fragment is not None and file.fragment not in batch:
-            batch.add(file.fragment, self._fragment(file.fragment), self._data.block_size)
+        fragment = file.fragment
+        if fragment is not None and fragment is not batch.last_fragment:
+            batch.last_fragment = fragment
+            if fragment not in batch:
+                batch.add(fragment, self._fragment(fragment), self._data.block_size)
 
     def _fragment(self, stored: StoredBlock) -> SharedBlock:
         """Return a fragment block, which one of the last batches may have too."""

@@ -6,11 +6,19 @@ import io
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
-from s3archivefs.batch import LARGE_BYTES, Wanted
+from s3archivefs.batch import LARGE_BYTES, Wanted, windows
 from s3archivefs.batch_reads import BatchReader
 from s3archivefs.errors import CorruptImageError, FormatError, LimitExceededError, SquashfsError
 from s3archivefs.inode import FileKind
-from s3archivefs.names import AnyPath, EitherPath, LinkedPath, PathLike, as_plain, decode_as
+from s3archivefs.names import (
+    AnyPath,
+    EitherPath,
+    LinkedPath,
+    PathLike,
+    as_plain,
+    decode_all_as,
+    decode_as,
+)
 from s3archivefs.opening import FileOpener
 
 if TYPE_CHECKING:
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from s3archivefs.inode import Stat
     from s3archivefs.readers import Readers
     from s3archivefs.resolution import Place
-    from s3archivefs.runs import Entry
+    from s3archivefs.runs import Entry, Run
 
     Fault: TypeAlias = SquashfsError | OSError
 
@@ -29,9 +37,6 @@ P = TypeVar("P", bound=EitherPath)
 T = TypeVar("T")
 
 _FILE, _DIRECTORY = FileKind.FILE.value, FileKind.DIRECTORY.value
-_WINDOW_FILES = 8192  # files put in the order of the disk together, of some 600 bytes each
-_WINDOW_BYTES = 128 << 20  # likewise, of content: at most 32,768 blocks, of some 400 bytes each
-_WINDOW_PATHS = 1 << 20  # likewise, of characters of paths: 1,024 levels of 255 make long ones
 
 
 class BulkReader(FileOpener):
@@ -57,7 +62,7 @@ class BulkReader(FileOpener):
 
         This is faster than `read_bytes` for each, many times so over a network: blocks that files
         share are decoded once, what is adjacent is read at once, and decoded in parallel. Some
-        8,000 paths at a time are put in order. A path given twice is yielded twice. Takes up to
+        30,000 paths at a time are put in order. A path given twice is yielded twice. Takes up to
         64 MiB of memory beside the caches, whatever the image says.
 
         A file that cannot be read raises what `read_bytes` raises, which ends the iterator; with
@@ -144,7 +149,7 @@ class BulkReader(FileOpener):
     ) -> Generator[tuple[Wanted[P], bytes | None], None, None]:
         readers = self._readers
         reader: BatchReader[P] = BatchReader(readers.inodes, readers.data, self._large_bytes)
-        return reader.contents(_windows(files))
+        return reader.contents(windows(files, readers.data.block_size))
 
     # ---- Files -----------------------------------------------------------------------------------
 
@@ -157,7 +162,7 @@ class BulkReader(FileOpener):
             except (SquashfsError, OSError) as error:
                 _report(path, error, on_error)
             else:
-                yield Wanted(path, inode)
+                yield Wanted(path, inode.content)
 
     def _regular_files(
         self,
@@ -185,11 +190,15 @@ class BulkReader(FileOpener):
                 seen.add(inode.reference)
                 if depth > self._limits.walk_depth:
                     raise LimitExceededError("walk_depth", depth, self._limits.walk_depth)
-                for found in readers.directory(inode).entries():
-                    if found.type == _FILE:
-                        yield _wanted(prefix + decode_as(path, found.name), found, readers)
-                    elif found.type == _DIRECTORY:
-                        below.append((LinkedPath(way, found.name), found, depth + 1))
+                for run in readers.directory(inode).runs():
+                    if _FILE in run.types:
+                        yield from _wanted_of_run(prefix, run, readers)
+                    if _DIRECTORY in run.types:
+                        below += (
+                            (LinkedPath(way, found.name), found, depth + 1)
+                            for found in run.entries()
+                            if found.type == _DIRECTORY
+                        )
             except (SquashfsError, OSError) as error:
                 if isinstance(error, FormatError):
                     self._distrust()  # the next call may find it sound
@@ -197,27 +206,26 @@ class BulkReader(FileOpener):
             todo += reversed(below)
 
 
-def _wanted(path: P, entry: Entry, readers: Readers) -> Wanted[P]:
+def _wanted_of_run(prefix: AnyPath, run: Run, readers: Readers) -> Iterator[Wanted[AnyPath]]:
+    """Yield the regular files among the entries of a run."""
+    names = decode_all_as(prefix, run.names)
     try:
-        inode = readers.entry_inode(entry)
-        return Wanted(path, inode, readers.inodes.stat(inode))
-    except (SquashfsError, OSError):
-        return Wanted(path, None)  # to read it by itself says why
-
-
-def _windows(files: Iterable[Wanted[P]]) -> Iterator[list[Wanted[P]]]:
-    """Yield files in lists of bounded length."""
-    window: list[Wanted[P]] = []
-    size = paths = 0
-    for file in files:
-        window.append(file)
-        size += min(file.size, LARGE_BYTES)
-        paths += len(as_plain(cast("EitherPath", file.path)))
-        if len(window) >= _WINDOW_FILES or size >= _WINDOW_BYTES or paths >= _WINDOW_PATHS:
-            yield window
-            window, size, paths = [], 0, 0
-    if window:
-        yield window
+        stats = readers.stats.of_run(run)
+    except OSError:  # of the device
+        stats = [None] * len(names)
+    content_of = readers.stats.content_of
+    for index, (name, kind, stat) in enumerate(zip(names, run.types, stats, strict=True)):
+        if kind != _FILE:
+            continue
+        path = prefix + name
+        try:
+            if stat is not None:
+                yield Wanted(path, content_of(stat), stat)
+                continue
+            inode = readers.entry_inode(run.entry(index))
+            yield Wanted(path, inode.content, readers.inodes.stat(inode))
+        except (SquashfsError, OSError):
+            yield Wanted(path, None)  # to read it by itself says why
 
 
 def _report(path: P, error: Fault, on_error: Callable[[P, Fault], object] | None) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from s3archivefs.cache import WeightedCache
     from s3archivefs.inode import Inode, InodeTable
     from s3archivefs.metadata import MetadataReader
-    from s3archivefs.runs import Entry
+    from s3archivefs.runs import Entry, Run
 
 __all__ = ["Counter", "Directory", "Segment", "Segments", "uncounted"]
 
@@ -154,6 +154,11 @@ class Directory:
                 wanted = listing.since(start) if start else listing
                 if len(wanted):
                     yield wanted
+
+    def runs(self, start: bytes = b"") -> Iterator[Run]:
+        """Yield the same entries, in runs; raises what `entries` raises."""
+        for listing in self.listings(start):
+            yield from listing.runs()
 
     # ---- segments --------------------------------------------------------------------------------
 

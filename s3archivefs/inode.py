@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from s3archivefs.metadata import MetadataCursor, MetadataReader
     from s3archivefs.tables import IdTable
 
-__all__ = ["FORMAT_BITS", "RECORDS", "FileKind", "Inode", "InodeTable", "Stat"]
+__all__ = ["FORMAT_BITS", "RECORDS", "ContentPlace", "FileKind", "Inode", "InodeTable", "Stat"]
 
 _PERMISSIONS = 0o7777
 _SMALLEST = BasicIpc.layout.size
@@ -106,6 +106,24 @@ class Stat(NamedTuple):
     """Place of the inode in the image, which only hard links share."""
 
 
+class ContentPlace(NamedTuple):
+    """Where the content of a regular file lies, as its inode says.
+
+    Format: "File Inodes".
+    """
+
+    reference: int
+    """Reference of the inode."""
+    size: int
+    """Bytes of content."""
+    blocks_start: int
+    """Start of the first block, in bytes from the start of the image."""
+    fragment_index: int
+    """Number of the fragment block with the tail; ABSENT_32 for a file without."""
+    fragment_offset: int
+    """Start of the tail, in bytes from the start of the decoded fragment block."""
+
+
 class Inode:
     """An inode as the image stores it."""
 
@@ -130,6 +148,18 @@ class Inode:
     def file(self) -> BasicFile | ExtendedFile:
         """The record of a regular file."""
         return cast("BasicFile | ExtendedFile", self.header)
+
+    @property
+    def content(self) -> ContentPlace:
+        """Where the content of a regular file lies."""
+        file = self.file
+        return ContentPlace(
+            self.reference,
+            file.size,
+            file.blocks_start,
+            file.fragment_index,
+            file.fragment_offset,
+        )
 
     @property
     def symlink(self) -> BasicSymlink:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.readers import Readers
-    from s3archivefs.runs import Run
 
 __all__ = ["entries", "names_and_stats", "walk"]
 
@@ -36,7 +35,7 @@ def entries(
     They come up to 256 at a time.
     """
     prefix = _prefix(path)
-    for run in _runs(place, start):
+    for run in place.directory.runs(start):
         scan = Scan(image, place, prefix, run)
         names = decode_all_as(path, run.names)
         try:
@@ -49,18 +48,13 @@ def names_and_stats(
     image: Tree, readers: Readers, place: Place, path: AnyPath, start: bytes
 ) -> Iterator[Iterable[tuple[AnyPath, Stat]]]:
     """Yield likewise the names of the entries, and their own attributes."""
-    for run in _runs(place, start):
+    for run in place.directory.runs(start):
         names = decode_all_as(path, run.names)
         found: list[Stat | None] = readers.stats.of_run(run)
         plain = len(found) if all(found) else [*map(bool, found)].index(False)
         yield zip(names[:plain], cast("list[Stat]", found[:plain]), strict=True)
         for index in range(plain, len(found)):
             yield ((names[index], found[index] or image.stat_of_entry(run.entry(index))),)
-
-
-def _runs(place: Place, start: bytes = b"") -> Iterator[Run]:
-    for listing in place.directory.listings(start):
-        yield from listing.runs()
 
 
 def _prefix(path: AnyPath) -> AnyPath:
@@ -131,9 +125,8 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
         others: list[AnyPath] = []
         inodes: dict[AnyPath, int] = {}
         scan = Scan(image, place, _prefix(path))
-        for run in _runs(place):
-            names = decode_all_as(path, run.names)
-            for name, entry in zip(names, run.entries(), strict=True):
+        for run in place.directory.runs():
+            for name, entry in zip(decode_all_as(path, run.names), run.entries(), strict=True):
                 if entry.type == _DIRECTORY:
                     directories.append(name)
                     number = entry.inode_number - _NUMBER_MIN

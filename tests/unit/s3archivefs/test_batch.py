@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
-from s3archivefs.batch import LARGE_BYTES, Batch, Planner, SharedBlock, Wanted
+from s3archivefs.batch import LARGE_BYTES, Batch, Planner, SharedBlock, Wanted, windows
 from s3archivefs.data import StoredBlock
+from s3archivefs.format import ABSENT_32
+from s3archivefs.inode import ContentPlace
 from tests.support.images.fixtures import make_image
 from tests.support.images.readers import readers_of
 
@@ -36,7 +38,7 @@ def fs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SquashFS]:
 
 def planned(fs: SquashFS, names: list[str], gap: int | None = None) -> list[Batch[str]]:
     readers = readers_of(fs)
-    wanted = [Wanted(name, readers.inodes.inode(fs.stat(name).reference)) for name in names]
+    wanted = [Wanted(name, readers.inodes.inode(fs.stat(name).reference).content) for name in names]
     planner: Planner[str] = Planner(readers.inodes, readers.data, LARGE_BYTES)
     return [*planner.batches(wanted, gap)]
 
@@ -56,6 +58,26 @@ def test_batches_are_in_the_order_of_the_disk_and_cut_by_size(fs: SquashFS) -> N
     assert [file.position for file in files] == sorted(file.position for file in files)
     assert all(4 * MIB <= batch.weight < 10 * MIB for batch in batches[:-1])
     assert [file.path for file in files if file.blocks is None] == ["large"]
+
+
+def window_sizes(files: int, path: str, size: int) -> list[int]:
+    place = ContentPlace(0, size, 96, ABSENT_32, 0)
+    return [len(window) for window in windows((Wanted(path, place) for _ in range(files)), 4096)]
+
+
+def test_tens_of_thousands_of_files_are_put_in_order_together() -> None:
+    # Less, and an image whose tree has another order than its disk is decoded again and again.
+    first, *others = window_sizes(60_000, "/path/of/a/file", 4000)
+    assert 300 < first < 1000
+    assert min(others[:-1]) > 30_000
+
+
+@pytest.mark.parametrize(
+    ("path", "size"), [("/" * 100_000, 5), ("/a", LARGE_BYTES), ("/a", 1 << 60)]
+)
+def test_what_is_put_in_order_together_takes_bounded_memory(path: str, size: int) -> None:
+    _, *others = window_sizes(2_000, path, size)
+    assert 50 < max(others) < 70
 
 
 def test_each_block_is_read_for_one_batch(fs: SquashFS) -> None:

@@ -12,7 +12,8 @@ from s3archivefs.directory import Directory, uncounted
 from tests.support.images.built import build, directory, file, symlink
 
 if TYPE_CHECKING:
-    from s3archivefs.directory import Counter, Entry
+    from s3archivefs.directory import Counter
+    from s3archivefs.runs import Entry
 
 
 def chain(depth: int) -> bytes:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.tree import directory, file, symlink
 from s3archivefs import browsing, walking
-from s3archivefs.directory import Counter, Directory, Entry, uncounted
+from s3archivefs.directory import Counter, Directory, uncounted
+from s3archivefs.runs import Entry
 from tests.support.images.crowds import pack_crowd
 from tests.support.images.drafts import draft
 from tests.support.images.fixtures import CountingDevice, make_image
