@@ -46,7 +46,8 @@ def stats_of_basic_files(
         halves.byteswap()
         words.byteswap()
     # Of the eight words of a BasicFile, the first two have type, mode and ids.
-    heads, mtimes, numbers, fragments, sizes = halves[::4], *(words[at::8] for at in (2, 3, 5, 7))
+    heads, mtimes, numbers = halves[::4], words[2::8], words[3::8]
+    fragments, sizes = words[5::8], words[7::8]
     expected = run.inode_numbers
     if (
         min(expected) < 1

@@ -64,11 +64,13 @@ class Run(NamedTuple):
 
     def first(self, count: int) -> Run:
         """Return the run's first entries."""
-        return self._replace(
-            names=self.names[:count],
-            offsets=self.offsets[:count],
-            deltas=self.deltas[:count],
-            types=self.types[:count],
+        return Run(
+            self.block,
+            self.number,
+            self.names[:count],
+            self.offsets[:count],
+            self.deltas[:count],
+            self.types[:count],
         )
 
     def entry(self, index: int) -> Entry:

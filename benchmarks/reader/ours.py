@@ -1,6 +1,6 @@
 """What this project's reader does: by path, by directory entry, and in bulk.
 
-To add a way of reading, add its function to `CONTENTS` or `STATS`; the rows that wait for it, "in
+To add a way of reading, add its function to `CONTENTS` or `WALKS`; the rows that wait for it, "in
 bulk", then measure it, and `check` holds what it reads against what was packed.
 """
 
@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import s3archivefs
 from benchmarks.reader.works import Work
-from s3archivefs import SquashFS, Stat
+from s3archivefs import FileKind, SquashFS
 
 __all__ = ["WORKS"]
 
 _WARMING, _REQUESTS = 500, 2_000
 """To the operations: before those that are timed, and those."""
+# To reach a member of an enum takes 75 ns in Python 3.11, a tenth of what an entry takes.
+_DIRECTORY, _FILE = FileKind.DIRECTORY, FileKind.FILE
 
 # ---- Ways of reading -----------------------------------------------------------------------------
 
@@ -34,23 +36,32 @@ def _contents_in_bulk(fs: SquashFS) -> Iterator[tuple[str, bytes]]:
         yield path, file.read()
 
 
-def _stats_by_entry(fs: SquashFS) -> Iterator[tuple[str, Stat]]:
+def _walk_by_entry(fs: SquashFS) -> tuple[int, int]:
+    files = size = 0
     todo = [fs.scandir("/")]
     while todo:
         for entry in todo.pop():
-            yield entry.name, entry.stat(follow_symlinks=False)
-            if entry.is_dir(follow_symlinks=False):
+            found = entry.stat(follow_symlinks=False)
+            if found.kind is _FILE:
+                files += 1
+                size += found.size
+            elif found.kind is _DIRECTORY:
                 todo.append(entry.scandir())
+    return files, size
 
 
-def _stats_in_bulk(fs: SquashFS) -> Iterator[tuple[str, Stat]]:
+def _walk_in_bulk(fs: SquashFS) -> tuple[int, int]:
+    files = size = 0
     todo = [""]
     while todo:
         top = todo.pop()
         for name, found in fs.scandir_stats(top):
-            yield name, found
-            if found.kind is s3archivefs.FileKind.DIRECTORY:
+            if found.kind is _FILE:
+                files += 1
+                size += found.size
+            elif found.kind is _DIRECTORY:
                 todo.append(f"{top}/{name}")
+    return files, size
 
 
 CONTENTS: dict[str, Callable[[SquashFS], Iterable[tuple[str, bytes]]]] = {
@@ -58,11 +69,11 @@ CONTENTS: dict[str, Callable[[SquashFS], Iterable[tuple[str, bytes]]]] = {
     "in bulk": _contents_in_bulk,
 }
 """Each path from the root and its content, of all files."""
-STATS: dict[str, Callable[[SquashFS], Iterable[tuple[str, Stat]]]] = {
-    "by entry": _stats_by_entry,
-    "in bulk": _stats_in_bulk,
+WALKS: dict[str, Callable[[SquashFS], tuple[int, int]]] = {
+    "by entry": _walk_by_entry,
+    "in bulk": _walk_in_bulk,
 }
-"""Each name and its attributes, of all below the root."""
+"""Number of files and their bytes, from the attributes of all below the root."""
 
 
 # ---- Works ---------------------------------------------------------------------------------------
@@ -82,12 +93,8 @@ def _read(way: str) -> Work:
 
 def _walk(way: str) -> Work:
     def work(image: str, members: int) -> dict[str, float]:
-        files = size = 0
         with s3archivefs.open(image) as fs:
-            for _, found in STATS[way](fs):
-                if found.kind is s3archivefs.FileKind.FILE:
-                    files += 1
-                    size += found.size
+            files, size = WALKS[way](fs)
         return {"files": files, "bytes": size}
 
     return work
@@ -161,7 +168,7 @@ def _operations(image: str, members: int) -> dict[str, float]:
 
 WORKS: dict[str, Work] = {
     **{f"read {way}": _read(way) for way in CONTENTS},
-    **{f"walk {way}": _walk(way) for way in STATS},
+    **{f"walk {way}": _walk(way) for way in WALKS},
     **{f"look up {kind}": _look_up(kind) for kind in ("million", "flat")},
     "check": _check,
     "list": _list,
