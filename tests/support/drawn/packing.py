@@ -179,7 +179,7 @@ def _run(*command: str, feed: bytes = b"") -> None:
     environ = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.environ["PATH"]}
     for _ in range(3):
         result = subprocess.run(command, input=feed, capture_output=True, check=False, env=environ)
-        # Once in thousands of runs, on a busy machine, mksquashfs 4.5.1 does, and not the next time.
+        # mksquashfs 4.5.1 does once in thousands of runs, on a busy machine, and not the next time.
         if result.returncode != -signal.SIGSEGV:
             break
     said = (result.stderr or result.stdout).decode(errors="replace")
