@@ -30,22 +30,23 @@ class Reloading:
     def __bool__(self) -> bool:
         return bool(self._reloads)
 
-    def __call__(self) -> None:
-        """Read everything again."""
+    def __call__(self, *, says_success: bool = True) -> bool:
+        """Read everything again; return whether anything could be."""
         self._is_wanted = True
         if self._is_running:
-            return
+            return False
         self._is_running = True
+        done = 0
         try:
             while self._is_wanted:
                 self._is_wanted = False
-                for reload in self._reloads:
-                    _run(reload)
+                done += sum(_run(reload, says_success=says_success) for reload in self._reloads)
         finally:
             self._is_running = False
+        return done > 0
 
 
-def _run(reload: Callable[[], str]) -> None:
+def _run(reload: Callable[[], str], *, says_success: bool) -> bool:
     try:
         found = reload()
     except UsageError as error:
@@ -53,4 +54,7 @@ def _run(reload: Callable[[], str]) -> None:
     except Exception:  # noqa: BLE001 -- the endpoint goes on serving
         _LOG.exception("SIGHUP: reading again failed; what was read before stays in force")
     else:
-        _LOG.info("SIGHUP: %s", found)
+        if says_success:
+            _LOG.info("SIGHUP: %s", found)
+        return True
+    return False

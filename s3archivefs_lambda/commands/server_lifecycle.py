@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.errors import UsageError
@@ -64,6 +65,9 @@ def serve_until_stopped(
         sharers=workers,
     )
 
+    if on_hangup:  # before workers exist, which a SIGHUP would end
+        signal.signal(signal.SIGHUP, lambda *_: on_hangup())
+
     def say_ready() -> None:
         sys.stdout.write(ready_line(server.url))
         sys.stdout.flush()
@@ -72,7 +76,7 @@ def serve_until_stopped(
         workers,
         begun=say_ready,
         stop=listener.close,
-        on_hangup=on_hangup or None,
+        on_hangup=partial(on_hangup, says_success=False) if on_hangup else None,
         stop_seconds=STOP_SECONDS + 1.5,
     ):
         return
@@ -82,8 +86,6 @@ def serve_until_stopped(
             log.start()
             server.start()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if on_hangup:
-            signal.signal(signal.SIGHUP, lambda *_: on_hangup())
         is_up = True  # before the line, as its reader may stop the server at once
         if workers > 1:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())

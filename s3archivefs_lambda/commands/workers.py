@@ -104,7 +104,7 @@ def run_workers(
     *,
     begun: Callable[[], object],
     stop: Callable[[], object],
-    on_hangup: Callable[[], object] | None,
+    on_hangup: Callable[[], bool] | None,
     stop_seconds: float,
 ) -> bool:
     """Keep `count` workers running until SIGTERM or SIGINT; return True in each worker.
@@ -114,8 +114,8 @@ def run_workers(
 
     The parent calls `begun` once they run. When it is told to end, it calls `stop`, passes SIGTERM
     on, and returns False when all have ended, for which they have `stop_seconds`. A second signal
-    kills all at once. At SIGHUP it calls `on_hangup`, for workers to come, and passes it on;
-    without one, SIGHUP ends the parent, and so the workers.
+    kills all at once. At SIGHUP it calls `on_hangup`, for workers to come, and passes it on if that
+    returns True; without one, SIGHUP ends the parent, and so the workers.
     """
     watched = {*_TOLD, signal.SIGCHLD, *([] if on_hangup is None else [signal.SIGHUP])}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
@@ -129,8 +129,8 @@ def run_workers(
         told = signal.sigtimedwait(watched, max(0.0, left))
         number = None if told is None else signal.Signals(told.si_signo)
         if number == signal.SIGHUP and on_hangup is not None:
-            on_hangup()
-            workers.tell(number)
+            if on_hangup():
+                workers.tell(number)
         elif number in _TOLD and stop_by == math.inf:
             stop()
             stop_by = time.monotonic() + stop_seconds

@@ -30,7 +30,10 @@ def test_what_fails_is_told_on_one_line_and_the_others_go_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "s3archivefs")
-    Reloading([failing(UsageError("keys.json: is not JSON")), lambda: "the certificate is new"])()
+    reloading = Reloading(
+        [failing(UsageError("keys.json: is not JSON")), lambda: "the certificate is new"]
+    )
+    assert reloading()
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("ERROR", "SIGHUP: keys.json: is not JSON; what was read before stays in force"),
         ("INFO", "SIGHUP: the certificate is new"),
@@ -39,9 +42,19 @@ def test_what_fails_is_told_on_one_line_and_the_others_go_on(
 
 
 def test_a_bug_in_a_reload_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    Reloading([failing(KeyError("bug"))])()
+    assert not Reloading([failing(KeyError("bug"))])()
     (record,) = caplog.records
     assert record.exc_info
+
+
+def test_a_process_that_does_not_serve_tells_only_of_faults(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "s3archivefs")
+    assert Reloading([lambda: "done"])(says_success=False)
+    assert not caplog.records
+    assert not Reloading([failing(UsageError("broken"))])(says_success=False)
+    assert "SIGHUP: broken" in caplog.text
 
 
 def test_a_signal_amid_a_reload_leads_to_another_one() -> None:

@@ -178,23 +178,25 @@ class Served:
     def connect(self) -> HTTPConnection:
         return HTTPConnection(urlsplit(self.url).netloc, timeout=10)
 
-    def hang_up(self) -> str:
-        """Send SIGHUP; what the log says of it."""
-        said = self.log.read_text().count(" SIGHUP: ")
+    def hang_up(self, lines: int = 1) -> str:
+        """Send SIGHUP; what the log says of it, in so many lines."""
+        before = self.log.read_text().count(" SIGHUP: ")
         self.process.send_signal(signal.SIGHUP)
-        while len(lines := re.findall(".* SIGHUP: .*\n", self.log.read_text())) == said:
+        while len(said := re.findall(".* SIGHUP: .*\n", self.log.read_text())) < before + lines:
             time.sleep(0.01)
-        (line,) = lines[said:]
-        return str(line)
+        return "".join(said[before:])
 
 
 @contextmanager
-def serving_with(*options: str, directory: Path) -> Iterator[Served]:
+def serving_with(*options: str, directory: Path, workers: int = 1) -> Iterator[Served]:
     """Serve with these options."""
     log = directory / "log"
     command = [sys.executable, "-c", f"{PROGRAM}sys.exit(options.run(options))"]
     arguments = ["serve", "--port", "0", "--map", f"docs={IMAGE}", *options]
-    environ = os.environ | ONE_WORKER | {"S3ARCHIVEFS_CACHE_DIR": str(directory)}
+    environ = os.environ | {
+        "S3ARCHIVEFS_ENDPOINT_WORKERS": str(workers),
+        "S3ARCHIVEFS_CACHE_DIR": str(directory),
+    }
     with (
         log.open("wb") as errors,
         subprocess.Popen(
@@ -257,6 +259,24 @@ def test_sighup_reads_the_access_keys_again_while_connections_stay_open(tmp_path
         assert [get_signed(server.url, key, target) for key in (old, new)] == [403, 403]
         assert ask(open_before, "/nowhere") == 404  # on the same connection
     assert "secret-of" not in server.log.read_text()
+
+
+def test_every_worker_reads_again_what_can_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    old, new = AccessKey("OLD", "secret-of-old"), AccessKey("NEW", "secret-of-new")
+    write_keys(file, old)
+    target = "/archive?prefix=docs%2Fplain"
+    options = ["--keys-file", str(file)]
+    with serving_with(*options, directory=tmp_path, workers=3) as server:
+        write_keys(file, new)
+        assert server.hang_up(lines=3).count(": 1 access keys are in force\n") == 3
+        for _ in range(12):
+            assert [get_signed(server.url, key, target) for key in (old, new)] == [403, 200]
+        file.write_text("[]")
+        assert "there is no key in it" in server.hang_up()
+        write_keys(file, old, new)
+        # Nothing between: of what cannot be used, the parent alone has told.
+        assert server.hang_up(lines=3).count(": 2 access keys are in force\n") == 3
 
 
 def test_sighup_reads_the_certificate_again(tmp_path: Path) -> None:
