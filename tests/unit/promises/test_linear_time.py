@@ -427,7 +427,7 @@ PARSERS = (
 
 
 @pytest.mark.property
-@settings(max_examples=settings().max_examples // 2, phases=(Phase.generate,))
+@settings(max_examples=settings().max_examples // 4, phases=(Phase.generate,))
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
 @given(data=st.data())
 def test_text_costs_time_in_proportion_to_its_length(parser: Parser, data: st.DataObject) -> None:
