@@ -18,12 +18,16 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.config.errors import SettingError
+from s3archivefs_lambda.config.location import Location
+from s3archivefs_lambda.config.names import BUCKET_ARCHIVES
+from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.log_lines import LineFilter
 from s3archivefs_lambda.object_lambda.transport import ObjectLambda
 from s3archivefs_lambda.request_log import write_bare_lines
 from s3archivefs_lambda.s3api.errors import internal_error
 from s3archivefs_lambda.store.client import make_response_client
+from s3archivefs_lambda.store.presigned import CLIENT
 from s3archivefs_lambda.store.process_client import process_client
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
+    from s3archivefs_lambda.bucket.operations import S3Operations
     from s3archivefs_lambda.s3api.messages import S3Request, S3Response
 
 __all__ = ["lambda_handler"]
@@ -45,11 +50,14 @@ write_bare_lines(sys.stdout)
 
 def _configure() -> Config | None:
     try:
-        return _without_buckets(Config.from_environ(os.environ))
+        config = _without_buckets(Config.from_environ(os.environ))
+        if config.bucket_archives is not None:
+            _with_bucket(config, "any-bucket")  # finds an archive at the root
     except SettingError as error:
         for line in str(error).splitlines():
             _LOG.critical("%s", line)
         return None
+    return config
 
 
 def _without_buckets(config: Config) -> Config:
@@ -73,6 +81,36 @@ class _Unusable:
         return internal_error(message).response()
 
 
+class _SupportingBuckets:
+    """The operations on the bucket behind each access point, in which archives are found."""
+
+    def __init__(self, archives: Archives, config: Config) -> None:
+        self._archives = archives
+        self._config = config
+        self._of: dict[str, Operations] = {}
+
+    def answer(self, operation: str, request: S3Request) -> S3Response:
+        """Answer as the operations on the request's bucket do."""
+        bucket = request.bucket
+        if not bucket:
+            message = "The event names no supporting access point, whose objects are to be served."
+            return internal_error(message).response()
+        if bucket not in self._of:
+            mappings = _with_bucket(self._config, bucket)
+            self._of[bucket] = Operations(self._archives, mappings=mappings)
+        return self._of[bucket].answer(operation, request)
+
+
+def _with_bucket(config: Config, bucket: str) -> PrefixMap:
+    """Return the mappings, and one to the bucket's own objects.
+
+    Raises SettingError if the archive at the root would hide them all.
+    """
+    location = Location("s3", bucket, "")
+    own = PrefixMapping("", location, BUCKET_ARCHIVES, archives=config.bucket_archives)
+    return PrefixMap.from_mappings([own, *config.mappings])
+
+
 def _ready(make: Callable[[], S3Client]) -> S3Client:
     client = process_client(make)
     client.meta  # noqa: B018 -- makes it now
@@ -84,7 +122,11 @@ def _object_lambda(config: Config | None) -> ObjectLambda:
     if config is None:
         return ObjectLambda(_Unusable(), lambda: response_client)
     client = _ready(make_archive_client)
-    operations = Operations(Archives(config, lambda: client))
+    archives = Archives(config, lambda: client)
+    operations: S3Operations = Operations(archives)
+    if config.bucket_archives is not None:
+        CLIENT.meta  # noqa: B018 -- makes it now
+        operations = _SupportingBuckets(archives, config)
     return ObjectLambda(operations, lambda: response_client, emf=config.metrics == "emf")
 
 

@@ -16,6 +16,7 @@ from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError
 from s3archivefs_lambda.store.key_pages import KeyPage, StoredKey, key_page
 from s3archivefs_lambda.store.objects import StoredObject, get_object, head_object
+from s3archivefs_lambda.store.presigned import CallersObjects
 from s3archivefs_lambda.text import to_bytes, to_text
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.config.prefix_map import PrefixMapping
 
-__all__ = ["KeyPage", "StoreObjects", "StoredKey", "StoredObject"]
+__all__ = ["CallersObjects", "KeyPage", "StoreObjects", "StoredKey", "StoredObject"]
 
 _LOG = logging.getLogger("s3archivefs")
 

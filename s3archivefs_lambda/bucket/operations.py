@@ -5,7 +5,7 @@ Both transports call `Operations.answer`, so that they cannot differ.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from s3archivefs import (
     FileKind,
@@ -20,7 +20,7 @@ from s3archivefs_lambda.archives.store_objects import StoreObjects
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError, answer_or_error
 from s3archivefs_lambda.bucket.headers import member_headers, overrides
 from s3archivefs_lambda.bucket.listing import PAGE_STEPS, Page, page_of
-from s3archivefs_lambda.bucket.passthrough import owning_archive, passed_through
+from s3archivefs_lambda.bucket.passthrough import check_caller, owning_archive, passed_through
 from s3archivefs_lambda.bucket.sources import MappedSources
 from s3archivefs_lambda.bucket.store_walk import Asked
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
@@ -141,6 +141,7 @@ class Operations:
             owner = owning_archive(store, key)
             if owner is None:
                 return passed_through(store, request, with_body=with_body)
+            check_caller(store, "GetObject" if with_body else "HeadObject", request)
             location, path = owner
         check_version(request.query)
         if not _is_literal(path):
@@ -209,14 +210,17 @@ class Operations:
     # ---- Listings --------------------------------------------------------------------------------
 
     def _list_objects_v2(self, request: S3Request) -> S3Response:
-        return self._list(ListRequest.parse(request.query, version=2))
+        return self._list(request, version=2)
 
     def _list_objects(self, request: S3Request) -> S3Response:
-        return self._list(ListRequest.parse(request.query, version=1))
+        return self._list(request, version=1)
 
-    def _list(self, asked: ListRequest) -> S3Response:
+    def _list(self, request: S3Request, version: Literal[1, 2]) -> S3Response:
         if not may_wait():
             raise NotCachedError
+        asked = ListRequest.parse(request.query, version)
+        for store in self._stores.values():
+            check_caller(store, "ListObjects", request)
         found = Page([], None)
         if asked.max_keys and asked.floor is not None:
             found = page_of(

@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from s3archivefs import NotCachedError, SquashfsError, may_wait
+from s3archivefs_lambda.archives.store_objects import CallersObjects
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError
 from s3archivefs_lambda.bucket.headers import overrides
 from s3archivefs_lambda.s3api.dates import parse_http_date
-from s3archivefs_lambda.s3api.errors import no_such_key
+from s3archivefs_lambda.s3api.errors import invalid_request, no_such_key
 from s3archivefs_lambda.s3api.messages import S3Error, S3Response
 from s3archivefs_lambda.s3api.ranges import part_number
 from s3archivefs_lambda.store.errors import ArchiveAccessError, StoreRefusedError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Ask: TypeAlias = Callable[[str, Mapping[str, Any]], StoredObject]
 
-__all__ = ["owning_archive", "passed_through", "refusal"]
+__all__ = ["check_caller", "owning_archive", "passed_through", "refusal"]
 
 _TEXT_PARAMETERS = {
     "if-match": "IfMatch",
@@ -93,8 +94,13 @@ def passed_through(store: StoreObjects, request: S3Request, *, with_body: bool) 
         raise no_such_key(request.key) from None  # S3's keys are UTF-8
     fault = partial(ArchiveFaultError, location=store.location(encoded), key=request.key)
     overridden = overrides(request)
+    objects: StoreObjects | CallersObjects = store
+    if request.callers_url:
+        if "partNumber" in request.query:
+            raise invalid_request("partNumber is not supported for an object of the bucket.")
+        objects = CallersObjects(request.callers_url, request.headers)
     try:
-        found = _found(store.get if with_body else store.head, request)
+        found = _found(objects.get if with_body else objects.head, request)
     except StoreRefusedError as error:
         raise refusal(error) from error
     except ArchiveAccessError as error:
@@ -102,6 +108,20 @@ def passed_through(store: StoreObjects, request: S3Request, *, with_body: bool) 
     headers = _passed(found.headers) | {"Content-Length": str(found.length)} | overridden
     body = _Body(found.body, fault) if with_body else ()
     return S3Response(status=found.status, headers=headers, body=body)
+
+
+def check_caller(store: StoreObjects, operation: str, request: S3Request) -> None:
+    """Raise S3Error if the store refuses the caller itself what it asks for.
+
+    Without a URL of the caller's, whoever is answered may have it all.
+    """
+    if not request.callers_url:
+        return
+    try:
+        CallersObjects(request.callers_url, request.headers).check(operation, request.key)
+    except ArchiveAccessError as error:
+        location = store.location(to_bytes(request.key))
+        raise ArchiveFaultError(error, location, request.key) from error
 
 
 def refusal(error: StoreRefusedError) -> S3Error:

@@ -101,8 +101,8 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands.tls_files import certificate_of
     from s3archivefs_lambda.endpoint.authentication import Verifier
 
-    default = serve_settings.default_bucket(options.bucket, options.archives)
     config = serve_settings.config(os.environ)
+    default = serve_settings.default_bucket(options.bucket, options.archives, config)
     buckets = serve_settings.buckets(options.maps, config, default)
     settings = given_settings(options, os.environ)
     hosts = serve_settings.hosts(settings.get(DOMAIN, ""))

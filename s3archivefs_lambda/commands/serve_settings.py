@@ -51,8 +51,8 @@ class DefaultBucket(NamedTuple):
     """The mapping to its own objects in S3, if they are served."""
 
 
-def default_bucket(text: str, patterns: list[str]) -> DefaultBucket:
-    """Return the bucket that --bucket and --archives say.
+def default_bucket(text: str, patterns: list[str], settings: Config) -> DefaultBucket:
+    """Return the bucket that --bucket and --archives say, which goes before the setting.
 
     Raises UsageError for a name that no bucket of S3 has, and for what cannot be a pattern.
     """
@@ -76,11 +76,12 @@ def default_bucket(text: str, patterns: list[str]) -> DefaultBucket:
     except SettingError as error:
         raise UsageError(f"--bucket {text} {error}") from error
     try:
-        archives = KeyPatterns(tuple(patterns or [_DEFAULT_PATTERN]))
+        archives = KeyPatterns(tuple(patterns)) if patterns else settings.bucket_archives
     except SettingError as error:
         raise UsageError(f"--archives {error}") from error
     name = re.split("[/:]", location.bucket)[-1]  # the last part of an access point's ARN
     prefix = location.key.removesuffix("/")
+    archives = archives or KeyPatterns((_DEFAULT_PATTERN,))
     return DefaultBucket(
         name, PrefixMapping(prefix, location, f"--bucket {text}", archives=archives)
     )

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from s3archivefs_lambda.config.errors import SettingError, shown
 from s3archivefs_lambda.text import to_text
@@ -43,6 +43,11 @@ class KeyPatterns:
             if not pattern or pattern.endswith("/"):
                 what = "a pattern of archives' keys is not empty and does not end in a slash"
                 raise SettingError(f"has the pattern {shown(pattern)}; {what}, such as *.sqfs")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the patterns that a setting names, with white space between them."""
+        return cls(tuple(text.split()))
 
     def match(self, key: bytes) -> bool:
         """Return whether a key may be an archive's."""

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from s3archivefs import Limits
 from s3archivefs_lambda.config.errors import SettingError
+from s3archivefs_lambda.config.key_patterns import KeyPatterns
 from s3archivefs_lambda.config.names import (
+    BUCKET_ARCHIVES,
     ENDPOINT_PREFIX,
     PREFIX,
     UPLOAD_PART_BYTES,
@@ -41,12 +43,7 @@ from s3archivefs_lambda.config.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = [
-    "SETTINGS",
-    "Config",
-    "Setting",
-    "chunk_size_for",
-]
+__all__ = ["SETTINGS", "Config", "Setting", "chunk_size_for"]
 
 _MAPPING_NAMES = tuple(f"{PREFIX}PREFIX_VMAP{number}" for number in range(1, 21))
 _MAPPING_FILE_NAME = PREFIX + "PREFIX_VMAP_EXT_FILE"
@@ -84,6 +81,7 @@ class Config:
     """Of the prefixes that name no bucket."""
     further_buckets: Mapping[str, PrefixMap]
     """Of the prefixes that name one, by its name."""
+    bucket_archives: KeyPatterns | None
     revalidate_seconds: float
     stale_seconds: float
     tail_bytes: int
@@ -189,6 +187,14 @@ SETTINGS: tuple[Setting, ...] = (
         default=None,
         doc="UTF-8 file with one such mapping a line, for more than 20. Blank lines and lines that "
         "start with # are ignored.",
+    ),
+    Setting(
+        name=BUCKET_ARCHIVES,
+        field="bucket_archives",
+        parse=KeyPatterns.parse,
+        default=None,
+        doc="Patterns of archives' keys, such as *.sqfs, with spaces between them. With them the "
+        "function serves the objects of its bucket too; for serve they are what --archives gives.",
     ),
     Setting(
         name=PREFIX + "CACHE_MAX_BYTES",

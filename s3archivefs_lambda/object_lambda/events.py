@@ -68,10 +68,12 @@ def parse_event(event: object) -> Event:
         token=context.text("outputToken") if answered_by_call else "",
         access_key_id=_access_key_id(members.any("userIdentity")),
         request=S3Request(
+            bucket=members.object("configuration").text("supportingAccessPointArn", ""),
             key=key,
             query=query,
             headers=headers,
             request_id=members.text("xAmzRequestId", ""),
+            callers_url=context.text("inputS3Url"),
         ),
     )
 

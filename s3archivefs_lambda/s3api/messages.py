@@ -45,6 +45,8 @@ class S3Request:
     """Whether nobody signed it."""
     request_id: str = ""
     """The request's name in the log."""
+    callers_url: str = ""
+    """The URL at which the store answers the caller itself, if there is one."""
 
 
 @dataclass(slots=True, kw_only=True)

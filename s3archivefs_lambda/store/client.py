@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-__all__ = ["READ_TIMEOUT", "make_response_client", "make_s3_client", "make_upload_client"]
+__all__ = [
+    "READ_TIMEOUT",
+    "make_response_client",
+    "make_s3_client",
+    "make_unsigned_client",
+    "make_upload_client",
+]
 
 READ_TIMEOUT = 5.0
 """Seconds to wait for the next bytes of an answer."""
@@ -27,15 +33,25 @@ READ_TIMEOUT = 5.0
 
 def make_s3_client(*, connections: int = 10, read_timeout: float = READ_TIMEOUT) -> S3Client:
     """Make the client that reads objects, with `connections` requests in flight at most."""
+    return _reading_client(max_pool_connections=connections, read_timeout=read_timeout)
+
+
+def make_unsigned_client() -> S3Client:
+    """Make the client that reads objects as anybody may."""
+    from botocore import UNSIGNED  # noqa: PLC0415 -- 0.1 s, not needed for local images
+
+    return _reading_client(signature_version=UNSIGNED, read_timeout=READ_TIMEOUT)
+
+
+def _reading_client(**settings: Any) -> S3Client:  # noqa: ANN401 -- botocore's settings
     client = _client(
         connect_timeout=2,  # seconds
-        read_timeout=read_timeout,
         retries=_retries(5),
-        max_pool_connections=connections,
         tcp_keepalive=True,
         # By default botocore compares a range with the checksum of the whole object, on stores that
         # send one (rclone). S3 sends none with ranges, so nothing is lost.
         response_checksum_validation="when_required",
+        **settings,
     )
     # botocore calls this for each attempt, in the thread that makes it, and would take a result
     # other than None for the answer.

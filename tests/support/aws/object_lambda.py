@@ -32,6 +32,7 @@ from tests.support.aws.lambda_runtime import FunctionError, RuntimeApi
 from tests.support.aws.object_lambda_events import (
     CallerRequest,
     Operation,
+    Supporting,
     event_for,
     header_value,
     invalid_result,
@@ -118,12 +119,19 @@ class AccessPoint(LoopbackServer):
     function: Function
 
     def __init__(
-        self, store_url: str, *, bucket: str = "archive", payload: str = "", port: int = 0
+        self,
+        store_url: str,
+        *,
+        bucket: str = "archive",
+        payload: str = "",
+        port: int = 0,
+        supporting: Supporting | None = None,
     ) -> None:
         super().__init__(_AccessPointHandler, port)
         self.store_url = store_url
         self.bucket = bucket
         self.payload = payload
+        self.supporting = supporting
         self.events: list[dict[str, Any]] = []
         self.peak_buffered = 0
         self.deliveries: dict[str, _Delivery] = {}
@@ -178,7 +186,13 @@ class _AccessPointHandler(Handler):
         return CallerRequest(operation, key, query, self.headers.items())
 
     def _invoke(self, request: CallerRequest, token: str) -> Any:  # noqa: ANN401 - any JSON value
-        event = event_for(request, route=ROUTE, token=token, payload=self.server.payload)
+        event = event_for(
+            request,
+            route=ROUTE,
+            token=token,
+            payload=self.server.payload,
+            supporting=self.server.supporting,
+        )
         self.server.events.append(event)
         self.request_id = event["xAmzRequestId"]
         return self.server.function.invoke(event)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ ACCESS_POINT_HOST = f"object-lambda-{ACCOUNT}.s3-object-lambda.{REGION}.amazonaw
 SUPPORTING_HOST = f"supporting-{ACCOUNT}.s3-accesspoint.{REGION}.amazonaws.com"
 
 # Caller headers that S3 signs into inputS3Url when they are present, "host" apart.
-_SIGNED_HEADERS = ("x-amz-checksum-mode", "x-amz-expected-bucket-owner", "x-amz-request-payer")
+SIGNED_HEADERS = ("x-amz-checksum-mode", "x-amz-expected-bucket-owner", "x-amz-request-payer")
 # Authorization headers are not shown to the function, and in AWS's examples of signed requests the
 # date that was signed is missing as well.
 _HIDDEN_HEADERS = {"authorization", "x-amz-date", "x-amz-security-token"}
@@ -48,13 +48,32 @@ class CallerRequest:
     headers: Sequence[tuple[str, str]]
 
 
-def event_for(request: CallerRequest, *, route: str, token: str, payload: str) -> dict[str, Any]:
+class Supporting(Protocol):
+    """The supporting access point; `SupportingPoint` is one."""
+
+    @property
+    def name(self) -> str:
+        """What a function addresses it by."""
+
+    def presigned(self, request: CallerRequest, query: Iterable[str]) -> str:
+        """The URL at which it answers the request to the caller."""
+
+
+def event_for(
+    request: CallerRequest,
+    *,
+    route: str,
+    token: str,
+    payload: str,
+    supporting: Supporting | None = None,
+) -> dict[str, Any]:
     """The event for `request`; `route` and `token` reach the function for GetObject only."""
     listing = request.operation in {Operation.LIST_OBJECTS, Operation.LIST_OBJECTS_V2}
     query = [part for part in request.query.split("&") if part and not _is_authorization(part)]
     # Of an object's parameters only the version is presigned: no range, part or override.
     presigned = [part for part in query if listing or part.startswith("versionId=")]
-    context = {"inputS3Url": _presigned_url(request, presigned)}
+    presign = _presigned_url if supporting is None else supporting.presigned
+    context = {"inputS3Url": presign(request, presigned)}
     if request.operation is Operation.GET_OBJECT:
         context |= {"outputRoute": route, "outputToken": token}
     # The documented examples of listings have no query here, so a function must not count on one.
@@ -64,7 +83,9 @@ def event_for(request: CallerRequest, *, route: str, token: str, payload: str) -
         request.operation.value: context,
         "configuration": {
             "accessPointArn": f"arn:aws:s3-object-lambda:{REGION}:{ACCOUNT}:accesspoint/olap",
-            "supportingAccessPointArn": f"arn:aws:s3:{REGION}:{ACCOUNT}:accesspoint/supporting",
+            "supportingAccessPointArn": supporting.name
+            if supporting is not None
+            else f"arn:aws:s3:{REGION}:{ACCOUNT}:accesspoint/supporting",
             "payload": payload,
         },
         "userRequest": {
@@ -105,7 +126,7 @@ def header_value(value: object) -> str:
 def _presigned_url(request: CallerRequest, query: Iterable[str]) -> str:
     """A URL of the supporting access point, signed in form only."""
     present = {name.lower() for name, _ in request.headers}
-    signed = ["host", *(name for name in _SIGNED_HEADERS if name in present)]
+    signed = ["host", *(name for name in SIGNED_HEADERS if name in present)]
     credential = f"EXAMPLEACCESSKEY%2F20260102%2F{REGION}%2Fs3%2Faws4_request"
     parameters = [
         *query,

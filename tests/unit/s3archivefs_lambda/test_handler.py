@@ -127,6 +127,27 @@ def test_an_event_that_is_none_fails_and_the_next_is_served() -> None:
     assert head["statusCode"] == 404  # nothing is mapped
 
 
+def test_an_archive_at_the_root_is_a_fault_where_the_bucket_itself_is_served() -> None:
+    environ = {
+        "S3ARCHIVEFS_PREFIX_VMAP1": "|s3://bucket/a.sqfs",
+        "S3ARCHIVEFS_BUCKET_ARCHIVES": "*.sqfs",
+    }
+    told, log = run(environ, EVERY_OPERATION[1])
+    assert told["answers"][0]["statusCode"] == 500
+    (line,) = log
+    assert "S3ARCHIVEFS_PREFIX_VMAP1" in line
+    assert "already mapped by S3ARCHIVEFS_BUCKET_ARCHIVES" in line
+
+
+def test_without_its_access_point_in_the_event_no_bucket_is_served() -> None:
+    bare = {name: value for name, value in EVERY_OPERATION[1].items() if name != "configuration"}
+    told, _ = run({"S3ARCHIVEFS_BUCKET_ARCHIVES": "*.sqfs"}, bare)
+    (answer,) = told["answers"]
+    assert (answer["statusCode"], answer["errorCode"]) == (500, "InternalError")
+    assert "supporting access point" in answer["errorMessage"]
+    assert told["clients"] == ["start"] * 3
+
+
 def test_a_prefix_in_a_bucket_is_a_fault_as_requests_name_no_bucket() -> None:
     environ = {
         "S3ARCHIVEFS_PREFIX_VMAP1": "docs|s3://bucket/a.sqfs",

@@ -134,8 +134,8 @@ def test_a_pattern_of_archives_that_none_can_have_is_named(
     ],
 )
 def test_a_bucket_in_s3_is_served_by_its_name(url: str, name: str, prefix: str) -> None:
-    default = default_bucket(url, [])
     config = Config.from_environ({})
+    default = default_bucket(url, [], config)
     found = buckets([f"more={IMAGE}"], config, default)
     assert list(found) == [name]
     own, mapped = sorted(found[name], key=lambda mapping: mapping.prefix)

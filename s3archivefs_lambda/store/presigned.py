@@ -1,0 +1,136 @@
+"""Objects by pre-signed URLs, with the rights of those whose they are.
+
+S3 Object Lambda gives a function such a URL for each request: it answers what S3 would answer the
+caller. botocore speaks to it as to any object, through a client that signs nothing: each of its
+requests goes to the URL instead.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import parse_qs, urlsplit
+
+from s3archivefs_lambda.store.client import make_unsigned_client
+from s3archivefs_lambda.store.errors import (
+    ArchiveForbiddenError,
+    StoreRefusedError,
+    mapped_errors,
+    refusals,
+)
+from s3archivefs_lambda.store.objects import StoredObject, get_object, head_object
+from s3archivefs_lambda.store.process_client import process_client
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from types_boto3_s3 import S3Client
+
+__all__ = ["CLIENT", "CallersObjects"]
+
+_BUCKET = "presigned"
+"""The bucket of requests before they go to their URL."""
+_SIGNED_PARAMETERS = {"ChecksumMode", "ExpectedBucketOwner", "RequestPayer", "VersionId"}
+"""What a URL's signature covers: it says so itself, or it is not asked for."""
+
+
+class _Target(NamedTuple):
+    url: str
+    headers: Mapping[str, str]
+
+
+_target: ContextVar[_Target | None] = ContextVar("s3archivefs_presigned", default=None)
+
+
+def _to_target(request: Any, **_: object) -> None:  # noqa: ANN401 -- botocore's AWSPreparedRequest
+    """Send a request that is about to be sent to its URL."""
+    target = _target.get()
+    if target is not None:
+        request.url = target.url
+        for name in [name for name in request.headers if name.lower().startswith("x-amz-")]:
+            del request.headers[name]  # S3 refuses those that are not signed
+        for name, value in target.headers.items():
+            request.headers[name] = value
+
+
+def _make_client() -> S3Client:
+    client = make_unsigned_client()
+    client.meta.events.register("before-send.s3", _to_target)
+    return client
+
+
+CLIENT = process_client(_make_client)
+"""The client of all such URLs, made on first use."""
+
+
+class CallersObjects:
+    """What a caller may read, by the URL that S3 signed for its request."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        """Take the URL, and the caller's header fields by lower-case name."""
+        signed = parse_qs(urlsplit(url).query).get("X-Amz-SignedHeaders", [""])[0].split(";")
+        # All that are signed must be sent again, but for the host, which goes with the URL.
+        self._target = _Target(
+            url, {name: headers[name] for name in signed if name != "host" and name in headers}
+        )
+
+    def get(self, key: str, parameters: Mapping[str, Any]) -> StoredObject:
+        """Return the answer to GetObject; see `store.objects`."""
+        return get_object(cast("S3Client", self), _BUCKET, key, _unsigned(parameters))
+
+    def head(self, key: str, parameters: Mapping[str, Any]) -> StoredObject:
+        """Return the answer to HeadObject, likewise."""
+        return head_object(cast("S3Client", self), _BUCKET, key, _unsigned(parameters))
+
+    def check(self, operation: str, key: str) -> None:
+        """Raise ArchiveForbiddenError if S3 refuses the caller what is asked for.
+
+        That something else is wrong with it, as that there is no such object, is no refusal. Raises
+        ArchiveAccessError too.
+        """
+        try:
+            match operation:
+                case "GetObject":
+                    self.get(key, {}).body.close()
+                case "HeadObject":
+                    self.head(key, {})
+                case _:
+                    with (
+                        mapped_errors(_BUCKET, key),
+                        refusals(concerns_request=True),
+                        self._aimed(),
+                    ):
+                        CLIENT.list_objects_v2(Bucket=_BUCKET)
+        except StoreRefusedError as error:
+            if error.status in {401, 403}:
+                raise ArchiveForbiddenError.of(_BUCKET, key, str(error), error.status) from error
+
+    # ---- What `store.objects` needs of a client --------------------------------------------------
+
+    @property
+    def meta(self) -> Any:  # noqa: ANN401 -- botocore's
+        """The client's."""
+        return CLIENT.meta
+
+    def get_object(self, **parameters: Any) -> Any:  # noqa: ANN401 -- botocore's
+        """Ask the URL, signed for GET."""
+        with self._aimed():
+            return CLIENT.get_object(**parameters)
+
+    def head_object(self, **parameters: Any) -> Any:  # noqa: ANN401 -- botocore's
+        """Ask the URL, signed for HEAD."""
+        with self._aimed():
+            return CLIENT.head_object(**parameters)
+
+    @contextmanager
+    def _aimed(self) -> Iterator[None]:
+        token = _target.set(self._target)
+        try:
+            yield
+        finally:
+            _target.reset(token)
+
+
+def _unsigned(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: parameters[name] for name in parameters.keys() - _SIGNED_PARAMETERS}
