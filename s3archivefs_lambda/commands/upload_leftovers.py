@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.store.shell_words import shell_command
+from s3archivefs_lambda.text import shell_command
 from s3archivefs_lambda.upload.errors import UploadError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from s3archivefs_lambda.store.shell_words import shell_word
+from s3archivefs_lambda.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Commands in messages come back from a shell as they were meant."""
+"""Words of a shell: commands in messages come back from a shell as they were meant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from s3archivefs_lambda.commands.upload_leftovers import abort_command
 from s3archivefs_lambda.store.errors import object_url
-from s3archivefs_lambda.store.shell_words import shell_command
+from s3archivefs_lambda.text import shell_command
 from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 if TYPE_CHECKING:
