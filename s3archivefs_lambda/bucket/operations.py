@@ -5,7 +5,7 @@ Both transports call `Operations.answer`, so that they cannot differ.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs import (
     FileKind,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.archives.archives import Archive, Archives
     from s3archivefs_lambda.bucket.archive_walk import Item
     from s3archivefs_lambda.config.prefix_map import PrefixMap
+    from s3archivefs_lambda.s3api.listing import ListKind
     from s3archivefs_lambda.s3api.messages import Piece, S3Request
 
 __all__ = ["Operations", "S3Operations", "ServedOperations"]
@@ -93,10 +94,11 @@ class Operations:
             "HeadObject": self._head_object,
             "ListObjectsV2": self._list_objects_v2,
             "ListObjects": self._list_objects,
+            "ListObjectVersions": self._list_object_versions,
         }
 
     def answer(self, operation: str, request: S3Request) -> S3Response:
-        """Answer GetObject, HeadObject, ListObjectsV2 or ListObjects.
+        """Answer GetObject, HeadObject, ListObjectsV2, ListObjects or ListObjectVersions.
 
         A body reads from the archive while it is iterated. Every fault is an error: in the response
         or, amid a body, the S3Error that its iterator raises.
@@ -210,15 +212,18 @@ class Operations:
     # ---- Listings --------------------------------------------------------------------------------
 
     def _list_objects_v2(self, request: S3Request) -> S3Response:
-        return self._list(request, version=2)
+        return self._list(request, 2)
 
     def _list_objects(self, request: S3Request) -> S3Response:
-        return self._list(request, version=1)
+        return self._list(request, 1)
 
-    def _list(self, request: S3Request, version: Literal[1, 2]) -> S3Response:
+    def _list_object_versions(self, request: S3Request) -> S3Response:
+        return self._list(request, "versions")
+
+    def _list(self, request: S3Request, kind: ListKind) -> S3Response:
         if not may_wait():
             raise NotCachedError
-        asked = ListRequest.parse(request.query, version)
+        asked = ListRequest.parse(request.query, kind)
         for store in self._stores.values():
             check_caller(store, "ListObjects", request)
         found = Page([], None)

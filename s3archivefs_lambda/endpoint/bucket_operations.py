@@ -1,8 +1,8 @@
-"""The operations on buckets themselves, which only an endpoint has."""
+"""The operations on buckets themselves and on sub-resources, which only an endpoint has."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING
 from s3archivefs_lambda.bucket.faults import answer_or_error
 from s3archivefs_lambda.s3api.buckets import Bucket, bucket_location, list_buckets
 from s3archivefs_lambda.s3api.messages import S3Response, xml_response
+from s3archivefs_lambda.s3api.sub_resources import (
+    BUCKET_OPERATIONS,
+    OBJECT_OPERATIONS,
+    bucket_document,
+    object_document,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.s3api.messages import S3Request
 
 __all__ = ["EndpointOperations", "ServedBucket"]
+
+_OF_BUCKETS = frozenset(BUCKET_OPERATIONS.values()) - {"ListObjectVersions"}
+_OF_OBJECTS = frozenset(OBJECT_OPERATIONS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class EndpointOperations:
             "ListBuckets": self._list_buckets,
             "HeadBucket": self._head_bucket,
             "GetBucketLocation": self._get_bucket_location,
+            **{name: partial(_bucket_document, name) for name in _OF_BUCKETS},
         }
 
     def answer(self, operation: str, request: S3Request, key: AccessKey | None) -> S3Response:
@@ -51,10 +61,13 @@ class EndpointOperations:
 
         `key` asks for it; None may read everything.
         """
-        run = self._operations.get(operation)
-        if run is None:
-            return self._inside[request.bucket].answer(operation, request)
-        return answer_or_error(operation, partial(run, key), request)
+        if operation in self._operations:
+            return answer_or_error(operation, partial(self._operations[operation], key), request)
+        inside = self._inside[request.bucket]
+        if operation in _OF_OBJECTS:
+            found = inside.answer("HeadObject", _without_conditions(request))
+            return _of_object(operation, request, found)
+        return inside.answer(operation, request)
 
     def at_hand(
         self, operation: str, request: S3Request, key: AccessKey | None
@@ -62,7 +75,11 @@ class EndpointOperations:
         """Return the same if it takes neither reading nor waiting."""
         if operation in self._operations:
             return self.answer(operation, request, key)
-        return self._inside[request.bucket].at_hand(operation, request)
+        inside = self._inside[request.bucket]
+        if operation in _OF_OBJECTS:
+            found = inside.at_hand("HeadObject", _without_conditions(request))
+            return None if found is None else _of_object(operation, request, found)
+        return inside.at_hand(operation, request)
 
     def _list_buckets(self, key: AccessKey | None, request: S3Request) -> S3Response:
         buckets = [each for each in self._buckets if key is None or key.may_read_in(each.name)]
@@ -74,3 +91,30 @@ class EndpointOperations:
 
     def _get_bucket_location(self, _: AccessKey | None, __: S3Request) -> S3Response:
         return xml_response(bucket_location(self._region))
+
+
+def _bucket_document(operation: str, _: AccessKey | None, request: S3Request) -> S3Response:
+    return xml_response(bucket_document(operation, request.bucket, request.query))
+
+
+def _without_conditions(request: S3Request) -> S3Request:
+    """Return the request for the object itself: a sub-resource takes neither part nor condition."""
+    version = {name: value for name, value in request.query.items() if name == "versionId"}
+    return replace(request, query=version, headers={})
+
+
+def _of_object(operation: str, request: S3Request, found: S3Response) -> S3Response:
+    """Return the sub-resource of an object, from the answer to HeadObject."""
+    if found.status != 200:
+        return found
+
+    def answer(request: S3Request) -> S3Response:
+        upload_id = request.query.get("uploadId", "")
+        response = xml_response(
+            object_document(operation, request.headers, found.headers, upload_id)
+        )
+        if operation == "GetObjectAttributes":
+            response.headers["Last-Modified"] = found.headers["Last-Modified"]
+        return response
+
+    return answer_or_error(operation, answer, request)

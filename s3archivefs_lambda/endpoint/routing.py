@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.s3api.errors import method_not_allowed, no_such_bucket, not_implemented
+from s3archivefs_lambda.s3api.errors import (
+    invalid_argument,
+    method_not_allowed,
+    no_such_bucket,
+    not_implemented,
+)
+from s3archivefs_lambda.s3api.sub_resources import BUCKET_OPERATIONS, OBJECT_OPERATIONS
 from s3archivefs_lambda.text import to_text
 
 if TYPE_CHECKING:
@@ -14,15 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["bucket_and_key", "check_method", "operation_of"]
 
-_SUB_RESOURCES = frozenset(
-    (  # noqa: SIM905 -- a list of words, not thirty lines
-        "abac accelerate acl analytics annotation attributes cors encryption intelligent-tiering"
-        " inventory legal-hold lifecycle logging metadataConfiguration metadataTable metrics"
-        " notification object-lock ownershipControls policy policyStatus publicAccessBlock"
-        " replication requestPayment retention session tagging torrent uploadId uploads versioning"
-        " versions website"
+_UNSERVED = frozenset(
+    (  # noqa: SIM905 -- a list of words, not ten lines
+        "abac analytics annotation intelligent-tiering inventory metadataConfiguration"
+        " metadataTable metrics session torrent"
     ).split(" ")
 )
+"""Query parameters that ask for an operation that is not served."""
+_SUB_RESOURCES = _UNSERVED.union(BUCKET_OPERATIONS, OBJECT_OPERATIONS)
 """Query parameters that ask for another operation than method and path say."""
 
 
@@ -57,8 +62,9 @@ def operation_of(
         return "ListBuckets"
     if bucket not in served:
         raise no_such_bucket(bucket)
-    if unknown := sorted(_SUB_RESOURCES.intersection(query)):
-        raise not_implemented(unknown[0])
+    if asked := _SUB_RESOURCES.intersection(query):
+        served_here = OBJECT_OPERATIONS if key else BUCKET_OPERATIONS
+        return _sub_resource(sorted(asked), {} if is_head else served_here)
     if key:
         return "HeadObject" if is_head else "GetObject"
     if is_head:
@@ -66,3 +72,13 @@ def operation_of(
     if "location" in query:
         return "GetBucketLocation"
     return "ListObjectsV2" if query.get("list-type") == "2" else "ListObjects"
+
+
+def _sub_resource(asked: list[str], served: Mapping[str, str]) -> str:
+    """Return the operation that query parameters ask for, one of them at most."""
+    if len(asked) > 1:
+        message = f"Conflicting query string parameters: {', '.join(asked)}"
+        raise invalid_argument(message, "ResourceType", asked[0])
+    if asked[0] not in served:
+        raise not_implemented(asked[0])
+    return served[asked[0]]

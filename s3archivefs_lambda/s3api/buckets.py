@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.s3api.errors import invalid_argument
 from s3archivefs_lambda.s3api.listing import decode_token, encode_token
-from s3archivefs_lambda.s3api.xml import S3_NAMESPACE, XML_HEAD, xml_text
+from s3archivefs_lambda.s3api.xml import OWNER_ID, S3_NAMESPACE, XML_HEAD, xml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ _PARAMETERS = frozenset({"bucket-region", "continuation-token", "max-buckets", "
 
 def _document(query: Mapping[str, str], page: Sequence[Bucket], *, more: bool) -> Iterator[str]:
     yield f'{XML_HEAD}<ListAllMyBucketsResult xmlns="{S3_NAMESPACE}">'
-    yield "<Owner><ID>s3archivefs</ID></Owner><Buckets>"
+    yield f"<Owner><ID>{OWNER_ID}</ID></Owner><Buckets>"
     for bucket in page:
         yield f"<Bucket><Name>{xml_text(bucket.name)}</Name>"
         yield f"<CreationDate>{bucket.created:%Y-%m-%dT%H:%M:%S.000Z}</CreationDate>"

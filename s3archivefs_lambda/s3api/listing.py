@@ -1,4 +1,4 @@
-"""ListObjects as Amazon S3 speaks it, in both versions: parameters, tokens, XML.
+"""ListObjects, in both versions, and ListObjectVersions as Amazon S3 speaks them.
 
 Nothing here knows of archives or transports.
 """
@@ -17,24 +17,37 @@ from urllib.parse import quote
 
 from s3archivefs_lambda.s3api.errors import invalid_argument
 from s3archivefs_lambda.s3api.key_space import end_of
-from s3archivefs_lambda.s3api.xml import S3_NAMESPACE, XML_HEAD, xml_text
+from s3archivefs_lambda.s3api.xml import OWNER_ID, S3_NAMESPACE, XML_HEAD, xml_text
 from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import TypeAlias
 
-__all__ = ["ListPage", "ListRequest", "ListedObject", "decode_token", "encode_token"]
+__all__ = [
+    "ListKind",
+    "ListPage",
+    "ListRequest",
+    "ListedObject",
+    "decode_token",
+    "encode_token",
+]
+
+ListKind: TypeAlias = Literal[1, 2, "versions"]
+"""Which listing: ListObjects in version 1 or 2, or ListObjectVersions."""
 
 MAX_KEYS = 1000
 """Keys and common prefixes on a page, at most: S3's limit."""
 _INT32_MAX = (1 << 31) - 1
+_START: dict[ListKind, str] = {1: "marker", 2: "start-after", "versions": "key-marker"}
+"""The parameter that says after which key to start, by kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRequest:
     """The parameters of a listing. Keys and their parts are bytes."""
 
-    version: Literal[1, 2]
+    kind: ListKind
     prefix: bytes
     delimiter: bytes
     """Empty for none."""
@@ -45,36 +58,38 @@ class ListRequest:
     url_encoding: bool
     with_owner: bool
     start_after: bytes | None
-    """As given; in version 1, the marker. An answer repeats it, unless there is a token."""
+    """As given; or the marker, but in version 2. An answer repeats it, unless there is a token."""
     token: str | None
     """As given, and valid."""
 
     @classmethod
-    def parse(cls, query: Mapping[str, str], version: Literal[1, 2]) -> Self:
+    def parse(cls, query: Mapping[str, str], kind: ListKind) -> Self:
         """Read a request's parameters, in S3's order; raise S3Error InvalidArgument."""
         max_keys = _max_keys(query.get("max-keys"))
         encoding = query.get("encoding-type")
         if encoding not in {None, "url"}:
             message = "Invalid Encoding Method specified in Request"
             raise invalid_argument(message, "encoding-type", encoding or "")
-        token = query.get("continuation-token") if version == 2 else None
-        start = query.get("start-after" if version == 2 else "marker")
+        token = query.get("continuation-token") if kind == 2 else None
+        start = query.get(_START[kind])
+        if kind == "versions":
+            _check_version_marker(query)
         prefix, delimiter = to_bytes(query.get("prefix", "")), to_bytes(query.get("delimiter", ""))
         floor: bytes | None
         if token is not None:
             floor = decode_token(token)
-        elif version == 1 and start and (cut_short := _decode_marker(start)) is not None:
+        elif kind != 2 and start and (cut_short := _decode_marker(start)) is not None:
             floor = cut_short
         else:
             floor = _floor_behind(to_bytes(start or ""), prefix, delimiter)
         return cls(
-            version=version,
+            kind=kind,
             prefix=prefix,
             delimiter=delimiter,
             max_keys=max_keys,
             floor=floor,
             url_encoding=encoding == "url",
-            with_owner=version == 1 or query.get("fetch-owner", "").lower() == "true",
+            with_owner=kind != 2 or query.get("fetch-owner", "").lower() == "true",
             start_after=None if start is None else to_bytes(start),
             token=token,
         )
@@ -92,6 +107,13 @@ class ListedObject:
     storage_class: str = "STANDARD"
 
 
+_ELEMENTS = (
+    ("ListBucketResult", "Contents", ""),
+    ("ListVersionsResult", "Version", "<VersionId>null</VersionId><IsLatest>true</IsLatest>"),
+)
+"""Root, element and version of an object. The first is without versions, the second with them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage:
     """A page of a listing, before it is XML."""
@@ -104,14 +126,15 @@ class ListPage:
     """The floor of the next page; None for the last page."""
 
     def to_xml(self) -> bytes:
-        """Return the ListBucketResult document, UTF-8."""
+        """Return the ListBucketResult document, or ListVersionsResult, UTF-8."""
         return "".join(self._parts()).encode()
 
     def _parts(self) -> Iterator[str]:
         name, request = self._name, self.request
-        yield f'{XML_HEAD}<ListBucketResult xmlns="{S3_NAMESPACE}">'
+        root, element, version = _ELEMENTS[request.kind == "versions"]
+        yield f'{XML_HEAD}<{root} xmlns="{S3_NAMESPACE}">'
         yield f"<Name>{xml_text(self.bucket)}</Name><Prefix>{name(request.prefix)}</Prefix>"
-        yield from self._place() if request.version == 1 else self._place_in_version_2()
+        yield from self._place_in_version_2() if request.kind == 2 else self._place()
         yield f"<MaxKeys>{request.max_keys}</MaxKeys>"
         if request.delimiter:
             yield f"<Delimiter>{name(request.delimiter)}</Delimiter>"
@@ -119,35 +142,36 @@ class ListPage:
             yield "<EncodingType>url</EncodingType>"
         truncated = "false" if self.continues_at is None else "true"
         yield f"<IsTruncated>{truncated}</IsTruncated>"
-        owner = "<Owner><ID>s3archivefs</ID></Owner>" if request.with_owner else ""
+        owner = f"<Owner><ID>{OWNER_ID}</ID></Owner>" if request.with_owner else ""
         for item in self.objects:
             modified = _iso_8601(item.modified)
             etag = xml_text(item.etag).replace('"', "&quot;")
             yield (
-                f"<Contents><Key>{name(item.key)}</Key><LastModified>{modified}</LastModified>"
+                f"<{element}><Key>{name(item.key)}</Key>{version}"
+                f"<LastModified>{modified}</LastModified>"
                 f"<ETag>{etag}</ETag><Size>{item.size}</Size>{owner}"
-                f"<StorageClass>{item.storage_class}</StorageClass></Contents>"
+                f"<StorageClass>{item.storage_class}</StorageClass></{element}>"
             )
         for prefix in self.common_prefixes:
             yield f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
-        yield "</ListBucketResult>"
+        yield f"</{root}>"
 
     def _place(self) -> Iterator[str]:
-        """Say where this page and the next one begin, in version 1's elements.
-
-        Without a delimiter, clients take the last key of a full page for the next marker.
-        """
-        request = self.request
-        yield f"<Marker>{self._name(request.start_after or b'')}</Marker>"
+        """Say where this page and the next one begin, in elements with markers."""
+        request, has_versions = self.request, self.request.kind == "versions"
+        after = self._name(request.start_after or b"")
+        yield f"<KeyMarker>{after}</KeyMarker>" if has_versions else f"<Marker>{after}</Marker>"
         if self.continues_at is None:
             return
         if len(self.objects) + len(self.common_prefixes) < request.max_keys:
             marker = _encode_marker(self.continues_at)
-            yield f"<NextMarker>{self._name(marker)}</NextMarker>"
-        elif request.delimiter:
+        elif has_versions or request.delimiter:
             keys = [item.key for item in self.objects[-1:]]
-            last = max(*keys, *self.common_prefixes[-1:], b"")
-            yield f"<NextMarker>{self._name(last)}</NextMarker>"
+            marker = max(*keys, *self.common_prefixes[-1:], b"")
+        else:
+            return  # in version 1, clients take the last key for the next marker then
+        element = "NextKeyMarker" if has_versions else "NextMarker"
+        yield f"<{element}>{self._name(marker)}</{element}>"
 
     def _place_in_version_2(self) -> Iterator[str]:
         """Say the same in version 2's elements."""
@@ -186,6 +210,22 @@ def _max_keys(text: str | None) -> int:
         message = "Argument maxKeys must be an integer between 0 and 2147483647"
         raise invalid_argument(message, "maxKeys", text)
     return min(int(text), MAX_KEYS)
+
+
+def _check_version_marker(query: Mapping[str, str]) -> None:
+    """Raise S3Error for a version-id-marker that no version of the key-marker can have."""
+    marker = query.get("version-id-marker")
+    if marker is None:
+        return
+    if not query.get("key-marker"):
+        message = "A version-id marker cannot be specified without a key marker."
+    elif not marker:
+        message = "A version-id marker cannot be empty."
+    elif marker != "null":
+        message = "Invalid version id specified"
+    else:
+        return
+    raise invalid_argument(message, "version-id-marker", marker)
 
 
 def _floor_behind(after: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from xml.sax.saxutils import escape
 
-__all__ = ["S3_NAMESPACE", "XML_HEAD", "xml_text"]
+__all__ = ["OWNER_ID", "S3_NAMESPACE", "XML_HEAD", "xml_text"]
 
 XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+OWNER_ID = "s3archivefs"
+"""The one owner of all buckets and objects."""
 
 # What XML cannot hold. To compile the set of what it can hold takes ten times as long: 4 ms.
 _NOT_XML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")

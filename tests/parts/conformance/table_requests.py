@@ -238,8 +238,45 @@ OTHERS = (
         )
         for method in ("PUT", "POST", "DELETE")
     ),
-    asked("a sub-resource", Request(query={"versioning": ""}), Scope.ENDPOINT, status=501,
-          code="NotImplemented"),
+    *(
+        asked(f"{name} of a bucket", Request(query={name: ""}), Scope.ENDPOINT)
+        for name in (
+            *("acl", "accelerate", "logging", "notification", "requestPayment", "uploads"),
+            *("versioning", "versions"),
+        )
+    ),
+    *(
+        asked(f"{name} of a bucket that has none", Request(query={name: ""}), Scope.ENDPOINT,
+              status=404, code=code, details={"BucketName": BUCKET})
+        for name, code in {
+            "cors": "NoSuchCORSConfiguration",
+            "encryption": "ServerSideEncryptionConfigurationNotFoundError",
+            "lifecycle": "NoSuchLifecycleConfiguration",
+            "object-lock": "ObjectLockConfigurationNotFoundError",
+            "ownershipControls": "OwnershipControlsNotFoundError",
+            "policy": "NoSuchBucketPolicy",
+            "policyStatus": "NoSuchBucketPolicy",
+            "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
+            "replication": "ReplicationConfigurationNotFoundError",
+            "tagging": "NoSuchTagSet",
+            "website": "NoSuchWebsiteConfiguration",
+        }.items()
+    ),
+    *(
+        asked(f"{name} of an object", of_foo(query={name: ""}), Scope.ENDPOINT)
+        for name in ("acl", "tagging")
+    ),
+    asked("attributes of an object",
+          of_foo(query={"attributes": ""}, headers={"x-amz-object-attributes": "ETag,ObjectSize"}),
+          Scope.ENDPOINT, headers={"Last-Modified": "{modified}"}),
+    asked("attributes of an object, none named", of_foo(query={"attributes": ""}), Scope.ENDPOINT,
+          status=400, code="InvalidRequest"),
+    no_such_key("the tags of an object that is not there", Scope.ENDPOINT, query={"tagging": ""}),
+    asked("a sub-resource that is not served", Request(query={"inventory": ""}), Scope.ENDPOINT,
+          status=501, code="NotImplemented"),
+    asked("two sub-resources", Request(query={"acl": "", "policy": ""}), Scope.ENDPOINT,
+          status=400, code="InvalidArgument",
+          message="Conflicting query string parameters: acl, policy"),
     asked("a path with a broken escape", Request(path=f"/{BUCKET}/%zz"), status=400,
           code="InvalidURI", message="Couldn't parse the specified URI."),
 )  # fmt: skip

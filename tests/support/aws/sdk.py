@@ -24,3 +24,8 @@ def parsed_by_botocore(operation: str, status: int, document: bytes) -> dict[str
     answer = {"status_code": status, "headers": {}, "body": document}
     parsed: dict[str, Any] = botocore.parsers.RestXMLParser().parse(answer, shape)
     return parsed
+
+
+def operation_names() -> set[str]:
+    """The operations that botocore knows of S3."""
+    return set(_model().operation_names)

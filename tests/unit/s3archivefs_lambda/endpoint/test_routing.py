@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 
 from s3archivefs_lambda.endpoint.authentication import Verifier
+from s3archivefs_lambda.s3api.errors import no_such_key
 from tests.support.adapter.asked_application import ask
 from tests.support.adapter.fake_operations import FakeOperations
 from tests.support.adapter.signed_requests import KEYS
@@ -17,6 +18,7 @@ from tests.support.adapter.signed_requests import KEYS
 if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.signature import SignedRequest
+    from s3archivefs_lambda.s3api.messages import S3Request, S3Response
 
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
@@ -122,28 +124,72 @@ def test_of_a_repeated_parameter_the_first_counts(operations: FakeOperations) ->
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("target", "operation"),
     [
-        "acl",
-        "annotation",
-        "attributes",
-        "legal-hold",
-        "retention",
-        "tagging",
-        "torrent",
-        "uploadId",
+        ("/archive?versions&prefix=a", "ListObjectVersions"),
+        ("/archive/?versions=", "ListObjectVersions"),
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_sub_resources_of_objects_are_not_implemented(
-    operations: FakeOperations, name: str, method: str
+def test_versions_are_listed(operations: FakeOperations, target: str, operation: str) -> None:
+    ask(operations, target)
+    assert [asked for asked, _ in operations.asked] == [operation]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("acl", 200), ("tagging", 200), ("retention", 400), ("legal-hold", 400), ("uploadId", 404)],
+)
+@pytest.mark.parametrize("at_hand", [False, True])
+def test_sub_resources_are_of_objects_that_exist(
+    operations: FakeOperations, name: str, status: int, *, at_hand: bool
 ) -> None:
-    for target in (f"/archive/k?{name}", f"/archive/k?x-id=Get&{name}=value"):
-        answer = ask(operations, target, method)
-        assert answer.status == 501
-        assert method == "HEAD" or answer.error["Code"] == "NotImplemented"
-        assert method == "HEAD" or answer.error["Parameter"] == name
+    operations.is_at_hand = at_hand
+    headers = (("if-match", '"other"'), ("range", "bytes=0-0"))
+    assert ask(operations, f"/archive/k?{name}=value", headers=headers).status == status
+    assert [asked for asked, _ in operations.asked] == ["HeadObject"]
+    assert (operations.last.key, operations.last.headers) == ("k", {})
+
+    def respond(request: S3Request) -> S3Response:
+        raise no_such_key(request.key)
+
+    operations.respond = respond
+    missing = ask(operations, f"/archive/k?{name}=value")
+    assert (missing.status, missing.error["Code"]) == (404, "NoSuchKey")
+
+
+def test_attributes_are_those_of_the_head(operations: FakeOperations) -> None:
+    asked = (("x-amz-object-attributes", "ObjectSize,ETag"),)
+    answer = ask(operations, "/archive/k?attributes", headers=asked)
+    root = ET.fromstring(answer.body)  # noqa: S314
+    assert {element.tag.removeprefix(NAMESPACE): element.text for element in root} == {
+        "ETag": "0123-1",
+        "ObjectSize": str(len(operations.content)),
+    }
+    assert answer.headers["last-modified"] == "Mon, 23 Nov 2026 12:30:15 GMT"
+
+
+@pytest.mark.parametrize(
+    "target", ["/archive/k?torrent", "/archive/k?annotation", "/archive?metrics"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_other_sub_resources_are_not_implemented(
+    operations: FakeOperations, target: str, method: str
+) -> None:
+    answer = ask(operations, target, method)
+    assert answer.status == 501
+    assert method == "HEAD" or answer.error["Parameter"] == target.partition("?")[2]
     assert operations.asked == []
+
+
+@pytest.mark.parametrize("target", ["/archive/k?acl", "/archive?acl", "/archive/k?uploads"])
+def test_no_head_is_of_a_sub_resource(operations: FakeOperations, target: str) -> None:
+    assert ask(operations, target, "HEAD").status == 501
+
+
+def test_one_sub_resource_is_asked_for_at_a_time(operations: FakeOperations) -> None:
+    answer = ask(operations, "/archive?versions&acl")
+    assert (answer.status, answer.error["Code"]) == (400, "InvalidArgument")
+    assert answer.error["Message"] == "Conflicting query string parameters: acl, versions"
 
 
 def bucket_reads() -> list[str]:
@@ -159,8 +205,8 @@ def bucket_reads() -> list[str]:
 def test_no_other_read_of_the_bucket_passes_for_a_listing(
     operations: FakeOperations, uri: str
 ) -> None:
-    assert ask(operations, uri.replace("{Bucket}", "archive")).status in {400, 501}
-    assert operations.asked == []
+    ask(operations, uri.replace("{Bucket}", "archive"))
+    assert "ListObjects" not in {asked for asked, _ in operations.asked}
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "OPTIONS", "CONNECT", "X"])

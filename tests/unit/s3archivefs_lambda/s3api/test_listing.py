@@ -6,13 +6,15 @@ import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import botocore.handlers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.s3api.listing import ListedObject, ListPage, ListRequest
+from s3archivefs_lambda.s3api.listing import ListedObject, ListKind, ListPage, ListRequest
+from s3archivefs_lambda.s3api.messages import S3Error
 from tests.support.adapter.local_archives import XMLNS, parse_page
 from tests.support.aws.sdk import parsed_by_botocore
 
@@ -25,7 +27,7 @@ def document(
     common_prefixes: tuple[bytes, ...] = (),
     *,
     continues_at: bytes | None = None,
-    version: Literal[1, 2] = 2,
+    version: ListKind = 2,
     **query: bytes | str,
 ) -> bytes:
     """A page as XML; parameters of the request have `_` for `-`."""
@@ -253,3 +255,54 @@ def test_without_encoding_names_are_text_with_replacements_for_what_xml_cannot_h
 def test_dates_of_listings_are_iso_8601_in_utc(modified: int) -> None:
     (parsed,) = as_boto3_reads(document((ListedObject(b"k", 0, modified, ETAG),)))["Contents"]
     assert parsed["LastModified"] == datetime.fromtimestamp(modified, UTC)
+
+
+# ---- Versions ------------------------------------------------------------------------------------
+
+
+def versions(*objects: bytes, continues_at: bytes | None = None, **query: str) -> dict[str, Any]:
+    """What boto3 makes of a page of ListObjectVersions."""
+    listing = tuple(map(listed, objects))
+    page = document(listing, (b"p/",), continues_at=continues_at, version="versions", **query)
+    return parsed_by_botocore("ListObjectVersions", 200, page)
+
+
+def test_each_object_has_one_version_that_is_null() -> None:
+    page = versions(b"a", b"b", delimiter="/")
+    assert [version.pop("Key") for version in page["Versions"]] == ["a", "b"]
+    assert page["Versions"][0] == {
+        "ETag": ETAG,
+        "IsLatest": True,
+        "LastModified": datetime.fromtimestamp(MODIFIED, UTC),
+        "Owner": {"ID": "s3archivefs"},
+        "Size": 5,
+        "StorageClass": "STANDARD",
+        "VersionId": "null",
+    }
+    assert page["CommonPrefixes"] == [{"Prefix": "p/"}]
+    assert (page["IsTruncated"], "NextKeyMarker" in page) == (False, False)
+
+
+def test_a_page_of_versions_goes_on_behind_its_last_key() -> None:
+    page = versions(b"q", continues_at=b"q\0", max_keys="2", key_marker="a")
+    assert (page["KeyMarker"], page["NextKeyMarker"]) == ("a", "q")
+    assert ListRequest.parse({"key-marker": "q"}, "versions").floor == b"q\0"
+    cut_short = versions(b"q", continues_at=b"r/s", max_keys="9")["NextKeyMarker"]
+    assert ListRequest.parse({"key-marker": unquote(cut_short)}, "versions").floor == b"r/s"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"version-id-marker": "null"}, "cannot be specified without a key marker"),
+        ({"key-marker": "k", "version-id-marker": ""}, "cannot be empty"),
+        ({"key-marker": "k", "version-id-marker": "x"}, "Invalid version id"),
+    ],
+)
+def test_a_marker_of_versions_that_cannot_be_is_refused(
+    query: dict[str, str], message: str
+) -> None:
+    with pytest.raises(S3Error, match=message):
+        ListRequest.parse(query, "versions")
+    accepted = {"key-marker": "k", "version-id-marker": "null"}
+    assert ListRequest.parse(accepted, "versions").floor == b"k\0"
