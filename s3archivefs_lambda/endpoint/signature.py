@@ -90,7 +90,7 @@ class SignedRequest:
         return values[0] if values else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Expected:
     """What a right signature is made with."""
 

@@ -59,7 +59,7 @@ def is_sigv2_presigned(request: SignedRequest) -> bool:
     return "AWSAccessKeyId" in request.parameters or "Signature" in request.parameters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SigV2Claim:
     """What a URL that Version 2 presigned says of its signature."""
 

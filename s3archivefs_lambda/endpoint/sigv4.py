@@ -36,7 +36,7 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SigV4Claim(ABC):
     """What a request says of its signature, in the header or in the query."""
 

@@ -99,7 +99,7 @@ class HeaderClaim(SigV4Claim):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class QueryClaim(SigV4Claim):
     """What a URL that Version 4 presigned says of its signature."""
 
