@@ -9,7 +9,8 @@ is not goes to another thread:
     except NotCachedError:
         ...  # ask again, where reading is allowed
 
-The content of a file is cached if it lies in one block, or in part of one. Such a call reads no
+The content of a file is cached if it lies in one block, or in part of one. A block that is not is
+decoded, if its bytes are at hand (`pread_at_hand`) and it is a quick one. Such a call reads no
 device, waits for no other thread's read, and follows no symlink: one may lead through 80,000
 directories. It changes nothing, whether it raises or not.
 """

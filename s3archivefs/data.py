@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs.device import readahead_of
+from s3archivefs.cached_only import NotCachedError, may_wait
+from s3archivefs.device import pread_at_hand, readahead_of
 from s3archivefs.device_reads import decoded, read_exactly
-from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.errors import CorruptImageError, LimitExceededError, SquashfsError
 from s3archivefs.format import DATA_BLOCK_STORED, Superblock
 from s3archivefs.parallel import map_parallel
 
@@ -28,6 +29,8 @@ SIZE_MASK = DATA_BLOCK_STORED - 1
 ANY_SIZE = -1
 """The size due of a fragment block: any, up to the block size."""
 _DATA_START = Superblock.layout.size
+_QUICK_BLOCKS = 4
+"""Blocks of which one is decoded while a thread would be handed it."""
 _FRAGMENT_WEIGHT = 250  # bytes of memory that an entry takes with its place in a dict
 
 
@@ -123,9 +126,35 @@ class DataReader:
 
     def block(self, stored: StoredBlock, ahead: ReadAhead | None) -> bytes:
         """Return one decoded data block, and cache it for the next read of it."""
+        content = self._cache.peek(stored)
+        if content is None:
+            content = self._loaded(stored, ahead)
+        return content
+
+    def _loaded(self, stored: StoredBlock, ahead: ReadAhead | None = None) -> bytes:
+        if not may_wait():
+            return self._at_hand(stored)
         return self._cache.get(
             stored, lambda: self._decoded(stored, self.read(stored.position, stored.size, ahead))
         )
+
+    def _at_hand(self, stored: StoredBlock) -> bytes:
+        """Return a decoded block without waiting, and cache it; else raise NotCachedError.
+
+        Its bytes are at hand, and to decode them takes no longer than to have a thread do it.
+        """
+        self.check_range(stored.position, stored.size)
+        if _QUICK_BLOCKS * self.block_size > self._codec.parallel_bytes:
+            raise NotCachedError
+        raw = pread_at_hand(self._device, stored.position, stored.size)
+        if raw is None or len(raw) != stored.size:
+            raise NotCachedError
+        try:
+            content = self.decode(stored, raw)
+        except SquashfsError:  # the device may have a damaged copy, and another read may help
+            raise NotCachedError from None
+        self._cache.put(stored, content)
+        return content
 
     def kept(self, stored: StoredBlock) -> bytes | None:
         """Return the decoded block if it is cached."""
@@ -155,9 +184,7 @@ class DataReader:
         stored = self.fragment_block(index)
         content = self._cache.peek(stored)
         if content is None:
-            content = self._cache.get(
-                stored, lambda: self._decoded(stored, self.read(stored.position, stored.size))
-            )
+            content = self._loaded(stored)
         if offset + length > len(content):
             raise CorruptImageError(
                 f"a file's tail ends at byte {offset + length} of fragment {index}, "

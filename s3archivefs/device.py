@@ -31,10 +31,13 @@ __all__ = [
     "OffsetDevice",
     "ReadAhead",
     "open_file",
+    "pread_at_hand",
     "readahead_of",
 ]
 
 T = TypeVar("T")
+
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 
 _CLOSED = "read from a closed image"
 _NOT_SEEKABLE = (
@@ -47,7 +50,8 @@ _NOT_SEEKABLE = (
 class BlockDevice(Protocol):
     """Random access to bytes, for several threads at once.
 
-    A device may have two more methods. `readahead(offset, length)` returns a `ReadAhead` for one
+    A device may have more methods. `pread_at_hand(offset, length)` returns the bytes where that
+    takes no waiting, or None. `readahead(offset, length)` returns a `ReadAhead` for one
     reader of that range, or None. A device that keeps copies of what it read has
     `discard(offset, data)`: `data`, which it returned for the range at `offset`, does not decode,
     or may be why metadata contradicts itself. The device then drops its copies of the range, and
@@ -91,6 +95,8 @@ class BytesDevice:
     def pread(self, offset: int, length: int) -> bytes:
         """Return a copy of the `length` bytes at `offset`."""
         return bytes(self._data[offset : offset + length])
+
+    pread_at_hand = pread
 
     def __reduce__(self) -> tuple[object, ...]:
         return BytesDevice, (bytes(self._data),)
@@ -151,6 +157,17 @@ class FileDevice:
         while len(data) < length and (rest := self._read(offset + len(data), length - len(data))):
             data += rest
         return data
+
+    def pread_at_hand(self, offset: int, length: int) -> bytes | None:
+        """Return the bytes if the system says that it has them in memory."""
+        file, buffer = self._file, bytearray(length)
+        if file is None or not self._has_descriptor or _NOWAIT is None:
+            return None
+        try:
+            found = os.preadv(file.fileno(), [buffer], offset, _NOWAIT)
+        except OSError:  # they are not, or the file system cannot tell
+            return None
+        return bytes(buffer) if found == length else None
 
     def _read(self, offset: int, length: int) -> bytes:
         file = self._file  # a reference, so that its descriptor stays open until it is read
@@ -227,6 +244,10 @@ class OffsetDevice:
         """Return the `length` bytes at `offset` of the part."""
         return self._device.pread(self._start + offset, length)
 
+    def pread_at_hand(self, offset: int, length: int) -> bytes | None:
+        """Return the other device's bytes if they are at hand."""
+        return pread_at_hand(self._device, self._start + offset, length)
+
     def discard(self, offset: int, data: bytes) -> bool:
         """Have the other device discard its copies, if it keeps any."""
         discard: Discard | None = getattr(self._device, "discard", None)
@@ -256,6 +277,12 @@ def readahead_of(device: BlockDevice, offset: int, length: int) -> ReadAhead | N
     """Return a device's readahead for one reader of the range, or None."""
     make: Callable[[int, int], ReadAhead | None] | None = getattr(device, "readahead", None)
     return None if make is None else make(offset, length)
+
+
+def pread_at_hand(device: BlockDevice, offset: int, length: int) -> bytes | None:
+    """Return a device's bytes where that takes no waiting, or None."""
+    read: Callable[[int, int], bytes | None] | None = getattr(device, "pread_at_hand", None)
+    return None if read is None else read(offset, length)
 
 
 def open_file(source: object) -> FileDevice | MappedDevice | None:

@@ -94,6 +94,12 @@ class CachedChunks:
         start, stop = self.extent(index)
         return self.preloaded.find(start, stop) or self._get_kept(index, stop - start)
 
+    def in_memory(self, index: int) -> Chunk | None:
+        """Return a chunk that takes no I/O, or None."""
+        start, stop = self.extent(index)
+        chunk = self.preloaded.find(start, stop) or self._memory.get(self.store_id, index)
+        return chunk if chunk is not None and len(chunk) == stop - start else None
+
     def is_in_memory(self, index: int) -> bool:
         """Return whether a chunk needs no I/O, without touching it."""
         is_preloaded = self.preloaded.find(*self.extent(index)) is not None

@@ -85,6 +85,19 @@ class ChunkReader:
         chunks[-1] = memoryview(chunks[-1])[: (end - 1) % chunk_size + 1]
         return b"".join(chunks)
 
+    def read_at_hand(self, offset: int, length: int) -> bytes | None:
+        """Return the bytes if all their chunks are in memory, else None."""
+        self.cached.check(offset, length)
+        indexes = self.cached.indexes(offset, offset + length)
+        chunks = [self.cached.in_memory(index) for index in indexes]
+        found = [chunk for chunk in chunks if chunk is not None]
+        if len(found) < len(chunks):
+            return None
+        accounting.add("cache_hits", len(found))
+        start = offset - indexes[0] * self.cached.chunk_size
+        whole = found[0] if len(found) == 1 else b"".join(found)
+        return bytes(whole[start : start + length])
+
     # ---- Chunks for a reader that waits ----------------------------------------------------------
 
     def _chunks(

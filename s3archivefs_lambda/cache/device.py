@@ -76,6 +76,10 @@ class CachedDevice:
         """
         return self.chunks.read(offset, length)
 
+    def pread_at_hand(self, offset: int, length: int) -> bytes | None:
+        """Return the bytes if all their chunks are in memory, else None."""
+        return self.chunks.read_at_hand(offset, length)
+
     def readahead(self, offset: int, length: int) -> ReadAhead:
         """Return a handle that fetches ahead of one reader of a range.
 

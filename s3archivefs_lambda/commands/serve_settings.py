@@ -185,11 +185,13 @@ def shared(config: Config, processes: int) -> Config:
     """
     from dataclasses import replace
 
+    open_bytes = config.open_archives_bytes // processes
+    most = min(config.limits.cache_bytes, open_bytes // 2) if processes > 1 else None
     return replace(
         config,
         cache_memory_bytes=config.cache_memory_bytes // processes,
-        open_archives_bytes=config.open_archives_bytes // processes,
-        limits=replace(config.limits, cache_bytes=config.limits.cache_bytes // processes),
+        open_archives_bytes=open_bytes,
+        limits=config.limits if most is None else replace(config.limits, cache_bytes=most),
     )
 
 

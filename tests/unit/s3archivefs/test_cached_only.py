@@ -15,10 +15,15 @@ class Counted(BytesDevice):
     """A device that counts its reads."""
 
     reads = 0
+    reads_at_hand = 0
 
     def pread(self, offset: int, length: int) -> bytes:
         self.reads += 1
         return super().pread(offset, length)
+
+    def pread_at_hand(self, offset: int, length: int) -> bytes:
+        self.reads_at_hand += 1
+        return super().pread_at_hand(offset, length)
 
 
 @pytest.fixture
@@ -45,6 +50,33 @@ def test_what_is_cached_is_returned(device: Counted) -> None:
             with pytest.raises(FileNotFoundError):
                 fs.stat("/docs/missing")
         assert device.reads == reads
+
+
+def test_a_block_whose_bytes_are_at_hand_is_decoded(device: Counted) -> None:
+    with SquashFS(device) as fs:
+        fs.stat(FILE)
+        fs.read_bytes("/short.txt")  # reads where fragments lie
+        reads = device.reads
+        with only_cached():
+            for _ in range(2):
+                assert len(fs.read_bytes("/block.txt")) == 4096
+        assert device.reads == reads
+        assert device.reads_at_hand == 1
+
+
+@pytest.mark.parametrize("kind", ["none at hand", "damaged", "xz, which takes long"])
+def test_any_other_block_is_for_a_thread(kind: str) -> None:
+    name = "xz" if kind.startswith("xz") else "gzip"
+    device = Counted(FIXTURES[name].image.read_bytes())
+    with SquashFS(device) as fs:
+        size = fs.stat("/block.txt").size
+        if kind == "none at hand":
+            device.pread_at_hand = lambda *_: None  # type: ignore[method-assign,assignment]
+        elif kind == "damaged":
+            device.pread_at_hand = lambda _, length: bytes(length)  # type: ignore[method-assign,assignment]
+        with only_cached(), pytest.raises(NotCachedError):
+            fs.read_bytes("/block.txt")
+        assert len(fs.read_bytes("/block.txt")) == size
 
 
 def test_no_symlink_is_followed(device: Counted) -> None:

@@ -195,3 +195,31 @@ def test_bytes_and_numbers_are_no_sources() -> None:
 def test_url_of_an_unknown_scheme_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedError, match="ftp://"):
         open_source("ftp://host/file")
+
+
+# ---- At hand -------------------------------------------------------------------------------------
+
+
+def test_what_is_in_memory_is_at_hand(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 64
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert BytesDevice(content).pread_at_hand(5, 300) == content[5:305]
+    assert OffsetDevice(BytesDevice(content), 100).pread_at_hand(5, 300) == content[105:405]
+    device = FileDevice(path)
+    device.pread(0, len(content))
+    # Where the file system cannot tell, nothing is.
+    assert device.pread_at_hand(5, 300) in {content[5:305], None}
+    device.close()
+    assert device.pread_at_hand(5, 300) is None
+
+
+def test_of_a_file_object_and_of_other_devices_nothing_is_at_hand() -> None:
+    class Minimal:
+        size = 3
+
+        def pread(self, offset: int, length: int) -> bytes:
+            raise AssertionError
+
+    assert FileDevice(io.BytesIO(b"abc")).pread_at_hand(0, 3) is None
+    assert OffsetDevice(Minimal(), 1).pread_at_hand(0, 2) is None

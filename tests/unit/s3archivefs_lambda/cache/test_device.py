@@ -423,3 +423,32 @@ def test_any_sequence_of_reads_and_seeds_equals_slicing(
         assert all(offset % chunk_size == 0 for offset, _ in below.reads)
         # Nothing here is half a mebibyte away from anything: what is missing is one read.
         assert len(below.reads) <= 1
+
+
+# --- at hand
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 10), (CHUNK - 5, 10), (500, 5000), (9216, 784)])
+def test_what_is_in_memory_is_at_hand_and_nothing_else(
+    below: CountingDevice, store: ChunkStore, offset: int, length: int
+) -> None:
+    memory = ChunkMemory(1 << 20)
+    cached = CachedDevice(below, "archive", CHUNK, memory=memory, store=store)
+    assert cached.pread_at_hand(offset, length) is None
+    cached.pread(offset, length)
+    reads = len(below.reads)
+    assert cached.pread_at_hand(offset, length) == DATA[offset : offset + length]
+    assert cached.pread_at_hand(offset, 10_000 - offset) is None or offset + length > 9_000
+    assert len(below.reads) == reads
+    memory.background.wait_idle()
+
+
+def test_what_is_preloaded_is_at_hand_and_what_is_only_on_disk_is_not(
+    below: CountingDevice, store: ChunkStore
+) -> None:
+    cached = cached_device(below, store)
+    cached.preload(2 * CHUNK, DATA[2 * CHUNK : 4 * CHUNK])
+    cached.pread(0, CHUNK)
+    assert cached.pread_at_hand(2 * CHUNK, CHUNK) == DATA[2 * CHUNK : 3 * CHUNK]
+    assert cached.pread_at_hand(0, CHUNK) is None
+    assert cached.pread(0, CHUNK) == DATA[:CHUNK]

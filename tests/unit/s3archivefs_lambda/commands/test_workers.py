@@ -197,5 +197,6 @@ def test_workers_share_the_memory_that_the_settings_allow() -> None:
     each = shared(whole, 4)
     assert each.cache_memory_bytes * 4 == whole.cache_memory_bytes
     assert each.open_archives_bytes * 4 == whole.open_archives_bytes
-    assert each.limits.cache_bytes * 4 == whole.limits.cache_bytes
+    assert each.limits.cache_bytes == each.open_archives_bytes // 2 < whole.limits.cache_bytes
+    assert shared(whole, 1) == whole
     assert each.cache_max_bytes == whole.cache_max_bytes
