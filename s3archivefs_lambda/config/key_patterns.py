@@ -62,7 +62,10 @@ class KeyPatterns:
 
         `key` begins with each of them, and goes on with a character below the slash.
         """
-        return filter(self.match, self._beginnings(key, _BELOW_SLASH))
+        above = [*self.above(key)]
+        # What is further in than so many levels is looked up as the name of no archive.
+        end = len(above[-1]) if len(above) == _MOST_LEVELS else len(key)
+        return (each for each in self._beginnings(key, _BELOW_SLASH) if len(each) <= end)
 
     def _beginnings(self, key: bytes, following: re.Pattern[bytes]) -> Iterator[bytes]:
         """Yield the beginnings that fit, behind which `following` comes."""

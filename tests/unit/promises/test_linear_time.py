@@ -447,6 +447,7 @@ def test_what_takes_longer_is_found() -> None:
     [
         ("Range", "bytes=" + " " * 1000 + "-" + " " * 1000 + "x"),
         ("a name of a setting", "LIMIT_BYTES" * 6000),
+        ("a key of a bucket", "/.sqfs-" * 146),
     ],
 )
 def test_what_has_taken_longer_once(parser: str, text: str) -> None:
