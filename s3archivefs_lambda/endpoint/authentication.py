@@ -150,7 +150,7 @@ def _claim_in_header(request: SignedRequest, authorization: str) -> Claim:
 
 def _refuse_session_token(request: SignedRequest) -> None:
     """Refuse a session's token: the session signs with a secret that is unknown here."""
-    token = "x-amz-security-token"
-    if token in request.headers or token in map(str.lower, request.parameters):
+    name = "x-amz-security-token"
+    if name in request.headers or name in map(str.lower, request.parameters):
         message = "The provided token is malformed or otherwise invalid."
         raise SignatureRefusedError("InvalidToken", 400, message, reason="session token")
