@@ -62,7 +62,9 @@ def buckets_in(answer: Answer) -> list[str]:
             "/archive?list-type=2&prefix=docs%2Fa",
             "/maps?prefix=x%2Fy&delimiter=%2F",
         ),
-        *("/archive?location", "/maps?location", "/"),
+        *("/archive?location", "/maps?location", "/archive?versioning", "/archive?acl", "/"),
+        *("/archive/docs/a?tagging", "/archive?versions&prefix=docs%2Fa"),
+        "/archive?uploads&prefix=docs%2F",
     ],
 )
 def test_what_lies_under_its_prefixes_is_for_the_key(
@@ -80,6 +82,8 @@ def test_what_lies_under_its_prefixes_is_for_the_key(
         *("/archive/DOCS/a", "/maps/docs/a", "/maps/2026/b", "/third/docs/a"),
         *("/archive", "/archive?list-type=2", "/archive?prefix=docs", "/archive?prefix=doc"),
         *("/archive?prefix=other%2F", "/archive?prefix=&prefix=docs%2F", "/maps?prefix=2026%2F"),
+        *("/archive/x?tagging", "/archive/x?acl", "/archive?versions", "/archive?uploads"),
+        *("/archive?versions&prefix=docs", "/third?versioning", "/third?acl"),
         *("/archive?prefix=docs2%2F&delimiter=%2F", "/third?prefix=docs%2F", "/third?location"),
     ],
 )
