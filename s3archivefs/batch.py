@@ -10,13 +10,14 @@ from s3archivefs.content import ZEROS, block_list, joined
 from s3archivefs.data import SIZE_MASK, StoredBlock
 from s3archivefs.errors import SquashfsError
 from s3archivefs.format import ABSENT_32
+from s3archivefs.inode import ContentPlace
 from s3archivefs.names import as_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from s3archivefs.data import DataReader
-    from s3archivefs.inode import ContentPlace, InodeTable, Stat
+    from s3archivefs.inode import InodeTable, Stat
     from s3archivefs.names import EitherPath
 
 __all__ = ["LARGE_BYTES", "Batch", "Planner", "Run", "SharedBlock", "Wanted", "windows"]
@@ -41,21 +42,30 @@ _SPARE_BYTES = 1 << 20  # read in vain by one batch, at most
 _WINDOW_BYTES = 24 << 20
 _FIRST_WINDOW_BYTES = 384 << 10  # so that the first file does not wait for a long listing
 _BLOCK_WEIGHT = 400  # bytes of memory that a block takes, roughly
+_NOWHERE = ContentPlace(-1, 0, 0, ABSENT_32, 0)
 _CHARACTER_WEIGHT = 4  # likewise each character of a path, at most
 
 
 class Wanted(Generic[P]):
-    """A regular file whose content is wanted, and where that lies once it is planned."""
+    """A regular file whose content is wanted, and where that lies once it is planned.
 
-    __slots__ = ("blocks", "fragment", "path", "place", "position", "stat")
+    Files are in the order of their `position`, the start of the first block or of the fragment
+    block. One whose inode cannot be read has no place, and is in no batch.
+    """
+
+    __slots__ = (
+        *("blocks", "fragment", "fragment_index", "fragment_offset", "path", "position"),
+        *("reference", "size", "stat"),
+    )
 
     def __init__(self, path: P, place: ContentPlace | None, stat: Stat | None = None) -> None:
+        # The fields of the place, and not the place: the garbage collector has fewer objects to go
+        # through, which saves a tenth of the time of the thread that plans.
         self.path = path
-        self.place = place
-        """None where the inode cannot be read: the file is in no batch."""
+        self.reference, self.size, self.position, self.fragment_index, self.fragment_offset = (
+            place or _NOWHERE
+        )
         self.stat = stat
-        self.position = 0
-        """Start of the first block, by which files are in the order of the disk."""
         self.blocks: Sequence[StoredBlock] | None = None
         """The blocks, holes among them; None for a file that is in no batch."""
         self.fragment: StoredBlock | None = None
@@ -68,10 +78,9 @@ def windows(files: Iterable[Wanted[P]], block_size: int) -> Iterator[list[Wanted
     weight, most = 0, _FIRST_WINDOW_BYTES
     for file in files:
         window.append(file)
-        place = file.place
         weight += _FILE_WEIGHT + _CHARACTER_WEIGHT * len(as_plain(cast("EitherPath", file.path)))
-        if place is not None and place.size >= block_size:
-            weight += min(place.size, LARGE_BYTES) // block_size * _BLOCK_WEIGHT
+        if file.size >= block_size:
+            weight += min(file.size, LARGE_BYTES) // block_size * _BLOCK_WEIGHT
         if weight >= most:
             yield window
             window, weight, most = [], 0, _WINDOW_BYTES
@@ -157,18 +166,16 @@ class Batch(Generic[P]):
         Return None for one that is in no batch, or whose blocks do not decode to what is due: to
         read it by itself says why.
         """
-        if file.blocks is None or file.place is None:
+        if file.blocks is None:
             return None
-        reference = file.place.reference
+        reference = file.reference
         if reference != self._last[0]:  # else it is a hard link, or wanted twice
-            self._last = reference, self._joined(file, file.place, file.blocks)
+            self._last = reference, self._joined(file, file.blocks)
         return self._last[1]
 
-    def _joined(
-        self, file: Wanted[P], place: ContentPlace, blocks: Sequence[StoredBlock]
-    ) -> bytes | None:
+    def _joined(self, file: Wanted[P], blocks: Sequence[StoredBlock]) -> bytes | None:
         pieces: list[bytes | memoryview] = []
-        left = place.size
+        left = file.size
         for stored in blocks:
             piece = self._blocks[stored].content if stored.word else ZEROS[: stored.due]
             if piece is None:
@@ -177,10 +184,10 @@ class Batch(Generic[P]):
             left -= stored.due
         if file.fragment is not None:
             fragment = self._blocks[file.fragment].content
-            end = place.fragment_offset + left
+            end = file.fragment_offset + left
             if fragment is None or end > len(fragment):
                 return None
-            tail = fragment[place.fragment_offset : end]
+            tail = fragment[file.fragment_offset : end]
             if not blocks:
                 return tail
             pieces.append(tail)
@@ -224,30 +231,26 @@ class Planner(Generic[P]):
 
     def _locate(self, file: Wanted[P]) -> None:
         """Find out where the content of a file lies."""
-        place = file.place
-        if place is None:
-            return
-        file.position = place.blocks_start
-        if place.size > self._large_bytes:
+        if file.reference < 0 or file.size > self._large_bytes:
             return
         block_size = self._data.block_size
-        has_fragment = place.fragment_index != ABSENT_32
-        count = place.size // block_size if has_fragment else -(-place.size // block_size)
+        has_fragment = file.fragment_index != ABSENT_32
+        count = file.size // block_size if has_fragment else -(-file.size // block_size)
         try:
-            blocks = self._blocks(place, count) if count else ()
+            blocks = self._blocks(file, count) if count else ()
             if has_fragment:
-                file.fragment = self._data.fragment_block(place.fragment_index)
+                file.fragment = self._data.fragment_block(file.fragment_index)
                 if not count:
                     file.position = file.fragment.position
         except (SquashfsError, OSError):  # raised to the reader of the file
             return
         file.blocks = blocks
 
-    def _blocks(self, place: ContentPlace, count: int) -> list[StoredBlock]:
+    def _blocks(self, file: Wanted[P], count: int) -> list[StoredBlock]:
         blocks = []
-        start = position = place.blocks_start
-        left = place.size
-        inode = self._inodes.inode(place.reference)
+        start = position = file.position
+        left = file.size
+        inode = self._inodes.inode(file.reference)
         for word in block_list(inode, count, self._inodes, self._data):
             due = min(left, self._data.block_size)
             blocks.append(StoredBlock(position, word, due))
@@ -260,9 +263,9 @@ class Planner(Generic[P]):
     def _add(self, file: Wanted[P], batch: Batch[P]) -> None:
         batch.files.append(file)
         batch.weight += _FILE_WEIGHT
-        if file.blocks is None or file.place is None:
+        if file.blocks is None:
             return
-        batch.weight += file.place.size
+        batch.weight += file.size
         for stored in file.blocks:
             if stored.word and stored not in batch:
                 batch.add(stored, SharedBlock(stored), 0)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from array import array
+from functools import cache
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from s3archivefs.format import ABSENT_32, BasicFile, InodeType
+from s3archivefs.format import ABSENT_32, METADATA_BLOCK_SIZE, BasicFile, InodeType
 from s3archivefs.inode import FORMAT_BITS, FileKind, Stat
 
 if TYPE_CHECKING:
@@ -77,10 +78,17 @@ def _records(run: Run, data: bytes) -> tuple[bytes, Iterable[int]]:
     """Return the inodes' records, one behind the other, and their references."""
     offsets = run.offsets
     first, end = offsets[0], offsets[0] + len(offsets) * _SIZE
-    if offsets == (*range(first, end, _SIZE),):  # as those of files without blocks
+    # Those of files without blocks follow each other.
+    if offsets == _offsets_from(first % _SIZE)[first // _SIZE : end // _SIZE]:
         reference = run.block << 16 | first
         return data[first:end], range(reference, reference + end - first, _SIZE)
     return b"".join([data[at : at + _SIZE] for at in offsets]), run.references
+
+
+@cache
+def _offsets_from(first: int) -> tuple[int, ...]:
+    """Return the offsets of a block's records of which the first starts at `first`."""
+    return (*range(first, METADATA_BLOCK_SIZE, _SIZE),)
 
 
 def _have_tails(fragments: array[int], sizes: array[int], block_size: int) -> bool:
