@@ -10,6 +10,9 @@ and without a prefix to its host name.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs_lambda import accounting
@@ -112,11 +115,28 @@ def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa
     )
     session = Session()
     share_descriptions(session)
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_timestamp)
     # botocore itself reads AWS_DEFAULT_REGION alone; as in the other SDKs, AWS_REGION comes first.
     region = os.environ.get("AWS_REGION") or None
     client = cast("S3Client", session.create_client("s3", region_name=region, config=config))
     client.meta.events.register("needs-retry.s3.HeadBucket", _end_redirects)
     return client
+
+
+def _timestamp(text: Any) -> datetime:  # noqa: ANN401 -- whatever an answer has in place of a time
+    """Parse a time; raise ValueError for any other text.
+
+    botocore's own parser takes two thirds of the processor time of a page of 1,000 keys.
+    """
+    from botocore.utils import parse_timestamp  # noqa: PLC0415 -- 0.1 s, not needed for local images
+
+    with suppress(ValueError):
+        if isinstance(text, str) and text.endswith("Z"):
+            return datetime.fromisoformat(text)
+        if isinstance(text, str) and text.endswith("GMT"):
+            return parsedate_to_datetime(text)
+    return parse_timestamp(text)
 
 
 def _end_redirects(

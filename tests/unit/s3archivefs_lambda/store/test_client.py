@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.utils import parse_timestamp
 
 from s3archivefs_lambda.store.client import (
     make_response_client,
@@ -189,4 +191,41 @@ def test_a_whole_objects_checksum_on_a_range_is_not_held_against_it(
     client = make_s3_client()
     device = S3Device(client, "bucket", "key", etag=store.etag, size=len(CONTENT))
     assert device.pread(10, 100) == CONTENT[10:110]
+    client.close()
+
+
+# ---- Times ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wed, 21 Oct 2015 07:28:00 GMT",
+        "2015-10-21T07:28:00Z",
+        "2015-10-21T07:28:00.000Z",
+        "20151021T072800Z",
+        "1445412480",
+        "Wed, 21 Oct 2015 07:28:00 +0000",
+    ],
+)
+def test_a_time_is_what_botocore_itself_makes_of_it(
+    store: ScriptedStore, environ: pytest.MonkeyPatch, text: str
+) -> None:
+    environ.setenv("AWS_ENDPOINT_URL_S3", store.url)
+    client = make_s3_client()
+    store.script(lambda _, reply: reply.with_headers(Last_Modified=text))
+    found = client.head_object(Bucket="bucket", Key="key")["LastModified"]
+    client.close()
+    assert found == parse_timestamp(text) == datetime(2015, 10, 21, 7, 28, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "Z", "GMT", "yesterday GMT", "2015-13-21T07:28:00Z"])
+def test_what_is_no_time_is_no_answer(
+    store: ScriptedStore, environ: pytest.MonkeyPatch, text: str
+) -> None:
+    environ.setenv("AWS_ENDPOINT_URL_S3", store.url)
+    client = make_s3_client()
+    store.script(lambda _, reply: reply.with_headers(Last_Modified=text))
+    with pytest.raises(ValueError, match="Invalid timestamp"):
+        client.head_object(Bucket="bucket", Key="key")
     client.close()
