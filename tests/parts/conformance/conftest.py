@@ -9,7 +9,12 @@ import pytest
 
 from tests.parts.conformance.cases import Scope, Server
 from tests.parts.conformance.keys import BUCKET, objects, tree
-from tests.parts.conformance.servers import CREDENTIALS, endpoint_on, object_lambda_on
+from tests.parts.conformance.servers import (
+    CREDENTIALS,
+    bucket_behind_endpoint,
+    endpoint_on,
+    object_lambda_on,
+)
 from tests.support.images.fixtures import make_image
 from tests.support.processes.made_once import made_once
 from tests.support.servers.served import served
@@ -65,6 +70,14 @@ def radosgw(gateway: RadosGateway, run_directory: Path) -> Server:
     """Ceph's RADOS gateway."""
     made_once(run_directory / "radosgw filled", lambda _: _fill(gateway.client()))
     return _server("radosgw", gateway.url, gateway.owner)
+
+
+@pytest.fixture(scope="session")
+def passed_through(radosgw: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The HTTP endpoint in front of the gateway's bucket, whose objects it passes through."""
+    directory = tmp_path_factory.mktemp("passed-through")
+    with bucket_behind_endpoint(radosgw, directory) as server:
+        yield server
 
 
 def _fill(client: S3Client) -> None:

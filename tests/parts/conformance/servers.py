@@ -9,7 +9,7 @@ from tests.parts.conformance.cases import Scope, Server
 from tests.parts.conformance.keys import BUCKET
 from tests.support.aws.object_lambda import AccessPoint, RuntimeApi
 from tests.support.servers.served import served
-from tests.support.servers.swift_store import Credentials
+from tests.support.servers.swift_store import Credentials, environ_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,6 +35,19 @@ def endpoint_on(images: Mapping[str, Path], directory: Path) -> Iterator[Server]
             scopes=frozenset({Scope.ANY, Scope.SIGNED, Scope.OURS, Scope.ENDPOINT}),
             log=log.read_text,
         )
+
+
+@contextmanager
+def bucket_behind_endpoint(store: Server, directory: Path) -> Iterator[Server]:
+    """The HTTP endpoint over the objects of a store's bucket."""
+    environ = environ_of(store.credentials, store.url) | {
+        "S3ARCHIVEFS_CACHE_DIR": str(directory),
+        "S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID": CREDENTIALS.access_key,
+        "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY": CREDENTIALS.secret_key,
+    }
+    with served("--bucket", f"s3://{BUCKET}", environ=environ, log=directory / "log") as url:
+        scopes = frozenset({Scope.ANY, Scope.SIGNED, Scope.ENDPOINT})
+        yield Server(name="passed through", url=url, credentials=CREDENTIALS, scopes=scopes)
 
 
 @contextmanager

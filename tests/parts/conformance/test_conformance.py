@@ -31,6 +31,7 @@ OURS = {
     "object_lambda": {Scope.ANY, Scope.OURS},
     "open_endpoint": {Scope.OPEN},
 }
+PASSED_THROUGH = {"passed_through": {Scope.ANY, Scope.SIGNED, Scope.ENDPOINT}}
 OTHERS = {"swift": {Scope.ANY, Scope.SIGNED}, "radosgw": {Scope.ANY, Scope.SIGNED}}
 DOCS = Path(__file__).parents[3] / "docs" / "conformance.md"
 
@@ -61,10 +62,22 @@ def test_real_server_agrees_with_the_table_but_for_known_deviations(
     assert case.faults(server) == DEVIATIONS[name].get(case.id, [])
 
 
+@pytest.mark.parametrize(("name", "case"), [*at(PASSED_THROUGH)])
+def test_bucket_that_passes_through_answers_as_amazon_s3_or_as_its_store(
+    server: Server, case: Case | ListingCase
+) -> None:
+    """Ranges, parts and conditions of an object are for the store to judge, and nothing else."""
+    of_store = DEVIATIONS["radosgw"].get(case.id, [])
+    is_object = isinstance(case, Case) and bool(case.request.key)
+    assert case.faults(server) in ([[], of_store] if is_object else [[]])
+
+
 # ---- What takes two requests to see --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["endpoint", "object_lambda", "swift", "radosgw"])
+@pytest.mark.parametrize(
+    "name", ["endpoint", "object_lambda", "passed_through", "swift", "radosgw"]
+)
 @pytest.mark.parametrize(
     "version",
     [pytest.param({}, id="test_bucket_list_return_data"), pytest.param({"list-type": "2"}, id="2")],
@@ -89,7 +102,7 @@ def test_identifier_of_a_request_stands_in_the_log(server: Server) -> None:
         assert time.monotonic() < until
 
 
-@pytest.mark.parametrize("name", ["endpoint", "radosgw", "swift"])
+@pytest.mark.parametrize("name", ["endpoint", "passed_through", "radosgw", "swift"])
 def test_list_buckets_names_the_bucket(server: Server) -> None:
     answer = server.send(Request(path="/"))
     assert answer.status == 200
