@@ -16,10 +16,13 @@ __all__ = ["make_archive_client"]
 _CONNECTIONS_PER_REQUEST = 2  # opening an archive reads both its ends at once
 
 
-def make_archive_client(*, requests: int = 1, read_timeout: float = READ_TIMEOUT) -> S3Client:
+def make_archive_client(
+    *, requests: int = 1, bodies: int = 0, read_timeout: float = READ_TIMEOUT
+) -> S3Client:
     """Make the client, for `requests` requests answered in parallel.
 
-    Raises botocore's errors for unusable AWS settings.
+    It keeps connections for as many `bodies` that pass through besides. Raises botocore's errors for unusable AWS settings.
     """
     opening = _CONNECTIONS_PER_REQUEST * (requests + OPEN_AHEAD_THREADS)
-    return make_s3_client(connections=opening + AHEAD_THREADS, read_timeout=read_timeout)
+    connections = opening + AHEAD_THREADS + bodies
+    return make_s3_client(connections=connections, read_timeout=read_timeout)

@@ -161,10 +161,13 @@ def _served(config: Config, buckets: Mapping[str, PrefixMap]) -> dict[str, Serve
     from s3archivefs_lambda.bucket.operations import Operations
     from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
     from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
+    from s3archivefs_lambda.endpoint.limits import HttpLimits
     from s3archivefs_lambda.endpoint.thread_shares import THREADS
 
-    make_client = partial(make_archive_client, requests=THREADS)
-    mapped = chain.from_iterable(buckets.values())
+    mapped = list(chain.from_iterable(buckets.values()))
+    # A body that passes through has its connection until its client has taken all of it.
+    bodies = HttpLimits().answers if any(mapping.archives for mapping in mapped) else 0
+    make_client = partial(make_archive_client, requests=THREADS, bodies=bodies)
     if not all(mapping.location.is_local for mapping in mapped):
         made_client(make_client)  # finds unusable settings before the first request does
     archives = Archives(config, make_client)  # of all buckets, as memory is

@@ -19,6 +19,7 @@ from s3archivefs_lambda.commands.serve import register_serve
 from s3archivefs_lambda.commands.serve_settings import buckets, default_bucket
 from s3archivefs_lambda.config.key_patterns import KeyPatterns
 from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.thread_shares import THREADS
 
 if TYPE_CHECKING:
@@ -239,8 +240,12 @@ def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in told
 
 
+@pytest.mark.parametrize(
+    ("served", "bodies"),
+    [(("--map", f"={IMAGE}"), 0), (("--bucket", "s3://books"), HttpLimits().answers)],
+)
 def test_each_request_answered_at_once_has_its_connections_to_s3(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, served: tuple[str, ...], bodies: int
 ) -> None:
     made = []
 
@@ -252,10 +257,11 @@ def test_each_request_answered_at_once_has_its_connections_to_s3(
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setattr(archives, "Archives", RecordedArchives)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert run("--map", f"={IMAGE}", "--port", str(taken.getsockname()[1])) == 2
+        assert run(*served, "--port", str(taken.getsockname()[1])) == 2
     (client_factory,) = made
     config: Any = client_factory().meta.config
-    assert config.max_pool_connections == 2 * (THREADS + OPEN_AHEAD_THREADS) + AHEAD_THREADS
+    opening = 2 * (THREADS + OPEN_AHEAD_THREADS)
+    assert config.max_pool_connections == opening + AHEAD_THREADS + bodies
 
 
 @pytest.mark.parametrize(
