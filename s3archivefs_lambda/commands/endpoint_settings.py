@@ -76,6 +76,20 @@ FORWARDED_ALLOW_IPS = EndpointSetting(
     "Addresses and networks of the proxies whose X-Forwarded-For is believed, separated by commas. "
     "The log and the shares of memory then go by the address of the client behind them.",
 )
+CORS_ORIGIN = EndpointSetting(
+    "cors-origin",
+    "ORIGIN",
+    "Origin whose pages may read through a browser, such as https://app.example.com; one * stands "
+    "for any characters. For several, give it again; in the variable, separate them by commas. "
+    "Unset: none.",
+    is_list=True,
+)
+CACHE_CONTROL = EndpointSetting(
+    "cache-control",
+    "VALUE",
+    "Cache-Control of objects, such as max-age=300, for a browser or a CDN in front. It may keep "
+    "them longer than the archive is the current one.",
+)
 WORKERS = EndpointSetting(
     "workers",
     "N",
@@ -84,7 +98,7 @@ WORKERS = EndpointSetting(
 )
 ENDPOINT_SETTINGS = (
     *(KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN, FORWARDED_ALLOW_IPS),
-    WORKERS,
+    *(CORS_ORIGIN, CACHE_CONTROL, WORKERS),
 )
 
 

@@ -15,6 +15,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.endpoint_settings import (
+    CACHE_CONTROL,
+    CORS_ORIGIN,
     DOMAIN,
     FORWARDED_ALLOW_IPS,
     WORKERS,
@@ -107,6 +109,8 @@ def _run(options: argparse.Namespace) -> None:
     settings = given_settings(options, os.environ)
     hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
     proxies = serve_settings.proxies(settings.get(FORWARDED_ALLOW_IPS, ""))
+    cors = serve_settings.cors(settings.get(CORS_ORIGIN, ""))
+    cache_control = serve_settings.cache_control(settings.get(CACHE_CONTROL, ""))
     certificate = certificate_of(settings)
     workers = serve_settings.workers(settings.get(WORKERS))
     source = key_source(settings, os.environ, default.name)
@@ -125,6 +129,8 @@ def _run(options: argparse.Namespace) -> None:
         verifier=verifier,
         hosts=hosts,
         proxies=proxies,
+        cors=cors,
+        cache_control=cache_control,
         emf=config.metrics == "emf",
     )
     ready_line = partial(_ready_line, buckets, verifier)

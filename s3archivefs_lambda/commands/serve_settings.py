@@ -7,7 +7,13 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs_lambda.commands.endpoint_settings import DOMAIN, FORWARDED_ALLOW_IPS, KEYS_FILE
+from s3archivefs_lambda.commands.endpoint_settings import (
+    CACHE_CONTROL,
+    CORS_ORIGIN,
+    DOMAIN,
+    FORWARDED_ALLOW_IPS,
+    KEYS_FILE,
+)
 from s3archivefs_lambda.commands.errors import UsageError, require
 from s3archivefs_lambda.config.names import (
     ENDPOINT_ACCESS_KEY_ID,
@@ -20,14 +26,17 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
     from s3archivefs_lambda.config.settings import Config
+    from s3archivefs_lambda.endpoint.cors import Cors
     from s3archivefs_lambda.endpoint.hosts import Hosts
     from s3archivefs_lambda.endpoint.proxies import Proxies
 
 __all__ = [
     "buckets",
+    "cache_control",
     "check_address",
     "check_images",
     "config",
+    "cors",
     "default_bucket",
     "hosts",
     "proxies",
@@ -193,6 +202,27 @@ def shared(config: Config, processes: int) -> Config:
         open_archives_bytes=open_bytes,
         limits=config.limits if most is None else replace(config.limits, cache_bytes=most),
     )
+
+
+def cors(origins: str) -> Cors:
+    """Return the origins whose pages may read; raise UsageError for what is no origin."""
+    from s3archivefs_lambda.endpoint.cors import Cors
+
+    names = [name.strip() for name in origins.split(",") if name.strip()]
+    for name in names:
+        if name.count("*") > 1 or not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+", name):
+            raise UsageError(
+                f"--{CORS_ORIGIN.option} {name}: write an origin such as https://app.example.com, "
+                "without a path and with one * at most, or * for every origin"
+            )
+    return Cors(names)
+
+
+def cache_control(value: str) -> str:
+    """Return the Cache-Control of objects; raise UsageError for what no header can hold."""
+    if not re.fullmatch("[\x20-\x7e]*", value):
+        raise UsageError(f"--{CACHE_CONTROL.option} {value!r}: write directives of plain ASCII")
+    return value.strip()
 
 
 def check_images(mappings: Iterable[PrefixMapping]) -> None:

@@ -6,10 +6,8 @@ Keys come from the request target as it stood on the wire.
 from __future__ import annotations
 
 import base64
-import re
 import secrets
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.accounting import request_scope
@@ -20,6 +18,8 @@ from s3archivefs_lambda.endpoint.authentication import (
 )
 from s3archivefs_lambda.endpoint.authorization import check_access
 from s3archivefs_lambda.endpoint.bucket_operations import EndpointOperations
+from s3archivefs_lambda.endpoint.content_coding import in_gzip, takes_gzip
+from s3archivefs_lambda.endpoint.cors import PREFLIGHT_METHOD, Cors
 from s3archivefs_lambda.endpoint.hosts import Host, Hosts
 from s3archivefs_lambda.endpoint.logged_body import LoggedBody
 from s3archivefs_lambda.endpoint.messages import (
@@ -31,7 +31,12 @@ from s3archivefs_lambda.endpoint.messages import (
     Lane,
 )
 from s3archivefs_lambda.endpoint.request_target import parse_target
-from s3archivefs_lambda.endpoint.response_head import common_fields, new_request_id
+from s3archivefs_lambda.endpoint.response_head import (
+    common_fields,
+    header_fields,
+    new_request_id,
+    with_vary,
+)
 from s3archivefs_lambda.endpoint.routing import bucket_and_key, check_method, operation_of
 from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest
 from s3archivefs_lambda.request_log import Exchange
@@ -58,8 +63,8 @@ __all__ = ["make_app"]
 
 _CLOSED = "ConnectionClosed"  # in the log alone: nobody is there to be told
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_CONTROLS = dict.fromkeys([*range(9), *range(10, 32), 127], "?")  # all but the tab
+_LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions"})
+_OBJECTS = frozenset({"GetObject", "HeadObject"})
 
 
 def make_app(
@@ -68,16 +73,27 @@ def make_app(
     verifier: Verifier | None,
     hosts: Hosts | None = None,
     proxies: Proxies | None = None,
+    cors: Cors | None = None,
+    cache_control: str = "",
     emf: bool = False,
 ) -> HttpApplication:
     """Return the application that serves `buckets`, by their names.
 
     `hosts` reads Host headers, if the endpoint has domains; `localhost` is one anyway. `proxies`
     are believed when they say for whom they ask. With a verifier, every request must be signed;
-    without one, signatures are not checked. With `emf`, lines of the request log carry metrics.
-    The server must break the connection when the body's iterator raises.
+    without one, signatures are not checked. `cors` says which pages may read, `cache_control` what
+    caches may do with objects that say nothing of it. With `emf`, lines of the request log carry
+    metrics. The server must break the connection when the body's iterator raises.
     """
-    return _Endpoint(buckets, verifier, hosts or Hosts(), proxies, emf=emf)
+    return _Endpoint(
+        buckets,
+        verifier,
+        hosts=hosts or Hosts(),
+        proxies=proxies,
+        cors=cors or Cors(),
+        cache_control=cache_control,
+        emf=emf,
+    )
 
 
 class _Endpoint:
@@ -85,17 +101,21 @@ class _Endpoint:
         self,
         buckets: Mapping[str, ServedBucket],
         verifier: Verifier | None,
+        *,
         hosts: Hosts,
         proxies: Proxies | None,
-        *,
+        cors: Cors,
+        cache_control: str,
         emf: bool,
     ) -> None:
         region = (verifier and verifier.region) or DEFAULT_REGION
-        self._operations = EndpointOperations(buckets, region)
+        self._operations = EndpointOperations(buckets, region, cors)
         self._buckets = buckets
         self._verifier = verifier
         self.hosts = hosts
         self._proxies = proxies
+        self._cors = cors
+        self._cache_control = cache_control
         self._emf = emf
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
@@ -108,25 +128,36 @@ class _Endpoint:
         """Answer a request, in any thread."""
         with request_scope(call.exchange.usage):
             response = self._refusal(call) or self._operations.answer(*call.read)
-        return self._finished(call.exchange, response)
+        return self._finished(call, response)
 
     def at_once(self, call: _Call) -> HttpResponse | None:
         """Answer a request on the event loop; None if a thread must."""
         with request_scope(call.exchange.usage):
             response = self._refusal(call) or self._operations.at_hand(*call.read)
-        return None if response is None else self._finished(call.exchange, response)
+        return None if response is None else self._finished(call, response)
 
-    def _finished(self, exchange: Exchange, response: S3Response) -> HttpResponse:
+    def _finished(self, call: _Call, response: S3Response) -> HttpResponse:
         """Return the answer as it is sent, with what every answer has."""
+        exchange = call.exchange
         exchange.status, exchange.error = response.status, response.error_code
         if response.error is not None:
             response = self._error_document(exchange, response.error)
-        common = common_fields(exchange.request_id) | {"x-amz-id-2": self._host_id}
+        elif exchange.operation in _LISTINGS:
+            if takes_gzip(call.field("accept-encoding") or ""):
+                response = in_gzip(response)
+        elif self._cache_control and exchange.operation in _OBJECTS:
+            response.headers.setdefault("Cache-Control", self._cache_control)
+        fields = response.headers | common_fields(exchange.request_id)
+        fields["x-amz-id-2"] = self._host_id
         return HttpResponse(
             status=response.status,
-            headers=_header_fields(response.headers | common),
+            headers=header_fields(with_vary(fields, self.cross_origin_fields(call))),
             body=LoggedBody(response, exchange),
         )
+
+    def cross_origin_fields(self, call: _Call) -> dict[str, str]:
+        """Return the fields that let a page read the answer."""
+        return self._cors.fields(call.field("origin")) if self._cors.is_on else {}
 
     def _refusal(self, call: _Call) -> S3Response | None:
         """Read the request, once; return the error of one that is not to be answered."""
@@ -155,7 +186,11 @@ class _Endpoint:
         headers = {name: ",".join(values) for name, values in signed.headers.items()}
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             raise invalid_request("A request that reads must not have a body.")
-        signer = self._signer(signed, call.host, bucket)
+        if self._verifier is None and not call.host.is_ours:
+            message = "Without credentials, only requests for localhost are answered."
+            reason = "not signed, and for another host than this machine"
+            raise SignatureRefusedError("AccessDenied", 403, message, reason=reason)
+        signer = None if asked.method == PREFLIGHT_METHOD else self._signer(signed, bucket)
         if signer is not None:
             exchange.access_key_id = signer.id
         elif self._verifier is None:
@@ -174,16 +209,12 @@ class _Endpoint:
             check_access(signer, exchange.operation, request)
         return exchange.operation, request, signer
 
-    def _signer(self, request: SignedRequest, host: Host, bucket: str) -> AccessKey | None:
+    def _signer(self, request: SignedRequest, bucket: str) -> AccessKey | None:
         """Return the key that signed the request; raise S3Error if it must not be answered.
 
         It is None where no signature is checked.
         """
         if self._verifier is None:
-            if not host.is_ours:
-                message = "Without credentials, only requests for localhost are answered."
-                reason = "not signed, and for another host than this machine"
-                raise SignatureRefusedError("AccessDenied", 403, message, reason=reason)
             return None
         signer = self._verifier.verify(request)
         if signer is None:
@@ -246,9 +277,17 @@ class _Call:
             self._target = parse_target(self.asked.target)
         return self._target
 
+    def field(self, name: str) -> str | None:
+        """Return the value of the first header field of that name."""
+        return next((value for each, value in self.asked.headers if each == name), None)
+
     @property
     def client(self) -> str:
         return self.exchange.client or ""
+
+    @property
+    def refusal_fields(self) -> dict[str, str]:
+        return self._endpoint.cross_origin_fields(self)
 
     @property
     def host(self) -> Host:
@@ -256,7 +295,7 @@ class _Call:
         if self._host is None:
             header = self.target.host
             if header is None:
-                header = next((value for name, value in self.asked.headers if name == "host"), "")
+                header = self.field("host") or ""
             self._host = self._endpoint.hosts.read(header)
         return self._host
 
@@ -289,25 +328,3 @@ class _Call:
             exchange.request_id, exchange.error = refusal.request_id, refusal.error
             exchange.status, exchange.bytes_sent = refusal.status, refusal.body_bytes
         exchange.log()
-
-
-def _header_fields(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the fields as they are sent: names are tokens, values one line in latin-1.
-
-    Values come from names in archives and from clients' queries. All headers are sent through here.
-    """
-    return [
-        # Nearly all are printable ASCII, and no more is to be done.
-        (name, value if value.isascii() and value.isprintable() else _sendable(value))
-        for name, value in headers.items()
-        if _is_token(name)
-    ]
-
-
-@lru_cache(maxsize=256)
-def _is_token(name: str) -> bool:
-    return _TOKEN.fullmatch(name) is not None
-
-
-def _sendable(value: str) -> str:
-    return value.translate(_CONTROLS).encode("latin-1", "replace").decode("latin-1")

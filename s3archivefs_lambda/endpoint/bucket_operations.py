@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.bucket.operations import ServedOperations
     from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
+    from s3archivefs_lambda.endpoint.cors import Cors
     from s3archivefs_lambda.s3api.messages import S3Request
 
 __all__ = ["EndpointOperations", "ServedBucket"]
@@ -44,7 +45,7 @@ class ServedBucket:
 class EndpointOperations:
     """All operations of an endpoint: on its buckets, and on what is in them."""
 
-    def __init__(self, buckets: Mapping[str, ServedBucket], region: str) -> None:
+    def __init__(self, buckets: Mapping[str, ServedBucket], region: str, cors: Cors) -> None:
         now = datetime.now(UTC)
         self._inside = {name: bucket.operations for name, bucket in buckets.items()}
         self._buckets = [Bucket(name, region, now) for name in sorted(buckets)]
@@ -52,6 +53,7 @@ class EndpointOperations:
         self._operations: dict[str, Callable[[AccessKey | None, S3Request], S3Response]] = {
             "ListBuckets": self._list_buckets,
             "HeadBucket": self._head_bucket,
+            "Preflight": partial(_preflight, cors),
             "GetBucketLocation": self._get_bucket_location,
             **{name: partial(_bucket_document, name) for name in _OF_BUCKETS},
         }
@@ -91,6 +93,10 @@ class EndpointOperations:
 
     def _get_bucket_location(self, _: AccessKey | None, __: S3Request) -> S3Response:
         return xml_response(bucket_location(self._region))
+
+
+def _preflight(cors: Cors, _: AccessKey | None, request: S3Request) -> S3Response:
+    return cors.preflight(request.headers, is_object=bool(request.key))
 
 
 def _bucket_document(operation: str, _: AccessKey | None, request: S3Request) -> S3Response:

@@ -307,12 +307,12 @@ class Connection(asyncio.Protocol):
         self._say_last(S3Error(error.code, error.status, str(error)))
 
     def _say_last(self, error: S3Error) -> None:
-        is_head = self._head is not None and self._head.request.method == "HEAD"
-        with_body = self.state is not State.ANSWER or not is_head
-        request_id, head, body = encode_refusal(error, with_body=with_body)
-        if self.state is State.ANSWER and self._call is not None:
-            refusal = HttpRefusal(request_id, error.status, error.code, len(body))
-            self._call.unanswered(refusal)
+        call = self._call if self.state is State.ANSWER else None
+        with_body = call is None or self._head is None or self._head.request.method != "HEAD"
+        further = None if call is None else call.refusal_fields
+        request_id, head, body = encode_refusal(error, further, with_body=with_body)
+        if call is not None:
+            call.unanswered(HttpRefusal(request_id, error.status, error.code, len(body)))
         else:  # there was no request
             _LOG.info("http: request %s from %s: %s", request_id, self.client, error)
         self._give_up()

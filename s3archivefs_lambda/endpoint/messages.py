@@ -108,6 +108,11 @@ class HttpCall(Protocol):
         """The lane in which the request waits; known at once, without raising."""
         ...
 
+    @property
+    def refusal_fields(self) -> dict[str, str]:
+        """Header fields that the server's own refusal of the request has, too."""
+        ...
+
     def at_once(self) -> HttpResponse | None:
         """Answer on the event loop; a fault is an answer, too.
 

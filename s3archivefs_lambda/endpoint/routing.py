@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.endpoint.cors import PREFLIGHT_METHOD
 from s3archivefs_lambda.s3api.errors import (
     invalid_argument,
     method_not_allowed,
@@ -43,32 +44,39 @@ def bucket_and_key(target: RequestTarget, named: str) -> tuple[str, str]:
 
 
 def check_method(method: str) -> None:
-    """Raise S3Error MethodNotAllowed (405) for a method that does not read."""
-    if method not in {"GET", "HEAD"}:
+    """Raise S3Error MethodNotAllowed (405) for a method that could write."""
+    if method not in {"GET", "HEAD", PREFLIGHT_METHOD}:
         raise method_not_allowed(method, allowed="GET, HEAD")
 
 
 def operation_of(
     method: str, bucket: str, key: str, query: Mapping[str, str], *, served: Container[str]
 ) -> str:
-    """Return S3's name of the operation that a GET or HEAD asks for.
+    """Return S3's name of the operation that a request asks for.
+
+    A preflight request of a browser is Preflight.
 
     `served` are the buckets there are. Raises S3Error for what is not served.
     """
     is_head = method == "HEAD"
-    if not bucket and not key:
+    is_of_service = not bucket and not key
+    if bucket not in served and not is_of_service:
+        raise no_such_bucket(bucket)
+    if method == PREFLIGHT_METHOD:
+        return "Preflight"
+    if is_of_service:
         if is_head:
             raise method_not_allowed(method, allowed="GET")
         return "ListBuckets"
-    if bucket not in served:
-        raise no_such_bucket(bucket)
     if asked := _SUB_RESOURCES.intersection(query):
         served_here = OBJECT_OPERATIONS if key else BUCKET_OPERATIONS
         return _sub_resource(sorted(asked), {} if is_head else served_here)
-    if key:
-        return "HeadObject" if is_head else "GetObject"
     if is_head:
-        return "HeadBucket"
+        return "HeadObject" if key else "HeadBucket"
+    return "GetObject" if key else _read_of_bucket(query)
+
+
+def _read_of_bucket(query: Mapping[str, str]) -> str:
     if "location" in query:
         return "GetBucketLocation"
     return "ListObjectsV2" if query.get("list-type") == "2" else "ListObjects"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from xml.etree import ElementTree as ET
 
 from s3archivefs_lambda.endpoint.application import make_app
@@ -38,10 +38,10 @@ def ask(
     *,
     verifier: Verifier | None = None,
     headers: Headers = (),
-    emf: bool = False,
+    **options: Any,  # noqa: ANN401 -- of make_app
 ) -> Answer:
     """One request straight to the application, without a server."""
-    app = make_app({"archive": ServedBucket(operations)}, verifier=verifier, emf=emf)
+    app = make_app({"archive": ServedBucket(operations)}, verifier=verifier, **options)
     return answer_of(app, target, method, headers)
 
 

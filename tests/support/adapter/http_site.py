@@ -46,6 +46,7 @@ class SiteCall:
 
     def __init__(self, call: HttpCall, request: HttpRequest) -> None:
         self.client = call.client
+        self.refusal_fields = call.refusal_fields
         self.at_once = call.at_once
         self.answer = call.answer
         self.unanswered = call.unanswered

@@ -98,6 +98,10 @@ class Echo:
     def answer(self) -> HttpResponse:
         return HttpResponse(status=200, headers=[("Content-Length", "0")], body=Body(()))
 
+    @property
+    def refusal_fields(self) -> dict[str, str]:
+        return {}
+
     def unanswered(self, refusal: HttpRefusal | None) -> None:
         self.unanswered_statuses.append(0 if refusal is None else refusal.status)
 
