@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-__all__ = ["ENDPOINT_SETTINGS", "WORKERS", "EndpointSetting", "add_options", "given_settings"]
+__all__ = [
+    "ENDPOINT_SETTINGS",
+    "LIMIT_SETTINGS",
+    "EndpointSetting",
+    "add_options",
+    "given_settings",
+]
 
 
 class EndpointSetting(NamedTuple):
@@ -96,9 +102,49 @@ WORKERS = EndpointSetting(
     "Processes that serve, each with one processor. Unset: as many as there are processors, by "
     "affinity and cgroup. They share the memory that the settings allow, and the chunk cache.",
 )
+THREADS = EndpointSetting(
+    "threads",
+    "N",
+    "Requests that each worker runs at the same time; mostly they wait for S3 or a disk. Half of "
+    "them at most are for one bucket in S3, a quarter is kept for local images. Unset: 32.",
+)
+CONNECTIONS_PER_CLIENT = EndpointSetting(
+    "connections-per-client",
+    "N",
+    "Connections that each worker keeps open to one address, but for trusted proxies. For one "
+    "more, one of the same address that waits is closed; if all are busy, the new one gets 503 "
+    "SlowDown. Unset: as many as there is room for.",
+)
+HEAD_SECONDS = EndpointSetting(
+    "head-seconds",
+    "SECONDS",
+    "Seconds in which a client must send a request's head, or end TLS's handshake. Unset: 15.",
+)
+IDLE_SECONDS = EndpointSetting(
+    "idle-seconds",
+    "SECONDS",
+    "Seconds until a connection without a request is closed. Behind a load balancer, more than "
+    "its own: else it sends requests to connections that close. Unset: 60.",
+)
+STOP_SECONDS = EndpointSetting(
+    "stop-seconds",
+    "SECONDS",
+    "Seconds that requests in flight have after SIGTERM. What stops the endpoint kills it after a "
+    "time of its own, which must be 2 seconds longer: Docker's is 10. Unset: 8.",
+)
+MIN_BYTES_PER_SECOND = EndpointSetting(
+    "min-bytes-per-second",
+    "BYTES",
+    "Bytes a second that a client must take of its answer, on average over a minute. Unset: 1024.",
+)
+LIMIT_SETTINGS = (
+    *(WORKERS, THREADS, CONNECTIONS_PER_CLIENT),
+    *(HEAD_SECONDS, IDLE_SECONDS, STOP_SECONDS, MIN_BYTES_PER_SECOND),
+)
 ENDPOINT_SETTINGS = (
     *(KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN, FORWARDED_ALLOW_IPS),
-    *(CORS_ORIGIN, CACHE_CONTROL, WORKERS),
+    *(CORS_ORIGIN, CACHE_CONTROL),
+    *LIMIT_SETTINGS,
 )
 
 

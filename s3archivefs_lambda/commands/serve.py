@@ -19,7 +19,6 @@ from s3archivefs_lambda.commands.endpoint_settings import (
     CORS_ORIGIN,
     DOMAIN,
     FORWARDED_ALLOW_IPS,
-    WORKERS,
     add_options,
     given_settings,
 )
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from s3archivefs_lambda.commands.capacity import Capacity
     from s3archivefs_lambda.commands.key_sources import KeySource
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
@@ -98,6 +98,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands import serve_settings
+    from s3archivefs_lambda.commands.capacity import capacity_of
     from s3archivefs_lambda.commands.key_sources import key_source
     from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.commands.tls_files import certificate_of
@@ -112,7 +113,7 @@ def _run(options: argparse.Namespace) -> None:
     cors = serve_settings.cors(settings.get(CORS_ORIGIN, ""))
     cache_control = serve_settings.cache_control(settings.get(CACHE_CONTROL, ""))
     certificate = certificate_of(settings)
-    workers = serve_settings.workers(settings.get(WORKERS))
+    capacity = capacity_of(settings)
     source = key_source(settings, os.environ, default.name)
     verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
@@ -125,7 +126,7 @@ def _run(options: argparse.Namespace) -> None:
     log = write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
     app = make_app(
-        _served(serve_settings.shared(config, workers), buckets),
+        _served(serve_settings.shared(config, capacity.workers), buckets, capacity),
         verifier=verifier,
         hosts=hosts,
         proxies=proxies,
@@ -146,7 +147,8 @@ def _run(options: argparse.Namespace) -> None:
         certificate=certificate,
         log=log,
         on_hangup=Reloading(reloads),
-        workers=workers,
+        capacity=capacity,
+        proxies=proxies,
     )
 
 
@@ -160,20 +162,20 @@ def _reload_certificate(certificate: Certificate) -> str:
     return "the certificate is in force"
 
 
-def _served(config: Config, buckets: Mapping[str, PrefixMap]) -> dict[str, ServedBucket]:
+def _served(
+    config: Config, buckets: Mapping[str, PrefixMap], capacity: Capacity
+) -> dict[str, ServedBucket]:
     """Put together what serves each bucket."""
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.archives.client import make_archive_client
     from s3archivefs_lambda.bucket.operations import Operations
     from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
     from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
-    from s3archivefs_lambda.endpoint.limits import HttpLimits
-    from s3archivefs_lambda.endpoint.thread_shares import THREADS
 
     mapped = list(chain.from_iterable(buckets.values()))
     # A body that passes through has its connection until its client has taken all of it.
-    bodies = HttpLimits().answers if any(mapping.archives for mapping in mapped) else 0
-    make_client = partial(make_archive_client, requests=THREADS, bodies=bodies)
+    bodies = capacity.limits().answers if any(mapping.archives for mapping in mapped) else 0
+    make_client = partial(make_archive_client, requests=capacity.threads, bodies=bodies)
     if not all(mapping.location.is_local for mapping in mapped):
         made_client(make_client)  # finds unusable settings before the first request does
     archives = Archives(config, make_client)  # of all buckets, as memory is

@@ -41,7 +41,6 @@ __all__ = [
     "hosts",
     "proxies",
     "shared",
-    "workers",
 ]
 
 _DEFAULT_PATTERN = "*.sqfs"
@@ -174,17 +173,6 @@ def proxies(networks: str) -> Proxies | None:
                 "write addresses such as 10.0.0.7 and networks such as 10.1.0.0/16"
             ) from None
     return Proxies(found) if found else None
-
-
-def workers(given: str | None) -> int:
-    """Return how many processes serve; raise UsageError for what is no such number."""
-    from s3archivefs_lambda.commands.workers import available_processors
-
-    if given is None:
-        return available_processors()
-    if not re.fullmatch("[0-9]{1,3}", given, re.ASCII) or int(given) == 0:
-        raise UsageError(f"--workers {given}: write a number from 1 to 999")
-    return int(given)
 
 
 def shared(config: Config, processes: int) -> Config:

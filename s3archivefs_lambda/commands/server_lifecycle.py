@@ -7,7 +7,6 @@ process at once.
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import sys
@@ -16,11 +15,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.commands.capacity import Capacity, raise_descriptor_limit
 from s3archivefs_lambda.commands.errors import UsageError
 from s3archivefs_lambda.commands.workers import is_orphan, run_workers
-from s3archivefs_lambda.endpoint.body_memory import BODY_BYTES
-from s3archivefs_lambda.endpoint.limits import STOP_SECONDS, HttpLimits
-from s3archivefs_lambda.endpoint.server import S3HttpServer, listen
+from s3archivefs_lambda.endpoint.listening import listen
+from s3archivefs_lambda.endpoint.server import S3HttpServer
 
 if TYPE_CHECKING:
     import socket
@@ -28,13 +27,11 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.endpoint.messages import HttpApplication
+    from s3archivefs_lambda.endpoint.proxies import Proxies
     from s3archivefs_lambda.endpoint.tls import Certificate
     from s3archivefs_lambda.line_writer import LineWriter
 
 __all__ = ["exit_after", "serve_until_stopped"]
-
-_DESCRIPTORS = 16384
-"""Open files and connections that the process asks for: four times the connections it accepts."""
 
 
 def serve_until_stopped(
@@ -45,7 +42,8 @@ def serve_until_stopped(
     certificate: Certificate | None,
     log: LineWriter,
     on_hangup: Reloading,
-    workers: int,
+    capacity: Capacity,
+    proxies: Proxies | None,
 ) -> None:
     """Serve the application until SIGINT or SIGTERM; print `ready_line(url)` once it is up.
 
@@ -53,16 +51,18 @@ def serve_until_stopped(
     nothing to reload, it ends the process, as by default. Raises UsageError if the server cannot
     listen, and KeyboardInterrupt for a signal before it is up.
     """
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     listener = _listen(*address)
-    limits = HttpLimits(body_bytes=BODY_BYTES // workers)
+    limits, workers = capacity.limits(), capacity.workers
     server = S3HttpServer(
         app,
         host=address[0],
         limits=limits,
+        pool=capacity.pool(),
         certificate=certificate,
         listener=listener,
         sharers=workers,
+        proxies=proxies,
     )
 
     if on_hangup:  # before workers exist, which a SIGHUP would end
@@ -77,7 +77,7 @@ def serve_until_stopped(
         begun=say_ready,
         stop=listener.close,
         on_hangup=partial(on_hangup, says_success=False) if on_hangup else None,
-        stop_seconds=STOP_SECONDS + 1.5,
+        stop_seconds=limits.stop_seconds + 1.5,
     ):
         return
     is_up = False
@@ -97,21 +97,10 @@ def serve_until_stopped(
             raise
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        exit_after(STOP_SECONDS + 1)  # Docker kills 10 s after its SIGTERM
+        exit_after(limits.stop_seconds + 1)
     finally:
         server.stop()
         log.flush()
-
-
-def _raise_descriptor_limit() -> None:
-    """Raise the limit of open descriptors; each connection is one.
-
-    Most processes begin with 1,024, because select(2) takes no more; no descriptor goes there.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard < 0 else min(hard, _DESCRIPTORS)
-    if 0 <= soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _wait(server: S3HttpServer) -> None:

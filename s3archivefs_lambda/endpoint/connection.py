@@ -64,8 +64,8 @@ class ConnectionOwner(Protocol):
     answers: int
     """Answers under way on all connections."""
 
-    def cut_off_slow_readers(self) -> bool:
-        """Cut off slow readers; return whether there were any."""
+    def may_answer(self, connection: Connection, /) -> bool:
+        """Return whether the request on a connection may be answered."""
         ...
 
     def connection_lost(self, connection: Connection, /) -> None:
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
             self._open_transport.pause_reading()
         owner = self._owner
         self._call = owner.app(head.request)
-        if owner.answers >= owner.limits.answers and not owner.cut_off_slow_readers():
+        if not owner.may_answer(self):
             self._say_last(slow_down())
         elif not self._answer_at_once(self._call):
             self._count_answer(head, self._call).start()

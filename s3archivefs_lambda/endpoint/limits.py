@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from s3archivefs_lambda.endpoint.body_memory import BODY_BYTES
 
-__all__ = ["STOP_SECONDS", "HttpLimits"]
+__all__ = ["HttpLimits"]
 
-STOP_SECONDS = 8
-"""Seconds that requests in flight have when the server stops. Docker kills after 10."""
 _MAX_CONNECTIONS = 4096
 """Connections at most: each may have sent 64 KiB of a head."""
 
@@ -29,6 +27,8 @@ class HttpLimits:
 
     The other half of the descriptors is for archives, the cache and S3.
     """
+    connections_per_client: int = 0
+    """Connections open at once to one address (see `ClientConnections`); 0 for any number."""
     answers: int = 512
     """Requests that wait, run or are being sent.
 
@@ -52,7 +52,8 @@ class HttpLimits:
     """From the last answer until the client has closed the connection."""
     linger_bytes: int = 1 << 20
     """The most that the client may send in that time."""
-    stop_seconds: float = STOP_SECONDS
+    stop_seconds: float = 8
+    """That requests in flight have when the server stops. Docker kills after 10."""
     accept_pause_seconds: float = 0.1
     """Without accepting, where there is no place for a connection."""
     tick_seconds: float = 0.5

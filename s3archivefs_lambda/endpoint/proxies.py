@@ -30,12 +30,13 @@ class Proxies:
 
     def __init__(self, networks: Iterable[Network]) -> None:
         self._networks = tuple(networks)
-        self._is_trusted: Callable[[str], bool] = lru_cache(_REMEMBERED)(self._lies_within)
+        self.is_trusted: Callable[[str], bool] = lru_cache(_REMEMBERED)(self._lies_within)
+        """Return whether an address is that of such a proxy."""
 
     def client_of(self, request: HttpRequest) -> str:
         """Return the address of whoever sent the request to the first of the proxies."""
         client = request.client
-        if not self._is_trusted(client):
+        if not self.is_trusted(client):
             return client
         fields = [value for name, value in request.headers if name == _FORWARDED_FOR]
         for text in reversed(",".join(fields).split(",")):
@@ -43,7 +44,7 @@ class Proxies:
                 client = str(_address(text.strip()))
             except ValueError:  # "unknown", or whatever a client had sent
                 return client
-            if not self._is_trusted(client):
+            if not self.is_trusted(client):
                 return client
         return client
 

@@ -8,37 +8,34 @@ asyncio's, and the connections are our own.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
 from s3archivefs_lambda.endpoint.body_memory import BodyMemory
+from s3archivefs_lambda.endpoint.client_connections import ClientConnections
 from s3archivefs_lambda.endpoint.connection import Connection
 from s3archivefs_lambda.endpoint.eviction import choose_victims
 from s3archivefs_lambda.endpoint.limits import HttpLimits
+from s3archivefs_lambda.endpoint.listening import BACKLOG, listen, share_of
 from s3archivefs_lambda.endpoint.request_pool import RequestPool
 from s3archivefs_lambda.endpoint.tls import TlsLayer
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from s3archivefs_lambda.endpoint.answer import Answer
     from s3archivefs_lambda.endpoint.messages import HttpApplication
+    from s3archivefs_lambda.endpoint.proxies import Proxies
     from s3archivefs_lambda.endpoint.tls import Certificate
 
-__all__ = ["S3HttpServer", "listen"]
+__all__ = ["S3HttpServer"]
 
 _LOG = logging.getLogger("s3archivefs")
 
-_BACKLOG = 1024
-"""Connections that wait in the kernel to be accepted."""
-_ACCEPTED_AT_ONCE = 64
-"""Connections, before others get a turn on the event loop."""
 _LOOK_SECONDS = 0.02
 """Seconds between two looks, while the server stops, at whether all has ended."""
 _EVICTED_SHARE = 32
@@ -49,8 +46,8 @@ class S3HttpServer:
     """Serves an application, from `start` to `stop` or as a context manager.
 
     Port 0 takes a free one; `url` names it once the server has started. Instead, `listener` may be
-    a socket that `listen` returned, of which `sharers` processes accept. `clock` tells seconds, of
-    which only differences matter.
+    a socket that `listen` returned, of which `sharers` processes accept. `proxies` are no clients,
+    whom a limit concerns. `clock` tells seconds, of which only differences matter.
     """
 
     def __init__(
@@ -65,6 +62,7 @@ class S3HttpServer:
         clock: Callable[[], float] = time.monotonic,
         listener: socket.socket | None = None,
         sharers: int = 1,
+        proxies: Proxies | None = None,
     ) -> None:
         self._address = (host, port if listener is None else listener.getsockname()[1])
         self._listener = listener
@@ -72,9 +70,9 @@ class S3HttpServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_ended = threading.Event()
         self._has_ended.set()  # or rather, it has not begun
-        self._core = _Core(
-            app, limits or HttpLimits(), pool or RequestPool(), certificate, clock, sharers
-        )
+        limits = limits or HttpLimits()
+        clients = ClientConnections(limits.connections_per_client, proxies)
+        self._core = _Core(app, limits, pool or RequestPool(), certificate, clock, sharers, clients)
 
     @property
     def url(self) -> str:
@@ -166,6 +164,7 @@ class _Core:
         certificate: Certificate | None,
         clock: Callable[[], float],
         sharers: int,
+        clients: ClientConnections,
     ) -> None:
         self.app = app
         self.limits = limits
@@ -177,6 +176,7 @@ class _Core:
         self.is_stopping = False
         self.answers = 0
         self.connections: set[Connection] = set()
+        self._clients = clients
         self._ending: set[Connection] = set()  # evicted, and not closed yet
         self._opening: set[asyncio.Task[Any]] = set()
         self._is_accepting = False
@@ -207,7 +207,7 @@ class _Core:
 
     def _accept(self) -> None:
         """Accept connections, as long as there is a place for them."""
-        for _ in range(_share_of(self._listener, self._sharers)):
+        for _ in range(share_of(self._listener, self._sharers)):
             # No connection is evicted before there is another that needs its place.
             if len(self.connections) > self.limits.connections and not self._make_room():
                 self._pause_accepting()
@@ -234,6 +234,7 @@ class _Core:
         if self.certificate is not None:
             protocol = TlsLayer(self.certificate.context, connection, self.limits.head_seconds)
         self.connections.add(connection)
+        self._evict(self._clients.add(connection, self.clock()))
         opening = self._loop.create_task(self._loop.connect_accepted_socket(lambda: protocol, sock))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
@@ -243,15 +244,20 @@ class _Core:
         """Evict some connections that wait for their clients; return whether there were any."""
         count = max(1, len(self.connections) // _EVICTED_SHARE)
         victims = choose_victims(self.connections, self.clock(), count)
+        self._evict(victims)
+        return bool(victims)
+
+    def _evict(self, victims: Iterable[Connection]) -> None:
         for connection in victims:
             self.connections.discard(connection)
+            self._clients.remove(connection)
             self._ending.add(connection)
             connection.abort()
-        return bool(victims)
 
     def connection_lost(self, connection: Connection) -> None:
         """Note that a connection is closed."""
         self.connections.discard(connection)
+        self._clients.remove(connection)
         self._ending.discard(connection)
 
     # ---- Time ------------------------------------------------------------------------------------
@@ -264,8 +270,12 @@ class _Core:
             _cut_off(self.memory.cut_off_candidates())
         self._loop.call_later(self.limits.tick_seconds, self._tick)
 
-    def cut_off_slow_readers(self) -> bool:
-        """Cut off readers that hold memory for too long; return whether there were any."""
+    def may_answer(self, connection: Connection) -> bool:
+        """Return whether a request may be answered, if need be in place of slow readers."""
+        if self._clients.is_surplus(connection):
+            return False
+        if self.answers < self.limits.answers:
+            return True
         overdue = self.memory.overdue()
         _cut_off(overdue)
         return bool(overdue)
@@ -276,7 +286,7 @@ class _Core:
         """Answer what was received, by the kernel too, while there is time."""
         if self.is_stopping:
             return
-        for _ in range(_BACKLOG):  # clients may connect on and on
+        for _ in range(BACKLOG):  # clients may connect on and on
             if not self._accept_one():
                 break
         if self._is_accepting:
@@ -301,43 +311,6 @@ class _Core:
 def _cut_off(answers: Iterable[Answer]) -> None:
     for answer in answers:
         answer.cut_off()
-
-
-def _share_of(listener: socket.socket, sharers: int) -> int:
-    """Return how many of the waiting connections to accept, if others accept as many."""
-    if sharers == 1:
-        return _ACCEPTED_AT_ONCE
-    try:
-        # Of a listening socket, tcpi_unacked is how many wait to be accepted.
-        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)
-    except (AttributeError, OSError):  # not on Linux
-        return 1
-    waiting = int.from_bytes(info[24:28], sys.byteorder)
-    return max(1, min(-(-waiting // sharers), _ACCEPTED_AT_ONCE))
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at the first of the host's addresses that is free.
-
-    Raises OSError with errno if there is none.
-    """
-    fault = OSError(errno.EADDRNOTAVAIL, "there is no such address")
-    for family, _, _, _, address in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
-        dual = family is socket.AF_INET6 and address[0] == "::" and socket.has_dualstack_ipv6()
-        try:
-            listener = socket.create_server(
-                address, family=family, backlog=_BACKLOG, dualstack_ipv6=dual
-            )
-        except OSError as error:
-            fault = error
-            continue
-        listener.settimeout(0)
-        # Accepted sockets inherit it: the end of an answer waits for no acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
-    raise fault
 
 
 def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

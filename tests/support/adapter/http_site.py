@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from s3archivefs_lambda.endpoint.proxies import Proxies
     from s3archivefs_lambda.endpoint.tls import Certificate
 
 SECONDS = 20
@@ -68,6 +69,7 @@ class Site:
         pool: RequestPool | None = None,
         certificate: Certificate | None = None,
         clock: Callable[[], float] = time.monotonic,
+        proxies: Proxies | None = None,
     ) -> None:
         self.operations = FakeOperations()
         self.requests: list[HttpRequest] = []
@@ -75,7 +77,13 @@ class Site:
         quick = limits or HttpLimits(tick_seconds=0.01)
         self.pool = pool or RequestPool()
         self.server = S3HttpServer(
-            self, port=0, limits=quick, pool=self.pool, certificate=certificate, clock=clock
+            self,
+            port=0,
+            limits=quick,
+            pool=self.pool,
+            certificate=certificate,
+            clock=clock,
+            proxies=proxies,
         )
 
     def __call__(self, request: HttpRequest) -> HttpCall:

@@ -312,10 +312,10 @@ def test_without_anything_to_read_again_sighup_ends_it(tmp_path: Path) -> None:
         assert server.wait(10) == -signal.SIGHUP
 
 
-def serving(*arguments: str, environ: dict[str, str], before: str = "") -> subprocess.Popen[str]:
+def serving(*arguments: str, environ: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            *(sys.executable, "-c", f"{PROGRAM}{before}sys.exit(options.run(options))"),
+            *(sys.executable, "-c", f"{PROGRAM}sys.exit(options.run(options))"),
             *("serve", "--port", "0", *arguments),
         ],
         cwd=ROOT,
@@ -371,9 +371,8 @@ def test_s3_that_is_silent_does_not_keep_it_up(tmp_path: Path) -> None:
             "AWS_MAX_ATTEMPTS": "100",  # as good as for ever
             "S3ARCHIVEFS_CACHE_DIR": str(tmp_path),
         }
-        impatient = "from s3archivefs_lambda.endpoint import limits; limits.STOP_SECONDS = 0;"
-        arguments = ["--map", "=s3://bucket/key"]
-        with serving(*arguments, environ=environ, before=impatient) as server:
+        arguments = ["--map", "=s3://bucket/key", "--stop-seconds", "0"]
+        with serving(*arguments, environ=environ) as server:
             try:
                 with socket.create_connection(address_of(server)) as client:
                     client.sendall(b"GET /archive/k HTTP/1.1\r\nHost:\r\n\r\n")

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.commands.errors import UsageError
-from s3archivefs_lambda.commands.serve_settings import shared, workers
+from s3archivefs_lambda.commands.serve_settings import shared
 from s3archivefs_lambda.commands.workers import available_processors
 from s3archivefs_lambda.config.settings import Config
 from tests.support.images.fixtures import FIXTURES
@@ -182,14 +181,6 @@ def test_a_cgroup_bounds_how_many_there_are(
         file.write_text(limit)
     here = len(os.sched_getaffinity(0))
     assert available_processors(file) == min(here, expected or here)
-
-
-def test_a_number_of_workers_that_is_none_is_refused() -> None:
-    assert workers("12") == 12
-    assert workers(None) == available_processors()
-    for given in ("0", "-1", "two", "1000", ""):
-        with pytest.raises(UsageError, match=f"--workers {given}: write a number"):
-            workers(given)
 
 
 def test_workers_share_the_memory_that_the_settings_allow() -> None:
