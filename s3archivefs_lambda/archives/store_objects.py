@@ -114,6 +114,10 @@ class StoreObjects:
         """Return the store's answer to a HeadObject, likewise."""
         return head_object(self.archives.client, self._bucket, key, parameters)
 
+    def for_caller(self, url: str, headers: Mapping[str, str]) -> CallersObjects:
+        """Return the object that a caller's URL is for, read with the caller's rights."""
+        return CallersObjects(self._bucket, url, headers)
+
     def page(self, prefix: bytes, delimiter: bytes, floor: bytes, *, max_keys: int) -> KeyPage:
         """Return keys from `floor` on, grouped by `delimiter`: see `store.key_pages`."""
         client = self.archives.client

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from s3archivefs import NotCachedError, SquashfsError, may_wait
-from s3archivefs_lambda.archives.store_objects import CallersObjects
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError
 from s3archivefs_lambda.bucket.headers import overrides
 from s3archivefs_lambda.s3api.dates import parse_http_date
@@ -20,7 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from typing import TypeAlias
 
-    from s3archivefs_lambda.archives.store_objects import StoredObject, StoreObjects
+    from s3archivefs_lambda.archives.store_objects import (
+        CallersObjects,
+        StoredObject,
+        StoreObjects,
+    )
     from s3archivefs_lambda.config.location import Location
     from s3archivefs_lambda.s3api.messages import S3Request
 
@@ -98,7 +101,7 @@ def passed_through(store: StoreObjects, request: S3Request, *, with_body: bool) 
     if request.callers_url:
         if "partNumber" in request.query:
             raise invalid_request("partNumber is not supported for an object of the bucket.")
-        objects = CallersObjects(request.callers_url, request.headers)
+        objects = store.for_caller(request.callers_url, request.headers)
     try:
         found = _found(objects.get if with_body else objects.head, request)
     except StoreRefusedError as error:
@@ -118,7 +121,7 @@ def check_caller(store: StoreObjects, operation: str, request: S3Request) -> Non
     if not request.callers_url:
         return
     try:
-        CallersObjects(request.callers_url, request.headers).check(operation, request.key)
+        store.for_caller(request.callers_url, request.headers).check(operation, request.key)
     except ArchiveAccessError as error:
         location = store.location(to_bytes(request.key))
         raise ArchiveFaultError(error, location, request.key) from error

@@ -113,6 +113,9 @@ class StoreWalk:
                 return None
             found = self._peek()
             if found is None and self._next_page is not None:
+                if (nested := self._nested_mapping(self.floor)) is not None:
+                    self.floor = end_of(nested) or self.floor  # the store has nothing to say
+                    continue
                 if self._is_used_up(self.floor):
                     return Item(self.floor)
                 self._fetch()

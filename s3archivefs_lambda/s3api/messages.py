@@ -45,7 +45,7 @@ class S3Request:
     """Whether nobody signed it."""
     request_id: str = ""
     """The request's name in the log."""
-    callers_url: str = ""
+    callers_url: str = field(default="", repr=False)  # it holds a signature
     """The URL at which the store answers the caller itself, if there is one."""
 
 

@@ -67,8 +67,12 @@ CLIENT = process_client(_make_client)
 class CallersObjects:
     """What a caller may read, by the URL that S3 signed for its request."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        """Take the URL, and the caller's header fields by lower-case name."""
+    def __init__(self, bucket: str, url: str, headers: Mapping[str, str]) -> None:
+        """Take the URL, and the caller's header fields by lower-case name.
+
+        `bucket` is for messages: the URL knows which it is.
+        """
+        self._bucket = bucket
         signed = parse_qs(urlsplit(url).query).get("X-Amz-SignedHeaders", [""])[0].split(";")
         # All that are signed must be sent again, but for the host, which goes with the URL.
         self._target = _Target(
@@ -77,11 +81,11 @@ class CallersObjects:
 
     def get(self, key: str, parameters: Mapping[str, Any]) -> StoredObject:
         """Return the answer to GetObject; see `store.objects`."""
-        return get_object(cast("S3Client", self), _BUCKET, key, _unsigned(parameters))
+        return get_object(cast("S3Client", self), self._bucket, key, _unsigned(parameters))
 
     def head(self, key: str, parameters: Mapping[str, Any]) -> StoredObject:
         """Return the answer to HeadObject, likewise."""
-        return head_object(cast("S3Client", self), _BUCKET, key, _unsigned(parameters))
+        return head_object(cast("S3Client", self), self._bucket, key, _unsigned(parameters))
 
     def check(self, operation: str, key: str) -> None:
         """Raise ArchiveForbiddenError if S3 refuses the caller what is asked for.
@@ -97,14 +101,16 @@ class CallersObjects:
                     self.head(key, {})
                 case _:
                     with (
-                        mapped_errors(_BUCKET, key),
+                        mapped_errors(self._bucket, key),
                         refusals(concerns_request=True),
                         self._aimed(),
                     ):
                         CLIENT.list_objects_v2(Bucket=_BUCKET)
         except StoreRefusedError as error:
             if error.status in {401, 403}:
-                raise ArchiveForbiddenError.of(_BUCKET, key, str(error), error.status) from error
+                raise ArchiveForbiddenError.of(
+                    self._bucket, key, str(error), error.status
+                ) from error
 
     # ---- What `store.objects` needs of a client --------------------------------------------------
 
@@ -116,12 +122,12 @@ class CallersObjects:
     def get_object(self, **parameters: Any) -> Any:  # noqa: ANN401 -- botocore's
         """Ask the URL, signed for GET."""
         with self._aimed():
-            return CLIENT.get_object(**parameters)
+            return CLIENT.get_object(**parameters | {"Bucket": _BUCKET})
 
     def head_object(self, **parameters: Any) -> Any:  # noqa: ANN401 -- botocore's
         """Ask the URL, signed for HEAD."""
         with self._aimed():
-            return CLIENT.head_object(**parameters)
+            return CLIENT.head_object(**parameters | {"Bucket": _BUCKET})
 
     @contextmanager
     def _aimed(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.tree import file
+from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from tests.support.adapter.local_archives import (
     ask,
@@ -226,6 +227,21 @@ def test_a_listing_within_an_archive_does_not_list_the_store(
     assert list_keys(operations, prefix="d/a.sqfs/") == ["d/a.sqfs/x", "d/a.sqfs/y"]
     assert "ListObjectsV2" not in store.take_counts()
     assert list_keys(operations, prefix="d/a.sqfs/y") == ["d/a.sqfs/y"]
+    assert store.take_counts() == {}
+
+
+def test_a_listing_within_a_mapping_does_not_list_the_store(
+    store: MemoryStore, tmp_path: Path, image: bytes
+) -> None:
+    (tmp_path / "image").write_bytes(image)
+    store.objects |= {"m/hidden": b"", "m.sqfs/hidden": b""}
+    mapped = {name: Location("file", "", str(tmp_path / "image")) for name in ("m", "m.sqfs")}
+    operations = operations_over(store.client, tmp_path, mappings=mapped)
+    for prefix in ("m/", "m.sqfs/"):
+        assert list_keys(operations, prefix=prefix) == [f"{prefix}x", f"{prefix}y"]
+        assert list_page(operations, prefix=prefix, delimiter="/").items == [
+            f"{prefix}{name}".encode() for name in "xy"
+        ]
     assert store.take_counts() == {}
 
 

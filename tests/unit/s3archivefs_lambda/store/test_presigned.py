@@ -24,7 +24,7 @@ HEADERS = {"x-amz-checksum-mode": "ENABLED", "x-amz-other": "not signed", "host"
 
 @pytest.fixture
 def objects(store: ScriptedStore) -> Iterator[CallersObjects]:
-    yield CallersObjects(store.url + PATH, HEADERS)
+    yield CallersObjects("my-bucket", store.url + PATH, HEADERS)
     CLIENT.close()
 
 
@@ -62,7 +62,7 @@ def test_refusals_and_faults_are_those_of_any_object(
     with pytest.raises(StoreRefusedError):
         objects.get("key", {})
     store.script(always(error_reply(403, "AccessDenied")))
-    with pytest.raises(ArchiveForbiddenError):
+    with pytest.raises(ArchiveForbiddenError, match=r"^s3://my-bucket/key: "):
         objects.get("key", {})
 
 
