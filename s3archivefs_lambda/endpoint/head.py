@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 
@@ -18,6 +19,8 @@ __all__ = ["MAX_HEAD_BYTES", "Head", "HeadBuffer", "MalformedHeadError"]
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of a head, at most: several times what signed requests take."""
 
+_KEPT = 1024
+"""Bytes of fields, at most, that are kept as they were read."""
 _END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # a line without its CR ends it, too: as malformed
 _BEGIN = re.compile(rb"[A-Z\r]")
 
@@ -113,17 +116,37 @@ def _too_long(received: bytearray) -> MalformedHeadError:
 
 
 def _parse(head: bytes, client: str) -> Head:
-    line, *lines = head.split(b"\r\n")
+    line, _, block = head.partition(b"\r\n")
     request_line = _REQUEST_LINE.fullmatch(line)
     if request_line is None:
         raise MalformedHeadError("the request line is malformed")
     method, target, minor = request_line.groups()
     if _TARGET.fullmatch(target) is None:
         raise MalformedHeadError("the request target is malformed")
+    fields, single, connection = (_fields if len(block) <= _KEPT else _fields.__wrapped__)(block)
+    is_http_1_0 = minor == b"0"
+    _check_host(single.get("host"), needed=not is_http_1_0)
+    request = HttpRequest(
+        method=method.decode("ascii"),
+        target=target.decode("latin-1"),
+        headers=fields,
+        client=client,
+    )
+    return Head(
+        request,
+        has_body=_has_body(single, is_http_1_0=is_http_1_0),
+        keeps_alive="close" not in connection and (not is_http_1_0 or "keep-alive" in connection),
+        is_http_1_0=is_http_1_0,
+    )
+
+
+@lru_cache(maxsize=256)  # a client sends the same fields over and over, if it does not sign
+def _fields(block: bytes) -> tuple[tuple[tuple[str, str], ...], dict[str, str], list[str]]:
+    """Return the fields of a head: all, those that may stand once, and Connection's options."""
     fields = []
     single: dict[str, str] = {}
     connection: list[str] = []
-    for line in lines:
+    for line in block.split(b"\r\n") if block else ():
         field = _FIELD.fullmatch(line)
         if field is None:
             raise MalformedHeadError("a header field is malformed")
@@ -135,20 +158,7 @@ def _parse(head: bytes, client: str) -> Head:
             single[name] = value
         elif name == "connection":
             connection += (option.strip(" \t").lower() for option in value.split(","))
-    is_http_1_0 = minor == b"0"
-    _check_host(single.get("host"), needed=not is_http_1_0)
-    request = HttpRequest(
-        method=method.decode("ascii"),
-        target=target.decode("latin-1"),
-        headers=tuple(fields),
-        client=client,
-    )
-    return Head(
-        request,
-        has_body=_has_body(single, is_http_1_0=is_http_1_0),
-        keeps_alive="close" not in connection and (not is_http_1_0 or "keep-alive" in connection),
-        is_http_1_0=is_http_1_0,
-    )
+    return tuple(fields), single, connection
 
 
 def _check_host(host: str | None, *, needed: bool) -> None:
