@@ -6,7 +6,8 @@ keys are through that are below its members', as `bucket.key_order` holds back a
 listing that starts between the two looks the archive up by itself.
 
 An archive is opened as the walk comes to its object, for only then is it known whether that is an
-image; unless all its members are in one common prefix, which is listed unopened.
+image; unless all its members are in one common prefix, which is listed unopened where the object's
+size is an image's.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ __all__ = ["Asked", "StoreWalk"]
 
 _STEPS_OF_REQUEST = 200
 """Steps for a request to the store: as many as for an archive opened."""
+_PADDED_BYTES = 4096
+"""Bytes to a multiple of which tools pad images, unless they are told not to."""
 _MAX_KEYS = 1000
 """Keys on a page of the store's, at most."""
 
@@ -168,18 +171,18 @@ class StoreWalk:
             return False
         if self._mapping_around(virtual) is not None:
             return True  # the mapping shows what is there
-        is_entered = self._asked.enters(virtual)
-        source = self._source(virtual, found.etag, is_entered=is_entered)
-        if is_entered and not self._open(source):
+        is_opened = self._is_opened(found)
+        source = self._source(virtual, found.etag, is_opened=is_opened)
+        if is_opened and not self._open(source):
             return False
         heappush(self._held_back, (virtual, source))
         return True
 
     def _source(
-        self, virtual: bytes, etag: str | None = None, *, is_entered: bool = True
+        self, virtual: bytes, etag: str | None = None, *, is_opened: bool = True
     ) -> ArchiveSource:
         location = self._store.location(virtual.removesuffix(b"/"))
-        get = self._ahead.take(virtual, location, self._following()) if is_entered else None
+        get = self._ahead.take(virtual, location, self._following()) if is_opened else None
         return ArchiveSource(
             self._store.archives,
             location,
@@ -196,13 +199,16 @@ class StoreWalk:
         return not source.is_absent
 
     def _following(self) -> Iterator[tuple[bytes, Location]]:
-        """Yield the archives among the keys at hand that are listed themselves, each once."""
+        """Yield the archives among the keys at hand that are opened, each once."""
         for at in range(max(self._at, self._begun_to), len(self._keys)):
             self._begun_to = at + 1
             found = self._keys[at]
-            virtual = found.key + b"/"
-            if self._store.may_be_archive(found) and self._asked.enters(virtual):
-                yield virtual, self._store.location(found.key)
+            if self._store.may_be_archive(found) and self._is_opened(found):
+                yield found.key + b"/", self._store.location(found.key)
+
+    def _is_opened(self, found: StoredKey) -> bool:
+        """Return whether what may be an archive is opened to see if it is one."""
+        return self._asked.enters(found.key + b"/") or found.size % _PADDED_BYTES > 0
 
     def _archive(self) -> Item:
         virtual, source = heappop(self._held_back)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
+    from tests.parts.integration.clients.conftest import Program
     from tests.support.processes.forked_program import ForkedProgram
 
 BUCKET = own("merged")
@@ -115,8 +116,6 @@ def test_pages_of_any_size_are_all_keys_in_order(
 def test_a_walk_by_common_prefixes_finds_what_a_flat_listing_does(
     bucket: Served, page_size: int
 ) -> None:
-    # The object that is no image is known by now, as the flat listing comes to it.
-    list(bucket.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET))
     found, prefixes = [], [""]
     while prefixes:
         pages = bucket.client.get_paginator("list_objects_v2").paginate(
@@ -215,7 +214,9 @@ def test_aws_ls_recursive_goes_through_archives(bucket: Served, aws_cli: ForkedP
     assert f"Total Objects: {len(bucket.content)}\n" in done.stdout
 
 
-def test_rclone_copies_the_whole_bucket_and_finds_it_equal(bucket: Served, tmp_path: Path) -> None:
+@pytest.fixture
+def rclone(bucket: Served) -> Program:
+    """Run an rclone command; the endpoint is the remote `served`."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
     environ |= {
         "RCLONE_CONFIG": os.devnull,
@@ -228,11 +229,28 @@ def test_rclone_copies_the_whole_bucket_and_finds_it_equal(bucket: Served, tmp_p
         "RCLONE_NO_UNICODE_NORMALIZATION": "true",
     }
     executable = str(Path(sysconfig.get_path("scripts")) / "rclone")
+    return lambda *arguments: run(executable, *arguments, environ=environ)
+
+
+def test_rclone_copies_files_and_directories_and_finds_them_equal(
+    bucket: Served, rclone: Program, tmp_path: Path
+) -> None:
     remote = f"served:{BUCKET}/data"
-    run(executable, "copy", remote, str(tmp_path), environ=environ)
+    rclone("copy", remote, str(tmp_path))
     below = {key[5:]: body for key, body in bucket.content.items() if key.startswith("data/")}
     assert contents(tmp_path) == below
-    run(executable, "check", "--download", remote, str(tmp_path), environ=environ)
+    rclone("check", "--download", remote, str(tmp_path))
+
+
+def test_rclone_takes_an_archive_for_a_directory_where_a_slash_says_so(
+    bucket: Served, rclone: Program, sample: Path, tmp_path: Path
+) -> None:
+    rclone("copy", f"served:{BUCKET}/data/sample.sqfs/", str(tmp_path / "directory"))
+    assert contents(tmp_path / "directory") == contents(sample)
+    rclone("copy", f"served:{BUCKET}/data/sample.sqfs", str(tmp_path / "file"))
+    (image,) = contents(tmp_path / "file").values()
+    head = bucket.inside.head_object(Bucket=BUCKET, Key="data/sample.sqfs")
+    assert len(image) == head["ContentLength"]
 
 
 # ---- What changes in the store -------------------------------------------------------------------

@@ -193,12 +193,25 @@ def test_listings_know_it_by_its_etag_and_do_not_open_it_again(
 def test_with_a_delimiter_it_is_a_common_prefix_until_it_is_known(
     store: MemoryStore, operations: Operations
 ) -> None:
-    store.objects = {"n.sqfs": b"no image"}
+    store.objects = {"n.sqfs": bytes(8192)}
     assert list_page(operations, delimiter="/").items == [b"n.sqfs/"]
     assert list_page(operations, delimiter="/", prefix="n.sqfs/").items == []
     store.take_counts()
     assert list_keys(operations) == ["n.sqfs"]
     assert list_page(operations, delimiter="/").items == [b"n.sqfs"]
+
+
+def test_with_a_delimiter_it_is_looked_at_where_its_size_is_not_that_of_padded_images(
+    store: MemoryStore, operations: Operations, image: bytes
+) -> None:
+    unpadded = image.rstrip(b"\0") + bytes(10)
+    store.objects = {"n.sqfs": b"no image", "u.sqfs": unpadded}
+    assert len(image) % 4096 == 0 < len(unpadded) % 4096
+    for _ in range(2):
+        assert list_page(operations, delimiter="/").items == [b"n.sqfs", b"u.sqfs/"]
+    store.take_counts()
+    assert list_page(operations, delimiter="/").items == [b"n.sqfs", b"u.sqfs/"]
+    assert store.take_counts() == {"ListObjectsV2": 1}
 
 
 def test_an_object_too_short_for_an_image_is_known_at_once(
