@@ -27,6 +27,10 @@ class Signer:
     secret: str = field(repr=False)
     region: str = "us-east-1"
     now: float | None = None
+    service: str = "s3"
+    terminator: str = "aws4_request"
+    day: str | None = None
+    """The day of the scope; None for that of the time."""
 
     def header(
         self, method: str, target: str, headers: Mapping[str, str], payload: str = _EMPTY
@@ -71,7 +75,8 @@ class Signer:
         return now.strftime("%Y%m%dT%H%M%SZ")
 
     def _scope(self, timestamp: str) -> str:
-        return f"{timestamp[:8]}/{self.region}/s3/aws4_request"
+        day = timestamp[:8] if self.day is None else self.day
+        return f"{day}/{self.region}/{self.service}/{self.terminator}"
 
     def _signature(
         self, method: str, target: str, headers: Mapping[str, str], *, payload: str, timestamp: str
