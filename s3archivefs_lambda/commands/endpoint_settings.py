@@ -102,6 +102,12 @@ WORKERS = EndpointSetting(
     "Processes that serve, each with one processor. Unset: as many as there are processors, by "
     "affinity and cgroup. They share the memory that the settings allow, and the chunk cache.",
 )
+PAGE = EndpointSetting(
+    "page",
+    "on|off|auto",
+    "Whether browsers get a page to look through buckets. auto, as if unset: on a loopback address "
+    "alone. With access keys, the page has people sign in.",
+)
 THREADS = EndpointSetting(
     "threads",
     "N",
@@ -143,7 +149,7 @@ LIMIT_SETTINGS = (
 )
 ENDPOINT_SETTINGS = (
     *(KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN, FORWARDED_ALLOW_IPS),
-    *(CORS_ORIGIN, CACHE_CONTROL),
+    *(CORS_ORIGIN, CACHE_CONTROL, PAGE),
     *LIMIT_SETTINGS,
 )
 

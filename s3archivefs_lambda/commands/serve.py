@@ -19,6 +19,7 @@ from s3archivefs_lambda.commands.endpoint_settings import (
     CORS_ORIGIN,
     DOMAIN,
     FORWARDED_ALLOW_IPS,
+    PAGE,
     add_options,
     given_settings,
 )
@@ -117,6 +118,7 @@ def _run(options: argparse.Namespace) -> None:
     source = key_source(settings, os.environ, default.name)
     verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
+    page = serve_settings.page(settings.get(PAGE), options.host, is_tls=certificate is not None)
     serve_settings.check_images(chain.from_iterable(buckets.values()))
 
     from s3archivefs_lambda.commands.server_lifecycle import serve_until_stopped
@@ -132,6 +134,7 @@ def _run(options: argparse.Namespace) -> None:
         proxies=proxies,
         cors=cors,
         cache_control=cache_control,
+        page=page,
         emf=config.metrics == "emf",
     )
     ready_line = partial(_ready_line, buckets, verifier)

@@ -13,6 +13,7 @@ from s3archivefs_lambda.commands.endpoint_settings import (
     DOMAIN,
     FORWARDED_ALLOW_IPS,
     KEYS_FILE,
+    PAGE,
 )
 from s3archivefs_lambda.commands.errors import UsageError, require
 from s3archivefs_lambda.config.names import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
     from s3archivefs_lambda.config.settings import Config
+    from s3archivefs_lambda.endpoint.browsing.page import PageMaker
     from s3archivefs_lambda.endpoint.cors import Cors
     from s3archivefs_lambda.endpoint.hosts import Hosts
     from s3archivefs_lambda.endpoint.proxies import Proxies
@@ -39,6 +41,7 @@ __all__ = [
     "cors",
     "default_bucket",
     "hosts",
+    "page",
     "proxies",
     "shared",
 ]
@@ -262,6 +265,23 @@ def check_address(host: str, port: int, *, is_signed: bool) -> None:
             f"{KEYS_FILE.variable}, or {ENDPOINT_ACCESS_KEY_ID} and {ENDPOINT_SECRET_ACCESS_KEY}, "
             "or listen on 127.0.0.1"
         )
+
+
+def page(given: str | None, host: str, *, is_tls: bool) -> PageMaker | None:
+    """Return what makes the page for browsers, if they get one.
+
+    `host` was checked. Raises UsageError for what does not say whether they do.
+    """
+    from functools import partial
+
+    from s3archivefs_lambda.endpoint.browsing.page import BrowsedOperations
+
+    if given not in {None, "on", "off", "auto"}:
+        raise UsageError(f"--{PAGE.option} {given}: write on, off or auto")
+    is_local = all(address.is_loopback for address in _addresses(host))
+    if given == "off" or (given != "on" and not is_local):
+        return None
+    return partial(BrowsedOperations, scheme="https" if is_tls else "http")
 
 
 def _addresses(host: str) -> Iterator[IPv4Address | IPv6Address]:

@@ -17,6 +17,7 @@ from s3archivefs_lambda.endpoint.authentication import (
     without_signature,
 )
 from s3archivefs_lambda.endpoint.authorization import check_access
+from s3archivefs_lambda.endpoint.browsing.page_request import SIGN_IN
 from s3archivefs_lambda.endpoint.bucket_operations import EndpointOperations
 from s3archivefs_lambda.endpoint.content_coding import in_gzip, takes_gzip
 from s3archivefs_lambda.endpoint.cors import PREFLIGHT_METHOD, Cors
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.authentication import Verifier
+    from s3archivefs_lambda.endpoint.browsing.page import PageMaker
     from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
     from s3archivefs_lambda.endpoint.proxies import Proxies
     from s3archivefs_lambda.endpoint.request_target import RequestTarget
@@ -75,6 +77,7 @@ def make_app(
     proxies: Proxies | None = None,
     cors: Cors | None = None,
     cache_control: str = "",
+    page: PageMaker | None = None,
     emf: bool = False,
 ) -> HttpApplication:
     """Return the application that serves `buckets`, by their names.
@@ -82,8 +85,9 @@ def make_app(
     `hosts` reads Host headers, if the endpoint has domains; `localhost` is one anyway. `proxies`
     are believed when they say for whom they ask. With a verifier, every request must be signed;
     without one, signatures are not checked. `cors` says which pages may read, `cache_control` what
-    caches may do with objects that say nothing of it. With `emf`, lines of the request log carry
-    metrics. The server must break the connection when the body's iterator raises.
+    caches may do with objects that say nothing of it. `page` makes the page that browsers get, if
+    they get one. With `emf`, lines of the request log carry metrics. The server must break the
+    connection when the body's iterator raises.
     """
     return _Endpoint(
         buckets,
@@ -92,6 +96,7 @@ def make_app(
         proxies=proxies,
         cors=cors or Cors(),
         cache_control=cache_control,
+        page=page,
         emf=emf,
     )
 
@@ -106,10 +111,14 @@ class _Endpoint:
         proxies: Proxies | None,
         cors: Cors,
         cache_control: str,
+        page: PageMaker | None,
         emf: bool,
     ) -> None:
         region = (verifier and verifier.region) or DEFAULT_REGION
-        self._operations = EndpointOperations(buckets, region, cors)
+        operations = EndpointOperations(buckets, region, cors)
+        self._page = None if page is None else page(operations, buckets, verifier)
+        self._operations = self._page or operations
+        self._object_fields = {} if self._page is None else self._page.object_fields
         self._buckets = buckets
         self._verifier = verifier
         self.hosts = hosts
@@ -147,7 +156,7 @@ class _Endpoint:
                 response = in_gzip(response)
         elif self._cache_control and exchange.operation in _OBJECTS:
             response.headers.setdefault("Cache-Control", self._cache_control)
-        fields = response.headers | common_fields(exchange.request_id)
+        fields = self._object_fields | response.headers | common_fields(exchange.request_id)
         fields["x-amz-id-2"] = self._host_id
         return HttpResponse(
             status=response.status,
@@ -190,13 +199,17 @@ class _Endpoint:
             message = "Without credentials, only requests for localhost are answered."
             reason = "not signed, and for another host than this machine"
             raise SignatureRefusedError("AccessDenied", 403, message, reason=reason)
-        signer = None if asked.method == PREFLIGHT_METHOD else self._signer(signed, bucket)
+        view = self._page and self._page.view_of(asked.method, headers, key, target.query)
+        is_open = asked.method == PREFLIGHT_METHOD or view == SIGN_IN
+        signer = None if is_open else self._signer(signed, bucket)
         if signer is not None:
             exchange.access_key_id = signer.id
         elif self._verifier is None:
             exchange.access_key_id = claimed_signer(signed)
         query = query_parameters(without_signature(target.query))
-        exchange.operation = operation_of(asked.method, bucket, key, query, served=self._buckets)
+        exchange.operation = view or operation_of(
+            asked.method, bucket, key, query, served=self._buckets
+        )
         request = S3Request(
             bucket=bucket,
             key=key,
@@ -205,7 +218,9 @@ class _Endpoint:
             is_anonymous=exchange.access_key_id is None,
             request_id=exchange.request_id,
         )
-        if signer is not None:
+        if self._page is not None and view is not None:
+            request = self._page.request_of(request, call.host.bucket)
+        elif signer is not None:
             check_access(signer, exchange.operation, request)
         return exchange.operation, request, signer
 

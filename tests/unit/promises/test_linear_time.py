@@ -26,6 +26,7 @@ from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.authentication import Verifier, claimed_signer
+from s3archivefs_lambda.endpoint.browsing.page import BrowsedOperations
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.head import HeadBuffer
 from s3archivefs_lambda.endpoint.hosts import Hosts
@@ -137,7 +138,8 @@ def verify(asked: HttpRequest) -> None:
 def application() -> Any:  # noqa: ANN401
     """The endpoint over an image, without credentials."""
     operations = operations_on({"plain": FIXTURES["gzip"].image})
-    return make_app({"archive": ServedBucket(operations)}, verifier=None)
+    page = partial(BrowsedOperations, scheme="http")
+    return make_app({"archive": ServedBucket(operations)}, verifier=None, page=page)
 
 
 def answer(asked: HttpRequest) -> None:
@@ -163,6 +165,11 @@ def field(name: str, text: str) -> None:
 def page(name: str, text: str) -> None:
     """The whole way of a request for a listing."""
     answer(request(f"/archive?list-type=2&{name}={text}"))
+
+
+def browse(text: str) -> None:
+    """The whole way of a browser's request."""
+    answer(request(f"/archive/{text}", accept="text/html"))
 
 
 def precondition(name: str, text: str) -> None:
@@ -343,6 +350,15 @@ OF_THE_ENDPOINT = (
     ),
     *named(page, prefix=PATH_WORDS, delimiter=PATH_WORDS, start_after=PATH_WORDS),
     Parser("page of directories", lambda text: page("delimiter=/&prefix", text), PATH_WORDS),
+    Parser(
+        "accept",
+        lambda text: answer(request("/archive/", accept=text)),
+        (",", ";", "text/html", "q=", "0.", "1", " ", "application/xml"),
+    ),
+    Parser("a directory for a browser", lambda text: browse(text + "/"), PATH_WORDS),
+    Parser("an object for a browser", lambda text: browse(f"a{text}?preview"), PATH_WORDS),
+    Parser("a search", lambda text: browse(f"?find={text}"), QUERY_WORDS),
+    Parser("a search that goes on", lambda text: browse(f"?find=a&after={text}"), TOKEN_WORDS),
 )
 
 OF_EVENTS = (
