@@ -65,11 +65,13 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument(
         "--bucket",
-        default="archive",
+        action="append",
+        default=[],
+        dest="buckets",
         metavar="NAME|URL",
-        help="bucket of prefixes that name none (%(default)s). With s3://BUCKET or "
+        help="bucket of prefixes that name none (archive). With s3://BUCKET or "
         "s3://BUCKET/PREFIX, the objects of that bucket in S3 are served too, and archives among "
-        "them as directories of their files",
+        "them as directories of their files; such ones may be given several times",
     )
     parser.add_argument(
         "--archives",
@@ -99,6 +101,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands import serve_settings
+    from s3archivefs_lambda.commands.bucket_options import served_buckets
     from s3archivefs_lambda.commands.capacity import capacity_of
     from s3archivefs_lambda.commands.key_sources import key_source
     from s3archivefs_lambda.commands.reloading import Reloading
@@ -106,8 +109,8 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.endpoint.authentication import Verifier
 
     config = serve_settings.config(os.environ)
-    default = serve_settings.default_bucket(options.bucket, options.archives, config)
-    buckets = serve_settings.buckets(options.maps, config, default)
+    named = served_buckets(options.buckets, options.archives, config)
+    buckets = serve_settings.buckets(options.maps, config, named)
     settings = given_settings(options, os.environ)
     hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
     proxies = serve_settings.proxies(settings.get(FORWARDED_ALLOW_IPS, ""))
@@ -115,7 +118,7 @@ def _run(options: argparse.Namespace) -> None:
     cache_control = serve_settings.cache_control(settings.get(CACHE_CONTROL, ""))
     certificate = certificate_of(settings)
     capacity = capacity_of(settings)
-    source = key_source(settings, os.environ, default.name)
+    source = key_source(settings, os.environ, named.default)
     verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
     page = serve_settings.page(settings.get(PAGE), options.host, is_tls=certificate is not None)

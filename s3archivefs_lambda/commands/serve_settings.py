@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.endpoint_settings import (
     CACHE_CONTROL,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from ipaddress import IPv4Address, IPv6Address
 
+    from s3archivefs_lambda.commands.bucket_options import ServedBuckets
     from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.endpoint.browsing.page import PageMaker
@@ -39,63 +40,16 @@ __all__ = [
     "check_images",
     "config",
     "cors",
-    "default_bucket",
     "hosts",
     "page",
     "proxies",
     "shared",
 ]
 
-_DEFAULT_PATTERN = "*.sqfs"
-"""The pattern of archives' keys where none is given."""
 _MAP_EXAMPLE = "--map docs=./linux.sqfs or --map src=s3://bucket/a.sqfs"
 
 
 # ---- What it serves ------------------------------------------------------------------------------
-
-
-class DefaultBucket(NamedTuple):
-    """The bucket of all mappings that name none."""
-
-    name: str
-    objects: PrefixMapping | None = None
-    """The mapping to its own objects in S3, if they are served."""
-
-
-def default_bucket(text: str, patterns: list[str], settings: Config) -> DefaultBucket:
-    """Return the bucket that --bucket and --archives say, which goes before the setting.
-
-    Raises UsageError for a name that no bucket of S3 has, and for what cannot be a pattern.
-    """
-    from s3archivefs_lambda.config.errors import SettingError
-    from s3archivefs_lambda.config.key_patterns import KeyPatterns
-    from s3archivefs_lambda.config.location import (
-        BUCKET_NAME_RULE,
-        is_bucket_name,
-        parse_bucket_location,
-    )
-    from s3archivefs_lambda.config.prefix_map import PrefixMapping
-
-    if "://" not in text:
-        if not is_bucket_name(text):
-            raise UsageError(f"--bucket {text!r}: write {BUCKET_NAME_RULE}")
-        if patterns:
-            raise UsageError(f"--archives: needs a bucket in S3, such as --bucket s3://{text}")
-        return DefaultBucket(text)
-    try:
-        location = parse_bucket_location(text)
-    except SettingError as error:
-        raise UsageError(f"--bucket {text} {error}") from error
-    try:
-        archives = KeyPatterns(tuple(patterns)) if patterns else settings.bucket_archives
-    except SettingError as error:
-        raise UsageError(f"--archives {error}") from error
-    name = re.split("[/:]", location.bucket)[-1]  # the last part of an access point's ARN
-    prefix = location.key.removesuffix("/")
-    archives = archives or KeyPatterns((_DEFAULT_PATTERN,))
-    return DefaultBucket(
-        name, PrefixMapping(prefix, location, f"--bucket {text}", archives=archives)
-    )
 
 
 def config(environ: Mapping[str, str]) -> Config:
@@ -109,8 +63,8 @@ def config(environ: Mapping[str, str]) -> Config:
         raise UsageError(str(error)) from error
 
 
-def buckets(maps: list[str], settings: Config, default: DefaultBucket) -> dict[str, PrefixMap]:
-    """Return the mappings of each bucket: those of the settings, and those of --map.
+def buckets(maps: list[str], settings: Config, named: ServedBuckets) -> dict[str, PrefixMap]:
+    """Return the mappings of each bucket: those of the settings, of --map and of --bucket.
 
     The default bucket comes first. Raises UsageError for a mapping that cannot be used, and if
     there is none at all.
@@ -121,14 +75,14 @@ def buckets(maps: list[str], settings: Config, default: DefaultBucket) -> dict[s
     further = chain.from_iterable(settings.further_buckets.values())
     try:
         given = [_parse_map(text) for text in maps]
-        own = [] if default.objects is None else [default.objects]
-        found = maps_by_bucket([*own, *settings.mappings, *further, *given], default.name)
+        mappings = [*named.objects, *settings.mappings, *further, *given]
+        found = maps_by_bucket(mappings, named.default)
     except SettingError as error:
         raise UsageError(str(error)) from error
     if not found:
         what = f"give a mapping, such as {_MAP_EXAMPLE}, or a bucket, as --bucket s3://bucket"
         raise UsageError(f"there is nothing to serve: {what}")
-    return dict(sorted(found.items(), key=lambda item: (item[0] != default.name, item[0])))
+    return dict(sorted(found.items(), key=lambda item: (item[0] != named.default, item[0])))
 
 
 def _parse_map(text: str) -> PrefixMapping:

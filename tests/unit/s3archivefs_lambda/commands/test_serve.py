@@ -16,9 +16,6 @@ from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS
 from s3archivefs_lambda.cache.background import AHEAD_THREADS
 from s3archivefs_lambda.commands.serve import register_serve
-from s3archivefs_lambda.commands.serve_settings import buckets, default_bucket
-from s3archivefs_lambda.config.key_patterns import KeyPatterns
-from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.endpoint.limits import HttpLimits
 from s3archivefs_lambda.endpoint.thread_shares import THREADS
 
@@ -26,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from types_boto3_s3 import S3Client
+
+    from s3archivefs_lambda.config.settings import Config
 
 
 ROOT = Path(__file__).parents[4]
@@ -114,37 +113,6 @@ def test_a_prefix_is_mapped_once_in_each_bucket(
     assert "'docs' is already mapped by S3ARCHIVEFS_PREFIX_VMAP1" in told
 
 
-def test_a_bucket_is_mapped_to_its_own_objects_once(capsys: pytest.CaptureFixture[str]) -> None:
-    told = fault(capsys, "--bucket", "s3://books/docs", "--map", f"docs={IMAGE}")
-    assert "'docs' is already mapped by --bucket s3://books/docs to s3://books/docs/" in told
-
-
-def test_a_pattern_of_archives_that_none_can_have_is_named(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    told = fault(capsys, "--bucket", "s3://books", "--archives", "archives/")
-    assert "--archives has the pattern 'archives/'" in told
-
-
-@pytest.mark.parametrize(
-    ("url", "name", "prefix"),
-    [
-        ("s3://books", "books", ""),
-        ("s3://books/a/b/", "books", "a/b"),
-        ("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/my-ap/a", "my-ap", "a"),
-    ],
-)
-def test_a_bucket_in_s3_is_served_by_its_name(url: str, name: str, prefix: str) -> None:
-    config = Config.from_environ({})
-    default = default_bucket(url, [], config)
-    found = buckets([f"more={IMAGE}"], config, default)
-    assert list(found) == [name]
-    own, mapped = sorted(found[name], key=lambda mapping: mapping.prefix)
-    assert (own.prefix, str(own.location)) == (prefix, url.rstrip("/") + "/")
-    assert own.archives == KeyPatterns(("*.sqfs",))
-    assert (mapped.prefix, mapped.archives) == ("more", None)
-
-
 def test_every_fault_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--map", "a=/does/not/exist", "--map", f"b={__file__}") == 2
     lines = capsys.readouterr().err.splitlines()
@@ -214,9 +182,6 @@ def test_a_misspelt_setting_does_not_open_the_endpoint(
         ("--bucket", "", "lower-case letters"),
         ("--bucket", "a..b", "no two dots in a row"),
         ("--bucket", "192.168.0.1", "not an IP address"),
-        ("--bucket", "s3://", "bucket name ''"),
-        ("--bucket", "https://bucket", "s3://bucket/prefix"),
-        ("--archives", "*.sqfs", "--bucket s3://archive"),
         ("--host", "", "is not an address"),
         ("--forwarded-allow-ips", "10.0.0.0/99", "does not appear to be an IPv4 or IPv6 network"),
         ("--forwarded-allow-ips", "10.0.0.1,proxy", "write addresses such as 10.0.0.7"),
