@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -52,9 +53,12 @@ class Location:
         return self.scheme == "file"
 
     def __str__(self) -> str:
-        if self.is_local:
-            return "file://" + quote(os.fsencode(self.key))
-        return f"s3://{self.bucket}/{self.key}"
+        return _file_url(self.key) if self.is_local else f"s3://{self.bucket}/{self.key}"
+
+
+@lru_cache(maxsize=1024)  # each line of the request log has some
+def _file_url(path: str) -> str:
+    return "file://" + quote(os.fsencode(path))
 
 
 def parse_location(url: str) -> Location:

