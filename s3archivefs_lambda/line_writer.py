@@ -48,7 +48,9 @@ class LineWriter:
         # In a forked child, what waits is for the parent's thread to write.
         self._lines: list[str] = []
         self._size = 0
-        self._dropped = 0
+        self._dropped = 0  # since the last line that told of some
+        self.dropped = 0
+        """How many lines were dropped in all."""
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition(threading.Lock())
         self._is_writing = False
@@ -68,6 +70,7 @@ class LineWriter:
                 return
             if self._size + len(line) > self._most:
                 self._dropped += 1
+                self.dropped += 1
                 return
             self._lines.append(line)
             self._size += len(line)

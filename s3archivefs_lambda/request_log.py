@@ -20,7 +20,7 @@ from s3archivefs_lambda.line_writer import LineHandler, LineWriter
 from s3archivefs_lambda.log_lines import LineFormatter, bounded, utc_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Exchange", "write_bare_lines", "write_lines"]
 
@@ -82,6 +82,8 @@ class Exchange:
     request_id: str
     emf: bool
     """Whether the line is to carry metrics."""
+    count: Callable[[Exchange, float], None] | None = None
+    """What counts it when it has ended, after so many seconds."""
     method: str | None = None
     """Of HTTP; None in Object Lambda, as is the next."""
     client: str | None = None
@@ -108,8 +110,8 @@ class Exchange:
     """The same on the monotonic clock."""
 
     def log(self) -> None:
-        """Write the request's line."""
-        usage = self.usage
+        """Write the request's line, and have it counted."""
+        usage, seconds = self.usage, time.monotonic() - self.started
         line: dict[str, Any] = {"time": utc_time(self.arrived), "operation": self.operation}
         if self.method is not None:
             line |= {"method": bounded(self.method, _MAX_WORD), "client": self.client}
@@ -124,7 +126,7 @@ class Exchange:
             **({} if self.refused is None else {"refused": bounded(self.refused, _MAX_REASON)}),
             "bytes": self.bytes_sent,
             **usage.figures,
-            "ms": round((time.monotonic() - self.started) * 1000, 1),
+            "ms": round(seconds * 1000, 1),
             "request_id": bounded(self.request_id, _MAX_WORD),
         }
         if usage.stale:
@@ -132,6 +134,8 @@ class Exchange:
         if self.emf:
             line |= _metrics(line, failed=self.failed)
         _write(_object(line))
+        if self.count is not None:
+            self.count(self, seconds)
 
 
 def _object(members: Mapping[str, Any]) -> str:

@@ -101,6 +101,30 @@ class Archives:
         return self._config.revalidate_seconds
 
     @property
+    def stale_seconds(self) -> float:
+        """The seconds for which it is served in an outage of the store."""
+        return self._config.stale_seconds
+
+    @property
+    def open_count(self) -> int:
+        """How many archives are open."""
+        return len(self._images)
+
+    @property
+    def open_bytes(self) -> int:
+        """The memory of the archives that are open, as they were last weighed."""
+        return self._images.weight
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The memory of cached chunks."""
+        return self._s3.chunk_bytes
+
+    def age(self, location: Location) -> float:
+        """Return the seconds since a store confirmed an archive's version; infinite without one."""
+        return self._age(self._known.peek(location))
+
+    @property
     def limits(self) -> Limits:
         """The reader's limits on each image."""
         return self._config.limits

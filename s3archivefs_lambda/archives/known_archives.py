@@ -52,6 +52,11 @@ class KnownArchives:
                 self._known.move_to_end(location)
             return known
 
+    def peek(self, location: Location) -> Known | None:
+        """Return the same, without counting it as used."""
+        with self._lock:
+            return self._known.get(location)
+
     def replace(self, location: Location, before: Known | None, now: Known | None) -> bool:
         """Replace `before` by `now`; return False if `before` is no longer the entry."""
         with self._lock:

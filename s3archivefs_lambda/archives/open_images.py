@@ -45,6 +45,14 @@ class OpenImages:
         self._lock = threading.Lock()
         renew_after_fork(self, OpenImages._renew)
 
+    def __len__(self) -> int:
+        return len(self._archives)
+
+    @property
+    def weight(self) -> int:
+        """Bytes that all of them take, as they were last weighed."""
+        return self._weight
+
     def get(self, location: Location) -> Archive | None:
         """Return the open archive at a location, or None; count it as used."""
         with self._lock:

@@ -84,6 +84,11 @@ class S3Opener:
         """The setting `stale_seconds`."""
         return self._config.stale_seconds
 
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of chunks in memory."""
+        return self._memory.used_bytes
+
     def recall(self, location: Location) -> S3Version | None:
         """Return the version that was opened last by any process with the same chunk cache."""
         record = self._store.get(self._record_name(location), 0)

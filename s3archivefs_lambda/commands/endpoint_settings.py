@@ -143,6 +143,18 @@ MIN_BYTES_PER_SECOND = EndpointSetting(
     "BYTES",
     "Bytes a second that a client must take of its answer, on average over a minute. Unset: 1024.",
 )
+METRICS_PORT = EndpointSetting(
+    "metrics-port",
+    "PORT",
+    "Port on which /metrics, /-/healthy and /-/ready are answered, unsigned and without TLS; 0 "
+    "takes a free one. Unset: none.",
+)
+METRICS_HOST = EndpointSetting(
+    "metrics-host",
+    "ADDRESS",
+    "Address of that port. What is there tells the archives' names: open it to those only who may "
+    "know them. Unset: 127.0.0.1.",
+)
 LIMIT_SETTINGS = (
     *(WORKERS, THREADS, CONNECTIONS_PER_CLIENT),
     *(HEAD_SECONDS, IDLE_SECONDS, STOP_SECONDS, MIN_BYTES_PER_SECOND),
@@ -151,6 +163,7 @@ ENDPOINT_SETTINGS = (
     *(KEYS_FILE, KEYS_SECRET, TLS_CERT, TLS_KEY, DOMAIN, FORWARDED_ALLOW_IPS),
     *(CORS_ORIGIN, CACHE_CONTROL, PAGE),
     *LIMIT_SETTINGS,
+    *(METRICS_PORT, METRICS_HOST),
 )
 
 

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.commands.capacity import Capacity
     from s3archivefs_lambda.commands.key_sources import KeySource
+    from s3archivefs_lambda.commands.operators_port import OperatorsPort
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.endpoint.authentication import Verifier
@@ -104,6 +106,7 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands.bucket_options import served_buckets
     from s3archivefs_lambda.commands.capacity import capacity_of
     from s3archivefs_lambda.commands.key_sources import key_source
+    from s3archivefs_lambda.commands.operators_port import OperatorsPort, operators_address
     from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.commands.tls_files import certificate_of
     from s3archivefs_lambda.endpoint.authentication import Verifier
@@ -118,20 +121,29 @@ def _run(options: argparse.Namespace) -> None:
     cache_control = serve_settings.cache_control(settings.get(CACHE_CONTROL, ""))
     certificate = certificate_of(settings)
     capacity = capacity_of(settings)
+    port = operators_address(settings)
     source = key_source(settings, os.environ, named.default)
     verifier = None if source is None else Verifier(source.load())
     serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
     page = serve_settings.page(settings.get(PAGE), options.host, is_tls=certificate is not None)
     serve_settings.check_images(chain.from_iterable(buckets.values()))
 
+    from s3archivefs_lambda.archives.reachability import Reachability
     from s3archivefs_lambda.commands.server_lifecycle import serve_until_stopped
     from s3archivefs_lambda.endpoint.application import make_app
+    from s3archivefs_lambda.endpoint.probes import WithProbes
     from s3archivefs_lambda.request_log import write_lines
 
     log = write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
+    archives = _archives(serve_settings.shared(config, capacity.workers), buckets, capacity)
+    mapped = chain.from_iterable(buckets.values())
+    reachability = Reachability(archives, mapped)
+    operators = None
+    if port is not None:
+        operators = OperatorsPort(port, capacity.workers, archives, reachability, log)
     app = make_app(
-        _served(serve_settings.shared(config, capacity.workers), buckets, capacity),
+        _served(archives, buckets),
         verifier=verifier,
         hosts=hosts,
         proxies=proxies,
@@ -139,15 +151,16 @@ def _run(options: argparse.Namespace) -> None:
         cache_control=cache_control,
         page=page,
         emf=config.metrics == "emf",
+        count=None if operators is None else operators.count,
     )
-    ready_line = partial(_ready_line, buckets, verifier)
+    ready_line = partial(_ready_line, buckets, verifier, operators)
     reloads = []
     if verifier is not None and source is not None and source.may_change:
         reloads.append(partial(_reload_keys, verifier, source))
     if certificate is not None:
         reloads.append(partial(_reload_certificate, certificate))
     serve_until_stopped(
-        app,
+        WithProbes(app, hosts, reachability),
         (options.host, options.port),
         ready_line,
         certificate=certificate,
@@ -155,6 +168,7 @@ def _run(options: argparse.Namespace) -> None:
         on_hangup=Reloading(reloads),
         capacity=capacity,
         proxies=proxies,
+        operators=operators,
     )
 
 
@@ -168,15 +182,10 @@ def _reload_certificate(certificate: Certificate) -> str:
     return "the certificate is in force"
 
 
-def _served(
-    config: Config, buckets: Mapping[str, PrefixMap], capacity: Capacity
-) -> dict[str, ServedBucket]:
-    """Put together what serves each bucket."""
+def _archives(config: Config, buckets: Mapping[str, PrefixMap], capacity: Capacity) -> Archives:
+    """Put together what opens the archives of all buckets, which share memory."""
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.archives.client import make_archive_client
-    from s3archivefs_lambda.bucket.operations import Operations
-    from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
-    from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 
     mapped = list(chain.from_iterable(buckets.values()))
     # A body that passes through has its connection until its client has taken all of it.
@@ -184,14 +193,27 @@ def _served(
     make_client = partial(make_archive_client, requests=capacity.threads, bodies=bodies)
     if not all(mapping.location.is_local for mapping in mapped):
         made_client(make_client)  # finds unusable settings before the first request does
-    archives = Archives(config, make_client)  # of all buckets, as memory is
+    return Archives(config, make_client)
+
+
+def _served(archives: Archives, buckets: Mapping[str, PrefixMap]) -> dict[str, ServedBucket]:
+    """Put together what serves each bucket."""
+    from s3archivefs_lambda.bucket.operations import Operations
+    from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
+    from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
+
     return {
         name: ServedBucket(Operations(archives, name, mappings=mappings), ArchiveLanes(mappings))
         for name, mappings in buckets.items()
     }
 
 
-def _ready_line(buckets: Mapping[str, PrefixMap], verifier: Verifier | None, url: str) -> str:
+def _ready_line(
+    buckets: Mapping[str, PrefixMap],
+    verifier: Verifier | None,
+    operators: OperatorsPort | None,
+    url: str,
+) -> str:
     names = ", ".join(f'"{name}"' for name in buckets)
     every = list(chain.from_iterable(buckets.values()))
     stores = [f"the objects of {mapping.location}" for mapping in every if mapping.archives]
@@ -202,4 +224,5 @@ def _ready_line(buckets: Mapping[str, PrefixMap], verifier: Verifier | None, url
     return (
         f"s3archivefs: serving bucket{'' if len(buckets) == 1 else 's'} {names} on {url} "
         f"({counted}); try: aws{unsigned} --endpoint-url {url} s3 ls s3://{next(iter(buckets))}/\n"
+        + ("" if operators is None else f"s3archivefs: metrics on {operators.url}/metrics\n")
     )

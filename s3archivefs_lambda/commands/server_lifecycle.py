@@ -12,11 +12,13 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.capacity import Capacity, raise_descriptor_limit
 from s3archivefs_lambda.commands.errors import UsageError
+from s3archivefs_lambda.commands.service_manager import tell_ready
 from s3archivefs_lambda.commands.workers import is_orphan, run_workers
 from s3archivefs_lambda.endpoint.listening import listen
 from s3archivefs_lambda.endpoint.server import S3HttpServer
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
+    from s3archivefs_lambda.commands.operators_port import OperatorsPort
     from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.endpoint.messages import HttpApplication
     from s3archivefs_lambda.endpoint.proxies import Proxies
@@ -44,12 +47,14 @@ def serve_until_stopped(
     on_hangup: Reloading,
     capacity: Capacity,
     proxies: Proxies | None,
+    operators: OperatorsPort | None,
 ) -> None:
     """Serve the application until SIGINT or SIGTERM; print `ready_line(url)` once it is up.
 
     With more than one worker, each is a process that serves. SIGHUP calls `on_hangup`; if that has
-    nothing to reload, it ends the process, as by default. Raises UsageError if the server cannot
-    listen, and KeyboardInterrupt for a signal before it is up.
+    nothing to reload, it ends the process, as by default. `operators` serves meanwhile, if there is
+    a port for them. Raises UsageError if the server cannot listen, and KeyboardInterrupt for a
+    signal before it is up.
     """
     raise_descriptor_limit()
     listener = _listen(*address)
@@ -63,6 +68,7 @@ def serve_until_stopped(
         listener=listener,
         sharers=workers,
         proxies=proxies,
+        on_tick=(lambda: None) if operators is None else lambda: operators.note(server),
     )
 
     if on_hangup:  # before workers exist, which a SIGHUP would end
@@ -71,43 +77,71 @@ def serve_until_stopped(
     def say_ready() -> None:
         sys.stdout.write(ready_line(server.url))
         sys.stdout.flush()
+        tell_ready()
 
-    if workers > 1 and not run_workers(
-        workers,
-        begun=say_ready,
-        stop=listener.close,
-        on_hangup=partial(on_hangup, says_success=False) if on_hangup else None,
-        stop_seconds=limits.stop_seconds + 1.5,
-    ):
-        return
-    is_up = False
-    try:
-        with _delayed(signal.SIGINT, signal.SIGTERM):  # a half-started server could not be stopped
-            log.start()
-            server.start()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        is_up = True  # before the line, as its reader may stop the server at once
-        if workers > 1:
+    place: int | None = 0
+    if workers > 1:
+        place = run_workers(
+            workers,
+            begun=say_ready,
+            stop=listener.close,
+            on_hangup=partial(on_hangup, says_success=False) if on_hangup else None,
+            stop_seconds=limits.stop_seconds + 1.5,
+        )
+    if place is not None:
+        own = _Process(server, log, operators, place, limits.stop_seconds)
+        own.serve(up=say_ready if workers == 1 else lambda: None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """One process that serves, from its first thread to its last."""
+
+    server: S3HttpServer
+    log: LineWriter
+    operators: OperatorsPort | None
+    place: int
+    stop_seconds: float
+
+    def serve(self, up: Callable[[], object]) -> None:
+        """Serve until a signal or the end of a worker's parent; call `up` once serving."""
+        is_up = False
+        try:
+            # A half-started server could not be stopped.
+            with _delayed(signal.SIGINT, signal.SIGTERM):
+                self._begin()
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            is_up = True  # before the line, as its reader may stop the server at once
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if workers == 1:
-            say_ready()
-        _wait(server)
-    except KeyboardInterrupt:
-        if not is_up:
-            raise
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        exit_after(limits.stop_seconds + 1)
-    finally:
-        server.stop()
-        log.flush()
+            up()
+            self._wait()
+        except KeyboardInterrupt:
+            if not is_up:
+                raise
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            exit_after(self.stop_seconds + 1)
+            if self.operators is not None:
+                self.operators.will_stop()
+        finally:
+            self._end()
 
+    def _begin(self) -> None:
+        self.log.start()
+        if self.operators is not None:
+            self.operators.begin(self.place)
+        self.server.start()
 
-def _wait(server: S3HttpServer) -> None:
-    """Wait until the server has stopped; raise KeyboardInterrupt if a worker's parent has ended."""
-    while not server.wait(1):
-        if is_orphan():
-            raise KeyboardInterrupt
+    def _wait(self) -> None:
+        while not self.server.wait(1):
+            if is_orphan():
+                raise KeyboardInterrupt
+
+    def _end(self) -> None:
+        self.server.stop()
+        if self.operators is not None:
+            self.operators.end()
+        self.log.flush()
 
 
 @contextmanager

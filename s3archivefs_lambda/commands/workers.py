@@ -62,15 +62,15 @@ class _Workers:
         self._due = dict.fromkeys(range(count), 0.0)
         self._delays = [_FIRST_DELAY] * count
 
-    def start_due(self) -> bool:
-        """Fork the workers that are due; return True in each of them."""
+    def start_due(self) -> int | None:
+        """Fork the workers that are due; return in each of them its place."""
         for place in [place for place, due in self._due.items() if due <= time.monotonic()]:
             process = os.fork()
             if process == 0:
-                return True
+                return place
             del self._due[place]
             self.running[process] = _Worker(place, time.monotonic())
-        return False
+        return None
 
     @property
     def wait_seconds(self) -> float:
@@ -106,22 +106,22 @@ def run_workers(
     stop: Callable[[], object],
     on_hangup: Callable[[], bool] | None,
     stop_seconds: float,
-) -> bool:
-    """Keep `count` workers running until SIGTERM or SIGINT; return True in each worker.
+) -> int | None:
+    """Keep `count` workers running until SIGTERM or SIGINT; return in each its place.
 
-    There signals are blocked: one that comes early is to find a server that can answer what has
-    been received.
+    Places count from 0, and a worker has that of the one that it replaces. Signals are blocked
+    there: one that comes early is to find a server that can answer what has been received.
 
     The parent calls `begun` once they run. When it is told to end, it calls `stop`, passes SIGTERM
-    on, and returns False when all have ended, for which they have `stop_seconds`. A second signal
+    on, and returns None when all have ended, for which they have `stop_seconds`. A second signal
     kills all at once. At SIGHUP it calls `on_hangup`, for workers to come, and passes it on if that
     returns True; without one, SIGHUP ends the parent, and so the workers.
     """
     watched = {*_TOLD, signal.SIGCHLD, *([] if on_hangup is None else [signal.SIGHUP])}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     parent, workers = os.getpid(), _Workers(count)
-    if workers.start_due():
-        return _become_worker(parent)
+    if (place := workers.start_due()) is not None:
+        return _become_worker(parent, place)
     begun()
     stop_by = math.inf
     while workers.running or stop_by == math.inf:
@@ -142,17 +142,17 @@ def run_workers(
                 os.kill(parent, number)
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         workers.note_ended(is_stopping=stop_by < math.inf)
-        if stop_by == math.inf and workers.start_due():
-            return _become_worker(parent)
+        if stop_by == math.inf and (place := workers.start_due()) is not None:
+            return _become_worker(parent, place)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return False
+    return None
 
 
-def _become_worker(parent: int) -> bool:
+def _become_worker(parent: int, place: int) -> int:
     global _parent  # noqa: PLW0603 -- as a process has one
     _parent = parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all, and the parent passes it on
-    return True
+    return place
 
 
 def _how(code: int) -> str:

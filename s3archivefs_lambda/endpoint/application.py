@@ -52,7 +52,7 @@ from s3archivefs_lambda.s3api.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from s3archivefs_lambda.endpoint.access_keys import AccessKey
     from s3archivefs_lambda.endpoint.authentication import Verifier
@@ -79,6 +79,7 @@ def make_app(
     cache_control: str = "",
     page: PageMaker | None = None,
     emf: bool = False,
+    count: Callable[[Exchange, float], None] | None = None,
 ) -> HttpApplication:
     """Return the application that serves `buckets`, by their names.
 
@@ -86,8 +87,8 @@ def make_app(
     are believed when they say for whom they ask. With a verifier, every request must be signed;
     without one, signatures are not checked. `cors` says which pages may read, `cache_control` what
     caches may do with objects that say nothing of it. `page` makes the page that browsers get, if
-    they get one. With `emf`, lines of the request log carry metrics. The server must break the
-    connection when the body's iterator raises.
+    they get one. With `emf`, lines of the request log carry metrics. `count` gets each request that
+    ended, and its seconds. The server must break the connection when the body's iterator raises.
     """
     return _Endpoint(
         buckets,
@@ -98,6 +99,7 @@ def make_app(
         cache_control=cache_control,
         page=page,
         emf=emf,
+        count=count,
     )
 
 
@@ -113,6 +115,7 @@ class _Endpoint:
         cache_control: str,
         page: PageMaker | None,
         emf: bool,
+        count: Callable[[Exchange, float], None] | None,
     ) -> None:
         region = (verifier and verifier.region) or DEFAULT_REGION
         operations = EndpointOperations(buckets, region, cors)
@@ -126,6 +129,7 @@ class _Endpoint:
         self._cors = cors
         self._cache_control = cache_control
         self._emf = emf
+        self._count = count
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode()
 
     # ---- One request -----------------------------------------------------------------------------
@@ -264,6 +268,7 @@ class _Endpoint:
         return Exchange(
             request_id=new_request_id(),
             emf=self._emf,
+            count=self._count,
             method=request.method,
             client=client or None,
             arrived=request.arrived,

@@ -92,6 +92,11 @@ class RequestPool:
         """Whether no job runs or waits."""
         return self._shares.are_idle and not (self._lanes[True] or self._lanes[False])
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait that have not begun."""
+        return self._count
+
     def submit(self, job: Job) -> None:
         """Run the job in a thread when it is its lane's turn.
 

@@ -63,6 +63,7 @@ class S3HttpServer:
         listener: socket.socket | None = None,
         sharers: int = 1,
         proxies: Proxies | None = None,
+        on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._address = (host, port if listener is None else listener.getsockname()[1])
         self._listener = listener
@@ -72,7 +73,9 @@ class S3HttpServer:
         self._has_ended.set()  # or rather, it has not begun
         limits = limits or HttpLimits()
         clients = ClientConnections(limits.connections_per_client, proxies)
-        self._core = _Core(app, limits, pool or RequestPool(), certificate, clock, sharers, clients)
+        self._core = _Core(
+            app, limits, pool or RequestPool(), certificate, clock, sharers, clients, on_tick
+        )
 
     @property
     def url(self) -> str:
@@ -90,6 +93,11 @@ class S3HttpServer:
     def answers(self) -> int:
         """How many answers are under way."""
         return self._core.answers
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return self._core.pool.waiting
 
     def start(self) -> None:
         """Listen and serve, in threads of its own.
@@ -165,6 +173,7 @@ class _Core:
         clock: Callable[[], float],
         sharers: int,
         clients: ClientConnections,
+        on_tick: Callable[[], None],
     ) -> None:
         self.app = app
         self.limits = limits
@@ -177,6 +186,7 @@ class _Core:
         self.answers = 0
         self.connections: set[Connection] = set()
         self._clients = clients
+        self._on_tick = on_tick
         self._ending: set[Connection] = set()  # evicted, and not closed yet
         self._opening: set[asyncio.Task[Any]] = set()
         self._is_accepting = False
@@ -268,6 +278,7 @@ class _Core:
             connection.check(now)
         if self.memory.is_short:
             _cut_off(self.memory.cut_off_candidates())
+        self._on_tick()
         self._loop.call_later(self.limits.tick_seconds, self._tick)
 
     def may_answer(self, connection: Connection) -> bool:

@@ -132,7 +132,7 @@ LIBRARIES: dict[str, set[str] | None] = {
     "handler": None,
     "commands": None,
     "object_lambda": {"types_boto3_s3"},
-    "endpoint": {"asyncio", "http", "socket", "ssl"},
+    "endpoint": {"asyncio", "http", "prometheus_client", "socket", "ssl"},
     "bucket": {READER},
     "archives": {READER, "types_boto3_s3"},
     "cache": {READER, "deflate"},  # deflate: checksums of chunks
