@@ -82,12 +82,15 @@ class StoreWalk:
         self._begun_to = 0  # up to there, archives among the keys are opened ahead
         self._next_page: bytes | None = b""  # where it begins; None if there is none
         self._clear_until: bytes | None = b""  # no mapping in this one starts before that key
-        self.floor = max(span.floor, store.start)
+        self.floor = store.start
         """Keys below it are passed over."""
+        self.seek(span.floor)
 
     def seek(self, floor: bytes) -> None:
         """Pass over all keys below `floor`."""
         self.floor = max(self.floor, floor)
+        if (nested := self._mapping_around(self.floor)) is not None:
+            self.floor = end_of(nested) or self.floor
         while self._held_back and is_below(self._held_back[0][0], floor):
             heappop(self._held_back)
 
@@ -116,9 +119,6 @@ class StoreWalk:
                 return None
             found = self._peek()
             if found is None and self._next_page is not None:
-                if (nested := self._nested_mapping(self.floor)) is not None:
-                    self.floor = end_of(nested) or self.floor  # the store has nothing to say
-                    continue
                 if self._is_used_up(self.floor):
                     return Item(self.floor)
                 self._fetch()

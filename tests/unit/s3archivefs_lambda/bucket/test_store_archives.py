@@ -248,9 +248,10 @@ def test_a_listing_within_a_mapping_does_not_list_the_store(
 ) -> None:
     (tmp_path / "image").write_bytes(image)
     store.objects |= {"m/hidden": b"", "m.sqfs/hidden": b""}
-    mapped = {name: Location("file", "", str(tmp_path / "image")) for name in ("m", "m.sqfs")}
+    names = ("m", "m.sqfs", "d/a.sqfs/m")
+    mapped = {name: Location("file", "", str(tmp_path / "image")) for name in names}
     operations = operations_over(store.client, tmp_path, mappings=mapped)
-    for prefix in ("m/", "m.sqfs/"):
+    for prefix in ("m/", "m.sqfs/", "d/a.sqfs/m/"):
         assert list_keys(operations, prefix=prefix) == [f"{prefix}x", f"{prefix}y"]
         assert list_page(operations, prefix=prefix, delimiter="/").items == [
             f"{prefix}{name}".encode() for name in "xy"
