@@ -27,6 +27,7 @@ _SETTLED_SECONDS = 10.0
 """Seconds after which a worker that ends has not failed to start."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
 """Seconds until a worker is replaced; doubled each time that one fails to start."""
+_LONG = 3600.0  # seconds to sleep where nothing is due
 _TOLD = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _parent: int | None = None  # in a worker, the process that watches it
@@ -75,7 +76,9 @@ class _Workers:
     @property
     def wait_seconds(self) -> float:
         """Seconds until one is due."""
-        return max(0.0, min(self._due.values(), default=3600.0) - time.monotonic())
+        if not self._due:
+            return _LONG
+        return max(0.0, min(self._due.values()) - time.monotonic())
 
     def note_ended(self, *, is_stopping: bool) -> None:
         """Note workers that have ended; unless all stop, others are to take their places."""

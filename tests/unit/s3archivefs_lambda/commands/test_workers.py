@@ -97,6 +97,20 @@ def test_workers_serve_one_port_and_end_with_their_parent(tmp_path: Path) -> Non
     assert [json.loads(line)["status"] for line in lines] == [200] * 12
 
 
+def test_the_parent_sleeps_while_workers_serve(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        before = processor_ticks(server.process.pid)
+        for _ in range(300):
+            assert server.get() == 200
+        assert processor_ticks(server.process.pid) <= before + 1
+
+
+def processor_ticks(process: int) -> int:
+    """Hundredths of a second that the process has taken, user and system."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def test_what_ctrl_c_sends_to_all_stops_them_once(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         assert server.get() == 200
