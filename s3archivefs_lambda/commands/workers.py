@@ -66,7 +66,12 @@ class _Workers:
     def start_due(self) -> int | None:
         """Fork the workers that are due; return in each of them its place."""
         for place in [place for place, due in self._due.items() if due <= time.monotonic()]:
-            process = os.fork()
+            try:
+                process = os.fork()
+            except OSError as error:  # too many processes, or too little memory, for now
+                delay = self._begin_later(place, self._delays[place])
+                _LOG.error("cannot start a worker: %s; tried again in %.1f s", error, delay)
+                continue
             if process == 0:
                 return place
             del self._due[place]
@@ -90,11 +95,15 @@ class _Workers:
             if is_stopping:
                 continue
             has_settled = time.monotonic() - began >= _SETTLED_SECONDS
-            delay = _FIRST_DELAY if has_settled else self._delays[place]
-            self._delays[place] = min(2 * delay, _LONGEST_DELAY)
-            self._due[place] = time.monotonic() + delay
+            delay = self._begin_later(place, _FIRST_DELAY if has_settled else self._delays[place])
             how = _how(os.waitstatus_to_exitcode(status))
             _LOG.error("worker %d %s; another follows in %.1f s", process, how, delay)
+
+    def _begin_later(self, place: int, delay: float) -> float:
+        """Have a worker begin after so many seconds, and the next one later; return them."""
+        self._delays[place] = min(2 * delay, _LONGEST_DELAY)
+        self._due[place] = time.monotonic() + delay
+        return delay
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal to each."""
@@ -122,6 +131,7 @@ def run_workers(
     """
     watched = {*_TOLD, signal.SIGCHLD, *([] if on_hangup is None else [signal.SIGHUP])}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it tells nobody how workers end
     parent, workers = os.getpid(), _Workers(count)
     if (place := workers.start_due()) is not None:
         return _become_worker(parent, place)
@@ -159,6 +169,9 @@ def _become_worker(parent: int, place: int) -> int:
 
 
 def _how(code: int) -> str:
-    return (
-        f"ended with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
-    )
+    if code >= 0:
+        return f"ended with status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:  # most of the real-time signals
+        return f"was killed by signal {-code}"

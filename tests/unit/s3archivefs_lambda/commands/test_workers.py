@@ -51,9 +51,11 @@ class Served:
 
 
 @contextmanager
-def serving(directory: Path, *arguments: str, count: int = 3) -> Iterator[Served]:
+def serving(directory: Path, *arguments: str, count: int = 3, before: str = "") -> Iterator[Served]:
+    """The endpoint; `before` is run in its process first."""
     log = directory / "log"
-    command = [sys.executable, "-m", "s3archivefs.cli", "serve", "--port", "0"]
+    program = f"{before}\nfrom s3archivefs.cli import main\nraise SystemExit(main())"
+    command = [sys.executable, "-c", program, "serve", "--port", "0"]
     command += ["--workers", str(count), "--map", f"={IMAGE}", *arguments]
     environ = os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(directory)}
     with (
@@ -139,6 +141,45 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         server.process.terminate()
         assert server.process.wait(SECONDS) == 0
     assert f"worker {victim} was killed by SIGKILL; another follows" in server.log.read_text()
+
+
+def test_any_signal_that_kills_a_worker_is_told(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        victim = min(server.workers)
+        os.kill(victim, signal.SIGRTMIN + 6)  # which has no name of its own
+        until(lambda: len(server.workers - {victim}) == 3)
+        assert server.get() == 200
+    assert f"worker {victim} was killed by signal {signal.SIGRTMIN + 6};" in server.log.read_text()
+
+
+def test_workers_are_replaced_whatever_was_set_for_ended_children(tmp_path: Path) -> None:
+    ignored = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    with serving(tmp_path, before=ignored) as server:
+        victim = min(server.workers)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(server.workers - {victim}) == 3)
+        server.process.terminate()
+        assert server.process.wait(SECONDS) == 0
+
+
+_FORKS_FAIL = """
+import errno, itertools, os
+numbers, fork = itertools.count(1), os.fork
+def failing_fork():
+    if next(numbers) in {2, 4, 5}:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return fork()
+os.fork = failing_fork
+"""
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    with serving(tmp_path, before=_FORKS_FAIL) as server:
+        until(lambda: len(server.workers) == 3)
+        assert server.get() == 200
+        server.process.terminate()
+        assert server.process.wait(SECONDS) == 0
+    assert server.log.read_text().count("cannot start a worker: ") == 3
 
 
 def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
