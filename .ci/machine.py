@@ -52,6 +52,7 @@ PACKAGES = {
     "lzo/lzo1x.h": ("liblzo2-dev", "lzo-devel", "lzo-dev", "lzo"),
     "wrk": ("wrk",) * 4,
     "nginx": ("nginx-light", "nginx", "nginx", "nginx"),
+    "chromium": ("chromium",) * 4,
     "radosgw": (
         "ceph-mon ceph-osd radosgw",
         "ceph-mon ceph-osd ceph-radosgw",
