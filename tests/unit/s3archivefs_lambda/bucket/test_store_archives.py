@@ -308,6 +308,14 @@ def test_a_page_starts_between_an_archives_object_and_its_members(
     assert [page.items for page in grouped] == [[b"d/a.sqfs-old"], [b"d/a.sqfs/"], [b"d/b"]]
 
 
+def test_such_a_page_looks_for_the_archive_by_one_request_more(
+    store: MemoryStore, operations: Operations
+) -> None:
+    page = list_page(operations, delimiter="/", prefix="d/", start_after="d/a.sqfs-old")
+    assert page.items == [b"d/a.sqfs/", b"d/b"]
+    assert store.take_counts() == {"ListObjectsV2": 2}
+
+
 def test_a_listing_says_in_which_storage_class_an_object_is(
     store: MemoryStore, operations: Operations
 ) -> None:
