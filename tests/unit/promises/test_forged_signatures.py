@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from s3archivefs_lambda.endpoint.authentication import Verifier
+from s3archivefs_lambda.endpoint.messages import HttpRequest
+from s3archivefs_lambda.endpoint.request_target import parse_target
+from s3archivefs_lambda.endpoint.signature import SignatureRefusedError, SignedRequest
 from tests.support.adapter.attacked_endpoint import (
+    KEYS,
+    NOW,
     TARGET,
     AttackedEndpoint,
     Wire,
@@ -335,3 +341,20 @@ def test_an_authorization_header_has_one_right_outcome(
     endpoint: AttackedEndpoint, wire: Wire, outcome: str
 ) -> None:
     assert endpoint.outcome(wire) == outcome
+
+
+def test_a_clock_that_is_set_back_forgets_nothing_and_remembers_nothing() -> None:
+    times = iter([NOW, NOW - 3600, NOW - 3600, NOW])
+    verifier = Verifier(KEYS, clock=lambda: next(times))
+    early = in_header(by=signer(at=-3600))
+    outcomes = [outcome_by(verifier, wire) for wire in (RIGHT, RIGHT, early, early)]
+    assert outcomes == ["", "RequestTimeTooSkewed", "", "RequestTimeTooSkewed"]
+
+
+def outcome_by(verifier: Verifier, wire: Wire) -> str:
+    asked = HttpRequest(method=wire.method, target=wire.target, headers=wire.fields)
+    try:
+        verifier.verify(SignedRequest.of(asked, parse_target(asked.target)))
+    except SignatureRefusedError as error:
+        return error.code
+    return ""
