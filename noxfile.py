@@ -65,7 +65,8 @@ def unit(session: nox.Session) -> None:
 @nox.session
 def parts(session: nox.Session) -> None:
     """Run the tests on real servers and with real clients. Arguments go to pytest."""
-    system_packages(session, "mksquashfs", "gensquashfs", "jq", "radosgw", "chromium")
+    programs = ("mksquashfs", "gensquashfs", "jq", "radosgw", "chromium", "systemd-analyze")
+    system_packages(session, *programs)
     install(session, group="parts", extras="all")
     environ = {
         "TESTS_S3FS_PYTHON": program_environment(session, group="s3fs"),

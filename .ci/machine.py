@@ -50,6 +50,7 @@ PACKAGES = {
     "cc": ("gcc libc6-dev", "gcc glibc-devel", "gcc musl-dev", "gcc"),
     "Python.h": ("python3-dev", "python3-devel", "python3-dev", "python"),
     "lzo/lzo1x.h": ("liblzo2-dev", "lzo-devel", "lzo-dev", "lzo"),
+    "systemd-analyze": ("systemd",) * 4,
     "wrk": ("wrk",) * 4,
     "nginx": ("nginx-light", "nginx", "nginx", "nginx"),
     "chromium": ("chromium",) * 4,

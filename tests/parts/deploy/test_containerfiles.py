@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def instructions(path: Path) -> Iterator[tuple[str, str]]:
     for line in re.sub(r"\\\n\s*", " ", "\n".join(lines)).splitlines():
         if line:
             keyword, _, arguments = line.partition(" ")
-            yield keyword, re.sub(r"--(interval|timeout)=\S+ +", "", arguments)
+            yield keyword, re.sub(r"--(interval|timeout|start-period)=\S+ +", "", arguments)
 
 
 def make(path: Path, directory: Path) -> Image:
@@ -83,7 +84,8 @@ def make(path: Path, directory: Path) -> Image:
             subprocess.run([*pip, *rest], check=True)
         elif keyword == "ENV":
             for name, _, value in (word.partition("=") for word in words):
-                environ[name] = str(below(root, value)).replace("$PATH", os.environ["PATH"])
+                inside = str(below(root, value)) if value.startswith("/") else value
+                environ[name] = inside.replace("$PATH", os.environ["PATH"])
     return Image(root, environ, found)
 
 
@@ -118,11 +120,17 @@ def test_the_container_serves_signed_requests(container: Image, tmp_path: Path) 
     script = container.root / "opt" / "s3archivefs" / "bin" / program
     cache = Path(container.environ["S3ARCHIVEFS_CACHE_DIR"])
     cache.mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    metrics = {
+        "S3ARCHIVEFS_ENDPOINT_METRICS_HOST": "127.0.0.1",
+        "S3ARCHIVEFS_ENDPOINT_METRICS_PORT": port,
+    }
     with served(
         # The last of each goes: no other machine is served by a test.
         *("--port", "0", "--host", "127.0.0.1"),
         command=[lambda_python(), str(script), *arguments],
-        environ={**container.environ, **KEYS, **MAPPING},
+        environ={**container.environ, **KEYS, **MAPPING, **metrics},
         log=tmp_path / "log",
     ) as url:
         client = boto3.client(
@@ -137,18 +145,17 @@ def test_the_container_serves_signed_requests(container: Image, tmp_path: Path) 
             (expected,) = (one for one in FIXTURES["zstd"].tree if one.path == "/block.txt")
             assert expected.holds(body.read())
         client.close()
-        assert healthy(container, url)
+        assert healthy(container, port)
         log = (tmp_path / "log").read_text().splitlines()
         assert [json.loads(line)["operation"] for line in log] == ["GetObject"]
-    assert not healthy(container, url)
+    assert not healthy(container, port)
 
 
-def healthy(container: Image, url: str) -> bool:
-    """What the image's own check says of the endpoint."""
-    port = url.rpartition(":")[2]
+def healthy(container: Image, port: str) -> bool:
+    """What the image's own check says of the endpoint, with its metrics on that port."""
     program, *arguments = container.command("HEALTHCHECK")
     assert program == "python"
-    command = [sys.executable, *(word.replace("9000", port) for word in arguments)]
+    command = [sys.executable, *(word.replace(":9100", f":{port}") for word in arguments)]
     return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
@@ -165,7 +172,8 @@ def test_the_container_runs_as_a_user_who_owns_its_cache_and_nothing_else(
 def test_the_container_serves_other_machines_on_the_port_that_it_declares(
     container: Image,
 ) -> None:
-    port = container.instructions["EXPOSE"]
+    port, metrics_port = container.instructions["EXPOSE"].split()
+    assert container.environ["S3ARCHIVEFS_ENDPOINT_METRICS_PORT"] == metrics_port
     assert container.command("ENTRYPOINT")[1:] == ["serve", "--host", "0.0.0.0", "--port", port]  # noqa: S104 -- that is what it is for
 
 
