@@ -17,7 +17,7 @@ from s3archivefs_lambda.endpoint.authentication import (
     without_signature,
 )
 from s3archivefs_lambda.endpoint.authorization import check_access
-from s3archivefs_lambda.endpoint.browsing.page_request import SIGN_IN
+from s3archivefs_lambda.endpoint.browsing.page_request import BROWSE, SIGN_IN
 from s3archivefs_lambda.endpoint.bucket_operations import EndpointOperations
 from s3archivefs_lambda.endpoint.content_coding import in_gzip, takes_gzip
 from s3archivefs_lambda.endpoint.cors import PREFLIGHT_METHOD, Cors
@@ -65,7 +65,7 @@ __all__ = ["make_app"]
 
 _CLOSED = "ConnectionClosed"  # in the log alone: nobody is there to be told
 
-_LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions"})
+_LISTINGS = frozenset({"ListObjects", "ListObjectsV2", "ListObjectVersions", BROWSE})
 _OBJECTS = frozenset({"GetObject", "HeadObject"})
 
 

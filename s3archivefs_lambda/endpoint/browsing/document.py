@@ -80,7 +80,6 @@ def document(
         "Content-Length": str(len(body)),
         "Content-Security-Policy": _policy(style, script, is_signed=is_signed),
         "Cache-Control": "no-store",
-        "Vary": "Accept",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",

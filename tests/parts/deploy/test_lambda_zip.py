@@ -71,6 +71,13 @@ def test_the_endpoint_has_what_starts_it(zips: LambdaZips) -> None:
     assert "run.sh" not in entries(zips(FUNCTION))
 
 
+def test_the_endpoint_has_the_files_of_its_page(zips: LambdaZips) -> None:
+    room = PurePosixPath("s3archivefs_lambda/endpoint/browsing")
+    assert {str(room / name) for name in ("page.css", "page.js", "session.js")} <= {
+        *entries(zips(ENDPOINT))
+    }
+
+
 def test_the_layer_has_the_functions_files_under_python(zips: LambdaZips) -> None:
     assert list(entries(zips(LAYER))) == [f"python/{name}" for name in entries(zips(FUNCTION))]
 

@@ -188,6 +188,7 @@ def test_a_misspelt_setting_does_not_open_the_endpoint(
         ("--domain", "10.0.0.1", "write a name such as s3.example.com"),
         ("--domain", "http://s3.example.com", "write a name such as s3.example.com"),
         ("--host", "a" * 64, "is not an address"),
+        ("--page", "yes", "write on, off or auto"),
     ],
 )
 def test_an_option_that_cannot_be_is_named(

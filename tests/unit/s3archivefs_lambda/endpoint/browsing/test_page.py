@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -234,6 +235,12 @@ def test_the_page_runs_no_script_and_loads_nothing_but_its_own(app: HttpApplicat
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
     assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_page_is_sent_in_gzip_to_browsers_that_take_it(app: HttpApplication) -> None:
+    answer = browse(app, "/archive/docs/", more=(("accept-encoding", "gzip, br"),))
+    assert answer.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(answer.body) == browse(app, "/archive/docs/").body
 
 
 @pytest.mark.parametrize(
