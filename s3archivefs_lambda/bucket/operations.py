@@ -25,6 +25,7 @@ from s3archivefs_lambda.bucket.sources import MappedSources
 from s3archivefs_lambda.bucket.store_walk import Asked
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
 from s3archivefs_lambda.s3api.errors import no_such_key
+from s3archivefs_lambda.s3api.key_space import climbs_out
 from s3archivefs_lambda.s3api.listing import ListedObject, ListPage, ListRequest
 from s3archivefs_lambda.s3api.messages import FIRST_PIECE_BYTES, S3Response, xml_response
 from s3archivefs_lambda.s3api.ranges import ByteRange, apply_if_range, select_range
@@ -139,6 +140,8 @@ class Operations:
         mapping, path = found
         location = mapping.location
         if mapping.archives is not None:
+            if climbs_out(path):
+                raise no_such_key(key)
             store = self._stores[to_bytes(location.key)]
             owner = owning_archive(store, key)
             if owner is None:

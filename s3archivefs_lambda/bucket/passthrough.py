@@ -9,7 +9,7 @@ from s3archivefs import NotCachedError, SquashfsError, may_wait
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError
 from s3archivefs_lambda.bucket.headers import overrides
 from s3archivefs_lambda.s3api.dates import parse_http_date
-from s3archivefs_lambda.s3api.errors import invalid_request, no_such_key
+from s3archivefs_lambda.s3api.errors import invalid_argument, invalid_request, no_such_key
 from s3archivefs_lambda.s3api.messages import S3Error, S3Response
 from s3archivefs_lambda.s3api.ranges import part_number
 from s3archivefs_lambda.store.errors import ArchiveAccessError, StoreRefusedError
@@ -162,10 +162,19 @@ def _parameters(request: S3Request) -> dict[str, Any]:
         if (time := parse_http_date(headers.get(name, ""))) is not None:
             parameters[parameter] = time
     if "versionId" in query:
-        parameters["VersionId"] = query["versionId"]
+        parameters["VersionId"] = _sent(query["versionId"])
     if "partNumber" in query:
         parameters["PartNumber"] = part_number(query["partNumber"])
     return parameters
+
+
+def _sent(version: str) -> str:
+    """Return a versionId as it is sent, which is UTF-8; raise S3Error for any other."""
+    try:
+        version.encode()
+    except UnicodeEncodeError:
+        raise invalid_argument("Invalid version id specified", "versionId", version) from None
+    return version
 
 
 def _passed(headers: Mapping[str, str]) -> dict[str, str]:

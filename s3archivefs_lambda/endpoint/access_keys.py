@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from s3archivefs_lambda.s3api.key_space import climbs_out
 from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ class AccessKey:
 
     def may_read(self, bucket: str, start: str) -> bool:
         """Return whether it may read all keys of a bucket that begin with `start`."""
-        return self.starts is None or start.startswith(self.starts.get(bucket, ()))
+        if self.starts is None:
+            return True
+        starts = self.starts.get(bucket, ())
+        if ".." not in start:
+            return start.startswith(starts)
+        return any(start.startswith(each) and not climbs_out(start[len(each) :]) for each in starts)
 
     def may_read_in(self, bucket: str) -> bool:
         """Return whether it may read any keys of a bucket."""

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["bound_within", "end_of", "is_below"]
+__all__ = ["bound_within", "climbs_out", "end_of", "is_below"]
+
+
+def climbs_out(path: str) -> bool:
+    """Return whether dot segments lead above where a path begins, for whoever resolves them.
+
+    S3 does not, but a store or a proxy may. S3 has no key that leads above its bucket so.
+    """
+    depth = 0
+    for segment in path.split("/") if ".." in path else ():
+        depth += -1 if segment == ".." else segment not in {"", "."}
+        if depth < 0:
+            return True
+    return False
 
 
 def end_of(start: bytes) -> bytes | None:

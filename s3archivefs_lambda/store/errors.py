@@ -124,6 +124,8 @@ _CREDENTIAL_CODES = {
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
+_CREDENTIAL_ELEMENTS = {"AWSAccessKeyId", "CanonicalRequest", "StringToSign", "Token-0"}
+"""What answers repeat of a request's credentials."""
 _THROTTLING_CODES = {
     "503",  # in place of a code if there is no body: the answer to a HEAD
     "RequestLimitExceeded",
@@ -188,10 +190,12 @@ def refusals(*, concerns_request: bool) -> Iterator[None]:
         told = {k: v for k, v in error.response.get("Error", {}).items() if isinstance(v, str)}
         code, message = told.pop("Code", ""), told.pop("Message", "")
         is_bare = code in {"", str(status)}
-        is_passed = code in _PASSED_CODES or (
-            status in _REFUSALS and code not in _CREDENTIAL_CODES | _THROTTLING_CODES
-        )
-        if not is_passed or (is_bare and status == 400 and not concerns_request):
+        is_passed = code in _PASSED_CODES or (status in _REFUSALS and code not in _THROTTLING_CODES)
+        if (
+            not is_passed
+            or _is_of_credentials(error)
+            or (is_bare and status == 400 and not concerns_request)
+        ):
             raise
         raise StoreRefusedError(
             _REFUSALS[status] if is_bare else code,
@@ -224,6 +228,12 @@ def _access_error(error: Exception, bucket: str, key: str) -> ArchiveAccessError
     return kind.of(bucket, key, f"the request failed ({name})")
 
 
+def _is_of_credentials(error: ClientError) -> bool:
+    """Return whether the store refused the credentials, which are nothing for a client to know."""
+    told = error.response.get("Error", {})
+    return told.get("Code") in _CREDENTIAL_CODES or not _CREDENTIAL_ELEMENTS.isdisjoint(told)
+
+
 def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessError:
     code = error.response.get("Error", {}).get("Code", "")
     metadata = error.response["ResponseMetadata"]
@@ -239,11 +249,11 @@ def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessE
     elif status in {412, 416}:
         # 416 for a range inside the pinned version means that the object is shorter now.
         kind, what = ArchiveReplacedError, "the object was replaced"
-    elif status == 404:
-        kind, what = ArchiveNotFoundError, "there is no such object or bucket"
-    elif code in _CREDENTIAL_CODES or (code == "400" and error.operation_name == "HeadObject"):
+    elif _is_of_credentials(error) or (code == "400" and error.operation_name == "HeadObject"):
         # The status is 400 or 403. Without a body, as for a HEAD, there is no code, and it is 400.
         kind, what = ArchiveCredentialsError, "the credentials were refused"
+    elif status == 404:
+        kind, what = ArchiveNotFoundError, "there is no such object or bucket"
     elif status in {401, 403}:
         kind, what = ArchiveForbiddenError, "access was refused"
     elif status == 429 or code in _THROTTLING_CODES:

@@ -11,7 +11,7 @@ from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from tests.support.adapter.local_archives import ask, content
 from tests.support.adapter.memory_store import MemoryStore, etag_of
 from tests.support.adapter.store_buckets import operations_over
-from tests.support.servers.scripted_store import ScriptedStore, always, error_reply
+from tests.support.servers.scripted_store import Reply, ScriptedStore, always, error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,6 +216,41 @@ def test_dots_and_slashes_of_a_key_are_literal(
         content(ask(operations, "GetObject", S3Request(key=key)))
     paths = [request.path for request in store.requests]
     assert paths == ["/bucket/a/../b", "/bucket/./a", "/bucket/a//b", "/bucket/a/"]
+
+
+@pytest.mark.parametrize("key", ["data/../a", "data/a/../../b", "data/../../other/a", "data/.."])
+def test_a_key_that_would_lead_out_of_what_is_served_is_none(
+    store: ScriptedStore, tmp_path: Path, key: str
+) -> None:
+    operations = operations_over(store.client, tmp_path, url="s3://bucket/data")
+    assert refused(operations, "GetObject", S3Request(key=key)).code == "NoSuchKey"
+    whole = operations_over(store.client, tmp_path)
+    assert refused(whole, "HeadObject", S3Request(key="../bucket/a")).code == "NoSuchKey"
+    assert store.requests == []
+
+
+@pytest.mark.parametrize("version", ["\udcff", "a\udc80"])
+def test_a_version_that_no_store_has_is_the_clients_fault(
+    store: ScriptedStore, operations: Operations, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = refused(operations, "GetObject", S3Request(key="a", query={"versionId": version}))
+    assert (error.code, error.status) == ("InvalidArgument", 400)
+    assert store.requests == []
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "element", ["AWSAccessKeyId", "StringToSign", "CanonicalRequest", "Token-0"]
+)
+@pytest.mark.parametrize(("code", "status"), [("RequestExpired", 400), ("NoSuchAccount", 404)])
+def test_no_refusal_tells_of_the_credentials_that_the_store_refused(
+    store: ScriptedStore, operations: Operations, element: str, code: str, status: int
+) -> None:
+    body = f"<Error><Code>{code}</Code><Message>m</Message><{element}>own</{element}></Error>"
+    store.script(always(Reply(status, {"Content-Type": "application/xml"}, body.encode())), times=9)
+    error = refused(operations, "GetObject", S3Request(key="a"))
+    assert (error.code, error.status) == ("AccessDenied", 403)
+    assert "own" not in error.to_xml("R").decode()
 
 
 def test_an_object_passes_in_one_request(tmp_path: Path) -> None:
