@@ -58,15 +58,26 @@ class WeightedCache(Generic[V]):
     Values are evicted in the order in which they came, but one that was used meanwhile is spared
     once more (second chance): nearly LRU, and a hit moves nothing. `weigh(value)` returns the
     weight of a value, which is never None. A value heavier than the capacity is returned but not
-    kept. Thread-safe.
+    kept. What `lender` leaves free of its capacity may be used besides, until that needs it itself.
+    Thread-safe.
     """
 
     # A hit takes no lock: it is one look-up, which the dict itself protects (by the GIL, or by the
     # dict's own lock in a free-threaded build), and one attribute set, of which the last one wins.
     # At worst it marks a value that is being evicted, or gives a moment that another has passed.
 
-    def __init__(self, capacity: int, weigh: Callable[[V], int]) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        weigh: Callable[[V], int],
+        *,
+        lender: WeightedCache[Any] | None = None,
+    ) -> None:
         self._capacity = capacity
+        self._lender = lender
+        self._borrower: WeightedCache[Any] | None = None
+        if lender is not None:
+            lender._borrower = self  # noqa: SLF001 -- one of its own kind
         self._weigh = weigh
         self._weight = 0
         self._slots: OrderedDict[Hashable, _Slot[V]] = OrderedDict()
@@ -80,6 +91,11 @@ class WeightedCache(Generic[V]):
     def weight(self) -> int:
         """Bytes of all values together."""
         return self._weight
+
+    @property
+    def free(self) -> int:
+        """Bytes of the capacity that no value takes."""
+        return self._capacity - self._weight
 
     def peek(self, key: Hashable) -> V | None:
         """Return the value of `key` if it is cached, and touch it."""
@@ -125,8 +141,21 @@ class WeightedCache(Generic[V]):
                 return
             self._slots[key] = _Slot(value, weight, self._now())
             self._weight += weight
-            while self._weight > self._capacity:
-                self._evict_or_spare()
+            self._evict_surplus()
+            if self._borrower is not None:  # which never waits for this cache's lock
+                self._borrower.give_back()
+
+    def give_back(self) -> None:
+        """Evict what the lender has no room for any more."""
+        with self._lock:
+            self._evict_surplus()
+
+    def _evict_surplus(self) -> None:
+        most = self._capacity
+        if self._lender is not None:
+            most += self._lender.free
+        while self._weight > most:
+            self._evict_or_spare()
 
     def _evict_or_spare(self) -> None:
         key, oldest = next(iter(self._slots.items()))

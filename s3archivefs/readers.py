@@ -146,7 +146,8 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
     pool_bytes = limits.cache_bytes - data_bytes - listing_bytes - fragment_bytes
     pool: WeightedCache[Any] = WeightedCache(pool_bytes, _weight)
     listing_blocks: WeightedCache[Block] = WeightedCache(listing_bytes, _weight)
-    data_blocks: WeightedCache[bytes] = WeightedCache(data_bytes, len)
+    # Data takes what metadata leaves free: a small tree of many files has little of that.
+    data_blocks: WeightedCache[bytes] = WeightedCache(data_bytes, len, lender=pool)
     lowest = tables.directories.start
 
     def metadata(name: str, extent: Extent) -> MetadataReader:

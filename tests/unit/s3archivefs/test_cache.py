@@ -140,3 +140,31 @@ def test_value_put_while_it_is_being_loaded_counts_once() -> None:
     cache.get("a", load)
     cache.put("b", b"y")
     assert [cache.peek(key) for key in "ab"] == [b"x", b"y"]
+
+
+@given(
+    puts=st.lists(st.tuples(st.booleans(), st.integers(1, 9))),
+    own=st.integers(0, 20),
+    lent=st.integers(0, 20),
+)
+def test_a_borrower_has_what_the_lender_leaves_free_and_no_more(
+    puts: list[tuple[bool, int]], own: int, lent: int
+) -> None:
+    lender: WeightedCache[bytes] = WeightedCache(lent, len)
+    borrower: WeightedCache[bytes] = WeightedCache(own, len, lender=lender)
+    for key, (is_lenders, size) in enumerate(puts):
+        (lender if is_lenders else borrower).put(key, bytes(size))
+        assert lender.weight <= lent
+        assert lender.weight + borrower.weight <= own + lent
+
+
+def test_a_lender_takes_back_what_it_needs() -> None:
+    lender: WeightedCache[bytes] = WeightedCache(3, len)
+    borrower: WeightedCache[bytes] = WeightedCache(2, len, lender=lender)
+    for key in range(5):
+        borrower.put(key, b"x")
+    assert borrower.weight == 5
+    for key in range(3):
+        lender.put(key, b"x")
+    assert (lender.weight, borrower.weight) == (3, 2)
+    assert [borrower.peek(key) is not None for key in range(5)] == [False] * 3 + [True] * 2
