@@ -216,10 +216,11 @@ class Reachability:
             before, self._known = self._known, found
             is_first = not self._first.is_set()
         if found.is_ready and not before.is_ready and not is_first:
-            _LOG.info("ready again: archives can be reached")
+            _LOG.info("ready again")
         elif not found.is_ready and (before.is_ready or is_first):
             why = next(iter(found.failing.values()), "")
-            _LOG.warning("not ready: %d archives cannot be reached: %s", found.failing_count, why)
+            others = f" (and {found.failing_count - 1} more)" if found.failing_count > 1 else ""
+            _LOG.warning("not ready%s: %s", others, why)
 
 
 _NEVER = _Answer(-math.inf)

@@ -32,7 +32,8 @@ __all__ = ["OperatorsPort", "operators_address"]
 
 _THREADS = 4
 """Requests that may wait for a check of the archives."""
-_CONNECTIONS = 64
+_CONNECTIONS = 32
+"""Connections at most: a few probes and scrapers."""
 
 
 def operators_address(settings: Mapping[EndpointSetting, str]) -> tuple[str, int] | None:
@@ -49,6 +50,12 @@ def operators_address(settings: Mapping[EndpointSetting, str]) -> tuple[str, int
         raise UsageError(f"--{METRICS_PORT.option} {port}: write a number from 0 to 65535")
     require("prometheus_client", extra="endpoint", what=f"--{METRICS_PORT.option}")
     return settings.get(METRICS_HOST, "127.0.0.1"), int(port)
+
+
+def _limits() -> HttpLimits:
+    """Return the port's limits: where descriptors are few, it takes a small share of them."""
+    connections = min(_CONNECTIONS, max(2, HttpLimits().connections // 8))
+    return HttpLimits(connections=connections, stop_seconds=1)
 
 
 class OperatorsPort:
@@ -86,7 +93,7 @@ class OperatorsPort:
             host=host,
             listener=listener,
             sharers=workers,
-            limits=HttpLimits(connections=_CONNECTIONS, answers=_CONNECTIONS, stop_seconds=1),
+            limits=_limits(),
             pool=RequestPool(ThreadShares(_THREADS, local=0, store=_THREADS, kept=0)),
         )
 

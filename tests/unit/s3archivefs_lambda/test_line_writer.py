@@ -90,6 +90,7 @@ def test_a_full_stream_holds_nobody_up_and_what_is_dropped_is_counted() -> None:
     assert stream.lines[-1].endswith(
         f"Z {len(LINES) - written} lines were dropped: the log's reader is too slow"
     )
+    assert writer.dropped == len(LINES) - written
     writer.put("last")
     writer.flush(SECONDS)
     assert stream.lines[-1] == "last"

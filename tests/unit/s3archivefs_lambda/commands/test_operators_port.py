@@ -93,6 +93,11 @@ def test_every_scrape_has_the_figures_of_all_workers(tmp_path: Path, workers: in
         assert endpoint.ask(f"{endpoint.operators}/-/ready")[0] == 200
         assert endpoint.ask(f"{endpoint.url}/-/ready") == (200, "ok\n")
         assert endpoint.metric("requests_total") == 12  # probes are none
+        until(lambda: endpoint.metric("open_archives") >= 1)
+        until(lambda: endpoint.metric("open_archives_bytes") > 1000)
+        with closing(HTTPConnection(urlsplit(endpoint.url).netloc, timeout=SECONDS)) as client:
+            client.connect()
+            until(lambda: endpoint.metric("connections") == 1)
         endpoint.process.terminate()
         assert endpoint.process.wait(SECONDS) == 0
     assert (tmp_path / "log").read_text().count("\n") == 12

@@ -179,6 +179,7 @@ def test_where_too_many_wait_the_longest_lane_gives_up_its_last() -> None:
         held = Held(opened, "many", pool=pool)
         held.ask("many/running")
         waiting = held.ask("many/k", 4)
+        until(lambda: held.site.server.waiting == 4)
         late = opened.enter_context(held.site.socket())
         late.sendall(asking_for("many/k"))
         refusal = rest_of(late)
