@@ -204,7 +204,8 @@ PRESIGNED_2 = {
 
 REACHES = {
     "under the prefix": ("/archive/docs/a", SERVED),
-    "under the prefix, by a way that is a name": ("/archive/docs/../b", SERVED),
+    "under the prefix, by a way that is a name": ("/archive/docs/a/../b", SERVED),
+    "out of the prefix, by a way that is a name": ("/archive/docs/../b", DENIED),
     "under the prefix, escaped": ("/archive/%64ocs%2Fa", SERVED),
     "the prefix": ("/archive/docs/", SERVED),
     "a list under the prefix": ("/archive?list-type=2&prefix=docs%2F", SERVED),
