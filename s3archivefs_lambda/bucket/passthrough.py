@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         StoreObjects,
     )
     from s3archivefs_lambda.config.location import Location
-    from s3archivefs_lambda.s3api.messages import S3Request
+    from s3archivefs_lambda.s3api.messages import Piece, S3Request
 
     Ask: TypeAlias = Callable[[str, Mapping[str, Any]], StoredObject]
 
@@ -191,7 +191,7 @@ class _Body:
 
     def __init__(
         self,
-        pieces: Generator[bytes, None, None],
+        pieces: Generator[Piece, None, None],
         fault: Callable[[ArchiveAccessError], ArchiveFaultError],
     ) -> None:
         self._pieces = pieces
@@ -200,7 +200,7 @@ class _Body:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Piece:
         try:
             return next(self._pieces)
         except ArchiveAccessError as error:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Flights: TypeAlias = dict[int, Flight[Chunk]]
     Store: TypeAlias = Callable[[Mapping[int, Chunk], int], None]
     """Stores chunks that were fetched in an epoch: see `CachedChunks`."""
-    Stream: TypeAlias = Callable[[int, int, int], Iterator[bytes]]
+    Stream: TypeAlias = Callable[[int, int, int], Iterator[Chunk]]
 
 __all__ = ["ChunkReader"]
 
@@ -274,7 +274,7 @@ class ChunkReader:
                 if store is not None:
                     store(fetched, epoch)
 
-    def _read(self, first: int, last: int) -> Generator[bytes]:
+    def _read(self, first: int, last: int) -> Generator[Chunk]:
         """Yield the chunks from the first to the last, by one read of the device.
 
         They come as they arrive if the device has a method `stream(offset, length, piece_bytes)`.

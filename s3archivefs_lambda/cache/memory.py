@@ -27,7 +27,7 @@ class ChunkMemory:
         self._max_bytes = max_bytes
         self.background = Background(max_bytes * 3 // 4)
         """The threads that fetch ahead and store chunks, and the memory they may hold."""
-        self._chunks: OrderedDict[Key, bytes] = OrderedDict()
+        self._chunks: OrderedDict[Key, bytes | memoryview] = OrderedDict()
         self._used = 0  # bytes
         self._lock = threading.RLock()  # reentrant for the reason that `Background` gives
         renew_after_fork(self, ChunkMemory._renew)
@@ -37,7 +37,7 @@ class ChunkMemory:
         """Bytes of the chunks that are here."""
         return self._used
 
-    def get(self, archive_id: str, index: int) -> bytes | None:
+    def get(self, archive_id: str, index: int) -> bytes | memoryview | None:
         """Return a chunk and touch it, or None."""
         key = archive_id, index
         with self._lock:
@@ -62,8 +62,8 @@ class ChunkMemory:
         most = self._max_bytes if used else self._max_bytes - self._used
         if size > most:
             return
-        # A view would keep all that it is a part of. Of bytes this makes no copy.
-        copy = bytes(chunk)
+        # A view of more than the chunk would keep all that. Of bytes this makes no copy.
+        copy = chunk if _is_whole(chunk) else bytes(chunk)
         with self._lock:
             self._used += size - len(self._chunks.pop(key, b""))
             self._chunks[key] = copy
@@ -81,3 +81,8 @@ class ChunkMemory:
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._used = sum(map(len, self._chunks.values()))  # a thread may have been amid a change
         self._lock = threading.RLock()
+
+
+def _is_whole(chunk: bytes | memoryview) -> bool:
+    """Return whether a chunk keeps no more memory than its own."""
+    return isinstance(chunk, memoryview) and chunk.nbytes == memoryview(chunk.obj).nbytes

@@ -9,13 +9,14 @@ import logging
 import random
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.store.errors import client_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedReader
 
     from botocore.response import StreamingBody
 
@@ -30,8 +31,8 @@ _BACKOFF_SECONDS = 0.05
 
 Short, because a broken body, other than SlowDown, does not ask for patience.
 """
-_READ_BYTES = 256 * 1024
-"""Bytes read from a body at once, at most."""
+_COPIED_BYTES = 256 * 1024
+"""Bytes at most that one read brings where they are copied into place."""
 
 
 class Patience(NamedTuple):
@@ -85,20 +86,20 @@ class ResumedBody:
         self._attempts = 1
         self._open(request(0) if body is None else body)
 
-    def read(self, size: int) -> bytes:
-        """Return the next bytes: at least one, at most `size`.
+    def read_into(self, place: memoryview) -> int:
+        """Read at least one byte, at most as many as fit; return how many.
 
         Raises BodyBrokenError after the last attempt, and what `request` raises.
         """
         while True:
             try:
-                part = self._reader.read(size)
+                count = self._reader.read_into(place)
             except BodyBrokenError as error:
                 self._resume(error)
             else:
-                self._done += len(part)
-                accounting.add("s3_bytes", len(part))
-                return part
+                self._done += count
+                accounting.add("s3_bytes", count)
+                return count
 
     def close(self) -> None:
         """Return the connection to the client's pool, or close it if bytes are missing."""
@@ -106,7 +107,7 @@ class ResumedBody:
 
     def _open(self, body: StreamingBody) -> None:
         self._body = body
-        self._reader = _BodyReader(body, self._patience)
+        self._reader = _BodyReader(body, self._length - self._done, self._patience)
 
     def _resume(self, fault: BodyBrokenError) -> None:
         """Request the missing bytes after a pause, or raise BodyBrokenError if too late."""
@@ -121,37 +122,37 @@ class ResumedBody:
         self._open(self._request(self._done))
 
 
-def in_pieces(body: ResumedBody, length: int, piece_bytes: int) -> Iterator[bytes]:
+def in_pieces(body: ResumedBody, length: int, piece_bytes: int) -> Iterator[memoryview]:
     """Yield the `length` bytes of a body in pieces of `piece_bytes`, and close it.
 
-    The last piece may be shorter.
+    Each piece has memory of its own, and is read-only. The last one may be shorter.
     """
     with closing(body):
         while length:
-            missing = min(piece_bytes, length)
-            length -= missing
-            parts: list[bytes] = []
-            while missing:
-                parts.append(body.read(min(missing, _READ_BYTES)))
-                missing -= len(parts[-1])
-            yield parts[0] if len(parts) == 1 else b"".join(parts)
+            piece = memoryview(bytearray(min(piece_bytes, length)))
+            length -= len(piece)
+            done = 0
+            while done < len(piece):
+                done += body.read_into(piece[done:])
+            yield piece.toreadonly()
 
 
 class _BodyReader:
-    """Reads from a body what has arrived.
+    """Reads from a body of `length` bytes what has arrived.
 
     StreamingBody's own `read` waits for all the bytes it was asked for, and loses those that came
     when the rest does not. `read1` of the urllib3 response below it returns without that wait.
     """
 
-    def __init__(self, body: StreamingBody, patience: Patience) -> None:
+    def __init__(self, body: StreamingBody, length: int, patience: Patience) -> None:
         raw = getattr(body, "_raw_stream", body)
-        self._read: Callable[[int], bytes] = getattr(raw, "read1", body.read)
+        self._read1: Callable[[int], bytes] = getattr(raw, "read1", body.read)
+        self._connection = _Connection.below(raw, length)
         self._patience = patience
         self._seconds, self._bytes = 0.0, 0
 
-    def read(self, size: int) -> bytes:
-        """Return at least one byte, at most `size`; raise BodyBrokenError if none comes."""
+    def read_into(self, place: memoryview) -> int:
+        """Read at least one byte, and return how many; raise BodyBrokenError if none comes."""
         if self._seconds > self._patience.progress_seconds:
             if self._bytes < self._patience.progress_bytes:
                 what = f"brought {self._bytes} bytes in {self._seconds:.0f} seconds"
@@ -159,11 +160,53 @@ class _BodyReader:
             self._seconds, self._bytes = 0.0, 0
         started = time.monotonic()
         try:
-            part = self._read(size)
+            count = self._read_into(place)
         except client_faults() as error:
             raise BodyBrokenError(f"the body broke off ({type(error).__name__})") from error
         self._seconds += time.monotonic() - started  # not the time that the caller takes between
-        self._bytes += len(part)
-        if not part:
+        self._bytes += count
+        if not count:
             raise BodyBrokenError("the body ended")
-        return part
+        return count
+
+    def _read_into(self, place: memoryview) -> int:
+        if self._connection is not None and (size := self._connection.left(len(place))):
+            return self._connection.read_into(place[:size])
+        part = self._read1(min(len(place), _COPIED_BYTES))
+        place[: len(part)] = part
+        return len(part)
+
+
+class _Connection:
+    """The connection below a body, read past urllib3 up to the last byte.
+
+    urllib3 has no read into place: its own copies. The last byte it must read itself, to see that
+    the connection is free again.
+    """
+
+    def __init__(self, raw: Any, response: Any, buffer: BufferedReader) -> None:  # noqa: ANN401 -- urllib3's response, and http.client's
+        self._raw = raw
+        self._response = response
+        self._buffer = buffer
+
+    @classmethod
+    def below(cls, raw: Any, length: int) -> _Connection | None:  # noqa: ANN401 -- likewise
+        """Return the connection of a plain body of `length` bytes, or None."""
+        response = getattr(raw, "_fp", None)
+        buffer: Any = getattr(response, "fp", None)
+        if not (hasattr(buffer, "readinto1") and hasattr(raw, "read1")):
+            return None
+        is_whole = getattr(response, "length", None) == raw.length_remaining == length
+        return cls(raw, response, buffer) if is_whole else None
+
+    def left(self, size: int) -> int:
+        """Return `size`, or the bytes before the last if those are fewer."""
+        before_last: int = self._raw.length_remaining - 1
+        return min(size, before_last)
+
+    def read_into(self, place: memoryview) -> int:
+        """Read what has arrived, and return how many bytes."""
+        count = self._buffer.readinto1(place)
+        self._raw.length_remaining -= count
+        self._response.length = self._raw.length_remaining
+        return count

@@ -98,7 +98,7 @@ class S3Device:
 
     def stream(
         self, offset: int, length: int, piece_bytes: int, body: StreamingBody | None = None
-    ) -> Generator[bytes, None, None]:
+    ) -> Generator[memoryview, None, None]:
         """Yield the bytes of a range as they arrive, in pieces of `piece_bytes`.
 
         The last piece may be shorter. `body` is the verified answer to a GET of this range, if

@@ -31,7 +31,7 @@ class StoredObject:
     """All header fields, by their names in lower case."""
     length: int
     """Bytes of the body; of HEAD, those that GET would have."""
-    body: Generator[bytes, None, None]
+    body: Generator[bytes | memoryview, None, None]
     """Pieces, of HEAD none; close it in any case. Raises ArchiveAccessError."""
 
 
@@ -73,14 +73,16 @@ def get_object(
     return _answer(facts, end - start, body)
 
 
-def _answer(facts: Facts, length: int, body: Generator[bytes, None, None]) -> StoredObject:
+def _answer(
+    facts: Facts, length: int, body: Generator[bytes | memoryview, None, None]
+) -> StoredObject:
     metadata = facts["ResponseMetadata"]
     return StoredObject(metadata["HTTPStatusCode"], metadata["HTTPHeaders"], length, body)
 
 
 def _pieces(
     device: S3Device, position: int, end: int, facts: Facts
-) -> Generator[bytes, None, None]:
+) -> Generator[bytes | memoryview, None, None]:
     """Yield nothing, then the pieces of a body, from as many GETs as it takes.
 
     One that brings a piece may break off: the next goes on behind that.
@@ -104,5 +106,5 @@ def _pieces(
         facts["Body"].close()
 
 
-def _nothing() -> Generator[bytes, None, None]:
+def _nothing() -> Generator[bytes | memoryview, None, None]:
     yield from ()

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from s3archivefs_lambda.cache.memory import ChunkMemory
 
 
 def test_a_chunk_is_kept_by_archive_and_number() -> None:
     memory = ChunkMemory(100)
-    memory.put("a", 1, memoryview(b"chunk"))
+    memory.put("a", 1, b"chunk")
     assert memory.get("a", 1) == b"chunk"
-    assert type(memory.get("a", 1)) is bytes
     assert memory.get("b", 1) is None
     assert memory.get("a", 2) is None
+
+
+@pytest.mark.parametrize("chunk", [memoryview(b"a chunk")[2:], memoryview(b"chunk")])
+def test_a_view_of_more_than_the_chunk_is_copied(chunk: memoryview) -> None:
+    memory = ChunkMemory(100)
+    memory.put("a", 1, chunk)
+    kept = memory.get("a", 1)
+    assert kept == b"chunk"
+    whole = kept.obj if isinstance(kept, memoryview) else kept
+    assert whole == b"chunk"
 
 
 def test_the_least_recently_used_chunks_go_first() -> None:

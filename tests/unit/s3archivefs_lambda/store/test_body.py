@@ -114,6 +114,22 @@ def test_every_piece_but_the_last_has_the_length_that_is_asked_for(
     assert all(0 < len(piece) <= piece_bytes for piece in pieces)
 
 
+def test_a_piece_keeps_no_other_in_memory_and_cannot_be_changed(store: ScriptedStore) -> None:
+    pieces = [*device_of(store).stream(0, SIZE, 10_000)]
+    assert all(memoryview(piece.obj).nbytes == piece.nbytes for piece in pieces)
+    assert all(piece.readonly for piece in pieces)
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 8])
+def test_a_body_ends_anywhere_in_a_piece_and_its_connection_is_used_again(
+    store: ScriptedStore, piece_bytes: int
+) -> None:
+    device = device_of(store)
+    for length in range(1, 17):
+        assert b"".join(device.stream(3, length, piece_bytes)) == CONTENT[3 : 3 + length]
+    assert len(store.connections) == 1
+
+
 class Body(io.BytesIO):
     """Arrives in bits of at most 7,000 bytes."""
 
