@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.browsing.page_request import PageRequest
     from s3archivefs_lambda.endpoint.browsing.s3_reader import S3Reader
 
-__all__ = ["TEXT_BYTES", "preview"]
+__all__ = ["PICTURE_BYTES", "TEXT_BYTES", "preview"]
 
 TEXT_BYTES = 64 << 10
 """Bytes of a text that are shown."""
+PICTURE_BYTES = 32 << 20
+"""Bytes of a picture, at most: a browser loads it whole."""
 _PICTURES = {
     f"image/{kind}"
     for kind in ("apng", "avif", "bmp", "gif", "jpeg", "png", "svg+xml", "vnd.microsoft.icon")
@@ -37,6 +39,8 @@ def preview(request: PageRequest, reader: S3Reader, kind: str, size: int, *, nam
     if size == 0:
         return note("This file is empty.")
     if kind.partition(";")[0].strip().lower() in _PICTURES:
+        if size > PICTURE_BYTES:
+            return note("This picture is too large to be shown here.")
         # The script signs the URL of a picture that nobody may read unsigned.
         attribute = "data-src" if request.is_signed else "src"
         return _PICTURE(attribute=attribute, href=request.href(request.key) or "", name=name)

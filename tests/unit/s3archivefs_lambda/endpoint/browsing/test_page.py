@@ -124,31 +124,6 @@ def test_a_long_search_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert [*shown, *(row.name for row in found.rows)] == [name.decode() for name in names]
 
 
-def test_a_text_is_shown_as_text(app: HttpApplication) -> None:
-    found = seen(browse(app, "/archive/docs/a%20b%26c.txt?preview"))
-    assert found.text("pre") == ["\n<b>text</b> &amp; more\n"]
-    assert "/archive/docs/a%20b%26c.txt" in found.links
-    assert "s3 cp 's3://archive/docs/a b&c.txt' ." in found.main
-    assert "text/plain" in found.main
-
-
-def test_of_a_long_text_the_beginning_is_shown_in_whole_characters(tmp_path: Path) -> None:
-    content = "a" + "\u00fc" * 50_000
-    app = browsed({"": packed({b"long": content.encode()}, tmp_path / "image")})
-    (text,) = seen(browse(app, "/archive/long?preview")).text("pre")
-    assert text == "\n" + content[: 1 << 15]
-
-
-def test_a_picture_is_shown_and_what_is_neither_is_not(app: HttpApplication) -> None:
-    found = seen(browse(app, "/archive/docs/picture.svg?preview"))
-    assert [each["src"] for each in found.all("img")] == ["/archive/docs/picture.svg"]
-    assert found.text("pre") == []
-    for name, told in (("blob.bin", "not a text"), ("empty", "is empty")):
-        found = seen(browse(app, f"/archive/docs/{name}?preview"))
-        assert told in found.main
-        assert found.text("pre") == []
-
-
 @pytest.mark.parametrize(
     ("target", "status", "told"),
     [
@@ -220,21 +195,6 @@ def test_any_name_and_content_are_inert(
         assert len(found.all("script")) == 1
         assert all(link.startswith(("/", "#")) for link in found.links)
         assert not any(name.startswith("on") for _, each in found.tags for name in each)
-
-
-def test_the_page_runs_no_script_and_loads_nothing_but_its_own(app: HttpApplication) -> None:
-    headers = browse(app, "/archive/docs/").headers
-    policy = dict(
-        each.strip().split(" ", 1) for each in headers["content-security-policy"].split(";")
-    )
-    assert policy["default-src"] == "'none'"
-    assert policy["script-src"].startswith("'sha256-")
-    assert policy["style-src"].startswith("'sha256-")
-    assert "connect-src" not in policy
-    assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["cache-control"] == "no-store"
-    assert headers["referrer-policy"] == "no-referrer"
 
 
 def test_the_page_is_sent_in_gzip_to_browsers_that_take_it(app: HttpApplication) -> None:
