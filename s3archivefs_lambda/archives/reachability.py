@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs_lambda.archives.outages import is_outage
@@ -23,7 +24,7 @@ from s3archivefs_lambda.store.key_pages import key_page
 from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.config.location import Location
@@ -58,7 +59,7 @@ class Reached(NamedTuple):
     The first ones, if there are many.
     """
     failing_count: int = 0
-    """How many there are."""
+    """How many those are, but for what was not asked for yet."""
 
 
 class _Answer(NamedTuple):
@@ -82,7 +83,8 @@ class Reachability:
         self._answers: dict[Location, _Answer] = {}
         self._stores: dict[str, _Answer] = {}  # of each bucket, the last one
         self._checked = -math.inf
-        self._asking: tuple[str, float] | None = None
+        self._asking: tuple[str, float] | None = None  # a store, and since when
+        self._store_count = len({location.bucket for location in self._mappings})
         self._lock = threading.Lock()
         self._first = threading.Event()
         self._is_checking = False
@@ -103,23 +105,20 @@ class Reachability:
         with self._lock:
             begins = self._is_due and not self._is_checking
             self._is_checking |= begins
-        if begins:
-            try:
-                threading.Thread(target=self._check, name="s3archivefs-reach", daemon=True).start()
-            except RuntimeError:  # there are too many, or the process ends
-                self._is_checking = False
+        if begins and not _start(self._check):
+            self._is_checking = False
         self._first.wait(wait_seconds)
         asking = self._asking
         if asking is not None and self._clock() - asking[1] >= _SILENT_SECONDS:
-            self._note_silence(asking[0])
+            self._asking = None
+            _start(partial(self._note_silence, *asking))
         return self._known
 
     @property
     def _is_due(self) -> bool:
-        if not self._mappings:
-            return False
-        is_complete = len(self._stores) == len({each.bucket for each in self._mappings})
-        return not is_complete or self._clock() - self._checked >= CHECK_SECONDS
+        if len(self._stores) < self._store_count:
+            return True
+        return bool(self._mappings) and self._clock() - self._checked >= CHECK_SECONDS
 
     # ---- In a thread -----------------------------------------------------------------------------
 
@@ -131,8 +130,9 @@ class Reachability:
                     continue
                 self._asking = location.bucket, self._clock()
                 answer, is_silent = self._ask(location)
-                self._asking = None
-                self._answers[location] = self._stores[location.bucket] = answer
+                with self._lock:
+                    self._asking = None
+                    self._answers[location] = self._stores[location.bucket] = answer
                 if is_silent:
                     silent.add(location.bucket)
         except Exception:  # noqa: BLE001 -- the log has it, and the next check may do better
@@ -197,18 +197,19 @@ class Reachability:
                     is_ready = False
             is_any_read |= not fault
             if fault:
-                count += 1
+                count += answer is not None
                 if len(failing) < _TOLD:
                     failing[str(location)] = fault
         return Reached(is_ready and is_any_read, failing, count)
 
-    def _note_silence(self, bucket: str) -> None:
-        """Count a store as silent, while it is still being asked."""
-        before = self._stores.get(bucket)
-        if before is None or not before.is_outage:
-            fault = f"s3://{bucket}: no answer for {_SILENT_SECONDS:.0f} s"
+    def _note_silence(self, bucket: str, since: float) -> None:
+        """Count a store as silent that was asked then, unless it has answered by now."""
+        fault = f"s3://{bucket}: no answer for {_SILENT_SECONDS:.0f} s"
+        with self._lock:
+            if self._stores.get(bucket, _NEVER).at >= since:
+                return
             self._stores[bucket] = _Answer(self._clock(), fault, is_outage=True)
-            self._tell(self._judge())
+        self._tell(self._judge())
 
     def _tell(self, found: Reached) -> None:
         """Keep what was found; log whether it is other than before."""
@@ -224,3 +225,12 @@ class Reachability:
 
 
 _NEVER = _Answer(-math.inf)
+
+
+def _start(work: Callable[[], None]) -> bool:
+    """Run it in a thread; return False if none can start."""
+    try:
+        threading.Thread(target=work, name="s3archivefs-reach", daemon=True).start()
+    except RuntimeError:  # there are too many, or the process ends
+        return False
+    return True

@@ -119,7 +119,9 @@ class OperatorsPort:
 
     def note(self, server: S3HttpServer) -> None:
         """Note the state of this worker, whose server that is."""
-        archives = self._archives
+        archives, known = self._archives, self._reachability.known
+        if known.failing_count:  # probes and scrapers may ask other workers
+            self._reachability.look()
         state = WorkerState(
             connections=len(server.connections),
             answers=server.answers,
@@ -127,7 +129,7 @@ class OperatorsPort:
             open_archives=archives.open_count,
             open_archive_bytes=archives.open_bytes,
             chunk_bytes=archives.chunk_bytes,
-            failing_archives=self._reachability.known.failing_count,
+            failing_archives=known.failing_count,
         )
         self._meter.note(state, self._log.dropped)
 

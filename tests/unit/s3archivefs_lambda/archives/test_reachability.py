@@ -14,6 +14,7 @@ from s3archivefs_lambda.config.key_patterns import KeyPatterns
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.config.prefix_map import PrefixMapping
 from tests.support.adapter.archives_in_s3 import archives_in, location
+from tests.support.adapter.http_site import until
 from tests.support.clock import Clock
 from tests.support.images.fixtures import make_image
 from tests.support.servers.scripted_store import Reply, ScriptedStore, always, error_reply
@@ -64,6 +65,7 @@ def test_it_is_not_ready_before_the_stores_have_answered_and_asks_nothing_unaske
 ) -> None:
     reachability = Reachability(archives, mapped(0, 1))
     assert not reachability.known.is_ready
+    assert reachability.known.failing_count == 0  # which would be an alert
     assert store.requests == []
     assert looked(reachability) == (True, {}, 0)
     assert [request.method for request in store.requests] == ["HEAD", "HEAD"]
@@ -180,7 +182,9 @@ def test_a_store_that_takes_its_time_counts_as_silent_before_it_has_answered(
     reachability.look()
     assert asked.wait(SECONDS)
     clock.now += 5
-    found = reachability.look()
+    reachability.look()
+    until(lambda: reachability.known.failing_count)
+    found = reachability.known
     assert not found.is_ready
     assert found.failing == {str(location(0)): "s3://bucket: no answer for 5 s"}
     may_answer.set()
