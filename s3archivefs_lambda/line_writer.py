@@ -8,6 +8,7 @@ is dropped, and counted in a line that says so.
 from __future__ import annotations
 
 import logging
+import select
 import threading
 import time
 from contextlib import suppress
@@ -27,6 +28,8 @@ _QUEUE_CHARACTERS = 16 << 20
 """Characters of waiting lines: those of some 40,000 requests."""
 _WRITTEN_AT_ONCE = 4096
 """Characters, of whole lines. A pipe mixes longer writes with those of other processes."""
+_PATIENCE_SECONDS = 1.0
+"""Seconds that a line waits for the stream, where no thread writes it."""
 _FLUSH_SECONDS = 2.0
 """Seconds that the end of the process waits for the stream."""
 
@@ -34,7 +37,7 @@ _FLUSH_SECONDS = 2.0
 class LineWriter:
     """Writes lines to a stream. Thread-safe, and usable after a fork.
 
-    Until `start`, also in a forked child, each line is written at once.
+    Until `start`, also in a forked child, each line is written at once, if the stream takes it.
     """
 
     def __init__(self, stream: TextIO, *, most: int = _QUEUE_CHARACTERS) -> None:
@@ -66,7 +69,8 @@ class LineWriter:
         """Have a line written, without its end."""
         with self._changed:
             if self._thread is None:
-                self._write([line])
+                if self._takes_more():
+                    self._write([line])
                 return
             if self._size + len(line) > self._most:
                 self._dropped += 1
@@ -117,6 +121,15 @@ class LineWriter:
             batch.append(line)
             size += len(line) + 1
         self._write_batch(batch)
+
+    def _takes_more(self) -> bool:
+        """Return whether the stream takes a line, after a while at most."""
+        try:
+            poll = select.poll()
+            poll.register(self._stream, select.POLLOUT)
+        except (OSError, ValueError):  # it is no file, or closed
+            return True
+        return bool(poll.poll(_PATIENCE_SECONDS * 1000))
 
     def _write_batch(self, lines: list[str]) -> None:
         with suppress(OSError, ValueError):  # the stream's reader is gone, or it is closed

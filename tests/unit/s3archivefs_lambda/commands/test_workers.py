@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -51,17 +51,27 @@ class Served:
 
 
 @contextmanager
-def serving(directory: Path, *arguments: str, count: int = 3, before: str = "") -> Iterator[Served]:
-    """The endpoint; `before` is run in its process first."""
+def serving(
+    directory: Path,
+    *arguments: str,
+    count: int = 3,
+    before: str = "",
+    errors: int | None = None,
+) -> Iterator[Served]:
+    """The endpoint; `before` is run in its process first. The log is a file, or `errors`."""
     log = directory / "log"
     program = f"{before}\nfrom s3archivefs.cli import main\nraise SystemExit(main())"
     command = [sys.executable, "-c", program, "serve", "--port", "0"]
     command += ["--workers", str(count), "--map", f"={IMAGE}", *arguments]
     environ = os.environ | {"S3ARCHIVEFS_CACHE_DIR": str(directory)}
     with (
-        log.open("wb") as errors,
+        log.open("wb") as file,
         subprocess.Popen(
-            command, env=environ, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            command,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=file if errors is None else errors,
+            start_new_session=True,
         ) as process,
     ):
         try:
@@ -180,6 +190,25 @@ def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
         server.process.terminate()
         assert server.process.wait(SECONDS) == 0
     assert server.log.read_text().count("cannot start a worker: ") == 3
+
+
+def test_the_parent_can_be_stopped_while_nobody_reads_its_log(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    try:
+        with serving(tmp_path, errors=writer) as server:
+            os.set_blocking(writer, False)
+            with suppress(BlockingIOError):
+                while True:
+                    os.write(writer, bytes(1024))
+            os.set_blocking(writer, True)
+            victim = min(server.workers)
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: victim not in server.workers)
+            server.process.terminate()
+            assert server.process.wait(SECONDS) == 0
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
