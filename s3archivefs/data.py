@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cached_only import NotCachedError, may_wait
 from s3archivefs.device import pread_at_hand, readahead_of
-from s3archivefs.device_reads import decoded, read_exactly
+from s3archivefs.device_reads import decoded, read_exactly, read_stretch
 from s3archivefs.errors import CorruptImageError, LimitExceededError, SquashfsError
 from s3archivefs.format import DATA_BLOCK_STORED, Superblock
 from s3archivefs.parallel import map_parallel
@@ -169,11 +169,13 @@ class DataReader:
         if not run:
             return iter(())
         start = run[0].position
-        raw = memoryview(self.read(start, run[-1].position + run[-1].size - start, ahead))
+        length = run[-1].position + run[-1].size - start
+        self.check_range(start, length)
+        raw = read_stretch(ahead or self._device, start, length, "file data")
 
         def decode(stored: StoredBlock) -> bytes:
             at = stored.position - start
-            return self._decoded(stored, raw[at : at + stored.size])
+            return self._decoded(stored, raw.part(at, at + stored.size))
 
         if len(run) * self.block_size < self._codec.parallel_bytes:
             return map(decode, run)

@@ -51,11 +51,13 @@ class BlockDevice(Protocol):
     """Random access to bytes, for several threads at once.
 
     A device may have more methods. `pread_at_hand(offset, length)` returns the bytes where that
-    takes no waiting, or None. `readahead(offset, length)` returns a `ReadAhead` for one
-    reader of that range, or None. A device that keeps copies of what it read has
-    `discard(offset, data)`: `data`, which it returned for the range at `offset`, does not decode,
-    or may be why metadata contradicts itself. The device then drops its copies of the range, and
-    returns whether another read may bring other bytes: False where the source gave these twice.
+    takes no waiting, or None. `pread_pieces(offset, length)` returns them in pieces, which nobody
+    changes: one that has them in parts need not join these. `readahead(offset, length)` returns a
+    `ReadAhead` for one reader of that range, or None. A device that keeps copies of what it read
+    has `discard(offset, data)`: `data`, which it returned for the range at `offset`, does not
+    decode, or may be why metadata contradicts itself. The device then drops its copies of the
+    range, and returns whether another read may bring other bytes: False where the source gave these
+    twice.
     """
 
     @property

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
 from s3archivefs.cached_only import check_may_wait
 from s3archivefs.errors import CorruptImageError, SquashfsError, TruncatedImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeAlias
 
     from s3archivefs.device import BlockDevice, Discard
 
-__all__ = ["decoded", "discard_ranges", "read_decoded", "read_exactly"]
+    Piece: TypeAlias = bytes | memoryview
+
+__all__ = ["Stretch", "decoded", "discard_ranges", "read_decoded", "read_exactly", "read_stretch"]
 
 T = TypeVar("T")
 
@@ -25,6 +30,50 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
     Raises TruncatedImageError, naming `what` was read, where the device has fewer, and
     CorruptImageError where it returns more; NotCachedError within `only_cached`.
     """
+    _check_range(device, offset, length, what)
+    if not length:
+        return b""  # no device need know an empty range
+    data = device.pread(offset, length)
+    _check_length(len(data or b""), offset, length, what)  # no type stops a device
+    return data
+
+
+def read_stretch(device: BlockDevice, offset: int, length: int, what: str) -> Stretch:
+    """Return the bytes as `read_exactly` does, but joined only where the device joins them."""
+    read: Callable[[int, int], Sequence[Piece]] | None = getattr(device, "pread_pieces", None)
+    if read is None or not length:
+        return Stretch([read_exactly(device, offset, length, what)])
+    _check_range(device, offset, length, what)
+    stretch = Stretch(read(offset, length))
+    _check_length(stretch.size, offset, length, what)
+    return stretch
+
+
+class Stretch:
+    """Bytes that follow each other, in pieces."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self._ends = [*accumulate(map(len, pieces))]
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return self._ends[-1] if self._ends else 0
+
+    def part(self, start: int, stop: int) -> Piece:
+        """Return the bytes [start, stop), joined only if they lie in several pieces."""
+        parts: list[Piece] = []
+        index = bisect_right(self._ends, start)
+        while start < stop:
+            piece, end = self._pieces[index], self._ends[index]
+            begin = end - len(piece)
+            parts.append(memoryview(piece)[start - begin : stop - begin])
+            start, index = end, index + 1
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _check_range(device: BlockDevice, offset: int, length: int, what: str) -> None:
     check_may_wait()
     if offset < 0 or offset + length > device.size:
         raise TruncatedImageError(
@@ -32,19 +81,16 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
             f"past the end of the image's {device.size} bytes",
             offset,
         )
-    if not length:
-        return b""  # no device need know an empty range
-    data = device.pread(offset, length)
-    # A device that breaks its contract must not become wrong data.
-    if data is None or len(data) < length:  # type: ignore[redundant-expr]  # no type stops a device
-        raise TruncatedImageError(
-            f"{what}: the device returned {len(data or b'')} bytes of {length}", offset
-        )
-    if len(data) > length:
+
+
+def _check_length(found: int, offset: int, length: int, what: str) -> None:
+    """Refuse what a device returned: one that breaks its contract must not become wrong data."""
+    if found < length:
+        raise TruncatedImageError(f"{what}: the device returned {found} bytes of {length}", offset)
+    if found > length:
         raise CorruptImageError(
-            f"{what}: the device returned {len(data)} bytes where {length} were asked for", offset
+            f"{what}: the device returned {found} bytes where {length} were asked for", offset
         )
-    return data
 
 
 def read_decoded(

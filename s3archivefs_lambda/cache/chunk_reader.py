@@ -56,8 +56,8 @@ class ChunkReader:
         store: Store | None = None,
         prefetch: bool = True,
         held: Flights | None = None,
-    ) -> bytes:
-        """Return exactly `length` bytes from `offset`.
+    ) -> list[Chunk]:
+        """Return exactly `length` bytes from `offset`, in pieces of one chunk each.
 
         What is fetched is stored by `store`, by default in the background. With `prefetch`, chunks
         that the plan expects to be wanted next are fetched too.
@@ -66,24 +66,20 @@ class ChunkReader:
         """
         self.cached.check(offset, length)
         if not length:
-            return b""
+            return []
         end = offset + length
         if (preloaded := self.cached.preloaded.beginning(offset, end)) is not None:
             rest = length - len(preloaded)
-            if not rest:
-                return bytes(preloaded)
             behind = self.read(end - rest, rest, store=store, prefetch=prefetch, held=held)
-            return b"".join((preloaded, behind))
+            return [preloaded, *behind]
         chunk_size = self.cached.chunk_size
         indexes = self.cached.indexes(offset, end)
         store = store or self.cached.store_soon
         chunks = self._chunks(indexes, store, prefetch=prefetch, held=held or {})
-        start = indexes[0] * chunk_size
-        if len(chunks) == 1:
-            return bytes(chunks[0][offset - start : end - start])
-        chunks[0] = memoryview(chunks[0])[offset - start :]
+        # From the end on: both may be the same.
         chunks[-1] = memoryview(chunks[-1])[: (end - 1) % chunk_size + 1]
-        return b"".join(chunks)
+        chunks[0] = memoryview(chunks[0])[offset % chunk_size :]
+        return chunks
 
     def read_at_hand(self, offset: int, length: int) -> bytes | None:
         """Return the bytes if all their chunks are in memory, else None."""

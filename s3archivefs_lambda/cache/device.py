@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from s3archivefs import BlockDevice
+    from s3archivefs_lambda.cache.cached_chunks import Chunk
     from s3archivefs_lambda.cache.disk import ChunkStore
     from s3archivefs_lambda.cache.memory import ChunkMemory
 
@@ -74,6 +75,10 @@ class CachedDevice:
 
         Raises ValueError for a range that is not inside [0, size), and whatever the device raises.
         """
+        return b"".join(self.chunks.read(offset, length))
+
+    def pread_pieces(self, offset: int, length: int) -> list[Chunk]:
+        """Return the bytes as `pread` does, in pieces, each of one chunk."""
         return self.chunks.read(offset, length)
 
     def pread_at_hand(self, offset: int, length: int) -> bytes | None:

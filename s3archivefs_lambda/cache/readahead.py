@@ -115,7 +115,11 @@ class ReadAhead:
             self._is_long = length >= _LONG_BYTES
 
     def pread(self, offset: int, length: int) -> bytes:
-        """Return exactly `length` bytes from `offset`, and fetch what will be read next.
+        """Return exactly `length` bytes from `offset`: see `pread_pieces`."""
+        return b"".join(self.pread_pieces(offset, length))
+
+    def pread_pieces(self, offset: int, length: int) -> list[Chunk]:
+        """Return `length` bytes, in pieces of chunks, and fetch what will be read next.
 
         Raises ValueError for a range that is not inside the device, and whatever the device raises.
         """
@@ -134,7 +138,7 @@ class ReadAhead:
                 self._begin(offset, 0)
             is_first, self._is_first = self._is_first, False
             self._next = stop
-        data = self._chunks.read(
+        pieces = self._chunks.read(
             offset,
             length,
             store=self._store_soon if is_sequence else None,
@@ -144,7 +148,7 @@ class ReadAhead:
         with self._lock:
             read = self._next // self._chunk_size  # the chunks before it
             self._holding.release(list(takewhile(lambda i: i < read, self._holding.flights)))
-        return data
+        return pieces
 
     def close(self) -> None:
         """Release what was fetched, and end the requests in flight, as dropping the handle does."""

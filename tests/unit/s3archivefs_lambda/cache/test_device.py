@@ -81,6 +81,14 @@ def test_the_size_is_the_devices(cached: CachedDevice) -> None:
     assert cached.size == len(DATA)
 
 
+def test_a_range_comes_in_the_pieces_that_lie_in_its_chunks(cached: CachedDevice) -> None:
+    pieces = cached.pread_pieces(1000, 2 * CHUNK)
+    assert [len(piece) for piece in pieces] == [24, CHUNK, CHUNK - 24]
+    assert b"".join(pieces) == DATA[1000 : 1000 + 2 * CHUNK]
+    assert [bytes(piece) for piece in cached.pread_pieces(10, 20)] == [DATA[10:30]]
+    assert cached.pread_pieces(10, 0) == []
+
+
 @pytest.mark.parametrize(
     ("offset", "length"),
     [
