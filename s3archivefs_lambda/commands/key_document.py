@@ -42,6 +42,8 @@ def parse_keys(text: str, origin: str, default_bucket: str) -> AccessKeys:
         raise UsageError(f"{origin}: is not JSON: {where}") from None
     except _RepeatedError:
         raise UsageError(f"{origin}: a name stands twice in one object; keep one") from None
+    except ValueError:
+        raise UsageError(f"{origin}: a number in it has too many digits") from None
     except RecursionError:
         raise UsageError(f"{origin}: is nested too deeply") from None
     try:

@@ -106,6 +106,7 @@ def test_a_document_that_cannot_be_used_names_the_key_and_the_member(
             "a name stands twice",
         ),
         ("[" * 100_000, "is nested too deeply"),
+        ("[" + "9" * 5000 + "]", "a number in it has too many digits"),
     ],
 )
 def test_a_text_that_is_no_such_document_is_refused_at_its_place(text: str, said: str) -> None:
