@@ -4,6 +4,7 @@ client, and the next request served normally.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,8 @@ def one_line(transport: Transport, said: str) -> Iterator[None]:
     """The operator gets exactly one more line that says so, and no traceback."""
     before = matching(transport, said)
     yield
+    while len(matching(transport, said)) == len(before):  # it is written soon, not at once
+        time.sleep(0.01)
     assert len(matching(transport, said)) == len(before) + 1
     assert not matching(transport, "Traceback")
 
