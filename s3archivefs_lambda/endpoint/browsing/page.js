@@ -35,12 +35,10 @@ function makeCopy(button) {
   const code = button.parentElement.querySelector("code");
   if (location.protocol === "https:") code.textContent = code.textContent.replace("http://", "https://");
   if (!navigator.clipboard) return;
-  const label = button.textContent;
   button.hidden = false;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(code.textContent);
     button.textContent = "Copied";
-    setTimeout(() => { button.textContent = label; }, 2000);
   });
 }
 

@@ -94,7 +94,7 @@ _FACT = Template("<div><dt>{name}</dt><dd>{value}</dd></div>")
 _COMMAND = Template(
     '<div class="command"><span id="command-label">With the AWS CLI</span>'
     '<code tabindex="0" role="group" aria-labelledby="command-label">{text}</code>'
-    '<button type="button" data-copy hidden>Copy the command</button></div>\n'
+    '<button type="button" data-copy aria-live="polite" hidden>Copy the command</button></div>\n'
 )
 
 

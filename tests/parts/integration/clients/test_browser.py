@@ -105,9 +105,9 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "Chromium is not installed: run `apt-get install chromium`"
     options = [*OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    expect.set_options(timeout=60_000)  # milliseconds; on a busy machine nothing is late
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=options)
-        browser.new_context()  # the first one takes a second
         yield browser
         browser.close()
 
@@ -123,7 +123,6 @@ def page(browser: Browser, requests: list[Request]) -> Iterator[Page]:
     """A window in which nothing fails, and that talks to the endpoint alone."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.set_default_timeout(15_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda message: faults.append(message.text))
