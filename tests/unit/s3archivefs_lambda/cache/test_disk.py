@@ -412,6 +412,15 @@ def test_trouble_with_writing_costs_one_warning_and_heals(
     assert str(tmp_path) in record.getMessage()
 
 
+@pytest.mark.parametrize("most", [1, 27, 28, 29, 1000])
+def test_a_chunk_is_written_whole_where_the_system_takes_little_at_once(
+    store: ChunkStore, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(os, "writev", lambda file, parts: os.write(file, parts[0][:most]))
+    store.put("archive", 0, CHUNK)
+    assert store.get("archive", 0) == CHUNK
+
+
 def test_a_disk_that_fills_up_in_the_middle_of_a_chunk_leaves_nothing_behind(
     tmp_path: Path,
 ) -> None:
