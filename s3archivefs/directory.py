@@ -25,9 +25,8 @@ from s3archivefs.listing import (
     Listing,
     ScannedEntries,
     Segment,
-    UnsoundListingError,
-    load_listing,
 )
+from s3archivefs.loading import Loading, UnsoundListingError, load_listing
 from s3archivefs.scanning import scan
 
 if TYPE_CHECKING:
@@ -136,42 +135,40 @@ class Directory:
             next(scan(self._reader, segments.all[after]), None)
         return found
 
-    def entries(self, start: bytes = b"") -> Iterator[Entry]:
-        """Yield entries in byte order, from the first name that is not below `start`.
+    def listings(self) -> Iterator[Listing | ScannedEntries]:
+        """Yield the entries in byte order, many at a time.
 
         Raises CorruptImageError where a name is out of order, occurs twice, or could lead out of
         the directory.
         """
-        for listing in self.listings(start):
-            yield from listing.entries()
+        for segment in self.segments(uncounted, seek=False).all:
+            yield from filter(len, self._listings_of(segment))
 
-    def listings(self, start: bytes = b"") -> Iterator[Listing | ScannedEntries]:
-        """Yield the same entries, many at a time; raises what `entries` raises."""
+    def runs(self, start: bytes = b"") -> Iterator[Run]:
+        """Yield the entries in runs, read as they are asked for; raises what `listings` raises.
+
+        They begin with the first name that is not below `start`.
+        """
         segments = self.segments(uncounted, seek=bool(start))
         first = max(0, bisect_right(segments.firsts, start) - 1)
         for segment in islice(segments.all, first, None):
-            for listing in self._listings_of(segment):
-                wanted = listing.since(start) if start else listing
-                if len(wanted):
-                    yield wanted
-
-    def runs(self, start: bytes = b"") -> Iterator[Run]:
-        """Yield the same entries, in runs; raises what `entries` raises."""
-        for listing in self.listings(start):
-            yield from listing.runs()
+            if start or not self._is_short(segment) or self._kept_listings.peek(segment):
+                for listing in self._listings_of(segment):
+                    yield from (listing.since(start) if start else listing).runs()
+                start = b""
+            else:
+                yield from self._loaded(segment)
 
     # ---- segments --------------------------------------------------------------------------------
 
     def _listing(self, segment: Segment, count: Counter) -> Listing:
-        """Return a segment's entries, or raise UnsoundListingError, also where it has none."""
+        """Return a segment's entries, or raise UnsoundListingError."""
 
         def load() -> Listing:
             listing = load_listing(self._reader, segment)
             count(len(listing))
             return listing
 
-        if segment.end - segment.start <= segment.surplus:
-            raise UnsoundListingError  # its position and offset are meaningless
         return self._kept_listings.get(segment, load)
 
     def _look_up(self, segment: Segment, name: bytes, count: Counter) -> Entry | None:
@@ -184,11 +181,31 @@ class Directory:
 
     def _listings_of(self, segment: Segment) -> Iterator[Listing | ScannedEntries]:
         """Yield a segment at once; where it is long or not sound, in parts."""
-        if segment.end - segment.start <= _HELD_MAX:
+        if self._is_short(segment):
             with suppress(UnsoundListingError):
                 yield self._listing(segment, uncounted)
                 return
-        scanned = scan(self._reader, segment)
+        yield from self._scanned(segment)
+
+    def _loaded(self, segment: Segment) -> Iterator[Run]:
+        """Yield the runs of a short segment; keep it once all of it is read."""
+        loading = Loading(self._reader, segment)
+        try:
+            yield from loading
+        except UnsoundListingError:
+            for part in self._scanned(segment, loading.count):
+                yield from part.runs()
+        else:
+            self._kept_listings.put(segment, loading.listing)
+
+    @staticmethod
+    def _is_short(segment: Segment) -> bool:
+        """Return whether a segment may be held in memory."""
+        return segment.end - segment.start <= _HELD_MAX
+
+    def _scanned(self, segment: Segment, first: int = 0) -> Iterator[ScannedEntries]:
+        """Yield the entries from the number `first` on, carefully, some at a time."""
+        scanned = islice(scan(self._reader, segment), first, None)
         while True:
             found: list[Entry] = []
             try:

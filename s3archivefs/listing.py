@@ -1,27 +1,21 @@
 """A part of a directory's listing in memory: its bytes, and where entries start.
 
 An entry takes some 20 bytes so, and 250 as an object of its own: it is decoded when it is handed
-out. A listing is checked when it is made. `scanning.scan` says what is wrong with one that is not
-sound; a property test holds that both accept the same listings, and read them alike.
+out. `loading` makes listings, and checks them.
 """
 
 from __future__ import annotations
 
-import struct
 from array import array
-from bisect import bisect_left, bisect_right
-from itertools import accumulate, chain, groupby, islice
-from operator import lt
+from bisect import bisect_right
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs.errors import FormatError
-from s3archivefs.format import RUN_MAX, DirectoryEntry, DirectoryHeader, InodeType
+from s3archivefs.format import DirectoryEntry, InodeType
 from s3archivefs.runs import ENTRY_SIZE, Entry, Run, run_at, starts_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from s3archivefs.metadata import MetadataReader
 
 __all__ = [
     "DOTS",
@@ -30,8 +24,6 @@ __all__ = [
     "Listing",
     "ScannedEntries",
     "Segment",
-    "UnsoundListingError",
-    "load_listing",
 ]
 
 DOTS_SIZE = 3
@@ -48,7 +40,6 @@ TYPES = frozenset(InodeType)
 """Types that an entry may have."""
 
 _WEIGHT = 700  # bytes of memory that a Listing without entries takes, roughly
-_header = DirectoryHeader.layout.unpack_from
 _entry = DirectoryEntry.layout.unpack_from
 
 
@@ -85,7 +76,7 @@ class Listing:
     """
 
     __slots__ = (
-        *("_blocks", "_data", "_first", "_firsts", "_numbers", "_parsed", "_places", "_starts"),
+        *("_blocks", "_data", "_first", "_firsts", "_numbers", "_places", "_starts"),
         "extents",
     )
 
@@ -98,11 +89,6 @@ class Listing:
     """Of each run, the inodes' block."""
     _numbers: array[int]
     """Of each run, the number from which the inodes count."""
-    _parsed: list[Run] | None
-    """The runs as they were parsed, until they are taken.
-
-    Most listings are read through once.
-    """
     _starts: array[int] | None
     """Where each entry starts in the data; found when a name is looked up."""
     _first: int
@@ -111,14 +97,19 @@ class Listing:
     """Ranges of the image that the listing was decoded from."""
 
     def __init__(
-        self, data: bytes, places: list[int], runs: list[Run], *extents: tuple[int, int]
+        self,
+        data: bytes,
+        places: list[int],
+        firsts: list[int],
+        blocks: list[int],
+        numbers: list[int],
+        *extents: tuple[int, int],
     ) -> None:
         self._data = data
         self._places = array("I", places)
-        self._firsts = array("I", accumulate((len(run.names) for run in runs), initial=0))
-        self._blocks = array("I", [run.block for run in runs])
-        self._numbers = array("I", [run.number for run in runs])
-        self._parsed = runs
+        self._firsts = array("I", firsts)
+        self._blocks = array("I", blocks)
+        self._numbers = array("I", numbers)
         self._starts = None
         self._first = 0
         self.extents = extents
@@ -166,10 +157,6 @@ class Listing:
 
     def runs(self) -> Iterator[Run]:
         """Yield the entries in runs."""
-        parsed, self._parsed = self._parsed, None
-        return iter(parsed) if parsed and not self._first else self._runs()
-
-    def _runs(self) -> Iterator[Run]:
         data, number = self._data, self._first
         for run in range(bisect_right(self._firsts, number) - 1, len(self._places)):
             first, end = self._firsts[run], self._firsts[run + 1]
@@ -185,11 +172,11 @@ class Listing:
         return "H" if len(self._data) < 1 << 16 else "I"
 
     def _find_starts(self) -> array[int]:
-        """Find out where each entry starts, and drop the runs as they were parsed."""
+        """Find out where each entry starts."""
         starts = array(self._typecode)
         for place, first, end in zip(self._places, self._firsts, self._firsts[1:], strict=False):
             starts.extend(starts_at(self._data, place, end - first))
-        self._starts, self._parsed = starts, None
+        self._starts = starts
         return starts
 
     def _number(self, name: bytes) -> int:
@@ -236,64 +223,3 @@ class ScannedEntries:
     def since(self, name: bytes) -> ScannedEntries:
         """Return the entries whose names are not below `name`."""
         return ScannedEntries([entry for entry in self._entries if entry.name >= name])
-
-
-class UnsoundListingError(Exception):
-    """A segment is not as a writer makes it: `scanning.scan` says why."""
-
-
-def load_listing(reader: MetadataReader, segment: Segment) -> Listing:
-    """Read a segment that has entries, all of it.
-
-    Raises UnsoundListingError, and what the device raises.
-    """
-    try:
-        cursor = reader.cursor(segment.position, segment.offset)
-        data = cursor.take(segment.end - segment.start - segment.surplus)
-        listing = _parsed(data, segment, cursor.extent)
-        if listing is None and segment.surplus:  # of squashfs-tools-ng before 1.1.3
-            data += cursor.take(segment.surplus)
-            listing = _parsed(data, segment, cursor.extent)
-    except FormatError as error:
-        raise UnsoundListingError from error
-    if listing is None:
-        raise UnsoundListingError
-    return listing
-
-
-def _parsed(data: bytes, segment: Segment, extent: tuple[int, int]) -> Listing | None:
-    places: list[int] = []
-    runs: list[Run] = []
-    at, end = 0, len(data)
-    try:
-        while at < end:
-            count, block, number = _header(data, at)
-            if count >= RUN_MAX:
-                return None
-            at += DirectoryHeader.layout.size
-            places.append(at)
-            starts = starts_at(data, at, count + 1)
-            run = run_at(block, number, data, starts)
-            runs.append(run)
-            at = starts[-1] + ENTRY_SIZE + len(run.names[-1])
-    except (struct.error, IndexError, ValueError):
-        return None  # the bytes end within a header or an entry, or a name is too long
-    types = set().union(*(run.types for run in runs))
-    names = [*chain.from_iterable(run.names for run in runs)]
-    if at != end or not types <= TYPES or not _are_sound(names, segment):
-        return None
-    return Listing(data, places, runs, extent)
-
-
-def _are_sound(names: list[bytes], segment: Segment) -> bool:
-    """Return whether names rise, lead nowhere else, and are those that the index says."""
-    joined = b"/".join(names)
-    if joined.count(b"/") != len(names) - 1 or b"\0" in joined:
-        return False
-    if not all(map(lt, names, islice(names, 1, None))):
-        return False
-    if segment.first and names[0] != segment.first:
-        return False
-    if segment.following and names[-1] >= segment.following:
-        return False
-    return not any(names[bisect_left(names, dot) :][:1] == [dot] for dot in DOTS)

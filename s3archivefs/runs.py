@@ -15,11 +15,12 @@ from s3archivefs.format import NAME_MAX, DirectoryEntry
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ENTRY_SIZE", "Entry", "Run", "run_at", "starts_at"]
+__all__ = ["ENTRY_SIZE", "SIZE", "Entry", "Run", "run_at", "starts_at"]
 
 ENTRY_SIZE = DirectoryEntry.layout.size
 """Bytes of an entry before its name."""
-_SIZE = 6  # place of the name size's low byte in an entry
+SIZE = 6
+"""Place of the name size's low byte in an entry."""
 _entry = DirectoryEntry.layout.unpack_from
 _new = tuple.__new__  # takes half the time of Entry()
 
@@ -95,6 +96,12 @@ def run_at(block: int, number: int, data: bytes, starts: Sequence[int]) -> Run:
         entries = _entry_of(starts.step).iter_unpack(data[starts.start : starts.stop])
         offsets, deltas, types, all_names = zip(*entries, strict=True)
         return Run(block, number, all_names, offsets, deltas, types)
+    if len(starts) == 1:  # as runs of directories are that hold many files: it takes a third
+        offset, delta, kind, size = _entry(data, starts[0])
+        name = data[starts[0] + ENTRY_SIZE : starts[0] + ENTRY_SIZE + size + 1]
+        if size >= NAME_MAX or len(name) <= size:
+            raise ValueError("a name is cut off or too long")
+        return _new(Run, (block, number, (name,), (offset,), (delta,), (kind,)))
     offsets, deltas, types, sizes = zip(*map(_entry, repeat(data), starts), strict=True)
     names = [
         data[start + ENTRY_SIZE : start + ENTRY_SIZE + size + 1]
@@ -110,12 +117,14 @@ def starts_at(data: bytes, at: int, count: int) -> Sequence[int]:
 
     It is a range where all have one length. Raises IndexError where the data ends before that.
     """
+    if count == 1:
+        return (at,)
     if length := _length_of_all(data, at, count):
         return range(at, at + length * count, length)
     starts = []
     for _ in range(count):
         starts.append(at)
-        at += ENTRY_SIZE + data[at + _SIZE] + 1
+        at += ENTRY_SIZE + data[at + SIZE] + 1
     return starts
 
 
@@ -124,14 +133,14 @@ def _length_of_all(data: bytes, at: int, count: int) -> int:
 
     Names such as 0001.jpg are common, and such runs are found without a step for each entry.
     """
-    size = data[at + _SIZE]
+    size = data[at + SIZE]
     length = ENTRY_SIZE + size + 1
     stop = at + count * length
     # If the first entry has that length, the second starts where its size is looked for, and so on.
     is_so = (
         stop <= len(data)
-        and data[at + _SIZE : stop : length].count(size) == count
-        and data[at + _SIZE + 1 : stop : length].count(0) == count
+        and data[at + SIZE : stop : length].count(size) == count
+        and data[at + SIZE + 1 : stop : length].count(0) == count
     )
     return length if is_so else 0
 

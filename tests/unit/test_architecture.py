@@ -51,6 +51,7 @@ LAYERS = (
     "inode",
     "runs",
     "listing",
+    "loading",
     "file_stats",
     "entry_stats",
     "scanning",

@@ -68,7 +68,7 @@ def other_than_whole(self: SquashFile, size: int | None = -1, /) -> bytes:
 
 
 def first_entry(self: Directory, *_: object) -> Entry | None:
-    return next(self.entries(), None)
+    return next((run.entry(0) for run in self.runs()), None)
 
 
 def never_kept(self: WeightedCache[Any], key: object, load: Callable[[], object]) -> object:
