@@ -16,6 +16,8 @@ from s3archivefs.format import ABSENT_32, EXTENDED, SYMLINK_MAX, BasicFile, Exte
 from s3archivefs.inode import FORMAT_BITS, RECORDS, ContentPlace, FileKind, Stat
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from s3archivefs.metadata import MetadataReader
     from s3archivefs.runs import Entry, Run
     from s3archivefs.tables import IdTable
@@ -77,27 +79,41 @@ class EntryStats:
 
         They are None for extended inodes too, unless `extended`.
         """
+        plain, others = self.parts_of_run(run, extended=extended)
+        return [*plain, *others] if plain else others
+
+    def parts_of_run(
+        self, run: Run, *, extended: bool = True
+    ) -> tuple[Iterable[Stat], list[Stat | None]]:
+        """Return the attributes of a run's first entries, and likewise of the rest.
+
+        The first are made as they are asked for: to have all of them at once takes longer.
+        """
         count = len(run.offsets)
         try:
             data, ids = self._block(run.block), self._ids.all
         except SquashfsError:
-            return [None] * count
-        # The last inode may continue in the next block.
-        stats: list[Stat | None] = []
+            return (), [None] * count
+        plain: Iterable[Stat] = ()
+        done = 0
         if count >= _MANY:
+            # The last inode may continue in the next block.
             is_cut = run.offsets[-1] > len(data) - BasicFile.layout.size
             whole = run.first(count - 1) if is_cut else run
-            stats += stats_of_basic_files(whole, data, ids, self._inode_count, self._block_size)
+            plain = stats_of_basic_files(whole, data, ids, self._inode_count, self._block_size)
+            done = len(whole.offsets) if plain else 0
         number, block = run.number, run.block << 16
         rest = zip(run.offsets, run.deltas, run.types, strict=True)
-        for offset, delta, kind in islice(rest, len(stats), None):
-            stats.append(self._stat(data, offset, block | offset, kind, number + delta))
+        others = [
+            self._stat(data, offset, block | offset, kind, number + delta)
+            for offset, delta, kind in islice(rest, done, None)
+        ]
         if not extended:
-            return [
+            others = [
                 stat if stat and data[stat.reference & 0xFFFF] <= EXTENDED else None
-                for stat in stats
+                for stat in others
             ]
-        return stats
+        return plain, others
 
     def content_of(self, stat: Stat) -> ContentPlace:
         """Return where the content of a regular file lies that `stat` was returned for.

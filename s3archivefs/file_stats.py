@@ -11,11 +11,11 @@ from functools import cache
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from s3archivefs.format import ABSENT_32, METADATA_BLOCK_SIZE, BasicFile, InodeType
+from s3archivefs.format import ABSENT_32, METADATA_BLOCK_SIZE, RUN_MAX, BasicFile, InodeType
 from s3archivefs.inode import FORMAT_BITS, FileKind, Stat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from s3archivefs.runs import Run
 
@@ -26,6 +26,7 @@ _FILE_TYPE = int(InodeType.FILE)
 _FILE = FileKind.FILE
 _FILE_BITS = FORMAT_BITS[_FILE]
 _PERMISSIONS_END = 0o10000
+_COUNTED = (*range(RUN_MAX),)
 _new = tuple.__new__  # takes half the time of Stat()
 
 
@@ -49,15 +50,11 @@ def stats_of_basic_files(
     # Of the eight words of a BasicFile, the first two have type, mode and ids.
     heads, mtimes, numbers = halves[::4], words[2::8], words[3::8]
     fragments, sizes = words[5::8], words[7::8]
-    expected = run.inode_numbers
-    if (
-        min(expected) < 1
-        or max(expected) > inode_count
-        or numbers != array("I", expected)
-        or not _have_tails(fragments, sizes, block_size)
-    ):
+    expected = _inode_numbers(run, inode_count)
+    if numbers != expected or not _have_tails(fragments, sizes, block_size):
         return ()
-    different = {*heads}
+    are_alike = heads.tobytes() == heads[:1].tobytes() * count
+    different = {heads[0]} if are_alike else {*heads}
     try:
         attributes = {head: _attributes(head, ids) for head in different}
     except (ValueError, IndexError):
@@ -72,6 +69,18 @@ def stats_of_basic_files(
     ones, kinds, zeros = repeat(1), repeat(_FILE), repeat(0)
     columns = modes, uids, gids, mtimes, sizes, ones, numbers, kinds, zeros, references
     return map(_new, repeat(Stat), zip(*columns, strict=False))
+
+
+def _inode_numbers(run: Run, inode_count: int) -> array[int] | None:
+    """Return the numbers of a run's inodes; None where the image has none such."""
+    deltas = run.deltas
+    if deltas == _COUNTED[: len(deltas)]:  # as writers number a directory's files
+        first, last = run.number, run.number + len(deltas) - 1
+        numbers: Sequence[int] = range(first, last + 1)
+    else:
+        numbers = run.inode_numbers
+        first, last = min(numbers), max(numbers)
+    return array("I", numbers) if first >= 1 and last <= inode_count else None
 
 
 def _records(run: Run, data: bytes) -> tuple[bytes, Iterable[int]]:

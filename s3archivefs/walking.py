@@ -50,11 +50,15 @@ def names_and_stats(
     """Yield likewise the names of the entries, and their own attributes."""
     for run in place.directory.runs(start):
         names = decode_all_as(path, run.names)
-        found: list[Stat | None] = readers.stats.of_run(run)
-        plain = len(found) if all(found) else [*map(bool, found)].index(False)
-        yield zip(names[:plain], cast("list[Stat]", found[:plain]), strict=True)
-        for index in range(plain, len(found)):
-            yield ((names[index], found[index] or image.stat_of_entry(run.entry(index))),)
+        others: list[Stat | None]
+        plain, others = readers.stats.parts_of_run(run)
+        yield zip(names, plain, strict=False)
+        done = len(names) - len(others)
+        found = len(others) if all(others) else [*map(bool, others)].index(False)
+        yield zip(names[done:], cast("list[Stat]", others[:found]), strict=False)
+        for index in range(done + found, len(names)):
+            stat = others[index - done] or image.stat_of_entry(run.entry(index))
+            yield ((names[index], stat),)
 
 
 def _prefix(path: AnyPath) -> AnyPath:
