@@ -101,6 +101,16 @@ def nightly(session: nox.Session) -> None:
 
 
 @nox.session
+def clients(session: nox.Session) -> None:
+    """Read from the endpoint with two dozen S3 clients, and compare. Arguments go to pytest."""
+    system_packages(session, "mksquashfs", "curl", "restic", "npm")
+    install(session, group="clients", extras="all")
+    environ = {"TESTS_NODE_MODULES": node_modules(session)}
+    # Warnings are the clients' own.
+    run_pytest(session, *ON_ALL_PROCESSORS, "-W", "ignore", "tests/clients", environ=environ)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Look for images the reader does not survive: `-- --minutes 10`, `-- --mutations 200000`."""
     system_packages(session, "mksquashfs", "cc", "Python.h", "lzo/lzo1x.h")
@@ -236,6 +246,20 @@ def wheels(session: nox.Session) -> str:
         session.run_install(*program, "--endpoint", "--with-boto3", silent=True)
         stamp.write_text(repr(wanted), encoding="utf-8")
     return str(directory)
+
+
+def node_modules(session: nox.Session) -> str:
+    """Return a folder with the JavaScript that the tests of clients need, made once."""
+    wanted = Path("tests/clients/javascript/package.json").read_text(encoding="utf-8")
+    directory = Path(session.virtualenv.location) / "javascript"
+    stamp = directory / STAMP
+    if not is_current(stamp, wanted):
+        directory.mkdir(exist_ok=True)
+        (directory / "package.json").write_text(wanted, encoding="utf-8")
+        npm = ("npm", "install", "--no-audit", "--no-fund", "--prefix", str(directory))
+        session.run_install(*npm, silent=True, external=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    return str(directory / "node_modules")
 
 
 def is_current(stamp: Path, contents: str) -> bool:

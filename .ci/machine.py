@@ -52,6 +52,9 @@ PACKAGES = {
     "lzo/lzo1x.h": ("liblzo2-dev", "lzo-devel", "lzo-dev", "lzo"),
     "systemd-analyze": ("systemd",) * 4,
     "wrk": ("wrk",) * 4,
+    "curl": ("curl",) * 4,
+    "restic": ("restic",) * 4,
+    "npm": ("npm", "nodejs-npm", "npm", "npm"),
     "nginx": ("nginx-light", "nginx", "nginx", "nginx"),
     "chromium": ("chromium",) * 4,
     "radosgw": (
