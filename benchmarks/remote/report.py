@@ -133,8 +133,8 @@ def _outcomes(results: Results, goals: Goals) -> Iterator[tuple[str, str, bool]]
         yield "in at most 3 requests", f"{requests:.0f}", requests <= 3
     if results.has(product, "long") and results.has(goals.download, "long"):
         part = results.seconds(goals.download, "long") / results.seconds(product, "long")
-        goal = "a long file at 90 % of the throughput of a parallel download"
-        yield goal, f"{part:.0%}", part >= 0.9
+        goal = "a long file at 80 % of the throughput of a parallel download"
+        yield goal, f"{part:.0%}", part >= 0.8
     if results.warm:
         middle, late = median(results.warm), quantiles(results.warm, n=100)[-1]
         measured = f"{middle * 1e3:.2f} ms; 1 in 100 takes longer than {late * 1e3:.2f} ms"
