@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.inode import Inode, InodeTable
-    from s3archivefs.metadata import MetadataReader
+    from s3archivefs.metadata import MetadataCursor, MetadataReader
     from s3archivefs.runs import Entry, Run
 
 __all__ = ["Counter", "Directory", "Segment", "Segments", "uncounted"]
@@ -247,21 +247,18 @@ class Directory:
         size = self._index_count * DirectoryIndex.layout.size
         cursor = self._inodes.tail(self.inode, size, "directory index")
         places = [(b"", 0, self._position, self._offset)]
-        for _ in range(self._index_count):
-            index = DirectoryIndex.decode(cursor.take(DirectoryIndex.layout.size))
-            if index.name_size_minus_one >= NAME_MAX:
+        for start, block, name in _index_entries(cursor, self._index_count):
+            if name is None:
                 return Segments([], cursor.extent)
-            name = cursor.take(index.name_size_minus_one + 1)
-            if not index.listing_offset:
+            if not start:
                 continue  # squashfs-tools-ng has an entry for the first run too
             previous_name, previous_start, previous_position, _ = places[-1]
-            position = self._reader.extent.start + index.block
-            gap = index.listing_offset - previous_start
-            ordered = previous_name < name and 0 < gap <= _GAP_MAX
-            inside = index.listing_offset + DOTS_SIZE < self._size
+            position = self._reader.extent.start + block
+            ordered = previous_name < name and 0 < start - previous_start <= _GAP_MAX
+            inside = start + DOTS_SIZE < self._size
             if not ordered or not inside or position < previous_position:
                 return Segments([], cursor.extent)
-            places.append(self._place(name, index.listing_offset, position))
+            places.append(self._place(name, start, position))
         reaches_the_end = self._size - places[-1][1] <= _GAP_MAX
         segments = self._segments_between(places) if reaches_the_end else []
         return Segments(segments, cursor.extent)
@@ -301,3 +298,29 @@ class Directory:
             Segment(name, following, start, end, position, offset)
             for (name, start, position, offset), (following, end) in zip(places, nexts, strict=True)
         ]
+
+
+def _index_entries(cursor: MetadataCursor, count: int) -> Iterator[tuple[int, int, bytes | None]]:
+    """Yield of each entry of an index the offset in the listing, block and name.
+
+    The last has None in place of a name that is too long.
+    """
+    unpack, header_size = DirectoryIndex.layout.unpack_from, DirectoryIndex.layout.size
+    data, at = b"", 0  # bytes of the index; those not yet decoded start at `at`
+    for _ in range(count):
+        data, at = _filled(cursor, data, at, header_size)
+        start, block, name_size_minus_one = unpack(data, at)
+        if name_size_minus_one >= NAME_MAX:
+            yield start, block, None
+            return
+        size = header_size + name_size_minus_one + 1
+        data, at = _filled(cursor, data, at, size)
+        yield start, block, data[at + header_size : at + size]
+        at += size
+
+
+def _filled(cursor: MetadataCursor, data: bytes, at: int, size: int) -> tuple[bytes, int]:
+    """Return the data, and a place in it, with `size` bytes from there on."""
+    while len(data) - at < size:
+        data, at = data[at:] + cursor.take_some(METADATA_BLOCK_SIZE), 0
+    return data, at

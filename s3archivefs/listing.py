@@ -175,7 +175,7 @@ class Listing:
         """Find out where each entry starts."""
         starts = array(self._typecode)
         for place, first, end in zip(self._places, self._firsts, self._firsts[1:], strict=False):
-            starts.extend(starts_at(self._data, place, end - first))
+            starts.fromlist([*starts_at(self._data, place, end - first)])
         self._starts = starts
         return starts
 
