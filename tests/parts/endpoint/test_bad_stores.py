@@ -113,7 +113,6 @@ def test_while_a_store_hangs_others_are_served(store: ScriptedStore, tmp_path: P
                 client = impatient.enter_context(endpoint.connect())
                 client.sendall(f"GET {REMOTE} HTTP/1.1\r\nHost:\r\n\r\n".encode())
             assert [endpoint.outcome(LOCAL) for _ in range(20)] == ["200"] * 20
-        assert outcomes == []
         patient.join()
     assert outcomes == ["503 ServiceUnavailable"]
     assert any("s3://bucket/key" in reason for reason in endpoint.reasons())
