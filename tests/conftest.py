@@ -3,6 +3,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import resource
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,16 @@ settings.register_profile(
 settings.load_profile("dev")  # unless --hypothesis-profile names another, as noxfile.py does
 
 
+DESCRIPTORS = 8192
+"""Those of thousands of connections, at both ends; many systems give a shell 1,024."""
+
+
 def pytest_configure() -> None:
-    """Let an interrupt be one, as a shell has processes in its background ignore it."""
+    """Take descriptors; let an interrupt be one, which shells' background processes ignore."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
