@@ -24,7 +24,7 @@ from s3archivefs_lambda.bucket.passthrough import check_caller, owning_archive, 
 from s3archivefs_lambda.bucket.sources import MappedSources
 from s3archivefs_lambda.bucket.store_walk import Asked
 from s3archivefs_lambda.s3api.conditions import check_preconditions, check_version
-from s3archivefs_lambda.s3api.errors import no_such_key
+from s3archivefs_lambda.s3api.errors import access_denied, no_such_key
 from s3archivefs_lambda.s3api.key_space import climbs_out
 from s3archivefs_lambda.s3api.listing import ListedObject, ListPage, ListRequest
 from s3archivefs_lambda.s3api.messages import FIRST_PIECE_BYTES, S3Response, xml_response
@@ -169,6 +169,8 @@ class Operations:
     def _member(
         self, archive: Archive, path: str, request: S3Request, *, with_body: bool
     ) -> S3Response:
+        if request.may_read is not None:
+            _check_links(archive, path, request)
         stat = archive.image.stat(path)
         if stat.kind is not FileKind.FILE:
             raise no_such_key(request.key)
@@ -260,6 +262,14 @@ def _listed(item: Item) -> ListedObject:
     assert item.stat is not None  # noqa: S101 -- it is an object
     assert item.source is not None  # noqa: S101 -- likewise
     return ListedObject(item.key, item.stat.size, item.stat.mtime, item.source.etag(item.stat))
+
+
+def _check_links(archive: Archive, path: str, request: S3Request) -> None:
+    """Raise S3Error AccessDenied if symlinks lead to what the asker may not read."""
+    assert request.may_read is not None  # noqa: S101 -- else nothing is forbidden
+    real = archive.image.realpath(path, strict=True)
+    if not request.may_read(request.key.removesuffix(path) + real.removeprefix("/")):
+        raise access_denied()
 
 
 def _is_literal(path: str) -> bool:

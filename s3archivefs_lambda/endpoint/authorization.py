@@ -7,6 +7,7 @@ may read something in it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.endpoint.signature import SignatureRefusedError
@@ -22,10 +23,13 @@ __all__ = ["check_access"]
 def check_access(key: AccessKey, operation: str, request: S3Request) -> None:
     """Raise 403 AccessDenied if the key may not ask for this.
 
+    The request has from then on what it `may_read`, for links that lead elsewhere.
     ListBuckets is for every key: it shows the buckets that the key knows of.
     """
     if operation == "ListBuckets":
         return
+    if key.starts is not None:
+        request.may_read = partial(key.may_read, request.bucket)
     if request.key:
         may = key.may_read(request.bucket, request.key)
     elif operation.startswith("List"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from s3archivefs_lambda.s3api.xml import XML_HEAD, xml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "AT_ONCE_BYTES",
@@ -43,6 +43,8 @@ class S3Request:
     """Header fields by lower-case name."""
     is_anonymous: bool = False
     """Whether nobody signed it."""
+    may_read: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
+    """Tells whether its asker may read a key; None if that may be any."""
     request_id: str = ""
     """The request's name in the log."""
     callers_url: str = field(default="", repr=False)  # it holds a signature

@@ -21,12 +21,15 @@ from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from tests.support.adapter.asked_application import Answer, answer_of
 from tests.support.adapter.fake_operations import FakeOperations
+from tests.support.adapter.local_archives import operations_on
 from tests.support.adapter.request_lines import logged_lines
 from tests.support.adapter.signed_requests import Sent, presigned, presigned_v2, signed
 from tests.support.adapter.signer import Signer
+from tests.support.images import built
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 SIGNINGS = [signed, presigned, presigned_v2]
 ALL = AccessKey("ALL", "secret of all")
@@ -143,6 +146,44 @@ def test_of_the_signed_requests_those_under_the_prefixes_are_answered(
         assert answer.status == 200
     else:
         assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
+
+
+@pytest.mark.parametrize("query", ["", "?attributes", "?tagging"])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *(("docs/a", 200), ("docs/to-a", 200), ("docs/sub/up-to-a", 200), ("docs/through/s", 403)),
+        *(("docs/to-s", 403), ("docs/to-to-s", 403), ("docs/to-docs/a", 200), ("docs/none", 404)),
+    ],
+)
+def test_symlinks_lead_to_nothing_that_the_key_may_not_read(
+    tmp_path: Path, path: str, status: int, query: str
+) -> None:
+    tree = {
+        b"a": built.file(b"mine"),
+        b"to-a": built.symlink(b"a"),
+        b"to-s": built.symlink(b"../secret/s"),
+        b"to-to-s": built.symlink(b"to-s"),
+        b"to-docs": built.symlink(b"../docs"),
+        b"through": built.symlink(b"/secret"),
+        b"sub": built.directory({b"up-to-a": built.symlink(b"../a")}),
+    }
+    secret = built.directory({b"s": built.file(b"not mine")})
+    docs = built.directory(dict(sorted(tree.items())))
+    image = built.build(built.directory({b"docs": docs, b"secret": secret}))
+    (tmp_path / "image").write_bytes(bytes(image))
+    operations = operations_on({"m": tmp_path / "image"})
+    key = AccessKey("ID", "a-secret", {"archive": ("m/docs/",)})
+    app = make_app({"archive": ServedBucket(operations)}, verifier=Verifier(AccessKeys([key, ALL])))
+
+    def status_for(key: AccessKey) -> int:
+        target = f"/archive/m/{path}{query}"
+        headers = {"host": "localhost", "x-amz-object-attributes": "ObjectSize"}
+        headers = Signer(access_key_id=key.id, secret=key.secret).header("GET", target, headers)
+        return answer_of(app, target, headers=tuple(headers.items())).status
+
+    assert [status_for(key) for _ in range(2)] == [status] * 2
+    assert status_for(ALL) == (404 if status == 404 else 200)
 
 
 @pytest.mark.parametrize(
