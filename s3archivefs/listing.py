@@ -36,7 +36,7 @@ run is damaged, and names may be missing.
 """
 DOTS = (b".", b"..")
 """Names that no entry may have."""
-TYPES = frozenset(InodeType)
+TYPES = frozenset(map(int, InodeType))
 """Types that an entry may have."""
 
 _WEIGHT = 700  # bytes of memory that a Listing without entries takes, roughly

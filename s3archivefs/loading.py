@@ -129,7 +129,7 @@ class Loading:
             or not self._last < names[0]
             or not all(map(lt, names, islice(names, 1, None)))
             or (names[0] <= DOTS[-1] and not {*DOTS}.isdisjoint(names))
-            or not TYPES.issuperset(chain.from_iterable(run.types for run in runs))
+            or not {*chain.from_iterable(run.types for run in runs)} <= TYPES
         ):
             raise UnsoundListingError
         segment = self._segment
