@@ -55,7 +55,7 @@ class LineWriter:
         self.dropped = 0
         """How many lines were dropped in all."""
         self._thread: threading.Thread | None = None
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()  # reentrant, for handlers of signals
         self._is_writing = False
         self._is_flushing = False
 

@@ -142,3 +142,26 @@ def test_the_end_of_a_process_loses_nothing_and_a_child_writes_its_own() -> None
         *(f"line {number}" for number in range(1000)),
     ]
     assert lines.count("the child's") == 1
+
+
+_HANDLER_WRITES = """
+import os, signal, sys
+from s3archivefs_lambda.line_writer import LineWriter
+
+class Line(str):
+    def __len__(self):  # as if the signal came in the middle
+        os.kill(os.getpid(), signal.SIGHUP)
+        return super().__len__()
+
+writer = LineWriter(sys.stdout)
+writer.start()
+signal.signal(signal.SIGHUP, lambda *_: writer.put("from a handler"))
+writer.put(Line("a line"))
+writer.flush()
+"""
+
+
+def test_a_signals_handler_may_write_amid_a_line_of_the_same_thread() -> None:
+    command = [sys.executable, "-c", _HANDLER_WRITES]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert set(found.stdout.splitlines()) == {"a line", "from a handler"}
