@@ -355,7 +355,9 @@ def test_an_archive_replaced_by_one_of_the_same_size_shares_no_chunks_with_it(
 
 
 def test_chunks_outlive_the_process(store: ScriptedStore, tmp_path: Path, clock: Clock) -> None:
-    archives_in(store, tmp_path / "cache", clock).get(AT_S3).image.read_bytes("/a")
+    first = archives_in(store, tmp_path / "cache", clock)
+    first.get(AT_S3).image.read_bytes("/a")
+    first.wait_idle()  # chunks are stored in the background
     store.requests.clear()
     again = archives_in(store, tmp_path / "cache", clock).get(AT_S3)
     assert again.image.read_bytes("/a") == NOISE
