@@ -67,7 +67,7 @@ def test_of_the_services_that_boto3_knows_only_those_in_use_come_along(zips: Lam
 
 
 def test_the_endpoint_has_what_starts_it(zips: LambdaZips) -> None:
-    assert packages(zips(ENDPOINT)) == PACKAGES | {"run.sh"}
+    assert packages(zips(ENDPOINT)) == PACKAGES | {"prometheus_client", "run.sh"}
     assert "run.sh" not in entries(zips(FUNCTION))
 
 
