@@ -45,7 +45,7 @@ class ArchiveAccessError(OSError):
         return error
 
 
-class ArchiveNotFoundError(ArchiveAccessError):
+class ArchiveNotFoundError(ArchiveAccessError, FileNotFoundError):
     """There is no such object or bucket."""
 
     advice = "check the mapping's bucket and key, and that the archive was uploaded"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import s3archivefs
+from s3archivefs.cli.table import COMMANDS
 from tests.support.laws.import_graph import (
     ROOT,
     Graph,
@@ -79,8 +80,7 @@ LAYERS = (
     "bulk",
     "image",
     "__init__",
-    "cli",
-    "__main__",
+    "cli",  # a room: its subcommands import what they share, and none of each other
 )
 STANDALONE = {
     "errors",
@@ -265,14 +265,22 @@ def test_codecs_that_are_installed_as_extras_load_on_first_use() -> None:
     assert early == []
 
 
+def layer(path: Path) -> str:
+    """Return the layer of a module of the reader: its name, or that of its room."""
+    return path.relative_to(ROOT / READER).with_suffix("").parts[0]
+
+
 def test_every_module_of_the_reader_has_its_layer() -> None:
-    assert {path.stem for path in sources(READER)} <= set(LAYERS)
+    assert {layer(path) for path in sources(READER)} <= set(LAYERS)
 
 
 def test_modules_of_the_reader_import_only_the_layers_below() -> None:
     upward = []
     for path in sources(READER):
-        below = set() if path.stem in STANDALONE else set(LAYERS[: LAYERS.index(path.stem)])
+        at = LAYERS.index(layer(path))
+        below = set() if layer(path) in STANDALONE else set(LAYERS[:at])
+        if path.parent != ROOT / READER:
+            below.add(layer(path))  # within a room, any module may import another
         for found in imports(parse(path)):
             if (
                 found.module == READER
@@ -285,6 +293,16 @@ def test_modules_of_the_reader_import_only_the_layers_below() -> None:
             if not used <= below:
                 upward.append(where(path, found))
     assert upward == []
+
+
+def test_subcommands_import_none_of_each_other() -> None:
+    found = [
+        where(path, each)
+        for path in sources(f"{READER}/cli")
+        for each in imports(parse(path))
+        if each.module.startswith(f"{READER}.cli.") and each.module.split(".")[2] in COMMANDS
+    ]
+    assert found == []
 
 
 def room(path: Path, checkout: Path = ROOT) -> str:

@@ -1,0 +1,10 @@
+"""`python -m s3archivefs.cli`, where no script is installed."""
+
+from __future__ import annotations
+
+import sys
+
+from s3archivefs.cli.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

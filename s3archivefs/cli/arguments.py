@@ -1,0 +1,63 @@
+"""Arguments that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["UsageError", "add_image", "add_json", "add_paths", "count", "examples"]
+
+PATH_HELP = "path inside the image, as it is or as ls prints it"
+
+
+class UsageError(Exception):
+    """The arguments are wrong; the message says how."""
+
+
+def add_image(parser: argparse.ArgumentParser) -> None:
+    """Add the image, and what concerns reading it."""
+    parser.add_argument(
+        "image",
+        metavar="IMAGE",
+        help="path of a squashfs image, or a URL such as s3://bucket/a.sqfs; where no PATH "
+        "follows, a path inside may be appended: s3://bucket/a.sqfs/inner/path",
+    )
+    parser.add_argument(
+        "--offset",
+        type=count,
+        default=0,
+        metavar="BYTES",
+        help="byte of the file at which the image starts (0)",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="say at the end what was read from a remote image: requests and bytes",
+    )
+
+
+def add_paths(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
+    """Add the paths inside the image; without a default, at least one must be given."""
+    end = f" ({default})" if default else ""
+    parser.add_argument("paths", nargs="*", metavar="PATH", help=PATH_HELP + end)
+    parser.set_defaults(default_path=default)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument(
+        "--json", action="store_true", help="write an object of JSON on a line for each item"
+    )
+
+
+def count(text: str) -> int:
+    """Return a number that is not negative, for argparse."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
+    return int(text)
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """Return the end of a help text: commands, each with what it does."""
+    width = max(len(command) for command, _ in lines)
+    return "examples:\n" + "\n".join(f"  {command:<{width}}  {what}" for command, what in lines)

@@ -1,0 +1,61 @@
+"""Attributes of a file as the command shows them: long lines and objects of JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from os import major, minor
+from stat import S_IMODE, filemode
+from typing import TYPE_CHECKING
+
+from s3archivefs.cli.output import human_size, named
+from s3archivefs.inode import FileKind
+
+if TYPE_CHECKING:
+    from s3archivefs.inode import Stat
+
+__all__ = ["KIND_NAMES", "described", "long_form"]
+
+KIND_NAMES = {kind: kind.name.lower() for kind in FileKind}
+"""By kind its name in JSON: directory, file, symlink, block_device, char_device, fifo, socket."""
+
+_DEVICES = (FileKind.BLOCK_DEVICE, FileKind.CHAR_DEVICE)
+
+_mode_text = lru_cache(filemode)  # an image has few modes and many files
+
+
+def described(path: bytes, stat: Stat, target: bytes | None = None) -> dict[str, object]:
+    """Return a file as an object of JSON (docs/json.md, "Files")."""
+    found: dict[str, object] = {
+        **named("path", path),
+        "kind": KIND_NAMES[stat.kind],
+        "size": stat.size,
+        "mode": f"{S_IMODE(stat.mode):04o}",
+        "uid": stat.uid,
+        "gid": stat.gid,
+        "mtime": stat.mtime,
+        "nlink": stat.nlink,
+        "inode": stat.inode_number,
+    }
+    if stat.kind in _DEVICES:
+        found |= {"major": major(stat.rdev), "minor": minor(stat.rdev)}
+    if target is not None:
+        found |= named("target", target)
+    return found
+
+
+def long_form(stat: Stat, *, human: bool = False) -> str:
+    """Return mode, owner, group, size and time in columns, as `ls -l` has them."""
+    size: object = stat.size
+    if stat.kind in _DEVICES:
+        size = f"{major(stat.rdev)}, {minor(stat.rdev)}"
+    elif human:
+        size = human_size(stat.size)
+    columns = f"{_mode_text(stat.mode)} {stat.uid:>5} {stat.gid:>5} {size:>{6 if human else 12}}"
+    return f"{columns} {_minute(stat.mtime // 60)}"
+
+
+@lru_cache(maxsize=4096)
+def _minute(minutes: int) -> str:
+    """Return a time in minutes since the epoch, in UTC."""
+    return f"{datetime.fromtimestamp(minutes * 60, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,43 @@
+"""The exit codes of the command (docs/command-line.md, "Exit codes")."""
+
+from __future__ import annotations
+
+import signal
+
+from s3archivefs.errors import FormatError, leads_nowhere
+
+__all__ = [
+    "BROKEN_PIPE",
+    "DAMAGED",
+    "FAULT",
+    "INTERRUPTED",
+    "NOT_FOUND",
+    "OK",
+    "USAGE",
+    "exit_code",
+]
+
+OK = 0
+FAULT = 1
+"""Something prevented the work: a device, a limit, a missing package."""
+USAGE = 2
+"""The arguments or settings are wrong; argparse exits so too."""
+NOT_FOUND = 3
+"""The image, or a path inside it, is not there."""
+DAMAGED = 4
+"""The bytes are no sound squashfs image."""
+INTERRUPTED = 128 + signal.SIGINT
+"""Ctrl-C ended the command, as a shell has it."""
+BROKEN_PIPE = 128 + signal.SIGPIPE
+"""The reader of the output went away, as `head` does."""
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code that an error calls for."""
+    if isinstance(error, FormatError):
+        return DAMAGED
+    if isinstance(error, OSError) and (
+        isinstance(error, FileNotFoundError) or leads_nowhere(error)
+    ):
+        return NOT_FOUND
+    return FAULT

@@ -1,0 +1,60 @@
+"""Faults on the way: lines on standard error, and one exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from s3archivefs.cli.exit_codes import OK, exit_code
+from s3archivefs.cli.output import shown
+from s3archivefs.errors import SquashfsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["EXPECTED", "Faults", "complain", "line_of"]
+
+EXPECTED = (SquashfsError, OSError, ValueError)
+"""What reading raises; ValueError for a URL, an offset or a setting."""
+
+
+class Faults:
+    """The faults of a command that goes on after each, as `ls` and `cat` do."""
+
+    def __init__(self, image: str) -> None:
+        self.code = OK
+        """The highest exit code of the faults so far."""
+        self._image = image
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Report the fault that ends the block, and go on behind it."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except EXPECTED as error:
+            self.report(error)
+
+    def report(self, error: Exception) -> None:
+        """Write a fault to standard error."""
+        sys.stdout.flush()  # so that a terminal shows both in their order
+        complain(line_of(error, self._image))
+        self.code = max(self.code, exit_code(error))
+
+
+def complain(line: str) -> None:
+    """Write one line to standard error, with the command's name before it."""
+    print(f"s3archivefs: {line}", file=sys.stderr)
+
+
+def line_of(error: Exception, image: str | None) -> str:
+    """Return an error as one line, with the path that it names, else the image."""
+    what, where = str(error).replace("\n", " "), image
+    if isinstance(error, OSError) and error.strerror:
+        what, where = error.strerror, error.filename or image
+    if where is None or str(where) in what:
+        return what
+    return f"{shown(os.fspath(where), sys.stderr)}: {what}"

@@ -1,0 +1,153 @@
+"""`s3archivefs ls`: list directories of an image."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
+from s3archivefs.cli.described import described, long_form
+from s3archivefs.cli.opened import opened
+from s3archivefs.cli.output import in_columns, shown, write_json
+from s3archivefs.inode import FileKind
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, TypeAlias
+
+    from s3archivefs.cli.opened import Opened
+    from s3archivefs.inode import Stat
+
+    Named: TypeAlias = tuple[bytes, Stat]
+
+__all__ = ["EXAMPLES", "add_arguments", "run"]
+
+EXAMPLES = examples(
+    ("s3archivefs ls docs.sqfs", "names in the root directory"),
+    ("s3archivefs ls -lh docs.sqfs /linux", "with mode, owner, size and time"),
+    ("s3archivefs ls -R --json s3://bucket/a.sqfs/linux", "all below, for a program"),
+)
+
+_SORTING: dict[str, Callable[[Named], Any]] = {
+    "name": lambda item: item[0],
+    "size": lambda item: (-item[1].size, item[0]),
+    "time": lambda item: (-item[1].mtime, item[0]),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `ls`."""
+    add_image(parser)
+    add_paths(parser, default="/")
+    parser.add_argument("-l", dest="long", action="store_true", help="mode, owner, size and time")
+    parser.add_argument(
+        "-h", "--human-readable", dest="human", action="store_true", help="sizes as 1.2K or 38M"
+    )
+    parser.add_argument("-R", "--recursive", action="store_true", help="all directories below too")
+    parser.add_argument("-d", "--directory", action="store_true", help="directories themselves")
+    parser.add_argument(
+        "-1", dest="single", action="store_true", help="one name a line, also on a terminal"
+    )
+    parser.add_argument(
+        "--sort",
+        choices=(*_SORTING, "none"),
+        default="name",
+        help="by name, by size from the largest, by time from the newest (name)",
+    )
+    parser.add_argument("-r", "--reverse", action="store_true", help="in the other order")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """List the paths: first those that are no directories, as ls(1) does."""
+    with opened(options) as found:
+        listing = _Listing(found, options)
+        directories = []
+        files: list[Named] = []
+        for path in found.paths:
+            with found.faults.reported():
+                stat = found.image.stat(path, follow_symlinks=options.long or options.directory)
+                is_directory = found.image.stat(path).kind is FileKind.DIRECTORY
+                if is_directory and not options.directory:
+                    directories.append(path)
+                else:
+                    files.append((path, stat))
+        listing.write(listing.sorted(files), b"")
+        listing.headed = options.recursive or len(found.paths) > 1
+        for path in directories:
+            listing.list_directory(path)
+    return found.faults.code
+
+
+class _Listing:
+    """What is listed, and how."""
+
+    def __init__(self, found: Opened, options: argparse.Namespace) -> None:
+        self.found = found
+        self.options = options
+        self.headed = False
+        """Whether each directory's names come under a line with its path."""
+        self._first = True
+
+    def list_directory(self, top: bytes) -> None:
+        """List a directory, and where asked all below it, depth first."""
+        todo = [top]
+        while todo:
+            path = todo.pop()
+            with self.found.faults.reported():
+                prefix = path if path.endswith(b"/") else path + b"/"
+                below: list[bytes] = []
+                items: Iterable[Named] = self.found.image.scandir_stats(path)
+                if self.options.recursive:
+                    items = _noting_directories(items, prefix, below)
+                self._head(path)
+                self.write(self.sorted(items), prefix)
+                todo += reversed(below)
+
+    def sorted(self, items: Iterable[Named]) -> Iterable[Named]:
+        """Return names with attributes in the order that the options ask for."""
+        order, reverse = self.options.sort, self.options.reverse
+        if order == "none" or (order == "name" and not reverse):
+            return items  # as the image has them
+        return sorted(items, key=_SORTING[order], reverse=reverse)
+
+    def write(self, items: Iterable[Named], prefix: bytes) -> None:
+        """Write names with attributes; `prefix` is the path of their directory."""
+        write = sys.stdout.write
+        if self.options.json:
+            for name, stat in items:
+                path = prefix + name
+                write_json(described(path, stat, self._target(path, stat)))
+        elif self.options.long:
+            human = self.options.human
+            for name, stat in items:
+                line = f"{long_form(stat, human=human)} {shown(name)}"
+                if (target := self._target(prefix + name, stat)) is not None:
+                    line += f" -> {shown(target)}"
+                write(line + "\n")
+        elif self.options.single or not sys.stdout.isatty():
+            for name, _ in items:
+                write(shown(name) + "\n")
+        else:
+            names = [shown(name) for name, _ in items]
+            for line in in_columns(names, shutil.get_terminal_size().columns):
+                write(line + "\n")
+
+    def _head(self, path: bytes) -> None:
+        if self.headed and not self.options.json:
+            sys.stdout.write(f"{'' if self._first else chr(10)}{shown(path)}:\n")
+        self._first = False
+
+    def _target(self, path: bytes, stat: Stat) -> bytes | None:
+        return self.found.image.readlink(path) if stat.kind is FileKind.SYMLINK else None
+
+
+def _noting_directories(
+    items: Iterable[Named], prefix: bytes, below: list[bytes]
+) -> Iterator[Named]:
+    for item in items:
+        if item[1].kind is FileKind.DIRECTORY:
+            below.append(prefix + item[0])
+        yield item

@@ -1,0 +1,72 @@
+"""The image and the paths inside it that the arguments of a subcommand mean."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.cli.arguments import UsageError
+from s3archivefs.cli.faults import Faults
+from s3archivefs.cli.location import split_location
+from s3archivefs.errors import leads_nowhere
+from s3archivefs.image import SquashFS
+from s3archivefs.names import encode
+from s3archivefs.printed import unprinted
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+__all__ = ["Opened", "opened"]
+
+
+class Opened(NamedTuple):
+    """An open image, with the paths to work on."""
+
+    image: SquashFS
+    name: str
+    """The image as the arguments name it, without a path inside."""
+    paths: list[bytes]
+    faults: Faults
+
+
+@contextmanager
+def opened(options: argparse.Namespace) -> Iterator[Opened]:
+    """Open the image of the arguments that `add_image` and `add_paths` made.
+
+    Raises what opening raises, and UsageError where a path must be given and none is.
+    """
+    name, given = options.image, list(getattr(options, "paths", ()))
+    if not given:
+        name, inner = split_location(name)
+        given = [inner] if inner is not None else []
+    options.image = name  # for the line of an error
+    if not given and hasattr(options, "paths"):
+        if options.default_path is None:
+            raise UsageError(f"which file? give a PATH after {name}")
+        given = [options.default_path]
+    with SquashFS(name, offset=options.offset) as image:
+        yield Opened(image, name, [_place(image, path) for path in given], Faults(name))
+
+
+def _place(image: SquashFS, path: str) -> bytes:
+    """Return the path in the image that an argument means.
+
+    It means the path that is printed so. Where that leads to nothing, it means the path of these
+    very characters, if that leads to something.
+    """
+    meant, as_given = unprinted(path), encode(path)
+    if meant != as_given and not _is_there(image, meant) and _is_there(image, as_given):
+        return as_given
+    return meant
+
+
+def _is_there(image: SquashFS, path: bytes) -> bool:
+    """Return whether the path leads to something, be it a broken symlink."""
+    try:
+        image.stat(path, follow_symlinks=False)
+    except OSError as error:
+        if not leads_nowhere(error):
+            raise
+        return False
+    return True

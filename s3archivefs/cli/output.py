@@ -1,0 +1,81 @@
+"""What the command writes: names as a terminal can show them, and lines of JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from s3archivefs.printed import printed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+__all__ = ["human_size", "in_columns", "named", "shown", "write_json"]
+
+
+def shown(name: str | bytes, stream: TextIO | None = None) -> str:
+    """Return a name or path as the stream, by default standard output, can show it."""
+    stream = stream or sys.stdout
+    return printed(name, stream.encoding or "utf-8")  # a stream in memory has none
+
+
+def human_size(size: int) -> str:
+    """Return a number of bytes in at most five characters, rounded up: `812`, `1.2K`, `38M`."""
+    if size < 1024:
+        return str(size)
+    for power, unit in enumerate("KMGTPE", start=1):
+        scaled = -(-size * 10 // 1024**power)  # tenths
+        if scaled < 100:
+            return f"{scaled // 10}.{scaled % 10}{unit}"
+        if (whole := -(-size // 1024**power)) < 1024 or unit == "E":
+            return f"{whole}{unit}"
+    raise AssertionError("unreachable")  # pragma: no cover -- the last unit returns
+
+
+def named(key: str, name: bytes) -> dict[str, str]:
+    """Return a name under its key of JSON.
+
+    One that is not UTF-8 has U+FFFD there for the bytes that are not, and is whole in `key_b64`.
+    """
+    try:
+        return {key: name.decode()}
+    except UnicodeDecodeError:
+        encoded = base64.b64encode(name).decode("ascii")
+        return {key: name.decode("utf-8", "replace"), f"{key}_b64": encoded}
+
+
+def write_json(item: Mapping[str, object]) -> None:
+    """Write one object on a line of its own."""
+    sys.stdout.write(json.dumps(item, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def in_columns(names: list[str], width: int) -> list[str]:
+    """Return names in columns, down and then across, as ls(1) fills a terminal."""
+    sizes = [_cells(name) for name in names]
+    if not names:
+        return []
+    for rows in range(1, len(names) + 1):
+        columns = [max(sizes[at : at + rows]) + 2 for at in range(0, len(names), rows)]
+        if sum(columns) - 2 <= width or rows == len(names):
+            break
+    return [
+        "".join(
+            names[at] + " " * (columns[at // rows] - sizes[at])
+            for at in range(row, len(names), rows)
+        ).rstrip(" ")
+        for row in range(rows)
+    ]
+
+
+def _cells(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # noqa: PLC0415 -- a megabyte, for few names
+
+    return sum(
+        0 if combining(each) else 2 if east_asian_width(each) in "FW" else 1 for each in text
+    )

@@ -1,0 +1,15 @@
+"""The subcommands of this package, each a module of its name.
+
+A module loads when its subcommand is used.
+"""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = {
+    "ls": "list directories of an image",
+    "cat": "write files of an image to standard output",
+    "info": "say what an image is",
+}
+"""By name what a subcommand does, as the list of commands says it."""

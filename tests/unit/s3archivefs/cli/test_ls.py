@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+import s3archivefs
+from s3archivefs.cli import main
+from tests.support.images.fixtures import FIXTURES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def image(name: str) -> str:
+    return str(FIXTURES[name].image)
+
+
+def test_ls_lists_names_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", image("gzip")]) == 0
+    names = sorted(
+        node.path.removeprefix("/") for node in FIXTURES["gzip"].tree if node.path.count("/") == 1
+    )
+    assert capsys.readouterr().out.splitlines() == [name for name in names if name]
+
+
+def test_ls_long_shows_mode_owner_size_time_and_link(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", "-l", image("symlinks")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    links = {
+        node.path.removeprefix("/"): node.target
+        for node in FIXTURES["symlinks"].tree
+        if node.kind == "symlink" and node.path.count("/") == 1
+    }
+    assert links
+    for name, target in links.items():
+        (line,) = (line for line in lines if f" {name} -> " in line)
+        assert line.startswith("l")
+        assert target is not None
+        assert line.endswith(f" -> {target}".replace("\udcff", "\\xff"))
+
+
+def test_names_that_a_terminal_cannot_have_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", image("non-utf8")]) == 0
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
+def test_ls_lists_files_first_and_heads_each_of_several_directories(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["ls", image("gzip"), "/docs", "/short.txt", "/empty-directory"]) == 0
+    with s3archivefs.open(image("gzip")) as fs:
+        inside = fs.listdir("/docs")
+    assert capsys.readouterr().out.splitlines() == [
+        "/short.txt",
+        "/docs:",
+        *inside,
+        "",
+        "/empty-directory:",
+    ]
+
+
+def test_ls_goes_on_behind_a_path_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", image("gzip"), "/nowhere", "/short.txt"]) == 3
+    written = capsys.readouterr()
+    assert written.out == "/short.txt\n"
+    assert written.err == "s3archivefs: /nowhere: No such file or directory\n"
+
+
+def test_ls_takes_a_path_as_part_of_the_image(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", image("gzip") + "/docs"]) == 0
+    joined = capsys.readouterr().out
+    assert main(["ls", image("gzip"), "docs"]) == 0
+    assert capsys.readouterr().out == joined
+
+
+def test_ls_recursive_lists_what_walk_finds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", "-R", "--json", image("gzip")]) == 0
+    listed = [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()]
+    with s3archivefs.open(image("gzip")) as fs:
+        walked = [
+            f"{top.rstrip('/')}/{name}"
+            for top, directories, files in fs.walk("/")
+            for name in directories + files
+        ]
+    assert sorted(listed) == sorted(walked)
+
+
+@pytest.mark.parametrize(
+    ("order", "key"),
+    [
+        ("size", lambda item: (-item["size"], item["path"])),
+        ("time", lambda item: (-item["mtime"], item["path"])),
+        ("name", lambda item: item["path"]),
+    ],
+)
+def test_ls_sorts_and_reverses(
+    order: str, key: Callable[[dict[str, object]], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for options in ((), ("--reverse",)):
+        assert main(["ls", "--json", "--sort", order, *options, image("gzip")]) == 0
+        found.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+    assert found[0] == sorted(found[0], key=key)  # type: ignore[arg-type]  # keys compare
+    assert found[1] == found[0][::-1]
+
+
+def test_ls_json_has_what_stat_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", "--json", image("symlinks")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    with s3archivefs.open(image("symlinks")) as fs:
+        for line in lines:
+            item = json.loads(line)
+            stat = fs.stat(item["path"], follow_symlinks=False)
+            assert item["kind"] == stat.kind.name.lower()
+            assert int(item["mode"], 8) == stat.mode & 0o7777
+            assert (item["size"], item["mtime"]) == (stat.size, stat.mtime)
+            assert ("target" in item) == (item["kind"] == "symlink")
