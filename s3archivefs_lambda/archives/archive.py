@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable
 
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.config.location import Location
 
-__all__ = ["BASE_BYTES", "Archive", "Opener", "member_etag"]
+__all__ = ["BASE_BYTES", "Archive", "Opener", "member_etags"]
 
 BASE_BYTES = 32 << 10
 """Bytes of an open archive that it does not count itself: devices, plans, tables.
@@ -43,19 +43,24 @@ class Archive:
         """The bytes of memory that the archive takes at the moment."""
         return BASE_BYTES + self.held_bytes + self.image.cached_bytes
 
-    def etag(self, stat: Stat) -> str:
-        """Return the ETag of a member: see `member_etag`."""
-        return member_etag(self.identity, stat)
+    def etags(self, stats: Iterable[Stat]) -> list[str]:
+        """Return the ETags of members: see `member_etags`."""
+        return member_etags(self.identity, stats)
 
 
-def member_etag(identity: str, stat: Stat) -> str:
-    """Return the ETag of a member of the archive of that identity, quoted.
+def member_etags(identity: str, stats: Iterable[Stat]) -> list[str]:
+    """Return the ETags of members of the archive of that identity, quoted.
 
-    It is the same wherever this version of the archive is served from the same store. It ends in
-    `-1`, as the ETag of an upload of one part does, so that no client takes it for an MD5.
+    They are the same wherever this version of the archive is served from the same store. They end
+    in `-1`, as the ETag of an upload of one part does, so that no client takes one for an MD5.
     """
-    member = to_bytes(f"{identity}\0{stat.reference}")
-    return f'"{hashlib.blake2b(member, digest_size=16).hexdigest()}-1"'
+    of_archive = hashlib.blake2b(to_bytes(f"{identity}\0"), digest_size=16)
+    etags = []
+    for stat in stats:
+        of_member = of_archive.copy()
+        of_member.update(b"%d" % stat.reference)
+        etags.append(f'"{of_member.hexdigest()}-1"')
+    return etags
 
 
 class Opener(Protocol):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs import NotCachedError, SingleFlight, SquashfsError, Superblock, may_wait
 from s3archivefs_lambda import accounting
-from s3archivefs_lambda.archives.archive import Archive, Opener, member_etag
+from s3archivefs_lambda.archives.archive import Archive, Opener, member_etags
 from s3archivefs_lambda.archives.known_archives import KNOWN_MAX, Known, KnownArchives
 from s3archivefs_lambda.archives.local import LocalOpener
 from s3archivefs_lambda.archives.open_ahead import OpenAhead
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
 
-__all__ = ["Archive", "Archives", "member_etag"]
+__all__ = ["Archive", "Archives", "member_etags"]
 
 _LOG = logging.getLogger("s3archivefs")
 

@@ -16,7 +16,7 @@ from s3archivefs_lambda.store.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.archives.archives import Archive, Archives
@@ -94,10 +94,10 @@ class ArchiveSource:
                 fault.log()
         return None if self._archive is None else self._archive.image
 
-    def etag(self, stat: Stat) -> str:
-        """Return the ETag of a member of the archive, once it is open."""
+    def etags(self, stats: Iterable[Stat]) -> list[str]:
+        """Return the ETags of members of the archive, once it is open."""
         assert self._archive is not None  # noqa: S101 -- its members come from its image
-        return self._archive.etag(stat)
+        return self._archive.etags(stats)
 
     def failure(self, error: OSError | SquashfsError) -> ArchiveFaultError:
         """Return the error that fails the listing, as the archive cannot be read."""

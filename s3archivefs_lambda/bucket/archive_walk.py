@@ -6,7 +6,8 @@ its members would be there twice, or without end.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from s3archivefs import (
     CorruptImageError,
@@ -16,16 +17,17 @@ from s3archivefs import (
     leads_nowhere,
 )
 from s3archivefs_lambda.bucket.key_order import in_key_order
+from s3archivefs_lambda.bucket.walk import Item
 from s3archivefs_lambda.s3api.key_space import bound_within, end_of, is_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from s3archivefs import DirEntry, SquashFS, Stat
+    from s3archivefs import DirEntry, Stat
     from s3archivefs_lambda.bucket.key_order import Scan
-    from s3archivefs_lambda.s3api.listing import ListedObject
+    from s3archivefs_lambda.bucket.walk import Source, Sources, Span, Work
 
-__all__ = ["ArchiveWalk", "Item", "Source", "Sources", "Span", "Walk", "Work"]
+__all__ = ["ArchiveWalk"]
 
 # An entry passed over is one step, of some two microseconds.
 _STEPS_OF_ARCHIVE = 200
@@ -46,88 +48,19 @@ Each directory on the way down holds its own: 1,024 levels of 256 bytes would ta
 _STEPS_BEFORE_SEEK = 32
 """Entries passed over one by one before a seek, which decodes about as many."""
 
+_SHORT_PATH = 1024
+"""Bytes of the path of a directory whose files are taken many at a time.
 
-class Item(NamedTuple):
-    """An object or, with a key alone, a common prefix or a pause.
+S3's keys have no more, and a page has room for a thousand of them.
+"""
 
-    With a source and no more, it is an archive that begins there.
-    """
-
-    key: bytes
-    stat: Stat | ListedObject | None = None
-    """What is listed of an object: a member's attributes, or all of it."""
-    source: Source | None = None
-
-
-class Source(Protocol):
-    """A mapped archive, as a listing sees it."""
-
-    @property
-    def walk_depth(self) -> int:
-        """Levels of directories that are entered."""
-
-    def image(self) -> SquashFS | None:
-        """Return the archive's image; None if the listing goes without it."""
-
-    def etag(self, stat: Stat) -> str:
-        """Return the ETag of a member."""
-
-    def failure(self, error: OSError | SquashfsError) -> Exception:
-        """Return the exception to raise when the open image cannot be read."""
-
-
-class Sources(Protocol):
-    """The mapped archives, by their virtual prefixes: empty, or ending in `/`."""
-
-    def around(self, key: bytes) -> Iterable[bytes]:
-        """Return the virtual prefixes that a key starts with, the shortest first."""
-
-    def first(self, floor: bytes) -> bytes | None:
-        """Return the lowest virtual prefix that is not below `floor`, if there is one."""
-
-    def walk(self, virtual: bytes, span: Span, work: Work) -> Walk:
-        """Return the walk through what is mapped to a virtual prefix."""
-
-
-class Walk(Protocol):
-    """The objects of one source, in the order of their keys."""
-
-    @property
-    def floor(self) -> bytes:
-        """Keys below it are passed over."""
-
-    def seek(self, floor: bytes) -> None:
-        """Pass over all keys below `floor`."""
-
-    def next(self) -> Item | None:
-        """Return what comes next, as `Item` says; None at the end."""
-
-
-class Span(NamedTuple):
-    """The keys that a page may have: [floor, end)."""
-
-    floor: bytes
-    end: bytes | None
-    """None if no key is too high."""
-
-
-class Work:
-    """The steps that a page may still take for what it does not show."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def count(self, steps: int = 1) -> None:
-        """Count steps that were taken."""
-        self.left -= steps
+_FILE = FileKind.FILE
 
 
 class _Frame:
     """A directory being listed. Its bounds are the walk's, without the directory's path."""
 
-    __slots__ = ("clear_until", "end", "entries", "path", "scan", "start")
+    __slots__ = ("clear_until", "end", "entries", "held", "path", "scan", "start")
 
     path: bytes
     """The directory's part of its keys: empty, or ending in `/`."""
@@ -138,7 +71,14 @@ class _Frame:
     clear_until: bytes | None
     """Names that are not below it may belong to another archive."""
     scan: Scan
-    entries: Iterator[tuple[bytes, DirEntry[bytes] | None]]
+    entries: Iterator[tuple[bytes, DirEntry[bytes]]]
+    held: tuple[bytes, DirEntry[bytes]] | None
+    """The entry that comes before those, if it was taken from them."""
+
+    def take(self) -> tuple[bytes, DirEntry[bytes] | None]:
+        """Return the next entry with its name; no entry at the end."""
+        held, self.held = self.held, None
+        return held or next(self.entries, _END)
 
 
 _END = (b"", None)
@@ -194,6 +134,32 @@ class ArchiveWalk:
         key = max(self._paused, self.floor)
         return None if self._span.end is not None and key >= self._span.end else Item(key)
 
+    def following(self, end: bytes | None, most: int) -> list[Item]:
+        """Return objects that come next, below `end`: none, or up to `most`.
+
+        They are regular files of one directory, which are decoded and no more: it stops before
+        anything else, where `next` goes on. Raises as that does.
+        """
+        found: list[Item] = []
+        frame = self._frames[-1] if self._frames else None
+        if frame is None or frame.held is not None or len(frame.path) > _SHORT_PATH:
+            return found
+        if self._work.left <= 0 or self._paused is not None:
+            return found
+        bounds = (frame.end, frame.clear_until, bound_within(frame.path, end))
+        stop = min((bound for bound in bounds if bound is not None), default=None)
+        start, path, source = frame.start, frame.path, self._source
+        try:
+            for name, entry in islice(frame.entries, most):
+                is_plain = entry.kind is _FILE and start <= name
+                if not is_plain or (stop is not None and name >= stop):
+                    frame.held = name, entry
+                    break
+                found.append(Item(path + name, entry.stat(), source))
+        except (OSError, SquashfsError) as error:
+            raise source.failure(error) from error
+        return found
+
     def _next(self) -> Item | None:
         if self._frames is None:
             if self._pause(self.floor):
@@ -202,7 +168,7 @@ class ArchiveWalk:
         passed = 0
         while self._frames:
             frame = self._frames[-1]
-            name, entry = next(frame.entries, _END)
+            name, entry = frame.take()
             if entry is None:
                 self._frames.pop()
                 self._update_bounds()
@@ -306,6 +272,7 @@ class ArchiveWalk:
         self._list(frame)
 
     def _list(self, frame: _Frame) -> None:
+        frame.held = None
         frame.entries = in_key_order(frame.scan, frame.start, self._count_seek)
 
     def _count_seek(self) -> None:

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.archives.archives import member_etag
+from s3archivefs_lambda.archives.archives import member_etags
 from s3archivefs_lambda.s3api.dates import http_date
 from s3archivefs_lambda.s3api.errors import invalid_argument, invalid_request
 
@@ -49,7 +49,7 @@ def member_headers(identity: str, path: str, stat: Stat) -> tuple[str, dict[str,
 
 @lru_cache(maxsize=8192)
 def _member_headers(identity: str, path: str, stat: Stat) -> tuple[str, dict[str, str]]:
-    etag = member_etag(identity, stat)
+    (etag,) = member_etags(identity, [stat])
     return etag, {
         "Accept-Ranges": "bytes",
         "Content-Type": _content_type(path),

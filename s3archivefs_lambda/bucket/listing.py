@@ -12,11 +12,12 @@ from enum import Enum, auto
 from heapq import heapify, heappop, heappush, heappushpop
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs_lambda.bucket.archive_walk import ArchiveWalk, Item, Span, Work
+from s3archivefs_lambda.bucket.archive_walk import ArchiveWalk
+from s3archivefs_lambda.bucket.walk import Item, Span, Work
 from s3archivefs_lambda.s3api.key_space import end_of, is_below
 
 if TYPE_CHECKING:
-    from s3archivefs_lambda.bucket.archive_walk import Sources, Walk
+    from s3archivefs_lambda.bucket.walk import Sources, Walk
 
 __all__ = ["PAGE_STEPS", "Page", "page_of"]
 
@@ -29,6 +30,12 @@ key, where an ordinary tree takes one or two.
 """
 _PAGE_BYTES = 1 << 20
 """Bytes of keys on a page: a thousand of S3's longest. An archive may have far longer ones."""
+
+_BETWEEN_NAMES = (b"", b"/")
+"""Delimiters that no name has.
+
+So of files side by side, all keys have one behind a prefix, or none has.
+"""
 
 
 class Page(NamedTuple):
@@ -67,23 +74,26 @@ def page_of(
             return Page(items, head.key)
         cut = head.key.find(delimiter, len(prefix)) if delimiter else -1
         if cut >= 0:
-            item = Item(head.key[: cut + len(delimiter)])
+            found = [Item(head.key[: cut + len(delimiter)])]
         elif head.state in _BEGINNINGS:
             keys.enter(head)
             continue
         else:
-            item = head.item
-        size += len(item.key)
-        if len(items) == max_items or (items and size > _PAGE_BYTES):
-            return Page(items, behind)
-        items.append(item)
-        if cut < 0:
+            found = [head.item]
+            if delimiter in _BETWEEN_NAMES:
+                found += keys.following(max(0, max_items - len(items) - 1))
+        for item in found:
+            size += len(item.key)
+            if len(items) == max_items or (items and size > _PAGE_BYTES):
+                return Page(items, behind)
+            items.append(item)
             behind = item.key + b"\0"
-        elif (end_of_group := end_of(item.key)) is not None:
+        if cut >= 0:
+            end_of_group = end_of(found[0].key)
+            if end_of_group is None:
+                break
             behind = end_of_group
             keys.seek(behind)
-        else:
-            break
     return Page(items, None)
 
 
@@ -156,6 +166,13 @@ class _Merge:
         elif head.state is _State.ARCHIVE:
             self._push(self._walks[head.virtual].floor, head.virtual, _State.PENDING)
         return head
+
+    def following(self, most: int) -> list[Item]:
+        """Return objects that come next, beside the one that `next` returned (see `Walk`)."""
+        if self._last is None:
+            return []
+        end = self._heads[0].key if self._heads else None
+        return self._walks[self._last].following(end, most)
 
     def enter(self, head: _Head) -> None:
         """Go through the mapping or archive that `next` returned."""

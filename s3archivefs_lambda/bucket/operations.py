@@ -5,6 +5,8 @@ Both transports call `Operations.answer`, so that they cannot differ.
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs import (
@@ -12,6 +14,7 @@ from s3archivefs import (
     NotCachedError,
     SquashFile,
     SquashfsError,
+    Stat,
     leads_nowhere,
     may_wait,
     only_cached,
@@ -33,10 +36,10 @@ from s3archivefs_lambda.store.errors import ArchiveReplacedError
 from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from s3archivefs_lambda.archives.archives import Archive, Archives
-    from s3archivefs_lambda.bucket.archive_walk import Item
+    from s3archivefs_lambda.bucket.walk import Item
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.s3api.listing import ListKind
     from s3archivefs_lambda.s3api.messages import Piece, S3Request
@@ -249,19 +252,27 @@ class Operations:
         page = ListPage(
             bucket=self._bucket,
             request=asked,
-            objects=[_listed(item) for item in found.items if item.stat is not None],
+            objects=_listed(found.items),
             common_prefixes=[item.key for item in found.items if item.stat is None],
             continues_at=found.continues_at,
         )
         return xml_response(page.to_xml())
 
 
-def _listed(item: Item) -> ListedObject:
-    if isinstance(item.stat, ListedObject):
-        return item.stat
-    assert item.stat is not None  # noqa: S101 -- it is an object
-    assert item.source is not None  # noqa: S101 -- likewise
-    return ListedObject(item.key, item.stat.size, item.stat.mtime, item.source.etag(item.stat))
+def _listed(items: Iterable[Item]) -> list[ListedObject]:
+    """Return the objects among the items of a page."""
+    listed: list[ListedObject] = []
+    for source, of_source in groupby(items, attrgetter("source")):
+        if source is None:
+            listed += (item.stat for item in of_source if isinstance(item.stat, ListedObject))
+            continue
+        found = [(item.key, item.stat) for item in of_source if isinstance(item.stat, Stat)]
+        etags = source.etags(stat for _, stat in found)
+        listed += (
+            ListedObject(key, stat.size, stat.mtime, etag)
+            for (key, stat), etag in zip(found, etags, strict=True)
+        )
+    return listed
 
 
 def _check_links(archive: Archive, path: str, request: S3Request) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.archives.store_objects import StoreObjects
-    from s3archivefs_lambda.bucket.archive_walk import Span, Walk, Work
+    from s3archivefs_lambda.bucket.walk import Span, Walk, Work
     from s3archivefs_lambda.config.location import Location
     from s3archivefs_lambda.config.prefix_map import PrefixMap
 

@@ -17,9 +17,9 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs_lambda.bucket.archive_source import ArchiveSource, OpenedAhead
-from s3archivefs_lambda.bucket.archive_walk import Item
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError
 from s3archivefs_lambda.bucket.passthrough import refusal
+from s3archivefs_lambda.bucket.walk import Item
 from s3archivefs_lambda.s3api.key_space import end_of, is_below
 from s3archivefs_lambda.s3api.listing import ListedObject
 from s3archivefs_lambda.store.errors import ArchiveAccessError, StoreRefusedError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from s3archivefs_lambda.archives.store_objects import StoredKey, StoreObjects
-    from s3archivefs_lambda.bucket.archive_walk import Sources, Span, Work
+    from s3archivefs_lambda.bucket.walk import Sources, Span, Work
     from s3archivefs_lambda.config.location import Location
 
 __all__ = ["Asked", "StoreWalk"]
@@ -107,6 +107,10 @@ class StoreWalk:
         except ArchiveAccessError as error:
             place = self._store.location(self._prefix)
             raise ArchiveFaultError(error, place, to_text(self._prefix)) from error
+
+    def following(self, end: bytes | None, most: int) -> list[Item]:  # noqa: ARG002 -- as `Walk` has it
+        """Return none: the store takes far longer than to find them one by one."""
+        return []
 
     def _next(self) -> Item | None:
         if not self._is_begun:

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 from urllib.parse import quote
 
 from s3archivefs_lambda.s3api.errors import invalid_argument
@@ -95,8 +95,7 @@ class ListRequest:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ListedObject:
+class ListedObject(NamedTuple):
     """An object in a listing."""
 
     key: bytes
@@ -143,17 +142,18 @@ class ListPage:
         truncated = "false" if self.continues_at is None else "true"
         yield f"<IsTruncated>{truncated}</IsTruncated>"
         owner = f"<Owner><ID>{OWNER_ID}</ID></Owner>" if request.with_owner else ""
-        for item in self.objects:
-            modified = _iso_8601(item.modified)
-            etag = xml_text(item.etag).replace('"', "&quot;")
+        names = self._names([item.key for item in self.objects])
+        etags = _etags([item.etag for item in self.objects])
+        for item, key, etag in zip(self.objects, names, etags, strict=True):
+            _, size, modified, _, storage_class = item
             yield (
-                f"<{element}><Key>{name(item.key)}</Key>{version}"
-                f"<LastModified>{modified}</LastModified>"
-                f"<ETag>{etag}</ETag><Size>{item.size}</Size>{owner}"
-                f"<StorageClass>{item.storage_class}</StorageClass></{element}>"
+                f"<{element}><Key>{key}</Key>{version}"
+                f"<LastModified>{_iso_8601(modified)}</LastModified>"
+                f"<ETag>{etag}</ETag><Size>{size}</Size>{owner}"
+                f"<StorageClass>{storage_class}</StorageClass></{element}>"
             )
-        for prefix in self.common_prefixes:
-            yield f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
+        for prefix in self._names(self.common_prefixes):
+            yield f"<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"
         yield f"</{root}>"
 
     def _place(self) -> Iterator[str]:
@@ -190,6 +190,27 @@ class ListPage:
             # SDKs decode a raw plus as a space, so all but `/` and unreserved is encoded.
             return quote(name, safe="/")
         return xml_text(name.decode("utf-8", "replace"))
+
+    def _names(self, names: Sequence[bytes]) -> Sequence[str]:
+        """Return each as `_name` does, but all at once: a tenth of the time."""
+        together = b"\n".join(names)
+        if together.count(b"\n") >= len(names):  # one has line feeds, or there is none
+            return [*map(self._name, names)]
+        if self.request.url_encoding:
+            return quote(together, safe="/\n").split("\n")
+        return self._name(together).split("\n")
+
+
+def _etags(etags: Sequence[str]) -> Sequence[str]:
+    """Return ETags as they stand in a document, likewise."""
+    together = "\n".join(etags)
+    if together.count("\n") >= len(etags):
+        return [_in_quotes(etag) for etag in etags]
+    return _in_quotes(together).split("\n")
+
+
+def _in_quotes(etag: str) -> str:
+    return xml_text(etag).replace('"', "&quot;")
 
 
 @lru_cache(maxsize=1024)  # a page's objects often have a few times between them

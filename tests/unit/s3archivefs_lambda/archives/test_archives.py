@@ -315,7 +315,7 @@ def test_a_replaced_archive_is_noticed_once_the_interval_has_passed(
     second = archives.get(AT_S3)
     assert second.image.read_bytes("/a") == b"2"
     assert store.etag.strip('"') in second.identity
-    assert second.etag(second.image.stat("/a")) != first.etag(first.image.stat("/a"))
+    assert second.etags([second.image.stat("/a")]) != first.etags([first.image.stat("/a")])
     assert [str(AT_S3) in line for line in caplog.messages] == [True]
 
 

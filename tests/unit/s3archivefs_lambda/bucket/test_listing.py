@@ -44,9 +44,11 @@ from tests.support.images.crowds import pack_crowd
 from tests.support.images.fixtures import CountingDevice, make_image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from s3archivefs import SquashFS, Stat
-    from s3archivefs_lambda.bucket.archive_walk import Span, Work
     from s3archivefs_lambda.bucket.operations import Operations
+    from s3archivefs_lambda.bucket.walk import Span, Work
 
 
 @dataclass
@@ -61,8 +63,8 @@ class OpenSource:
         self.opened += 1
         return self.fs
 
-    def etag(self, stat: Stat) -> str:
-        return str(stat.reference)
+    def etags(self, stats: Iterable[Stat]) -> list[str]:
+        return [str(stat.reference) for stat in stats]
 
     def failure(self, error: Exception) -> Exception:
         return AssertionError(f"unreadable: {error}")

@@ -251,6 +251,36 @@ def test_without_encoding_names_are_text_with_replacements_for_what_xml_cannot_h
     assert root.find(f"{XMLNS}EncodingType") is None
 
 
+NAMES = st.binary(max_size=4) | st.sampled_from(
+    ["\u00fc".encode(), b"\xe2\x82", b"a\nb", b"\n", b"<&", b"a+b/c", b"\0"]
+)
+
+
+@given(keys=st.lists(NAMES, max_size=5), encoding=st.sampled_from(["", "url"]), etag=NAMES)
+def test_each_object_of_a_page_is_as_on_a_page_of_its_own(
+    keys: list[bytes], encoding: Literal["", "url"], etag: bytes
+) -> None:
+    request = ListRequest.parse({"encoding-type": encoding} if encoding else {}, 2)
+    tag = f'"{etag.decode("utf-8", "replace")}"'
+
+    def contents(*keys: bytes) -> bytes:
+        page = ListPage(
+            bucket="archive",
+            request=request,
+            objects=[ListedObject(key, 5, MODIFIED, tag) for key in keys],
+            common_prefixes=keys,
+            continues_at=None,
+        )
+        _, _, items = page.to_xml().partition(b"</IsTruncated>")
+        return items.removesuffix(b"</ListBucketResult>")
+
+    objects, prefixes = b"", b""
+    for key in keys:
+        listed, mark, prefix = contents(key).partition(b"<CommonPrefixes>")
+        objects, prefixes = objects + listed, prefixes + mark + prefix
+    assert contents(*keys) == objects + prefixes
+
+
 @pytest.mark.parametrize("modified", [0, 2**32 - 1])
 def test_dates_of_listings_are_iso_8601_in_utc(modified: int) -> None:
     (parsed,) = as_boto3_reads(document((ListedObject(b"k", 0, modified, ETAG),)))["Contents"]
