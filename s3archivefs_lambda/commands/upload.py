@@ -11,9 +11,11 @@ import signal
 import stat
 import sys
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s3archivefs.cli.progress import add_progress, progress_shown
 from s3archivefs_lambda.commands.errors import UsageError, made_client, require
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
         action="store_true",
         help="delete the parts of all unfinished uploads to this key, and upload nothing",
     )
+    add_progress(parser)
     parser.set_defaults(run=_upload)
 
 
@@ -138,7 +141,7 @@ def _upload_image(path: Path, options: argparse.Namespace) -> None:
         if not upload.is_stored() and not options.no_verify:
             verify(path, file)
         with parts_named(upload, path, options):
-            _send(upload)
+            _send(upload, options.progress)
 
 
 def _upload_directory(directory: Path, options: argparse.Namespace) -> None:
@@ -150,10 +153,10 @@ def _upload_directory(directory: Path, options: argparse.Namespace) -> None:
     target.require_bucket()  # before packing takes time
     if not options.force:
         target.require_absence()
-    with _packed(directory, options.keep) as path, path.open("rb") as file:
+    with _packed(directory, options) as path, path.open("rb") as file:
         upload = _upload_of(file, target, options)
         with parts_named(upload, path, options) if options.keep else parts_deleted(upload):
-            _send(upload)
+            _send(upload, options.progress)
 
 
 def _abort(target: UploadTarget) -> None:
@@ -184,16 +187,16 @@ def _target(url: str, name: str = "") -> UploadTarget:
 
 
 @contextmanager
-def _packed(directory: Path, keep: str | None) -> Iterator[Path]:
-    """Pack the directory and yield the image's path: `keep`, or a temporary file."""
+def _packed(directory: Path, options: argparse.Namespace) -> Iterator[Path]:
+    """Pack the directory and yield the image's path, which may be a temporary file."""
     from tempfile import TemporaryDirectory
 
     from s3archivefs_lambda.upload.packing import pack
 
     with TemporaryDirectory(prefix="s3archivefs-") as temporary:
-        path = Path(keep or Path(temporary, "image.sqfs"))
+        path = Path(options.keep or Path(temporary, "image.sqfs"))
         sys.stderr.write(f"Packing {directory}\n")
-        pack(directory, path, progress=sys.stdout.isatty())
+        pack(directory, path, progress=options.progress is not False and sys.stderr.isatty())
         yield path
 
 
@@ -216,13 +219,13 @@ def _upload_of(image: BinaryIO, target: UploadTarget, options: argparse.Namespac
     return upload
 
 
-def _send(upload: ImageUpload) -> None:
+def _send(upload: ImageUpload, wanted: bool | None) -> None:  # noqa: FBT001 -- an option
     """Store the image, and report that and the unfinished uploads to the same key."""
-    from s3archivefs_lambda.commands.progress import progress_bar
     from s3archivefs_lambda.commands.upload_leftovers import abort_command
     from s3archivefs_lambda.upload.errors import UploadError
 
-    with progress_bar(upload.size) as upload.progress:
+    with progress_shown(wanted, size=upload.size) as progress:
+        upload.progress = partial(progress, 0)
         stored = upload.run()
     how = "stored" if stored else "stored already"
     sys.stdout.write(f"{upload.target}: {upload.size:,} bytes {how}\n")

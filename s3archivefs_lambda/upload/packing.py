@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def mksquashfs_command(directory: Path, image: Path) -> list[str]:
 def pack(directory: Path, image: Path, *, progress: bool = False) -> None:
     """Pack `directory` into a new file, `image`.
 
-    With `progress`, mksquashfs shows a bar on standard output. A failure or an interruption leaves
-    no `image`. Raises PackingError.
+    With `progress`, mksquashfs shows a bar on standard error, a terminal. A failure or an
+    interruption leaves no `image`. Raises PackingError.
     """
     command = mksquashfs_command(directory, image)
     if not progress:
@@ -42,7 +43,7 @@ def pack(directory: Path, image: Path, *, progress: bool = False) -> None:
             command,
             check=False,
             stdin=subprocess.DEVNULL,
-            stdout=None if progress else subprocess.DEVNULL,
+            stdout=sys.stderr if progress else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
