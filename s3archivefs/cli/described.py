@@ -52,10 +52,11 @@ def long_form(stat: Stat, *, human: bool = False) -> str:
     elif human:
         size = human_size(stat.size)
     columns = f"{_mode_text(stat.mode)} {stat.uid:>5} {stat.gid:>5} {size:>{6 if human else 12}}"
-    return f"{columns} {_minute(stat.mtime // 60)}"
+    days, seconds = divmod(stat.mtime, 86_400)
+    return f"{columns} {_day(days)} {seconds // 3600:02}:{seconds // 60 % 60:02}"
 
 
 @lru_cache(maxsize=4096)
-def _minute(minutes: int) -> str:
-    """Return a time in minutes since the epoch, in UTC."""
-    return f"{datetime.fromtimestamp(minutes * 60, UTC):%Y-%m-%d %H:%M}"
+def _day(days: int) -> str:
+    """Return a day in UTC, counted from that of the epoch. Files share days, not minutes."""
+    return f"{datetime.fromtimestamp(days * 86_400, UTC):%Y-%m-%d}"

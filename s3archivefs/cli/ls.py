@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
+from s3archivefs.cli.colours import add_colours, colours_of
 from s3archivefs.cli.described import described, long_form
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import in_columns, shown, write_json
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="by name, by size from the largest, by time from the newest (name)",
     )
     parser.add_argument("-r", "--reverse", action="store_true", help="in the other order")
+    add_colours(parser)
     add_json(parser)
 
 
@@ -87,6 +89,7 @@ class _Listing:
     def __init__(self, found: Opened, options: argparse.Namespace) -> None:
         self.found = found
         self.options = options
+        self._colours = colours_of(options)
         self.headed = False
         """Whether each directory's names come under a line with its path."""
         self._first = True
@@ -123,17 +126,23 @@ class _Listing:
         elif self.options.long:
             human = self.options.human
             for name, stat in items:
-                line = f"{long_form(stat, human=human)} {shown(name)}"
+                line = f"{long_form(stat, human=human)} {self._painted(name, stat)}"
                 if (target := self._target(prefix + name, stat)) is not None:
                     line += f" -> {shown(target)}"
                 write(line + "\n")
         elif self.options.single or not sys.stdout.isatty():
-            for name, _ in items:
-                write(shown(name) + "\n")
+            for name, stat in items:
+                write(self._painted(name, stat) + "\n")
         else:
-            names = [shown(name) for name, _ in items]
-            for line in in_columns(names, shutil.get_terminal_size().columns):
+            found = [*items]
+            names = [shown(name) for name, _ in found]
+            painted = [self._painted(name, stat) for name, stat in found]
+            for line in in_columns(names, shutil.get_terminal_size().columns, painted):
                 write(line + "\n")
+
+    def _painted(self, name: bytes, stat: Stat) -> str:
+        text = shown(name)
+        return text if self._colours is None else self._colours.name(text, stat)
 
     def _head(self, path: bytes) -> None:
         if self.headed and not self.options.json:

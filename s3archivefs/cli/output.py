@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sys
+from binascii import b2a_base64
+from functools import cache
 from typing import TYPE_CHECKING
 
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TextIO
 
 __all__ = ["human_size", "in_columns", "named", "shown", "write_json"]
@@ -43,17 +43,28 @@ def named(key: str, name: bytes) -> dict[str, str]:
     try:
         return {key: name.decode()}
     except UnicodeDecodeError:
-        encoded = base64.b64encode(name).decode("ascii")
+        encoded = b2a_base64(name, newline=False).decode("ascii")
         return {key: name.decode("utf-8", "replace"), f"{key}_b64": encoded}
 
 
 def write_json(item: Mapping[str, object]) -> None:
     """Write one object on a line of its own."""
-    sys.stdout.write(json.dumps(item, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.write(_encoder()(item) + "\n")
 
 
-def in_columns(names: list[str], width: int) -> list[str]:
-    """Return names in columns, down and then across, as ls(1) fills a terminal."""
+@cache
+def _encoder() -> Callable[[object], str]:
+    from json import JSONEncoder  # noqa: PLC0415 -- 2 ms, for --json alone
+
+    return JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def in_columns(names: list[str], width: int, painted: list[str] | None = None) -> list[str]:
+    """Return names in columns, down and then across, as ls(1) fills a terminal.
+
+    `painted` are the names with the escapes of their colours, which take no place.
+    """
+    painted = painted or names
     sizes = [_cells(name) for name in names]
     if not names:
         return []
@@ -63,7 +74,7 @@ def in_columns(names: list[str], width: int) -> list[str]:
             break
     return [
         "".join(
-            names[at] + " " * (columns[at // rows] - sizes[at])
+            painted[at] + " " * (columns[at // rows] - sizes[at])
             for at in range(row, len(names), rows)
         ).rstrip(" ")
         for row in range(rows)

@@ -16,6 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from s3archivefs import open as open_image
+from s3archivefs.cli.colours import Colours
 from s3archivefs.printed import unprinted
 from s3archivefs_lambda.bucket.headers import overrides
 from s3archivefs_lambda.commands.upload_settings import part_bytes, storage_class
@@ -425,6 +426,7 @@ OF_THE_READER = (
     Parser("a directory", lambda text: image().listdir("/" + text), PATH_WORDS),
     Parser("where to start", lambda text: next(image().scandir("/", start=text), None), PATH_WORDS),
     Parser("what to open", open_image, URL_WORDS),
+    Parser("LS_COLORS", Colours, ("di=", "*.", "=", ":", "01;34", "\x1b", "a")),
     Parser("a printed name", unprinted, ("\\", "\\x41", "\\x", "/", "a", "\udcff")),
 )
 
