@@ -92,7 +92,6 @@ class OperatorsPort:
             self._app,
             host=host,
             listener=listener,
-            sharers=workers,
             limits=_limits(),
             pool=RequestPool(ThreadShares(_THREADS, local=0, store=_THREADS, kept=0)),
         )

@@ -20,6 +20,7 @@ from s3archivefs_lambda.commands.capacity import Capacity, raise_descriptor_limi
 from s3archivefs_lambda.commands.errors import UsageError
 from s3archivefs_lambda.commands.service_manager import tell_ready
 from s3archivefs_lambda.commands.workers import is_orphan, run_workers
+from s3archivefs_lambda.endpoint.accept_shares import AcceptShares
 from s3archivefs_lambda.endpoint.listening import listen
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 
@@ -59,6 +60,7 @@ def serve_until_stopped(
     raise_descriptor_limit()
     listener = _listen(*address)
     limits, workers = capacity.limits(), capacity.workers
+    shares = AcceptShares(workers)
     server = S3HttpServer(
         app,
         host=address[0],
@@ -66,7 +68,7 @@ def serve_until_stopped(
         pool=capacity.pool(),
         certificate=certificate,
         listener=listener,
-        sharers=workers,
+        shares=shares,
         proxies=proxies,
         on_tick=(lambda: None) if operators is None else lambda: operators.note(server),
     )
@@ -84,11 +86,13 @@ def serve_until_stopped(
         place = run_workers(
             workers,
             begun=say_ready,
+            ended=shares.leave,
             stop=listener.close,
             on_hangup=partial(on_hangup, says_success=False) if on_hangup else None,
             stop_seconds=limits.stop_seconds + 1.5,
         )
     if place is not None:
+        shares.begin(place)
         own = _Process(server, log, operators, place, limits.stop_seconds)
         own.serve(up=say_ready if workers == 1 else lambda: None)
 

@@ -2,7 +2,7 @@
 
 Python runs one thread at a time, so one process serves with one processor. Workers are forked from
 a parent that has no threads; it only starts, replaces and stops them. All accept from one socket:
-so a connection that waits is lost with no worker, and goes to one that has time.
+so a connection that waits is lost with no worker, and goes to one that has few (`AcceptShares`).
 """
 
 from __future__ import annotations
@@ -85,13 +85,17 @@ class _Workers:
             return _LONG
         return max(0.0, min(self._due.values()) - time.monotonic())
 
-    def note_ended(self, *, is_stopping: bool) -> None:
-        """Note workers that have ended; unless all stop, others are to take their places."""
+    def note_ended(self, ended: Callable[[int], object], *, is_stopping: bool) -> None:
+        """Note workers that have ended; unless all stop, others are to take their places.
+
+        `ended` is told the place of each.
+        """
         for process, (place, began) in list(self.running.items()):
-            ended, status = os.waitpid(process, os.WNOHANG)
-            if not ended:
+            found, status = os.waitpid(process, os.WNOHANG)
+            if not found:
                 continue
             del self.running[process]
+            ended(place)
             if is_stopping:
                 continue
             has_settled = time.monotonic() - began >= _SETTLED_SECONDS
@@ -115,6 +119,7 @@ def run_workers(
     count: int,
     *,
     begun: Callable[[], object],
+    ended: Callable[[int], object],
     stop: Callable[[], object],
     on_hangup: Callable[[], bool] | None,
     stop_seconds: float,
@@ -124,10 +129,11 @@ def run_workers(
     Places count from 0, and a worker has that of the one that it replaces. Signals are blocked
     there: one that comes early is to find a server that can answer what has been received.
 
-    The parent calls `begun` once they run. When it is told to end, it calls `stop`, passes SIGTERM
-    on, and returns None when all have ended, for which they have `stop_seconds`. A second signal
-    kills all at once. At SIGHUP it calls `on_hangup`, for workers to come, and passes it on if that
-    returns True; without one, SIGHUP ends the parent, and so the workers.
+    The parent calls `begun` once they run, and `ended` with the place of each that has ended. When
+    it is told to end, it calls `stop`, passes SIGTERM on, and returns None when all have ended, for
+    which they have `stop_seconds`. A second signal kills all at once. At SIGHUP it calls
+    `on_hangup`, for workers to come, and passes it on if that returns True; without one, SIGHUP
+    ends the parent, and so the workers.
     """
     watched = {*_TOLD, signal.SIGCHLD, *([] if on_hangup is None else [signal.SIGHUP])}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
@@ -154,7 +160,7 @@ def run_workers(
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(parent, number)
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        workers.note_ended(is_stopping=stop_by < math.inf)
+        workers.note_ended(ended, is_stopping=stop_by < math.inf)
         if stop_by == math.inf and (place := workers.start_due()) is not None:
             return _become_worker(parent, place)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)

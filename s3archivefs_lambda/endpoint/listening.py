@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import sys
 
-__all__ = ["ACCEPTED_AT_ONCE", "BACKLOG", "listen", "share_of"]
+__all__ = ["BACKLOG", "has_waiting", "listen", "waiting_at"]
 
 BACKLOG = 1024
 """Connections that wait in the kernel to be accepted."""
-ACCEPTED_AT_ONCE = 64
+_ACCEPTED_AT_ONCE = 64
 """Connections, before others get a turn on the event loop."""
 
 
-def share_of(listener: socket.socket, sharers: int) -> int:
-    """Return how many of the waiting connections to accept, if others accept as many."""
-    if sharers == 1:
-        return ACCEPTED_AT_ONCE
+def has_waiting(listener: socket.socket) -> bool:
+    """Return whether a connection waits to be accepted."""
+    return bool(select.select([listener], [], [], 0)[0])
+
+
+def waiting_at(listener: socket.socket) -> int:
+    """Return how many connections wait to be accepted, where one does; at most 64."""
     try:
         # Of a listening socket, tcpi_unacked is how many wait to be accepted.
         info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)
     except (AttributeError, OSError):  # not on Linux
         return 1
     waiting = int.from_bytes(info[24:28], sys.byteorder)
-    return max(1, min(-(-waiting // sharers), ACCEPTED_AT_ONCE))
+    return max(1, min(waiting, _ACCEPTED_AT_ONCE))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -13,12 +13,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from s3archivefs_lambda.endpoint.accept_shares import AcceptShares
 from s3archivefs_lambda.endpoint.body_memory import BodyMemory
 from s3archivefs_lambda.endpoint.client_connections import ClientConnections
 from s3archivefs_lambda.endpoint.connection import Connection
 from s3archivefs_lambda.endpoint.eviction import choose_victims
 from s3archivefs_lambda.endpoint.limits import HttpLimits
-from s3archivefs_lambda.endpoint.listening import BACKLOG, listen, share_of
+from s3archivefs_lambda.endpoint.listening import BACKLOG, has_waiting, listen, waiting_at
 from s3archivefs_lambda.endpoint.request_pool import RequestPool
 from s3archivefs_lambda.endpoint.tls import TlsLayer
 
@@ -38,6 +39,8 @@ _LOG = logging.getLogger("s3archivefs")
 
 _LOOK_SECONDS = 0.02
 """Seconds between two looks, while the server stops, at whether all has ended."""
+_LEFT_SECONDS = 0.001
+"""Seconds for which new connections are left to other workers, until the next look."""
 _EVICTED_SHARE = 32
 """One of so many connections is evicted at once: to choose costs each little."""
 
@@ -46,8 +49,8 @@ class S3HttpServer:
     """Serves an application, from `start` to `stop` or as a context manager.
 
     Port 0 takes a free one; `url` names it once the server has started. Instead, `listener` may be
-    a socket that `listen` returned, of which `sharers` processes accept. `proxies` are no clients,
-    whom a limit concerns. `clock` tells seconds, of which only differences matter.
+    a socket that `listen` returned; processes that accept at one divide it by `shares`. `proxies`
+    are no clients, whom a limit concerns. `clock` tells seconds, of which only differences matter.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class S3HttpServer:
         certificate: Certificate | None = None,
         clock: Callable[[], float] = time.monotonic,
         listener: socket.socket | None = None,
-        sharers: int = 1,
+        shares: AcceptShares | None = None,
         proxies: Proxies | None = None,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
@@ -73,8 +76,11 @@ class S3HttpServer:
         self._has_ended.set()  # or rather, it has not begun
         limits = limits or HttpLimits()
         clients = ClientConnections(limits.connections_per_client, proxies)
+        if shares is None:
+            shares = AcceptShares()
+            shares.begin(0)
         self._core = _Core(
-            app, limits, pool or RequestPool(), certificate, clock, sharers, clients, on_tick
+            app, limits, pool or RequestPool(), certificate, clock, shares, clients, on_tick
         )
 
     @property
@@ -171,7 +177,7 @@ class _Core:
         pool: RequestPool,
         certificate: Certificate | None,
         clock: Callable[[], float],
-        sharers: int,
+        shares: AcceptShares,
         clients: ClientConnections,
         on_tick: Callable[[], None],
     ) -> None:
@@ -180,7 +186,7 @@ class _Core:
         self.pool = pool
         self.certificate = certificate
         self.clock = clock
-        self._sharers = sharers
+        self._shares = shares
         self.memory: BodyMemory[Answer] = BodyMemory(clock, size=limits.body_bytes)
         self.is_stopping = False
         self.answers = 0
@@ -207,23 +213,34 @@ class _Core:
         if not self._is_accepting and not self.is_stopping:
             self._is_accepting = True
             self._loop.add_reader(self._listener, self._accept)
+            if not has_waiting(self._listener):
+                self._shares.none_waits()
 
-    def _pause_accepting(self) -> None:
-        """Leave new connections to the kernel for a moment."""
+    def _pause_accepting(self, seconds: float) -> None:
+        """Leave new connections to the kernel, or to other workers, for a moment."""
         if self._is_accepting:
             self._is_accepting = False
             self._loop.remove_reader(self._listener)
-            self._loop.call_later(self.limits.accept_pause_seconds, self._accept_again)
+            self._loop.call_later(seconds, self._accept_again)
 
     def _accept(self) -> None:
-        """Accept connections, as long as there is a place for them."""
-        for _ in range(share_of(self._listener, self._sharers)):
-            # No connection is evicted before there is another that needs its place.
-            if len(self.connections) > self.limits.connections and not self._make_room():
-                self._pause_accepting()
+        """Accept this worker's share of connections, as long as there is a place for them."""
+        share = self._shares.of_waiting(waiting_at(self._listener), self.clock())
+        if not share:
+            self._pause_accepting(_LEFT_SECONDS)
+        for _ in range(share):
+            if self._is_full and not self._make_room():
+                self._pause_accepting(self.limits.accept_pause_seconds)
                 return
             if not self._accept_one():
                 return
+        if self._is_full:
+            self._make_room()
+
+    @property
+    def _is_full(self) -> bool:
+        # No connection is evicted before there is another that needs its place.
+        return len(self.connections) > self.limits.connections
 
     def _accept_one(self) -> bool:
         """Accept one connection; return whether there may be more."""
@@ -236,7 +253,7 @@ class _Core:
         except OSError as error:
             _LOG.warning("cannot accept a connection: %s", error)
             self._make_room()
-            self._pause_accepting()
+            self._pause_accepting(self.limits.accept_pause_seconds)
             return False
         sock.settimeout(0)
         connection = Connection(self, sock, address[0])
@@ -244,6 +261,7 @@ class _Core:
         if self.certificate is not None:
             protocol = TlsLayer(self.certificate.context, connection, self.limits.head_seconds)
         self.connections.add(connection)
+        self._shares.note(len(self.connections))
         self._evict(self._clients.add(connection, self.clock()))
         opening = self._loop.create_task(self._loop.connect_accepted_socket(lambda: protocol, sock))
         self._opening.add(opening)
@@ -263,12 +281,14 @@ class _Core:
             self._clients.remove(connection)
             self._ending.add(connection)
             connection.abort()
+        self._shares.note(len(self.connections))
 
     def connection_lost(self, connection: Connection) -> None:
         """Note that a connection is closed."""
         self.connections.discard(connection)
         self._clients.remove(connection)
         self._ending.discard(connection)
+        self._shares.note(len(self.connections))
 
     # ---- Time ------------------------------------------------------------------------------------
 
