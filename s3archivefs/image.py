@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs.data import DataReader
-    from s3archivefs.inode import Inode, InodeTable, Stat
+    from s3archivefs.inode import ContentPlace, Inode, InodeTable, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath, PathLike, StrPath
     from s3archivefs.path import Path
@@ -87,7 +87,8 @@ class SquashFS(Browser, BulkReader):
 
         Format: "Inode Table".
         """
-        return self._readers.inodes.stat(self._resolve(path, follow=follow_symlinks))
+        self._check_open()
+        return self._resolver.stat(as_plain(path), follow=follow_symlinks)
 
     @retried
     def exists(self, path: EitherPath) -> bool:
@@ -110,6 +111,12 @@ class SquashFS(Browser, BulkReader):
         if inode.kind is not FileKind.FILE:
             raise os_error(errno.ENXIO, path)
         return inode, self._readers.inodes, self._readers.data
+
+    @retried
+    def _content_place(self, path: str | bytes) -> tuple[ContentPlace, DataReader] | None:
+        self._check_open()
+        place = self._resolver.content(path)
+        return None if place is None else (place, self._readers.data)
 
     @retried
     def readlink(self, path: PathLike[AnyPath]) -> AnyPath:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.data import DataReader
     from s3archivefs.file import SquashFile
-    from s3archivefs.inode import Inode, InodeTable
+    from s3archivefs.inode import ContentPlace, Inode, InodeTable
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath
     from s3archivefs.reopening import Origin
@@ -67,6 +67,10 @@ class FileOpener:
 
     def _content_of(self, path: str | bytes) -> Found:
         """Return the inode of the regular file that a path leads to, and its readers."""
+        raise NotImplementedError
+
+    def _content_place(self, path: str | bytes) -> tuple[ContentPlace, DataReader] | None:
+        """Return where a file's content lies, and its reader; None where `_content_of` judges."""
         raise NotImplementedError
 
     def _distrust(self) -> bool:
@@ -135,18 +139,18 @@ class FileOpener:
         Format: "Data and Fragment Blocks".
         """
         path = as_plain(path)
-        found = inode, _, data = self._content_of(path)
-        file = inode.file
-        check_limit(file.size, self._limits.read_all_bytes)
-        if file.fragment_index != ABSENT_32 and file.size < data.block_size:
-            try:  # as below, in a fifth of the time
-                return data.fragment(file.fragment_index, file.fragment_offset, file.size)
-            except FormatError:
-                if not self._distrust():
-                    raise
-                found = self._content_of(path)
-                check_limit(found[0].file.size, self._limits.read_all_bytes)
-        return self._content(path, found).read()
+        if (found := self._content_place(path)) is not None:
+            place, data = found
+            check_limit(place.size, self._limits.read_all_bytes)
+            if place.fragment_index != ABSENT_32 and place.size < data.block_size:
+                try:  # as below, in a fifth of the time
+                    return data.fragment(place.fragment_index, place.fragment_offset, place.size)
+                except FormatError:
+                    if not self._distrust():
+                        raise
+        content = self._content(path, self._content_of(path))
+        check_limit(content.size, self._limits.read_all_bytes)
+        return content.read()
 
     def close(self) -> None:
         """Close the open files of the image, and what was opened for it.

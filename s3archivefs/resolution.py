@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.directory import Counter, Directory
-    from s3archivefs.inode import Inode
+    from s3archivefs.inode import ContentPlace, Inode, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.readers import Readers
     from s3archivefs.runs import Entry
@@ -31,6 +31,8 @@ _DIRECTORY_WEIGHT = 1000  # bytes of memory that a directory and its place take,
 _SYMLINK = FileKind.SYMLINK
 _DIRECTORY = FileKind.DIRECTORY
 _DIRECTORY_TYPE = int(InodeType.DIRECTORY)
+_FILE_TYPE = int(InodeType.FILE)
+_SYMLINK_TYPE = int(InodeType.SYMLINK)
 
 
 class Place(NamedTuple):
@@ -49,6 +51,19 @@ class Located(NamedTuple):
     """The directory that holds it; a directory's own."""
     hops: int
     """Number of symlinks followed."""
+
+
+class Found:
+    """An entry that a path names, whatever it leads to if it is a symlink."""
+
+    __slots__ = ("entry", "kept", "stat")
+
+    def __init__(self, entry: Entry, kept: KeptPlace) -> None:
+        self.entry = entry
+        self.kept = kept
+        """The directory that holds it."""
+        self.stat: Stat | None = None
+        """Its attributes, once they were asked for, if they are plain and sound."""
 
 
 class KeptPlace:
@@ -106,8 +121,8 @@ class Resolver:
         self._root = Place(root, above=None)
         self._readers = readers
         self._limits = limits
-        # Way and inode of the last path resolved, no symlink: `stat` is often followed by `open`.
-        self._last: tuple[bytes, Inode] = b"", root.inode
+        # The last way, and what it named: `stat` is often followed by `open`.
+        self._last: tuple[bytes, Found] | None = None
         self._top = KeptPlace(b"", self._root, hops=0)
         self._kept = cast("WeightedCache[KeptPlace]", readers.pool)
 
@@ -118,27 +133,55 @@ class Resolver:
         nowhere.
         """
         way = encode(path)
-        last_way, last = self._last
-        if way == last_way:
-            return last
+        found = self._found(way, path)
+        if found is None:
+            return self.located(way, path, follow=follow).inode
+        inode = self._readers.entry_inode(found.entry)
+        if follow and inode.kind is _SYMLINK:
+            name, kept = found.entry.name, found.kept
+            return self.located(name, path, start=kept.place, hops=kept.hops).inode
+        return inode
+
+    def stat(self, path: str | bytes, *, follow: bool = True) -> Stat:
+        """Return the attributes of what a path leads to; raises what `inode` raises."""
+        found = self._found(encode(path), path)
+        if found is not None and not (follow and found.entry.type == _SYMLINK_TYPE):
+            stat = found.stat = self._readers.stats.of_entry(found.entry)
+            if stat is not None:
+                return stat
+        return self._readers.inodes.stat(self.inode(path, follow=follow))
+
+    def content(self, path: str | bytes) -> ContentPlace | None:
+        """Return where the content lies of the regular file that a path names.
+
+        Return None for anything else, of which `inode` is to judge; raises what that raises.
+        """
+        found = self._found(encode(path), path)
+        if found is None or found.entry.type != _FILE_TYPE:
+            return None
+        stat = found.stat or self._readers.stats.of_entry(found.entry)
+        return None if stat is None else self._readers.stats.content_of(stat)
+
+    def _found(self, way: bytes, path: str | bytes) -> Found | None:
+        """Return the entry that a way names, or None where it ends with no name."""
+        last = self._last
+        if last is not None and last[0] == way:
+            return last[1]
         above, _, name = way.rpartition(b"/")
         if name in _NO_NAMES:
-            return self.located(way, path, follow=follow).inode
+            return None
         kept = self._known(above)
         if kept is None:
             steps = _Steps(self._limits)
-            found = _directory(self.located(above, path, steps=steps), path)
+            located = _directory(self.located(above, path, steps=steps), path)
             steps.next()
-            kept = self._keep(above, found)
+            kept = self._keep(above, located)
         entry = kept.place.directory.get(name)
         if entry is None:
             raise os_error(errno.ENOENT, path)
-        inode = self._readers.entry_inode(entry)
-        if follow and inode.kind is _SYMLINK:
-            return self.located(name, path, start=kept.place, hops=kept.hops).inode
-        if inode.kind is not _SYMLINK:
-            self._last = way, inode
-        return inode
+        found = Found(entry, kept)
+        self._last = way, found
+        return found
 
     def directory(self, path: str | bytes) -> Place:
         """Return the directory that a path leads to.

@@ -121,7 +121,7 @@ def test_damage_is_for_a_thread_that_may_read_again(monkeypatch: pytest.MonkeyPa
         def damaged(*_: object) -> None:
             raise s3archivefs.CorruptImageError("damaged")
 
-        monkeypatch.setattr("s3archivefs.readers.Readers.entry_inode", damaged)
+        monkeypatch.setattr("s3archivefs.directory.Directory.get", damaged)
         with only_cached(), pytest.raises(NotCachedError):
             fs.stat("/docs")
 

@@ -25,7 +25,7 @@ from tests.support.images.readers import resolver_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from s3archivefs.inode import Inode
+    from s3archivefs.inode import Inode, Stat
     from s3archivefs.resolution import Resolver
 
 TARGET = b"the target\n"
@@ -249,8 +249,8 @@ def maze(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_image(tmp_path_factory.mktemp("maze"), MAZE)
 
 
-def outcome(call: Callable[[], Inode]) -> object:
-    """Kind and reference of the inode that a call returns, or all that its error says."""
+def outcome(call: Callable[[], Inode | Stat]) -> object:
+    """Kind and reference of what a call returns, or all that its error says."""
     try:
         inode = call()
     except (OSError, s3archivefs.SquashfsError) as error:
@@ -275,7 +275,11 @@ def test_whatever_was_asked_before_a_path_leads_where_the_long_way_does(
 def assert_as_the_long_way(resolver: Resolver, path: str, *, follow: bool) -> None:
     expected = outcome(lambda: resolver.located(path.encode(), path, follow=follow).inode)
     for _ in range(2):
+        assert outcome(lambda: resolver.stat(path, follow=follow)) == expected
         assert outcome(lambda: resolver.inode(path, follow=follow)) == expected
+    with suppress(OSError, s3archivefs.LimitExceededError):
+        place = resolver.content(path)
+        assert place is None or place == resolver.inode(path).content
     expected = outcome(lambda: resolver.located(path.encode(), path).inode)
     if isinstance(expected, tuple) and expected[0] is s3archivefs.FileKind.FILE:
         error = os_error(errno.ENOTDIR, path)
@@ -296,6 +300,7 @@ def test_what_takes_too_many_steps_does_so_again(maze: Path, path: str, steps: i
         expected = outcome(lambda: resolver.located(path.encode(), path).inode)
         for _ in range(3):
             assert outcome(lambda: resolver.inode(path)) == expected
+            assert outcome(lambda: resolver.stat(path)) == expected
 
 
 def test_parents_are_those_of_the_directory_that_is_cached(maze: Path) -> None:
