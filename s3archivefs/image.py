@@ -23,7 +23,7 @@ from s3archivefs.reopening import Origin
 from s3archivefs.sources import open_source, portable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from s3archivefs.data import DataReader
     from s3archivefs.inode import ContentPlace, Inode, InodeTable, Stat
@@ -217,25 +217,31 @@ class SquashFS(Browser, BulkReader):
 
         return Path(self, path)
 
-    def verify(self) -> Iterator[Problem]:
+    def verify(self, *, progress: Callable[[int, int], object] | None = None) -> Iterator[Problem]:
         """Read all that the image holds, and yield each problem: none if it is sound.
 
-        Takes 100 bytes of memory for each inode, and 200 for each directory still to be read.
+        `progress` is called with the inodes, of the superblock's inode_count, and the bytes of
+        content that were read since its last call, some perhaps again. Takes 100 bytes of memory
+        for each inode, and 200 for each directory still to be read.
         """
         self._check_open()
-        yield from self._while_open(zip(self._problems()))
+        yield from self._while_open(zip(self._problems(progress)))
 
-    def _problems(self) -> Iterator[Problem]:
+    def _problems(self, progress: Callable[[int, int], object] | None) -> Iterator[Problem]:
         from s3archivefs.verify import Problem, Verifier  # noqa: PLC0415 -- for this call alone
+
+        def found() -> Iterator[Problem]:
+            inode_count = self.superblock.inode_count
+            return Verifier(self._root, self._readers, inode_count, progress).problems()
 
         try:
             check_compressor_options(self._device, self.superblock)
         except SquashfsError as error:
             yield Problem("/", error)
-        problems = Verifier(self._root, self._readers, self.superblock.inode_count).problems()
+        problems = found()
         first = next(problems, None)
         if first is not None and isinstance(first.error, FormatError) and self._distrust():
-            problems = Verifier(self._root, self._readers, self.superblock.inode_count).problems()
+            problems = found()
         elif first is not None:
             yield first
         yield from problems

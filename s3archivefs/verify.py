@@ -13,7 +13,7 @@ from s3archivefs.names import LinkedPath, decode
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from s3archivefs.directory import Directory
     from s3archivefs.inode import Inode, Stat
@@ -42,7 +42,14 @@ class Problem(NamedTuple):
 class Verifier:
     """One verification of the tree below a root, by an image's readers."""
 
-    def __init__(self, root: Directory, readers: Readers, inode_count: int) -> None:
+    def __init__(
+        self,
+        root: Directory,
+        readers: Readers,
+        inode_count: int,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> None:
+        self._progress = progress or _ignore
         self.readers = readers
         self._root = root
         self._inode_count = inode_count
@@ -121,6 +128,7 @@ class Verifier:
             return none
         found = {stat.reference for stat in plain}
         self._seen |= found
+        self._progress(len(found), 0)
         return [reference in found for reference in references]
 
     def _are_exported(self, stats: list[Stat]) -> bool:
@@ -181,6 +189,7 @@ class Verifier:
                 read(inode)
             except SquashfsError as error:
                 yield _problem(path, error)
+        self._progress(1, 0)
 
     def _read_attributes(self, inode: Inode) -> None:
         self.readers.inodes.stat(inode)
@@ -190,8 +199,8 @@ class Verifier:
     def _read_content(self, inode: Inode) -> None:
         if inode.kind is FileKind.FILE:
             with closing(Content(inode, self.readers.inodes, self.readers.data)) as content:
-                for _ in content.pieces(0, content.size):
-                    pass
+                for piece in content.pieces(0, content.size):
+                    self._progress(0, len(piece))
 
     def _read_xattrs(self, inode: Inode) -> None:
         index = self.readers.inodes.xattr_index(inode)
@@ -208,6 +217,10 @@ class Verifier:
                 f"the export table has inode {number} at {reference:#x} instead of"
                 f" {inode.reference:#x}"
             )
+
+
+def _ignore(inodes: int, size: int) -> None:
+    """Show no progress."""
 
 
 def _problem(path: LinkedPath, error: SquashfsError) -> Problem:

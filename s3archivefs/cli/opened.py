@@ -41,7 +41,10 @@ def opened(options: argparse.Namespace) -> Iterator[Opened]:
         name, inner = split_location(name)
         given = [inner] if inner is not None else []
     options.image = name  # for the line of an error
-    if not given and hasattr(options, "paths"):
+    if not hasattr(options, "paths"):
+        if given and given[0].strip("/"):
+            raise UsageError(f"give an image without a path in it: {name}")
+    elif not given:
         if options.default_path is None:
             raise UsageError(f"which file? give a PATH after {name}")
         given = [options.default_path]

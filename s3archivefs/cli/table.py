@@ -11,5 +11,6 @@ COMMANDS = {
     "ls": "list directories of an image",
     "cat": "write files of an image to standard output",
     "info": "say what an image is",
+    "verify": "read all of an image and name what is damaged",
 }
 """By name what a subcommand does, as the list of commands says it."""

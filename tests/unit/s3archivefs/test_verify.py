@@ -79,6 +79,16 @@ def test_sound_image_has_no_problems(fixture: Fixture) -> None:
         assert list(fs.verify()) == []
 
 
+@pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
+def test_progress_counts_every_inode_once_and_the_bytes_of_its_content(fixture: Fixture) -> None:
+    counted: list[tuple[int, int]] = []
+    with open_fixture(fixture) as fs:
+        assert list(fs.verify(progress=lambda *each: counted.append(each))) == []
+        sizes = {stat.reference: stat.size for _, stat, _ in fs.walk_files("/")}
+        inodes, read = zip(*counted, strict=True)
+        assert (sum(inodes), sum(read)) == (fs.superblock.inode_count, sum(sizes.values()))
+
+
 def test_everything_is_read(image: Draft) -> None:
     device = CountingDevice(bytes(image.data))
     with s3archivefs.open(device) as fs:
