@@ -99,18 +99,21 @@ def progress_shown(
     *,
     files: int | None = None,
     size: int | None = None,
+    totals: Callable[[], tuple[int | None, int | None]] | None = None,
     noun: str = "files",
 ) -> Iterator[Progress]:
     """Show progress meanwhile; yield what counts it: call it with files and bytes.
 
     `wanted` is the option that `add_progress` added. `files` and `size` are what there is to do,
-    where that is known. Lines that are written meanwhile appear above the bars.
+    where that is known; `totals` finds them out, and is called only where progress is shown. Lines
+    that are written meanwhile appear above the bars.
     """
-    progress = Progress(files=files, size=size, noun=noun)
     is_terminal = sys.stderr.isatty()
-    if wanted is False or not (wanted or is_terminal):
-        yield progress
-    elif is_terminal and _rich_is_installed():
+    has_bars = wanted is not False and is_terminal and _rich_is_installed()
+    if totals is not None and (has_bars or wanted):
+        files, size = totals()
+    progress = Progress(files=files, size=size, noun=noun)
+    if has_bars:
         with _bars(progress):
             yield progress
     elif wanted:

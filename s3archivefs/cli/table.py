@@ -11,6 +11,7 @@ COMMANDS = {
     "ls": "list directories of an image",
     "cat": "write files of an image to standard output",
     "info": "say what an image is",
+    "hash": "write checksums of files, which sha256sum checks",
     "verify": "read all of an image and name what is damaged",
 }
 """By name what a subcommand does, as the list of commands says it."""
