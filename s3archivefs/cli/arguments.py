@@ -43,7 +43,7 @@ def add_paths(parser: argparse.ArgumentParser, *, default: str | None = None) ->
     parser.set_defaults(default_path=default)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """Add `--json`."""
     parser.add_argument(
         "--json", action="store_true", help="write an object of JSON on a line for each item"

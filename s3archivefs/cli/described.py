@@ -8,13 +8,14 @@ from os import major, minor
 from stat import S_IMODE, filemode
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.output import human_size, named
+from s3archivefs.cli.output import human_size, named, shown
 from s3archivefs.inode import FileKind
 
 if TYPE_CHECKING:
+    from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
 
-__all__ = ["KIND_NAMES", "described", "long_form"]
+__all__ = ["KIND_NAMES", "described", "long_line", "target_of"]
 
 KIND_NAMES = {kind: kind.name.lower() for kind in FileKind}
 """By kind its name in JSON: directory, file, symlink, block_device, char_device, fifo, socket."""
@@ -44,8 +45,19 @@ def described(path: bytes, stat: Stat, target: bytes | None = None) -> dict[str,
     return found
 
 
-def long_form(stat: Stat, *, human: bool = False) -> str:
-    """Return mode, owner, group, size and time in columns, as `ls -l` has them."""
+def target_of(image: SquashFS, path: bytes, stat: Stat) -> bytes | None:
+    """Return the target of a symlink; None for what is none."""
+    return image.readlink(path) if stat.kind is FileKind.SYMLINK else None
+
+
+def long_line(name: str, stat: Stat, target: bytes | None, *, human: bool = False) -> str:
+    """Return a line of `ls -l`: attributes in columns, the name, a symlink's target."""
+    arrow = "" if target is None else f" -> {shown(target)}"
+    return f"{_columns(stat, human=human)} {name}{arrow}\n"
+
+
+def _columns(stat: Stat, *, human: bool) -> str:
+    """Return mode, owner, group, size and time."""
     size: object = stat.size
     if stat.kind in _DEVICES:
         size = f"{major(stat.rdev)}, {minor(stat.rdev)}"

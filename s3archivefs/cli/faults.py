@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from s3archivefs.cli.exit_codes import OK, exit_code
 from s3archivefs.cli.output import shown
 from s3archivefs.errors import SquashfsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["EXPECTED", "Faults", "complain", "line_of"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 EXPECTED = (SquashfsError, OSError, ValueError)
 """What reading raises; ValueError for a URL, an offset or a setting."""
@@ -37,6 +40,18 @@ class Faults:
             raise
         except EXPECTED as error:
             self.report(error)
+
+    def guarded(self, ask: Callable[[T], R]) -> Callable[[T], R | None]:
+        """Return the function, made to report a fault and return None."""
+
+        def guarded(subject: T) -> R | None:
+            try:
+                return ask(subject)
+            except EXPECTED as error:
+                self.report(error)
+                return None
+
+        return guarded
 
     def report(self, error: Exception) -> None:
         """Write a fault to standard error."""

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import os
-import re
 
 __all__ = ["split_location"]
 
-_URL_WITH_PATH = re.compile(
-    r"([a-z][a-z0-9+.-]*://.*?\.(?:sqfs|squashfs|sqsh|sfs|squash|snap|appimage|img))(/.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""In a URL nothing says where an object's key ends but the name's ending."""
+_ENDINGS = (".sqfs", ".squashfs", ".sqsh", ".sfs", ".squash", ".snap", ".appimage", ".img")
+"""Endings of an image's name: in a URL they show where a key ends."""
+_LONGEST = max(map(len, _ENDINGS))
 
 
 def split_location(location: str) -> tuple[str, str | None]:
@@ -24,8 +21,10 @@ def split_location(location: str) -> tuple[str, str | None]:
     that ends as images do, in `.sqfs`, `.squashfs` and the like.
     """
     if "://" in location:
-        found = _URL_WITH_PATH.fullmatch(location)
-        return (found[1], found[2]) if found else (location, None)
+        at = location.find("/", location.index("://") + 3)
+        while at > 0 and not location[max(0, at - _LONGEST) : at].lower().endswith(_ENDINGS):
+            at = location.find("/", at + 1)
+        return (location[:at], location[at:]) if at > 0 else (location, None)
     at = len(location)
     while at > 0 and not os.path.lexists(location[:at]):
         at = location.rfind("/", 0, at)

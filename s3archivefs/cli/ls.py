@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
 from s3archivefs.cli.colours import add_colours, colours_of
-from s3archivefs.cli.described import described, long_form
+from s3archivefs.cli.described import described, long_line, target_of
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import in_columns, shown, write_json
 from s3archivefs.inode import FileKind
@@ -118,18 +118,16 @@ class _Listing:
 
     def write(self, items: Iterable[Named], prefix: bytes) -> None:
         """Write names with attributes; `prefix` is the path of their directory."""
-        write = sys.stdout.write
+        image, write = self.found.image, sys.stdout.write
         if self.options.json:
             for name, stat in items:
                 path = prefix + name
-                write_json(described(path, stat, self._target(path, stat)))
+                write_json(described(path, stat, target_of(image, path, stat)))
         elif self.options.long:
             human = self.options.human
             for name, stat in items:
-                line = f"{long_form(stat, human=human)} {self._painted(name, stat)}"
-                if (target := self._target(prefix + name, stat)) is not None:
-                    line += f" -> {shown(target)}"
-                write(line + "\n")
+                target = target_of(image, prefix + name, stat)
+                write(long_line(self._painted(name, stat), stat, target, human=human))
         elif self.options.single or not sys.stdout.isatty():
             for name, stat in items:
                 write(self._painted(name, stat) + "\n")
@@ -148,9 +146,6 @@ class _Listing:
         if self.headed and not self.options.json:
             sys.stdout.write(f"{'' if self._first else chr(10)}{shown(path)}:\n")
         self._first = False
-
-    def _target(self, path: bytes, stat: Stat) -> bytes | None:
-        return self.found.image.readlink(path) if stat.kind is FileKind.SYMLINK else None
 
 
 def _noting_directories(

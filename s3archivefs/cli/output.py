@@ -5,21 +5,53 @@ from __future__ import annotations
 import sys
 from binascii import b2a_base64
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from s3archivefs.printed import printed
+from s3archivefs.printed import all_printed, printed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TextIO
 
-__all__ = ["human_size", "in_columns", "named", "shown", "write_json"]
+__all__ = [
+    "human_size",
+    "in_columns",
+    "json_line",
+    "named",
+    "shown",
+    "write_json",
+    "write_lines",
+    "write_names",
+]
+
+_LINES_AT_ONCE = 256
 
 
 def shown(name: str | bytes, stream: TextIO | None = None) -> str:
     """Return a name or path as the stream, by default standard output, can show it."""
     stream = stream or sys.stdout
     return printed(name, stream.encoding or "utf-8")  # a stream in memory has none
+
+
+def write_names(names: Iterable[str]) -> None:
+    """Write names or paths, each on a line, as soon as `write_lines` does."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for together in _batches(names):
+        sys.stdout.write("\n".join((*all_printed(together, encoding), "")))
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write whole lines: many at once, but to a terminal each as it comes."""
+    for together in _batches(lines):
+        sys.stdout.write("".join(together))
+
+
+def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
+    lines = iter(lines)
+    most = 1 if sys.stdout.isatty() else _LINES_AT_ONCE
+    while together := [*islice(lines, most)]:
+        yield together
 
 
 def human_size(size: int) -> str:
@@ -47,9 +79,14 @@ def named(key: str, name: bytes) -> dict[str, str]:
         return {key: name.decode("utf-8", "replace"), f"{key}_b64": encoded}
 
 
+def json_line(item: Mapping[str, object]) -> str:
+    """Return one object as a line of JSON."""
+    return _encoder()(item) + "\n"
+
+
 def write_json(item: Mapping[str, object]) -> None:
     """Write one object on a line of its own."""
-    sys.stdout.write(_encoder()(item) + "\n")
+    sys.stdout.write(json_line(item))
 
 
 @cache

@@ -9,6 +9,7 @@ __all__ = ["COMMANDS"]
 
 COMMANDS = {
     "ls": "list directories of an image",
+    "find": "search an image for names, kinds, sizes, times and attributes",
     "cat": "write files of an image to standard output",
     "info": "say what an image is",
     "hash": "write checksums of files, which sha256sum checks",

@@ -26,8 +26,8 @@ SEARCHED = {"search", "sub", "subn", "split", "findall", "finditer"}
 
 
 # Made of a caller's glob pattern as the program runs: fnmatch's translation never goes back over
-# what a star took, and a name has 256 bytes at most.
-MADE = "re.compile(translate(name))"
+# what a star took.
+MADE = {"re.compile(translate(name))", "re.compile(translate(name), flags)"}
 
 
 class Use(NamedTuple):
@@ -59,7 +59,7 @@ def uses(path: Path) -> Iterator[Use]:
         if not isinstance(function.value, ast.Name) or function.value.id != "re":
             continue
         if function.attr in {"compile"} | ANCHORED | SEARCHED:
-            if ast.unparse(node) == MADE:
+            if ast.unparse(node) in MADE:
                 continue
             name = targets.get(id(node))
             is_searched = function.attr in SEARCHED or any(

@@ -32,7 +32,7 @@ def test_the_commands_of_a_page_work_in_their_order(page: str, reader: Reader) -
     for block, after in [*pairwise(found), (found[-1], None)]:
         if block.language in RUN:
             written = reader.run(block)
-            if block.language == "python" and after is not None and after.language == "text":
+            if after is not None and after.language == "text":
                 assert written == after.text, f"{after}: is not what {block} prints"
 
 

@@ -1,0 +1,136 @@
+"""What lies below a path of an image, with each directory entered once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Protocol
+
+from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.inode import FileKind
+from s3archivefs.names import AnyPath, decode_as
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s3archivefs.cli.faults import Faults
+    from s3archivefs.image import SquashFS
+    from s3archivefs.inode import Stat
+
+__all__ = ["Descent", "Node", "SeenInodes", "Top", "descend"]
+
+_DIRECTORY = FileKind.DIRECTORY  # in Python 3.11 the members of an enum are slow to reach
+
+
+class Node(Protocol[AnyPath]):
+    """A path with what its directory says of it: a DirEntry, or a Top."""
+
+    @property
+    def name(self) -> AnyPath:
+        """Last name of the path."""
+
+    @property
+    def path(self) -> AnyPath:
+        """Path from where the descent began."""
+
+    @property
+    def kind(self) -> FileKind:
+        """Kind of the path itself."""
+
+    @property
+    def reference(self) -> int:
+        """Place of the inode in the image."""
+
+    def stat(self, *, follow_symlinks: bool) -> Stat:
+        """Return the attributes."""
+
+    def scandir(self) -> Iterator[Node[AnyPath]]:
+        """Return the entries of a directory."""
+
+
+class Top(Generic[AnyPath]):
+    """The path that a descent begins with."""
+
+    def __init__(self, image: SquashFS, path: AnyPath) -> None:
+        """Look the path up; raises what `stat` raises."""
+        self._image = image
+        self._stat = image.stat(path, follow_symlinks=False)
+        self.path: AnyPath = path
+        self.kind = self._stat.kind
+        self.reference = self._stat.reference
+
+    @property
+    def name(self) -> AnyPath:
+        """Last name of the path; of the root the path itself."""
+        slash = decode_as(self.path, b"/")
+        return self.path.rstrip(slash).rpartition(slash)[2] or self.path
+
+    def stat(self, *, follow_symlinks: bool) -> Stat:  # noqa: ARG002 -- as DirEntry.stat
+        """Return the attributes of the path itself."""
+        return self._stat
+
+    def scandir(self) -> Iterator[Node[AnyPath]]:
+        """Return the entries of a directory."""
+        return self._image.scandir(self.path)
+
+
+class SeenInodes:
+    """Inodes by their references: a bit for each byte of their metadata blocks.
+
+    So they take at most an eighth of the inode table, however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, int] = {}
+
+    def add(self, reference: int) -> bool:
+        """Add an inode; return whether it is new."""
+        block, bit = reference >> 16, 1 << (reference & 0xFFFF)
+        seen = self._blocks.get(block, 0)
+        self._blocks[block] = seen | bit
+        return not seen & bit
+
+
+class Descent:
+    """Listings of directories on the way down, with their faults reported.
+
+    A directory that is in the tree twice, as one that holds itself, is a fault, and so is one more
+    than Limits.walk_depth below the top.
+    """
+
+    def __init__(self, image: SquashFS, faults: Faults) -> None:
+        self._most = image.limits.walk_depth
+        self._faults = faults
+        self._entered = SeenInodes()
+
+    def entries(self, directory: Node[AnyPath], depth: int) -> Iterator[Node[AnyPath]]:
+        """Yield the entries of a directory, itself `depth` below the top, up to a fault."""
+        with self._faults.reported():
+            if not self._entered.add(directory.reference):
+                raise CorruptImageError(f"directory {directory.path!r} is in the tree twice")
+            if depth > self._most:
+                raise LimitExceededError("walk_depth", depth, self._most)
+            yield from directory.scandir()
+
+
+def descend(
+    image: SquashFS, path: AnyPath, faults: Faults, *, max_depth: int | None = None
+) -> Iterator[tuple[int, Node[AnyPath]]]:
+    """Yield the path and all below, each with its depth.
+
+    A directory comes before what it holds; no symlink is followed. Takes memory for some of each
+    directory on the way down. Raises what `stat` of the path raises; later faults are reported.
+    """
+    top = Top(image, path)
+    yield 0, top
+    descent = Descent(image, faults)
+    on_the_way: list[Iterator[Node[AnyPath]]] = []
+    if top.kind is _DIRECTORY and max_depth != 0:
+        on_the_way.append(descent.entries(top, 0))
+    while on_the_way:
+        depth = len(on_the_way)
+        for node in on_the_way[-1]:
+            yield depth, node
+            if node.kind is _DIRECTORY and depth != max_depth:
+                on_the_way.append(descent.entries(node, depth))
+                break
+        else:
+            on_the_way.pop()
