@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from s3archivefs.data import DataReader
+    from s3archivefs.device import BlockDevice
     from s3archivefs.inode import ContentPlace, Inode, InodeTable, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath, PathLike, StrPath
@@ -73,6 +74,11 @@ class SquashFS(Browser, BulkReader):
         except BaseException:
             self._close()
             raise
+
+    @property
+    def device(self) -> BlockDevice:
+        """The block device of the image, which starts at its first byte."""
+        return self._device
 
     @property
     def cached_bytes(self) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
 
-__all__ = ["totals"]
+__all__ = ["stats_below", "totals"]
 
 _FILE = FileKind.FILE  # in Python 3.11 the members of an enum are slow to reach
 
@@ -26,7 +26,7 @@ def totals(image: SquashFS, paths: Iterable[bytes]) -> tuple[int | None, int | N
     files = size = 0
     try:
         for path in paths:
-            for stat in _stats(image, path):
+            for stat in stats_below(image, path):
                 if stat.kind is _FILE:
                     files += 1
                     size += stat.size
@@ -35,7 +35,11 @@ def totals(image: SquashFS, paths: Iterable[bytes]) -> tuple[int | None, int | N
     return files, size
 
 
-def _stats(image: SquashFS, path: bytes) -> Iterator[Stat]:
+def stats_below(image: SquashFS, path: bytes) -> Iterator[Stat]:
+    """Yield the attributes of a path, or of all that a directory holds.
+
+    No content is read. Raises what `walk` raises.
+    """
     stat = image.stat(path)
     if stat.kind is not FileKind.DIRECTORY:
         yield stat

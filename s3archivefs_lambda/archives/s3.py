@@ -42,6 +42,10 @@ __all__ = ["OpenedDevice", "S3Opener"]
 
 _BLOCK_SIZE_MIN, _BLOCK_SIZE_MAX = 4096, 1 << 20
 """Bytes of a block in a sound image; they bound the size of chunks."""
+_WITHOUT_SUPERBLOCK = (
+    "the object lacks the user metadata s3archivefs-superblock, so that opening it takes a request "
+    "more: s3archivefs upload stores it"
+)
 _TAIL_STEP = 64 << 10
 """Bytes by which tails grow: the next version may need a bit more."""
 
@@ -161,7 +165,7 @@ class S3Opener:
         head = opened.superblock()
         if head is None:  # too short for an image: the reader raises the error
             return OpenedDevice(source, source.identity, 0, None)
-        device, metadata_start = self._cached(source, head)
+        device, metadata_start = self._cached(source, head, has_superblock=opened.has_superblock)
         tail_start = source.size - len(tail)
         if metadata_start < tail_start and self._is_fetched_whole(source.size - metadata_start):
             rest = metadata_start, tail_start - metadata_start
@@ -177,13 +181,16 @@ class S3Opener:
 
     def _reopened(self, location: Location, version: S3Version) -> OpenedDevice:
         source = self._device(location, version)
-        device, _ = self._cached(source, version.superblock)
+        head, has_superblock = version.superblock, version.has_superblock
+        device, _ = self._cached(source, head, has_superblock=has_superblock)
         held = device.recall_preloaded(version.tail_start)
         return OpenedDevice(
             device, source.identity, held, version, has_cached_tail=device.has_cached_tail
         )
 
-    def _cached(self, source: S3Device, head: bytes) -> tuple[CachedDevice, int]:
+    def _cached(
+        self, source: S3Device, head: bytes, *, has_superblock: bool
+    ) -> tuple[CachedDevice, int]:
         """Return the object in cached chunks, and the first byte of its metadata."""
         superblock = Superblock.decode(head)
         metadata_start = min(superblock.inode_table_start, source.size)
@@ -196,6 +203,7 @@ class S3Opener:
             memory=self._memory,
             store=self._store,
             metadata_start=metadata_start,
+            remarks=() if has_superblock else (_WITHOUT_SUPERBLOCK,),
         )
         device.preload(0, head, store=False)
         return device, metadata_start

@@ -11,7 +11,7 @@ from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 from s3archivefs_lambda.cache.readahead import ReadAhead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from s3archivefs import BlockDevice
     from s3archivefs_lambda.cache.cached_chunks import Chunk
@@ -44,9 +44,11 @@ class CachedDevice:
         memory: ChunkMemory,
         store: ChunkStore,
         metadata_start: int | None = None,
+        remarks: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._size = device.size
+        self._remarks = remarks
         self._archive_id = archive_id
         self._store_max_bytes = store.max_bytes
         self.cached = CachedChunks(
@@ -64,6 +66,10 @@ class CachedDevice:
     def size(self) -> int:
         """Length of the device, in bytes."""
         return self._size
+
+    def remarks(self) -> list[str]:
+        """Return what would make the archive cheaper to read: the remarks it was made with."""
+        return list(self._remarks)
 
     @property
     def chunk_size(self) -> int:

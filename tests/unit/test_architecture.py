@@ -46,6 +46,7 @@ LAYERS = (
     "compression",
     "superblock",
     "options",
+    "layout",
     "sources",
     "metadata",
     "tables",

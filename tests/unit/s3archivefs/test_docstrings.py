@@ -33,7 +33,7 @@ ON_NO_SECTION = {
     *(name for name in s3archivefs.__all__ if name.endswith("Error")),
     # Made of what others read.
     *("Path", "SquashFS", "SquashFS.close", "SquashFS.exists", "SquashFS.path", "SquashFS.verify"),
-    *("SquashFS.cached_bytes", "SquashFS.limits", "SquashFS.stat_of_entry"),
+    *("SquashFS.cached_bytes", "SquashFS.device", "SquashFS.limits", "SquashFS.stat_of_entry"),
     *("leads_nowhere", "open", "renew_after_fork", "Flight", "SingleFlight"),
     *("may_wait", "only_cached"),
 }

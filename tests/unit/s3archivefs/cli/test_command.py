@@ -127,7 +127,7 @@ def test_installed_packages_add_commands_and_url_schemes(
     assert main(["greet"]) == 0
     assert capsys.readouterr().out == "hello\n"
     assert main(["info", f"memory://{image('zstd')}"]) == 0
-    assert "compression zstd" in capsys.readouterr().out
+    assert "compression  zstd" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("plug_in")

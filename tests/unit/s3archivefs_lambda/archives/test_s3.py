@@ -421,3 +421,18 @@ def test_what_opening_a_url_took_is_remembered_too(
         with s3archivefs.open("s3://bucket/a.sqfs") as fs:
             assert len(fs.listdir("/")) == FILES + 1
         assert len(store.requests) == requests
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_object_without_its_superblock_is_remarked_on(
+    store: ScriptedStore, image: bytes, tmp_path: Path, *, is_there: bool
+) -> None:
+    if is_there:
+        store.metadata = {"s3archivefs-superblock": b64encode(image[:96]).decode()}
+    opening = opener(store, tmp_path)
+    for before in (None, opening.recall(AT_S3)):
+        device = opening.open_device(AT_S3, before).device
+        assert isinstance(device, CachedDevice)
+        assert [each.partition(",")[0] for each in device.remarks()] == (
+            [] if is_there else ["the object lacks the user metadata s3archivefs-superblock"]
+        )
