@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import kept_property
 from s3archivefs.data import SIZE_MASK, StoredBlock
@@ -19,13 +19,29 @@ if TYPE_CHECKING:
     from s3archivefs.device import ReadAhead
     from s3archivefs.inode import Inode, InodeTable
 
-__all__ = ["ZEROS", "Content", "block_list", "joined"]
+__all__ = ["ZEROS", "Content", "Storage", "block_list", "joined"]
 
 _RUN_BYTES = 4 << 20
 """Bytes of content that are read at once and decompressed in parallel; bounds memory."""
 ZEROS = memoryview(bytes(BLOCK_SIZE_MAX))
 """The content of a hole in a file, one block at a time."""
 _WORD = 4  # bytes of a size word
+
+
+class Storage(NamedTuple):
+    """How the content of a file lies in the image.
+
+    Format: "File Inodes".
+    """
+
+    blocks: int
+    """Data blocks, without holes."""
+    holes: int
+    """Blocks of zeros, which take no place."""
+    size: int
+    """Bytes that the data blocks take in the image."""
+    tail: int
+    """Bytes of content in a fragment block, which other files share."""
 
 
 class Content:
@@ -60,6 +76,16 @@ class Content:
         self._ahead: ReadAhead | None = None
         self._may_read_ahead = self._block_count > 1
         self._announced: tuple[int, int] | None = None
+
+    @property
+    def storage(self) -> Storage:
+        """How the content lies in the image, as the block list says."""
+        holes = self._words.count(0)
+        size = sum(word & SIZE_MASK for word in self._words)
+        tail = 0
+        if self._fragment != ABSENT_32:
+            tail = self.size - self._block_count * self._reader.block_size
+        return Storage(self._block_count - holes, holes, size, tail)
 
     def left_of_block(self, position: int) -> int:
         """Return the bytes from a position of the content to the end of its block."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-    from s3archivefs.content import Content
+    from s3archivefs.content import Content, Storage
     from s3archivefs.limits import Limits
 
 __all__ = ["SquashFile", "check_limit", "open_content"]
@@ -61,6 +61,11 @@ class SquashFile(io.BufferedReader):
     def size(self) -> int:
         """Bytes of the whole file."""
         return self._content.size
+
+    @property
+    def storage(self) -> Storage:
+        """How the content lies in the image: blocks, holes, their bytes, a tail."""
+        return self._content.storage
 
     @property
     def line_limit(self) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 __all__ = [
+    "counted",
     "human_size",
     "in_columns",
     "json_line",
@@ -52,6 +53,11 @@ def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
     most = 1 if sys.stdout.isatty() else _LINES_AT_ONCE
     while together := [*islice(lines, most)]:
         yield together
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number and what it counts, as `1 file` and `1,200 files`."""
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def human_size(size: int) -> str:

@@ -9,7 +9,10 @@ __all__ = ["COMMANDS"]
 
 COMMANDS = {
     "ls": "list directories of an image",
+    "tree": "draw what lies below a path of an image",
     "find": "search an image for names, kinds, sizes, times and attributes",
+    "stat": "say all that an image holds of a path but its content",
+    "du": "sum up how much lies below a path of an image",
     "cat": "write files of an image to standard output",
     "info": "say what an image is",
     "hash": "write checksums of files, which sha256sum checks",

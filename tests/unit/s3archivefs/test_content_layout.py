@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import s3archivefs
-from fixtures.shapes import BLOCK, HOLE, SIZES, noise, text
+from fixtures.shapes import BLOCK, HOLE, SIZES, SPARSE, noise, text
 from fixtures.tree import file, hard_link
 from s3archivefs.format import BasicFile, ExtendedFile
 from tests.support.images.drafts import STORED, Draft, draft
 from tests.support.images.fixtures import (
     FIXTURES,
     CountingDevice,
+    Fixture,
     make_image,
     open_fixture,
     record_of,
@@ -276,3 +277,40 @@ def test_one_processor_needs_no_threads(tmp_path: Path, monkeypatch: pytest.Monk
     content = noise(9 * BLOCK)
     with s3archivefs.open(make_image(tmp_path, (file("a", content),))) as fs:
         assert fs.read_bytes("a") == content
+
+
+# ---- What is told of it --------------------------------------------------------------------------
+
+
+def full_blocks(content: bytes) -> list[bytes]:
+    return [content[at : at + BLOCK] for at in range(0, len(content), BLOCK)]
+
+
+@pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
+def test_storage_accounts_for_all_content(fixture: Fixture) -> None:
+    with open_fixture(fixture) as fs:
+        size = fs.superblock.block_size
+        for path in (each.path for each in fixture.tree if each.kind == "file"):
+            with fs.open(path) as opened:
+                blocks, _, stored, tail = storage = opened.storage
+                whole = opened.size - tail
+            assert storage.blocks + storage.holes == -(-whole // size)
+            assert tail < size
+            assert (stored > 0) == (blocks > 0)
+
+
+def test_storage_tells_holes_from_blocks_which_take_their_size_where_nothing_is_compressed(
+    tmp_path: Path,
+) -> None:
+    image = make_image(tmp_path, SPARSE, "-noD", "-no-fragments")
+    with s3archivefs.open(image) as fs:
+        for node in SPARSE:
+            blocks = full_blocks(node.content)
+            kept = [block for block in blocks if any(block)]
+            with fs.open(node.path) as opened:
+                assert opened.storage == (
+                    len(kept),
+                    len(blocks) - len(kept),
+                    sum(map(len, kept)),
+                    0,
+                )
