@@ -14,8 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import UsageError
-from s3archivefs.cli.exit_codes import BROKEN_PIPE, INTERRUPTED, USAGE, exit_code
+from s3archivefs.cli.exit_codes import BROKEN_PIPE, FAULT, INTERRUPTED, USAGE, exit_code
 from s3archivefs.cli.faults import EXPECTED, complain, line_of
+from s3archivefs.cli.streams import OutputError, standard_streams
 from s3archivefs.cli.table import COMMANDS
 
 if TYPE_CHECKING:
@@ -26,8 +27,28 @@ __all__ = ["main", "make_parser"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code (docs/command-line.md, "Exit codes")."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = make_parser(arguments).parse_args(arguments)
+    with standard_streams():
+        try:
+            code = _run(sys.argv[1:] if arguments is None else arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            with suppress(OSError):  # else the interpreter would try again at its end, and complain
+                sys.stdout.close()
+            return BROKEN_PIPE
+        except OutputError as error:
+            complain(str(error))
+            return FAULT
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        options = make_parser(arguments).parse_args(arguments)
+    except SystemExit:
+        sys.stdout.flush()  # a help text
+        raise
     try:
         with ExitStack() as after:
             if getattr(options, "verbose", False):
@@ -35,19 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 after.enter_context(costs_reported())
             code: int = options.run(options)
-            sys.stdout.flush()
     except BrokenPipeError:
-        with suppress(OSError):  # else the interpreter would try again at its end, and complain
-            sys.stdout.close()
-        return BROKEN_PIPE
+        raise
     except UsageError as error:
         complain(str(error))
         return USAGE
     except EXPECTED as error:
         complain(line_of(error, getattr(options, "image", None)))
         return exit_code(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return code
 
 
@@ -113,4 +129,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version  # noqa: PLC0415 -- 20 ms
 
-        parser.exit(message=f"s3archivefs {version('s3archivefs')}\n")
+        print(f"s3archivefs {version('s3archivefs')}")
+        parser.exit()

@@ -40,4 +40,6 @@ def exit_code(error: Exception) -> int:
         isinstance(error, FileNotFoundError) or leads_nowhere(error)
     ):
         return NOT_FOUND
+    if isinstance(error, ValueError):  # of a URL, an offset or a setting
+        return USAGE
     return FAULT

@@ -43,21 +43,24 @@ def test_image_in_s3_is_listed_and_read(command: Command, archive: str, tree: Pa
 
 
 @pytest.mark.parametrize(
-    ("url", "environ", "said"),
+    ("url", "environ", "code", "said"),
     [
-        (f"s3://{STORE_BUCKET}/nowhere.sqfs", {}, f"s3://{STORE_BUCKET}/nowhere.sqfs"),
-        ("s3://X", {}, "s3://X has the bucket name"),
+        (f"s3://{STORE_BUCKET}/nowhere.sqfs", {}, 3, f"s3://{STORE_BUCKET}/nowhere.sqfs"),
+        ("s3://X", {}, 2, "s3://X has the bucket name"),
         (
             f"s3://{STORE_BUCKET}/library.sqfs",
             {"S3ARCHIVEFS_CACHE_DIRECTORY": "/x"},
+            2,
             "CACHE_DIRECTORY",
         ),
     ],
     ids=["no such object", "no such name of a bucket", "no such setting"],
 )
-def test_fault_is_one_line(command: Command, url: str, environ: dict[str, str], said: str) -> None:
+def test_fault_is_one_line(
+    command: Command, url: str, environ: dict[str, str], code: int, said: str
+) -> None:
     done = command("ls", url, **environ)
-    assert done.returncode == 1
+    assert done.returncode == code
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("s3archivefs: ")
     assert said in line

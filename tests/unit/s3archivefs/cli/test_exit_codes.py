@@ -24,7 +24,7 @@ from s3archivefs.cli.exit_codes import exit_code
         (NotSquashfsError("no image"), 4),
         (LimitExceededError("entries", 2, 1), 1),
         (CodecUnavailableError("install it"), 1),
-        (ValueError("bad URL"), 1),
+        (ValueError("bad URL"), 2),
     ],
 )
 def test_each_error_has_its_exit_code(error: Exception, code: int) -> None:
