@@ -210,8 +210,8 @@ class ConnectionLoop:
         if self._is_accepting:
             self._loop.remove_reader(self._listener)
         self.is_stopping = True
-        self._listener.close()
         self._stop_by = self.clock() + self.limits.stop_seconds
+        self._listener.close()
         for connection in list(self.connections):
             connection.close_if_unused()
         self._look_for_the_end()
