@@ -172,6 +172,26 @@ def test_workers_are_replaced_whatever_was_set_for_ended_children(tmp_path: Path
         assert server.process.wait(SECONDS) == 0
 
 
+_TELLS_WHAT_IS_COLLECTED = """
+import atexit, gc, os
+def tell():
+    frozen, objects = gc.get_freeze_count(), len(gc.get_objects())
+    os.write(2, b"collects %d objects, not %d\\n" % (objects, frozen))
+atexit.register(tell)
+"""
+
+
+def test_workers_collect_no_garbage_among_what_was_there_when_they_began(tmp_path: Path) -> None:
+    with serving(tmp_path, before=_TELLS_WHAT_IS_COLLECTED) as server:
+        assert server.get() == 200
+        server.process.terminate()
+        assert server.process.wait(SECONDS) == 0
+    told = re.findall(r"^collects (\d+) objects, not (\d+)$", server.log.read_text(), re.MULTILINE)
+    assert len(told) == 4  # the workers and their parent
+    for collected, left_out in told:
+        assert int(left_out) > 2 * int(collected)
+
+
 _FORKS_FAIL = """
 import errno, itertools, os
 numbers, fork = itertools.count(1), os.fork
