@@ -9,10 +9,12 @@ from s3archivefs.errors import FormatError, leads_nowhere
 __all__ = [
     "BROKEN_PIPE",
     "DAMAGED",
+    "DIFFERENT",
     "FAULT",
     "INTERRUPTED",
     "NOT_FOUND",
     "OK",
+    "TROUBLE",
     "USAGE",
     "exit_code",
 ]
@@ -20,6 +22,9 @@ __all__ = [
 OK = 0
 FAULT = 1
 """Something prevented the work: a device, a limit, a missing package."""
+DIFFERENT = 1
+"""What `diff` compared differs; its own faults exit with TROUBLE or more."""
+TROUBLE = 2
 USAGE = 2
 """The arguments or settings are wrong; argparse exits so too."""
 NOT_FOUND = 3

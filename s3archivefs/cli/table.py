@@ -13,6 +13,7 @@ COMMANDS = {
     "find": "search an image for names, kinds, sizes, times and attributes",
     "stat": "say all that an image holds of a path but its content",
     "du": "sum up how much lies below a path of an image",
+    "diff": "tell how an image differs from another, or from a directory",
     "cat": "write files of an image to standard output",
     "info": "say what an image is",
     "hash": "write checksums of files, which sha256sum checks",
