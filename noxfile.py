@@ -75,7 +75,7 @@ def unit(session: nox.Session) -> None:
 def parts(session: nox.Session) -> None:
     """Run the tests on real servers and with real clients. Arguments go to pytest."""
     programs = ("mksquashfs", "gensquashfs", "jq", "radosgw", "chromium", "systemd-analyze")
-    system_packages(session, *programs)
+    system_packages(session, *programs, "mandoc", "zsh", "fish", "tcsh")
     install(session, group="parts", extras="all")
     environ = {
         "TESTS_S3FS_PYTHON": program_environment(session, group="s3fs"),
@@ -172,9 +172,10 @@ def fixtures(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Make pages of the reader's API in site/, from its docstrings."""
+    """Make pages of the reader's API in site/, and the command's manual pages in site/man."""
     install(session, group="docs", extras="all")
     session.run("pdoc", "s3archivefs", "--output-directory", "site", *session.posargs)
+    session.run("python", "-m", "deploy.man_pages", "site/man")
 
 
 @nox.session

@@ -12,6 +12,7 @@ __all__ = [
     "DIFFERENT",
     "FAULT",
     "INTERRUPTED",
+    "MEANINGS",
     "NOT_FOUND",
     "OK",
     "TROUBLE",
@@ -35,6 +36,17 @@ INTERRUPTED = 128 + signal.SIGINT
 """Ctrl-C ended the command, as a shell has it."""
 BROKEN_PIPE = 128 + signal.SIGPIPE
 """The reader of the output went away, as `head` does."""
+
+MEANINGS = {
+    OK: "done",
+    FAULT: "a fault, or differences that were found",
+    USAGE: "wrong arguments or settings",
+    NOT_FOUND: "not there",
+    DAMAGED: "damaged",
+    INTERRUPTED: "ended by Ctrl-C",
+    BROKEN_PIPE: "nobody reads the output",
+}
+"""By code what it means, in the words of a help text."""
 
 
 def exit_code(error: Exception) -> int:

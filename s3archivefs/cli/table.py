@@ -18,5 +18,6 @@ COMMANDS = {
     "info": "say what an image is",
     "hash": "write checksums of files, which sha256sum checks",
     "verify": "read all of an image and name what is damaged",
+    "completion": "write a script by which a shell completes arguments",
 }
 """By name what a subcommand does, as the list of commands says it."""

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from s3archivefs.cli.arguments import HelpFormatter, examples
 from s3archivefs_lambda.commands.endpoint_settings import (
     CACHE_CONTROL,
     CORS_ORIGIN,
@@ -50,10 +51,16 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         help="serve images as objects of an S3-compatible endpoint",
         description="Serve the files in squashfs images, here or in S3, as objects of buckets "
         "behind an S3-compatible HTTP endpoint, for reading only.",
-        epilog="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
-        f"are served too. With access keys, from {ENDPOINT_ACCESS_KEY_ID} and "
-        f"{ENDPOINT_SECRET_ACCESS_KEY} or from a place that the options name, every request must "
-        "be signed; without, only this machine is served.",
+        epilog=examples(
+            ("s3archivefs serve --map docs=docs.sqfs", "s3://archive/docs/... on port 9000"),
+            ("s3archivefs serve --map =s3://my-bucket/a.sqfs", "an image in S3, at the root"),
+            ("s3archivefs serve --bucket s3://my-bucket", "a bucket, archives as directories"),
+            note="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
+            f"are served too. With access keys, from {ENDPOINT_ACCESS_KEY_ID} and "
+            f"{ENDPOINT_SECRET_ACCESS_KEY} or from a place that the options name, every request "
+            "must be signed; without, only this machine is served.",
+        ),
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--map",
