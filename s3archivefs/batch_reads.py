@@ -62,6 +62,22 @@ class BatchReader(Generic[P]):
         The content is None where the file is too large for a batch, or where it cannot be read: to
         read it by itself says why.
         """
+        with closing(self._landed(windows)) as batches:
+            for batch in batches:
+                for file in batch.files:
+                    yield file, batch.content(file)
+
+    def pieces(
+        self, windows: Iterable[list[Wanted[P]]]
+    ) -> Generator[tuple[Wanted[P], list[bytes | memoryview] | None], None, None]:
+        """Yield likewise each file with the pieces of its content, holes among them."""
+        with closing(self._landed(windows)) as batches:
+            for batch in batches:
+                for file in batch.files:
+                    yield file, batch.pieces(file)
+
+    def _landed(self, windows: Iterable[list[Wanted[P]]]) -> Generator[Batch[P], None, None]:
+        """Yield the batches of windows, decoded, in the order of the disk."""
         flights: deque[_Flight[P]] = deque()
         try:
             for window in windows:
@@ -69,9 +85,9 @@ class BatchReader(Generic[P]):
                     for flight in begun:
                         flights.append(flight)
                         while self._are_many(flights):
-                            yield from self._landed(flights.popleft())
+                            yield _waited_for(flights.popleft())
             while flights:
-                yield from self._landed(flights.popleft())
+                yield _waited_for(flights.popleft())
         finally:
             for flight in flights:
                 flight.work.cancel()
@@ -80,11 +96,6 @@ class BatchReader(Generic[P]):
     def _are_many(self, flights: deque[_Flight[P]]) -> bool:
         weight = sum(flight.batch.weight for flight in flights)
         return len(flights) > 1 and (len(flights) > self._flights_max or weight > _FLIGHTS_BYTES)
-
-    def _landed(self, flight: _Flight[P]) -> Generator[tuple[Wanted[P], bytes | None], None, None]:
-        flight.work.result()
-        for file in flight.batch.files:
-            yield file, flight.batch.content(file)
 
     def _begun(self, window: list[Wanted[P]]) -> Generator[_Flight[P], None, None]:
         """Yield the batches of a window as they begin to be read."""
@@ -135,6 +146,11 @@ class BatchReader(Generic[P]):
                     shared.content = self._data.decode(stored, view[at : at + stored.size])
                     if stored.due == ANY_SIZE:
                         self._data.keep(stored, shared.content)
+
+
+def _waited_for(flight: _Flight[P]) -> Batch[P]:
+    flight.work.result()
+    return flight.batch
 
 
 def _groups(batches: Iterable[Batch[P]]) -> Iterator[deque[tuple[Batch[P], list[Run]]]]:
