@@ -79,6 +79,7 @@ LAYERS = (
     "pure_path",
     "path",
     "bulk",
+    "extraction",  # a room: what makes members of an image in a directory
     "image",
     "__init__",
     "cli",  # a room: its subcommands import what they share, and none of each other
@@ -167,7 +168,14 @@ NETWORK = {
     "urllib3",
 }
 # What takes long to import: the reader does so when it needs it.
-ON_FIRST_USE = {"s3archivefs.limits", "s3archivefs.path", "s3archivefs.verify"}
+ON_FIRST_USE = {
+    "s3archivefs.extraction.errors",
+    "s3archivefs.extraction.filters",
+    "s3archivefs.extraction.manner",
+    "s3archivefs.limits",
+    "s3archivefs.path",
+    "s3archivefs.verify",
+}
 SLOW = ON_FIRST_USE | {
     "argparse",
     "ast",
@@ -430,10 +438,10 @@ def test_rooms_have_nothing_at_their_doors() -> None:
     assert [path for path in full if path.read_text(encoding="utf-8")] == []
 
 
-def test_only_device_opens_files() -> None:
+def test_only_device_opens_files_and_extraction_what_it_makes() -> None:
     openers = []
     for path in sources(READER):
-        if path.stem == "device":
+        if layer(path) in {"device", "extraction"}:
             continue
         tree = parse(path)
         own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -450,6 +458,46 @@ def test_only_device_opens_files() -> None:
             )
         ]
     assert openers == []
+
+
+# Calls that take a path, and by which keyword it is relative to an open directory. Of the others
+# that take one, extraction uses none.
+RELATIVE = {
+    **dict.fromkeys(
+        ("chown", "mkdir", "mknod", "open", "stat", "symlink", "unlink", "utime"), "dir_fd"
+    ),
+    **dict.fromkeys(("link", "rename"), "dst_dir_fd"),
+}
+WITHOUT_PATH = {
+    *("close", "dup", "fchmod", "fsdecode", "fsencode", "fstat", "ftruncate", "geteuid", "lseek"),
+    *("strerror", "urandom", "write"),
+}
+WITH_A_PATH = {
+    # The target, as the caller gave it.
+    "folders.py: os.makedirs(target)",
+    "folders.py: os.open(target, _OPEN)",
+    # What is open already: /proc/self/fd.
+    "attributes.py: os.chown(handle, wanted.uid, wanted.gid)",
+    "attributes.py: os.setxattr(handle, name, value)",
+    "attributes.py: os.setxattr(path, xattr, value, follow_symlinks=False)",
+    "attributes.py: os.utime(handle, (wanted.mtime, wanted.mtime))",
+    "making.py: os.chmod(f'{PROC_HANDLES}/{handle}', mode)",
+    "making.py: os.open(PROC_HANDLES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)",
+    "probing.py: os.open(PROC_HANDLES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)",
+}
+
+
+def test_extraction_makes_all_relative_to_open_directories() -> None:
+    others = set()
+    for path in sources(f"{READER}/extraction"):
+        for node in ast.walk(parse(path)):
+            if not isinstance(node, ast.Call) or not dotted(node.func).startswith("os."):
+                continue
+            name = dotted(node.func).removeprefix("os.")
+            keywords = {each.arg for each in node.keywords}
+            if name not in WITHOUT_PATH and RELATIVE.get(name) not in keywords:
+                others.add(f"{path.name}: {ast.unparse(node)}")
+    assert others == WITH_A_PATH
 
 
 def test_the_adapter_uses_only_public_names_of_the_reader() -> None:
