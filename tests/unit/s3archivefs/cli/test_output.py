@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 
 import pytest
@@ -117,3 +117,18 @@ def test_names_together_are_written_as_each_alone(names: list[str]) -> None:
     with redirect_stdout(stream):
         write_names(names)
         assert stream.getvalue() == "".join(shown(name) + "\n" for name in names)
+
+
+@pytest.mark.parametrize("write", [write_names, write_lines])
+def test_lines_before_a_fault_are_written(
+    write: Callable[[Iterable[str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = "\n" if write is write_lines else ""
+
+    def lines() -> Iterator[str]:
+        yield from (f"{number}{end}" for number in range(300))
+        raise OSError("damaged")
+
+    with pytest.raises(OSError, match="damaged"):
+        write(lines())
+    assert capsys.readouterr().out.split() == [str(number) for number in range(300)]
