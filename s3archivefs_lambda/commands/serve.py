@@ -29,7 +29,7 @@ from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SEC
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.commands.capacity import Capacity
@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands import serve_settings
     from s3archivefs_lambda.commands.bucket_options import served_buckets
     from s3archivefs_lambda.commands.capacity import capacity_of
-    from s3archivefs_lambda.commands.key_sources import key_source
+    from s3archivefs_lambda.commands.key_sources import key_source, tell_of_unserved
     from s3archivefs_lambda.commands.operators_port import OperatorsPort, operators_address
     from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.commands.tls_files import certificate_of
@@ -143,6 +143,8 @@ def _run(options: argparse.Namespace) -> None:
 
     log = write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
+    if verifier is not None:
+        tell_of_unserved(verifier.keys, buckets)
     archives = _archives(serve_settings.shared(config, capacity.workers), buckets, capacity)
     mapped = chain.from_iterable(buckets.values())
     reachability = Reachability(archives, mapped)
@@ -163,7 +165,7 @@ def _run(options: argparse.Namespace) -> None:
     ready_line = partial(_ready_line, buckets, verifier, operators)
     reloads = []
     if verifier is not None and source is not None and source.may_change:
-        reloads.append(partial(_reload_keys, verifier, source))
+        reloads.append(partial(_reload_keys, verifier, source, buckets))
     if certificate is not None:
         reloads.append(partial(_reload_certificate, certificate))
     serve_until_stopped(
@@ -179,8 +181,11 @@ def _run(options: argparse.Namespace) -> None:
     )
 
 
-def _reload_keys(verifier: Verifier, source: KeySource) -> str:
+def _reload_keys(verifier: Verifier, source: KeySource, buckets: Container[str]) -> str:
+    from s3archivefs_lambda.commands.key_sources import tell_of_unserved
+
     verifier.keys = source.load()
+    tell_of_unserved(verifier.keys, buckets)
     return f"{len(verifier.keys)} access keys are in force"
 
 
