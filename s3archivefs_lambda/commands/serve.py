@@ -99,10 +99,15 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from s3archivefs_lambda.commands.workers import NoWorkerStartsError
+
     try:
         _run(options)
     except UsageError as error:
         return error.report()
+    except NoWorkerStartsError as error:
+        sys.stderr.write(f"s3archivefs: {error}\n")
+        return 1
     except KeyboardInterrupt:  # before the server was up
         return 128 + signal.SIGINT  # as shells report it
     return 0

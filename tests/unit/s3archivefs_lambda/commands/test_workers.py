@@ -212,6 +212,30 @@ def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
     assert server.log.read_text().count("cannot start a worker: ") == 3
 
 
+_NEVER_START = """
+import os
+from s3archivefs_lambda.commands.workers import NoWorkerStartsError, run_workers
+def ended(place):
+    print("ended", place)
+options = {"on_hangup": None, "stop_seconds": 1, "first_delay": 0}
+try:
+    run_workers(2, begun=bool, ended=ended, stop=bool, **options)
+except NoWorkerStartsError as error:
+    print(error)
+else:
+    os._exit(3)
+"""
+
+
+def test_workers_that_never_start_are_given_up() -> None:
+    command = [sys.executable, "-c", _NEVER_START]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
+    *places, told = ended.stdout.splitlines()
+    assert told.startswith("no worker starts: each ended 9 times in a row")
+    assert min(places.count("ended 0"), places.count("ended 1")) >= 9
+    assert ended.stderr.count(" ended with status 3; another follows in 0.0 s") == len(places)
+
+
 def test_the_parent_can_be_stopped_while_nobody_reads_its_log(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     try:
