@@ -525,6 +525,9 @@ def test_the_adapter_uses_only_public_names_of_the_reader() -> None:
 
 
 PRIVATE = re.compile(r"(?:.*\.)?_[a-z]\w*", re.IGNORECASE)
+HAS_PRIVATE = re.compile(
+    r"\b_[a-z]", re.IGNORECASE
+)  # two modules in three have not, nor need parsing
 
 
 def private_reaches(tree: ast.Module) -> list[str]:
@@ -545,7 +548,7 @@ def test_tests_import_and_patch_public_names_alone() -> None:
         str(path.relative_to(ROOT)): found
         for package in ("tests", "benchmarks", "deploy")
         for path in sources(package)
-        if (found := private_reaches(parse(path)))
+        if HAS_PRIVATE.search(path.read_text("utf-8")) and (found := private_reaches(parse(path)))
     }
     assert reaches == {}
 
@@ -562,6 +565,7 @@ def test_tests_import_and_patch_public_names_alone() -> None:
 )
 def test_a_private_name_that_a_test_reaches_for_is_found(statement: str, found: list[str]) -> None:
     assert private_reaches(ast.parse(statement)) == found
+    assert not found or HAS_PRIVATE.search(statement)
 
 
 def test_every_public_name_of_the_reader_exists() -> None:
