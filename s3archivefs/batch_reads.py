@@ -45,13 +45,20 @@ class BatchReader(Generic[P]):
     a time: its handle fetches ahead of batches that adjoin, threads read others.
     """
 
-    def __init__(self, inodes: InodeTable, data: DataReader, large_bytes: int) -> None:
+    def __init__(
+        self,
+        inodes: InodeTable,
+        data: DataReader,
+        large_bytes: int,
+        workers: int | None = None,
+    ) -> None:
         self._data = data
         self._planner: Planner[P] = Planner(inodes, data, large_bytes)
         self._is_distant = data.has_readahead
-        self._workers = Workers(_FLIGHTS_MAX, "s3archivefs-read")
-        """The threads for a distant device, which wait more than they decode."""
-        workers = _FLIGHTS_MAX if self._is_distant else os.cpu_count() or 1
+        self._has_own = self._is_distant or workers is not None
+        """Whether it has own threads: at a distant device they wait more than they decode."""
+        self._workers = Workers(workers or _FLIGHTS_MAX, "s3archivefs-read")
+        workers = workers or (_FLIGHTS_MAX if self._is_distant else os.cpu_count() or 1)
         self._flights_max = min(workers + 1, _FLIGHTS_MAX)
 
     def contents(
@@ -123,7 +130,7 @@ class BatchReader(Generic[P]):
         if ahead is not None and runs:  # only this thread may use it
             with suppress(Exception):  # raised to the reader of the file concerned
                 raw = self._data.read(runs[0].start, runs[0].end - runs[0].start, ahead)
-        start = self._workers.start if self._is_distant else start_work
+        start = self._workers.start if self._has_own else start_work
         return _Flight(batch, start(partial(self._decode, runs, raw)))
 
     def _decode(self, runs: list[Run], first: bytes | None) -> None:

@@ -101,19 +101,20 @@ class BulkReader(FileOpener):
         return self._files_below(self._place(top), top, on_error)
 
     def read_pieces(
-        self, files: Iterable[tuple[T, Stat]]
+        self, files: Iterable[tuple[T, Stat]], *, workers: int | None = None
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         """Yield each file's mark and the pieces of its content, in disk order.
 
         A file is given by its attributes, as this image's `stat` and `scandir_stats` return them,
         and a mark of any type. Files are read as `read_many` reads them, nothing is copied, and
         those too large for memory come piece by piece. Take the pieces before the next file. A file
-        that cannot be read raises what `read_bytes` raises, to who takes its pieces.
+        that cannot be read raises what `read_bytes` raises, to who takes its pieces. `workers` is
+        the number of threads, by default that of processors, or 8 where there is a network.
 
         Format: "Data and Fragment Blocks".
         """
         self._check_open()
-        return self._pieces_of(files)
+        return self._pieces_of(files, workers)
 
     # ---- Contents --------------------------------------------------------------------------------
 
@@ -150,11 +151,11 @@ class BulkReader(FileOpener):
                 self._check_open()
 
     def _pieces_of(
-        self, files: Iterable[tuple[T, Stat]]
+        self, files: Iterable[tuple[T, Stat]], workers: int | None
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         wanted = (Wanted(mark, self._place_of_content(stat), stat) for mark, stat in files)
         in_windows = windows(wanted, self._readers.data.block_size, _weight_of_mark)
-        reader: BatchReader[T] = self._batch_reader()
+        reader: BatchReader[T] = self._batch_reader(workers)
         with closing(reader.pieces(in_windows)) as contents:
             for file, pieces in contents:
                 yield file.path, self._pieces_alone(file.stat) if pieces is None else pieces
@@ -210,9 +211,9 @@ class BulkReader(FileOpener):
         reader: BatchReader[P] = self._batch_reader()
         return reader.contents(windows(files, self._readers.data.block_size, weight_of_path))
 
-    def _batch_reader(self) -> BatchReader[T]:
+    def _batch_reader(self, workers: int | None = None) -> BatchReader[T]:
         readers = self._readers
-        return BatchReader(readers.inodes, readers.data, self._large_bytes)
+        return BatchReader(readers.inodes, readers.data, self._large_bytes, workers)
 
     # ---- Files -----------------------------------------------------------------------------------
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from s3archivefs.browsing import Browser
@@ -17,6 +15,7 @@ from s3archivefs.errors import (
     UnsupportedError,
     leads_nowhere,
 )
+from s3archivefs.extracting import Extractor
 from s3archivefs.healing import retried
 from s3archivefs.inode import FileKind
 from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
     from s3archivefs.data import DataReader
     from s3archivefs.device import BlockDevice
-    from s3archivefs.extraction.filters import Filter
-    from s3archivefs.extraction.folders import Existing
-    from s3archivefs.extraction.manner import Counts
     from s3archivefs.inode import ContentPlace, Inode, InodeTable, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath, PathLike, StrPath
@@ -42,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["SquashFS", "open_image"]
 
 
-class SquashFS(Browser, BulkReader):
+class SquashFS(Browser, BulkReader, Extractor):
     """An open image: its directories, files and attributes.
 
     Several threads may use it, also in a process that forks; as a context manager it closes what it
@@ -227,65 +223,6 @@ class SquashFS(Browser, BulkReader):
         from s3archivefs.path import Path  # noqa: PLC0415 -- with pathlib, 10 ms
 
         return Path(self, path)
-
-    def extract(
-        self,
-        paths: EitherPath | Iterable[EitherPath],
-        target: str | bytes | os.PathLike[str],
-        *,
-        filter: str | Filter = "data",  # noqa: A002 -- as tarfile
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        strip_components: int = 0,
-        existing: Existing = "error",
-        owner: bool = False,
-        xattrs: bool = False,
-        progress: Callable[[int, int], object] | None = None,
-        on_error: Callable[[str, SquashfsError | OSError], object] | None = None,
-    ) -> Counts:
-        """Extract a path, or several, with all that is below them, into the directory `target`.
-
-        Members keep their paths below the target, less the first `strip_components` names. Modes
-        and times are restored as `filter` has them: `data`, `tar`, `fully-trusted`, as in PEP 706,
-        or a function of Member and target. Only root, and no filter but the last, restores setuid
-        bits. `owner` and `xattrs` ask for owners and extended attributes. `include` and `exclude`
-        are glob patterns: those without a slash are for names at any depth.
-
-        A file gets its name when it is complete. What stands under its name is an `error`, or is to
-        `keep` or `replace`; nothing is made through a symlink in the target. So an extraction that
-        was interrupted goes on with `keep`.
-
-        `progress` is called with the members of all kinds, and the bytes of content, that were made
-        since its last call. Returns what was made in all.
-
-        Raises ExtractionError where a member is refused, FileExistsError, and what reading and
-        writing raise. With `on_error`, that is called with the path in the image and the error, and
-        the other members follow, unless the disk is full or the like.
-
-        Format: "Directory Table", "Inode Table", "Data and Fragment Blocks".
-        """
-        self._check_open()
-        if os.mkdir not in os.supports_dir_fd:
-            raise UnsupportedError("this operating system has no directory handles to extract by")
-        from s3archivefs.extraction.extraction import Extraction  # noqa: PLC0415 -- for this alone
-        from s3archivefs.extraction.manner import Manner  # noqa: PLC0415
-
-        manner = Manner(
-            filter=filter,
-            include=include,
-            exclude=exclude,
-            strip_components=strip_components,
-            existing=existing,
-            owner=owner,
-            xattrs=xattrs,
-            progress=progress,
-            on_error=on_error,
-        )
-        if isinstance(paths, str | bytes) or not isinstance(paths, Iterable):
-            paths = [paths]
-        extraction = Extraction(self, os.fsdecode(target), manner)
-        extraction.run([decode(encode(path)) for path in paths])
-        return extraction.counts
 
     def verify(self, *, progress: Callable[[int, int], object] | None = None) -> Iterator[Problem]:
         """Read all that the image holds, and yield each problem: none if it is sound.

@@ -15,6 +15,8 @@ COMMANDS = {
     "du": "sum up how much lies below a path of an image",
     "diff": "tell how an image differs from another, or from a directory",
     "cat": "write files of an image to standard output",
+    "extract": "make files and directories of an image in a directory",
+    "cp": "copy a file or directory out of an image",
     "info": "say what an image is",
     "hash": "write checksums of files, which sha256sum checks",
     "verify": "read all of an image and name what is damaged",

@@ -20,7 +20,7 @@ from s3archivefs.extraction.errors import (
     OutsideDestinationError,
     SpecialFileError,
 )
-from s3archivefs.extraction.filters import Member, names_of
+from s3archivefs.extraction.filters import Member, names_of, words_of
 from s3archivefs.extraction.folders import Folder, Folders, located
 from s3archivefs.extraction.making import Maker, Spot
 from s3archivefs.extraction.manner import Counts
@@ -42,7 +42,7 @@ _ENDS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 )
 """Errors after which other members would fare no better."""
-_PROGRESS_MEMBERS, _PROGRESS_BYTES = 64, 4 << 20
+_PROGRESS_FILES, _PROGRESS_BYTES = 64, 4 << 20
 """What is made between two calls of `progress`."""
 
 
@@ -63,7 +63,7 @@ class Extraction:
         self._manner = manner
         self.counts = Counts()
         """What is made so far."""
-        self._shown = 0, 0
+        self._files_done = self._bytes_done = 0  # since `progress` was told
         self._links: dict[int, Spot] = {}
         """By reference of an inode with several names, what was made first of it."""
         self._unread: Exception | None = None
@@ -87,14 +87,16 @@ class Extraction:
             stack.callback(self._maker.close)
             stack.callback(self._folders.finish)
             files = stack.enter_context(closing(self._files(paths)))
-            contents = stack.enter_context(closing(self._image.read_pieces(files)))
+            contents = stack.enter_context(
+                closing(self._image.read_pieces(files, workers=self._manner.jobs))
+            )
             try:
                 for placed, pieces in contents:
                     self._make_file(placed, pieces)
             except BaseException:
                 self._is_over = True
                 raise
-        self._show_progress(is_end=True)
+        self._advance(0, 0, is_end=True)
 
     def _files(self, paths: Iterable[str]) -> Generator[tuple[_Placed, Stat], None, None]:
         """Yield the regular files with their places; make all else on the way."""
@@ -204,6 +206,8 @@ class Extraction:
         if there is None:
             return True
         self._stands(spot)
+        if stat.kind is _FILE:
+            self._advance(1, stat.size)
         is_same = (
             modes.S_ISREG(there.st_mode)
             and stat.kind is _FILE
@@ -246,12 +250,15 @@ class Extraction:
                 wanted = self._manner.attributes(member, self._xattrs)
                 if isinstance(pieces, list):
                     self._maker.file(spot, pieces, stat.size, wanted)
-                    self.counts.bytes += stat.size
+                    self._advance(1, stat.size)
                 else:
                     self._maker.file(spot, self._reading(pieces), stat.size, wanted)
+                    self._advance(1, 0)
                 self._note_first(spot, stat)
+            else:
+                self._advance(1, stat.size)
             self.counts.files += 1
-            self._show_progress()
+            self.counts.bytes += stat.size
         except (SquashfsError, OSError) as error:
             self._not_made(placed, error)
         finally:
@@ -265,8 +272,8 @@ class Extraction:
                 if stat.kind is _SYMLINK:
                     self._maker.symlink(spot, encode(member.linkname), wanted)
                 elif not self._manner.is_root:
-                    what = stat.kind.name.lower().replace("_", " ")
-                    raise SpecialFileError(member.name, f"only root may make a {what}")
+                    what = f"only root may make a {words_of(stat.kind)}"
+                    raise SpecialFileError(member.name, what)
                 else:
                     self._maker.special(spot, FORMAT_BITS[stat.kind], stat.rdev, wanted)
                 self._note_first(spot, stat)
@@ -301,20 +308,22 @@ class Extraction:
         try:
             for piece in pieces:
                 yield piece
-                self.counts.bytes += len(piece)
-                self._show_progress()
+                self._advance(0, len(piece))
         except (SquashfsError, OSError) as error:
             self._unread = error
             raise
 
-    def _show_progress(self, *, is_end: bool = False) -> None:
+    def _advance(self, files: int, size: int, *, is_end: bool = False) -> None:
+        """Tell `progress` of regular files and bytes, from time to time."""
         if self._manner.progress is None:
             return
-        members, size = self.counts.members, self.counts.bytes
-        files_more, bytes_more = members - self._shown[0], size - self._shown[1]
-        if files_more >= _PROGRESS_MEMBERS or bytes_more >= _PROGRESS_BYTES or is_end:
-            self._shown = members, size
-            self._manner.progress(files_more, bytes_more)
+        self._files_done += files
+        self._bytes_done += size
+        is_due = self._files_done >= _PROGRESS_FILES or self._bytes_done >= _PROGRESS_BYTES
+        if is_due or is_end:
+            files, size = self._files_done, self._bytes_done
+            self._files_done = self._bytes_done = 0
+            self._manner.progress(files, size)
 
     def _unset(self, folder: Folder, error: ExtractionError | OSError) -> None:
         """Report a directory whose attributes cannot be set."""
@@ -323,7 +332,7 @@ class Extraction:
 
     def _path(self, spot: Spot) -> str:
         """Return the path of a place in the target, for an error."""
-        return f"{self._target}/{spot.folder.path_of(spot.name)}"
+        return self._folders.path(spot.folder.path_of(spot.name))
 
     def _xattrs(self, path: str) -> Iterator[tuple[str, bytes]]:
         image = self._image

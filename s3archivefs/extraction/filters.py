@@ -27,6 +27,7 @@ __all__ = [
     "fully_trusted_filter",
     "names_of",
     "tar_filter",
+    "words_of",
 ]
 
 _FILE = FileKind.FILE
@@ -97,7 +98,7 @@ def data_filter(member: Member, target: str) -> Member:
         _check_link(member)
     elif kind is not _FILE and kind is not _DIRECTORY:
         raise SpecialFileError(
-            member.name, f"a {_words(kind)} is no data; the filters tar and fully-trusted keep it"
+            member.name, f"a {words_of(kind)} is no data; the filters tar and fully-trusted keep it"
         )
     if mode is not None:
         if kind is _FILE:
@@ -151,5 +152,6 @@ def _check_link(member: Member) -> None:
         )
 
 
-def _words(kind: FileKind) -> str:
-    return kind.name.lower().replace("_", " ")
+def words_of(kind: FileKind) -> str:
+    """Return what a kind of file is called."""
+    return kind.name.lower().replace("_", " ").replace("char ", "character ")

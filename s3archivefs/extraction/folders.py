@@ -255,8 +255,11 @@ class Folders:
         return None
 
     def _located(self, error: OSError, folder: Folder) -> OSError:
-        path = self._target if folder is self.top else f"{self._target}/{folder.path}"
-        return located(error, path)
+        return located(error, self._target if folder is self.top else self.path(folder.path))
+
+    def path(self, below: str) -> str:
+        """Return the path of what has a path below the target, for an error."""
+        return f"{self._target.rstrip('/')}/{below}"
 
 
 def located(error: OSError, path: str) -> OSError:

@@ -33,18 +33,13 @@ class Counts:
     files: int = 0
     """Regular files, hard links among them."""
     bytes: int = 0
-    """Bytes of their contents; a hard link adds none."""
+    """Bytes of their contents, of each hard link too."""
     directories: int = 0
     """Directories that were not there."""
     others: int = 0
     """Symlinks, devices, fifos and sockets."""
     kept: int = 0
     """Members left out, since something stands under their names."""
-
-    @property
-    def members(self) -> int:
-        """Members of all kinds."""
-        return self.files + self.directories + self.others + self.kept
 
 
 class Manner:
@@ -57,30 +52,39 @@ class Manner:
         include: Iterable[str],
         exclude: Iterable[str],
         strip_components: int,
+        name: str | None,
         existing: Existing,
         owner: bool,
         xattrs: bool,
+        jobs: int | None,
         progress: Callable[[int, int], object] | None,
         on_error: OnError | None,
     ) -> None:
-        name = filter.replace("_", "-") if isinstance(filter, str) else None
-        if name is not None and name not in FILTERS:
+        trust = filter.replace("_", "-") if isinstance(filter, str) else None
+        if trust is not None and trust not in FILTERS:
             raise ValueError(f"filter is {filter!r}: give {', '.join(FILTERS)}, or a function")
-        if owner and name == "data":
+        if owner and trust == "data":
             raise ValueError("the filter data leaves out owners: owner=True takes another")
         if existing not in _EXISTING:
             raise ValueError(f"existing is {existing!r}: give one of {', '.join(_EXISTING)}")
         if strip_components < 0:
             raise ValueError(f"strip_components is {strip_components}: give 0 or more")
+        if name is not None and (strip_components or "/" in name or name in {"", ".", ".."}):
+            raise ValueError(f"name is {name!r}: give one name, and no strip_components")
+        if jobs is not None and jobs < 1:
+            raise ValueError(f"jobs is {jobs}: give 1 or more")
         for patterns in (include, exclude):
             if isinstance(patterns, str):
                 raise TypeError(f"{patterns!r} is a single pattern: give a list of patterns")
         if xattrs and not hasattr(os, "setxattr"):
             raise NotImplementedError("this system has no extended attributes to set")
-        self.filter: Filter = FILTERS[name] if name is not None else filter  # type: ignore[assignment]  # a function
+        self.filter: Filter = FILTERS[trust] if trust is not None else filter  # type: ignore[assignment]  # a function
         self.selection = Selection(include, exclude)
         self.strip_components = strip_components
+        self.name = name
+        """What the path is called below the target, in place of its own path."""
         self.existing: Existing = existing
+        self.jobs = jobs
         self.progress = progress
         self.on_error = on_error
         self.has_xattrs = xattrs
@@ -88,7 +92,7 @@ class Manner:
         self._owner = owner
         self._bits = _ALL_BITS if self.is_root else _USER_BITS
         # Others carry rights, as capabilities do.
-        self._xattr_prefix = "" if self.is_root and name not in {"data", "tar"} else "user."
+        self._xattr_prefix = "" if self.is_root and trust not in {"data", "tar"} else "user."
 
     def attributes(
         self, member: Member, xattrs: Callable[[str], Iterable[tuple[str, bytes]]]

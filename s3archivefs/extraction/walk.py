@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from s3archivefs.errors import CorruptImageError, LimitExceededError, SquashfsError
+from s3archivefs.errors import (
+    CorruptImageError,
+    LimitExceededError,
+    SquashfsError,
+    leads_nowhere,
+)
 from s3archivefs.extraction.filters import Member, names_of
 from s3archivefs.inode import FileKind
 
@@ -51,7 +56,7 @@ class Source(Protocol):
         """Yield the names in a directory with their attributes."""
 
     def read_pieces(
-        self, files: Iterable[tuple[T, Stat]]
+        self, files: Iterable[tuple[T, Stat]], *, workers: int | None
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         """Yield each file's mark and the pieces of its content, in disk order."""
 
@@ -110,6 +115,7 @@ class Walk:
         self._visitor = visitor
         self._top = top
         self._strip = manner.strip_components
+        self._name = manner.name
         self._selection = manner.selection
 
     def members(self, paths: Iterable[str]) -> Generator[Found, None, None]:
@@ -118,6 +124,8 @@ class Walk:
             try:
                 way = self._way(path)
             except (SquashfsError, OSError) as error:
+                if isinstance(error, OSError) and leads_nowhere(error):
+                    error.filename = path  # as it was given
                 self._visitor.fault(path, error)
                 continue
             if isinstance(way, _Step):
@@ -132,9 +140,10 @@ class Walk:
             names = [*names_of(self._image.realpath("/".join(names[:-1]))), *names[-1:]]
         root = self._image.stat("/")
         step = _Step("/", "", 0, root.reference, self._top, self._selection.start)
+        if self._name is not None:  # of one path alone
+            self._strip = max(0, len(names) - 1)
         if not names:
-            self._visitor.enter_root(_member(step, "", root, ""))
-            return self._begun(step)
+            return self._root(step, root)
         for name in names[:-1]:
             stat = self._image.stat(step.prefix + name)
             deeper = self._entered(step, name, stat, is_asked_for=False)
@@ -144,9 +153,20 @@ class Walk:
         path = step.prefix + names[-1]
         stat = self._image.stat(path, follow_symlinks=False)
         if stat.kind is _DIRECTORY:
-            first = self._entered(step, names[-1], stat, is_asked_for=True)
+            first = self._entered(step, names[-1], stat, is_asked_for=True, made=self._name)
             return None if first is None else self._begun(first)
-        return self._found(step, names[-1], stat)
+        return self._found(step, names[-1], stat, self._name)
+
+    def _root(self, step: _Step, stat: Stat) -> _Step | None:
+        """Return the image's root, which is the target itself unless it gets a name."""
+        if self._name is None:
+            self._visitor.enter_root(_member(step, "", ".", stat))
+            return self._begun(step)
+        found = Found(_member(step, "", self._name, stat), step.folder, self._name, stat)
+        folder = self._visitor.enter(found, is_asked_for=True)
+        if folder is None:
+            return None
+        return self._begun(step._replace(below=f"{self._name}/", folder=folder))
 
     def _below(self, first: _Step) -> Generator[Found, None, None]:
         seen: set[int] = set()
@@ -179,8 +199,8 @@ class Walk:
         self._visitor.begin(step.folder)
         return step
 
-    def _found(self, step: _Step, name: str, stat: Stat) -> Found | None:
-        """Return what is no directory, if it is selected."""
+    def _found(self, step: _Step, name: str, stat: Stat, made: str | None = None) -> Found | None:
+        """Return what is no directory, if selected; `made` is another name for it."""
         if not self._selection.is_all:
             is_taken, _ = self._selection.step(step.state, name, is_directory=False)
             if not is_taken:
@@ -194,9 +214,12 @@ class Walk:
             except (SquashfsError, OSError) as error:
                 self._visitor.fault(step.prefix + name, error)
                 return None
-        return Found(_member(step, name, stat, linkname), step.folder, name, stat)
+        made = made or name
+        return Found(_member(step, name, made, stat, linkname), step.folder, made, stat)
 
-    def _entered(self, step: _Step, name: str, stat: Stat, *, is_asked_for: bool) -> _Step | None:
+    def _entered(
+        self, step: _Step, name: str, stat: Stat, *, is_asked_for: bool, made: str | None = None
+    ) -> _Step | None:
         """Return the step into a directory, or None where nothing below it is selected."""
         is_taken, state = True, step.state
         if not self._selection.is_all:
@@ -207,17 +230,18 @@ class Walk:
         prefix = f"{step.prefix}{name}/"
         if step.depth < self._strip:
             return _Step(prefix, "", step.depth + 1, stat.reference, step.folder, state)
-        found = Found(_member(step, name, stat, ""), step.folder, name, stat)
+        made = made or name
+        found = Found(_member(step, name, made, stat), step.folder, made, stat)
         folder = self._visitor.enter(found, is_asked_for=is_taken and is_asked_for)
         if folder is None:
             return None
-        below = f"{step.below}{name}/"
+        below = f"{step.below}{made}/"
         return _Step(prefix, below, step.depth + 1, stat.reference, folder, state)
 
 
-def _member(step: _Step, name: str, stat: Stat, linkname: str) -> Member:
+def _member(step: _Step, name: str, made: str, stat: Stat, linkname: str = "") -> Member:
     return Member(
-        step.below + name or ".",
+        step.below + made,
         stat.kind,
         stat.mode & _PERMISSIONS,
         stat.uid,

@@ -80,6 +80,7 @@ LAYERS = (
     "path",
     "bulk",
     "extraction",  # a room: what makes members of an image in a directory
+    "extracting",
     "image",
     "__init__",
     "cli",  # a room: its subcommands import what they share, and none of each other
