@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from s3archivefs.device import ReadAhead
     from s3archivefs.inode import Inode, InodeTable
 
-__all__ = ["ZEROS", "Content", "Storage", "block_list", "is_hole", "joined"]
+__all__ = ["ZEROS", "Content", "Storage", "block_list", "joined"]
 
 _RUN_BYTES = 4 << 20
 """Bytes of content that are read at once and decompressed in parallel; bounds memory."""
@@ -86,6 +86,11 @@ class Content:
         if self._fragment != ABSENT_32:
             tail = self.size - self._block_count * self._reader.block_size
         return Storage(self._block_count - holes, holes, size, tail)
+
+    @property
+    def block_count(self) -> int:
+        """Number of blocks, without a tail that lies in a fragment."""
+        return self._block_count
 
     def left_of_block(self, position: int) -> int:
         """Return the bytes from a position of the content to the end of its block."""
@@ -266,11 +271,6 @@ def block_list(inode: Inode, count: int, inodes: InodeTable, reader: DataReader)
         words.byteswap()
     reader.check_words(words, inode.tail[0])
     return words
-
-
-def is_hole(piece: bytes | memoryview) -> bool:
-    """Return whether a piece stands for a hole, of which the image stores no byte."""
-    return isinstance(piece, memoryview) and piece.obj is ZEROS.obj
 
 
 def joined(pieces: Iterable[bytes | memoryview]) -> bytes:

@@ -51,6 +51,9 @@ _GAP_MAX = 1 << 18  # bytes from one index entry to the next; writers have one f
 # Bytes of listing that an iterator holds. Of a hostile tree a caller may hold a thousand iterators,
 # one for each directory on the way down; writers' segments have 8 KiB.
 _HELD_MAX = 1 << 16
+# A place in a listing is the number of its segment and, in these bits, that of the entry in it.
+_PLACE_BITS = 32
+_PLACE_MASK = (1 << _PLACE_BITS) - 1
 _SCANNED_TOGETHER = 256  # entries of a segment that is too long to be taken into memory
 
 
@@ -158,6 +161,26 @@ class Directory:
                 start = b""
             else:
                 yield from self._loaded(segment)
+
+    def runs_at(self, place: int) -> Iterator[tuple[int, Run]]:
+        """Yield the entries in runs from a place on, each with its first entry's place.
+
+        Those of its others follow that one by one. The first place is 0, and places rise; they stay
+        what they are, so that a listing can be read on at any later time. Raises what `listings`
+        raises.
+        """
+        segments = self.segments().all
+        number, passed = place >> _PLACE_BITS, place & _PLACE_MASK
+        while number < len(segments):
+            here = number << _PLACE_BITS
+            for listing in self._listings_of(segments[number]):
+                skipped = min(passed, len(listing))
+                passed -= skipped
+                here += skipped
+                for run in listing.behind(skipped).runs() if skipped else listing.runs():
+                    yield here, run
+                    here += len(run.names)
+            number, passed = number + 1, 0
 
     # ---- segments --------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from s3archivefs.browsing import Browser
 from s3archivefs.bulk import BulkReader
 from s3archivefs.device import OffsetDevice
 from s3archivefs.errors import (
@@ -15,10 +14,10 @@ from s3archivefs.errors import (
     UnsupportedError,
     leads_nowhere,
 )
-from s3archivefs.extracting import Extractor
 from s3archivefs.healing import retried
 from s3archivefs.inode import FileKind
 from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
+from s3archivefs.nodes import NodeReader
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.reopening import Origin
 from s3archivefs.sources import open_source, portable
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["SquashFS", "open_image"]
 
 
-class SquashFS(Browser, BulkReader, Extractor):
+class SquashFS(NodeReader, BulkReader):
     """An open image: its directories, files and attributes.
 
     Several threads may use it, also in a process that forks; as a context manager it closes what it

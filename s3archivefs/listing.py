@@ -140,12 +140,15 @@ class Listing:
 
     def since(self, name: bytes) -> Listing:
         """Return the entries whose names are not below `name`."""
-        number = self._number(name)
-        since = Listing.__new__(Listing)
+        return self.behind(self._number(name) - self._first)
+
+    def behind(self, count: int) -> Listing:
+        """Return the entries without the first `count`."""
+        behind = Listing.__new__(Listing)
         for attribute in self.__slots__:
-            setattr(since, attribute, getattr(self, attribute))
-        since._first = number  # noqa: SLF001 -- made here
-        return since
+            setattr(behind, attribute, getattr(self, attribute))
+        behind._first = min(self._first + count, self._firsts[-1])  # noqa: SLF001 -- made here
+        return behind
 
     def names(self) -> list[bytes]:
         """Return the names."""
@@ -223,3 +226,7 @@ class ScannedEntries:
     def since(self, name: bytes) -> ScannedEntries:
         """Return the entries whose names are not below `name`."""
         return ScannedEntries([entry for entry in self._entries if entry.name >= name])
+
+    def behind(self, count: int) -> ScannedEntries:
+        """Return the entries without the first `count`."""
+        return ScannedEntries(self._entries[count:])

@@ -1,0 +1,168 @@
+"""The part of an image that is used by references, as a mounted image is."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from s3archivefs.browsing import Browser
+from s3archivefs.content import Content
+from s3archivefs.healing import retried
+from s3archivefs.inode import FileKind
+from s3archivefs.names import os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s3archivefs.directory import Directory
+    from s3archivefs.inode import Inode, Stat
+    from s3archivefs.opening import Found
+    from s3archivefs.runs import Run
+
+__all__ = ["NodeReader"]
+
+
+class NodeReader(Browser):
+    """The part of `SquashFS` that knows files by their references: see Stat.reference.
+
+    Who keeps references of files needs no path: they name inodes, whose hard links they stand for.
+    A reference must come from this image. Another one raises CorruptImageError, or leads to what
+    its bytes can be taken for.
+    """
+
+    @property
+    def root_reference(self) -> int:
+        """Reference of the root directory.
+
+        Format: "The Superblock".
+        """
+        return self.superblock.root_inode
+
+    @property
+    def is_distant(self) -> bool:
+        """Whether the device has readahead, as one has that is slow to begin a read."""
+        return self._readers.data.has_readahead
+
+    @property
+    def has_xattrs(self) -> bool:
+        """Whether any file of the image may have extended attributes.
+
+        Format: "Extended Attribute Table".
+        """
+        return self._readers.xattrs is not None
+
+    @retried
+    def stat_of_node(self, reference: int) -> Stat:
+        """Return the attributes of an inode.
+
+        Format: "Inode Table".
+        """
+        return self._readers.inodes.stat(self._node(reference))
+
+    @retried
+    def node_named(self, directory: int, name: bytes) -> Stat | None:
+        """Return the attributes of a name in a directory, or None.
+
+        Raises NotADirectoryError where the reference leads to something else, as all methods do
+        that take a directory's.
+
+        Format: "Directory Table".
+        """
+        entry = self._node_directory(directory).get(name)
+        return None if entry is None else self.stat_of_entry(entry)
+
+    def runs_of_node(self, directory: int, place: int = 0) -> Iterator[tuple[int, Run]]:
+        """Yield the entries of a directory in runs from a place on.
+
+        Each comes with the place of its first entry; those of its others follow one by one. That
+        behind the last entry met is where to read on, now or later. `stats_of_run` has their
+        attributes.
+
+        Format: "Directory Table", "Directory Index".
+        """
+        return self._while_open(zip(self._runs_at(directory, place)))
+
+    @retried
+    def _runs_at(self, directory: int, place: int) -> Iterator[tuple[int, Run]]:
+        return self._node_directory(directory).runs_at(place)
+
+    @retried
+    def parent_of_node(self, directory: int) -> int | None:
+        """Return the reference of the directory above one, or None where only paths lead there.
+
+        The export table has it. It is None for the root too.
+
+        Format: "Inode Table", "Export Table".
+        """
+        if directory == self.root_reference or self._readers.exports is None:
+            return None
+        return self._readers.exports[self._node_directory(directory).inode.directory.parent_inode]
+
+    @retried
+    def target_of_node(self, reference: int) -> bytes:
+        """Return the target of a symlink; raise OSError (EINVAL) for what is none.
+
+        Format: "Symbolic Links".
+        """
+        inode = self._node(reference)
+        if inode.kind is not FileKind.SYMLINK:
+            raise os_error(errno.EINVAL, _shown(reference))
+        return self._readers.inodes.target(inode)
+
+    @retried
+    def xattrs_of_node(self, reference: int) -> list[bytes]:
+        """Return the names of an inode's extended attributes, as `listxattr`.
+
+        Format: "Extended Attribute Table".
+        """
+        index, xattrs = self._xattr_index(reference), self._readers.xattrs
+        return [] if index is None or xattrs is None else xattrs.names(index)
+
+    @retried
+    def xattr_of_node(self, reference: int, name: bytes) -> bytes | None:
+        """Return the value of one extended attribute, or None.
+
+        Format: "Extended Attribute Table".
+        """
+        index, xattrs = self._xattr_index(reference), self._readers.xattrs
+        return None if index is None or xattrs is None else xattrs.value(index, name)
+
+    def open_node(self, reference: int) -> Content:
+        """Return the content of a regular file.
+
+        Raises IsADirectoryError for a directory, OSError (ENXIO) for what else has no content.
+
+        Format: "File Inodes".
+        """
+
+        def reread() -> Found | None:
+            return self._content_of_node(reference) if self._distrust() else None
+
+        return Content(*self._content_of_node(reference), reread)
+
+    @retried
+    def _content_of_node(self, reference: int) -> Found:
+        inode = self._node(reference)
+        if inode.kind is FileKind.DIRECTORY:
+            raise os_error(errno.EISDIR, _shown(reference))
+        if inode.kind is not FileKind.FILE:
+            raise os_error(errno.ENXIO, _shown(reference))
+        return inode, self._readers.inodes, self._readers.data
+
+    def _xattr_index(self, reference: int) -> int | None:
+        return self._readers.inodes.xattr_index(self._node(reference))
+
+    def _node_directory(self, reference: int) -> Directory:
+        inode = self._node(reference)
+        if inode.kind is not FileKind.DIRECTORY:
+            raise os_error(errno.ENOTDIR, _shown(reference))
+        return self._readers.directory(inode)
+
+    def _node(self, reference: int) -> Inode:
+        self._check_open()
+        return self._readers.inodes.inode(reference)
+
+
+def _shown(reference: int) -> str:
+    """Return how a message names an inode that no path led to."""
+    return f"inode at {reference:#x}"
