@@ -40,8 +40,6 @@ STAMP = "installed.txt"  # in an environment: what was asked for when it was mad
 PIP_OPTIONS = ("--no-compile",)
 # Each process takes tests in their order, so that they share what a module's fixtures make.
 ON_ALL_PROCESSORS = ("--numprocesses=auto", "--dist=worksteal")
-# Tests of servers and clients wait for these half of their time.
-AMONG_SERVERS = (f"--numprocesses={(os.cpu_count() or 1) + 2}", "--dist=worksteal")
 FILES_IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- what is made there has a name of its own
 # Bytes that must be free there: several times what the tests for every change leave.
 ROOM = 8 << 30
@@ -76,8 +74,16 @@ def unit(session: nox.Session) -> None:
 @nox.session
 def parts(session: nox.Session) -> None:
     """Run the tests on real servers and with real clients. Arguments go to pytest."""
-    programs = ("mksquashfs", "gensquashfs", "jq", "radosgw", "chromium", "systemd-analyze")
-    system_packages(session, *programs, "mandoc", "zsh", "fish", "tcsh")
+    programs = (
+        "mksquashfs",
+        "gensquashfs",
+        "jq",
+        "radosgw",
+        "chromium",
+        "systemd-analyze",
+        "fusermount3",
+    )
+    system_packages(session, *programs)
     install(session, group="parts", extras="all")
     environ = {
         "TESTS_S3FS_PYTHON": program_environment(session, group="s3fs"),
@@ -85,7 +91,7 @@ def parts(session: nox.Session) -> None:
         "TESTS_DEPLOY_PYTHON": program_environment(session, group="deploy"),
         "TESTS_WHEELS": wheels(session),
     }
-    run_pytest(session, *AMONG_SERVERS, "tests/parts", environ=environ)
+    run_pytest(session, *ON_ALL_PROCESSORS, "tests/parts", environ=environ)
 
 
 @nox.session
@@ -174,10 +180,9 @@ def fixtures(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Make pages of the reader's API in site/, and the command's manual pages in site/man."""
+    """Make pages of the reader's API in site/, from its docstrings."""
     install(session, group="docs", extras="all")
     session.run("pdoc", "s3archivefs", "--output-directory", "site", *session.posargs)
-    session.run("python", "-m", "deploy.man_pages", "site/man")
 
 
 @nox.session

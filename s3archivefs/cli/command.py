@@ -13,15 +13,8 @@ from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import HelpFormatter, UsageError
-from s3archivefs.cli.exit_codes import (
-    BROKEN_PIPE,
-    FAULT,
-    INTERRUPTED,
-    MEANINGS,
-    USAGE,
-    exit_code,
-)
+from s3archivefs.cli.arguments import UsageError
+from s3archivefs.cli.exit_codes import BROKEN_PIPE, FAULT, INTERRUPTED, USAGE, exit_code
 from s3archivefs.cli.faults import EXPECTED, complain, line_of
 from s3archivefs.cli.streams import OutputError, standard_streams
 from s3archivefs.cli.table import COMMANDS
@@ -83,8 +76,7 @@ def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentPars
     parser = argparse.ArgumentParser(
         prog="s3archivefs",
         description="Read squashfs images, here and in S3.",
-        epilog=f"s3archivefs COMMAND --help tells of one command.\n\nexit codes: {_codes()}",
-        formatter_class=HelpFormatter,
+        epilog="s3archivefs COMMAND --help tells of one command.",
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
@@ -109,7 +101,7 @@ def _add(
         help=summary,
         description=summary.capitalize() + ".",
         epilog=module.EXAMPLES,
-        formatter_class=HelpFormatter,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,  # -h has another meaning in ls and du
     )
     command.add_argument("--help", action="help", help="show this help and exit")
@@ -126,10 +118,6 @@ def _add_installed(
     found = sorted(entry_points(group="s3archivefs.commands"), key=lambda entry: entry.name)
     for entry in [entry for entry in found if entry.name == wanted] or found:
         entry.load()(commands)
-
-
-def _codes() -> str:
-    return "; ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items())
 
 
 class _Version(argparse.Action):

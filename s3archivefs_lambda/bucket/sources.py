@@ -49,10 +49,7 @@ class MappedSources:
         self._reached = max(self._reached, virtual)
         get = self._ahead.take(virtual, location, self._following())
         alone = self._asked.prefix.startswith(virtual)
-        may_read = self._asked.may_read
-        source = ArchiveSource(
-            self._archives, location, virtual, get, alone=alone, may_read=may_read
-        )
+        source = ArchiveSource(self._archives, location, virtual, get, alone=alone)
         return ArchiveWalk(self, source, virtual, span, work)
 
     def _following(self) -> Iterator[tuple[bytes, Location]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,13 +39,8 @@ class Use(NamedTuple):
     is_searched: bool
 
 
-@cache
-def uses(path: Path) -> tuple[Use, ...]:
+def uses(path: Path) -> Iterator[Use]:
     """The patterns that a file gives to re."""
-    return tuple(found_in(path))
-
-
-def found_in(path: Path) -> Iterator[Use]:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     methods = {  # of each name, what is called on it
         (node.value.id, node.attr)

@@ -1,0 +1,254 @@
+"""The kernel's requests as calls of operations, and what these return as answers."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, TypeAlias
+
+from s3archivefs.cached_only import NotCachedError
+from s3archivefs.errors import SquashfsError
+from s3archivefs.mount.protocol import (
+    ATTRIBUTES,
+    DAY_SECONDS,
+    ENTRY,
+    FLUSHLESS,
+    KEEP_CACHE,
+    OPENED,
+    READ_IN,
+    RELEASE_IN,
+    REQUEST_HEADER,
+    STATISTICS,
+    XATTR_IN,
+    XATTR_SIZE,
+    Feature,
+    Opcode,
+    entry_and_attributes,
+    name_entry,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from struct import Struct
+
+    from s3archivefs.inode import Stat
+    from s3archivefs.mount.branches import Listed
+    from s3archivefs.mount.operations import Operations
+
+__all__ = ["Answer", "Handler", "Handlers"]
+
+Answer: TypeAlias = "bytes | bytearray | list[bytes | memoryview]"
+Handler: TypeAlias = "Callable[[int, bytes], Answer]"
+"""A function from a node and a whole request to the body of the answer."""
+
+_BODY = REQUEST_HEADER.size
+_XATTR_NAME = _BODY + XATTR_IN.size
+_BLOCK = 4096  # bytes, in statfs(2)
+_SECTOR = 512  # bytes, in st_blocks
+_NAME_MAX = 256  # bytes, as squashfs has it
+_STREAMS_MAX = 32  # listings that are read on without a search for the place
+_NO_ENTRY = ENTRY.pack(0, 0, DAY_SECONDS, *([0] * (len(ENTRY.unpack(bytes(ENTRY.size))) - 3)))
+"""What says that there is no such name, for as long as names are kept."""
+_NO_ATTRIBUTES = (0,) * 22
+_TRUSTED = b"trusted."
+_ROOT_USER = 0
+_FAULTS = (SquashfsError, OSError, NotCachedError)
+
+
+class Handlers:
+    """The handlers of requests, over the operations of one tree."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._needs_open = operations.is_distant
+        self._features = Feature(0)
+        self._streams: dict[tuple[int, int, bool], tuple[Listed, Iterator[Listed]]] = {}
+        """Listings between two requests, by directory, place, and whether they have attributes.
+
+        Of each the entry that the last answer had no room for, and those behind it.
+        """
+
+    def agree(self, offered: Feature) -> Feature:
+        """Return the features to use of what the kernel offers; called once, at first."""
+        self._features = offered
+        return offered
+
+    def by_opcode(self) -> dict[int, Handler]:
+        """Return the handlers by the requests' opcodes; all other requests are not implemented."""
+        handlers: dict[int, Handler] = {
+            Opcode.LOOKUP: self.look_up,
+            Opcode.GETATTR: self.attributes,
+            Opcode.READLINK: self.target,
+            Opcode.OPEN: self.open,
+            Opcode.READ: self.read,
+            Opcode.STATFS: self.statistics,
+            Opcode.RELEASE: self.close,
+            Opcode.OPENDIR: self.open_directory,
+            Opcode.READDIR: self.names,
+            Opcode.READDIRPLUS: self.names_and_attributes,
+        }
+        if self._operations.has_xattrs:
+            handlers |= {Opcode.GETXATTR: self.xattr, Opcode.LISTXATTR: self.xattrs}
+        return handlers
+
+    # ---- names and attributes --------------------------------------------------------------------
+
+    def look_up(self, node: int, request: bytes) -> Answer:
+        """Answer LOOKUP. The kernel keeps it too that there is no such name."""
+        found = self._operations.look_up(node, _text(request, _BODY))
+        if found is None:
+            return _NO_ENTRY
+        attributes = _attributes(found.inode_number, found.stat)
+        return ENTRY.pack(found.node, 0, DAY_SECONDS, DAY_SECONDS, 0, 0, *attributes)
+
+    def attributes(self, node: int, _request: bytes) -> Answer:
+        """Answer GETATTR."""
+        found = self._operations.attributes(node)
+        return ATTRIBUTES.pack(DAY_SECONDS, 0, *_attributes(found.inode_number, found.stat))
+
+    def target(self, node: int, _request: bytes) -> Answer:
+        """Answer READLINK."""
+        return self._operations.target(node)
+
+    def xattr(self, node: int, request: bytes) -> Answer:
+        """Answer GETXATTR."""
+        value = self._operations.xattr(node, _text(request, _XATTR_NAME))
+        return _sized(value, request)
+
+    def xattrs(self, node: int, request: bytes) -> Answer:
+        """Answer LISTXATTR; `trusted.` names are for root alone, as with the kernel's squashfs."""
+        names = self._operations.xattrs(node)
+        if REQUEST_HEADER.unpack_from(request)[4] != _ROOT_USER:
+            names = [name for name in names if not name.startswith(_TRUSTED)]
+        return _sized(b"".join(name + b"\0" for name in names), request)
+
+    def statistics(self, _node: int, _request: bytes) -> Answer:
+        """Answer STATFS."""
+        found = self._operations.statistics()
+        return STATISTICS.pack(found.blocks, 0, 0, found.files, 0, _BLOCK, _NAME_MAX, _BLOCK)
+
+    # ---- directories -----------------------------------------------------------------------------
+
+    def open_directory(self, _node: int, _request: bytes) -> Answer:
+        """Answer OPENDIR: the kernel need not ask, if it can do without."""
+        if Feature.NO_OPENDIR_SUPPORT in self._features:
+            raise OSError(errno.ENOSYS, "directories are not opened")
+        return OPENED.pack(0, KEEP_CACHE)
+
+    def names(self, node: int, request: bytes) -> Answer:
+        """Answer READDIR."""
+
+        def pack(entry: Listed, buffer: bytearray, at: int) -> None:
+            name, kind, number, _, _, following = entry
+            name_entry(len(name)).pack_into(buffer, at, number, following, len(name), kind, name)
+
+        return self._listed(node, request, name_entry, pack, stats=False)
+
+    def names_and_attributes(self, node: int, request: bytes) -> Answer:
+        """Answer READDIRPLUS; a name without sound attributes is looked up when it is used."""
+
+        def pack(entry: Listed, buffer: bytearray, at: int) -> None:
+            name, kind, number, child, stat, following = entry
+            length = len(name)
+            layout = entry_and_attributes(length)
+            if stat is None:
+                layout.pack_into(buffer, at, *_NO_ATTRIBUTES, number, following, length, kind, name)
+                return
+            layout.pack_into(
+                *(buffer, at, child, 0, DAY_SECONDS, DAY_SECONDS, 0, 0),
+                *_attributes(number, stat),
+                *(number, following, length, kind, name),
+            )
+
+        return self._listed(node, request, entry_and_attributes, pack, stats=True)
+
+    def _listed(
+        self,
+        node: int,
+        request: bytes,
+        layout: Callable[[int], Struct],
+        pack: Callable[[Listed, bytearray, int], None],
+        *,
+        stats: bool,
+    ) -> Answer:
+        """Return the entries from the request's place on for which it has room."""
+        _, place, room = READ_IN.unpack_from(request, _BODY)
+        buffer, used = bytearray(room), 0
+        try:
+            entry, others = self._stream(node, place, stats=stats)
+            while entry is not None:
+                end = used + layout(len(entry.name)).size
+                if end > room:
+                    self._suspend((node, place, stats), entry, others)
+                    break
+                pack(entry, buffer, used)
+                used, place = end, entry.following
+                entry = next(others, None)
+        except _FAULTS:
+            if not used:
+                raise  # else the next request meets it
+        del buffer[used:]
+        return buffer
+
+    def _stream(
+        self, node: int, place: int, *, stats: bool
+    ) -> tuple[Listed | None, Iterator[Listed]]:
+        """Return the entry at a place of a directory, and those behind it."""
+        suspended = self._streams.pop((node, place, stats), None)
+        if suspended is not None:
+            return suspended
+        entries = self._operations.listed(node, place, stats=stats)
+        return next(entries, None), entries
+
+    def _suspend(self, key: tuple[int, int, bool], entry: Listed, others: Iterator[Listed]) -> None:
+        self._streams[key] = entry, others
+        if len(self._streams) > _STREAMS_MAX:
+            for oldest in [*self._streams][:1]:
+                self._streams.pop(oldest, None)
+
+    # ---- files -----------------------------------------------------------------------------------
+
+    def open(self, node: int, _request: bytes) -> Answer:
+        """Answer OPEN: over local devices the kernel need not ask, if it can do without."""
+        if self._needs_open:
+            return OPENED.pack(self._operations.open(node), KEEP_CACHE | FLUSHLESS)
+        if Feature.NO_OPEN_SUPPORT in self._features:
+            raise OSError(errno.ENOSYS, "files are not opened")
+        return OPENED.pack(0, KEEP_CACHE | FLUSHLESS)
+
+    def read(self, node: int, request: bytes) -> Answer:
+        """Answer READ."""
+        handle, start, size = READ_IN.unpack_from(request, _BODY)
+        return self._operations.read(node, start, size, handle)
+
+    def close(self, _node: int, request: bytes) -> Answer:
+        """Answer RELEASE."""
+        self._operations.close(*RELEASE_IN.unpack_from(request, _BODY))
+        return b""
+
+
+def _attributes(number: int, stat: Stat) -> tuple[int, ...]:
+    """Return the attributes as ATTRIBUTES and ENTRY end."""
+    mode, uid, gid, mtime, size, nlink, _, _, rdev, _ = stat
+    sectors = -(-size // _SECTOR)
+    return (
+        *(number, size, sectors, mtime, mtime, mtime, 0, 0, 0),
+        *(mode, nlink, uid, gid, rdev, 0, 0),
+    )
+
+
+def _sized(value: bytes, request: bytes) -> bytes:
+    """Return a value of extended attributes, or its size where only that was asked for.
+
+    Raises OSError (ERANGE) where the caller has too little room.
+    """
+    (room,) = XATTR_IN.unpack_from(request, _BODY)
+    if not room:
+        return XATTR_SIZE.pack(len(value))
+    if len(value) > room:
+        raise OSError(errno.ERANGE, "the value needs more room")
+    return value
+
+
+def _text(request: bytes, start: int) -> bytes:
+    """Return the text that begins there; a NUL ends it."""
+    return request[start : request.index(0, start)]

@@ -1,0 +1,195 @@
+"""What a mount answers, in terms of files: it knows nothing of the kernel's messages."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.cache import WeightedCache
+from s3archivefs.cached_only import NotCachedError, may_wait
+from s3archivefs.mount.branches import FIRST_PLACE, ArchiveBranch, Found, Listed, MadeBranch, split
+from s3archivefs.names import os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from s3archivefs.content import Content
+    from s3archivefs.image import SquashFS
+    from s3archivefs.mount.branches import Branch
+
+__all__ = ["ROOT_NODE", "Operations", "Statistics"]
+
+ROOT_NODE = 1
+"""The node id of a mount's root, which the kernel knows."""
+_MADE = 0  # number of the branch of made directories
+_DOTS = (b".", b"..")
+_CONTENTS_BYTES = 32 << 20  # of the block lists of files that were read last
+_BLOCK_WEIGHT = 12  # bytes of memory that a block takes in its file's list, and its place
+_CONTENT_WEIGHT = 1000  # bytes that a file takes besides
+
+
+class Statistics(NamedTuple):
+    """What statfs(2) tells of the tree."""
+
+    blocks: int
+    """Blocks of 4 KiB that the images take."""
+    files: int
+
+
+class _OpenFile:
+    """A file that one reader opened, with its readahead."""
+
+    def __init__(self, content: Content) -> None:
+        self.content = content
+        self.lock = threading.Lock()
+        """Held while the file is read: readahead is for one thread at a time."""
+
+
+class Operations:
+    """The operations on a tree of archives, each at its path.
+
+    One at `b""` is all of the tree. Files are known by node ids. Several threads may call at once.
+    Raises ValueError where two paths collide, and what the methods of `SquashFS` raise. A node of
+    an archive that was replaced raises OSError (ESTALE).
+    """
+
+    def __init__(self, images: Mapping[bytes, SquashFS]) -> None:
+        self._archives = [
+            ArchiveBranch(image, number, number - 1)
+            for number, image in enumerate(images.values(), 1)
+        ]
+        self._branches: dict[int, Branch] = {each.number: each for each in self._archives}
+        made = MadeBranch(self._archives, int(time.time()))
+        if [*images] != [b""]:
+            for index, path in enumerate(images):
+                made.add(path, index)
+            self._branches[_MADE] = made
+        self._contents: WeightedCache[Content] = WeightedCache(_CONTENTS_BYTES, _weight)
+        self._open: dict[int, _OpenFile] = {}
+        self._handles = count(1)
+
+    @property
+    def is_distant(self) -> bool:
+        """Whether any image is slow to begin a read, so that readers need handles."""
+        return any(each.image.is_distant for each in self._archives)
+
+    @property
+    def has_xattrs(self) -> bool:
+        """Whether any file may have extended attributes."""
+        return any(each.image.has_xattrs for each in self._archives)
+
+    def statistics(self) -> Statistics:
+        """Return what the archives take together."""
+        superblocks = [each.image.superblock for each in self._archives]
+        return Statistics(
+            sum(-(-each.bytes_used // 4096) for each in superblocks),
+            sum(each.inode_count for each in superblocks),
+        )
+
+    def name_of(self, node: int) -> str:
+        """Return how a message names a node: its archive, and where its inode lies."""
+        number, reference = split(node)
+        branch = self._branches.get(number, self._archives[0])
+        return f"{branch.name}: inode at {reference:#x}"
+
+    # ---- names and attributes --------------------------------------------------------------------
+
+    def look_up(self, directory: int, name: bytes) -> Found | None:
+        """Return the file of that name in a directory, or None."""
+        branch, reference = self._at(directory)
+        return branch.named(reference, name)
+
+    def attributes(self, node: int) -> Found:
+        """Return a file by its node."""
+        branch, reference = self._at(node)
+        return branch.stat(reference)
+
+    def listed(self, directory: int, place: int = 0, *, stats: bool = False) -> Iterator[Listed]:
+        """Yield the names in a directory from a place on, `.` and `..` first.
+
+        The first place is 0; any later one was met as `Listed.following`. With `stats`, attributes
+        come along, but for `.` and `..`.
+        """
+        branch, reference = self._at(directory)
+        if place < FIRST_PLACE:
+            own = branch.stat(reference)
+            for following, name in enumerate(_DOTS[place:], place + 1):
+                yield Listed(name, own.stat.mode >> 12, own.inode_number, 0, None, following)
+        yield from branch.listed(reference, max(place, FIRST_PLACE), stats=stats)
+
+    def target(self, node: int) -> bytes:
+        """Return the target of a symlink."""
+        branch, reference = self._at(node)
+        return branch.target(reference)
+
+    def xattrs(self, node: int) -> list[bytes]:
+        """Return the names of extended attributes."""
+        branch, reference = self._at(node)
+        return branch.xattrs(reference)
+
+    def xattr(self, node: int, name: bytes) -> bytes:
+        """Return the value of an extended attribute, or raise OSError (ENODATA)."""
+        branch, reference = self._at(node)
+        value = branch.xattr(reference, name)
+        if value is None:
+            raise os_error(errno.ENODATA, name)
+        return value
+
+    # ---- contents --------------------------------------------------------------------------------
+
+    def open(self, node: int) -> int:
+        """Return a handle for one reader of a regular file, to be closed."""
+        branch, reference = self._at(node)
+        handle = next(self._handles)
+        self._open[handle] = _OpenFile(branch.content(reference))
+        return handle
+
+    def close(self, handle: int) -> None:
+        """Close a handle, and drop what was fetched ahead for it."""
+        file = self._open.pop(handle, None)
+        if file is not None:
+            file.content.close()
+
+    def read(self, node: int, start: int, size: int, handle: int = 0) -> list[bytes | memoryview]:
+        """Return the bytes of a file from `start` on, in pieces.
+
+        They are fewer than `size` at its end. Without a handle nothing is fetched ahead.
+        """
+        if handle:
+            return self._read_open(self._open[handle], start, size)
+        content = self._contents.peek(node)
+        if content is None:
+            branch, reference = self._at(node)
+            content = branch.content(reference)
+            self._contents.put(node, content)
+        return _read(content, start, size)
+
+    @staticmethod
+    def _read_open(file: _OpenFile, start: int, size: int) -> list[bytes | memoryview]:
+        if not file.lock.acquire(blocking=may_wait()):
+            raise NotCachedError
+        try:
+            return _read(file.content, start, size)
+        finally:
+            file.lock.release()
+
+    def _at(self, node: int) -> tuple[Branch, int]:
+        number, reference = split(node)
+        branch = self._branches.get(number)
+        if branch is not None:
+            return branch, reference
+        if node == ROOT_NODE:
+            return self._archives[0], self._archives[0].root
+        raise os_error(errno.ESTALE, f"node {node:#x}")
+
+
+def _read(content: Content, start: int, size: int) -> list[bytes | memoryview]:
+    stop = min(start + size, content.size)
+    return [*content.pieces(start, stop)] if start < stop else []
+
+
+def _weight(content: Content) -> int:
+    return _CONTENT_WEIGHT + content.block_count * _BLOCK_WEIGHT

@@ -1,0 +1,189 @@
+"""A mount from its beginning to its end, in the foreground or background."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from s3archivefs.mount.faults import Faults
+from s3archivefs.mount.mounting import (
+    MountError,
+    is_dead,
+    mount,
+    mounted_at,
+    read_further_ahead,
+    unmount,
+)
+from s3archivefs.mount.operations import Operations
+from s3archivefs.mount.options import FILESYSTEM
+from s3archivefs.mount.session import Session
+from s3archivefs.mount.watcher import redirect_to_nowhere, start_watcher
+from s3archivefs.printed import printed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+
+    from s3archivefs.image import SquashFS
+    from s3archivefs.mount.options import MountOptions
+
+__all__ = ["Archives", "mount_in_background", "mount_in_foreground"]
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GRACE_SECONDS = 2.0
+"""Until the process ends after a signal, though programs still use the tree."""
+_LIVE = b"+"
+
+
+class Archives(NamedTuple):
+    """What to mount."""
+
+    sources: Mapping[bytes, str]
+    """Paths or URLs of images, by paths in the tree, of which `b""` is all."""
+    open_image: Callable[[str], SquashFS]
+    """Opens one."""
+
+
+class _EndedError(Exception):
+    """A signal asks for the end."""
+
+
+def mount_in_foreground(
+    archives: Archives,
+    directory: str,
+    options: MountOptions,
+    report: Callable[[str], object],
+) -> None:
+    """Mount archives, and return when the tree is unmounted.
+
+    SIGINT, SIGTERM and SIGHUP unmount it. `report` is called with each fault, as one line. Raises
+    MountError, ValueError where paths collide, and what opening an image raises.
+    """
+    _serve(archives, directory, options, report, live=lambda: None)
+
+
+def mount_in_background(
+    archives: Archives,
+    directory: str,
+    options: MountOptions,
+    explain: Callable[[Exception], int],
+) -> int:
+    """Mount archives in a process of its own; return 0 once the tree is there.
+
+    Where it cannot be mounted, `explain` is called in that process with what
+    `mount_in_foreground` raises; return the exit code that it returns. Faults later on go to the
+    system's log.
+    """
+    begun, beginning = os.pipe()
+    child = os.fork()
+    if not child:  # pragma: no cover -- in a process of its own, which nothing measures
+        os.close(begun)
+        _become_background(archives, directory, options, explain, beginning)
+    os.close(beginning)
+    with os.fdopen(begun, "rb") as lines:
+        is_live = lines.read(1) == _LIVE
+    return 0 if is_live else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _become_background(
+    archives: Archives,
+    directory: str,
+    options: MountOptions,
+    explain: Callable[[Exception], int],
+    beginning: int,
+) -> NoReturn:  # pragma: no cover -- as above
+    import syslog  # noqa: PLC0415 -- for this alone
+
+    def live() -> None:
+        os.chdir("/")
+        redirect_to_nowhere()
+        os.write(beginning, _LIVE)
+        os.close(beginning)
+
+    code = 1
+    try:
+        os.setsid()
+        syslog.openlog("s3archivefs", syslog.LOG_PID, syslog.LOG_DAEMON)
+        _serve(archives, directory, options, syslog.syslog, live)
+        code = 0
+    except Exception as error:  # noqa: BLE001 -- nothing above may see it: it is another process
+        code = explain(error)
+    finally:
+        os._exit(code)
+
+
+def _serve(
+    archives: Archives,
+    directory: str,
+    options: MountOptions,
+    report: Callable[[str], object],
+    live: Callable[[], object],
+) -> None:
+    directory = os.path.realpath(directory)
+    _clear_dead(directory)
+    with ExitStack() as ends:
+        ends.callback(os.close, start_watcher(directory))
+        images = {
+            path: ends.enter_context(archives.open_image(source))
+            for path, source in archives.sources.items()
+        }
+        operations = Operations(images)
+        descriptor = mount(" ".join(archives.sources.values()), directory, options)
+        ends.callback(os.close, descriptor)
+        mounted = mounted_at(directory)
+        session = Session(operations, descriptor, Faults(report))
+        answering = threading.Thread(target=_answer, args=(session, report), daemon=True)
+        try:
+            session.negotiate()
+            answering.start()
+            read_further_ahead(mounted)
+            live()
+            _wait(answering)
+        finally:
+            if not session.is_over and mounted_at(directory) == mounted:
+                with suppress(MountError):  # somebody else was quicker
+                    unmount(directory, lazily=True)
+            if answering.is_alive():
+                answering.join(_GRACE_SECONDS)
+
+
+def _answer(session: Session, report: Callable[[str], object]) -> None:
+    """Answer the kernel until the tree is unmounted."""
+    try:
+        session.run()
+    except Exception as error:  # noqa: BLE001 -- a thread has nobody to raise it to
+        report(f"the mount ends, as the kernel cannot be answered: {error!r}")
+
+
+def _clear_dead(directory: str) -> None:
+    """Unmount a tree of ours whose program was killed.
+
+    Raises MountError for one of another kind.
+    """
+    if not is_dead(directory):
+        return
+    found = mounted_at(directory)
+    if found is None or found.filesystem != FILESYSTEM:
+        raise MountError(
+            f"{printed(directory)}: a dead filesystem is mounted there: unmount it (umount -l)"
+        )
+    unmount(directory, lazily=True)
+
+
+def _wait(thread: threading.Thread) -> None:
+    """Wait until the thread ends, or a signal comes."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise _EndedError
+
+    before = {each: signal.signal(each, end) for each in _ENDING}
+    try:
+        thread.join()
+    except _EndedError:
+        pass
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,54 @@
+"""A process that outlives a mount's own, and unmounts what a killed one leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import NoReturn
+
+from s3archivefs.mount.mounting import MountError, is_dead, unmount
+
+__all__ = ["redirect_to_nowhere", "start_watcher"]
+
+_KEPT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def start_watcher(directory: str) -> int:
+    """Start it, before any thread; return the descriptor whose closing ends it.
+
+    The system closes that when the process ends, in whatever way. Where the tree at the directory
+    is dead then, the watcher unmounts it.
+    """
+    ended, alive = os.pipe()
+    if os.fork() == 0:  # pragma: no cover -- in a process of its own
+        _watch(directory, ended)
+    os.close(ended)
+    return alive
+
+
+def redirect_to_nowhere() -> None:  # pragma: no cover -- as above
+    """Replace the standard streams: who started the process may wait for their end."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nowhere, standard)
+    os.close(nowhere)
+
+
+def _watch(directory: str, ended: int) -> NoReturn:  # pragma: no cover -- as above
+    try:
+        for each in _KEPT_SIGNALS:  # which may be for both processes, and the other obeys
+            signal.signal(each, signal.SIG_IGN)
+        os.setsid()
+        os.chdir("/")
+        redirect_to_nowhere()
+        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- pathlib takes 10 ms to import
+            if int(name) > 2 and int(name) != ended:
+                with suppress(OSError):  # that of the listing itself
+                    os.close(int(name))
+        os.read(ended, 1)
+        if is_dead(directory):
+            with suppress(MountError):
+                unmount(directory, lazily=True)
+    finally:
+        os._exit(0)

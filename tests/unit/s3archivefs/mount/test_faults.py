@@ -1,0 +1,71 @@
+"""Faults of a mount: the error number that a program gets, and one line that tells of it."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from s3archivefs import CorruptImageError, LimitExceededError
+from s3archivefs.mount.faults import Faults
+from tests.support.clock import Clock
+
+
+def test_an_answer_to_what_was_asked_is_no_fault() -> None:
+    lines: list[str] = []
+    faults = Faults(lines.append)
+    for number in (errno.ENOENT, errno.ENOTDIR, errno.ENODATA, errno.ERANGE, errno.ENOSYS):
+        assert faults.number(OSError(number, "as it is"), "a.sqfs") == number
+    assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "line"),
+    [
+        (
+            CorruptImageError("it is damaged", 7),
+            errno.EIO,
+            "it is damaged (at byte 7 of the image)",
+        ),
+        (OSError(errno.ENETDOWN, "the network\nis down"), errno.EIO, "the network is down"),
+        (OSError("no number"), errno.EIO, "no number"),
+        (OSError(errno.ESTALE, "it was replaced"), errno.ESTALE, "it was replaced"),
+        (KeyError("a bug"), errno.EIO, "KeyError: 'a bug'"),
+        (LimitExceededError("xattrs", 9, 8), errno.EIO, "9 is more than the 8 allowed"),
+    ],
+)
+def test_a_fault_is_told_on_one_line(error: Exception, number: int, line: str) -> None:
+    lines: list[str] = []
+    assert Faults(lines.append).number(error, "a.sqfs: inode 5") == number
+    (told,) = lines
+    assert told.startswith("a.sqfs: inode 5: ")
+    assert line in told
+    assert "\n" not in told
+
+
+def test_a_line_that_names_the_place_itself_is_not_told_twice() -> None:
+    lines: list[str] = []
+    Faults(lines.append).number(OSError("a.sqfs: gone"), "a.sqfs")
+    assert lines == ["a.sqfs: gone"]
+
+
+def test_the_same_line_is_told_once_a_minute() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    faults = Faults(lines.append, clock)
+    for _ in range(5):
+        clock.now += 25
+        faults.number(CorruptImageError("damaged"), "x")
+        faults.number(CorruptImageError("otherwise"), "x")
+    assert lines == ["x: damaged", "x: otherwise"] * 2
+
+
+def test_few_lines_are_remembered() -> None:
+    lines: list[str] = []
+    faults = Faults(lines.append, Clock())
+    for number in range(1000):
+        faults.number(CorruptImageError(f"damage {number}"), "a")
+    faults.number(CorruptImageError("damage 999"), "a")
+    assert len(lines) == 1000
+    faults.number(CorruptImageError("damage 0"), "a")
+    assert len(lines) == 1001
