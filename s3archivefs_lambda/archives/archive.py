@@ -37,6 +37,8 @@ class Archive:
     """The opener's record of the version."""
     holds_descriptor: bool = False
     """Whether the archive keeps a file open: a process may have few."""
+    may_hang: bool = False
+    """Whether it is a file of which even the attributes may take for ever."""
 
     @property
     def weight(self) -> int:

@@ -185,7 +185,9 @@ class Archives:
         if known is not None and known.is_sound and archive is not None and _is_of(archive, known):
             with suppress(OSError):  # a thread tells of it
                 if self._age(known) < self._opener(location).trusted_seconds or (
-                    location.is_local and self._local.is_current(location, archive.identity)
+                    location.is_local
+                    and not archive.may_hang
+                    and self._local.is_current(location, archive.identity)
                 ):
                     return archive
         raise NotCachedError

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs import FileDevice, SquashFS
 from s3archivefs_lambda.archives.archive import Archive
+from s3archivefs_lambda.archives.mounts import may_hang
 from s3archivefs_lambda.store.errors import (
     ArchiveForbiddenError,
     ArchiveNotFoundError,
@@ -56,7 +57,14 @@ class LocalOpener:
                 weakref.finalize(image, opened.pop_all().close)
         except OSError as error:
             raise _access_error(location, error) from error
-        return Archive(location, image, identity, version=identity, holds_descriptor=True)
+        return Archive(
+            location,
+            image,
+            identity,
+            version=identity,
+            holds_descriptor=True,
+            may_hang=may_hang(location.key),
+        )
 
     def reopen(self, location: Location, version: str) -> Archive:
         """Open the file as `open` does: it has no version but the current one."""

@@ -8,6 +8,7 @@ import pytest
 
 from fixtures.shapes import noise
 from fixtures.tree import directory, file, symlink
+from s3archivefs_lambda.archives import local
 from s3archivefs_lambda.bucket.operations import Operations
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request, S3Response
 from tests.support.adapter.archives_in_s3 import archives_in
@@ -104,6 +105,15 @@ def test_a_local_image_that_is_replaced_is_not_served_again(
     assert at_hand(operations, "a/d/small") is None
     assert get(operations, "a/d/small") == b"newer"
     assert content_at_hand(operations, "a/d/small") == b"newer"
+
+
+def test_a_local_image_of_another_machine_is_looked_at_by_a_thread(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "may_hang", lambda _: True)
+    operations = operations_on({"a": image})
+    assert get(operations, "a/d/small") == b"content"
+    assert at_hand(operations, "a/d/small") is None
 
 
 def test_a_local_image_that_is_gone_is_told_of_by_a_thread(
