@@ -180,6 +180,10 @@ class ReadAhead:
         is_little = (last - first) * chunk_size < least and end < self._stop
         if first >= last or (is_little and first * chunk_size >= stop):
             return
+        # Whole steps: a request is short then, and more of them share the window.
+        beyond = (last - first) % max(1, _STEP_MAX_BYTES // chunk_size)
+        if last * chunk_size < self._stop and max(first, stop // chunk_size) < last - beyond:
+            last -= beyond
         for run in self._chunks.plan.parts(range(first, last), allowance // 2):
             if self._closed or not self._fetch(run):
                 return

@@ -77,6 +77,17 @@ def test_the_end_of_what_was_announced_is_no_read_of_its_own(below: Device, tmp_
     assert len(below.reads) == 2
 
 
+def test_what_follows_is_fetched_in_whole_steps(below: Device, tmp_path: Path) -> None:
+    """Long requests would be few, and leave connections of the store unused."""
+    cached = cached_device(below, tmp_path, memory=24 * MIB)
+    with closing(reading(cached, 0, 22 * MIB)) as ahead:
+        for offset in range(0, 22 * MIB, 2816 * KIB):
+            ahead.pread(offset, 2816 * KIB)
+            cached.background.wait_idle()
+    assert below.chunks == set(range(22 * MIB // CHUNK))
+    assert max(length for start, length in below.reads if start + length < 22 * MIB) == 4 * MIB
+
+
 def test_many_files_read_at_once_cost_few_reads(tmp_path: Path) -> None:
     contents = {f"/{number:03}": noise(20 * KIB, str(number)) for number in range(300)}
     tree = tuple(file(path[1:], content) for path, content in contents.items())
