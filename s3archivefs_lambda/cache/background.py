@@ -42,9 +42,10 @@ class Background:
         """Return how many bytes a reader that holds `own` may hold in all.
 
         That is two thirds of what others leave free: newcomers get some, and active readers
-        converge to equal shares.
+        converge to equal shares. A reader that is alone may hold four fifths of all.
         """
-        return (self._max_bytes - self.held + own) * 2 // 3
+        left = self._max_bytes - self.held + own
+        return left * 4 // 5 if left == self._max_bytes else left * 2 // 3
 
     def reserve(self, size: int) -> bool:
         """Reserve `size` bytes; return False if there is no room."""

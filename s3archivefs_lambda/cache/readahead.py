@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadAhead"]
 
-_ANNOUNCED_BYTES = 32 << 20
+_ANNOUNCED_BYTES = 40 << 20
 """Bytes of the first window of a reader that announced what it will read."""
 _WINDOW_MAX_BYTES = 48 << 20
 """Bytes of the window at most: twelve requests of 4 MiB in parallel.

@@ -55,12 +55,21 @@ def test_nothing_is_done_beside_readers_without_memory() -> None:
 
 def test_a_reader_may_hold_two_thirds_of_what_others_leave() -> None:
     background = Background(90)
-    assert background.allowance(0) == 60
     assert background.reserve(60)
-    assert background.allowance(60) == 60
     assert background.allowance(0) == 20
     background.free(30)
-    assert (background.allowance(30), background.allowance(0)) == (60, 40)
+    assert background.allowance(0) == 40
+    assert background.reserve(30)
+    assert background.allowance(30) == 40
+
+
+def test_a_reader_alone_may_hold_four_fifths() -> None:
+    background = Background(90)
+    assert background.allowance(0) == 72
+    assert background.reserve(60)
+    assert background.allowance(60) == 72
+    assert background.reserve(1)
+    assert background.allowance(60) < 60
 
 
 def test_many_readers_come_to_hold_equal_shares() -> None:
