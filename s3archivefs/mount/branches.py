@@ -32,6 +32,7 @@ __all__ = [
     "Listed",
     "MadeBranch",
     "MadeDirectory",
+    "StaleNodeError",
     "split",
 ]
 
@@ -51,6 +52,13 @@ def _shown_type(kind: FileKind) -> int:
 _TYPES = (0, *map(_shown_type, FileKind))
 """Types as directories show them, by an entry's type."""
 _DIRECTORY = _shown_type(FileKind.DIRECTORY)
+
+
+class StaleNodeError(OSError):
+    """A node's archive was replaced (ESTALE)."""
+
+    def __init__(self, node: int) -> None:
+        super().__init__(errno.ESTALE, f"node {node:#x} is of no archive")
 
 
 def split(node: int) -> tuple[int, int]:
@@ -284,7 +292,7 @@ class MadeBranch:
         try:
             return self.directories[reference - self.root]
         except IndexError:
-            raise os_error(errno.ESTALE, _shown(reference)) from None
+            raise StaleNodeError(reference) from None
 
 
 def _shown_source(source: object) -> str:

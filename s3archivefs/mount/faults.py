@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from s3archivefs.errors import SquashfsError
+from s3archivefs.mount.branches import StaleNodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ _ANSWERS = frozenset({
     *(errno.ERANGE, errno.ENOSYS),
 })  # fmt: skip
 """Error numbers that are answers to what was asked, and no faults."""
+_TO_DO = ": mount it again to see the new one, or with -o on_change=follow"
 _QUIET_SECONDS = 60.0  # in which the same line is not told again
 _LINES_MAX = 256  # that are remembered
 
@@ -30,9 +32,15 @@ class Faults:
     """
 
     def __init__(
-        self, report: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+        self,
+        report: Callable[[str], object],
+        *,
+        on_stale: Callable[[], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`on_stale` is called where an archive was replaced, if that is to be followed."""
         self._report = report
+        self._on_stale = on_stale
         self._clock = clock
         self._told: dict[str, float] = {}
         """Lines, and when they were told, the oldest first."""
@@ -40,11 +48,16 @@ class Faults:
     def number(self, error: Exception, where: str) -> int:
         """Return the error number to answer with; `where` begins the line of a fault."""
         number = error.errno if isinstance(error, OSError) else None
-        if number in _ANSWERS:
+        if number in _ANSWERS or isinstance(error, StaleNodeError):
             return number or errno.EIO
         what = " ".join(str(error).split())
         if not isinstance(error, SquashfsError | OSError):
             what = f"{type(error).__name__}: {what}"  # a bug, or an image that was closed
+        if number == errno.ESTALE:
+            if self._on_stale is not None:
+                self._on_stale()
+                return number
+            what += _TO_DO
         self._tell(what if where in what else f"{where}: {what}")
         return errno.ESTALE if number == errno.ESTALE else errno.EIO
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.cached_only import NotCachedError, may_wait
-from s3archivefs.mount.branches import FIRST_PLACE, ArchiveBranch, Found, Listed, MadeBranch, split
+from s3archivefs.errors import SquashfsError
+from s3archivefs.mount.branches import (
+    FIRST_PLACE,
+    ArchiveBranch,
+    Found,
+    Listed,
+    MadeBranch,
+    StaleNodeError,
+    split,
+)
 from s3archivefs.names import os_error
 
 if TYPE_CHECKING:
@@ -20,7 +30,7 @@ if TYPE_CHECKING:
     from s3archivefs.image import SquashFS
     from s3archivefs.mount.branches import Branch
 
-__all__ = ["ROOT_NODE", "Operations", "Statistics"]
+__all__ = ["ROOT_NODE", "Operations", "Replaced", "Statistics"]
 
 ROOT_NODE = 1
 """The node id of a mount's root, which the kernel knows."""
@@ -37,6 +47,17 @@ class Statistics(NamedTuple):
     blocks: int
     """Blocks of 4 KiB that the images take."""
     files: int
+
+
+class Replaced(NamedTuple):
+    """What an image's replacement leaves."""
+
+    image: SquashFS
+    """The old image, to be closed when nothing reads from it any more."""
+    directory: int
+    """The node of the directory whose names lead elsewhere now."""
+    names: Iterator[bytes]
+    """Those names, the new ones too."""
 
 
 class _OpenFile:
@@ -61,6 +82,8 @@ class Operations:
             ArchiveBranch(image, number, number - 1)
             for number, image in enumerate(images.values(), 1)
         ]
+        self._paths = [*images]
+        self._numbers = count(len(self._archives) + 1)
         self._branches: dict[int, Branch] = {each.number: each for each in self._archives}
         made = MadeBranch(self._archives, int(time.time()))
         if [*images] != [b""]:
@@ -80,6 +103,41 @@ class Operations:
     def has_xattrs(self) -> bool:
         """Whether any file may have extended attributes."""
         return any(each.image.has_xattrs for each in self._archives)
+
+    @property
+    def images(self) -> list[SquashFS]:
+        """The images, in the order in which they were given."""
+        return [each.image for each in self._archives]
+
+    def replace(self, index: int, image: SquashFS) -> Replaced:
+        """Put an image in the place of another.
+
+        Nodes of the old one are stale from then on; so is what the caller keeps of the names that
+        are returned.
+        """
+        old = self._archives[index]
+        new = ArchiveBranch(image, next(self._numbers), index)
+        self._branches[new.number] = new
+        self._archives[index] = new
+        del self._branches[old.number]
+        path = self._paths[index]
+        if not path:
+            return Replaced(old.image, ROOT_NODE, self._names_at_top(old.image, image))
+        *above, name = path.split(b"/")
+        node = ROOT_NODE
+        for each in above:
+            found = self.look_up(node, each)
+            assert found is not None  # noqa: S101 -- made directories stay
+            node = found.node
+        return Replaced(old.image, node, iter([name]))
+
+    @staticmethod
+    def _names_at_top(*images: SquashFS) -> Iterator[bytes]:
+        """Yield the names that a root has, or had before."""
+        for image in images:
+            with suppress(SquashfsError, OSError):  # as far as they can be read
+                for _, run in image.runs_of_node(image.root_reference):
+                    yield from run.names
 
     def statistics(self) -> Statistics:
         """Return what the archives take together."""
@@ -158,11 +216,11 @@ class Operations:
 
         They are fewer than `size` at its end. Without a handle nothing is fetched ahead.
         """
+        branch, reference = self._at(node)
         if handle:
             return self._read_open(self._open[handle], start, size)
         content = self._contents.peek(node)
         if content is None:
-            branch, reference = self._at(node)
             content = branch.content(reference)
             self._contents.put(node, content)
         return _read(content, start, size)
@@ -183,7 +241,7 @@ class Operations:
             return branch, reference
         if node == ROOT_NODE:
             return self._archives[0], self._archives[0].root
-        raise os_error(errno.ESTALE, f"node {node:#x}")
+        raise StaleNodeError(node)
 
 
 def _read(content: Content, start: int, size: int) -> list[bytes | memoryview]:

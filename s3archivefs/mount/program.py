@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from s3archivefs.mount.faults import Faults
+from s3archivefs.mount.following import Follower
 from s3archivefs.mount.mounting import (
     MountError,
     is_dead,
@@ -134,13 +135,18 @@ def _serve(
         descriptor = mount(" ".join(archives.sources.values()), directory, options)
         ends.callback(os.close, descriptor)
         mounted = mounted_at(directory)
-        session = Session(operations, descriptor, Faults(report))
+        follower = _follower(operations, archives, options, report)
+        faults = Faults(report, on_stale=None if follower is None else follower.look)
+        session = Session(operations, descriptor, faults)
         answering = threading.Thread(target=_answer, args=(session, report), daemon=True)
         try:
             session.negotiate()
             answering.start()
             read_further_ahead(mounted)
             live()
+            if follower is not None:
+                follower.start(session)
+                ends.callback(follower.close)
             _wait(answering)
         finally:
             if not session.is_over and mounted_at(directory) == mounted:
@@ -148,6 +154,18 @@ def _serve(
                     unmount(directory, lazily=True)
             if answering.is_alive():
                 answering.join(_GRACE_SECONDS)
+
+
+def _follower(
+    operations: Operations,
+    archives: Archives,
+    options: MountOptions,
+    report: Callable[[str], object],
+) -> Follower | None:
+    """Return what follows replaced archives, if that is wanted."""
+    if options.on_change != "follow":
+        return None
+    return Follower(operations, archives.open_image, report, options.check_seconds)
 
 
 def _answer(session: Session, report: Callable[[str], object]) -> None:

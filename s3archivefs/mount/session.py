@@ -19,12 +19,15 @@ from s3archivefs.mount.protocol import (
     INIT_IN,
     INIT_OUT,
     INTERRUPT,
+    INVALIDATED_ENTRY,
+    INVALIDATED_NODE,
     MAJOR,
     MINOR,
     MINOR_NEEDED,
     REQUEST_BYTES,
     REQUEST_HEADER,
     Feature,
+    Notice,
     Opcode,
     answer_header,
 )
@@ -97,6 +100,16 @@ class Session:
             )
             if major == MAJOR:
                 return  # a kernel with a newer one asks again
+
+    def forget_name(self, directory: int, name: bytes) -> None:
+        """Have the kernel forget what a name leads to, or that it is not there."""
+        body = INVALIDATED_ENTRY.pack(directory, len(name)) + name + b"\0"
+        self._write([answer_header(len(body), Notice.INVALIDATE_ENTRY, 0), body])
+
+    def forget_node(self, node: int) -> None:
+        """Have the kernel forget the attributes of a file, and its content."""
+        body = INVALIDATED_NODE.pack(node, 0, 0)
+        self._write([answer_header(len(body), Notice.INVALIDATE_NODE, 0), body])
 
     def run(self) -> None:
         """Answer requests until the tree is unmounted."""

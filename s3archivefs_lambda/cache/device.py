@@ -67,6 +67,11 @@ class CachedDevice:
         """Length of the device, in bytes."""
         return self._size
 
+    @property
+    def identity(self) -> str:
+        """The text that names the device's content: the id that it was made with."""
+        return self._archive_id
+
     def remarks(self) -> list[str]:
         """Return what would make the archive cheaper to read: the remarks it was made with."""
         return list(self._remarks)

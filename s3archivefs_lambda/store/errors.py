@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from errno import ESTALE
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from s3archivefs_lambda.text import shell_word
@@ -64,9 +65,13 @@ class ArchiveCredentialsError(ArchiveForbiddenError):
 
 
 class ArchiveReplacedError(ArchiveAccessError):
-    """The object is no longer the version that was opened."""
+    """The object is no longer the version that was opened.
+
+    The number says so to programs that know of no objects, such as a mount.
+    """
 
     advice = "open it again"
+    errno: int | None = ESTALE
 
 
 class ArchiveUnchangedError(ArchiveAccessError):

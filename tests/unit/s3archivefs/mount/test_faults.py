@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from s3archivefs import CorruptImageError, LimitExceededError
+from s3archivefs.mount.branches import StaleNodeError
 from s3archivefs.mount.faults import Faults
 from tests.support.clock import Clock
 
@@ -52,7 +53,7 @@ def test_a_line_that_names_the_place_itself_is_not_told_twice() -> None:
 def test_the_same_line_is_told_once_a_minute() -> None:
     lines: list[str] = []
     clock = Clock()
-    faults = Faults(lines.append, clock)
+    faults = Faults(lines.append, clock=clock)
     for _ in range(5):
         clock.now += 25
         faults.number(CorruptImageError("damaged"), "x")
@@ -62,10 +63,24 @@ def test_the_same_line_is_told_once_a_minute() -> None:
 
 def test_few_lines_are_remembered() -> None:
     lines: list[str] = []
-    faults = Faults(lines.append, Clock())
+    faults = Faults(lines.append, clock=Clock())
     for number in range(1000):
         faults.number(CorruptImageError(f"damage {number}"), "a")
     faults.number(CorruptImageError("damage 999"), "a")
     assert len(lines) == 1000
     faults.number(CorruptImageError("damage 0"), "a")
     assert len(lines) == 1001
+
+
+def test_a_replaced_archive_is_told_with_what_to_do_or_followed() -> None:
+    lines: list[str] = []
+    looked: list[bool] = []
+    stale = OSError(errno.ESTALE, "it was replaced")
+    assert Faults(lines.append).number(stale, "x") == errno.ESTALE
+    assert "mount it again" in lines[0]
+    following = Faults(lines.append, on_stale=lambda: looked.append(True))
+    assert following.number(stale, "x") == errno.ESTALE
+    assert (len(lines), looked) == (1, [True])
+    # What was found in the old archive is stale for good, and calls for no further look.
+    assert following.number(StaleNodeError(5), "x") == errno.ESTALE
+    assert (len(lines), looked) == (1, [True])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.tree import file
 from s3archivefs import BytesDevice, FileKind, SquashFS
-from s3archivefs.mount.branches import Found
+from s3archivefs.mount.branches import Found, StaleNodeError
 from s3archivefs.mount.operations import ROOT_NODE, Operations
 from tests.support.distant_device import DistantDevice
 from tests.support.images.fixtures import FIXTURES, Fixture, make_image, open_fixture
@@ -211,7 +211,9 @@ def test_made_directories_are_no_files_and_have_no_attributes() -> None:
             (lambda: operations.open(ROOT_NODE), errno.EISDIR),
             (lambda: operations.attributes(99), errno.ESTALE),
         ):
-            with pytest.raises(OSError, match=r"above the archives|user\.none") as raised:
+            with pytest.raises(
+                OSError, match=r"above the archives|user\.none|no archive"
+            ) as raised:
                 call()
             assert raised.value.errno == number
 
@@ -236,3 +238,43 @@ def test_a_message_names_archive_and_inode() -> None:
         operations = Operations({b"": fs})
         node = found_at(operations, b"block.txt").node
         assert operations.name_of(node) == f"{fs.origin.source}: inode at {node & (1 << 48) - 1:#x}"
+
+
+# ---- replaced archives ---------------------------------------------------------------------------
+
+
+def test_what_was_found_in_a_replaced_archive_is_stale() -> None:
+    with open_fixture(FIXTURES["gzip"]) as old, open_fixture(FIXTURES["hard-links"]) as new:
+        operations = Operations({b"": old})
+        node = found_at(operations, b"block.txt").node
+        replaced = operations.replace(0, new)
+        assert (replaced.image, replaced.directory) == (old, ROOT_NODE)
+        assert {*replaced.names} == {*map(str.encode, old.listdir("/") + new.listdir("/"))}
+        for call in (operations.attributes, lambda node: operations.read(node, 0, 1)):
+            with pytest.raises(StaleNodeError):
+                call(node)
+        names = [each.name.decode() for each in operations.listed(ROOT_NODE)]
+        assert names[2:] == new.listdir("/")
+
+
+def test_an_archive_below_made_directories_is_replaced_by_its_name() -> None:
+    with open_fixture(FIXTURES["gzip"]) as old, open_fixture(FIXTURES["xz"]) as new:
+        operations = Operations({b"a": old, b"b/c": old})
+        before = found_at(operations, b"b/c")
+        replaced = operations.replace(1, new)
+        assert replaced.directory == found_at(operations, b"b").node
+        assert [*replaced.names] == [b"c"]
+        after = found_at(operations, b"b/c")
+        assert after.node != before.node
+        assert found_at(operations, b"a").stat == old.stat("/")
+
+
+def test_a_file_that_is_open_while_its_archive_is_replaced_is_stale() -> None:
+    with open_fixture(FIXTURES["gzip"]) as old, open_fixture(FIXTURES["xz"]) as new:
+        operations = Operations({b"": old})
+        node = found_at(operations, b"block.txt").node
+        handle = operations.open(node)
+        operations.replace(0, new)
+        with pytest.raises(StaleNodeError):
+            operations.read(node, 0, 1, handle)
+        operations.close(handle)
