@@ -27,6 +27,9 @@ BENCHMARKS = {
     "cold-start": Benchmark(
         "benchmarks.cold_start", "a cold start of the Lambda function, and its parts"
     ),
+    "command": Benchmark(
+        "benchmarks.command", "the command on local images: its start, long listings, checksums"
+    ),
     "endpoint": Benchmark(
         "benchmarks.endpoint.__main__", "the endpoint under load, beside rclone's and nginx"
     ),
