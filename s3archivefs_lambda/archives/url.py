@@ -13,8 +13,10 @@ from s3archivefs_lambda.config.settings import Config
 
 if TYPE_CHECKING:
     from s3archivefs import BlockDevice
+    from s3archivefs_lambda.archives.s3 import OpenedDevice
+    from s3archivefs_lambda.config.location import Location
 
-__all__ = ["open_url"]
+__all__ = ["location_of", "open_current", "open_url"]
 
 
 def open_url(url: str) -> BlockDevice:
@@ -23,12 +25,24 @@ def open_url(url: str) -> BlockDevice:
     Settings come from the environment. Raises SettingError and ArchiveAccessError.
     """
     opener = S3Opener(Config.from_environ(os.environ), make_archive_client)
+    return open_current(opener, location_of(url)).device
+
+
+def location_of(url: str) -> Location:
+    """Return the location that a URL names; raise SettingError with the URL."""
     try:
-        location = parse_location(url)
+        return parse_location(url)
     except SettingError as error:
         raise SettingError(f"{url} {error}") from None
+
+
+def open_current(opener: S3Opener, location: Location) -> OpenedDevice:
+    """Open the current version of an object, and record it for the next time.
+
+    Raises ArchiveAccessError.
+    """
     before = opener.recall(location)
     opened = opener.open_device(location, before)
     if opened.version is not None and opened.version != before:
         opener.remember(location, opened.version)
-    return opened.device
+    return opened

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs_lambda import accounting
+from s3archivefs_lambda.store.access import STANDARD_ACCESS, StoreAccess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,22 +33,29 @@ __all__ = [
 
 READ_TIMEOUT = 5.0
 """Seconds to wait for the next bytes of an answer."""
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 
-def make_s3_client(*, connections: int = 10, read_timeout: float = READ_TIMEOUT) -> S3Client:
+def make_s3_client(
+    *,
+    connections: int = 10,
+    read_timeout: float = READ_TIMEOUT,
+    access: StoreAccess = STANDARD_ACCESS,
+) -> S3Client:
     """Make the client that reads objects, with `connections` requests in flight at most."""
-    return _reading_client(max_pool_connections=connections, read_timeout=read_timeout)
+    return _reading_client(
+        access=access, max_pool_connections=connections, read_timeout=read_timeout
+    )
 
 
 def make_unsigned_client() -> S3Client:
     """Make the client that reads objects as anybody may."""
-    from botocore import UNSIGNED  # noqa: PLC0415 -- 0.1 s, not needed for local images
-
-    return _reading_client(signature_version=UNSIGNED, read_timeout=READ_TIMEOUT)
+    return _reading_client(access=StoreAccess(is_anonymous=True), read_timeout=READ_TIMEOUT)
 
 
-def _reading_client(**settings: Any) -> S3Client:  # noqa: ANN401 -- botocore's settings
+def _reading_client(*, access: StoreAccess, **settings: Any) -> S3Client:  # noqa: ANN401 -- botocore's settings
     client = _client(
+        access=access,
         connect_timeout=2,  # seconds
         retries=_retries(5),
         tcp_keepalive=True,
@@ -101,25 +109,44 @@ def _retries(attempts: int) -> dict[str, Any]:
     return retries
 
 
-def _client(*, s3: Mapping[str, Any] = {}, **settings: Any) -> S3Client:  # noqa: ANN401 -- botocore's settings
-    from botocore.config import Config  # noqa: PLC0415 -- 0.1 s, not needed for local images
+def _client(
+    *,
+    s3: Mapping[str, Any] = {},
+    access: StoreAccess = STANDARD_ACCESS,
+    **settings: Any,  # noqa: ANN401 -- botocore's settings
+) -> S3Client:
+    from botocore import UNSIGNED  # noqa: PLC0415 -- 0.1 s, not needed for local images
+    from botocore.config import Config  # noqa: PLC0415 -- likewise
     from botocore.session import Session  # noqa: PLC0415 -- likewise
 
     from s3archivefs_lambda.store.descriptions import share_descriptions  # noqa: PLC0415 -- likewise
 
-    is_custom = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+    endpoints = access.endpoint_url, *map(os.environ.get, _ENDPOINT_VARIABLES)
+    is_custom = any(endpoints)
     addressing = {"addressing_style": "path"} if is_custom else {}
     settings["s3"] = {**s3, **addressing}
+    if access.is_anonymous:
+        settings["signature_version"] = UNSIGNED
     config = Config(
         request_checksum_calculation="when_required", inject_host_prefix=not is_custom, **settings
     )
-    session = Session()
+    session = Session(profile=access.profile)
     share_descriptions(session)
     parsers = session.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=_timestamp)
     # botocore itself reads AWS_DEFAULT_REGION alone; as in the other SDKs, AWS_REGION comes first.
-    region = os.environ.get("AWS_REGION") or None
-    client = cast("S3Client", session.create_client("s3", region_name=region, config=config))
+    region = access.region_name or os.environ.get("AWS_REGION") or None
+    made = session.create_client(
+        "s3",
+        region_name=region,
+        endpoint_url=access.endpoint_url,
+        verify=access.verify,
+        aws_access_key_id=access.access_key_id,
+        aws_secret_access_key=access.secret_access_key,
+        aws_session_token=access.session_token,
+        config=config,
+    )
+    client = cast("S3Client", made)
     client.meta.events.register("needs-retry.s3.HeadBucket", _end_redirects)
     return client
 

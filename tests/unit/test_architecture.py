@@ -83,6 +83,7 @@ LAYERS = (
     "image",
     "__init__",
     "mount",  # a room
+    "filesystem",  # a room: the fsspec filesystem, the only one that imports fsspec
     "cli",  # a room: its subcommands import what they share, and none of each other
 )
 STANDALONE = {
@@ -176,6 +177,7 @@ SLOW = ON_FIRST_USE | {
     "concurrent",
     "construct",
     "dataclasses",
+    "fsspec",
     "importlib.metadata",
     "inspect",
     "logging",
@@ -270,6 +272,17 @@ def test_codecs_that_are_installed_as_extras_load_on_first_use() -> None:
         and any(belongs(target, CODECS - STANDARD_CODECS) for target in targets(found))
     ]
     assert early == []
+
+
+def test_only_the_filesystem_imports_fsspec() -> None:
+    importing = {
+        layer(path)
+        for path in sources(READER)
+        for found in imports(parse(path))
+        if any(belongs(target, {"fsspec"}) for target in targets(found))
+    }
+    assert importing == {"filesystem"}
+    assert offending(ADAPTER, {"fsspec"}) == []
 
 
 def layer(path: Path) -> str:

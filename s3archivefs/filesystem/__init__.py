@@ -1,0 +1,7 @@
+"""An fsspec filesystem over images: `squashfs://path/inside::s3://bucket/archive.sqfs`."""
+
+from __future__ import annotations
+
+from s3archivefs.filesystem.archive_filesystem import ArchiveFileSystem, register
+
+__all__ = ["ArchiveFileSystem", "register"]

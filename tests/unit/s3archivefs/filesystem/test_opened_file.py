@@ -1,0 +1,102 @@
+"""Files as fsspec's users read them."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3archivefs.filesystem import ArchiveFileSystem
+from tests.unit.s3archivefs.filesystem.conftest import CONTENTS, LATIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_file_has_the_attributes_of_fsspec_files(fs: ArchiveFileSystem) -> None:
+    with fs.open("/a/both", block_size=1 << 16, cache_type="none", cache_options={}) as file:
+        assert (file.name, file.path, file.full_name) == ("a/both",) * 3
+        assert (file.mode, file.size, file.blocksize) == ("rb", len(CONTENTS["a/both"]), 1 << 16)
+        assert file.fs is fs
+        assert file.info() == file.details == fs.info("a/both")
+        assert file.readable()
+        assert file.seekable()
+        assert not file.writable()
+        assert not file.closed
+        assert repr(file) == "<ArchiveFile 'a/both'>"
+    assert file.closed
+
+
+def test_a_file_seeks_and_reads(fs: ArchiveFileSystem) -> None:
+    expected = CONTENTS["a/both"]
+    with fs.open("a/both") as file:
+        assert file.seek(-10, io.SEEK_END) == len(expected) - 10
+        assert file.read() == expected[-10:]
+        assert file.read(1) == b""
+        assert file.seek(5) == file.tell() == 5
+        assert file.peek(1)[:1] == expected[5:6]
+        buffer = bytearray(4096)
+        assert file.readinto(buffer) == 4096
+        assert buffer == expected[5:4101]
+        assert file.readinto1(memoryview(buffer)[:3]) == 3
+        assert file.read1(7) == expected[4104:4111]
+
+
+def test_text_is_read_as_text(fs: ArchiveFileSystem) -> None:
+    with fs.open("lines", "r") as lines:
+        assert [next(lines) for _ in range(3)] == ["one\n", "two\n", "three\n"]
+    with fs.open("lines", "rt", newline="") as lines:
+        assert lines.readline() == "one\n"
+    with fs.open(LATIN, "r", encoding="latin-1") as latin:
+        assert latin.read() == fs.read_text(LATIN) == "latin"
+    with fs.open("lines") as lines:
+        assert [*lines][:2] == lines.seek(0) or [b"one\n", b"two\n"]
+        lines.seek(0)
+        assert lines.readline() == b"one\n"
+        assert lines.readlines(5) == [b"two\n", b"three\n"]
+
+
+def test_compression_is_undone_as_asked(fs: ArchiveFileSystem) -> None:
+    with pytest.raises(OSError, match="gzip"), fs.open("lines", compression="gzip") as lines:
+        lines.read()
+
+
+def test_blocks_heads_and_tails_are_read(fs: ArchiveFileSystem) -> None:
+    expected = CONTENTS["lines"]
+    assert fs.head("lines", 5) == expected[:5]
+    assert fs.tail("lines", 7) == expected[-7:]
+    assert fs.read_block("lines", 0, 5) == expected[:5]
+    assert fs.read_block("lines", 1, 8, b"\n") == b"two\nthree\n"
+    assert fs.read_block("lines", 4, None, b"\n") == expected[8:]
+
+
+def test_a_directory_or_fifo_is_not_opened(fs: ArchiveFileSystem) -> None:
+    with pytest.raises(IsADirectoryError):
+        fs.open("a")
+    with pytest.raises(OSError, match="pipe"):
+        fs.open("pipe")
+
+
+def test_readuntil_reads_up_to_a_mark(fs: ArchiveFileSystem) -> None:
+    with fs.open("lines") as lines:
+        assert lines.readuntil() == b"one\n"
+        assert lines.readuntil(b"ee\n") == b"two\nthree\n"
+        assert lines.tell() == 14
+        assert lines.readuntil(b"no such mark") == CONTENTS["lines"][14:]
+        assert lines.readuntil() == b""
+    with fs.open("large") as large:
+        assert len(large.readuntil(b"no such mark", blocks=2)) == 2 * 128 << 10
+
+
+@pytest.mark.property
+@given(st.integers(0, (5 << 20) - 40), st.integers(1, 40))
+def test_readuntil_finds_a_mark_wherever_it_lies(image: Path, start: int, length: int) -> None:
+    content = CONTENTS["large"]
+    mark = content[start : start + length]
+    end = content.index(mark) + length
+    with ArchiveFileSystem(str(image)).open("large") as large:
+        assert large.readuntil(mark) == content[:end]
+        assert large.tell() == end
