@@ -40,6 +40,8 @@ STAMP = "installed.txt"  # in an environment: what was asked for when it was mad
 PIP_OPTIONS = ("--no-compile",)
 # Each process takes tests in their order, so that they share what a module's fixtures make.
 ON_ALL_PROCESSORS = ("--numprocesses=auto", "--dist=worksteal")
+# Tests of servers and clients wait for these half of their time.
+AMONG_SERVERS = (f"--numprocesses={(os.cpu_count() or 1) + 2}", "--dist=worksteal")
 FILES_IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- what is made there has a name of its own
 # Bytes that must be free there: several times what the tests for every change leave.
 ROOM = 8 << 30
@@ -82,6 +84,10 @@ def parts(session: nox.Session) -> None:
         "chromium",
         "systemd-analyze",
         "fusermount3",
+        "mandoc",
+        "zsh",
+        "fish",
+        "tcsh",
     )
     system_packages(session, *programs)
     install(session, group="parts", extras="all")
@@ -91,7 +97,7 @@ def parts(session: nox.Session) -> None:
         "TESTS_DEPLOY_PYTHON": program_environment(session, group="deploy"),
         "TESTS_WHEELS": wheels(session),
     }
-    run_pytest(session, *ON_ALL_PROCESSORS, "tests/parts", environ=environ)
+    run_pytest(session, *AMONG_SERVERS, "tests/parts", environ=environ)
 
 
 @nox.session
@@ -180,9 +186,10 @@ def fixtures(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Make pages of the reader's API in site/, from its docstrings."""
+    """Make pages of the reader's API in site/, and the command's manual pages in site/man."""
     install(session, group="docs", extras="all")
     session.run("pdoc", "s3archivefs", "--output-directory", "site", *session.posargs)
+    session.run("python", "-m", "deploy.man_pages", "site/man")
 
 
 @nox.session

@@ -58,6 +58,10 @@ PACKAGES = {
     "npm": ("npm", "nodejs-npm", "npm", "npm"),
     "nginx": ("nginx-light", "nginx", "nginx", "nginx"),
     "chromium": ("chromium",) * 4,
+    "mandoc": ("mandoc",) * 4,
+    "zsh": ("zsh",) * 4,
+    "fish": ("fish",) * 4,
+    "tcsh": ("tcsh",) * 4,
     "radosgw": (
         "ceph-mon ceph-osd radosgw",
         "ceph-mon ceph-osd ceph-radosgw",

@@ -35,30 +35,57 @@ from s3archivefs.single_flight import Flight, SingleFlight
 from s3archivefs.sources import is_squashfs
 
 if TYPE_CHECKING:
+    from s3archivefs.extraction.errors import (
+        AbsoluteLinkError,
+        AbsolutePathError,
+        ExtractionError,
+        FilterError,
+        LinkOutsideDestinationError,
+        NameCollisionError,
+        OutsideDestinationError,
+        SpecialFileError,
+    )
+    from s3archivefs.extraction.filters import (
+        Member,
+        data_filter,
+        fully_trusted_filter,
+        tar_filter,
+    )
+    from s3archivefs.extraction.manner import Counts
     from s3archivefs.limits import Limits
     from s3archivefs.path import Path
     from s3archivefs.verify import Problem
 
 __all__ = [
+    "AbsoluteLinkError",
+    "AbsolutePathError",
     "BlockDevice",
     "BytesDevice",
     "CodecUnavailableError",
     "Compression",
     "CorruptImageError",
+    "Counts",
     "DirEntry",
+    "ExtractionError",
     "FileDevice",
     "FileKind",
+    "FilterError",
     "Flight",
     "FormatError",
     "LimitExceededError",
     "Limits",
+    "LinkOutsideDestinationError",
+    "Member",
+    "NameCollisionError",
     "NotCachedError",
     "NotSquashfsError",
     "OffsetDevice",
+    "OutsideDestinationError",
     "Path",
     "Problem",
     "ReadAhead",
     "SingleFlight",
+    "SpecialFileError",
     "SquashFS",
     "SquashFile",
     "SquashfsError",
@@ -66,15 +93,32 @@ __all__ = [
     "Superblock",
     "TruncatedImageError",
     "UnsupportedError",
+    "data_filter",
+    "fully_trusted_filter",
     "is_squashfs",
     "leads_nowhere",
     "may_wait",
     "only_cached",
     "open",
     "renew_after_fork",
+    "tar_filter",
 ]
 
+_EXTRACTION_ERRORS = (
+    "AbsoluteLinkError",
+    "AbsolutePathError",
+    "ExtractionError",
+    "FilterError",
+    "LinkOutsideDestinationError",
+    "NameCollisionError",
+    "OutsideDestinationError",
+    "SpecialFileError",
+)
+_FILTERS = ("Member", "data_filter", "fully_trusted_filter", "tar_filter")
 _ON_FIRST_USE = {
+    **dict.fromkeys(_EXTRACTION_ERRORS, "s3archivefs.extraction.errors"),
+    **dict.fromkeys(_FILTERS, "s3archivefs.extraction.filters"),
+    "Counts": "s3archivefs.extraction.manner",
     "Limits": "s3archivefs.limits",
     "Path": "s3archivefs.path",
     "Problem": "s3archivefs.verify",

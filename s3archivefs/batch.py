@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from s3archivefs.content import ZEROS, block_list, joined
 from s3archivefs.data import SIZE_MASK, StoredBlock
@@ -14,13 +14,22 @@ from s3archivefs.inode import ContentPlace
 from s3archivefs.names import as_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from s3archivefs.data import DataReader
     from s3archivefs.inode import InodeTable, Stat
     from s3archivefs.names import EitherPath
 
-__all__ = ["LARGE_BYTES", "Batch", "Planner", "Run", "SharedBlock", "Wanted", "windows"]
+__all__ = [
+    "LARGE_BYTES",
+    "Batch",
+    "Planner",
+    "Run",
+    "SharedBlock",
+    "Wanted",
+    "weight_of_path",
+    "windows",
+]
 
 P = TypeVar("P")
 
@@ -72,13 +81,20 @@ class Wanted(Generic[P]):
         """The block that holds the tail."""
 
 
-def windows(files: Iterable[Wanted[P]], block_size: int) -> Iterator[list[Wanted[P]]]:
-    """Yield files in lists that take bounded memory."""
+def weight_of_path(path: EitherPath) -> int:
+    """Return the bytes of memory that a path takes, at most."""
+    return _CHARACTER_WEIGHT * len(as_plain(path))
+
+
+def windows(
+    files: Iterable[Wanted[P]], block_size: int, weigh: Callable[[P], int]
+) -> Iterator[list[Wanted[P]]]:
+    """Yield files in lists that take bounded memory; `weigh` weighs their paths."""
     window: list[Wanted[P]] = []
     weight, most = 0, _FIRST_WINDOW_BYTES
     for file in files:
         window.append(file)
-        weight += _FILE_WEIGHT + _CHARACTER_WEIGHT * len(as_plain(cast("EitherPath", file.path)))
+        weight += _FILE_WEIGHT + weigh(file.path)
         if file.size >= block_size:
             weight += min(file.size, LARGE_BYTES) // block_size * _BLOCK_WEIGHT
         if weight >= most:
@@ -170,13 +186,17 @@ class Batch(Generic[P]):
             return None
         reference = file.reference
         if reference != self._last[0]:  # else it is a hard link, or wanted twice
-            self._last = reference, self._joined(file, file.blocks)
+            pieces = self.pieces(file)
+            self._last = reference, None if pieces is None else joined(pieces)
         return self._last[1]
 
-    def _joined(self, file: Wanted[P], blocks: Sequence[StoredBlock]) -> bytes | None:
+    def pieces(self, file: Wanted[P]) -> list[bytes | memoryview] | None:
+        """Return likewise the pieces of the content, those of `content.is_hole` among them."""
+        if file.blocks is None:
+            return None
         pieces: list[bytes | memoryview] = []
         left = file.size
-        for stored in blocks:
+        for stored in file.blocks:
             piece = self._blocks[stored].content if stored.word else ZEROS[: stored.due]
             if piece is None:
                 return None
@@ -187,11 +207,8 @@ class Batch(Generic[P]):
             end = file.fragment_offset + left
             if fragment is None or end > len(fragment):
                 return None
-            tail = fragment[file.fragment_offset : end]
-            if not blocks:
-                return tail
-            pieces.append(tail)
-        return joined(pieces)
+            pieces.append(fragment[file.fragment_offset : end])
+        return pieces
 
 
 class Planner(Generic[P]):

@@ -45,13 +45,20 @@ class BatchReader(Generic[P]):
     a time: its handle fetches ahead of batches that adjoin, threads read others.
     """
 
-    def __init__(self, inodes: InodeTable, data: DataReader, large_bytes: int) -> None:
+    def __init__(
+        self,
+        inodes: InodeTable,
+        data: DataReader,
+        large_bytes: int,
+        workers: int | None = None,
+    ) -> None:
         self._data = data
         self._planner: Planner[P] = Planner(inodes, data, large_bytes)
         self._is_distant = data.has_readahead
-        self._workers = Workers(_FLIGHTS_MAX, "s3archivefs-read")
-        """The threads for a distant device, which wait more than they decode."""
-        workers = _FLIGHTS_MAX if self._is_distant else os.cpu_count() or 1
+        self._has_own = self._is_distant or workers is not None
+        """Whether it has own threads: at a distant device they wait more than they decode."""
+        self._workers = Workers(workers or _FLIGHTS_MAX, "s3archivefs-read")
+        workers = workers or (_FLIGHTS_MAX if self._is_distant else os.cpu_count() or 1)
         self._flights_max = min(workers + 1, _FLIGHTS_MAX)
 
     def contents(
@@ -62,6 +69,22 @@ class BatchReader(Generic[P]):
         The content is None where the file is too large for a batch, or where it cannot be read: to
         read it by itself says why.
         """
+        with closing(self._landed(windows)) as batches:
+            for batch in batches:
+                for file in batch.files:
+                    yield file, batch.content(file)
+
+    def pieces(
+        self, windows: Iterable[list[Wanted[P]]]
+    ) -> Generator[tuple[Wanted[P], list[bytes | memoryview] | None], None, None]:
+        """Yield likewise each file with the pieces of its content, holes among them."""
+        with closing(self._landed(windows)) as batches:
+            for batch in batches:
+                for file in batch.files:
+                    yield file, batch.pieces(file)
+
+    def _landed(self, windows: Iterable[list[Wanted[P]]]) -> Generator[Batch[P], None, None]:
+        """Yield the batches of windows, decoded, in the order of the disk."""
         flights: deque[_Flight[P]] = deque()
         try:
             for window in windows:
@@ -69,9 +92,9 @@ class BatchReader(Generic[P]):
                     for flight in begun:
                         flights.append(flight)
                         while self._are_many(flights):
-                            yield from self._landed(flights.popleft())
+                            yield _waited_for(flights.popleft())
             while flights:
-                yield from self._landed(flights.popleft())
+                yield _waited_for(flights.popleft())
         finally:
             for flight in flights:
                 flight.work.cancel()
@@ -80,11 +103,6 @@ class BatchReader(Generic[P]):
     def _are_many(self, flights: deque[_Flight[P]]) -> bool:
         weight = sum(flight.batch.weight for flight in flights)
         return len(flights) > 1 and (len(flights) > self._flights_max or weight > _FLIGHTS_BYTES)
-
-    def _landed(self, flight: _Flight[P]) -> Generator[tuple[Wanted[P], bytes | None], None, None]:
-        flight.work.result()
-        for file in flight.batch.files:
-            yield file, flight.batch.content(file)
 
     def _begun(self, window: list[Wanted[P]]) -> Generator[_Flight[P], None, None]:
         """Yield the batches of a window as they begin to be read."""
@@ -112,7 +130,7 @@ class BatchReader(Generic[P]):
         if ahead is not None and runs:  # only this thread may use it
             with suppress(Exception):  # raised to the reader of the file concerned
                 raw = self._data.read(runs[0].start, runs[0].end - runs[0].start, ahead)
-        start = self._workers.start if self._is_distant else start_work
+        start = self._workers.start if self._has_own else start_work
         return _Flight(batch, start(partial(self._decode, runs, raw)))
 
     def _decode(self, runs: list[Run], first: bytes | None) -> None:
@@ -135,6 +153,11 @@ class BatchReader(Generic[P]):
                     shared.content = self._data.decode(stored, view[at : at + stored.size])
                     if stored.due == ANY_SIZE:
                         self._data.keep(stored, shared.content)
+
+
+def _waited_for(flight: _Flight[P]) -> Batch[P]:
+    flight.work.result()
+    return flight.batch
 
 
 def _groups(batches: Iterable[Batch[P]]) -> Iterator[deque[tuple[Batch[P], list[Run]]]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
-from s3archivefs.batch import LARGE_BYTES, Wanted, windows
+from s3archivefs.batch import LARGE_BYTES, Wanted, weight_of_path, windows
 from s3archivefs.batch_reads import BatchReader
+from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, FormatError, LimitExceededError, SquashfsError
 from s3archivefs.inode import FileKind
 from s3archivefs.names import (
@@ -24,7 +26,8 @@ from s3archivefs.opening import FileOpener
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from s3archivefs.inode import Stat
+    from s3archivefs.data import DataReader
+    from s3archivefs.inode import ContentPlace, Inode, InodeTable, Stat
     from s3archivefs.readers import Readers
     from s3archivefs.resolution import Place
     from s3archivefs.runs import Entry, Run
@@ -36,6 +39,7 @@ __all__ = ["BulkReader"]
 P = TypeVar("P", bound=EitherPath)
 T = TypeVar("T")
 
+_MARK_WEIGHT = 300  # bytes of memory that a mark takes, roughly: names, attributes
 _FILE, _DIRECTORY = FileKind.FILE.value, FileKind.DIRECTORY.value
 
 
@@ -96,6 +100,22 @@ class BulkReader(FileOpener):
         top = as_plain(top)
         return self._files_below(self._place(top), top, on_error)
 
+    def read_pieces(
+        self, files: Iterable[tuple[T, Stat]], *, workers: int | None = None
+    ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
+        """Yield each file's mark and the pieces of its content, in disk order.
+
+        A file is given by its attributes, as this image's `stat` and `scandir_stats` return them,
+        and a mark of any type. Files are read as `read_many` reads them, nothing is copied, and
+        those too large for memory come piece by piece. Take the pieces before the next file. A file
+        that cannot be read raises what `read_bytes` raises, to who takes its pieces. `workers` is
+        the number of threads, by default that of processors, or 8 where there is a network.
+
+        Format: "Data and Fragment Blocks".
+        """
+        self._check_open()
+        return self._pieces_of(files, workers)
+
     # ---- Contents --------------------------------------------------------------------------------
 
     def _contents_of(
@@ -130,6 +150,47 @@ class BulkReader(FileOpener):
                     yield wanted.path, stat, file
                 self._check_open()
 
+    def _pieces_of(
+        self, files: Iterable[tuple[T, Stat]], workers: int | None
+    ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
+        wanted = (Wanted(mark, self._place_of_content(stat), stat) for mark, stat in files)
+        in_windows = windows(wanted, self._readers.data.block_size, _weight_of_mark)
+        reader: BatchReader[T] = self._batch_reader(workers)
+        with closing(reader.pieces(in_windows)) as contents:
+            for file, pieces in contents:
+                yield file.path, self._pieces_alone(file.stat) if pieces is None else pieces
+                self._check_open()
+
+    def _place_of_content(self, stat: Stat) -> ContentPlace | None:
+        """Return where the content of a file lies; None where reading it says why not."""
+        if stat.kind is not FileKind.FILE:
+            raise ValueError(f"inode {stat.inode_number} is no regular file: it has no content")
+        try:
+            return self._readers.stats.content_of(stat)
+        except (SquashfsError, OSError):
+            return None
+        except struct.error:  # the inode continues in the next block
+            pass
+        try:
+            return self._readers.inodes.inode(stat.reference).content
+        except (SquashfsError, OSError):
+            return None
+
+    def _pieces_alone(self, stat: Stat | None) -> Iterator[bytes | memoryview]:
+        """Yield the pieces of a file that is in no batch."""
+        assert stat is not None  # noqa: S101 -- read_pieces is given it
+
+        def found() -> tuple[Inode, InodeTable, DataReader]:
+            readers = self._readers
+            return readers.inodes.inode(stat.reference), readers.inodes, readers.data
+
+        def found_again() -> tuple[Inode, InodeTable, DataReader] | None:
+            return found() if self._distrust() else None
+
+        with closing(Content(*found(), found_again)) as content:
+            content.will_read(0, content.size)
+            yield from content.pieces(0, content.size)
+
     def _opened(self, wanted: Wanted[AnyPath], content: bytes | None) -> io.BufferedIOBase:
         """Return an open file of the content, or one that reads it."""
         if content is None:
@@ -147,9 +208,12 @@ class BulkReader(FileOpener):
     def _in_disk_order(
         self, files: Iterator[Wanted[P]]
     ) -> Generator[tuple[Wanted[P], bytes | None], None, None]:
+        reader: BatchReader[P] = self._batch_reader()
+        return reader.contents(windows(files, self._readers.data.block_size, weight_of_path))
+
+    def _batch_reader(self, workers: int | None = None) -> BatchReader[T]:
         readers = self._readers
-        reader: BatchReader[P] = BatchReader(readers.inodes, readers.data, self._large_bytes)
-        return reader.contents(windows(files, readers.data.block_size))
+        return BatchReader(readers.inodes, readers.data, self._large_bytes, workers)
 
     # ---- Files -----------------------------------------------------------------------------------
 
@@ -226,6 +290,10 @@ def _wanted_of_run(prefix: AnyPath, run: Run, readers: Readers) -> Iterator[Want
             yield Wanted(path, inode.content, readers.inodes.stat(inode))
         except (SquashfsError, OSError):
             yield Wanted(path, None)  # to read it by itself says why
+
+
+def _weight_of_mark(_: object) -> int:
+    return _MARK_WEIGHT
 
 
 def _report(path: P, error: Fault, on_error: Callable[[P, Fault], object] | None) -> None:

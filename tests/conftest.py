@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import faulthandler
 import gc
 import os
 import resource
@@ -115,15 +114,6 @@ def environment_without_settings(tmp_path_factory: pytest.TempPathFactory) -> It
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nothing))
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         yield
-
-
-@pytest.fixture(autouse=True)
-def no_traceback_of_running_threads(request: pytest.FixtureRequest) -> None:
-    """Property tests run longer than faulthandler's timeout, and the traceback of running threads
-    that it would print may crash a test that still runs. Their own timeout bounds them.
-    """
-    if request.node.get_closest_marker("property"):
-        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

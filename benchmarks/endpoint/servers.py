@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -29,7 +31,8 @@ _STOP_SECONDS = 12
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 _NGINX = """
-daemon off; worker_processes auto; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
+user {user} {group}; daemon off;
+worker_processes auto; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
 events {{ worker_connections 4096; }}
 http {{
     access_log {directory}/access.log; sendfile on; keepalive_requests 1000000;
@@ -82,7 +85,10 @@ def _rclone(served: Served, directory: Path, port: int, is_signed: bool) -> list
 
 def _nginx(served: Served, directory: Path, port: int, is_signed: bool) -> list[str]:  # noqa: FBT001 -- likewise
     config = directory / "nginx.conf"
-    config.write_text(_NGINX.format(directory=directory, port=port, root=served.root))
+    user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+    config.write_text(
+        _NGINX.format(directory=directory, port=port, root=served.root, user=user, group=group)
+    )
     return [_program("nginx") or "nginx", "-c", str(config)]
 
 

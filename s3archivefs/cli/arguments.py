@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["UsageError", "add_image", "add_json", "add_paths", "count", "examples"]
+__all__ = [
+    "EXAMPLES_TITLE",
+    "HelpFormatter",
+    "UsageError",
+    "add_image",
+    "add_json",
+    "add_paths",
+    "count",
+    "examples",
+]
 
+EXAMPLES_TITLE = "examples:\n"
 PATH_HELP = "path inside the image, as it is or as ls prints it"
 
 
 class UsageError(Exception):
     """The arguments are wrong; the message says how."""
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Fills the lines of paragraphs, and leaves examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n\n".join(
+            each if each.startswith(EXAMPLES_TITLE) else fill(each, width, indent)
+            for each in text.split("\n\n")
+        )
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +78,8 @@ def count(text: str) -> int:
     return int(text)
 
 
-def examples(*lines: tuple[str, str]) -> str:
-    """Return the end of a help text: commands, each with what it does."""
+def examples(*lines: tuple[str, str], note: str = "") -> str:
+    """Return the end of a help text: a note, and examples of commands."""
     width = max(len(command) for command, _ in lines)
-    return "examples:\n" + "\n".join(f"  {command:<{width}}  {what}" for command, what in lines)
+    listed = "\n".join(f"  {command:<{width}}  {what}" for command, what in lines)
+    return (f"{note}\n\n" if note else "") + EXAMPLES_TITLE + listed

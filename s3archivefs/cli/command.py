@@ -13,8 +13,15 @@ from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import UsageError
-from s3archivefs.cli.exit_codes import BROKEN_PIPE, FAULT, INTERRUPTED, USAGE, exit_code
+from s3archivefs.cli.arguments import HelpFormatter, UsageError
+from s3archivefs.cli.exit_codes import (
+    BROKEN_PIPE,
+    FAULT,
+    INTERRUPTED,
+    MEANINGS,
+    USAGE,
+    exit_code,
+)
 from s3archivefs.cli.faults import EXPECTED, complain, line_of
 from s3archivefs.cli.streams import OutputError, standard_streams
 from s3archivefs.cli.table import COMMANDS
@@ -76,7 +83,8 @@ def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentPars
     parser = argparse.ArgumentParser(
         prog="s3archivefs",
         description="Read squashfs images, here and in S3.",
-        epilog="s3archivefs COMMAND --help tells of one command.",
+        epilog=f"s3archivefs COMMAND --help tells of one command.\n\nexit codes: {_codes()}",
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
@@ -101,7 +109,7 @@ def _add(
         help=summary,
         description=summary.capitalize() + ".",
         epilog=module.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         add_help=False,  # -h has another meaning in ls and du
     )
     command.add_argument("--help", action="help", help="show this help and exit")
@@ -118,6 +126,10 @@ def _add_installed(
     found = sorted(entry_points(group="s3archivefs.commands"), key=lambda entry: entry.name)
     for entry in [entry for entry in found if entry.name == wanted] or found:
         entry.load()(commands)
+
+
+def _codes() -> str:
+    return "; ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items())
 
 
 class _Version(argparse.Action):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import lru_cache
 from os import major, minor
 from stat import S_IMODE, filemode
+from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.output import human_size, named, shown
@@ -71,4 +71,4 @@ def _columns(stat: Stat, *, human: bool) -> str:
 @lru_cache(maxsize=4096)
 def _day(days: int) -> str:
     """Return a day in UTC, counted from that of the epoch. Files share days, not minutes."""
-    return f"{datetime.fromtimestamp(days * 86_400, UTC):%Y-%m-%d}"
+    return strftime("%Y-%m-%d", gmtime(days * 86_400))  # datetime takes 2 ms to import

@@ -9,10 +9,13 @@ from s3archivefs.errors import FormatError, leads_nowhere
 __all__ = [
     "BROKEN_PIPE",
     "DAMAGED",
+    "DIFFERENT",
     "FAULT",
     "INTERRUPTED",
+    "MEANINGS",
     "NOT_FOUND",
     "OK",
+    "TROUBLE",
     "USAGE",
     "exit_code",
 ]
@@ -20,6 +23,9 @@ __all__ = [
 OK = 0
 FAULT = 1
 """Something prevented the work: a device, a limit, a missing package."""
+DIFFERENT = 1
+"""What `diff` compared differs; its own faults exit with TROUBLE or more."""
+TROUBLE = 2
 USAGE = 2
 """The arguments or settings are wrong; argparse exits so too."""
 NOT_FOUND = 3
@@ -30,6 +36,17 @@ INTERRUPTED = 128 + signal.SIGINT
 """Ctrl-C ended the command, as a shell has it."""
 BROKEN_PIPE = 128 + signal.SIGPIPE
 """The reader of the output went away, as `head` does."""
+
+MEANINGS = {
+    OK: "done",
+    FAULT: "a fault, or differences that were found",
+    USAGE: "wrong arguments or settings",
+    NOT_FOUND: "not there",
+    DAMAGED: "damaged",
+    INTERRUPTED: "ended by Ctrl-C",
+    BROKEN_PIPE: "nobody reads the output",
+}
+"""By code what it means, in the words of a help text."""
 
 
 def exit_code(error: Exception) -> int:

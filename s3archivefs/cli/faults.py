@@ -53,10 +53,10 @@ class Faults:
 
         return guarded
 
-    def report(self, error: Exception) -> None:
-        """Write a fault to standard error."""
+    def report(self, error: Exception, where: bytes | None = None) -> None:
+        """Write a fault to standard error, of a path or of the image."""
         sys.stdout.flush()  # so that a terminal shows both in their order
-        complain(line_of(error, self._image))
+        complain(line_of(error, where or self._image))
         self.code = max(self.code, exit_code(error))
 
 
@@ -65,11 +65,11 @@ def complain(line: str) -> None:
     print(f"s3archivefs: {line}", file=sys.stderr)
 
 
-def line_of(error: Exception, image: str | None) -> str:
-    """Return an error as one line, with the path that it names, else the image."""
-    what, where = str(error).replace("\n", " "), image
+def line_of(error: Exception, place: str | bytes | None) -> str:
+    """Return an error as one line, with the path that it names, else the place."""
+    what, where = str(error).replace("\n", " "), place
     if isinstance(error, OSError) and error.strerror:
-        what, where = error.strerror, error.filename or image
-    if where is None or str(where) in what:
+        what, where = error.strerror, error.filename or place
+    if where is None or (isinstance(where, str) and where in what):
         return what
     return f"{shown(os.fspath(where), sys.stderr)}: {what}"

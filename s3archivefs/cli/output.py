@@ -49,10 +49,20 @@ def write_lines(lines: Iterable[str]) -> None:
 
 
 def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Yield lines together, also those before a fault."""
     lines = iter(lines)
     most = 1 if sys.stdout.isatty() else _LINES_AT_ONCE
-    while together := [*islice(lines, most)]:
+    together: list[str] = []
+    while True:
+        try:
+            together.extend(islice(lines, most))
+        except Exception:
+            yield together
+            raise
+        if not together:
+            return
         yield together
+        together.clear()
 
 
 def counted(number: int, one: str, many: str) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from s3archivefs import SquashfsError
 from s3archivefs_lambda.archives.open_ahead import OPEN_AHEAD_THREADS
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError
+from s3archivefs_lambda.bucket.links import may_follow
 from s3archivefs_lambda.store.errors import (
     ArchiveCredentialsError,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
 )
+from s3archivefs_lambda.text import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,8 +64,12 @@ class ArchiveSource:
         get: Callable[[], Archive | None],
         *,
         alone: bool,
+        may_read: Callable[[str], bool] | None,
     ) -> None:
-        """`get` opens it, or finds that there is none. `alone`: nothing else is listed."""
+        """`get` opens it, or finds that there is none. `alone`: nothing else is listed.
+
+        `may_read` tells which keys the asker may read; None if that may be any.
+        """
         self.walk_depth = archives.limits.walk_depth
         self.is_absent = False
         """Whether `image` found that there is no archive."""
@@ -72,6 +78,7 @@ class ArchiveSource:
         self._virtual = virtual
         self._get = get
         self._alone = alone
+        self._may_read = may_read
         self._is_opened = False
         self._archive: Archive | None = None
 
@@ -98,6 +105,13 @@ class ArchiveSource:
         """Return the ETags of members of the archive, once it is open."""
         assert self._archive is not None  # noqa: S101 -- its members come from its image
         return self._archive.etags(stats)
+
+    def may_list(self, link: bytes) -> bool:
+        """Return whether the asker may read what the symlink of this key leads to."""
+        if self._may_read is None or self._archive is None:
+            return True
+        path = to_text(link.removeprefix(self._virtual))
+        return may_follow(self._archive.image, to_text(self._virtual), path, self._may_read)
 
     def failure(self, error: OSError | SquashfsError) -> ArchiveFaultError:
         """Return the error that fails the listing, as the archive cannot be read."""

@@ -189,7 +189,7 @@ class ArchiveWalk:
                 self._work.count()
             elif is_directory:
                 self._enter(frame.path + name, entry.reference, _scan_of(entry))
-            elif (found := self._stat_of_object(entry)) is not None:
+            elif (found := self._stat_of_object(frame.path + name, entry)) is not None:
                 return Item(frame.path + name, found, self._source)
             else:
                 self._work.count()
@@ -278,10 +278,13 @@ class ArchiveWalk:
     def _count_seek(self) -> None:
         self._work.count(_STEPS_BEFORE_SEEK)
 
-    def _stat_of_object(self, entry: DirEntry[bytes]) -> Stat | None:
-        """Return an object's attributes; None for devices, dangling links and the like."""
+    def _stat_of_object(self, key: bytes, entry: DirEntry[bytes]) -> Stat | None:
+        """Return an object's attributes; None for devices, dangling links and the like.
+
+        They are None, too, for a link to what the asker may not read: it would tell of that.
+        """
         kind = entry.kind
-        if kind is FileKind.FILE:
+        if kind is _FILE:
             return entry.stat()
         if kind is not FileKind.SYMLINK:
             return None
@@ -292,7 +295,7 @@ class ArchiveWalk:
             if not leads_nowhere(error):
                 raise  # a device's fault: what cannot be read must not be left out of a listing
             return None
-        return found if found.kind is FileKind.FILE else None
+        return found if found.kind is _FILE and self._source.may_list(key) else None
 
 
 def _scan_of(entry: DirEntry[bytes]) -> Scan:

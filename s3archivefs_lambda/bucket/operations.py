@@ -22,6 +22,7 @@ from s3archivefs import (
 from s3archivefs_lambda.archives.store_objects import StoreObjects
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError, answer_or_error
 from s3archivefs_lambda.bucket.headers import member_headers, overrides
+from s3archivefs_lambda.bucket.links import may_follow
 from s3archivefs_lambda.bucket.listing import PAGE_STEPS, Page, page_of
 from s3archivefs_lambda.bucket.passthrough import check_caller, owning_archive, passed_through
 from s3archivefs_lambda.bucket.sources import MappedSources
@@ -172,8 +173,10 @@ class Operations:
     def _member(
         self, archive: Archive, path: str, request: S3Request, *, with_body: bool
     ) -> S3Response:
-        if request.may_read is not None:
-            _check_links(archive, path, request)
+        start = request.key.removesuffix(path)
+        may_read = request.may_read
+        if may_read is not None and not may_follow(archive.image, start, path, may_read):
+            raise access_denied()
         stat = archive.image.stat(path)
         if stat.kind is not FileKind.FILE:
             raise no_such_key(request.key)
@@ -241,7 +244,7 @@ class Operations:
                     self._archives,
                     self._mappings,
                     self._stores,
-                    Asked(asked.prefix, asked.delimiter, asked.max_keys),
+                    Asked(asked.prefix, asked.delimiter, asked.max_keys, request.may_read),
                 ),
                 asked.prefix,
                 asked.delimiter,
@@ -273,14 +276,6 @@ def _listed(items: Iterable[Item]) -> list[ListedObject]:
             for (key, stat), etag in zip(found, etags, strict=True)
         )
     return listed
-
-
-def _check_links(archive: Archive, path: str, request: S3Request) -> None:
-    """Raise S3Error AccessDenied if symlinks lead to what the asker may not read."""
-    assert request.may_read is not None  # noqa: S101 -- else nothing is forbidden
-    real = archive.image.realpath(path, strict=True)
-    if not request.may_read(request.key.removesuffix(path) + real.removeprefix("/")):
-        raise access_denied()
 
 
 def _is_literal(path: str) -> bool:

@@ -49,7 +49,10 @@ class MappedSources:
         self._reached = max(self._reached, virtual)
         get = self._ahead.take(virtual, location, self._following())
         alone = self._asked.prefix.startswith(virtual)
-        source = ArchiveSource(self._archives, location, virtual, get, alone=alone)
+        may_read = self._asked.may_read
+        source = ArchiveSource(
+            self._archives, location, virtual, get, alone=alone, may_read=may_read
+        )
         return ArchiveWalk(self, source, virtual, span, work)
 
     def _following(self) -> Iterator[tuple[bytes, Location]]:

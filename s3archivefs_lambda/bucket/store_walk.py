@@ -26,7 +26,7 @@ from s3archivefs_lambda.store.errors import ArchiveAccessError, StoreRefusedErro
 from s3archivefs_lambda.text import to_bytes, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from s3archivefs_lambda.archives.store_objects import StoredKey, StoreObjects
     from s3archivefs_lambda.bucket.walk import Sources, Span, Work
@@ -49,6 +49,8 @@ class Asked(NamedTuple):
     delimiter: bytes
     """Empty for none."""
     max_items: int
+    may_read: Callable[[str], bool] | None = None
+    """Tells whether its asker may read a key; None if that may be any."""
 
     def enters(self, virtual: bytes) -> bool:
         """Return whether keys behind a virtual prefix are listed, not their common prefix alone."""
@@ -193,6 +195,7 @@ class StoreWalk:
             virtual,
             partial(self._store.open, location, get, etag),
             alone=self._prefix.startswith(virtual),
+            may_read=self._asked.may_read,
         )
 
     def _open(self, source: ArchiveSource) -> bool:

@@ -38,6 +38,9 @@ class Source(Protocol):
     def etags(self, stats: Iterable[Stat]) -> list[str]:
         """Return the ETags of members."""
 
+    def may_list(self, link: bytes) -> bool:
+        """Return whether the asker may read what the symlink of this key leads to."""
+
     def failure(self, error: OSError | SquashfsError) -> Exception:
         """Return the exception to raise when the open image cannot be read."""
 

@@ -86,8 +86,8 @@ CORS_ORIGIN = EndpointSetting(
     "cors-origin",
     "ORIGIN",
     "Origin whose pages may read through a browser, such as https://app.example.com; one * stands "
-    "for any characters. For several, give it again; in the variable, separate them by commas. "
-    "Unset: none.",
+    "for any characters of the host. For several, give it again; in the variable, separate them "
+    "by commas. Unset: none.",
     is_list=True,
 )
 CACHE_CONTROL = EndpointSetting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SEC
 from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
-__all__ = ["KeySource", "key_source"]
+__all__ = ["KeySource", "key_source", "tell_of_unserved"]
+
+_LOG = logging.getLogger("s3archivefs")
 
 _PAIR = (ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY)
 
@@ -58,6 +61,15 @@ def key_source(
     access_key_id, secret = (environ[name] for name in _PAIR)
     keys = AccessKeys([AccessKey(access_key_id, secret)])
     return KeySource(lambda: keys, may_change=False)
+
+
+def tell_of_unserved(keys: AccessKeys, served: Container[str]) -> None:
+    """Log which keys have prefixes in buckets that are not served."""
+    for key in keys:
+        for bucket in key.starts or ():
+            if bucket not in served:
+                what = "access key %s: its prefixes name the bucket %s, which is not served"
+                _LOG.warning(what, key.id, bucket)
 
 
 def _from_file(path: str, default_bucket: str) -> AccessKeys:

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from s3archivefs.cli.arguments import HelpFormatter, examples
 from s3archivefs_lambda.commands.endpoint_settings import (
     CACHE_CONTROL,
     CORS_ORIGIN,
@@ -28,7 +29,7 @@ from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SEC
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.commands.capacity import Capacity
@@ -50,10 +51,16 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         help="serve images as objects of an S3-compatible endpoint",
         description="Serve the files in squashfs images, here or in S3, as objects of buckets "
         "behind an S3-compatible HTTP endpoint, for reading only.",
-        epilog="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
-        f"are served too. With access keys, from {ENDPOINT_ACCESS_KEY_ID} and "
-        f"{ENDPOINT_SECRET_ACCESS_KEY} or from a place that the options name, every request must "
-        "be signed; without, only this machine is served.",
+        epilog=examples(
+            ("s3archivefs serve --map docs=docs.sqfs", "s3://archive/docs/... on port 9000"),
+            ("s3archivefs serve --map =s3://my-bucket/a.sqfs", "an image in S3, at the root"),
+            ("s3archivefs serve --bucket s3://my-bucket", "a bucket, archives as directories"),
+            note="Mappings in S3ARCHIVEFS_PREFIX_VMAP1 ... 20 and S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE "
+            f"are served too. With access keys, from {ENDPOINT_ACCESS_KEY_ID} and "
+            f"{ENDPOINT_SECRET_ACCESS_KEY} or from a place that the options name, every request "
+            "must be signed; without, only this machine is served.",
+        ),
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--map",
@@ -92,10 +99,15 @@ def register_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from s3archivefs_lambda.commands.workers import NoWorkerStartsError
+
     try:
         _run(options)
     except UsageError as error:
         return error.report()
+    except NoWorkerStartsError as error:
+        sys.stderr.write(f"s3archivefs: {error}\n")
+        return 1
     except KeyboardInterrupt:  # before the server was up
         return 128 + signal.SIGINT  # as shells report it
     return 0
@@ -105,7 +117,7 @@ def _run(options: argparse.Namespace) -> None:
     from s3archivefs_lambda.commands import serve_settings
     from s3archivefs_lambda.commands.bucket_options import served_buckets
     from s3archivefs_lambda.commands.capacity import capacity_of
-    from s3archivefs_lambda.commands.key_sources import key_source
+    from s3archivefs_lambda.commands.key_sources import key_source, tell_of_unserved
     from s3archivefs_lambda.commands.operators_port import OperatorsPort, operators_address
     from s3archivefs_lambda.commands.reloading import Reloading
     from s3archivefs_lambda.commands.tls_files import certificate_of
@@ -136,6 +148,8 @@ def _run(options: argparse.Namespace) -> None:
 
     log = write_lines(sys.stderr)
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
+    if verifier is not None:
+        tell_of_unserved(verifier.keys, buckets)
     archives = _archives(serve_settings.shared(config, capacity.workers), buckets, capacity)
     mapped = chain.from_iterable(buckets.values())
     reachability = Reachability(archives, mapped)
@@ -156,7 +170,7 @@ def _run(options: argparse.Namespace) -> None:
     ready_line = partial(_ready_line, buckets, verifier, operators)
     reloads = []
     if verifier is not None and source is not None and source.may_change:
-        reloads.append(partial(_reload_keys, verifier, source))
+        reloads.append(partial(_reload_keys, verifier, source, buckets))
     if certificate is not None:
         reloads.append(partial(_reload_certificate, certificate))
     serve_until_stopped(
@@ -172,8 +186,11 @@ def _run(options: argparse.Namespace) -> None:
     )
 
 
-def _reload_keys(verifier: Verifier, source: KeySource) -> str:
+def _reload_keys(verifier: Verifier, source: KeySource, buckets: Container[str]) -> str:
+    from s3archivefs_lambda.commands.key_sources import tell_of_unserved
+
     verifier.keys = source.load()
+    tell_of_unserved(verifier.keys, buckets)
     return f"{len(verifier.keys)} access keys are in force"
 
 

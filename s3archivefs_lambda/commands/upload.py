@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s3archivefs.cli.arguments import HelpFormatter, examples
 from s3archivefs.cli.progress import add_progress, progress_shown
 from s3archivefs_lambda.commands.errors import UsageError, made_client, require
 
@@ -36,13 +37,23 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
         help="store an image, or a directory as an image, in S3",
         description="Store a squashfs image in S3, or pack a directory into one and store that. "
         "An object that exists is replaced only with --force.",
-        epilog="An interrupted upload of an image leaves its parts in S3: the same command resumes "
-        "it, --abort deletes them. Endpoint and credentials come from the standard AWS settings.",
+        epilog=examples(
+            ("s3archivefs upload docs.sqfs s3://my-bucket/docs.sqfs", "an image"),
+            ("s3archivefs upload photos/ s3://my-bucket/", "a directory, as photos.sqfs"),
+            ("s3archivefs upload --abort s3://my-bucket/docs.sqfs", "what was left unfinished"),
+            note="An interrupted upload of an image leaves its parts in S3: the same command "
+            "resumes it, --abort deletes them. Endpoint and credentials come from the standard AWS "
+            "settings.",
+        ),
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
-        "source", nargs="?", help="an image, or a directory, which mksquashfs packs first"
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        help="an image, or a directory, which mksquashfs packs first",
     )
-    parser.add_argument("url", help="where to: s3://bucket/key")
+    parser.add_argument("url", metavar="URL", help="where to: s3://bucket/key")
     parser.add_argument("--force", action="store_true", help="replace an object that exists")
     parser.add_argument(
         "--storage-class",

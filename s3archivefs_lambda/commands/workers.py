@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["available_processors", "is_orphan", "run_workers"]
+__all__ = ["NoWorkerStartsError", "available_processors", "is_orphan", "run_workers"]
 
 _LOG = logging.getLogger("s3archivefs")
 
@@ -27,6 +27,11 @@ _SETTLED_SECONDS = 10.0
 """Seconds after which a worker that ends has not failed to start."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
 """Seconds until a worker is replaced; doubled each time that one fails to start."""
+_MOST_FAILURES = 9
+"""Failures to start in a row, of each worker, until all is given up.
+
+They take half a minute.
+"""
 _LONG = 3600.0  # seconds to sleep where nothing is due
 _TOLD = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -50,6 +55,10 @@ def is_orphan() -> bool:
     return _parent is not None and os.getppid() != _parent
 
 
+class NoWorkerStartsError(Exception):
+    """Workers end as soon as they begin, however often."""
+
+
 class _Worker(NamedTuple):
     place: int
     began: float
@@ -58,10 +67,11 @@ class _Worker(NamedTuple):
 class _Workers:
     """The workers that run, and when others are to begin, by their places."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, first_delay: float) -> None:
+        self._first_delay = first_delay
         self.running: dict[int, _Worker] = {}  # by process
         self._due = dict.fromkeys(range(count), 0.0)
-        self._delays = [_FIRST_DELAY] * count
+        self._failures = [0] * count  # in a row
 
     def start_due(self) -> int | None:
         """Fork the workers that are due; return in each of them its place."""
@@ -69,7 +79,7 @@ class _Workers:
             try:
                 process = os.fork()
             except OSError as error:  # too many processes, or too little memory, for now
-                delay = self._begin_later(place, self._delays[place])
+                delay = self._begin_later(place)
                 _LOG.error("cannot start a worker: %s; tried again in %.1f s", error, delay)
                 continue
             if process == 0:
@@ -98,16 +108,23 @@ class _Workers:
             ended(place)
             if is_stopping:
                 continue
-            has_settled = time.monotonic() - began >= _SETTLED_SECONDS
-            delay = self._begin_later(place, _FIRST_DELAY if has_settled else self._delays[place])
+            if time.monotonic() - began >= _SETTLED_SECONDS:
+                self._failures[place] = 0
+            delay = self._begin_later(place)
             how = _how(os.waitstatus_to_exitcode(status))
             _LOG.error("worker %d %s; another follows in %.1f s", process, how, delay)
 
-    def _begin_later(self, place: int, delay: float) -> float:
-        """Have a worker begin after so many seconds, and the next one later; return them."""
-        self._delays[place] = min(2 * delay, _LONGEST_DELAY)
+    def _begin_later(self, place: int) -> float:
+        """Have a worker begin after some seconds, and the next one later; return them."""
+        delay = min(self._first_delay * 2.0 ** self._failures[place], _LONGEST_DELAY)
+        self._failures[place] += 1
         self._due[place] = time.monotonic() + delay
         return delay
+
+    @property
+    def have_failed(self) -> bool:
+        """Whether none runs, and each has failed to start again and again."""
+        return not self.running and min(self._failures) >= _MOST_FAILURES
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal to each."""
@@ -123,6 +140,7 @@ def run_workers(
     stop: Callable[[], object],
     on_hangup: Callable[[], bool] | None,
     stop_seconds: float,
+    first_delay: float = _FIRST_DELAY,
 ) -> int | None:
     """Keep `count` workers running until SIGTERM or SIGINT; return in each its place.
 
@@ -133,12 +151,13 @@ def run_workers(
     it is told to end, it calls `stop`, passes SIGTERM on, and returns None when all have ended, for
     which they have `stop_seconds`. A second signal kills all at once. At SIGHUP it calls
     `on_hangup`, for workers to come, and passes it on if that returns True; without one, SIGHUP
-    ends the parent, and so the workers.
+    ends the parent, and so the workers. Raises NoWorkerStartsError, in the parent, when all have
+    failed to start again and again.
     """
     watched = {*_TOLD, signal.SIGCHLD, *([] if on_hangup is None else [signal.SIGHUP])}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it tells nobody how workers end
-    parent, workers = os.getpid(), _Workers(count)
+    parent, workers = os.getpid(), _Workers(count, first_delay)
     if (place := workers.start_due()) is not None:
         return _become_worker(parent, place)
     begun()
@@ -161,6 +180,11 @@ def run_workers(
                 os.kill(parent, number)
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         workers.note_ended(ended, is_stopping=stop_by < math.inf)
+        if stop_by == math.inf and workers.have_failed:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise NoWorkerStartsError(
+                f"no worker starts: each ended {_MOST_FAILURES} times in a row; see the lines above"
+            )
         if stop_by == math.inf and (place := workers.start_due()) is not None:
             return _become_worker(parent, place)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)

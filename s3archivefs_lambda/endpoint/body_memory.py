@@ -85,6 +85,11 @@ class BodyMemory(Generic[H]):
         self._grant()
 
     @property
+    def waiting(self) -> int:
+        """How many wait for memory."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
     def is_short(self) -> bool:
         """Whether some wait for memory, or hold more than there is."""
         return bool(self._waiting) or self._by_client.total() > self._size

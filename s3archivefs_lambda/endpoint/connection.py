@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._socket = sock
         self._transport: asyncio.Transport | None = None
-        self._heads = HeadBuffer()
+        self.heads = HeadBuffer()  # what no answer is under way to
         self._head: Head | None = None
         self._call: HttpCall | None = None
         self._answer: Answer | None = None
@@ -120,10 +120,10 @@ class Connection(asyncio.Protocol):
             if self._drained > self._owner.limits.linger_bytes:
                 self.abort()
             return
-        self._heads.add(data)
+        self.heads.add(data)
         if self.state is not State.ANSWER:
             self._next()
-        elif len(self._heads) > MAX_HEAD_BYTES:
+        elif len(self.heads) > MAX_HEAD_BYTES:
             self._open_transport.pause_reading()
 
     def eof_received(self) -> bool:
@@ -186,13 +186,13 @@ class Connection(asyncio.Protocol):
     def _next(self) -> None:
         """Go on with the next request, as far as it has arrived."""
         try:
-            head = self._heads.take(self.client)
+            head = self.heads.take(self.client)
         except MalformedHeadError as error:
             self._refuse(error)
             return
         if head is not None:
             self._begin(head)
-        elif len(self._heads) and self.state is not State.HEAD:
+        elif len(self.heads) and self.state is not State.HEAD:
             self._enter(State.HEAD)
         if head is None and self._owner.is_stopping:
             self.close_if_unused()
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
         assert head is not None  # noqa: S101 -- this answers it
         if not says_where_it_ends(response, head.request.method):
             self._closes = True
-        if self._owner.is_stopping and not len(self._heads) and not has_unread(self._socket):
+        if self._owner.is_stopping and not len(self.heads) and not has_unread(self._socket):
             self._closes = True
         connection = "close" if self._closes else "keep-alive" if head.is_http_1_0 else ""
         encoded = encode_head(response.status, response.headers, connection=connection)
@@ -281,7 +281,7 @@ class Connection(asyncio.Protocol):
         self._head = self._call = None
         if self._closes:
             self._linger()
-        elif len(self._heads):  # other connections have their turn first
+        elif len(self.heads):  # other connections have their turn first
             asyncio.get_running_loop().call_soon(self._go_on)
         else:
             self._go_on()
@@ -289,7 +289,7 @@ class Connection(asyncio.Protocol):
     def _go_on(self) -> None:
         if self.state is State.ANSWER and not self._open_transport.is_closing():
             self._enter(State.IDLE)
-            if len(self._heads) <= MAX_HEAD_BYTES:
+            if len(self.heads) <= MAX_HEAD_BYTES:
                 self._open_transport.resume_reading()
             self._next()
 
@@ -325,7 +325,7 @@ class Connection(asyncio.Protocol):
         Data that arrives at a closed socket resets the connection, and the answer is lost with it.
         """
         self._enter(State.LINGER)
-        self._drained = len(self._heads)
+        self._drained = len(self.heads)
         transport = self._open_transport
         try:
             transport.write_eof()

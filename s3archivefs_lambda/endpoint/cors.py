@@ -28,14 +28,17 @@ _EXPOSED = ", ".join(
     )
 )
 """What a page may read besides the fields that it always may."""
+_NOT_OF_HOSTS = frozenset("/?#@")
+"""Characters that end a URL's host, or begin it."""
 _VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
 
 
 class Cors:
     """The origins whose pages may read; with none, cross-origin reading is off.
 
-    An origin is matched as it is, but for one `*`, which stands for any characters; a lone `*` is
-    every origin. Answers never allow credentials: none that browsers keep are taken here.
+    An origin is matched as it is, but for one `*`, which stands for any characters that a host may
+    have; a lone `*` is every origin. Answers never allow credentials: none that browsers keep are
+    taken here.
     """
 
     def __init__(self, origins: Iterable[str] = ()) -> None:
@@ -97,8 +100,10 @@ def _fits(origin: str, pattern: tuple[str, str, str]) -> bool:
     before, star, after = pattern
     if not star:
         return origin == before
-    is_long_enough = len(origin) >= len(before) + len(after)
-    return is_long_enough and origin.startswith(before) and origin.endswith(after)
+    if len(origin) < len(before) + len(after):
+        return False
+    between = origin[len(before) : len(origin) - len(after)]
+    return f"{before}{between}{after}" == origin and _NOT_OF_HOSTS.isdisjoint(between)
 
 
 def _forbidden(why: str, method: str, *, is_object: bool) -> S3Error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,8 +40,13 @@ class Use(NamedTuple):
     is_searched: bool
 
 
-def uses(path: Path) -> Iterator[Use]:
+@cache
+def uses(path: Path) -> tuple[Use, ...]:
     """The patterns that a file gives to re."""
+    return tuple(found_in(path))
+
+
+def found_in(path: Path) -> Iterator[Use]:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     methods = {  # of each name, what is called on it
         (node.value.id, node.attr)

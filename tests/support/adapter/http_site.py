@@ -69,6 +69,7 @@ class Site:
         pool: RequestPool | None = None,
         certificate: Certificate | None = None,
         clock: Callable[[], float] = time.monotonic,
+        listener: socket.socket | None = None,
         proxies: Proxies | None = None,
     ) -> None:
         self.operations = FakeOperations()
@@ -83,6 +84,7 @@ class Site:
             pool=self.pool,
             certificate=certificate,
             clock=clock,
+            listener=listener,
             proxies=proxies,
         )
 

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
-from s3archivefs.batch import LARGE_BYTES, Batch, Planner, SharedBlock, Wanted, windows
+from s3archivefs.batch import (
+    LARGE_BYTES,
+    Batch,
+    Planner,
+    SharedBlock,
+    Wanted,
+    weight_of_path,
+    windows,
+)
 from s3archivefs.data import StoredBlock
 from s3archivefs.format import ABSENT_32
 from s3archivefs.inode import ContentPlace
@@ -62,7 +70,10 @@ def test_batches_are_in_the_order_of_the_disk_and_cut_by_size(fs: SquashFS) -> N
 
 def window_sizes(files: int, path: str, size: int) -> list[int]:
     place = ContentPlace(0, size, 96, ABSENT_32, 0)
-    return [len(window) for window in windows((Wanted(path, place) for _ in range(files)), 4096)]
+    return [
+        len(window)
+        for window in windows((Wanted(path, place) for _ in range(files)), 4096, weight_of_path)
+    ]
 
 
 def test_tens_of_thousands_of_files_are_put_in_order_together() -> None:

@@ -90,4 +90,4 @@ def test_a_terminal_shows_progress(swift: Store, image_in_parts: Path) -> None:
         written = bytearray()
         while not written.endswith(b"END"):
             written += shown.read(4096)
-    assert b"21.0/21.0 MB" in written
+    assert b"21M of 21M" in written

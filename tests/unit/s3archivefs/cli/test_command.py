@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s3archivefs.cli import main
+from tests.support.commands import PRINTING, arguments_of
 from tests.support.images.fixtures import FIXTURES
 
 if TYPE_CHECKING:
@@ -128,6 +129,20 @@ def test_installed_packages_add_commands_and_url_schemes(
     assert capsys.readouterr().out == "hello\n"
     assert main(["info", f"memory://{image('zstd')}"]) == 0
     assert "compression  zstd" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("plug_in")
+@pytest.mark.parametrize("command", PRINTING)
+def test_every_command_reads_any_device(
+    command: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    found = []
+    for source in (image("zstd"), f"memory://{image('zstd')}"):
+        code = main(arguments_of(command, source, "/docs/guide.txt"))
+        written = capfdbinary.readouterr()
+        found.append((code, *(each.replace(source.encode(), b"IMAGE") for each in written)))
+    assert found[0] == found[1]
+    assert found[0][0] == 0
 
 
 @pytest.mark.usefixtures("plug_in")

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs.cli.output import human_size, in_columns, named, write_json
+from s3archivefs.cli.output import (
+    human_size,
+    in_columns,
+    named,
+    shown,
+    write_json,
+    write_lines,
+    write_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +72,63 @@ def test_columns_hold_every_name_once_and_fit_where_they_can(names: list[str], w
 def test_columns_run_down_first_and_count_wide_characters_twice() -> None:
     assert in_columns(["a", "b", "c", "d"], 4) == ["a  c", "b  d"]
     assert in_columns(["漢字", "b", "c", "d"], 7) == ["漢字  c", "b     d"]
+
+
+class Terminal(io.StringIO):
+    """A stream that remembers what was written at once."""
+
+    def __init__(self, *, is_terminal: bool) -> None:
+        super().__init__()
+        self.is_terminal = is_terminal
+        self.pieces: list[str] = []
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return super().write(text)
+
+
+@pytest.mark.parametrize("write", [write_names, write_lines])
+@pytest.mark.parametrize(("is_terminal", "most"), [(True, 1), (False, 256)])
+def test_lines_go_to_a_terminal_one_by_one_and_elsewhere_together(
+    *,
+    write: Callable[[Iterable[str]], None],
+    is_terminal: bool,
+    most: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = Terminal(is_terminal=is_terminal)
+    monkeypatch.setattr(sys, "stdout", stream)
+    names = [f"name {number}" for number in range(300)]
+    ends = "\n" if write is write_lines else ""
+    write(name + ends for name in names)
+    assert stream.getvalue().splitlines() == names
+    assert max(piece.count("\n") for piece in stream.pieces) == most
+    write([])
+    assert stream.getvalue().splitlines() == names
+
+
+@pytest.mark.property
+@given(st.lists(st.text(st.sampled_from("a-\\\n\udcffü/"), max_size=4), max_size=5))
+def test_names_together_are_written_as_each_alone(names: list[str]) -> None:
+    stream = io.StringIO()
+    with redirect_stdout(stream):
+        write_names(names)
+        assert stream.getvalue() == "".join(shown(name) + "\n" for name in names)
+
+
+@pytest.mark.parametrize("write", [write_names, write_lines])
+def test_lines_before_a_fault_are_written(
+    write: Callable[[Iterable[str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = "\n" if write is write_lines else ""
+
+    def lines() -> Iterator[str]:
+        yield from (f"{number}{end}" for number in range(300))
+        raise OSError("damaged")
+
+    with pytest.raises(OSError, match="damaged"):
+        write(lines())
+    assert capsys.readouterr().out.split() == [str(number) for number in range(300)]

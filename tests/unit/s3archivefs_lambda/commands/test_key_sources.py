@@ -10,8 +10,8 @@ import pytest
 
 from s3archivefs_lambda.commands.endpoint_settings import KEYS_FILE, KEYS_SECRET
 from s3archivefs_lambda.commands.errors import UsageError
-from s3archivefs_lambda.commands.key_sources import key_source
-from s3archivefs_lambda.endpoint.access_keys import AccessKey
+from s3archivefs_lambda.commands.key_sources import key_source, tell_of_unserved
+from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 from tests.support.servers.loopback_server import Handler, LoopbackServer
 
 if TYPE_CHECKING:
@@ -64,6 +64,15 @@ def test_the_pair_of_variables_is_one_key_that_reads_everything() -> None:
     assert source
     assert list(source.load()) == [AccessKey("ONE", SECRET)]
     assert not source.may_change
+
+
+def test_prefixes_in_a_bucket_that_is_not_served_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    every = AccessKey("TWO", SECRET)
+    tell_of_unserved(AccessKeys([*KEYS, every]), {"books", "maps"})
+    assert caplog.messages == []
+    tell_of_unserved(AccessKeys([*KEYS, every]), {"books"})
+    (line,) = caplog.messages
+    assert line == "access key ONE: its prefixes name the bucket maps, which is not served"
 
 
 def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:

@@ -254,8 +254,9 @@ def test_sighup_reads_the_access_keys_again_while_connections_stay_open(tmp_path
         file.write_text('[{"id": "OLD", "secret": "secret-of')
         assert re.search(r" SIGHUP: \S+keys.json: is not JSON: line 1", server.hang_up())
         assert [get_signed(server.url, key, target) for key in (old, new)] == [200, 200]
-        write_keys(file, new, prefixes=["docs2"])
+        write_keys(file, new, prefixes=["docs2", "s3://nowhere/docs"])
         assert "SIGHUP: 1 access keys are in force" in server.hang_up()
+        assert "key NEW: its prefixes name the bucket nowhere, which" in server.log.read_text()
         assert [get_signed(server.url, key, target) for key in (old, new)] == [403, 403]
         assert ask(open_before, "/nowhere") == 404  # on the same connection
     assert "secret-of" not in server.log.read_text()

@@ -172,6 +172,26 @@ def test_workers_are_replaced_whatever_was_set_for_ended_children(tmp_path: Path
         assert server.process.wait(SECONDS) == 0
 
 
+_TELLS_WHAT_IS_COLLECTED = """
+import atexit, gc, os
+def tell():
+    frozen, objects = gc.get_freeze_count(), len(gc.get_objects())
+    os.write(2, b"collects %d objects, not %d\\n" % (objects, frozen))
+atexit.register(tell)
+"""
+
+
+def test_workers_collect_no_garbage_among_what_was_there_when_they_began(tmp_path: Path) -> None:
+    with serving(tmp_path, before=_TELLS_WHAT_IS_COLLECTED) as server:
+        assert server.get() == 200
+        server.process.terminate()
+        assert server.process.wait(SECONDS) == 0
+    told = re.findall(r"^collects (\d+) objects, not (\d+)$", server.log.read_text(), re.MULTILINE)
+    assert len(told) == 4  # the workers and their parent
+    for collected, left_out in told:
+        assert int(left_out) > 2 * int(collected)
+
+
 _FORKS_FAIL = """
 import errno, itertools, os
 numbers, fork = itertools.count(1), os.fork
@@ -190,6 +210,30 @@ def test_a_worker_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
         server.process.terminate()
         assert server.process.wait(SECONDS) == 0
     assert server.log.read_text().count("cannot start a worker: ") == 3
+
+
+_NEVER_START = """
+import os
+from s3archivefs_lambda.commands.workers import NoWorkerStartsError, run_workers
+def ended(place):
+    print("ended", place)
+options = {"on_hangup": None, "stop_seconds": 1, "first_delay": 0}
+try:
+    run_workers(2, begun=bool, ended=ended, stop=bool, **options)
+except NoWorkerStartsError as error:
+    print(error)
+else:
+    os._exit(3)
+"""
+
+
+def test_workers_that_never_start_are_given_up() -> None:
+    command = [sys.executable, "-c", _NEVER_START]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
+    *places, told = ended.stdout.splitlines()
+    assert told.startswith("no worker starts: each ended 9 times in a row")
+    assert min(places.count("ended 0"), places.count("ended 1")) >= 9
+    assert ended.stderr.count(" ended with status 3; another follows in 0.0 s") == len(places)
 
 
 def test_the_parent_can_be_stopped_while_nobody_reads_its_log(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from tests.support.adapter.asked_application import Answer, answer_of
 from tests.support.adapter.fake_operations import FakeOperations
-from tests.support.adapter.local_archives import operations_on
+from tests.support.adapter.local_archives import operations_on, parse_page
 from tests.support.adapter.request_lines import logged_lines
 from tests.support.adapter.signed_requests import Sent, presigned, presigned_v2, signed
 from tests.support.adapter.signer import Signer
@@ -30,6 +30,8 @@ from tests.support.images import built
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from s3archivefs_lambda.endpoint.messages import HttpApplication
 
 SIGNINGS = [signed, presigned, presigned_v2]
 ALL = AccessKey("ALL", "secret of all")
@@ -148,17 +150,12 @@ def test_of_the_signed_requests_those_under_the_prefixes_are_answered(
         assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
 
 
-@pytest.mark.parametrize("query", ["", "?attributes", "?tagging"])
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        *(("docs/a", 200), ("docs/to-a", 200), ("docs/sub/up-to-a", 200), ("docs/through/s", 403)),
-        *(("docs/to-s", 403), ("docs/to-to-s", 403), ("docs/to-docs/a", 200), ("docs/none", 404)),
-    ],
-)
-def test_symlinks_lead_to_nothing_that_the_key_may_not_read(
-    tmp_path: Path, path: str, status: int, query: str
-) -> None:
+FEW = AccessKey("ID", "a-secret", {"archive": ("m/docs/",)})
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> HttpApplication:
+    """An endpoint over an archive with symlinks out of `docs`; FEW may read no more than that."""
     tree = {
         b"a": built.file(b"mine"),
         b"to-a": built.symlink(b"a"),
@@ -173,17 +170,40 @@ def test_symlinks_lead_to_nothing_that_the_key_may_not_read(
     image = built.build(built.directory({b"docs": docs, b"secret": secret}))
     (tmp_path / "image").write_bytes(bytes(image))
     operations = operations_on({"m": tmp_path / "image"})
-    key = AccessKey("ID", "a-secret", {"archive": ("m/docs/",)})
-    app = make_app({"archive": ServedBucket(operations)}, verifier=Verifier(AccessKeys([key, ALL])))
+    keys = AccessKeys([FEW, ALL])
+    return make_app({"archive": ServedBucket(operations)}, verifier=Verifier(keys))
 
-    def status_for(key: AccessKey) -> int:
-        target = f"/archive/m/{path}{query}"
-        headers = {"host": "localhost", "x-amz-object-attributes": "ObjectSize"}
-        headers = Signer(access_key_id=key.id, secret=key.secret).header("GET", target, headers)
-        return answer_of(app, target, headers=tuple(headers.items())).status
 
-    assert [status_for(key) for _ in range(2)] == [status] * 2
-    assert status_for(ALL) == (404 if status == 404 else 200)
+def answer_to(app: HttpApplication, target: str, key: AccessKey) -> Answer:
+    headers = {"host": "localhost", "x-amz-object-attributes": "ObjectSize"}
+    headers = Signer(access_key_id=key.id, secret=key.secret).header("GET", target, headers)
+    return answer_of(app, target, headers=tuple(headers.items()))
+
+
+@pytest.mark.parametrize("query", ["", "?attributes", "?tagging"])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *(("docs/a", 200), ("docs/to-a", 200), ("docs/sub/up-to-a", 200), ("docs/through/s", 403)),
+        *(("docs/to-s", 403), ("docs/to-to-s", 403), ("docs/to-docs/a", 200), ("docs/none", 404)),
+    ],
+)
+def test_symlinks_lead_to_nothing_that_the_key_may_not_read(
+    linked: HttpApplication, path: str, status: int, query: str
+) -> None:
+    target = f"/archive/m/{path}{query}"
+    assert [answer_to(linked, target, FEW).status for _ in range(2)] == [status] * 2
+    assert answer_to(linked, target, ALL).status == (404 if status == 404 else 200)
+
+
+def test_symlinks_to_what_the_key_may_not_read_are_not_listed(linked: HttpApplication) -> None:
+    def keys_for(key: AccessKey) -> list[bytes]:
+        page = parse_page(answer_to(linked, "/archive?list-type=2&prefix=m%2Fdocs%2F", key).body)
+        return [each.key for each in page.objects]
+
+    mine = [b"m/docs/a", b"m/docs/sub/up-to-a", b"m/docs/to-a"]
+    assert keys_for(FEW) == mine
+    assert keys_for(ALL) == [*mine, b"m/docs/to-s", b"m/docs/to-to-s"]
 
 
 @pytest.mark.parametrize(

@@ -126,14 +126,27 @@ def test_without_keys_a_name_led_to_this_machine_gets_no_preflight(
     assert (answer.status, answer.error["Code"]) == (403, "AccessDenied")
 
 
-@given(st.text(max_size=8), st.text(max_size=8), st.text(max_size=20))
-def test_a_star_stands_for_any_characters(before: str, after: str, origin: str) -> None:
-    cors = Cors([f"{before.replace('*', '')}*{after.replace('*', '')}"])
-    expected = (
-        origin.startswith(before.replace("*", ""))
-        and origin.endswith(after.replace("*", ""))
-        and len(origin) >= len(before.replace("*", "")) + len(after.replace("*", ""))
+PARTS = st.text("ab:/?#@.", max_size=4)
+
+
+@given(before=PARTS, after=PARTS, origin=st.text("ab:/?#@.", max_size=6))
+def test_a_star_stands_for_any_characters_of_a_host(before: str, after: str, origin: str) -> None:
+    allowed = ALLOW in {name.lower() for name in Cors([f"{before}*{after}"]).fields(origin)}
+    cuts = [
+        (start, stop) for start in range(len(origin) + 1) for stop in range(start, len(origin) + 1)
+    ]
+    assert allowed is (
+        f"{before}{after}" == ""
+        or any(
+            (origin[:start], origin[stop:]) == (before, after)
+            and not set(origin[start:stop]) & set("/?#@")
+            for start, stop in cuts
+        )
     )
-    assert ("Access-Control-Allow-Origin" in cors.fields(origin)) is (
-        expected or not (before.replace("*", "") or after.replace("*", ""))
-    )
+
+
+@pytest.mark.parametrize("between", ["evil.example/x", "evil.example#", "evil.example?", "a@b"])
+def test_a_star_does_not_reach_into_another_host(operations: FakeOperations, between: str) -> None:
+    cors = Cors(["https://*.example.com"])
+    assert ALLOW in get(operations, "https://a.b.example.com", cors)
+    assert ALLOW not in get(operations, f"https://{between}.example.com", cors)

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -20,6 +21,7 @@ from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.connection import State
 from s3archivefs_lambda.endpoint.head import MAX_HEAD_BYTES
 from s3archivefs_lambda.endpoint.limits import HttpLimits
+from s3archivefs_lambda.endpoint.listening import listen
 from s3archivefs_lambda.endpoint.messages import HttpRefusal, HttpRequest, HttpResponse
 from s3archivefs_lambda.endpoint.server import S3HttpServer
 from s3archivefs_lambda.endpoint.thread_shares import KEPT_THREADS, STORE_THREADS, THREADS
@@ -331,22 +333,22 @@ def test_a_new_request_takes_the_place_of_the_longest_idle_connection() -> None:
 def test_a_connection_evicted_before_asyncio_has_opened_it_is_closed(*, stops: bool) -> None:
     clock = Clock()
     with Site(clock=clock) as site, ExitStack() as opened:
-        core: Any = site.server._core
+        loop = site.server.loop
         come: list[socket.socket] = []
 
         def evict() -> None:
             come.append(opened.enter_context(site.socket()))
-            assert core._accept_one()
+            assert loop.accept_one()
             clock.now += 1
-            assert core._make_room()
-            assert len(core._ending) == 1
+            assert loop.make_room()
+            assert len(loop.ending) == 1
             if stops:
-                core.stop()
+                loop.stop()
 
-        core._loop.call_soon_threadsafe(evict)
+        loop.call_soon(evict)
         until(lambda: come)
         assert ended(come[0])
-        until(lambda: not core._ending)
+        until(lambda: not loop.ending)
 
 
 def test_half_heads_shut_nobody_out() -> None:
@@ -387,34 +389,32 @@ def test_without_descriptors_left_the_others_are_served_and_it_goes_on(
 ) -> None:
     limits = HttpLimits(tick_seconds=TICK, accept_pause_seconds=3600)
 
-    class Listener:
+    class Listener(socket.socket):
+        refuses = False
         refusals = 0
 
-        def __init__(self, listener: socket.socket) -> None:
-            self.fileno = listener.fileno
-            self.close = listener.close
-
-        def accept(self) -> None:
-            self.refusals += 1
-            raise OSError(errno.EMFILE, "Too many open files")
+        def accept(self) -> tuple[socket.socket, Any]:
+            if self.refuses:
+                self.refusals += 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().accept()
 
     with ExitStack() as opened:
-        site = opened.enter_context(Site(limits=limits))
+        listener = Listener(fileno=listen("127.0.0.1", 0).detach())
+        site = opened.enter_context(Site(limits=limits, listener=listener))
         before, idle, client = (opened.enter_context(site.client()) for _ in range(3))
         get(idle)
         get(before)
-        core: Any = site.server._core
-        real = core._listener
-        core._listener = refusing = Listener(real)
+        listener.refuses = True
         client.connect()
-        until(lambda: refusing.refusals)
+        until(lambda: listener.refusals)
         for _ in range(10):
             get(before)
-        assert refusing.refusals == 1  # it does not try again and again
+        assert listener.refusals == 1  # it does not try again and again
         assert idle.sock is not None
         assert ended(idle.sock)  # it has made room
-        core._listener = real
-        core._loop.call_soon_threadsafe(core._accept_again)
+        listener.refuses = False
+        site.server.loop.call_soon(site.server.loop.accept_again)
         get(client)
     assert max(record.levelno for record in caplog.records) == logging.WARNING
     assert "Too many open files" in caplog.text
@@ -449,7 +449,7 @@ def test_no_more_is_received_ahead_than_a_head_and_what_comes_at_once() -> None:
     with Site() as site, site.socket() as connection:
 
         def answer(request: S3Request) -> S3Response:
-            ahead.extend(len(each._heads) for each in site.server.connections)
+            ahead.extend(len(each.heads) for each in site.server.connections)
             return site.operations.object(request)
 
         site.operations.respond = answer
@@ -512,21 +512,22 @@ def test_a_connection_serves_many_requests(site: Site) -> None:
         assert client.sock is first
 
 
-def test_a_small_answer_leaves_in_one_write_and_waits_for_nothing() -> None:
+def test_a_small_answer_leaves_in_one_write_and_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sent: list[bytes] = []
+
+    def send(self: socket.socket, data: bytes) -> int:  # clients of tests call sendall()
+        assert self.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        sent.append(bytes(data))
+        return real(self, data)
+
     with Site() as site, site.client() as client:
         get(client)
-        (connection,) = site.server.connections
-        transport: Any = connection._transport
-        assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        write = transport.write
-
-        def noting(data: bytes) -> None:
-            sent.append(bytes(data))
-            write(data)
-
-        transport.write = noting
+        real = socket.socket.send
+        monkeypatch.setattr(socket.socket, "send", send)
         get(client)
+        monkeypatch.undo()
     (answer,) = sent
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"content")
@@ -680,7 +681,7 @@ def test_a_reader_who_holds_memory_that_others_wait_for_is_cut_off() -> None:
     limits = HttpLimits(body_bytes=3 << 19, rate_seconds=1 << 30, tick_seconds=TICK)
     pieces = [bytes([number]) * (1 << 20) for number in range(16)]
     with Site(clock=clock, limits=limits) as site, site.socket() as silent, site.client() as client:
-        memory = site.server._core.memory
+        memory = site.server.loop.memory
         body = Closing(bytes(1 if n == 0 else 1 << 20) for n in range(1 << 10))
         site.operations.respond = streamed(body, (1023 << 20) + 1)
         silent.sendall(WHOLE)
@@ -689,7 +690,7 @@ def test_a_reader_who_holds_memory_that_others_wait_for_is_cut_off() -> None:
         client.request("GET", "/archive/k")
         with client.getresponse() as response:
             assert response.read(1 << 20) == pieces[0]
-            until(lambda: memory._waiting)
+            until(lambda: memory.waiting)
             assert body.closes == 0
             while not body.closed:  # it may have been about to take another piece
                 clock.now += HOLD_SECONDS
@@ -863,7 +864,9 @@ def test_a_request_in_flight_is_finished() -> None:
         stop.join()
 
 
-def test_what_was_received_is_answered_though_the_kernel_alone_has_it() -> None:
+def test_what_was_received_is_answered_though_the_kernel_alone_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Half of the requests come on connections that nobody has accepted yet."""
     asleep, go_on = threading.Event(), threading.Event()
 
@@ -874,8 +877,7 @@ def test_what_was_received_is_answered_though_the_kernel_alone_has_it() -> None:
     with Site() as site, ExitStack() as opened:
         early = [opened.enter_context(site.socket()) for _ in range(50)]
         until(lambda: len(site.server.connections) == 50)
-        loop: Any = site.server._loop
-        loop.call_soon_threadsafe(sleep)
+        site.server.loop.call_soon(sleep)
         assert asleep.wait(SECONDS)
         late = [opened.enter_context(site.socket()) for _ in range(50)]
         idle = opened.enter_context(site.socket())
@@ -883,9 +885,11 @@ def test_what_was_received_is_answered_though_the_kernel_alone_has_it() -> None:
         begun.sendall(BEGUN)
         for connection in early + late:
             connection.sendall(WHOLE * 2)
+        call_soon = MagicMock(side_effect=site.server.loop.call_soon)
+        monkeypatch.setattr(site.server.loop, "call_soon", call_soon)
         stop = threading.Thread(target=site.server.stop)
         stop.start()
-        until(lambda: len(loop._ready) > 0)
+        until(lambda: call_soon.called)
         go_on.set()
         for connection in early + late:
             answer = rest_of(connection)

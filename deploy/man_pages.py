@@ -1,0 +1,168 @@
+"""Make the manual pages of the command, one for each subcommand, from its help texts.
+
+python -m deploy.man_pages site/man
+
+`man -M site/man s3archivefs-ls` shows one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s3archivefs.cli.arguments import EXAMPLES_TITLE
+from s3archivefs.cli.command import make_parser
+from s3archivefs.cli.exit_codes import MEANINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["manual_pages", "write_manual_pages"]
+
+SECTION = 1
+"""Of the manual: programs for every user."""
+
+
+def write_manual_pages(directory: Path) -> list[Path]:
+    """Write all pages below a directory that man(1) searches, and return their paths."""
+    section = directory / f"man{SECTION}"
+    section.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in manual_pages().items():
+        path = section / f"{name}.{SECTION}"
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def manual_pages() -> dict[str, str]:
+    """Return the pages in the language of man(7), by name: `s3archivefs`, `s3archivefs-ls`, ..."""
+    parser = make_parser()
+    commands = _commands(parser)
+    names = [f"{parser.prog}-{name}" for name in commands]
+    pages = {parser.prog: _page(parser, parser.prog, "read squashfs images", names)}
+    for name, (command, summary) in commands.items():
+        page = f"{parser.prog}-{name}"
+        pages[page] = _page(command, page, summary, [parser.prog])
+    return pages
+
+
+def _page(parser: argparse.ArgumentParser, name: str, summary: str, others: list[str]) -> str:
+    footer = f'"{_date()}"', _quoted(f"s3archivefs {version('s3archivefs')}")
+    return "\n".join(
+        [
+            " ".join((".TH", _quoted(name.upper()), str(SECTION), *footer)),
+            ".SH NAME",
+            f"{_roff(name)} \\- {_roff(summary)}",
+            ".SH SYNOPSIS",
+            _roff(" ".join(parser.format_usage().removeprefix("usage: ").split())),
+            ".SH DESCRIPTION",
+            *_paragraphs(parser.description or ""),
+            *_arguments(parser),
+            *_end(parser.epilog or ""),
+            ".SH EXIT STATUS",
+            *(line for code, meaning in MEANINGS.items() for line in (".TP", str(code), meaning)),
+            ".SH SEE ALSO",
+            " ,\n".join(f".BR {_roff(other)} ({SECTION})" for other in others),
+            "",
+        ]
+    )
+
+
+def _date() -> str:
+    """Return today, or the day that reproducible builds are told."""
+    seconds = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+def _commands(
+    parser: argparse.ArgumentParser,
+) -> dict[str, tuple[argparse.ArgumentParser, str]]:
+    """Return the subcommands by name, each with what it does."""
+    found: dict[str, tuple[argparse.ArgumentParser, str]] = {}
+    for action in parser._actions:  # noqa: SLF001 -- argparse has no public list of them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- likewise
+            summaries = {each.dest: each.help or "" for each in action._choices_actions}  # noqa: SLF001
+            found |= {name: (each, summaries[name]) for name, each in action.choices.items()}
+    return found
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield a section for each group of arguments."""
+    for group in parser._action_groups:  # noqa: SLF001 -- likewise
+        actions = [each for each in group._group_actions if each.help != argparse.SUPPRESS]  # noqa: SLF001
+        if not actions:
+            continue
+        title = "arguments" if group.title == "positional arguments" else group.title or ""
+        yield f".SH {_quoted(title.upper())}"
+        for action in actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- likewise
+                for name, (_, summary) in _commands(parser).items():
+                    yield from (".TP", f".B {_quoted(name)}", _roff(summary))
+            else:
+                yield from (".TP", _names(action), _roff(_help(action, parser)))
+
+
+def _names(action: argparse.Action) -> str:
+    """Return an argument as its list names it: options bold, what they take in italics."""
+    value = ""
+    if action.nargs != 0:
+        choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else ""
+        metavar = action.metavar if isinstance(action.metavar, str) else None
+        value = f"\\fI{_roff(metavar or choices or action.dest.upper())}\\fR"
+    if not action.option_strings:
+        return value
+    return ", ".join(f"\\fB{_roff(name)}\\fR" for name in action.option_strings) + f" {value}"
+
+
+def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    facts = {
+        **vars(action),
+        "prog": parser.prog,
+        "choices": ", ".join(map(str, action.choices or ())),
+    }
+    return (action.help or "") % facts
+
+
+def _end(epilog: str) -> Iterator[str]:
+    """Yield what follows the arguments: notes, and examples with what each does."""
+    before, title, listed = epilog.partition(EXAMPLES_TITLE)
+    if before.strip():
+        yield ".SH NOTES"
+        yield from _paragraphs(before.strip())
+    if title:
+        yield ".SH EXAMPLES"
+        for line in listed.splitlines():
+            command, _, what = re.split(r"(  +)", line.strip(), maxsplit=1)
+            yield from (".TP", f".B {_quoted(command)}", _roff(what))
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    for number, paragraph in enumerate(text.split("\n\n")):
+        if paragraph.startswith("exit codes:"):
+            continue  # they have a section of their own
+        if number:
+            yield ".PP"
+        yield _roff(" ".join(paragraph.split()))
+
+
+def _roff(text: str) -> str:
+    """Return text that roff takes for nothing but text."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    return re.sub(r"(?m)^(?=\.)", r"\\&", escaped)
+
+
+def _quoted(text: str) -> str:
+    """Return text as one argument of a request."""
+    return '"' + _roff(text).replace('"', "\\(dq") + '"'
+
+
+if __name__ == "__main__":
+    for each in write_manual_pages(Path(sys.argv[1])):
+        sys.stdout.write(f"{each}\n")

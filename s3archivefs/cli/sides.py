@@ -1,0 +1,168 @@
+"""What `diff` compares: an image, or a directory beside it, behind the same names."""
+
+from __future__ import annotations
+
+import errno
+import os
+from argparse import Namespace
+from contextlib import closing, contextmanager
+from stat import S_IFMT
+from typing import TYPE_CHECKING, Protocol
+
+from s3archivefs.cli.descent import Descent, Top
+from s3archivefs.cli.faults import Faults
+from s3archivefs.cli.opened import opened
+from s3archivefs.device import FileDevice
+from s3archivefs.format import ABSENT_64
+from s3archivefs.inode import FORMAT_BITS, FileKind, Stat
+from s3archivefs.names import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from s3archivefs.cli.descent import Node
+    from s3archivefs.cli.opened import Opened
+
+__all__ = ["Side", "side_of"]
+
+_KINDS = {bits: kind for kind, bits in FORMAT_BITS.items()}
+_PIECE_BYTES = 4 << 20  # as much as an image decodes at once
+
+
+class Side(Protocol):
+    """One of the two trees: nodes in byte order, and what is behind them."""
+
+    @property
+    def faults(self) -> Faults:
+        """The faults of this tree so far."""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is an image."""
+
+    @property
+    def top(self) -> Node[bytes]:
+        """What the tree begins with."""
+
+    @property
+    def name(self) -> bytes:
+        """The top as the user would name it, without a slash at the end."""
+
+    def entries(self, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:
+        """Yield the entries of a directory; faults are reported."""
+
+    def target(self, node: Node[bytes]) -> bytes:
+        """Return the target of a symlink."""
+
+    def xattrs(self, node: Node[bytes]) -> dict[bytes, bytes]:
+        """Return the extended attributes."""
+
+    def pieces(self, node: Node[bytes]) -> Generator[bytes, None, None]:
+        """Yield the content of a regular file, in pieces of 4 MiB and a rest."""
+
+
+@contextmanager
+def side_of(location: str, offset: int) -> Iterator[Side]:
+    """Open an image or a directory, or what lies below a path of either."""
+    if "://" not in location and os.path.isdir(location):  # noqa: PTH112 -- no pathlib
+        yield _LocalSide(location)
+        return
+    options = Namespace(image=location, offset=offset, paths=[], default_path="/")
+    with opened(options) as found:
+        yield _ImageSide(found)
+
+
+class _ImageSide:
+    is_image = True
+
+    def __init__(self, found: Opened) -> None:
+        self.faults = found.faults
+        self._image = found.image
+        (path,) = found.paths
+        self.name = encode(found.name) + path.rstrip(b"/")
+        self.top = Top(found.image, path)
+        self._descent = Descent(found.image, found.faults)
+        self._has_xattrs = found.image.superblock.xattr_table_start != ABSENT_64
+
+    def entries(self, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:
+        return self._descent.entries(node, depth)
+
+    def target(self, node: Node[bytes]) -> bytes:
+        return self._image.readlink(node.path)
+
+    def xattrs(self, node: Node[bytes]) -> dict[bytes, bytes]:
+        if not self._has_xattrs:
+            return {}
+        names = self._image.listxattr(node.path, follow_symlinks=False)
+        return {
+            encode(name): self._image.getxattr(node.path, name, follow_symlinks=False)
+            for name in names
+        }
+
+    def pieces(self, node: Node[bytes]) -> Generator[bytes, None, None]:
+        with self._image.open(node.path) as file:
+            file.will_read(file.size)
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
+
+
+class _LocalSide:
+    is_image = False
+
+    def __init__(self, location: str) -> None:
+        self.faults = Faults(location)
+        self.top = _LocalNode(os.fsencode(location))
+        self.name = self.top.path.rstrip(b"/")
+
+    def entries(self, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:  # noqa: ARG002 -- as an image
+        with self.faults.reported():
+            yield from node.scandir()
+
+    def target(self, node: Node[bytes]) -> bytes:
+        return os.readlink(node.path)  # noqa: PTH115 -- bytes
+
+    def xattrs(self, node: Node[bytes]) -> dict[bytes, bytes]:
+        try:
+            names = os.listxattr(node.path, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise
+            return {}  # the file system has none
+        return {encode(name): os.getxattr(node.path, name, follow_symlinks=False) for name in names}
+
+    def pieces(self, node: Node[bytes]) -> Generator[bytes, None, None]:
+        with closing(FileDevice(node.path)) as file:
+            for at in range(0, file.size, _PIECE_BYTES):
+                yield file.pread(at, min(_PIECE_BYTES, file.size - at))
+
+
+class _LocalNode:
+    """A path of the machine, as it is itself."""
+
+    def __init__(self, path: bytes) -> None:
+        found = os.lstat(path)
+        self.path = path
+        self.name = os.path.basename(path)  # noqa: PTH119 -- bytes
+        self.kind = _KINDS[S_IFMT(found.st_mode)]
+        self.reference = found.st_ino
+        has_size = self.kind in {FileKind.FILE, FileKind.SYMLINK}
+        self._stat = Stat(
+            found.st_mode,
+            found.st_uid,
+            found.st_gid,
+            found.st_mtime_ns // 10**9,
+            found.st_size if has_size else 0,
+            found.st_nlink,
+            found.st_ino,
+            self.kind,
+            found.st_rdev,
+            found.st_ino,
+        )
+
+    def stat(self, *, follow_symlinks: bool) -> Stat:  # noqa: ARG002 -- as DirEntry.stat
+        return self._stat
+
+    def scandir(self) -> Iterator[Node[bytes]]:
+        prefix = self.path if self.path.endswith(b"/") else self.path + b"/"
+        for name in sorted(os.listdir(self.path)):  # noqa: PTH208 -- bytes
+            yield _LocalNode(prefix + name)

@@ -1,0 +1,57 @@
+"""Mode, owner, times and extended attributes of what is extracted, set on an open file."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+__all__ = ["LEFT", "NO_ID", "Attributes", "set_attributes", "set_link_attributes"]
+
+NO_ID = -1
+"""The owner or group that leaves it as it is."""
+PROC_HANDLES = "/proc/self/fd"
+"""Linux: where this process's open files have names."""
+
+
+class Attributes(NamedTuple):
+    """The attributes to be set; None or NO_ID leaves one to the system."""
+
+    mode: int | None = None
+    uid: int = NO_ID
+    gid: int = NO_ID
+    mtime: int | None = None
+    """Seconds since the epoch."""
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+
+
+LEFT = Attributes()
+"""All attributes left to the operating system."""
+
+
+def set_attributes(handle: int, wanted: Attributes) -> None:
+    """Set the attributes of an open file or directory."""
+    # In this order: a new owner clears setuid and capabilities, and a mode may forbid the owner to
+    # set extended attributes.
+    if wanted.uid != NO_ID or wanted.gid != NO_ID:
+        os.chown(handle, wanted.uid, wanted.gid)
+    for name, value in wanted.xattrs:
+        os.setxattr(handle, name, value)
+    if wanted.mode is not None:
+        os.fchmod(handle, wanted.mode)
+    if wanted.mtime is not None:
+        os.utime(handle, (wanted.mtime, wanted.mtime))
+
+
+def set_link_attributes(directory: int, name: bytes, wanted: Attributes) -> None:
+    """Set the attributes of a symlink or special file itself, in an open directory.
+
+    The mode is left out: a symlink has none, and that of a special file is set otherwise.
+    """
+    if wanted.uid != NO_ID or wanted.gid != NO_ID:
+        os.chown(name, wanted.uid, wanted.gid, dir_fd=directory, follow_symlinks=False)
+    for xattr, value in wanted.xattrs:  # for which there is no call relative to a directory
+        path = os.fsencode(f"{PROC_HANDLES}/{directory}/") + name
+        os.setxattr(path, xattr, value, follow_symlinks=False)
+    if wanted.mtime is not None:
+        times = (wanted.mtime, wanted.mtime)
+        os.utime(name, times, dir_fd=directory, follow_symlinks=False)

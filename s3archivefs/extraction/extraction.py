@@ -1,0 +1,340 @@
+"""An extraction: what the walk finds, filtered, placed in the target and made.
+
+Directories, symlinks and special files are made as the walk finds them. Regular files follow in the
+order of the disk, in which their blocks are read and decoded once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as modes
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.errors import SquashfsError
+from s3archivefs.extraction.errors import (
+    AbsolutePathError,
+    ExtractionError,
+    NameCollisionError,
+    OutsideDestinationError,
+    SpecialFileError,
+)
+from s3archivefs.extraction.filters import Member, names_of, words_of
+from s3archivefs.extraction.folders import Folder, Folders, located
+from s3archivefs.extraction.making import Maker, Spot
+from s3archivefs.extraction.manner import Counts
+from s3archivefs.extraction.walk import Found, Walk
+from s3archivefs.inode import FORMAT_BITS, FileKind
+from s3archivefs.names import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from s3archivefs.extraction.manner import Manner
+    from s3archivefs.extraction.walk import Source
+    from s3archivefs.inode import Stat
+
+__all__ = ["Extraction"]
+
+_FILE, _DIRECTORY, _SYMLINK = FileKind.FILE, FileKind.DIRECTORY, FileKind.SYMLINK
+_ENDS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
+"""Errors after which other members would fare no better."""
+_PROGRESS_FILES, _PROGRESS_BYTES = 64, 4 << 20
+"""What is made between two calls of `progress`."""
+
+
+class _Placed(NamedTuple):
+    """A member as it is to be made, and where."""
+
+    member: Member
+    spot: Spot
+    stat: Stat
+
+
+class Extraction:
+    """One extraction of members of an image into a directory."""
+
+    def __init__(self, image: Source, target: str, manner: Manner) -> None:
+        self._image = image
+        self._target = target
+        self._manner = manner
+        self.counts = Counts()
+        """What is made so far."""
+        self._files_done = self._bytes_done = 0  # since `progress` was told
+        self._links: dict[int, Spot] = {}
+        """By reference of an inode with several names, what was made first of it."""
+        self._unread: Exception | None = None
+        """What reading a file raised, as opposed to writing one."""
+        self._is_over = False
+        """Whether an exception ends the extraction: none that follows says more."""
+
+    def run(self, paths: Iterable[str]) -> None:
+        """Extract paths and what is below them.
+
+        Raises what `SquashFS.extract` does. What is made is whole, whatever is raised.
+        """
+        existing = self._manner.existing
+        with ExitStack() as stack:
+            self._folders = Folders(self._target, existing, self._unset)
+            stack.callback(self._folders.close)
+            try:
+                self._maker = Maker(self._folders, existing)
+            except OSError as error:
+                raise located(error, self._target) from error
+            stack.callback(self._maker.close)
+            stack.callback(self._folders.finish)
+            files = stack.enter_context(closing(self._files(paths)))
+            contents = stack.enter_context(
+                closing(self._image.read_pieces(files, workers=self._manner.jobs))
+            )
+            try:
+                for placed, pieces in contents:
+                    self._make_file(placed, pieces)
+            except BaseException:
+                self._is_over = True
+                raise
+        self._advance(0, 0, is_end=True)
+
+    def _files(self, paths: Iterable[str]) -> Generator[tuple[_Placed, Stat], None, None]:
+        """Yield the regular files with their places; make all else on the way."""
+        walk = Walk(self._image, self._manner, self, self._folders.top)
+        with closing(walk.members(paths)) as members:
+            for found in members:
+                try:
+                    placed = self._placed(found)
+                except (SquashfsError, OSError) as error:
+                    self.fault(found.member.path, error)
+                    continue
+                if placed is None:
+                    continue
+                self._folders.begin(placed.spot.folder)
+                if found.stat.kind is _FILE:
+                    yield placed, found.stat
+                else:
+                    self._make_other(placed)
+
+    # ---- for the walk ----------------------------------------------------------------------------
+
+    def enter(self, found: Found, *, is_asked_for: bool) -> Folder | None:
+        """Return the target's directory for one of the image; None leaves it out."""
+        member: Member | None
+        try:
+            member = self._manner.filter(found.member, self._target)
+            if member is None:  # it is made where something in it is, like any
+                return self._folders.child(found.folder, encode(found.name))
+            folder = self._folder_of(found, member)
+            folder.attributes = self._manner.attributes(member, self._xattrs)
+            if is_asked_for:
+                self._folders.handle(folder)
+                self.counts.directories += folder.is_new
+        except (SquashfsError, OSError) as error:
+            self.fault(found.member.path, error)
+            return None
+        return folder
+
+    def enter_root(self, member: Member) -> None:
+        """Note that the image's root is extracted, as the target itself."""
+        top = self._folders.top
+        filtered = self._manner.filter(member, self._target)
+        if filtered is not None and top.is_new:  # else it is not ours
+            top.attributes = self._manner.attributes(filtered, self._xattrs)
+
+    def begin(self, folder: Folder) -> None:
+        """Note that the walk is to enter the directory."""
+        self._folders.begin(folder)
+
+    def end(self, folder: Folder) -> None:
+        """Note that the walk leaves it."""
+        self._folders.end(folder)
+
+    def fault(self, path: str, error: SquashfsError | OSError) -> None:
+        """Raise an error, or report it and return, to go on."""
+        is_end = isinstance(error, OSError) and error.errno in _ENDS
+        if self._manner.on_error is None or is_end:
+            self._is_over = True
+            raise error
+        self._manner.on_error(path, error)
+
+    # ---- places ----------------------------------------------------------------------------------
+
+    def _placed(self, found: Found) -> _Placed | None:
+        """Return what is to be made of a member, and where, or None."""
+        member = self._manner.filter(found.member, self._target)
+        if member is None:
+            return None
+        if member.name is found.member.name:
+            spot = Spot(found.folder, encode(found.name))
+        else:
+            *above, name = self._names_of(member)
+            spot = Spot(self._folder(above), name)
+        return _Placed(member, spot, found.stat) if self._is_free(spot, found.stat) else None
+
+    def _folder_of(self, found: Found, member: Member) -> Folder:
+        if member.name is found.member.name:
+            spot = Spot(found.folder, encode(found.name))
+            self._check_collision(spot)
+            return self._folders.child(*spot)
+        return self._folder(self._names_of(member))
+
+    def _folder(self, names: Iterable[bytes]) -> Folder:
+        folder = self._folders.top
+        for name in names:
+            folder = self._folders.child(folder, name)
+        return folder
+
+    @staticmethod
+    def _names_of(member: Member) -> list[bytes]:
+        """Return the names of a path that a filter gave."""
+        names = names_of(member.name)
+        if member.name.startswith("/"):
+            raise AbsolutePathError(member.name, "the name is absolute")
+        if ".." in names or not names:
+            raise OutsideDestinationError(member.name, "the name does not lead into the target")
+        return [encode(name) for name in names]
+
+    def _is_free(self, spot: Spot, stat: Stat) -> bool:
+        """Return whether a member may be made there, as far as can be seen beforehand."""
+        self._check_collision(spot)
+        folder = spot.folder
+        existing = self._manner.existing
+        if existing == "replace" or folder.is_new or not folder.is_made:
+            return True
+        there = self._maker.status(spot)
+        if there is None:
+            return True
+        self._stands(spot)
+        if stat.kind is _FILE:
+            self._advance(1, stat.size)
+        is_same = (
+            modes.S_ISREG(there.st_mode)
+            and stat.kind is _FILE
+            and (there.st_size, there.st_mtime_ns // 10**9) == (stat.size, stat.mtime)
+        )
+        if is_same and stat.nlink > 1:  # of an extraction that was interrupted
+            self._links.setdefault(stat.reference, spot)
+        return False
+
+    def _stands(self, spot: Spot) -> None:
+        """Count a member that is left out, since something stands there, or raise."""
+        if self._manner.existing != "keep":
+            path = self._path(spot)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        self.counts.kept += 1
+
+    def _check_collision(self, spot: Spot) -> None:
+        """Refuse a name that the target takes for another member's."""
+        if not self._maker.ignores_case:
+            return
+        from unicodedata import normalize  # noqa: PLC0415 -- a megabyte, for few targets
+
+        folder, name = spot
+        text = name.decode("utf-8", "surrogateescape")
+        folded = normalize("NFD", normalize("NFD", text).casefold())
+        other = folder.folded.setdefault(folded, name)
+        if other != name:
+            raise NameCollisionError(
+                folder.path_of(name),
+                f"the target takes the name for that of {folder.path_of(other)!r}, since it"
+                " ignores case; extract one of them elsewhere",
+            )
+
+    # ---- making ----------------------------------------------------------------------------------
+
+    def _make_file(self, placed: _Placed, pieces: Iterable[bytes | memoryview]) -> None:
+        member, spot, stat = placed
+        try:
+            if not self._linked(spot, stat):
+                wanted = self._manner.attributes(member, self._xattrs)
+                if isinstance(pieces, list):
+                    self._maker.file(spot, pieces, stat.size, wanted)
+                    self._advance(1, stat.size)
+                else:
+                    self._maker.file(spot, self._reading(pieces), stat.size, wanted)
+                    self._advance(1, 0)
+                self._note_first(spot, stat)
+            else:
+                self._advance(1, stat.size)
+            self.counts.files += 1
+            self.counts.bytes += stat.size
+        except (SquashfsError, OSError) as error:
+            self._not_made(placed, error)
+        finally:
+            self._folders.end(spot.folder)
+
+    def _make_other(self, placed: _Placed) -> None:
+        member, spot, stat = placed
+        try:
+            if not self._linked(spot, stat):
+                wanted = self._manner.attributes(member, self._xattrs)
+                if stat.kind is _SYMLINK:
+                    self._maker.symlink(spot, encode(member.linkname), wanted)
+                elif not self._manner.is_root:
+                    what = f"only root may make a {words_of(stat.kind)}"
+                    raise SpecialFileError(member.name, what)
+                else:
+                    self._maker.special(spot, FORMAT_BITS[stat.kind], stat.rdev, wanted)
+                self._note_first(spot, stat)
+            self.counts.others += 1
+        except (SquashfsError, OSError) as error:
+            self._not_made(placed, error)
+        finally:
+            self._folders.end(spot.folder)
+
+    def _linked(self, spot: Spot, stat: Stat) -> bool:
+        """Make a hard link, if the inode has another name already."""
+        if stat.nlink == 1:
+            return False
+        first = self._links.get(stat.reference)
+        return first is not None and self._maker.link(first, spot)
+
+    def _note_first(self, spot: Spot, stat: Stat) -> None:
+        if stat.nlink > 1:
+            self._links.setdefault(stat.reference, spot)
+
+    def _not_made(self, placed: _Placed, error: SquashfsError | OSError) -> None:
+        spot = placed.spot
+        if error is not self._unread and isinstance(error, OSError):
+            if isinstance(error, FileExistsError) and self._manner.existing == "keep":
+                self.counts.kept += 1
+                return
+            error = located(error, self._path(spot))
+        self.fault(placed.member.path, error)
+
+    def _reading(self, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        """Yield the pieces of a large file, and remember what reading them raises."""
+        try:
+            for piece in pieces:
+                yield piece
+                self._advance(0, len(piece))
+        except (SquashfsError, OSError) as error:
+            self._unread = error
+            raise
+
+    def _advance(self, files: int, size: int, *, is_end: bool = False) -> None:
+        """Tell `progress` of regular files and bytes, from time to time."""
+        if self._manner.progress is None:
+            return
+        self._files_done += files
+        self._bytes_done += size
+        is_due = self._files_done >= _PROGRESS_FILES or self._bytes_done >= _PROGRESS_BYTES
+        if is_due or is_end:
+            files, size = self._files_done, self._bytes_done
+            self._files_done = self._bytes_done = 0
+            self._manner.progress(files, size)
+
+    def _unset(self, folder: Folder, error: ExtractionError | OSError) -> None:
+        """Report a directory whose attributes cannot be set."""
+        if not self._is_over:
+            self.fault(folder.path, error)
+
+    def _path(self, spot: Spot) -> str:
+        """Return the path of a place in the target, for an error."""
+        return self._folders.path(spot.folder.path_of(spot.name))
+
+    def _xattrs(self, path: str) -> Iterator[tuple[str, bytes]]:
+        image = self._image
+        for name in image.listxattr(path, follow_symlinks=False):
+            yield name, image.getxattr(path, name, follow_symlinks=False)

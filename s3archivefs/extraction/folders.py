@@ -1,0 +1,271 @@
+"""The directories of an extraction: made, entered and finished through open handles.
+
+Each is made in, and opened from, the open directory above it, by one name and never through a
+symlink. So nothing that stands in the target, or is put there meanwhile, leads elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import OrderedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from s3archivefs.extraction.attributes import LEFT, Attributes, set_attributes
+from s3archivefs.extraction.errors import ExtractionError, OutsideDestinationError
+from s3archivefs.names import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Existing", "Folder", "Folders", "located"]
+
+Existing: TypeAlias = Literal["error", "keep", "replace"]
+"""What happens to what stands in the target under the name of a member."""
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_HANDLES_MAX = 128  # directories that are open at a time; a process may often have 1,024
+_IN_PROGRESS = 0o700  # its owner makes what is in it
+_WHILE_IN_PROGRESS = 0o755  # the permissions that nobody can abuse meanwhile
+
+
+class Folder:
+    """A directory of the target, which is made when the first member comes."""
+
+    __slots__ = ("above", "attributes", "children", "folded", "is_made", "is_new", "is_touched",
+                 "name", "pending")  # fmt: skip
+
+    def __init__(self, above: Folder | None, name: bytes) -> None:
+        self.above = above
+        self.name = name
+        self.attributes = LEFT
+        self.is_made = False
+        """Whether it is known to be there."""
+        self.is_new = False
+        """Whether it was not there before."""
+        self.is_touched = False
+        """Whether anything was made in it or below."""
+        self.pending = 0
+        """Members still to be made in it, its unfinished directories, and walks."""
+        self.children: dict[bytes, Folder] = {}
+        self.folded: dict[str, bytes] = {}
+        """Names by what a target that ignores case takes them for."""
+
+    @property
+    def path(self) -> str:
+        """Path below the target."""
+        names = []
+        here = self
+        while here.above is not None:
+            names.append(decode(here.name))
+            here = here.above
+        return "/".join(reversed(names)) or "."
+
+    def path_of(self, name: bytes) -> str:
+        """Return the path below the target of what has a name in the directory."""
+        return f"{self.path}/{decode(name)}" if self.above else decode(name)
+
+
+class Folders:
+    """The directories of one extraction, some of them open.
+
+    `on_fault` is called with a directory whose attributes cannot be set.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        existing: Existing,
+        on_fault: Callable[[Folder, ExtractionError | OSError], object],
+    ) -> None:
+        self._target = target
+        self._existing = existing
+        self._on_fault = on_fault
+        self.top = Folder(None, b"")
+        """The target itself."""
+        try:
+            os.makedirs(target)  # noqa: PTH103 -- pathlib takes 10 ms to import
+            self.top.is_new = True
+        except FileExistsError:  # or no directory, as which it cannot be opened
+            pass
+        self.top.is_made = True
+        self._top_handle = os.open(target, _OPEN)
+        self._handles: OrderedDict[Folder, int] = OrderedDict()
+        self._at_end: list[Folder] = []
+        """Those that their owner may not use once they are finished, in that order."""
+
+    def close(self) -> None:
+        """Close all that is open."""
+        while self._handles:
+            os.close(self._handles.popitem()[1])
+        os.close(self._top_handle)
+
+    def child(self, above: Folder, name: bytes) -> Folder:
+        """Return the directory of a name, which need not be there yet."""
+        found = above.children.get(name)
+        if found is None:
+            found = above.children[name] = Folder(above, name)
+        return found
+
+    def handle(self, folder: Folder) -> int:
+        """Return an open handle; make the directory, and those above it, where missing.
+
+        It is open until some others are asked for. Raises OutsideDestinationError where a symlink
+        stands in the way, and what the operating system raises.
+        """
+        handle = self._kept(folder)
+        if handle is not None:
+            return handle
+        way = []
+        here = folder
+        while handle is None:
+            way.append(here)
+            assert here.above is not None  # noqa: S101 -- the target is always open
+            here = here.above
+            handle = self._kept(here)
+        for each in reversed(way):
+            handle = self._entered(each, handle)
+            self._handles[each] = handle
+            if len(self._handles) > _HANDLES_MAX:
+                os.close(self._handles.popitem(last=False)[1])
+        return handle
+
+    # ---- in progress and finished ----------------------------------------------------------------
+
+    def begin(self, folder: Folder) -> None:
+        """Note that something is to come in the directory."""
+        here: Folder | None = folder
+        while here is not None:
+            here.pending += 1
+            if here.pending > 1:
+                return
+            here = here.above
+
+    def end(self, folder: Folder) -> None:
+        """Note that it is there, or will not come; finish what is complete."""
+        here: Folder | None = folder
+        while here is not None:
+            here.pending -= 1
+            if here.pending:
+                return
+            self._finish(here)
+            here = here.above
+
+    def finish(self) -> None:
+        """Finish the rest: all after an error, and what had to stay usable till now."""
+        todo = [self.top]
+        unfinished = []
+        while todo:
+            folder = todo.pop()
+            todo += folder.children.values()
+            if folder.pending:
+                unfinished.append(folder)
+        for folder in reversed(unfinished):  # what lies in another comes before it
+            folder.pending = 0
+            self._finish(folder)
+        for folder in self._at_end:  # likewise: those above were finished later
+            self._set(folder, Attributes(mode=folder.attributes.mode))
+        self._at_end.clear()
+
+    def _finish(self, folder: Folder) -> None:
+        """Set the attributes of a directory in which nothing more is made."""
+        if not folder.is_made:
+            return
+        if folder.is_touched and folder.above is not None:
+            folder.above.is_touched = True
+        wanted = folder.attributes
+        if not folder.is_new and self._existing != "replace":
+            # That of a run that was interrupted: this one goes on with it.
+            is_changed = self._existing == "keep" and folder.is_touched
+            wanted = Attributes(mtime=wanted.mtime if is_changed else None)
+        elif wanted.mode is not None and wanted.mode & _IN_PROGRESS != _IN_PROGRESS:
+            self._at_end.append(folder)
+            wanted = wanted._replace(mode=None)
+        if wanted != LEFT:
+            self._set(folder, wanted)
+        self._close(folder)
+
+    def _set(self, folder: Folder, wanted: Attributes) -> None:
+        try:
+            handle = self.handle(folder)
+            try:
+                set_attributes(handle, wanted)
+            except OSError as error:
+                raise self._located(error, folder) from error
+        except (ExtractionError, OSError) as error:
+            self._on_fault(folder, error)
+
+    # ---- handles ---------------------------------------------------------------------------------
+
+    def _kept(self, folder: Folder) -> int | None:
+        if folder is self.top:
+            return self._top_handle
+        handle = self._handles.get(folder)
+        if handle is not None:
+            self._handles.move_to_end(folder)
+        return handle
+
+    def _close(self, folder: Folder) -> None:
+        handle = self._handles.pop(folder, None)
+        if handle is not None:
+            os.close(handle)
+
+    def _entered(self, folder: Folder, above: int) -> int:
+        """Open a directory from the one above, and make it unless it is there."""
+        if not folder.is_made:
+            folder.is_new = self._made(folder, above)
+        try:
+            handle = os.open(folder.name, _OPEN | os.O_NOFOLLOW, dir_fd=above)
+        except OSError as error:
+            raise self._in_the_way(folder, above) or self._located(error, folder) from error
+        mode = folder.attributes.mode
+        if folder.is_new and not folder.is_made and mode is not None:
+            os.fchmod(handle, mode & _WHILE_IN_PROGRESS | _IN_PROGRESS)
+        folder.is_made = True
+        return handle
+
+    def _made(self, folder: Folder, above: int) -> bool:
+        """Make a directory; return whether it was not there."""
+        mode = 0o777 if folder.attributes.mode is None else _IN_PROGRESS
+        try:
+            os.mkdir(folder.name, mode, dir_fd=above)
+        except FileExistsError:
+            if self._existing != "replace" or stat.S_ISDIR(_mode(folder.name, above)):
+                return False
+            os.unlink(folder.name, dir_fd=above)
+            os.mkdir(folder.name, mode, dir_fd=above)
+        except OSError as error:
+            raise self._located(error, folder) from error
+        if folder.above is not None:
+            folder.above.is_touched = True
+        return True
+
+    def _in_the_way(self, folder: Folder, above: int) -> Exception | None:
+        """Return the error for what stands where a directory is to be."""
+        with suppress(OSError):
+            mode = _mode(folder.name, above)
+            if stat.S_ISLNK(mode):
+                why = "a symlink stands there in the target, and is not followed"
+                return OutsideDestinationError(folder.path, why)
+            if not stat.S_ISDIR(mode):
+                there = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+                return self._located(there, folder)
+        return None
+
+    def _located(self, error: OSError, folder: Folder) -> OSError:
+        return located(error, self._target if folder is self.top else self.path(folder.path))
+
+    def path(self, below: str) -> str:
+        """Return the path of what has a path below the target, for an error."""
+        return f"{self._target.rstrip('/')}/{below}"
+
+
+def located(error: OSError, path: str) -> OSError:
+    """Return the error of a call by handle, with the path that it concerns."""
+    return OSError(error.errno, error.strerror, path)
+
+
+def _mode(name: bytes, directory: int) -> int:
+    return os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode

@@ -1,0 +1,113 @@
+"""How members are extracted, and what came of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from s3archivefs.extraction.attributes import NO_ID, Attributes
+from s3archivefs.extraction.filters import FILTERS, Filter, Member
+from s3archivefs.extraction.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from s3archivefs.errors import SquashfsError
+    from s3archivefs.extraction.folders import Existing
+
+    OnError: TypeAlias = Callable[[str, SquashfsError | OSError], object]
+
+__all__ = ["Counts", "Manner"]
+
+_IDS_END = 2**32 - 1  # which the system takes for none
+_USER_BITS = 0o1777  # only root may give files their setuid and setgid bits
+_ALL_BITS = 0o7777
+_EXISTING = ("error", "keep", "replace")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What an extraction has made so far."""
+
+    files: int = 0
+    """Regular files, hard links among them."""
+    bytes: int = 0
+    """Bytes of their contents, of each hard link too."""
+    directories: int = 0
+    """Directories that were not there."""
+    others: int = 0
+    """Symlinks, devices, fifos and sockets."""
+    kept: int = 0
+    """Members left out, since something stands under their names."""
+
+
+class Manner:
+    """How members are extracted; raises ValueError or TypeError for what cannot be asked for."""
+
+    def __init__(
+        self,
+        *,
+        filter: str | Filter,  # noqa: A002 -- as tarfile
+        include: Iterable[str],
+        exclude: Iterable[str],
+        strip_components: int,
+        name: str | None,
+        existing: Existing,
+        owner: bool,
+        xattrs: bool,
+        jobs: int | None,
+        progress: Callable[[int, int], object] | None,
+        on_error: OnError | None,
+    ) -> None:
+        trust = filter.replace("_", "-") if isinstance(filter, str) else None
+        if trust is not None and trust not in FILTERS:
+            raise ValueError(f"filter is {filter!r}: give {', '.join(FILTERS)}, or a function")
+        if owner and trust == "data":
+            raise ValueError("the filter data leaves out owners: owner=True takes another")
+        if existing not in _EXISTING:
+            raise ValueError(f"existing is {existing!r}: give one of {', '.join(_EXISTING)}")
+        if strip_components < 0:
+            raise ValueError(f"strip_components is {strip_components}: give 0 or more")
+        if name is not None and (strip_components or "/" in name or name in {"", ".", ".."}):
+            raise ValueError(f"name is {name!r}: give one name, and no strip_components")
+        if jobs is not None and jobs < 1:
+            raise ValueError(f"jobs is {jobs}: give 1 or more")
+        for patterns in (include, exclude):
+            if isinstance(patterns, str):
+                raise TypeError(f"{patterns!r} is a single pattern: give a list of patterns")
+        if xattrs and not hasattr(os, "setxattr"):
+            raise NotImplementedError("this system has no extended attributes to set")
+        self.filter: Filter = FILTERS[trust] if trust is not None else filter  # type: ignore[assignment]  # a function
+        self.selection = Selection(include, exclude)
+        self.strip_components = strip_components
+        self.name = name
+        """What the path is called below the target, in place of its own path."""
+        self.existing: Existing = existing
+        self.jobs = jobs
+        self.progress = progress
+        self.on_error = on_error
+        self.has_xattrs = xattrs
+        self.is_root = os.geteuid() == 0
+        self._owner = owner
+        self._bits = _ALL_BITS if self.is_root else _USER_BITS
+        # Others carry rights, as capabilities do.
+        self._xattr_prefix = "" if self.is_root and trust not in {"data", "tar"} else "user."
+
+    def attributes(
+        self, member: Member, xattrs: Callable[[str], Iterable[tuple[str, bytes]]]
+    ) -> Attributes:
+        """Return the attributes to set; `xattrs` returns those of a path in the image."""
+        uid = gid = NO_ID
+        if self._owner:
+            uid, gid = _id(member.uid), _id(member.gid)
+        pairs: tuple[tuple[str, bytes], ...] = ()
+        if self.has_xattrs:
+            prefix = self._xattr_prefix
+            pairs = tuple(pair for pair in xattrs(member.path) if pair[0].startswith(prefix))
+        mode = None if member.mode is None else member.mode & self._bits
+        return Attributes(mode, uid, gid, member.mtime, pairs)
+
+
+def _id(number: int | None) -> int:
+    return NO_ID if number is None or number >= _IDS_END else number

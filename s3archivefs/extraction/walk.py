@@ -1,0 +1,253 @@
+"""The walk through the members of an image that are to be extracted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from s3archivefs.errors import (
+    CorruptImageError,
+    LimitExceededError,
+    SquashfsError,
+    leads_nowhere,
+)
+from s3archivefs.extraction.filters import Member, names_of
+from s3archivefs.inode import FileKind
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from s3archivefs.extraction.folders import Folder
+    from s3archivefs.extraction.manner import Manner
+    from s3archivefs.extraction.selection import State
+    from s3archivefs.inode import Stat
+    from s3archivefs.limits import Limits
+
+__all__ = ["Found", "Source", "Visitor", "Walk"]
+
+T = TypeVar("T")
+
+_DIRECTORY, _SYMLINK = FileKind.DIRECTORY, FileKind.SYMLINK
+_PERMISSIONS = 0o7777
+
+
+class Source(Protocol):
+    """The image; `SquashFS` is one."""
+
+    @property
+    def limits(self) -> Limits:
+        """Limits on what the image may cost."""
+
+    def stat(self, path: str, *, follow_symlinks: bool = True) -> Stat:
+        """Return the attributes of a path."""
+
+    def realpath(self, path: str) -> str:
+        """Return the path without symlinks and `..`."""
+
+    def readlink(self, path: str) -> str:
+        """Return the target of a symlink."""
+
+    def listxattr(self, path: str, *, follow_symlinks: bool) -> list[str]:
+        """Return the names of a path's extended attributes."""
+
+    def getxattr(self, path: str, name: str, *, follow_symlinks: bool) -> bytes:
+        """Return the value of one extended attribute."""
+
+    def scandir_stats(self, path: str) -> Iterator[tuple[str, Stat]]:
+        """Yield the names in a directory with their attributes."""
+
+    def read_pieces(
+        self, files: Iterable[tuple[T, Stat]], *, workers: int | None
+    ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
+        """Yield each file's mark and the pieces of its content, in disk order."""
+
+
+class Found(NamedTuple):
+    """What the walk finds under a name."""
+
+    member: Member
+    folder: Folder
+    """The directory of the target that it is to be in."""
+    name: str
+    stat: Stat
+
+
+class Visitor(Protocol):
+    """Who extracts what the walk finds."""
+
+    def enter(self, found: Found, *, is_asked_for: bool) -> Folder | None:
+        """Return the target's directory for one of the image; None leaves it out.
+
+        One that is only on the way to what is asked for is made when something is in it.
+        """
+
+    def enter_root(self, member: Member) -> None:
+        """Note that the image's root is extracted, as the target itself."""
+
+    def begin(self, folder: Folder) -> None:
+        """Note that the walk is to enter the directory."""
+
+    def end(self, folder: Folder) -> None:
+        """Note that the walk leaves it."""
+
+    def fault(self, path: str, error: SquashfsError | OSError) -> None:
+        """Raise an error, or report it and return, to go on."""
+
+
+class _Step(NamedTuple):
+    """A directory of the image on the walk."""
+
+    prefix: str
+    """Its path, with a slash at the end."""
+    below: str
+    """What the names of its members begin with."""
+    depth: int
+    """Number of names in its path."""
+    reference: int
+    folder: Folder
+    state: State
+
+
+class Walk:
+    """A walk through paths of an image, and what lies below them."""
+
+    def __init__(self, image: Source, manner: Manner, visitor: Visitor, top: Folder) -> None:
+        self._image = image
+        self._visitor = visitor
+        self._top = top
+        self._strip = manner.strip_components
+        self._name = manner.name
+        self._selection = manner.selection
+
+    def members(self, paths: Iterable[str]) -> Generator[Found, None, None]:
+        """Yield what is selected and no directory, each after its directory was entered."""
+        for path in paths:
+            try:
+                way = self._way(path)
+            except (SquashfsError, OSError) as error:
+                if isinstance(error, OSError) and leads_nowhere(error):
+                    error.filename = path  # as it was given
+                self._visitor.fault(path, error)
+                continue
+            if isinstance(way, _Step):
+                yield from self._below(way)
+            elif way is not None:
+                yield way
+
+    def _way(self, path: str) -> _Step | Found | None:
+        """Return the directory or other member that a path leads to, or None."""
+        names = names_of(path)
+        if ".." in names:  # which a symlink before it may lead elsewhere
+            names = [*names_of(self._image.realpath("/".join(names[:-1]))), *names[-1:]]
+        root = self._image.stat("/")
+        step = _Step("/", "", 0, root.reference, self._top, self._selection.start)
+        if self._name is not None:  # of one path alone
+            self._strip = max(0, len(names) - 1)
+        if not names:
+            return self._root(step, root)
+        for name in names[:-1]:
+            stat = self._image.stat(step.prefix + name)
+            deeper = self._entered(step, name, stat, is_asked_for=False)
+            if deeper is None:
+                return None
+            step = deeper
+        path = step.prefix + names[-1]
+        stat = self._image.stat(path, follow_symlinks=False)
+        if stat.kind is _DIRECTORY:
+            first = self._entered(step, names[-1], stat, is_asked_for=True, made=self._name)
+            return None if first is None else self._begun(first)
+        return self._found(step, names[-1], stat, self._name)
+
+    def _root(self, step: _Step, stat: Stat) -> _Step | None:
+        """Return the image's root, which is the target itself unless it gets a name."""
+        if self._name is None:
+            self._visitor.enter_root(_member(step, "", ".", stat))
+            return self._begun(step)
+        found = Found(_member(step, "", self._name, stat), step.folder, self._name, stat)
+        folder = self._visitor.enter(found, is_asked_for=True)
+        if folder is None:
+            return None
+        return self._begun(step._replace(below=f"{self._name}/", folder=folder))
+
+    def _below(self, first: _Step) -> Generator[Found, None, None]:
+        seen: set[int] = set()
+        most = first.depth + self._image.limits.walk_depth
+        todo = [first]
+        while todo:
+            step = todo.pop()
+            below: list[_Step] = []
+            try:
+                if step.reference in seen:
+                    raise CorruptImageError(f"directory {step.prefix!r} is in the tree twice")
+                seen.add(step.reference)
+                if step.depth > most:
+                    raise LimitExceededError("walk_depth", step.depth, most)
+                # Without the slash at its end the path is known to the image's cache.
+                for name, stat in self._image.scandir_stats(step.prefix[:-1] or "/"):
+                    if stat.kind is _DIRECTORY:
+                        deeper = self._entered(step, name, stat, is_asked_for=True)
+                        if deeper is not None:
+                            below.append(self._begun(deeper))
+                    elif (found := self._found(step, name, stat)) is not None:
+                        yield found
+            except (SquashfsError, OSError) as error:
+                self._visitor.fault(step.prefix, error)
+            finally:
+                self._visitor.end(step.folder)
+            todo += reversed(below)
+
+    def _begun(self, step: _Step) -> _Step:
+        self._visitor.begin(step.folder)
+        return step
+
+    def _found(self, step: _Step, name: str, stat: Stat, made: str | None = None) -> Found | None:
+        """Return what is no directory, if selected; `made` is another name for it."""
+        if not self._selection.is_all:
+            is_taken, _ = self._selection.step(step.state, name, is_directory=False)
+            if not is_taken:
+                return None
+        if step.depth < self._strip:
+            return None
+        linkname = ""
+        if stat.kind is _SYMLINK:
+            try:
+                linkname = self._image.readlink(step.prefix + name)
+            except (SquashfsError, OSError) as error:
+                self._visitor.fault(step.prefix + name, error)
+                return None
+        made = made or name
+        return Found(_member(step, name, made, stat, linkname), step.folder, made, stat)
+
+    def _entered(
+        self, step: _Step, name: str, stat: Stat, *, is_asked_for: bool, made: str | None = None
+    ) -> _Step | None:
+        """Return the step into a directory, or None where nothing below it is selected."""
+        is_taken, state = True, step.state
+        if not self._selection.is_all:
+            is_taken, below_it = self._selection.step(step.state, name, is_directory=True)
+            if below_it is None:
+                return None
+            state = below_it
+        prefix = f"{step.prefix}{name}/"
+        if step.depth < self._strip:
+            return _Step(prefix, "", step.depth + 1, stat.reference, step.folder, state)
+        made = made or name
+        found = Found(_member(step, name, made, stat), step.folder, made, stat)
+        folder = self._visitor.enter(found, is_asked_for=is_taken and is_asked_for)
+        if folder is None:
+            return None
+        below = f"{step.below}{made}/"
+        return _Step(prefix, below, step.depth + 1, stat.reference, folder, state)
+
+
+def _member(step: _Step, name: str, made: str, stat: Stat, linkname: str = "") -> Member:
+    return Member(
+        step.below + made,
+        stat.kind,
+        stat.mode & _PERMISSIONS,
+        stat.uid,
+        stat.gid,
+        stat.mtime,
+        stat.size,
+        linkname,
+        step.prefix + name,
+    )

@@ -1,0 +1,56 @@
+"""Every command writes the same of an image on disk and of the same image in S3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from s3archivefs.cli import main
+from tests.support.commands import PRINTING, WITHOUT_PATH, arguments_of
+from tests.support.servers.swift_store import SwiftStore
+
+PATH = "/json/decoder.py"
+DIRECTORY = "/awkward names"
+
+
+@pytest.fixture
+def in_s3(store: SwiftStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in store.environ().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("S3ARCHIVEFS_CACHE_DIR", str(tmp_path))
+
+
+@pytest.mark.usefixtures("in_s3")
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        (command, path)
+        for command in PRINTING
+        for path in (PATH, DIRECTORY, "/nowhere")
+        if path == PATH or command not in WITHOUT_PATH
+    ],
+)
+def test_an_image_in_s3_is_read_as_one_on_disk(
+    command: str, path: str, image: Path, archive: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    found = []
+    for source in (str(image), archive):
+        code = main(arguments_of(command, source, path))
+        written = capfdbinary.readouterr()
+        name = source.encode()
+        found.append((code, *(each.replace(name, b"IMAGE") for each in written)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.usefixtures("in_s3")
+@pytest.mark.parametrize("command", sorted({*PRINTING} - {"cat", "verify"}))
+def test_json_is_the_same_too(
+    command: str, image: Path, archive: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    found = []
+    for source in (str(image), archive):
+        code = main([*arguments_of(command, source, PATH), "--json"])
+        written = capfdbinary.readouterr().out
+        found.append((code, written.replace(source.encode(), b"IMAGE")))
+    assert found[0] == found[1]

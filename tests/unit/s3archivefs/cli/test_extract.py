@@ -1,0 +1,157 @@
+"""The command `extract`: what it makes, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from fixtures.shapes import text
+from tests.support.command_line import run
+from tests.support.images.built import build, directory, file, special, symlink
+from tests.support.images.extracted import tree_of
+from tests.support.images.fixtures import FIXTURES
+
+IMAGE = FIXTURES["gzip"].image
+FILES = {"block.txt", "docs/deep/page.txt", "docs/guide.txt", "empty.txt", "noise.bin", "short.txt"}
+
+REFUSALS = (
+    "'fifo': a fifo is no data; the filters tar and fully-trusted keep it",
+    "'l': a symlink to '/etc', an absolute path; the filter tar keeps it",
+)
+
+
+def files(top: Path) -> set[str]:
+    return {name for name, made in tree_of(top).items() if isinstance(made, bytes)}
+
+
+def test_everything_is_extracted_without_a_word(tmp_path: Path) -> None:
+    ran = run("extract", IMAGE, "-C", tmp_path / "out")
+    assert (ran.code, ran.written, ran.errors) == (0, b"", "")
+    assert files(tmp_path / "out") == FILES
+
+
+def test_members_are_made_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("extract", f"{IMAGE}/docs/deep").code == 0
+    assert files(tmp_path) == {"docs/deep/page.txt"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["/docs", "short.txt"], {"docs/deep/page.txt", "docs/guide.txt", "short.txt"}),
+        (["--include", "*.bin", "--include", "/docs/deep"], {"noise.bin", "docs/deep/page.txt"}),
+        (["--exclude", "docs", "--exclude", "*.txt"], {"noise.bin"}),
+        (["--strip-components", "1"], {"deep/page.txt", "guide.txt"}),
+        (["/docs/deep/page.txt", "--strip-components=2", "-j", "1"], {"page.txt"}),
+    ],
+)
+def test_options_select(arguments: list[str], expected: set[str], tmp_path: Path) -> None:
+    assert run("extract", IMAGE, *arguments, "-C", tmp_path).code == 0
+    assert files(tmp_path) == expected
+
+
+def test_what_stands_there_is_a_fault_and_the_rest_is_extracted(tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("mine")
+    ran = run("extract", IMAGE, "-C", tmp_path)
+    what = "something stands there: --force replaces it, --no-clobber keeps it"
+    assert ran.errors == f"s3archivefs: {tmp_path}/short.txt: {what}\n"
+    assert ran.code == 1
+    assert files(tmp_path) == FILES
+    assert (tmp_path / "short.txt").read_text() == "mine"
+    assert run("extract", IMAGE, "-n", "-C", tmp_path).code == 0
+    assert (tmp_path / "short.txt").read_text() == "mine"
+    assert run("extract", IMAGE, "-f", "-C", tmp_path).code == 0
+    assert (tmp_path / "short.txt").read_text() != "mine"
+
+
+def test_json_says_what_was_made(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    (made,) = run("extract", "--json", IMAGE, "-C", target).items
+    assert made == {"files": 6, "size": 13788, "directories": 3, "others": 1, "kept": 0}
+    (made,) = run("extract", "--json", "-n", IMAGE, "-C", target).items
+    assert made == {"files": 0, "size": 0, "directories": 0, "others": 0, "kept": 7}
+
+
+def test_refused_members_are_faults_and_the_rest_is_extracted(tmp_path: Path) -> None:
+    image = tmp_path / "hostile.sqfs"
+    top = {b"f": file(b"f"), b"fifo": special(6), b"l": symlink(b"/etc")}
+    image.write_bytes(bytes(build(directory(top))))
+    ran = run("extract", image, "-C", tmp_path / "out")
+    assert ran.errors.splitlines() == [f"s3archivefs: {image}: {refusal}" for refusal in REFUSALS]
+    assert ran.code == 1
+    assert tree_of(tmp_path / "out") == {"f": b"f"}
+    trusting = ("--filter", "tar", "--exclude", "fifo", "-n", "-C", tmp_path / "out")
+    assert run("extract", image, *trusting).code == 0
+    assert tree_of(tmp_path / "out") == {"f": b"f", "l": "/etc"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["/nowhere"], 3, "/nowhere: No such file or directory"),
+        (["/short.txt/x"], 3, "Not a directory"),
+        (["--owner"], 2, "--owner takes --filter tar or --filter fully-trusted"),
+        (["--jobs", "0"], 2, "--jobs takes 1 or more"),
+        (["--include", ""], 2, "Unacceptable pattern"),
+    ],
+)
+def test_what_cannot_be_done_has_its_exit_code(
+    arguments: list[str], code: int, says: str, tmp_path: Path
+) -> None:
+    ran = run("extract", IMAGE, *arguments, "-C", tmp_path / "out")
+    assert ran.code == code
+    assert says in ran.errors
+    assert ran.errors.count("\n") == 1
+
+
+def test_a_target_that_is_no_directory_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = run("extract", IMAGE, "-C", tmp_path / "file")
+    assert ran.errors == f"s3archivefs: {tmp_path}/file: Not a directory\n"
+    assert ran.code == 1
+
+
+def test_a_damaged_file_is_a_fault_and_the_rest_is_extracted(tmp_path: Path) -> None:
+    image = tmp_path / "damaged.sqfs"
+    top = {b"bad": file(text(9), words=[9]), b"good": file(b"good")}
+    image.write_bytes(bytes(build(directory(top))))
+    assert run("extract", image, "-C", tmp_path / "out").code == 4
+    assert tree_of(tmp_path / "out") == {"good": b"good"}
+
+
+def test_a_full_disk_is_one_line_that_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+
+    def write(handle: int, piece: bytes) -> int:
+        if len(piece) > 4000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(handle, piece)
+
+    monkeypatch.setattr(os, "write", write)
+    ran = run("extract", IMAGE, "-C", tmp_path, "--json")
+    assert ran.code == 1
+    (line,) = ran.errors.splitlines()
+    assert line.startswith(f"s3archivefs: {tmp_path}/")
+    assert line.endswith(
+        ": No space left on device: what is extracted is whole; make room and go on with"
+        " --no-clobber"
+    )
+    assert ran.written == b""
+    monkeypatch.undo()
+    assert run("extract", IMAGE, "-n", "-C", tmp_path).code == 0
+    assert files(tmp_path) == FILES
+
+
+def test_progress_counts_files_and_bytes(tmp_path: Path) -> None:
+    ran = run("extract", "--progress", IMAGE, "-C", tmp_path)
+    assert ran.errors.startswith("6 of 6 files, 14K of 14K")
+    ran = run("extract", "--progress", IMAGE, "-n", "-C", tmp_path, "--include", "*.bin")
+    assert ran.errors.startswith("1 files, 4.0K")

@@ -1,0 +1,216 @@
+"""What stands in the target: it is an error, kept, or replaced, and never followed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import s3archivefs
+from s3archivefs.extraction.folders import Existing
+from tests.support.images.built import build, directory, file, symlink
+from tests.support.images.extracted import mode_of, opened, tree_of
+
+WHOLE = {"a": None, "a/b": b"new", "a/l": "b", "c": b"c"}
+
+
+@pytest.fixture(scope="module")
+def fs() -> s3archivefs.SquashFS:
+    inner = directory({b"b": file(b"new", mtime=5), b"l": symlink(b"b")}, mode=0o700, mtime=6)
+    return opened(build(directory({b"a": inner, b"c": file(b"c")})))
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A target, with something beside it that must stay as it is."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/b").write_bytes(b"precious")
+    made = tmp_path / "target"
+    made.mkdir()
+    return made
+
+
+def outside(target: Path) -> object:
+    return tree_of(target.parent / "outside")
+
+
+PRECIOUS = {"b": b"precious"}
+
+
+@pytest.mark.parametrize("standing", ["file", "symlink", "dangling", "directory"])
+@pytest.mark.parametrize("member", ["b", "l"])
+def test_what_stands_there_is_an_error(
+    fs: s3archivefs.SquashFS, target: Path, standing: str, member: str
+) -> None:
+    place = target / "a" / member
+    stand(place, standing)
+    before = tree_of(target)
+    with pytest.raises(FileExistsError) as caught:
+        fs.extract("/", target)
+    assert caught.value.filename == str(place)
+    assert {name: tree_of(target)[name] for name in before} == before
+    assert outside(target) == PRECIOUS
+
+
+@pytest.mark.parametrize("standing", ["file", "symlink", "dangling", "directory"])
+@pytest.mark.parametrize("member", ["b", "l"])
+def test_what_stands_there_is_kept(
+    fs: s3archivefs.SquashFS, target: Path, standing: str, member: str
+) -> None:
+    place = target / "a" / member
+    stand(place, standing)
+    before = tree_of(target)
+    counts = fs.extract("/", target, existing="keep")
+    assert tree_of(target) == WHOLE | before
+    assert counts.kept == 1
+    assert outside(target) == PRECIOUS
+
+
+@pytest.mark.parametrize("standing", ["file", "symlink", "dangling"])
+@pytest.mark.parametrize("member", ["b", "l"])
+def test_what_stands_there_is_replaced_and_not_followed(
+    fs: s3archivefs.SquashFS, target: Path, standing: str, member: str
+) -> None:
+    stand(target / "a" / member, standing)
+    fs.extract("/", target, existing="replace")
+    assert tree_of(target) == WHOLE
+    assert outside(target) == PRECIOUS
+
+
+def test_a_file_replaces_no_directory(fs: s3archivefs.SquashFS, target: Path) -> None:
+    (target / "a/b/below").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory") as caught:
+        fs.extract("/", target, existing="replace")
+    assert caught.value.filename == str(target / "a/b")
+    assert (target / "a/b/below").is_dir()
+
+
+@pytest.mark.parametrize("existing", ["error", "keep"])
+def test_a_symlink_in_the_way_is_not_followed(
+    fs: s3archivefs.SquashFS, target: Path, existing: Existing
+) -> None:
+    (target / "a").symlink_to("../outside")
+    with pytest.raises(s3archivefs.OutsideDestinationError, match="a symlink stands there"):
+        fs.extract("/", target, existing=existing)
+    assert outside(target) == PRECIOUS
+    reported: list[str] = []
+    fs.extract("/", target, existing=existing, on_error=lambda path, _: reported.append(path))
+    assert reported == ["/a"]  # and nothing below it
+    assert tree_of(target) == {"a": "../outside", "c": b"c"}
+    assert outside(target) == PRECIOUS
+
+
+@pytest.mark.parametrize("standing", ["file", "symlink", "dangling"])
+def test_a_directory_replaces_a_symlink_or_file_in_the_way(
+    fs: s3archivefs.SquashFS, target: Path, standing: str
+) -> None:
+    stand(target / "a", standing)
+    fs.extract("/", target, existing="replace")
+    assert tree_of(target) == WHOLE
+    assert outside(target) == PRECIOUS
+
+
+def test_a_file_in_the_way_of_a_directory_is_an_error(
+    fs: s3archivefs.SquashFS, target: Path
+) -> None:
+    (target / "a").write_bytes(b"mine")
+    with pytest.raises(FileExistsError) as caught:
+        fs.extract("/", target)
+    assert caught.value.filename == str(target / "a")
+    assert tree_of(target) == {"a": b"mine"}
+
+
+def test_directories_that_were_there_keep_mode_and_time(
+    fs: s3archivefs.SquashFS, target: Path
+) -> None:
+    (target / "a").mkdir()
+    (target / "a").chmod(0o711)
+    fs.extract("/", target)
+    assert mode_of(target / "a") == 0o711
+    assert (target / "a").stat().st_mtime > 6
+
+
+def test_directories_that_were_there_are_replaced_in_mode_and_time(
+    fs: s3archivefs.SquashFS, target: Path
+) -> None:
+    (target / "a").mkdir()
+    (target / "a").chmod(0o711)
+    fs.extract("/", target, existing="replace")
+    assert mode_of(target / "a") == 0o700
+    assert (target / "a").stat().st_mtime == 6
+
+
+def test_going_on_restores_the_times_of_directories_that_it_fills(
+    fs: s3archivefs.SquashFS, target: Path
+) -> None:
+    (target / "a").mkdir()
+    (target / "a").chmod(0o711)
+    fs.extract("/", target, existing="keep")
+    assert mode_of(target / "a") == 0o711
+    assert (target / "a").stat().st_mtime == 6
+    os.utime(target / "a", (1, 1))
+    fs.extract("/", target, existing="keep")
+    assert (target / "a").stat().st_mtime == 1  # in which there was nothing to do
+
+
+def test_going_on_links_to_what_was_extracted_before(target: Path) -> None:
+    node = file(b"once", extended=True, nlink=2, mtime=7)
+    fs = opened(build(directory({b"x": node, b"y": node})))
+    fs.extract("/", target)
+    (target / "y").unlink()
+    assert fs.extract("/", target, existing="keep").kept == 1
+    assert (target / "x").stat().st_ino == (target / "y").stat().st_ino
+    # But never to what someone else has there.
+    (target / "x").write_bytes(b"mine")
+    (target / "y").unlink()
+    fs.extract("/", target, existing="keep")
+    assert tree_of(target) == {"x": b"mine", "y": b"once"}
+
+
+def test_hard_links_are_replaced(target: Path) -> None:
+    node = file(b"once", extended=True, nlink=2, mtime=7)
+    fs = opened(build(directory({b"x": node, b"y": node})))
+    for _ in range(2):
+        fs.extract("/", target, existing="replace")
+        assert tree_of(target) == {"x": b"once", "y": b"once"}
+        assert (target / "x").stat().st_ino == (target / "y").stat().st_ino
+
+
+@pytest.mark.parametrize("existing", ["error", "keep", "replace"])
+def test_members_that_get_the_same_name_meet_like_that(tmp_path: Path, existing: Existing) -> None:
+    """A symlink of the image is as any other in the way of a second directory's members."""
+    one = directory({b"x": symlink(b"../outside")})
+    two = directory({b"x": directory({b"f": file(b"new")})})
+    (tmp_path / "outside").mkdir()
+    fs = opened(build(directory({b"1": one, b"2": two})))
+    reported: list[type[Exception]] = []
+    fs.extract(
+        "/",
+        tmp_path / "target",
+        strip_components=1,
+        filter="tar",
+        existing=existing,
+        on_error=lambda _, error: reported.append(type(error)),
+    )
+    assert tree_of(tmp_path / "outside") == {}
+    if existing == "replace":
+        assert tree_of(tmp_path / "target") == {"x": None, "x/f": b"new"}
+    else:
+        assert reported == [s3archivefs.OutsideDestinationError]
+        assert tree_of(tmp_path / "target") == {"x": "../outside"}
+
+
+def stand(place: Path, what: str) -> None:
+    """Let something stand at a place, and the directories above it."""
+    place.parent.mkdir(exist_ok=True)
+    match what:
+        case "file":
+            place.write_bytes(b"old")
+        case "symlink":
+            top = next(above for above in place.parents if above.name == "target").parent
+            place.symlink_to(top / "outside" / "b")
+        case "dangling":
+            place.symlink_to("nowhere")
+        case _:
+            place.mkdir()
