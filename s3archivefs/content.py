@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from s3archivefs.device import ReadAhead
     from s3archivefs.inode import Inode, InodeTable
 
-__all__ = ["ZEROS", "Content", "Storage", "block_list", "joined"]
+__all__ = ["ZEROS", "Content", "Storage", "block_list", "is_hole", "joined"]
 
 _RUN_BYTES = 4 << 20
 """Bytes of content that are read at once and decompressed in parallel; bounds memory."""
@@ -271,6 +271,11 @@ def block_list(inode: Inode, count: int, inodes: InodeTable, reader: DataReader)
         words.byteswap()
     reader.check_words(words, inode.tail[0])
     return words
+
+
+def is_hole(piece: bytes | memoryview) -> bool:
+    """Return whether a piece stands for a hole, of which the image stores no byte."""
+    return isinstance(piece, memoryview) and piece.obj is ZEROS.obj
 
 
 def joined(pieces: Iterable[bytes | memoryview]) -> bytes:

@@ -14,6 +14,7 @@ from s3archivefs.errors import (
     UnsupportedError,
     leads_nowhere,
 )
+from s3archivefs.extracting import Extractor
 from s3archivefs.healing import retried
 from s3archivefs.inode import FileKind
 from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["SquashFS", "open_image"]
 
 
-class SquashFS(NodeReader, BulkReader):
+class SquashFS(NodeReader, BulkReader, Extractor):
     """An open image: its directories, files and attributes.
 
     Several threads may use it, also in a process that forks; as a context manager it closes what it

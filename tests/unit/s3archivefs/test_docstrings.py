@@ -31,6 +31,8 @@ ON_NO_SECTION = {
     *("BlockDevice", "BytesDevice", "FileDevice", "OffsetDevice", "ReadAhead"),
     *("Limits", "Problem"),
     *(name for name in s3archivefs.__all__ if name.endswith("Error")),
+    # What is extracted, and how.
+    *("Counts", "Member", "data_filter", "fully_trusted_filter", "tar_filter"),
     # Made of what others read.
     *("Path", "SquashFS", "SquashFS.close", "SquashFS.exists", "SquashFS.path", "SquashFS.verify"),
     *("SquashFS.cached_bytes", "SquashFS.device", "SquashFS.limits", "SquashFS.stat_of_entry"),
