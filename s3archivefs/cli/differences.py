@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
+from operator import attrgetter
 from os import major, minor
 from stat import S_IMODE
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Aspects", "Difference", "differences"]
 
 T = TypeVar("T")
+
+_attributes = attrgetter("mode", "uid", "gid", "mtime", "size", "rdev")
 
 
 class Aspects(NamedTuple):
@@ -111,25 +114,28 @@ class _Pair(NamedTuple):
         if kind is not self.second.kind:
             yield self._found("kind", KIND_NAMES[kind], KIND_NAMES[self.second.kind])
             return
-        stats = self._both(lambda _, node: node.stat(follow_symlinks=False))
-        size = stats[0].size
-        for what, first, second in _of_stats(*stats, aspects):
-            if first != second:
-                yield self._found(what, first, second)
+        first, second = self._both(_stat)
+        if _attributes(first) != _attributes(second):
+            for what, *values in _of_stats(first, second, aspects):
+                if values[0] != values[1]:
+                    yield self._found(what, *values)
         if kind is FileKind.SYMLINK:
             targets = self._both(lambda side, node: side.target(node))
             if targets[0] != targets[1]:
                 yield self._found("target", *targets)
-        if kind is FileKind.FILE and size == stats[1].size and not self._has_one_content():
+        elif kind is FileKind.FILE and first.size == second.size and not self._has_one_content():
             yield self._found("content")
-        yield from self._of_xattrs(aspects.xattrs)
-        compared(1, size)
+        if self.one.has_xattrs or self.other.has_xattrs:
+            yield from self._of_xattrs(aspects.xattrs)
+        compared(1, first.size)
 
     def _found(self, what: str, first: object = None, second: object = None) -> Difference:
         return Difference(_place(self.one, self.first), what, first, second)
 
     def _has_one_content(self) -> bool:
         """Compare the contents piece by piece, as far as they are the same."""
+        if not _stat(self.one, self.first).size:
+            return True
         pieces = self._both(lambda side, node: side.pieces(node))
         with closing(pieces[0]), closing(pieces[1]):
             while True:
@@ -157,6 +163,10 @@ def _asked(side: Side, node: Node[bytes], ask: Callable[[Side, Node[bytes]], T])
         raise _ReportedError from error
 
 
+def _stat(_: Side, node: Node[bytes]) -> Stat:
+    return node.stat(follow_symlinks=False)
+
+
 def _place(side: Side, node: Node[bytes]) -> bytes:
     """Return the path of a node below the top of its side."""
     return node.path.removeprefix(side.top.path.rstrip(b"/"))
@@ -172,8 +182,7 @@ def _of_stats(first: Stat, second: Stat, aspects: Aspects) -> Iterator[tuple[str
         yield "mtime", first.mtime, second.mtime
     if first.kind is FileKind.FILE:
         yield "size", first.size, second.size
-    if first.kind in {FileKind.BLOCK_DEVICE, FileKind.CHAR_DEVICE}:
-        yield "device", _device(first), _device(second)
+    yield "device", _device(first), _device(second)
 
 
 def _device(stat: Stat) -> str:
