@@ -103,10 +103,10 @@ def _write(nodes: Iterable[Node[str]], found: Opened, options: argparse.Namespac
 
 
 def _object(image: SquashFS, node: Node[str]) -> str:
-    path, stat = encode(node.path), node.stat(follow_symlinks=False)
-    return json_line(described(path, stat, target_of(image, path, stat)))
+    stat = node.stat(follow_symlinks=False)
+    return json_line(described(encode(node.path), stat, target_of(image, stat)))
 
 
 def _line(image: SquashFS, node: Node[str]) -> str:
-    path, stat = encode(node.path), node.stat(follow_symlinks=False)
-    return long_line(shown(node.path), stat, target_of(image, path, stat))
+    stat = node.stat(follow_symlinks=False)
+    return long_line(shown(node.path), stat, target_of(image, stat))

@@ -121,7 +121,7 @@ class _Listing:
         if self.options.json:
             write_lines(self._json_lines(items, prefix))
         elif self.options.long:
-            write_lines(self._long_lines(items, prefix))
+            write_lines(self._long_lines(items))
         elif not self.options.single and sys.stdout.isatty():
             self._write_columns([*items])
         elif self._colours is None:
@@ -132,14 +132,13 @@ class _Listing:
     def _json_lines(self, items: Iterable[Named], prefix: bytes) -> Iterator[str]:
         image = self.found.image
         for name, stat in items:
-            path = prefix + name
-            yield json_line(described(path, stat, target_of(image, path, stat)))
+            yield json_line(described(prefix + name, stat, target_of(image, stat)))
 
-    def _long_lines(self, items: Iterable[Named], prefix: bytes) -> Iterator[str]:
+    def _long_lines(self, items: Iterable[Named]) -> Iterator[str]:
         image, human = self.found.image, self.options.human
         for name, stat in items:
-            target = target_of(image, prefix + name, stat)
-            yield long_line(self._painted(name, stat), stat, target, human=human)
+            name_shown = self._painted(name, stat)
+            yield long_line(name_shown, stat, target_of(image, stat), human=human)
 
     def _write_columns(self, items: list[Named]) -> None:
         from shutil import get_terminal_size  # noqa: PLC0415 -- 2 ms, for a terminal alone

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
-from s3archivefs.format import ABSENT_64
 from s3archivefs.inode import FileKind
+from s3archivefs.names import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,9 +73,10 @@ def _is_empty(node: Node[str]) -> bool:
 
 
 def _having(xattr: str, image: SquashFS) -> Predicate:
-    if image.superblock.xattr_table_start == ABSENT_64:
+    if not image.has_xattrs:
         return lambda _: False
-    return lambda node: xattr in image.listxattr(node.path, follow_symlinks=False)
+    name = encode(xattr)
+    return lambda node: name in image.xattrs_of_node(node.reference)
 
 
 # ---- Arguments -----------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from stat import S_IFMT
 from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs.cli.descent import Descent, Top
+from s3archivefs.cli.described import xattrs_of
 from s3archivefs.cli.faults import Faults
 from s3archivefs.cli.opened import opened
 from s3archivefs.device import FileDevice
-from s3archivefs.format import ABSENT_64
 from s3archivefs.inode import FORMAT_BITS, FileKind, Stat
 from s3archivefs.names import encode
 
@@ -86,29 +86,23 @@ class _ImageSide:
         self.name = encode(found.name) + path.rstrip(b"/")
         self.top = Top(found.image, path)
         self._descent = Descent(found.image, found.faults)
-        self.has_xattrs = found.image.superblock.xattr_table_start != ABSENT_64
+        self.has_xattrs = found.image.has_xattrs
 
     def entries(self, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:
         return self._descent.entries(node, depth)
 
     def target(self, node: Node[bytes]) -> bytes:
-        return self._image.readlink(node.path)
+        return self._image.target_of_node(node.reference)
 
     def xattrs(self, node: Node[bytes]) -> dict[bytes, bytes]:
-        names = self._image.listxattr(node.path, follow_symlinks=False)
-        return {
-            encode(name): self._image.getxattr(node.path, name, follow_symlinks=False)
-            for name in names
-        }
+        return xattrs_of(self._image, node.reference)
 
     def pieces(self, node: Node[bytes]) -> Generator[bytes, None, None]:
-        if node.stat(follow_symlinks=False).size <= _PIECE_BYTES:  # in a third of the time
-            yield self._image.read_bytes(node.path)
-            return
-        with self._image.open(node.path) as file:
-            file.will_read(file.size)
-            while piece := file.read(_PIECE_BYTES):
-                yield piece
+        content = self._image.open_node(node.reference)
+        with closing(content):
+            content.will_read(0, content.size)
+            for at in range(0, content.size, _PIECE_BYTES):
+                yield content.part(at, min(at + _PIECE_BYTES, content.size))
 
 
 class _LocalSide:

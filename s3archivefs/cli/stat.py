@@ -9,11 +9,10 @@ from stat import S_IMODE, filemode
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
-from s3archivefs.cli.described import described, target_of
+from s3archivefs.cli.described import described, target_of, xattrs_of
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import counted, named, shown, write_json
 from s3archivefs.inode import FileKind
-from s3archivefs.names import encode
 
 if TYPE_CHECKING:
     import argparse
@@ -70,7 +69,7 @@ class _Known(NamedTuple):
     path: bytes
     stat: Stat
     target: bytes | None
-    xattrs: list[tuple[bytes, bytes]]
+    xattrs: dict[bytes, bytes]
     block_size: int
     storage: Storage | None
     """How the content of a regular file is stored."""
@@ -78,23 +77,22 @@ class _Known(NamedTuple):
 
 def _known(image: SquashFS, path: bytes, *, follow: bool) -> _Known:
     stat = image.stat(path, follow_symlinks=follow)
-    xattrs = [
-        (encode(name), image.getxattr(path, name, follow_symlinks=follow))
-        for name in image.listxattr(path, follow_symlinks=follow)
-    ]
-    storage = None
-    if stat.kind is FileKind.FILE:
-        with image.open(path) as file:
-            storage = file.storage
-    target, block_size = target_of(image, path, stat), image.superblock.block_size
-    return _Known(path, stat, target, xattrs, block_size, storage)
+    is_file = stat.kind is FileKind.FILE
+    return _Known(
+        path,
+        stat,
+        target_of(image, stat),
+        xattrs_of(image, stat.reference),
+        image.superblock.block_size,
+        image.open_node(stat.reference).storage if is_file else None,
+    )
 
 
 def _object(known: _Known) -> dict[str, object]:
     """Return it as an object of JSON (docs/json.md, "Files")."""
     found = described(known.path, known.stat, known.target)
     found["xattrs"] = [
-        {**named("name", name), **named("value", value)} for name, value in known.xattrs
+        {**named("name", name), **named("value", value)} for name, value in known.xattrs.items()
     ]
     if known.storage is not None:
         found |= {
@@ -120,7 +118,7 @@ def _lines(known: _Known) -> Iterator[str]:
     yield f"Modify: {datetime.fromtimestamp(stat.mtime, UTC):%Y-%m-%d %H:%M:%S %z}\n"
     if known.storage is not None:
         yield f"Stored: {_stored(known.storage)}\n"
-    for name, value in known.xattrs:
+    for name, value in known.xattrs.items():
         yield f" Xattr: {shown(name)}={shown(value)}\n"
 
 

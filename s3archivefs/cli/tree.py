@@ -95,8 +95,8 @@ class _Drawing:
         """Yield lines of JSON, each with the depth below the path."""
 
         def line(depth: int, node: Node[str]) -> str:
-            place, stat = encode(node.path), node.stat(follow_symlinks=False)
-            item = described(place, stat, target_of(self._image, place, stat))
+            stat = node.stat(follow_symlinks=False)
+            item = described(encode(node.path), stat, target_of(self._image, stat))
             return json_line({**item, "depth": depth})
 
         for depth, node in descend(self._image, path, self._faults, max_depth=self._level):
@@ -142,7 +142,7 @@ class _Drawing:
             if self._colours is not None:
                 text = self._colours.name(text, node.stat(follow_symlinks=False))
             if node.kind is FileKind.SYMLINK:
-                text += f" -> {shown(self._image.readlink(node.path))}"
+                text += f" -> {shown(self._image.target_of_node(node.reference))}"
         return text
 
 
