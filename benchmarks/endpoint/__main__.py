@@ -94,7 +94,7 @@ class _Bench:
                 if server.is_there and (server.speaks_s3 or not row.needs_s3)
             ]
             for server in servers:
-                self._press(server, row, targets, 8, seconds=1)  # to fill the caches
+                self._press(server, row, targets, 16, seconds=self._seconds)  # to fill caches
             for count in connections or row.connections:
                 loads: dict[str, list[Load]] = {each.server.name: [] for each in servers}
                 for _ in range(self._rounds):
