@@ -34,8 +34,8 @@ def add_colours(parser: argparse.ArgumentParser) -> None:
         "--color",
         choices=("auto", "always", "never"),
         default="auto",
-        help="colour names by their kind, as LS_COLORS says: auto does on a terminal, unless "
-        "NO_COLOR is set (auto)",
+        help="colour names by their kind, as LS_COLORS says, or differences: auto does on a "
+        "terminal, unless NO_COLOR is set (auto)",
     )
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import add_image, add_json, examples
+from s3archivefs.cli.colours import add_colours, colours_of, painted
 from s3archivefs.cli.differences import Aspects, differences
 from s3archivefs.cli.exit_codes import DIFFERENT, OK, TROUBLE
 from s3archivefs.cli.faults import Faults
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--times", action="store_true", help="compare times of modification, in seconds"
     )
     add_json(parser)
+    add_colours(parser)
     add_progress(parser)
 
 
@@ -60,9 +62,11 @@ def run(options: argparse.Namespace) -> int:
         one, other = sides
         progress = opened.enter_context(progress_shown(options.progress, noun="paths"))
         form = _object if options.json else _line
+        colour = None if options.json or colours_of(options) is None else _coloured
         code = OK
         for each in differences(one, other, _aspects(options, other), progress):
-            sys.stdout.write(form(one, other, each))
+            line = form(one, other, each)
+            sys.stdout.write(line if colour is None else colour(each, line))
             code = DIFFERENT
         fault = max(one.faults.code, other.faults.code)
     return max(fault, TROUBLE) if fault else code
@@ -83,6 +87,12 @@ def _line(one: Side, other: Side, found: Difference) -> str:
             return f"Only in {shown(side.name + above or b'/')}: {shown(name)}\n"
     first, second = (shown(side.name + found.place or b"/") for side in (one, other))
     return f"Files {first} and {second} differ: {_what(found)}\n"
+
+
+def _coloured(found: Difference, line: str) -> str:
+    """Return a line: red if it is gone, green if it is new, else yellow."""
+    code = {"only_in_first": "31", "only_in_second": "32"}.get(found.what, "33")
+    return painted(line.rstrip("\n"), code) + "\n"
 
 
 def _what(found: Difference) -> str:

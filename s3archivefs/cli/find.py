@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, count, examples
+from s3archivefs.cli.colours import add_colours, colours_of
 from s3archivefs.cli.descent import descend
 from s3archivefs.cli.described import described, long_line, target_of
 from s3archivefs.cli.opened import opened
@@ -16,8 +17,9 @@ from s3archivefs.names import decode, encode
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from s3archivefs.cli.colours import Colours
     from s3archivefs.cli.descent import Node
     from s3archivefs.cli.opened import Opened
     from s3archivefs.image import SquashFS
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     form.add_argument("--long", action="store_true", help="mode, owner, size and time, as ls -l")
     add_json(form)
+    add_colours(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -91,15 +94,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write(nodes: Iterable[Node[str]], found: Opened, options: argparse.Namespace) -> None:
+    colours = colours_of(options)
+    form: Callable[[Node[str]], str]
     if options.print0:
         for node in nodes:
             sys.stdout.buffer.write(encode(node.path) + b"\0")
-    elif options.long or options.json:
-        form = _object if options.json else _line
-        lines = map(found.faults.guarded(partial(form, found.image)), nodes)
-        write_lines(line for line in lines if line is not None)
+        return
+    if options.json:
+        form = partial(_object, found.image)
+    elif options.long:
+        form = partial(_line, found.image, colours)
+    elif colours is not None:
+        form = partial(_painted_line, colours)
     else:
         write_names(node.path for node in nodes)
+        return
+    lines = map(found.faults.guarded(form), nodes)
+    write_lines(line for line in lines if line is not None)
 
 
 def _object(image: SquashFS, node: Node[str]) -> str:
@@ -107,6 +118,11 @@ def _object(image: SquashFS, node: Node[str]) -> str:
     return json_line(described(encode(node.path), stat, target_of(image, stat)))
 
 
-def _line(image: SquashFS, node: Node[str]) -> str:
-    stat = node.stat(follow_symlinks=False)
-    return long_line(shown(node.path), stat, target_of(image, stat))
+def _line(image: SquashFS, colours: Colours | None, node: Node[str]) -> str:
+    stat, text = node.stat(follow_symlinks=False), shown(node.path)
+    name = text if colours is None else colours.name(text, stat)
+    return long_line(name, stat, target_of(image, stat))
+
+
+def _painted_line(colours: Colours, node: Node[str]) -> str:
+    return f"{colours.name(shown(node.path), node.stat(follow_symlinks=False))}\n"

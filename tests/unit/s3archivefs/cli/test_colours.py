@@ -107,3 +107,28 @@ def test_ls_colours_names_and_not_the_rest(
     assert main(["ls", *options, IMAGE]) == 0
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == capsys.readouterr().out
     assert "\x1b[" in coloured
+
+
+@pytest.mark.parametrize("options", [[], ["--long"]])
+def test_find_colours_paths(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LS_COLORS", raising=False)
+    assert main(["find", *options, "--color", "always", IMAGE]) == 0
+    coloured = capsys.readouterr().out
+    assert main(["find", *options, IMAGE]) == 0
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == capsys.readouterr().out
+    assert "\x1b[01;34m/\x1b[0m\n" in coloured
+
+
+def test_diff_colours_what_is_gone_and_what_came(capsys: pytest.CaptureFixture[str]) -> None:
+    others = str(FIXTURES["gzip"].image), str(FIXTURES["empty"].image)
+    for images, code in ((others, 31), (others[::-1], 32)):
+        assert main(["diff", "--color", "always", *images]) == 1
+        lines = capsys.readouterr().out.splitlines()
+        only = [line for line in lines if "Only in" in line]
+        assert only
+        assert all(re.fullmatch(rf"\x1b\[{code}m.*\x1b\[0m", line) for line in only)
+        assert main(["diff", *images]) == 1
+        plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+        assert plain == capsys.readouterr().out.splitlines()
