@@ -16,14 +16,16 @@ from tests.parts.deploy.test_templates import DEPLOY_PYTHON, EFS, REQUIRED, sett
 from tests.support.aws.stacks import ACCOUNT, REGION, TEMPLATES, load, resolve
 
 MAPPING = {"Mapping1": "docs|s3://archives/docs.sqfs"}
+BUCKET = {"BucketArchives": "*.sqfs"}
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234"
 READ = {"s3:GetObject", "s3:GetObjectVersion"}
 # With and without each of the parts that come with permissions of their own.
 CHOICES = [
-    {"deploy/template.yaml": {**mapping, **file, **key, **efs}}
-    for mapping, file, key, efs in product(
+    {"deploy/template.yaml": {**mapping, **file, **bucket, **key, **efs}}
+    for mapping, file, bucket, key, efs in product(
         [{}, MAPPING],
         [{}, {"MappingFile": "/opt/mappings", "MappedArchives": "arn:aws:s3:::archives/x.sqfs"}],
+        [{}, BUCKET],
         [{}, {"KmsKeyArn": KEY}],
         [{}, EFS],
     )
@@ -47,6 +49,10 @@ WIDE = {
             "ec2:UnassignPrivateIpAddresses",
         ],
         "the interfaces get their names when they are made, and Lambda wants all of the account's",
+    ),
+    **dict.fromkeys(
+        ["<SupportingAccessPoint.Arn>/object/*", "arn:aws:s3:::archives/*"],
+        dict.fromkeys(READ, "archives are found by their keys, wherever they are"),
     ),
 }
 
@@ -203,6 +209,18 @@ def test_archives_of_a_file_are_those_that_are_listed_with_it() -> None:
     ]
     del parameters["MappingFile"]
     assert archives({"deploy/template.yaml": parameters}) == []
+
+
+def test_a_bucket_that_is_served_is_read_through_its_access_point_alone() -> None:
+    wide = [
+        statement
+        for statement in statements({"deploy/template.yaml": BUCKET})
+        if {*READ, "s3:ListBucket"} & {*listed(statement["Action"])}
+    ]
+    through = {"StringEquals": {"s3:DataAccessPointArn": "<SupportingAccessPoint.Arn>"}}
+    assert [statement["Condition"] for statement in wide] == [through] * 2
+    without = statements({"deploy/template.yaml": MAPPING})
+    assert not any("Condition" in statement for statement in without)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

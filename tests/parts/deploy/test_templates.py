@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from s3archivefs_lambda.config.key_patterns import KeyPatterns
 from s3archivefs_lambda.config.settings import Config
 from tests.support.aws.stacks import ROOT, TEMPLATES, load, resolve
 
@@ -110,13 +111,19 @@ def test_the_cache_is_where_the_parameters_say() -> None:
 
 
 def test_the_other_settings_are_those_of_the_parameters() -> None:
-    given = {"Metrics": "emf", "SuperblockMetadata": "expected", "RevalidateSeconds": "0"}
+    given = {
+        "Metrics": "emf",
+        "SuperblockMetadata": "expected",
+        "RevalidateSeconds": "0",
+        "BucketArchives": "*.sqfs images/*",
+    }
     common = {**REQUIRED["deploy/template.yaml"], "Mapping1": "a|s3://bucket/a.sqfs"}
     resources = resolve(load("deploy/template.yaml"), {**common, **given})
     config = Config.from_environ(settings_of(resources))
     assert config.metrics == "emf"
     assert config.superblock_metadata == "expected"
     assert config.revalidate_seconds == 0
+    assert config.bucket_archives == KeyPatterns(("*.sqfs", "images/*"))
 
 
 # ---- The access point ----------------------------------------------------------------------------
