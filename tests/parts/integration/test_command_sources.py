@@ -54,3 +54,24 @@ def test_json_is_the_same_too(
         written = capfdbinary.readouterr().out
         found.append((code, written.replace(source.encode(), b"IMAGE")))
     assert found[0] == found[1]
+
+
+@pytest.mark.usefixtures("in_s3")
+def test_an_image_in_s3_has_no_differences_to_the_same_on_disk(
+    image: Path, archive: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", "--times", archive, str(image)]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("in_s3")
+@pytest.mark.parametrize("command", ["extract", "cp"])
+def test_what_is_extracted_from_s3_is_what_the_image_on_disk_holds(
+    command: str, image: Path, archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "target"
+    given = [DIRECTORY, "-C", str(target)] if command == "extract" else [DIRECTORY, str(target)]
+    assert main([command, archive, *given]) == 0
+    made = target / DIRECTORY[1:] if command == "extract" else target
+    assert main(["diff", "--times", f"{image}{DIRECTORY}", str(made)]) == 0
+    assert capsys.readouterr().err == ""

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shutil
 import sys
 from contextlib import redirect_stderr
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from s3archivefs.cli import main
 from s3archivefs.cli.progress import Progress, add_progress, progress_shown
+from s3archivefs.cli.table import COMMANDS
+from tests.support.images.fixtures import FIXTURES
 from tests.support.processes.terminal import Terminal
 
 
@@ -130,3 +135,45 @@ def test_options_say_whether_progress_is_wanted(given: list[str], *, wanted: boo
     parser = argparse.ArgumentParser()
     add_progress(parser)
     assert parser.parse_args(given).progress is wanted
+
+
+IMAGE = str(FIXTURES["gzip"].image)
+RUNS = {
+    "verify": ([IMAGE], "11 of 11 inodes, 14K"),
+    "hash": ([IMAGE], "6 of 6 files, 14K of 14K"),
+    "diff": ([IMAGE, IMAGE], " paths, "),
+    "extract": ([IMAGE, "-C", "out"], " files, "),
+    "cp": ([IMAGE, "/docs", "out"], " files, "),
+}
+"""By name of a command that shows progress: its arguments, and what is shown in the end."""
+
+
+def test_every_command_that_shows_progress_is_run_below(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    having = set()
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        if "--no-progress" in capsys.readouterr().out:
+            having.add(command)
+    assert having == set(RUNS)
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_a_command_shows_progress_on_a_terminal_and_none_elsewhere(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, shown = RUNS[command]
+    with Terminal() as terminal, redirect_stderr(terminal.file):
+        assert main([command, *arguments]) == 0
+    assert shown in terminal.text
+    assert "\u2501" in terminal.text
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    capsys.readouterr()
+    assert main([command, *arguments]) == 0
+    assert " files, " not in capsys.readouterr().err
