@@ -13,9 +13,13 @@ from typing import NamedTuple
 import pytest
 
 from s3archivefs.cli import main
+from s3archivefs.cli.table import COMMANDS
 from tests.support.images.odd import make_odd_image
 
 GOLDEN = Path(__file__).parent / "golden"
+FILES = sorted(GOLDEN.glob("*.txt"))
+ELSEWHERE = {"completion", "mount", "umount"}
+"""What these do is no text, or no text of an image."""
 
 
 class Golden(NamedTuple):
@@ -37,7 +41,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "golden",
-    [golden for path in sorted(GOLDEN.glob("*.txt")) for golden in read(path)],
+    [golden for path in FILES for golden in read(path)],
     ids=lambda golden: golden.command,
 )
 def test_command_writes_what_it_is_known_to_write(
@@ -50,3 +54,8 @@ def test_command_writes_what_it_is_known_to_write(
     written = capsys.readouterr()
     ended = f"[{code}]\n" if code else ""
     assert written.out + written.err + ended == golden.written
+
+
+def test_every_command_is_known() -> None:
+    known = {path.stem: {line.command.split()[1] for line in read(path)} for path in FILES}
+    assert known == {name: {name} for name in COMMANDS.keys() - ELSEWHERE}
