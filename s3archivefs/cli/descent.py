@@ -90,25 +90,23 @@ class SeenInodes:
 
 
 class Descent:
-    """Listings of directories on the way down, with their faults reported.
+    """Listings of an image's directories on the way down."""
 
-    A directory that is in the tree twice, as one that holds itself, is a fault, and so is one more
-    than Limits.walk_depth below the top.
-    """
-
-    def __init__(self, image: SquashFS, faults: Faults) -> None:
+    def __init__(self, image: SquashFS) -> None:
         self._most = image.limits.walk_depth
-        self._faults = faults
         self._entered = SeenInodes()
 
     def entries(self, directory: Node[AnyPath], depth: int) -> Iterator[Node[AnyPath]]:
-        """Yield the entries of a directory, itself `depth` below the top, up to a fault."""
-        with self._faults.reported():
-            if not self._entered.add(directory.reference):
-                raise CorruptImageError(f"directory {directory.path!r} is in the tree twice")
-            if depth > self._most:
-                raise LimitExceededError("walk_depth", depth, self._most)
-            yield from directory.scandir()
+        """Yield the entries of a directory, itself `depth` below the top.
+
+        Raises CorruptImageError where it is in the tree twice, as one that holds itself is, and
+        LimitExceededError past Limits.walk_depth.
+        """
+        if not self._entered.add(directory.reference):
+            raise CorruptImageError(f"directory {directory.path!r} is in the tree twice")
+        if depth > self._most:
+            raise LimitExceededError("walk_depth", depth, self._most)
+        yield from directory.scandir()
 
 
 def descend(
@@ -121,16 +119,16 @@ def descend(
     """
     top = Top(image, path)
     yield 0, top
-    descent = Descent(image, faults)
+    descent = Descent(image)
     on_the_way: list[Iterator[Node[AnyPath]]] = []
     if top.kind is _DIRECTORY and max_depth != 0:
-        on_the_way.append(descent.entries(top, 0))
+        on_the_way.append(faults.until_fault(descent.entries(top, 0)))
     while on_the_way:
         depth = len(on_the_way)
         for node in on_the_way[-1]:
             yield depth, node
             if node.kind is _DIRECTORY and depth != max_depth:
-                on_the_way.append(descent.entries(node, depth))
+                on_the_way.append(faults.until_fault(descent.entries(node, depth)))
                 break
         else:
             on_the_way.pop()

@@ -62,20 +62,31 @@ def differences(
     on_the_way = [iter([(one.top, other.top)])]
     while on_the_way:
         depth = len(on_the_way) - 1
-        for first, second in on_the_way[-1]:
-            if first is None or second is None:
-                if first is not None:
-                    yield Difference(_place(one, first), "only_in_first")
-                if second is not None:
-                    yield Difference(_place(other, second), "only_in_second")
-                continue
+        try:
+            first, second = next(on_the_way[-1], (None, None))
+        except _ReportedError:  # of what follows in this directory, nothing is known
+            first = second = None
+        if first is not None and second is not None:
             with suppress(_ReportedError):
                 yield from _Pair(one, other, first, second).differences(aspects, compared)
             if first.kind is second.kind is FileKind.DIRECTORY:
-                on_the_way.append(_merged(one.entries(first, depth), other.entries(second, depth)))
-                break
+                listings = _listed(one, first, depth), _listed(other, second, depth)
+                on_the_way.append(_merged(*listings))
+        elif first is not None:
+            yield Difference(_place(one, first), "only_in_first")
+        elif second is not None:
+            yield Difference(_place(other, second), "only_in_second")
         else:
             on_the_way.pop()
+
+
+def _listed(side: Side, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:
+    """Yield the entries of a directory; raises _ReportedError where the side has a fault."""
+    try:
+        yield from side.entries(node, depth)
+    except EXPECTED as error:
+        side.faults.report(error, side.name + _place(side, node))
+        raise _ReportedError from error
 
 
 def _merged(

@@ -41,6 +41,11 @@ class Faults:
         except EXPECTED as error:
             self.report(error)
 
+    def until_fault(self, items: Iterator[T]) -> Iterator[T]:
+        """Yield items up to a fault, which is reported."""
+        with self.reported():
+            yield from items
+
     def guarded(self, ask: Callable[[T], R]) -> Callable[[T], R | None]:
         """Return the function, made to report a fault and return None."""
 

@@ -53,7 +53,7 @@ class Side(Protocol):
         """The top as the user would name it, without a slash at the end."""
 
     def entries(self, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:
-        """Yield the entries of a directory; faults are reported."""
+        """Yield the entries of a directory, itself `depth` below the top."""
 
     def target(self, node: Node[bytes]) -> bytes:
         """Return the target of a symlink."""
@@ -85,7 +85,7 @@ class _ImageSide:
         (path,) = found.paths
         self.name = encode(found.name) + path.rstrip(b"/")
         self.top = Top(found.image, path)
-        self._descent = Descent(found.image, found.faults)
+        self._descent = Descent(found.image)
         self.has_xattrs = found.image.has_xattrs
 
     def entries(self, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:
@@ -111,12 +111,11 @@ class _LocalSide:
 
     def __init__(self, location: str) -> None:
         self.faults = Faults(location)
-        self.top = _LocalNode(os.fsencode(location))
-        self.name = self.top.path.rstrip(b"/")
+        self.name = os.fsencode(location).rstrip(b"/")
+        self.top = _LocalNode(self.name + b"/")  # the directory, where a symlink leads to it
 
     def entries(self, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:  # noqa: ARG002 -- as an image
-        with self.faults.reported():
-            yield from node.scandir()
+        return node.scandir()
 
     def target(self, node: Node[bytes]) -> bytes:
         return os.readlink(node.path)  # noqa: PTH115 -- bytes

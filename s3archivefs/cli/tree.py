@@ -107,12 +107,12 @@ class _Drawing:
     def lines(self, path: str) -> Iterator[str]:
         """Yield the lines of a drawing."""
         top = Top(self._image, path)
-        descent = Descent(self._image, self._faults)
+        descent = Descent(self._image)
         yield f"{self._name(top, path)}\n"
         indents = [""]
         on_the_way: list[Iterator[tuple[Node[str], bool]]] = []
         if top.kind is FileKind.DIRECTORY and self._level != 0:
-            on_the_way.append(_with_end(filter(self._is_drawn, descent.entries(top, 0))))
+            on_the_way.append(self._drawn(descent.entries(top, 0)))
         while on_the_way:
             depth = len(on_the_way)
             for node, is_last in on_the_way[-1]:
@@ -125,12 +125,15 @@ class _Drawing:
                 if depth != self._level:
                     below = self._strokes.below_last if is_last else self._strokes.below
                     indents.append(indents[-1] + below)
-                    entries = descent.entries(node, depth)
-                    on_the_way.append(_with_end(filter(self._is_drawn, entries)))
+                    on_the_way.append(self._drawn(descent.entries(node, depth)))
                     break
             else:
                 on_the_way.pop()
                 indents.pop()
+
+    def _drawn(self, entries: Iterator[Node[str]]) -> Iterator[tuple[Node[str], bool]]:
+        """Yield the entries that are drawn, each with whether it is the last."""
+        return _with_end(filter(self._is_drawn, self._faults.until_fault(entries)))
 
     def _is_drawn(self, node: Node[str]) -> bool:
         return not self._directories_only or node.kind is FileKind.DIRECTORY

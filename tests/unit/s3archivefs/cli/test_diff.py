@@ -11,6 +11,7 @@ from fixtures.shapes import text
 from fixtures.tree import Node, device, directory, fifo, file, symlink
 from s3archivefs.cli.sides import side_of
 from tests.support.command_line import run
+from tests.support.images.drafts import draft
 from tests.support.images.fixtures import FIXTURES, Fixture, make_image
 from tests.support.images.trees import pack, sample_tree, write_tree
 
@@ -256,3 +257,28 @@ def test_contents_are_never_whole_in_memory(tmp_path: Path) -> None:
             pieces = [*side.pieces(node)]
             assert b"".join(pieces) == content
             assert max(map(len, pieces)) <= 4 << 20
+
+
+def test_damaged_directory_is_trouble_and_what_follows_in_it_no_difference(tmp_path: Path) -> None:
+    tree = (directory("d"), file("d/aa"), file("d/bb"), file("d/cc"), file("z"))
+    sound = draft(tmp_path, tree)
+    (tmp_path / "sound").write_bytes(sound.data)
+    sound.data[sound.entry(b"bb") + 8] = ord("\x01")  # before "aa"
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(sound.data)
+    for pair in ((tmp_path / "sound", damaged), (damaged, tmp_path / "sound")):
+        ran = run("diff", *pair)
+        assert (ran.code, ran.text) == (4, "")
+        assert ran.errors.startswith(f"s3archivefs: {damaged}/d: directory names ")
+        assert ran.errors.count("\n") == 1
+
+
+def test_symlink_to_a_directory_on_disk_is_that_directory(
+    written: tuple[Path, Path], tmp_path: Path
+) -> None:
+    top, image = written
+    link = tmp_path / "link"
+    link.symlink_to(top)
+    assert run("diff", image, link) == (0, b"", "")
+    only = run("diff", f"{image}/empties", link).text
+    assert f"Only in {link}: blocks\n" in only
