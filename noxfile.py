@@ -152,6 +152,8 @@ def bench(session: nox.Session) -> None:
     if "reader" in session.posargs:
         system_packages(session, "gensquashfs")  # its package has rdsquashfs too
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
+    if "extract" in session.posargs:
+        system_packages(session, "radosgw")
     if "remote" in session.posargs:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")

@@ -33,6 +33,9 @@ BENCHMARKS = {
     "endpoint": Benchmark(
         "benchmarks.endpoint.__main__", "the endpoint under load, beside rclone's and nginx"
     ),
+    "extract": Benchmark(
+        "benchmarks.extract.__main__", "extracting a source tree, beside unsquashfs; from S3 too"
+    ),
     "listing": Benchmark(
         "benchmarks.listing.__main__",
         "a page of ListObjectsV2, in archives of 10,000 to 10,000,000 members",

@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         *table_lines(rows, outcomes),
         "",
         *goal_lines(rows, outcomes, is_quick=options.quick),
+        "| 200 MB file from S3 | ≥ 80 % of a parallel download | see benchmark *remote* | |",
         "",
         *version_lines(os.environ[PEERS_PYTHON]),
     ):

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -39,17 +39,19 @@ def setting_lines(sizes: Sizes, repetitions: int) -> Iterator[str]:
 
 
 def table_lines(
-    rows: Mapping[str, Row], outcomes: Mapping[str, Mapping[str, Outcome]]
+    rows: Mapping[str, Row],
+    outcomes: Mapping[str, Mapping[str, Outcome]],
+    columns: Sequence[str] = COLUMNS,
 ) -> Iterator[str]:
     """Show rows by columns, and below them why a reader failed."""
-    yield f"| | {' | '.join(COLUMNS)} |"
-    yield f"|---|{'---|' * len(COLUMNS)}"
+    yield f"| | {' | '.join(columns)} |"
+    yield f"|---|{'---|' * len(columns)}"
     reasons = []
     for name, row in rows.items():
         found = outcomes[name]
         measured = {way: each for way, each in found.items() if isinstance(each, Measured)}
         cells = []
-        for column in COLUMNS:
+        for column in columns:
             each = found.get(column)
             if isinstance(each, Measured):
                 cells.append(row.cells[column](each, measured))
@@ -73,7 +75,6 @@ def goal_lines(
         for goal in row.goals:
             figure, verdict = goal.verdict(outcomes[name], is_quick=is_quick)
             yield f"| {row.title} | {goal.text} | {figure} | {verdict} |"
-    yield "| 200 MB file from S3 | ≥ 80 % of a parallel download | see benchmark *remote* | |"
 
 
 def version_lines(peers_python: str) -> Iterator[str]:
