@@ -68,7 +68,7 @@ class Extractor(FileOpener):
         Format: "Directory Table", "Inode Table", "Data and Fragment Blocks".
         """
         self._check_open()
-        if os.mkdir not in os.supports_dir_fd:
+        if not os.supports_dir_fd:
             raise UnsupportedError("this operating system has no directory handles to extract by")
         from s3archivefs.extraction.extraction import Extraction  # noqa: PLC0415 -- for this alone
         from s3archivefs.extraction.manner import Manner  # noqa: PLC0415

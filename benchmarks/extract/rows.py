@@ -46,7 +46,7 @@ LOCAL: dict[str, Row] = {
 
 
 def of_s3(bucket: str, key: str, environ: Mapping[str, str]) -> Row:
-    """Return the row of an image in S3, beside boto3's download of it over 10 connections."""
+    """Return the row of an image in S3, beside boto3's download of it."""
 
     def within(setting: Setting, *command: str) -> Sequence[str]:
         # What is cached of the image is gone with what is extracted.

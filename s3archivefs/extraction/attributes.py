@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from s3archivefs.names import encode
+
 __all__ = ["LEFT", "NO_ID", "Attributes", "set_attributes", "set_link_attributes"]
 
 NO_ID = -1
@@ -28,30 +30,45 @@ LEFT = Attributes()
 """All attributes left to the operating system."""
 
 
-def set_attributes(handle: int, wanted: Attributes) -> None:
-    """Set the attributes of an open file or directory."""
+def set_attributes(handle: int, wanted: Attributes) -> list[str]:
+    """Set the attributes of an open file or directory.
+
+    Returns why extended attributes are not set, of which the file system may take none or not all.
+    """
     # In this order: a new owner clears setuid and capabilities, and a mode may forbid the owner to
     # set extended attributes.
     if wanted.uid != NO_ID or wanted.gid != NO_ID:
         os.chown(handle, wanted.uid, wanted.gid)
-    for name, value in wanted.xattrs:
-        os.setxattr(handle, name, value)
+    unset = _set_xattrs(handle, wanted, follow_symlinks=True) if wanted.xattrs else []
     if wanted.mode is not None:
         os.fchmod(handle, wanted.mode)
     if wanted.mtime is not None:
         os.utime(handle, (wanted.mtime, wanted.mtime))
+    return unset
 
 
-def set_link_attributes(directory: int, name: bytes, wanted: Attributes) -> None:
-    """Set the attributes of a symlink or special file itself, in an open directory.
+def set_link_attributes(directory: int, name: bytes, wanted: Attributes) -> list[str]:
+    """Set likewise the attributes of a symlink or special file itself, in an open directory.
 
     The mode is left out: a symlink has none, and that of a special file is set otherwise.
     """
+    unset = []
     if wanted.uid != NO_ID or wanted.gid != NO_ID:
         os.chown(name, wanted.uid, wanted.gid, dir_fd=directory, follow_symlinks=False)
-    for xattr, value in wanted.xattrs:  # for which there is no call relative to a directory
+    if wanted.xattrs:  # for which there is no call relative to a directory
         path = os.fsencode(f"{PROC_HANDLES}/{directory}/") + name
-        os.setxattr(path, xattr, value, follow_symlinks=False)
+        unset = _set_xattrs(path, wanted, follow_symlinks=False)
     if wanted.mtime is not None:
         times = (wanted.mtime, wanted.mtime)
         os.utime(name, times, dir_fd=directory, follow_symlinks=False)
+    return unset
+
+
+def _set_xattrs(place: int | bytes, wanted: Attributes, *, follow_symlinks: bool) -> list[str]:
+    unset = []
+    for name, value in wanted.xattrs:
+        try:
+            os.setxattr(place, encode(name), value, follow_symlinks=follow_symlinks)
+        except OSError as error:
+            unset.append(f"the extended attribute {name!r} is not set: {error.strerror}")
+    return unset

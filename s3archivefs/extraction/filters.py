@@ -35,6 +35,7 @@ _DIRECTORY = FileKind.DIRECTORY
 _SYMLINK = FileKind.SYMLINK
 _KEPT = 0o755  # no setuid, setgid, sticky bit, and nothing for others to write
 _ANY_EXECUTE = 0o111
+_new = tuple.__new__  # takes a tenth of the time of Member.replace()
 
 
 class Member(NamedTuple):
@@ -105,9 +106,8 @@ def data_filter(member: Member, target: str) -> Member:
             mode = mode | 0o600 if mode & 0o100 else (mode | 0o600) & ~_ANY_EXECUTE
         else:
             mode |= 0o700
-    # To replace the fields would take six times as long, for each member.
     name, _, _, _, _, mtime, size, linkname, path = member
-    return Member(name, kind, mode, None, None, mtime, size, linkname, path)
+    return _new(Member, (name, kind, mode, None, None, mtime, size, linkname, path))
 
 
 FILTERS: dict[str, Filter] = {

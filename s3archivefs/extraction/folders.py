@@ -34,7 +34,7 @@ _WHILE_IN_PROGRESS = 0o755  # the permissions that nobody can abuse meanwhile
 class Folder:
     """A directory of the target, which is made when the first member comes."""
 
-    __slots__ = ("above", "attributes", "children", "folded", "is_made", "is_new", "is_touched",
+    __slots__ = ("above", "attributes", "children", "folded", "is_made", "is_new",
                  "name", "pending")  # fmt: skip
 
     def __init__(self, above: Folder | None, name: bytes) -> None:
@@ -45,8 +45,6 @@ class Folder:
         """Whether it is known to be there."""
         self.is_new = False
         """Whether it was not there before."""
-        self.is_touched = False
-        """Whether anything was made in it or below."""
         self.pending = 0
         """Members still to be made in it, its unfinished directories, and walks."""
         self.children: dict[bytes, Folder] = {}
@@ -173,13 +171,10 @@ class Folders:
         """Set the attributes of a directory in which nothing more is made."""
         if not folder.is_made:
             return
-        if folder.is_touched and folder.above is not None:
-            folder.above.is_touched = True
         wanted = folder.attributes
         if not folder.is_new and self._existing != "replace":
-            # That of a run that was interrupted: this one goes on with it.
-            is_changed = self._existing == "keep" and folder.is_touched
-            wanted = Attributes(mtime=wanted.mtime if is_changed else None)
+            # To keep what is there is to go on where an extraction was interrupted.
+            wanted = Attributes(mtime=wanted.mtime if self._existing == "keep" else None)
         elif wanted.mode is not None and wanted.mode & _IN_PROGRESS != _IN_PROGRESS:
             self._at_end.append(folder)
             wanted = wanted._replace(mode=None)
@@ -191,11 +186,14 @@ class Folders:
         try:
             handle = self.handle(folder)
             try:
-                set_attributes(handle, wanted)
+                unset = set_attributes(handle, wanted)
             except OSError as error:
                 raise self._located(error, folder) from error
         except (ExtractionError, OSError) as error:
             self._on_fault(folder, error)
+        else:
+            for why in unset:
+                self._on_fault(folder, ExtractionError(folder.path, why))
 
     # ---- handles ---------------------------------------------------------------------------------
 
@@ -220,15 +218,14 @@ class Folders:
             handle = os.open(folder.name, _OPEN | os.O_NOFOLLOW, dir_fd=above)
         except OSError as error:
             raise self._in_the_way(folder, above) or self._located(error, folder) from error
-        mode = folder.attributes.mode
-        if folder.is_new and not folder.is_made and mode is not None:
-            os.fchmod(handle, mode & _WHILE_IN_PROGRESS | _IN_PROGRESS)
+        if folder.is_new and not folder.is_made and folder.attributes.mode is not None:
+            os.fchmod(handle, _mode_in_progress(folder))  # whatever the umask is
         folder.is_made = True
         return handle
 
     def _made(self, folder: Folder, above: int) -> bool:
         """Make a directory; return whether it was not there."""
-        mode = 0o777 if folder.attributes.mode is None else _IN_PROGRESS
+        mode = _mode_in_progress(folder)
         try:
             os.mkdir(folder.name, mode, dir_fd=above)
         except FileExistsError:
@@ -238,8 +235,6 @@ class Folders:
             os.mkdir(folder.name, mode, dir_fd=above)
         except OSError as error:
             raise self._located(error, folder) from error
-        if folder.above is not None:
-            folder.above.is_touched = True
         return True
 
     def _in_the_way(self, folder: Folder, above: int) -> Exception | None:
@@ -265,6 +260,11 @@ class Folders:
 def located(error: OSError, path: str) -> OSError:
     """Return the error of a call by handle, with the path that it concerns."""
     return OSError(error.errno, error.strerror, path)
+
+
+def _mode_in_progress(folder: Folder) -> int:
+    mode = folder.attributes.mode
+    return 0o777 if mode is None else mode & _WHILE_IN_PROGRESS | _IN_PROGRESS
 
 
 def _mode(name: bytes, directory: int) -> int:

@@ -11,7 +11,7 @@ import os
 import stat
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs.content import is_hole
 from s3archivefs.extraction.attributes import (
@@ -41,11 +41,16 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSY
                        errno.EMLINK})  # fmt: skip
 
 
-class Spot(NamedTuple):
+class Spot(Protocol):
     """Where a member is to be."""
 
-    folder: Folder
-    name: bytes
+    @property
+    def folder(self) -> Folder:
+        """The directory that it is to be in."""
+
+    @property
+    def name(self) -> bytes:
+        """The name that it is to have there."""
 
 
 class Maker:
@@ -75,8 +80,8 @@ class Maker:
 
     def file(
         self, spot: Spot, pieces: Iterable[bytes | memoryview], size: int, wanted: Attributes
-    ) -> None:
-        """Make a regular file of pieces, holes among them.
+    ) -> list[str]:
+        """Make a regular file of pieces, holes among them; return what `set_attributes` does.
 
         Raises OSError, FileExistsError where something stands there, and what `pieces` raises.
         """
@@ -86,7 +91,7 @@ class Maker:
         handle, temporary = self._created(directory, mode)
         try:
             _write(handle, pieces, size)
-            set_attributes(handle, wanted)
+            unset = set_attributes(handle, wanted)
             if temporary is None:
                 self._put(directory, spot.name, partial(link_unnamed, handle, self._handles))
             else:
@@ -96,29 +101,28 @@ class Maker:
             if temporary is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary, dir_fd=directory)
-        spot.folder.is_touched = True
+        return unset
 
-    def symlink(self, spot: Spot, target: bytes, wanted: Attributes) -> None:
-        """Make a symlink; raises OSError, FileExistsError where something stands there."""
+    def symlink(self, spot: Spot, target: bytes, wanted: Attributes) -> list[str]:
+        """Make a symlink; return and raise likewise."""
 
-        def make(name: bytes, directory: int) -> None:
+        def make(name: bytes, directory: int) -> list[str]:
             os.symlink(target, name, dir_fd=directory)
-            set_link_attributes(directory, name, wanted)
+            return set_link_attributes(directory, name, wanted)
 
-        self._put(self._folders.handle(spot.folder), spot.name, make)
-        spot.folder.is_touched = True
+        return self._made_elsewhere(spot, make)
 
-    def special(self, spot: Spot, kind: int, device: int, wanted: Attributes) -> None:
-        """Make a device, fifo or socket, `kind` being its bits of the mode; raises likewise."""
+    def special(self, spot: Spot, kind: int, device: int, wanted: Attributes) -> list[str]:
+        """Make a device, fifo or socket, `kind` being its bits of the mode; likewise."""
 
-        def make(name: bytes, directory: int) -> None:
-            os.mknod(name, kind | 0o600, device, dir_fd=directory)
-            set_link_attributes(directory, name, wanted)
+        def make(name: bytes, directory: int) -> list[str]:
+            os.mknod(name, kind | PRIVATE, device, dir_fd=directory)
+            unset = set_link_attributes(directory, name, wanted)
             if wanted.mode is not None:
                 _set_mode(name, directory, kind, wanted.mode)
+            return unset
 
-        self._put(self._folders.handle(spot.folder), spot.name, make)
-        spot.folder.is_touched = True
+        return self._made_elsewhere(spot, make)
 
     def link(self, first: Spot, spot: Spot) -> bool:
         """Make another name of what was made first; return whether the file system can."""
@@ -141,7 +145,6 @@ class Maker:
             raise
         finally:
             os.close(source)
-        spot.folder.is_touched = True
         return True
 
     # ---- names -----------------------------------------------------------------------------------
@@ -156,6 +159,18 @@ class Maker:
                     raise
         temporary = temporary_name()
         return create_named(temporary, directory, mode), temporary
+
+    def _made_elsewhere(self, spot: Spot, make: Callable[[bytes, int], list[str]]) -> list[str]:
+        """Make something under a temporary name, and give it its own when it is complete."""
+        directory = self._folders.handle(spot.folder)
+        temporary = temporary_name()
+        try:
+            unset = make(temporary, directory)
+            self._put_renamed(directory, spot.name, temporary)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
+        return unset
 
     def _put(self, directory: int, name: bytes, make: Callable[[bytes, int], None]) -> None:
         """Make something under a name, in place of what stands there if so wanted."""
@@ -173,10 +188,16 @@ class Maker:
                     os.unlink(temporary, dir_fd=directory)
 
     def _put_renamed(self, directory: int, name: bytes, temporary: bytes) -> None:
-        """Give a file that has a temporary name its own."""
+        """Give what has a temporary name its own."""
         if not self._replaces:
             try:
-                os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+                os.link(
+                    temporary,
+                    name,
+                    src_dir_fd=directory,
+                    dst_dir_fd=directory,
+                    follow_symlinks=False,
+                )
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from s3archivefs.errors import UnsupportedError
 from s3archivefs.extraction.attributes import NO_ID, Attributes
-from s3archivefs.extraction.filters import FILTERS, Filter, Member
+from s3archivefs.extraction.filters import FILTERS, Filter
 from s3archivefs.extraction.selection import Selection
 
 if TYPE_CHECKING:
@@ -40,6 +41,30 @@ class Counts:
     """Symlinks, devices, fifos and sockets."""
     kept: int = 0
     """Members left out, since something stands under their names."""
+
+
+class _Attributed(Protocol):
+    """Something with the attributes of a Member."""
+
+    @property
+    def mode(self) -> int | None:
+        """Permission bits."""
+
+    @property
+    def uid(self) -> int | None:
+        """Owner."""
+
+    @property
+    def gid(self) -> int | None:
+        """Group."""
+
+    @property
+    def mtime(self) -> int | None:
+        """Time of modification."""
+
+    @property
+    def path(self) -> str:
+        """Path in the image."""
 
 
 class Manner:
@@ -77,7 +102,7 @@ class Manner:
             if isinstance(patterns, str):
                 raise TypeError(f"{patterns!r} is a single pattern: give a list of patterns")
         if xattrs and not hasattr(os, "setxattr"):
-            raise NotImplementedError("this system has no extended attributes to set")
+            raise UnsupportedError("this system has no extended attributes to set")
         self.filter: Filter = FILTERS[trust] if trust is not None else filter  # type: ignore[assignment]  # a function
         self.selection = Selection(include, exclude)
         self.strip_components = strip_components
@@ -95,7 +120,7 @@ class Manner:
         self._xattr_prefix = "" if self.is_root and trust not in {"data", "tar"} else "user."
 
     def attributes(
-        self, member: Member, xattrs: Callable[[str], Iterable[tuple[str, bytes]]]
+        self, member: _Attributed, xattrs: Callable[[str], Iterable[tuple[str, bytes]]]
     ) -> Attributes:
         """Return the attributes to set; `xattrs` returns those of a path in the image."""
         uid = gid = NO_ID

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _DIRECTORY, _SYMLINK = FileKind.DIRECTORY, FileKind.SYMLINK
 _PERMISSIONS = 0o7777
+_new = tuple.__new__  # takes half the time of Member()
 
 
 class Source(Protocol):
@@ -215,7 +216,7 @@ class Walk:
                 self._visitor.fault(step.prefix + name, error)
                 return None
         made = made or name
-        return Found(_member(step, name, made, stat, linkname), step.folder, made, stat)
+        return _new(Found, (_member(step, name, made, stat, linkname), step.folder, made, stat))
 
     def _entered(
         self, step: _Step, name: str, stat: Stat, *, is_asked_for: bool, made: str | None = None
@@ -240,14 +241,7 @@ class Walk:
 
 
 def _member(step: _Step, name: str, made: str, stat: Stat, linkname: str = "") -> Member:
-    return Member(
-        step.below + made,
-        stat.kind,
-        stat.mode & _PERMISSIONS,
-        stat.uid,
-        stat.gid,
-        stat.mtime,
-        stat.size,
-        linkname,
-        step.prefix + name,
-    )
+    mode, uid, gid, mtime, size, _, _, kind, _, _ = stat
+    path = step.prefix + name
+    mode &= _PERMISSIONS
+    return _new(Member, (step.below + made, kind, mode, uid, gid, mtime, size, linkname, path))

@@ -497,8 +497,7 @@ WITH_A_PATH = {
     "folders.py: os.open(target, _OPEN)",
     # What is open already: /proc/self/fd.
     "attributes.py: os.chown(handle, wanted.uid, wanted.gid)",
-    "attributes.py: os.setxattr(handle, name, value)",
-    "attributes.py: os.setxattr(path, xattr, value, follow_symlinks=False)",
+    "attributes.py: os.setxattr(place, encode(name), value, follow_symlinks=follow_symlinks)",
     "attributes.py: os.utime(handle, (wanted.mtime, wanted.mtime))",
     "making.py: os.chmod(f'{PROC_HANDLES}/{handle}', mode)",
     "making.py: os.open(PROC_HANDLES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)",

@@ -42,6 +42,18 @@ def test_image_in_s3_is_listed_and_read(command: Command, archive: str, tree: Pa
     assert content.stdout == (tree / "json/decoder.py").read_bytes()
 
 
+def test_image_in_s3_is_extracted(
+    command: Command, archive: str, tree: Path, tmp_path: Path
+) -> None:
+    done = command("extract", "-v", f"{archive}/json", "--exclude", "tool.py", "-C", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    expected = {path.name: path.read_bytes() for path in (tree / "json").glob("*.py")}
+    del expected["tool.py"]
+    made = (tmp_path / "json").iterdir()
+    assert {path.name: path.read_bytes() for path in made} == expected
+    assert b"requests" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("url", "environ", "code", "said"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -141,17 +140,12 @@ def test_directories_that_were_there_are_replaced_in_mode_and_time(
     assert (target / "a").stat().st_mtime == 6
 
 
-def test_going_on_restores_the_times_of_directories_that_it_fills(
-    fs: s3archivefs.SquashFS, target: Path
-) -> None:
+def test_going_on_restores_the_times_of_directories(fs: s3archivefs.SquashFS, target: Path) -> None:
     (target / "a").mkdir()
     (target / "a").chmod(0o711)
     fs.extract("/", target, existing="keep")
     assert mode_of(target / "a") == 0o711
     assert (target / "a").stat().st_mtime == 6
-    os.utime(target / "a", (1, 1))
-    fs.extract("/", target, existing="keep")
-    assert (target / "a").stat().st_mtime == 1  # in which there was nothing to do
 
 
 def test_going_on_links_to_what_was_extracted_before(target: Path) -> None:
