@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
-FILES = ("IMAGE", "DIR", "SOURCE")
+FILES = ("IMAGE", "IMAGE|DIR", "[PREFIX=]IMAGE", "SOURCE", "DEST", "FILE")
 """Metavars of arguments that name local files."""
+DIRECTORIES = ("DIR",)
+"""Likewise directories."""
 
 EXAMPLES = examples(
     ('eval "$(s3archivefs completion bash)"', "in this bash"),
@@ -40,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     for action in _actions(parser):
         if action.metavar in FILES:
             vars(action)["complete"] = shtab.FILE
+        elif action.metavar in DIRECTORIES:
+            vars(action)["complete"] = shtab.DIRECTORY
     sys.stdout.write(shtab.complete(parser, options.shell))
     return 0
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import s3archivefs
+from s3archivefs.cli.progress import progress_shown
 from s3archivefs_lambda.upload.errors import UploadError
 
 if TYPE_CHECKING:
@@ -33,12 +34,17 @@ def check(path: Path, file: BinaryIO, *, may_verify: bool) -> None:
         raise _refusal(path, error) from error
 
 
-def verify(path: Path, file: BinaryIO) -> None:
-    """Read the whole image; raise UploadError at the first problem."""
+def verify(path: Path, file: BinaryIO, *, progress: bool | None) -> None:
+    """Read the whole image; raise UploadError at the first problem.
+
+    `progress` is the option that says whether to show some.
+    """
     sys.stderr.write(f"Verifying {path}\n")
     try:
         with s3archivefs.open(file) as image:
-            problem = next(image.verify(), None)
+            inodes = image.superblock.inode_count
+            with progress_shown(progress, files=inodes, noun="inodes") as done:
+                problem = next(image.verify(progress=done), None)
     except s3archivefs.SquashfsError as error:
         raise _refusal(path, error) from error
     if problem is not None:

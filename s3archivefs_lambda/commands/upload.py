@@ -150,9 +150,9 @@ def _upload_image(path: Path, options: argparse.Namespace) -> None:
         check(path, file, may_verify=not options.no_verify)
         target.require_bucket()  # before verifying takes time
         if not upload.is_stored() and not options.no_verify:
-            verify(path, file)
+            verify(path, file, progress=options.progress)
         with parts_named(upload, path, options):
-            _send(upload, options.progress)
+            _send(upload, wanted=options.progress)
 
 
 def _upload_directory(directory: Path, options: argparse.Namespace) -> None:
@@ -167,7 +167,7 @@ def _upload_directory(directory: Path, options: argparse.Namespace) -> None:
     with _packed(directory, options) as path, path.open("rb") as file:
         upload = _upload_of(file, target, options)
         with parts_named(upload, path, options) if options.keep else parts_deleted(upload):
-            _send(upload, options.progress)
+            _send(upload, wanted=options.progress)
 
 
 def _abort(target: UploadTarget) -> None:
@@ -230,8 +230,11 @@ def _upload_of(image: BinaryIO, target: UploadTarget, options: argparse.Namespac
     return upload
 
 
-def _send(upload: ImageUpload, wanted: bool | None) -> None:  # noqa: FBT001 -- an option
-    """Store the image, and report that and the unfinished uploads to the same key."""
+def _send(upload: ImageUpload, *, wanted: bool | None) -> None:
+    """Store the image, and report that and the unfinished uploads to the same key.
+
+    `wanted` is the option that says whether to show progress.
+    """
     from s3archivefs_lambda.commands.upload_leftovers import abort_command
     from s3archivefs_lambda.upload.errors import UploadError
 

@@ -56,3 +56,7 @@ def test_subcommands_options_choices_and_files_are_completed(
     assert completed(shell, script, "ls", "--so") == {"--sort"}
     assert {"name", "size", "time"} <= completed(shell, script, "ls", "--sort", "")
     assert completed(shell, script, "hash", "script.z") == {"script.zsh"}
+    (script.parent / "directory").mkdir()
+    found = completed(shell, script, "umount", "")
+    assert {each.rstrip("/") for each in found} >= {"directory"}
+    assert "script.zsh" not in found
