@@ -154,6 +154,9 @@ def bench(session: nox.Session) -> None:
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
     if "extract" in session.posargs:
         system_packages(session, "radosgw")
+    if "mount" in session.posargs:
+        system_packages(session, "squashfuse_ll", "fusermount3")
+        environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
     if "remote" in session.posargs:
         system_packages(session, "radosgw")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")

@@ -52,6 +52,7 @@ PACKAGES = {
     "lzo/lzo1x.h": ("liblzo2-dev", "lzo-devel", "lzo-dev", "lzo"),
     "systemd-analyze": ("systemd",) * 4,
     "fusermount3": ("fuse3",) * 4,
+    "squashfuse_ll": ("squashfuse",) * 4,
     "wrk": ("wrk",) * 4,
     "curl": ("curl",) * 4,
     "restic": ("restic",) * 4,

@@ -43,6 +43,9 @@ BENCHMARKS = {
     "many-archives": Benchmark(
         "benchmarks.many_archives", "a page over many small archives, and reads from them in turn"
     ),
+    "mount": Benchmark(
+        "benchmarks.mount.__main__", "mounted images, beside the kernel's, squashfuse and others"
+    ),
     "packing": Benchmark(
         "benchmarks.packing.__main__", "reading in S3, by how an archive is packed"
     ),
