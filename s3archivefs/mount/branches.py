@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import stat
 from contextlib import suppress
-from itertools import count, repeat
+from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from s3archivefs.errors import SquashfsError
@@ -156,18 +156,20 @@ class ArchiveBranch:
 
     def listed(self, reference: int, place: int, *, stats: bool) -> Iterator[Listed]:
         """Yield the names of a directory from a place on, with their attributes if `stats`."""
-        image, nodes, numbers = self.image, self._nodes, self._numbers
-        for here, run in image.runs_of_node(reference, place - FIRST_PLACE):
-            found = self._stats(run) if stats else repeat(None)
-            columns = (
-                run.names,
-                map(_TYPES.__getitem__, run.types),
-                [numbers + number for number in run.inode_numbers],
-                [nodes | reference for reference in run.references],
-                found,
-                count(FIRST_PLACE + here + 1),
-            )
-            yield from map(_new, repeat(Listed), zip(*columns, strict=False))
+        runs = self.image.runs_of_node(reference, place - FIRST_PLACE)
+        return chain.from_iterable(self._listed(here, run, stats=stats) for here, run in runs)
+
+    def _listed(self, here: int, run: Run, *, stats: bool) -> Iterator[Listed]:
+        """Return the names of a run, whose first is at the place `here`."""
+        columns = (
+            run.names,
+            map(_TYPES.__getitem__, run.types),
+            [self._numbers + number for number in run.inode_numbers],
+            [self._nodes | reference for reference in run.references],
+            self._stats(run) if stats else repeat(None),
+            count(FIRST_PLACE + here + 1),
+        )
+        return map(_new, repeat(Listed), zip(*columns, strict=False))
 
     def target(self, reference: int) -> bytes:
         """Return the target of a symlink."""

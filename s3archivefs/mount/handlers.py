@@ -28,7 +28,6 @@ from s3archivefs.mount.protocol import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from struct import Struct
 
     from s3archivefs.inode import Stat
     from s3archivefs.mount.branches import Listed
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Handler", "Handlers"]
 
-Answer: TypeAlias = "bytes | bytearray | list[bytes | memoryview]"
+Answer: TypeAlias = "bytes | list[bytes | memoryview]"
 Handler: TypeAlias = "Callable[[int, bytes], Answer]"
 """A function from a node and a whole request to the body of the answer."""
 
@@ -136,58 +135,33 @@ class Handlers:
 
     def names(self, node: int, request: bytes) -> Answer:
         """Answer READDIR."""
-
-        def pack(entry: Listed, buffer: bytearray, at: int) -> None:
-            name, kind, number, _, _, following = entry
-            name_entry(len(name)).pack_into(buffer, at, number, following, len(name), kind, name)
-
-        return self._listed(node, request, name_entry, pack, stats=False)
+        return self._listed(node, request, _name_entry, stats=False)
 
     def names_and_attributes(self, node: int, request: bytes) -> Answer:
         """Answer READDIRPLUS; a name without sound attributes is looked up when it is used."""
-
-        def pack(entry: Listed, buffer: bytearray, at: int) -> None:
-            name, kind, number, child, stat, following = entry
-            length = len(name)
-            layout = entry_and_attributes(length)
-            if stat is None:
-                layout.pack_into(buffer, at, *_NO_ATTRIBUTES, number, following, length, kind, name)
-                return
-            layout.pack_into(
-                *(buffer, at, child, 0, DAY_SECONDS, DAY_SECONDS, 0, 0),
-                *_attributes(number, stat),
-                *(number, following, length, kind, name),
-            )
-
-        return self._listed(node, request, entry_and_attributes, pack, stats=True)
+        return self._listed(node, request, _entry_and_attributes, stats=True)
 
     def _listed(
-        self,
-        node: int,
-        request: bytes,
-        layout: Callable[[int], Struct],
-        pack: Callable[[Listed, bytearray, int], None],
-        *,
-        stats: bool,
+        self, node: int, request: bytes, pack: Callable[[Listed], bytes], *, stats: bool
     ) -> Answer:
         """Return the entries from the request's place on for which it has room."""
         _, place, room = READ_IN.unpack_from(request, _BODY)
-        buffer, used = bytearray(room), 0
+        packed: list[bytes] = []
         try:
             entry, others = self._stream(node, place, stats=stats)
             while entry is not None:
-                end = used + layout(len(entry.name)).size
-                if end > room:
+                more = pack(entry)
+                room -= len(more)
+                if room < 0:
                     self._suspend((node, place, stats), entry, others)
                     break
-                pack(entry, buffer, used)
-                used, place = end, entry.following
+                packed.append(more)
+                place = entry.following
                 entry = next(others, None)
         except _FAULTS:
-            if not used:
+            if not packed:
                 raise  # else the next request meets it
-        del buffer[used:]
-        return buffer
+        return b"".join(packed)
 
     def _stream(
         self, node: int, place: int, *, stats: bool
@@ -224,6 +198,25 @@ class Handlers:
         """Answer RELEASE."""
         self._operations.close(*RELEASE_IN.unpack_from(request, _BODY))
         return b""
+
+
+def _name_entry(entry: Listed) -> bytes:
+    name, kind, number, _, _, following = entry
+    length = len(name)
+    return name_entry(length).pack(number, following, length, kind, name)
+
+
+def _entry_and_attributes(entry: Listed) -> bytes:
+    name, kind, number, child, stat, following = entry
+    length = len(name)
+    layout = entry_and_attributes(length)
+    if stat is None:
+        return layout.pack(*_NO_ATTRIBUTES, number, following, length, kind, name)
+    return layout.pack(
+        *(child, 0, DAY_SECONDS, DAY_SECONDS, 0, 0),
+        *_attributes(number, stat),
+        *(number, following, length, kind, name),
+    )
 
 
 def _attributes(number: int, stat: Stat) -> tuple[int, ...]:

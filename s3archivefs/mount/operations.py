@@ -6,7 +6,7 @@ import errno
 import threading
 import time
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import WeightedCache
@@ -166,17 +166,21 @@ class Operations:
         return branch.stat(reference)
 
     def listed(self, directory: int, place: int = 0, *, stats: bool = False) -> Iterator[Listed]:
-        """Yield the names in a directory from a place on, `.` and `..` first.
+        """Return the names in a directory from a place on, `.` and `..` first.
 
         The first place is 0; any later one was met as `Listed.following`. With `stats`, attributes
         come along, but for `.` and `..`.
         """
         branch, reference = self._at(directory)
-        if place < FIRST_PLACE:
-            own = branch.stat(reference)
-            for following, name in enumerate(_DOTS[place:], place + 1):
-                yield Listed(name, own.stat.mode >> 12, own.inode_number, 0, None, following)
-        yield from branch.listed(reference, max(place, FIRST_PLACE), stats=stats)
+        names = branch.listed(reference, max(place, FIRST_PLACE), stats=stats)
+        if place >= FIRST_PLACE:
+            return names
+        own = branch.stat(reference)
+        dots = (
+            Listed(name, own.stat.mode >> 12, own.inode_number, 0, None, following)
+            for following, name in enumerate(_DOTS[place:], place + 1)
+        )
+        return chain(dots, names)
 
     def target(self, node: int) -> bytes:
         """Return the target of a symlink."""

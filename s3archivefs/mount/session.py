@@ -193,7 +193,7 @@ class Session:
     def _refuse(self, unique: int, number: int) -> None:
         self._write([answer_header(0, -number, unique)])
 
-    def _write(self, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+    def _write(self, pieces: Sequence[bytes | memoryview]) -> None:
         try:
             os.writev(self._descriptor, pieces)
         except OSError as error:
