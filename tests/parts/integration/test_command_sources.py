@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,15 @@ def test_what_is_extracted_from_s3_is_what_the_image_on_disk_holds(
     made = target / DIRECTORY[1:] if command == "extract" else target
     assert main(["diff", "--times", f"{image}{DIRECTORY}", str(made)]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("in_s3")
+def test_info_notices_an_object_without_its_superblock(
+    archive: str, archive_without_metadata: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for url in (archive, archive_without_metadata):
+        assert main(["info", "--json", url]) == 0
+        advice = json.loads(capsys.readouterr().out)["advice"]
+        found.append([each["rule"] for each in advice if each["rule"] == "store"])
+    assert found == [[], ["store"]]
