@@ -88,3 +88,15 @@ def test_info_notices_an_object_without_its_superblock(
         advice = json.loads(capsys.readouterr().out)["advice"]
         found.append([each["rule"] for each in advice if each["rule"] == "store"])
     assert found == [[], ["store"]]
+
+
+@pytest.mark.usefixtures("in_s3")
+def test_an_image_in_s3_does_not_differ_from_the_same_on_disk(
+    image: Path, archive: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["diff", "--times", archive, str(image)]) == 0
+    assert main(["diff", "--times", f"{image}{PATH}", f"{archive}{PATH}"]) == 0
+    assert main(["diff", archive, f"{archive}/nowhere"]) == 3
+    written = capfdbinary.readouterr()
+    assert written.out == b""
+    assert written.err == b"s3archivefs: /nowhere: No such file or directory\n"
