@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.browsing import Browser
 from s3archivefs.content import Content
+from s3archivefs.errors import FormatError
 from s3archivefs.healing import retried
 from s3archivefs.inode import FileKind
 from s3archivefs.names import os_error
@@ -86,17 +87,45 @@ class NodeReader(Browser):
     def _runs_at(self, directory: int, place: int) -> Iterator[tuple[int, Run]]:
         return self._node_directory(directory).runs_at(place)
 
-    @retried
-    def parent_of_node(self, directory: int) -> int | None:
-        """Return the reference of the directory above one, or None where only paths lead there.
+    @property
+    def has_exports(self) -> bool:
+        """Whether the image has an export table, by which references from outside are checked.
 
-        The export table has it. It is None for the root too.
+        Format: "Export Table".
+        """
+        return self._readers.exports is not None
+
+    @retried
+    def exported_node(self, reference: int) -> Stat:
+        """Return the attributes of an inode whose reference comes from outside, as a file handle.
+
+        Raises FileNotFoundError where the export table has no such reference.
+
+        Format: "Export Table".
+        """
+        try:
+            found = self.stat_of_node(reference)
+        except FormatError:  # what is there is no inode
+            found = None
+        exports = self._readers.exports
+        if found is None or exports is None or exports[found.inode_number] != reference:
+            raise os_error(errno.ENOENT, _shown(reference))
+        return found
+
+    @retried
+    def parent_of_node(self, directory: int) -> Stat:
+        """Return the attributes of the directory above one; of the root its own.
+
+        Raises FileNotFoundError where the image has no export table, which leads there.
 
         Format: "Inode Table", "Export Table".
         """
-        if directory == self.root_reference or self._readers.exports is None:
-            return None
-        return self._readers.exports[self._node_directory(directory).inode.directory.parent_inode]
+        inode, exports = self._node_directory(directory).inode, self._readers.exports
+        if directory == self.root_reference:
+            return self.stat_of_node(directory)
+        if exports is None or not 1 <= inode.directory.parent_inode <= self.superblock.inode_count:
+            raise os_error(errno.ENOENT, _shown(directory))
+        return self.stat_of_node(exports[inode.directory.parent_inode])
 
     @retried
     def target_of_node(self, reference: int) -> bytes:

@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
     archives = Archives(_sources(options.archives), open_image)
     if options.foreground:
         mount_in_foreground(archives, options.directory, how, complain)
-        return OK
+        # A thread may still wait for a store, and the interpreter would wait for the thread.
+        os._exit(OK)
 
     def explain(error: Exception) -> int:
         complain(line_of(error, getattr(options, "image", None)))

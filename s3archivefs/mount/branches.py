@@ -154,6 +154,14 @@ class ArchiveBranch:
         found = self.image.node_named(reference, name)
         return None if found is None else self._found(found)
 
+    def exported(self, reference: int) -> Found:
+        """Return a file whose reference comes from outside, or raise FileNotFoundError."""
+        return self._found(self.image.exported_node(reference))
+
+    def parent(self, reference: int) -> Found:
+        """Return the directory above one; of the image's root itself."""
+        return self._found(self.image.parent_of_node(reference))
+
     def listed(self, reference: int, place: int, *, stats: bool) -> Iterator[Listed]:
         """Yield the names of a directory from a place on, with their attributes if `stats`."""
         runs = self.image.runs_of_node(reference, place - FIRST_PLACE)

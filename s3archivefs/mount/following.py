@@ -20,6 +20,8 @@ __all__ = ["Follower", "Kernel"]
 
 _LEAST_SECONDS = 1.0
 """Between two looks: whoever reads a replaced archive asks for one with each read."""
+_END_SECONDS = 2.0
+"""Until a look is left to itself, which may wait for a store."""
 
 
 class Kernel(Protocol):
@@ -70,7 +72,7 @@ class Follower:
         self._end.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_END_SECONDS)
         for image in (*self._retired, *self._operations.images):
             image.close()
 

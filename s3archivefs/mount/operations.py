@@ -105,6 +105,11 @@ class Operations:
         return any(each.image.has_xattrs for each in self._archives)
 
     @property
+    def is_exportable(self) -> bool:
+        """Whether nodes from outside can be checked: of one archive with an export table."""
+        return self._paths == [b""] and self._archives[0].image.has_exports
+
+    @property
     def images(self) -> list[SquashFS]:
         """The images, in the order in which they were given."""
         return [each.image for each in self._archives]
@@ -156,9 +161,19 @@ class Operations:
     # ---- names and attributes --------------------------------------------------------------------
 
     def look_up(self, directory: int, name: bytes) -> Found | None:
-        """Return the file of that name in a directory, or None."""
+        """Return the file of that name in a directory, or None.
+
+        `.` and `..` mean a node that comes from outside, as those in NFS's file handles do, and the
+        directory above one: see `is_exportable`.
+        """
         branch, reference = self._at(directory)
-        return branch.named(reference, name)
+        if name not in _DOTS:
+            return branch.named(reference, name)
+        if not (self.is_exportable and isinstance(branch, ArchiveBranch)):
+            return None
+        found = branch.exported(reference) if name == b"." else branch.parent(reference)
+        is_root = found.stat.reference == branch.root
+        return found._replace(node=ROOT_NODE) if is_root else found
 
     def attributes(self, node: int) -> Found:
         """Return a file by its node."""

@@ -90,7 +90,10 @@ class Session:
             if (major, minor) < (MAJOR, MINOR_NEEDED):
                 self._refuse(unique, errno.EPROTO)
                 raise OSError(errno.EPROTO, f"the kernel's FUSE {major}.{minor} is too old")
-            features = self._handlers.agree(_FEATURES & Feature(offered & _FEATURES))
+            wanted = _FEATURES
+            if self._operations.is_exportable:
+                wanted |= Feature.EXPORT_SUPPORT
+            features = self._handlers.agree(Feature(offered & wanted))
             self._answer(
                 unique,
                 INIT_OUT.pack(

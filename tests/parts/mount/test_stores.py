@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -13,6 +16,9 @@ import pytest
 from fixtures.tree import file
 from tests.support.images.fixtures import make_image
 from tests.support.mount.mounted import mounted, until
+from tests.support.proxy.counting_proxy import CountingProxy
+from tests.support.proxy.faults import Stall
+from tests.support.proxy.recorded import Request
 from tests.support.servers.swift_store import SwiftStore
 
 BUCKET = "mounted"
@@ -96,3 +102,30 @@ def test_several_programs_read_at_once_through_readahead(
         assert found == [OLD] * 4
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def test_a_store_that_stalls_holds_only_who_reads_from_it(
+    store: SwiftStore, environ: Mapping[str, str], point: Path, tmp_path: Path
+) -> None:
+    url = put(store, tmp_path, "old")
+    with (
+        CountingProxy(store.url) as proxy,
+        mounted(point, url, environ={**environ, "AWS_ENDPOINT_URL_S3": proxy.url}) as tree,
+    ):
+        assert (point / "old.txt").read_bytes() == b"old"
+        stalled = threading.Event()
+
+        def is_read(_: Request) -> bool:
+            stalled.set()
+            return True
+
+        proxy.inject(Stall(), times=1000, match=is_read)
+        with subprocess.Popen(["cat", point / "big.bin"], stdout=subprocess.DEVNULL) as reader:
+            assert stalled.wait(60)
+            assert (point / "old.txt").read_bytes() == b"old"
+            assert len([*point.iterdir()]) == 2
+            reader.terminate()  # which ends its waiting
+        assert reader.returncode == -signal.SIGTERM
+        tree.process.terminate()
+        assert tree.ended()[0] == 0
+        proxy.heal()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -152,3 +153,32 @@ def test_damage_costs_one_file(point: Path, tmp_path: Path) -> None:
     assert code == 0
     (line,) = errors.splitlines()
     assert line.startswith(f"s3archivefs: {image}: inode at")
+
+
+class FileHandle(ctypes.Structure):
+    """As in open_by_handle_at(2)."""
+
+    _fields_ = (
+        ("handle_bytes", ctypes.c_uint),
+        ("handle_type", ctypes.c_int),
+        ("handle", ctypes.c_char * 128),
+    )
+
+
+def test_a_file_handle_leads_to_its_file_also_in_a_later_mount(point: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = FileHandle(handle_bytes=128)
+    path = os.fsencode(point / "docs" / "guide.txt")
+    with mounted(point, FIXTURES["gzip"].image):
+        content = Path(os.fsdecode(path)).read_bytes()
+        mount_id = ctypes.c_int()
+        here = -100  # AT_FDCWD
+        found = libc.name_to_handle_at(here, path, ctypes.byref(handle), ctypes.byref(mount_id), 0)
+        assert found == 0, os.strerror(ctypes.get_errno())
+    with mounted(point, FIXTURES["gzip"].image):  # whose kernel knows of no file yet
+        directory = os.open(point, os.O_RDONLY)
+        opened = libc.open_by_handle_at(directory, ctypes.byref(handle), os.O_RDONLY)
+        assert opened >= 0, os.strerror(ctypes.get_errno())
+        assert os.read(opened, len(content) + 1) == content
+        os.close(opened)
+        os.close(directory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,29 @@ def test_a_closed_image_has_no_nodes() -> None:
         root = fs.root_reference
     with pytest.raises(ValueError, match="closed"):
         fs.stat_of_node(root)
+
+
+def test_references_from_outside_are_checked_by_the_export_table() -> None:
+    with open_fixture(FIXTURES["gzip"]) as fs:
+        assert fs.has_exports
+        guide, docs = fs.stat("/docs/guide.txt"), fs.stat("/docs")
+        assert fs.exported_node(guide.reference) == guide
+        assert fs.parent_of_node(docs.reference) == fs.stat("/")
+        assert fs.parent_of_node(fs.root_reference) == fs.stat("/")
+        for offset in range(1, 40):  # within the inode, and on to the next ones
+            try:
+                assert fs.exported_node(guide.reference + offset).reference != guide.reference
+            except FileNotFoundError:
+                continue
+
+
+def test_without_an_export_table_no_reference_from_outside_is_taken(tmp_path: Path) -> None:
+    image = make_image(tmp_path, (directory("d"),), "-no-exports")
+    with s3archivefs.open(image) as fs:
+        assert not fs.has_exports
+        for call in (fs.exported_node, fs.parent_of_node):
+            with pytest.raises(FileNotFoundError):
+                call(fs.stat("/d").reference)
 
 
 # ---- places in a listing -------------------------------------------------------------------------

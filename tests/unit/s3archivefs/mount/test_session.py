@@ -61,7 +61,7 @@ def refusal(call: object, *arguments: object) -> int:
 
 
 def test_only_what_a_reader_needs_is_agreed_on(kernel: Kernel) -> None:
-    read_only = {0, 13, 15, 17, 18, 22, 23, 24}  # numbers of linux/fuse.h's flags
+    read_only = {0, 4, 13, 15, 17, 18, 22, 23, 24}  # numbers of linux/fuse.h's flags
     assert {bit for bit in range(32) if kernel.features >> bit & 1} == read_only
 
 
@@ -126,6 +126,26 @@ def test_names_and_attributes_are_those_of_the_image(kernel: Kernel, fs: SquashF
         expected = fs.stat(path, follow_symlinks=False)
         check(found[1], expected)
         check(kernel.attributes(found[0]), expected)
+
+
+def test_a_node_from_outside_is_checked(kernel: Kernel) -> None:
+    docs, big = kernel.look_up(ROOT_NODE, b"docs"), kernel.look_up(ROOT_NODE, b"big.bin")
+    assert docs is not None
+    assert big is not None
+    assert kernel.look_up(docs[0], b".") == docs
+    assert kernel.look_up(big[0], b".") == big
+    above = kernel.look_up(docs[0], b"..")
+    assert above == (ROOT_NODE, kernel.attributes(ROOT_NODE))
+    for forged in (docs[0] + 1, docs[0] ^ 1 << 40):
+        assert refusal(kernel.look_up, forged, b".") in {errno.ENOENT, errno.EIO}
+
+
+def test_several_archives_take_no_nodes_from_outside(fs: SquashFS) -> None:
+    with kernel_over({b"a": fs}) as kernel:
+        assert not kernel.features >> 4 & 1
+        found = kernel.look_up(ROOT_NODE, b"a")
+        assert found is not None
+        assert kernel.look_up(found[0], b".") is None
 
 
 def test_a_name_that_is_not_there_stays_away(kernel: Kernel) -> None:
