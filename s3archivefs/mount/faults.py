@@ -16,7 +16,7 @@ __all__ = ["Faults"]
 
 _ANSWERS = frozenset({
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO, errno.ENODATA),
-    *(errno.ERANGE, errno.ENOSYS),
+    *(errno.ERANGE, errno.ENOSYS, errno.ENAMETOOLONG),
 })  # fmt: skip
 """Error numbers that are answers to what was asked, and no faults."""
 _TO_DO = ": mount it again to see the new one, or with -o on_change=follow"

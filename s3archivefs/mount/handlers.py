@@ -44,6 +44,7 @@ _XATTR_NAME = _BODY + XATTR_IN.size
 _BLOCK = 4096  # bytes, in statfs(2)
 _SECTOR = 512  # bytes, in st_blocks
 _NAME_MAX = 256  # bytes, as squashfs has it
+_TARGET_MAX = 4095  # bytes, that a page holds with a NUL
 _STREAMS_MAX = 32  # listings that are read on without a search for the place
 _NO_ENTRY = ENTRY.pack(0, 0, DAY_SECONDS, *([0] * (len(ENTRY.unpack(bytes(ENTRY.size))) - 3)))
 """What says that there is no such name, for as long as names are kept."""
@@ -105,8 +106,11 @@ class Handlers:
         return ATTRIBUTES.pack(DAY_SECONDS, 0, *_attributes(found.inode_number, found.stat))
 
     def target(self, node: int, _request: bytes) -> Answer:
-        """Answer READLINK."""
-        return self._operations.target(node)
+        """Answer READLINK; the kernel has no room for a target that no path could follow."""
+        target = self._operations.target(node)
+        if len(target) > _TARGET_MAX:
+            raise OSError(errno.ENAMETOOLONG, "the target is too long")
+        return target
 
     def xattr(self, node: int, request: bytes) -> Answer:
         """Answer GETXATTR."""

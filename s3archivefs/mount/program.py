@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from s3archivefs.mount.faults import Faults
@@ -25,7 +25,7 @@ from s3archivefs.mount.watcher import redirect_to_nowhere, start_watcher
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from s3archivefs.image import SquashFS
@@ -132,6 +132,7 @@ def _serve(
             for path, source in archives.sources.items()
         }
         operations = Operations(images)
+        ends.enter_context(_ended_by_signals())
         descriptor = mount(" ".join(archives.sources.values()), directory, options)
         ends.callback(os.close, descriptor)
         mounted = mounted_at(directory)
@@ -147,7 +148,7 @@ def _serve(
             if follower is not None:
                 follower.start(session)
                 ends.callback(follower.close)
-            _wait(answering)
+            answering.join()
         finally:
             if not session.is_over and mounted_at(directory) == mounted:
                 with suppress(MountError):  # somebody else was quicker
@@ -191,15 +192,18 @@ def _clear_dead(directory: str) -> None:
     unmount(directory, lazily=True)
 
 
-def _wait(thread: threading.Thread) -> None:
-    """Wait until the thread ends, or a signal comes."""
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End the block when a signal asks for it; further ones are ignored meanwhile."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)
         raise _EndedError
 
     before = {each: signal.signal(each, end) for each in _ENDING}
     try:
-        thread.join()
+        yield
     except _EndedError:
         pass
     finally:

@@ -200,5 +200,7 @@ class Session:
         try:
             os.writev(self._descriptor, pieces)
         except OSError as error:
-            if error.errno not in _WITHDRAWN | _UNMOUNTED:
+            if error.errno == errno.EINVAL:  # whoever waits for it gets an error of the kernel's
+                self._faults.number(error, "the kernel refuses an answer")
+            elif error.errno not in _WITHDRAWN | _UNMOUNTED:
                 raise

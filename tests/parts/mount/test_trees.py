@@ -16,6 +16,7 @@ import pytest
 import s3archivefs
 from fixtures.tree import file
 from s3archivefs import FileKind, SquashFS
+from tests.support.images import built
 from tests.support.images.fixtures import FIXTURES, make_image
 from tests.support.mount.mounted import mounted
 
@@ -153,6 +154,33 @@ def test_damage_costs_one_file(point: Path, tmp_path: Path) -> None:
     assert code == 0
     (line,) = errors.splitlines()
     assert line.startswith(f"s3archivefs: {image}: inode at")
+
+
+def test_a_hostile_image_costs_one_error_at_a_time(point: Path, tmp_path: Path) -> None:
+    loop = built.directory({b"in": built.directory({})})
+    loop.children = {b"again": built.Link(loop), **loop.children}
+    tree = built.directory(
+        {
+            b"a long one": built.symlink(b"x" * 4096),
+            b"loop": loop,
+            b"nowhere": built.Link(loop, {"reference": 0xFFFF0000}),
+            b"odd": built.special(5, rdev=0xFFFFFFFF),
+        }
+    )
+    image = tmp_path / "hostile.sqfs"
+    image.write_bytes(bytes(built.build(tree)))
+    with mounted(point, image) as tree_:
+        for path, said in (
+            ("a long one", "File name too long"),
+            ("loop/again/in", "Too many levels of symbolic links"),
+            ("nowhere", "Input/output error"),
+        ):
+            with pytest.raises(OSError, match=said):
+                (point / path).stat()
+        assert stat.S_ISCHR((point / "odd").stat().st_mode)
+        assert [each.name for each in (point / "loop" / "in").iterdir()] == []
+        tree_.process.terminate()
+        assert tree_.ended()[0] == 0
 
 
 class FileHandle(ctypes.Structure):

@@ -19,6 +19,7 @@ from s3archivefs import BytesDevice, SquashFS
 from s3archivefs.mount.faults import Faults
 from s3archivefs.mount.operations import ROOT_NODE, Operations
 from s3archivefs.mount.session import Session
+from tests.support.images import built
 from tests.support.images.fixtures import FIXTURES, make_image, open_fixture
 from tests.support.mount import kernel as fuse
 from tests.support.mount.kernel import Kernel, KernelError, kernel_over
@@ -205,6 +206,17 @@ def test_links_lead_where_they_say(kernel: Kernel) -> None:
     found = kernel.look_up(ROOT_NODE, b"link")
     assert found is not None
     assert kernel.ask(fuse.READLINK, found[0]) == "docs/\u65e5\u672c".encode()
+
+
+def test_a_target_that_fits_no_page_is_refused() -> None:
+    tree = built.directory({b"a": built.symlink(b"x" * 4095), b"b": built.symlink(b"x" * 4096)})
+    image = bytes(built.build(tree))
+    with s3archivefs.open(BytesDevice(image)) as fs, kernel_over({b"": fs}) as kernel:
+        fits, long = (kernel.look_up(ROOT_NODE, name) for name in (b"a", b"b"))
+        assert long is not None
+        assert fits is not None
+        assert refusal(kernel.ask, fuse.READLINK, long[0]) == errno.ENAMETOOLONG
+        assert kernel.ask(fuse.READLINK, fits[0]) == b"x" * 4095
 
 
 def test_attributes_come_by_size_first_and_as_far_as_there_is_room(kernel: Kernel) -> None:
