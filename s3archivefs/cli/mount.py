@@ -9,6 +9,7 @@ from s3archivefs.cli.arguments import UsageError, count, examples
 from s3archivefs.cli.exit_codes import OK, exit_code
 from s3archivefs.cli.faults import complain, line_of
 from s3archivefs.image import SquashFS
+from s3archivefs.limits import Limits
 from s3archivefs.mount.options import parse_options
 from s3archivefs.mount.program import Archives, mount_in_background, mount_in_foreground
 from s3archivefs.names import encode
@@ -71,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
 
     def open_image(source: str) -> SquashFS:
         options.image = source  # for the line of an error
-        return SquashFS(source, offset=how.offset)
+        limits = Limits(cache_bytes=how.cache_mib << 20)
+        return SquashFS(source, offset=how.offset, limits=limits)
 
     archives = Archives(_sources(options.archives), open_image)
     if options.foreground:

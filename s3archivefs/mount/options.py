@@ -42,6 +42,8 @@ class MountOptions:
     """Whether programs may be run."""
     offset: int = 0
     """Byte of the file at which each image starts."""
+    cache_mib: int = 96
+    """MiB of decoded blocks that are kept of each image."""
     on_change: OnChange = "stale"
     """What to do when an archive is replaced: fail until mounted anew, or follow."""
     check_seconds: int = 60
@@ -71,7 +73,7 @@ def parse_options(words: str) -> MountOptions:
         if word in _FLAGS:
             field, flag = _FLAGS[word]
             found[field] = flag
-        elif name in {"offset", "check_seconds"}:
+        elif name in {"offset", "cache_mib", "check_seconds"}:
             found[name] = _number(word, value)
         elif word in {"on_change=stale", "on_change=follow"}:
             found["on_change"] = value

@@ -17,6 +17,7 @@ from s3archivefs.mount.options import MountOptions, OptionError, parse_options
         ("suid,dev,noexec", MountOptions(suid=True, dev=True, exec=False)),
         ("suid,nosuid", MountOptions()),
         ("offset=4096,on_change=follow", MountOptions(offset=4096, on_change="follow")),
+        ("cache_mib=0,cache_mib=512", MountOptions(cache_mib=512)),
         (
             "check_seconds=5,default_permissions",
             MountOptions(check_seconds=5, default_permissions=True),
