@@ -135,6 +135,15 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def data(session: nox.Session) -> None:
+    """Read archives through fsspec with pandas, DuckDB, zarr and others. Arguments go to pytest."""
+    system_packages(session, "mksquashfs")
+    install(session, group="data", extras="all")
+    # Warnings are the libraries' own.
+    run_pytest(session, *ON_ALL_PROCESSORS, "-W", "ignore", "tests/data")
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Look for images the reader does not survive: `-- --minutes 10`, `-- --mutations 200000`."""
     system_packages(session, "mksquashfs", "cc", "Python.h", "lzo/lzo1x.h")

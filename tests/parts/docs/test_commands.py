@@ -20,12 +20,19 @@ if TYPE_CHECKING:
     from tests.parts.docs.conftest import Reader
 
 RUN = {"sh", "python"}
+ELSEWHERE = {"docs/data.md"}
+"""Pages whose libraries have an environment of their own: `nox -s data` runs them."""
 _SESSION = re.compile(r"noxfile\.py\s+-s\s+([\w-]+)|nox -s ([\w-]+)")
 
 
 @pytest.mark.timeout(600)  # one of them installs the project, and builds it for Lambda
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(block.language in RUN for block in blocks(page))]
+    "page",
+    [
+        page
+        for page in PAGES
+        if page not in ELSEWHERE and any(block.language in RUN for block in blocks(page))
+    ],
 )
 def test_the_commands_of_a_page_work_in_their_order(page: str, reader: Reader) -> None:
     found = blocks(page)
