@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakSet
+from weakref import ref
 
 import fsspec
 from fsspec.utils import tokenize
@@ -71,7 +71,7 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
         self._offset = offset
         self._limits = None if limits is None else Limits(**limits)
         self._shared: SharedImage | None = None
-        self._files: WeakSet[ArchiveFile] = WeakSet()
+        self._files: set[ref[ArchiveFile]] = set()
         self._closed = False
 
     @classmethod
@@ -108,8 +108,9 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
     def close(self) -> None:
         """Close the files of this filesystem, and the image, unless others share it."""
         self._closed = True
-        for file in [*self._files]:
-            file.close()
+        for known in [*self._files]:
+            if (file := known()) is not None:
+                file.close()
         self._shared = None
 
     def __enter__(self) -> Self:
@@ -192,7 +193,9 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
         if _WRITES.intersection(mode):
             refuse(path)
         file = ArchiveFile(self, self._strip_protocol(path), block_size)
-        self._files.add(file)
+        self._files.add(ref(file, self._files.discard))
+        if self._closed:  # by another thread, which may have missed this file
+            file.close()
         return file
 
     def _kind(self, path: str, *, follow_symlinks: bool = True) -> FileKind | None:

@@ -59,6 +59,14 @@ def test_all_files_are_read_with_the_keys_of_the_options(
         assert fs.exists(name)
 
 
+def test_the_options_may_stand_in_the_configuration_of_fsspec(
+    url: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(fsspec.config.conf, "s3", options)
+    with ArchiveFileSystem(url) as fs:
+        assert fs.exists("odd names")
+
+
 def test_wrong_keys_are_refused(url: str, options: dict[str, Any]) -> None:
     with pytest.raises(ArchiveForbiddenError, match="the credentials were refused"):
         ArchiveFileSystem(url, target_options=options | {"secret": "wrong"}).ls("")

@@ -134,7 +134,7 @@ def test_get_copies_files_where_it_is_told(fs: ArchiveFileSystem, tmp_path: Path
     fs.get(["/a.b", "lines", "a.b"], targets)
     assert copied(tmp_path) == {"one": b"dot", "two": CONTENTS["lines"], "three": b"dot"}
     into = io.BytesIO()
-    fs.get_file("lines", into)
+    fs.get_file("lines", "", outfile=into)
     assert into.getvalue() == CONTENTS["lines"]
     fs.get_file("a/both", str(tmp_path / "new" / "both"))
     assert (tmp_path / "new" / "both").read_bytes() == CONTENTS["a/both"]
