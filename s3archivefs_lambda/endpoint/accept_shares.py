@@ -16,6 +16,9 @@ __all__ = ["AcceptShares"]
 _PATIENCE_SECONDS = 0.05
 """Seconds for which a connection is left to others, whose event loops may be busy."""
 
+_LOOKS_AT_ONCE = 8
+"""Looks, of some 20 microseconds each, in which another worker wakes."""
+
 
 class AcceptShares:
     """The open connections of each worker. Only one process writes in a place."""
@@ -26,6 +29,8 @@ class AcceptShares:
         self._place = 0
         self._patience_seconds = patience_seconds
         self._left_since: float | None = None
+        self._looked = 0.0
+        self._looks = 0  # since `_left_since`
         for place in range(workers):
             self.leave(place)
 
@@ -55,14 +60,21 @@ class AcceptShares:
         level = min(total // number for number, total in sums if number)
         share = max(level - mine, mine <= present[0])
         if share < 1:
-            if self._left_since is None:
-                self._left_since = now
+            if self._left_since is None or now - self._looked >= self._patience_seconds:
+                self._left_since, self._looks = now, 0  # others took what was left before
+            self._looked = now
             if now - self._left_since < self._patience_seconds:
+                self._looks += 1
                 return 0
             share = waiting
-        self._left_since = None
+        self.none_waits()
         return min(int(share), waiting)
 
+    @property
+    def looks_later(self) -> bool:
+        """Whether a worker that leaves a connection to others looks again later, not at once."""
+        return self._looks > _LOOKS_AT_ONCE
+
     def none_waits(self) -> None:
-        """Note that others took what this worker left."""
-        self._left_since = None
+        """Note that nothing is left to others any more."""
+        self._left_since, self._looks = None, 0

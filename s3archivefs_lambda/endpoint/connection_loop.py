@@ -113,7 +113,7 @@ class ConnectionLoop:
     def _accept(self) -> None:
         """Accept this worker's share of connections, as long as there is a place for them."""
         share = self._shares.of_waiting(waiting_at(self._listener), self.clock())
-        if not share:
+        if not share and self._shares.looks_later:
             self._pause_accepting(_LEFT_SECONDS)
         for _ in range(share):
             if self._is_full and not self.make_room():

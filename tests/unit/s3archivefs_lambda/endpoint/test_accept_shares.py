@@ -100,6 +100,27 @@ def test_the_moment_begins_again_once_others_took_what_was_left_to_them() -> Non
     assert workers.wake(0, PATIENCE) == 0
 
 
+def test_the_moment_begins_again_for_what_comes_long_after() -> None:
+    workers = Workers(2)
+    workers.opened([3, 0])
+    for begun in (0, 5 * PATIENCE):
+        workers.waiting = 1
+        assert [workers.wake(0, begun), workers.wake(1, begun)] == [0, 1]
+
+
+def test_a_worker_looks_again_at_once_before_it_looks_later() -> None:
+    workers = Workers(2)
+    workers.opened([3, 0])
+    workers.waiting = 1
+    left = workers.shares[0]
+    later = [left.looks_later]
+    for _ in range(20):
+        assert workers.wake(0) == 0
+        later.append(left.looks_later)
+    left.none_waits()
+    assert (later[:5], later[-5:], left.looks_later) == ([False] * 5, [True] * 5, False)
+
+
 def test_nothing_is_left_to_a_worker_that_has_ended() -> None:
     workers = Workers(2)
     workers.opened([3, 0])
