@@ -24,6 +24,7 @@ from s3archivefs.cli.exit_codes import (
 )
 from s3archivefs.cli.faults import EXPECTED, complain, line_of
 from s3archivefs.cli.streams import OutputError, standard_streams
+from s3archivefs.cli.subcommand_parser import SubcommandParser
 from s3archivefs.cli.table import COMMANDS
 
 if TYPE_CHECKING:
@@ -87,7 +88,10 @@ def make_parser(arguments: Sequence[str] | None = None) -> argparse.ArgumentPars
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    kind: type[argparse.ArgumentParser] = SubcommandParser
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", dest="command", parser_class=kind
+    )
     wanted = arguments[0] if arguments else None
     for name, summary in COMMANDS.items():
         if name == wanted or arguments is None:

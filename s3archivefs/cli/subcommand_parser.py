@@ -1,0 +1,69 @@
+"""The parser of a subcommand, which takes options also between and behind paths."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["SubcommandParser"]
+
+
+class SubcommandParser(argparse.ArgumentParser):
+    """Takes options anywhere before `--`, and shows its own usage where one is unknown.
+
+    argparse ends a list of positional arguments at the first option. Its remedy for that,
+    `parse_intermixed_args`, is not what it calls for subcommands, and loses `--` in Python 3.11.
+    """
+
+    _skips_positionals = False
+
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # noqa: ANN401 -- overloaded in argparse
+        """Parse the options, then the rest, and exit where anything is left over."""
+        rest = [*(sys.argv[1:] if args is None else args)]
+        parsed: list[argparse.Action | argparse._MutuallyExclusiveGroup] = []
+        positionals = self._get_positional_actions()
+        # An argument that takes all behind it, options too, leaves nothing to be told apart.
+        if not any(each.nargs in {argparse.PARSER, argparse.REMAINDER} for each in positionals):
+            end = rest.index("--") if "--" in rest else len(rest)
+            behind = rest[end:]
+            with self._positionals_skipped(), _none_required(positionals):
+                namespace, rest = super().parse_known_args(rest[:end], namespace)
+            rest += behind
+            parsed += self._get_optional_actions()
+            parsed += self._mutually_exclusive_groups
+        with _none_required(parsed):
+            namespace, rest = super().parse_known_args(rest, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return namespace, rest
+
+    @contextmanager
+    def _positionals_skipped(self) -> Iterator[None]:
+        self._skips_positionals = True
+        try:
+            yield
+        finally:
+            self._skips_positionals = False
+
+    def _get_positional_actions(self) -> list[argparse.Action]:
+        return [] if self._skips_positionals else super()._get_positional_actions()
+
+
+@contextmanager
+def _none_required(
+    arguments: Iterable[argparse.Action | argparse._MutuallyExclusiveGroup],
+) -> Iterator[None]:
+    """Let arguments be absent meanwhile."""
+    required = [each for each in arguments if each.required]
+    for each in required:
+        each.required = False
+    try:
+        yield
+    finally:
+        for each in required:
+            each.required = True

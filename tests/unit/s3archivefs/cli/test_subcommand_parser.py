@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3archivefs.cli.command import make_parser
+from s3archivefs.cli.subcommand_parser import SubcommandParser
+from s3archivefs.cli.table import COMMANDS
+
+OPTIONS = {
+    "ls": (["-l"], ["-h", "--sort", "size"], ["-r"], ["--offset=3"]),
+    "tree": (["-L", "1"], ["-d"], ["--json"]),
+    "find": (["--type", "f"], ["--max-depth", "2"], ["-0"]),
+    "cat": (["--range", "0-9"], ["--range=-4"], ["-v"]),
+    "extract": (["-C", "out"], ["--exclude", "*.tmp"], ["--exclude", "b"], ["-n"]),
+    "hash": (["--algorithm", "md5"], ["--json"]),
+    "cp": (["-f"], ["-v"]),
+    "mount": (["-o", "ro"], ["-o", "offset=1"], ["-f"]),
+    "upload": (["--part-size", "9"], ["--abort"]),
+}
+PARSERS = {command: make_parser([command]) for command in OPTIONS}
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("command", OPTIONS)
+@given(data=st.data())
+def test_options_mean_the_same_wherever_they_stand(command: str, data: st.DataObject) -> None:
+    parse = PARSERS[command].parse_args
+    options = data.draw(st.lists(st.sampled_from(OPTIONS[command]), max_size=4))
+    paths = [["i.sqfs"], *data.draw(st.lists(st.sampled_from([["/a"], [""]]), min_size=1))][:2]
+    order = data.draw(st.permutations([True] * len(options) + [False] * len(paths)))
+    one, other = iter(options), iter(paths)
+    mixed = [word for is_option in order for word in next(one if is_option else other)]
+    before = [word for words in (*options, *paths) for word in words]
+    assert parse([command, *mixed]) == parse([command, *before])
+
+
+@pytest.mark.parametrize("command", ["ls", "cat"])
+def test_behind_two_hyphens_everything_is_a_path(command: str) -> None:
+    parsed = PARSERS[command].parse_args([command, "i.sqfs", "-v", "a", "--", "-v", "--json"])
+    assert (parsed.verbose, parsed.paths) == (True, ["a", "-v", "--json"])
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "serve", "upload"])
+def test_an_unknown_option_shows_the_usage_of_its_command(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        make_parser([command]).parse_args([command, "a", "b", "--unknown", "bash"])
+    usage, _, line = capsys.readouterr().err.rstrip("\n").rpartition("\n")
+    assert usage.startswith(f"usage: s3archivefs {command} [")
+    assert line.startswith(f"s3archivefs {command}: error: ")
+
+
+def test_help_and_errors_show_all_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["-L", "x"], []):
+        with pytest.raises(SystemExit):
+            PARSERS["tree"].parse_args(["tree", *arguments])
+        written = capsys.readouterr()
+        assert "IMAGE [PATH ...]" in written.out + written.err
+
+
+def test_what_is_required_is_missed_on_either_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = SubcommandParser(prog="x")
+    parser.add_argument("--needed", required=True)
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("--one", action="store_true")
+    either.add_argument("--other", action="store_true")
+    parser.add_argument("path")
+    for arguments, missed in (
+        (["--one", "path"], "required: --needed"),
+        (["--needed", "1", "path"], "one of the arguments --one --other is required"),
+        (["--needed", "1", "--one"], "required: path"),
+    ):
+        with pytest.raises(SystemExit):
+            parser.parse_args(arguments)
+        assert missed in capsys.readouterr().err
+    parsed = parser.parse_args(["path", "--one", "--needed", "1"])
+    assert (parsed.path, parsed.needed, parsed.one, parsed.other) == ("path", "1", True, False)
+
+
+def test_a_command_that_takes_the_rest_as_it_is_gets_it() -> None:
+    parser = SubcommandParser()
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("words", nargs=argparse.REMAINDER)
+    parsed = parser.parse_args(["--quiet", "run", "--quiet", "-x"])
+    assert (parsed.quiet, parsed.words) == (True, ["run", "--quiet", "-x"])
