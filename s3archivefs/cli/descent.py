@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, Protocol
 
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.inode import FileKind
-from s3archivefs.names import AnyPath, decode_as
+from s3archivefs.names import AnyPath, decode, decode_as, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,14 +99,23 @@ class Descent:
     def entries(self, directory: Node[AnyPath], depth: int) -> Iterator[Node[AnyPath]]:
         """Yield the entries of a directory, itself `depth` below the top.
 
+        Raises what `enter` raises.
+        """
+        self.enter(directory, depth)
+        yield from directory.scandir()
+
+    def enter(self, directory: Node[AnyPath], depth: int) -> None:
+        """Note a directory whose entries are to be listed, itself `depth` below the top.
+
         Raises CorruptImageError where it is in the tree twice, as one that holds itself is, and
         LimitExceededError past Limits.walk_depth.
         """
         if not self._entered.add(directory.reference):
-            raise CorruptImageError(f"directory {directory.path!r} is in the tree twice")
+            raise CorruptImageError(
+                f"directory {decode(encode(directory.path))!r} is in the tree twice"
+            )
         if depth > self._most:
             raise LimitExceededError("walk_depth", depth, self._most)
-        yield from directory.scandir()
 
 
 def descend(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
 from s3archivefs.cli.colours import add_colours, colours_of
+from s3archivefs.cli.descent import Descent, Top
 from s3archivefs.cli.described import described, long_line, target_of
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import in_columns, json_line, shown, write_lines, write_names
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, TypeAlias
 
+    from s3archivefs.cli.descent import Node
     from s3archivefs.cli.opened import Opened
     from s3archivefs.inode import Stat
 
@@ -78,8 +80,9 @@ def run(options: argparse.Namespace) -> int:
                     files.append((path, stat))
         listing.write(listing.sorted(files), b"")
         listing.headed = options.recursive or len(found.paths) > 1
+        write = listing.list_tree if options.recursive else listing.list_directory
         for path in directories:
-            listing.list_directory(path)
+            write(path)
     return found.faults.code
 
 
@@ -94,20 +97,30 @@ class _Listing:
         """Whether each directory's names come under a line with its path."""
         self._first = True
 
-    def list_directory(self, top: bytes) -> None:
-        """List a directory, and where asked all below it, depth first."""
-        todo = [top]
+    def list_directory(self, path: bytes) -> None:
+        """List a directory."""
+        with self.found.faults.reported():
+            self._list(path, self.found.image.scandir_stats(path))
+
+    def list_tree(self, path: bytes) -> None:
+        """List a directory and all below it, depth first."""
+        image, faults = self.found.image, self.found.faults
+        descent = Descent(image)
+        todo: list[tuple[int, Node[bytes]]] = []
+        with faults.reported():
+            todo.append((0, Top(image, _prefix(path))))  # the directory, if that is a symlink
         while todo:
-            path = todo.pop()
-            with self.found.faults.reported():
-                prefix = path if path.endswith(b"/") else path + b"/"
-                below: list[bytes] = []
-                items: Iterable[Named] = self.found.image.scandir_stats(path)
-                if self.options.recursive:
-                    items = _noting_directories(items, prefix, below)
-                self._head(path)
-                self.write(self.sorted(items), prefix)
-                todo += reversed(below)
+            depth, node = todo.pop()
+            below: list[tuple[int, Node[bytes]]] = []
+            with faults.reported():
+                descent.enter(node, depth)
+                items = _noting_directories(node.scandir(), depth + 1, below)
+                self._list(node.path if depth else path, items)
+            todo += reversed(below)
+
+    def _list(self, path: bytes, items: Iterable[Named]) -> None:
+        self._head(path)
+        self.write(self.sorted(items), _prefix(path))
 
     def sorted(self, items: Iterable[Named]) -> Iterable[Named]:
         """Return names with attributes in the order that the options ask for."""
@@ -158,10 +171,16 @@ class _Listing:
         self._first = False
 
 
+def _prefix(path: bytes) -> bytes:
+    """Return what the path of anything in a directory begins with."""
+    return path if path.endswith(b"/") else path + b"/"
+
+
 def _noting_directories(
-    items: Iterable[Named], prefix: bytes, below: list[bytes]
+    nodes: Iterable[Node[bytes]], depth: int, below: list[tuple[int, Node[bytes]]]
 ) -> Iterator[Named]:
-    for item in items:
-        if item[1].kind is FileKind.DIRECTORY:
-            below.append(prefix + item[0])
-        yield item
+    """Yield names with attributes; put directories among them into a list, with their depth."""
+    for node in nodes:
+        if node.kind is FileKind.DIRECTORY:
+            below.append((depth, node))
+        yield node.name, node.stat(follow_symlinks=False)

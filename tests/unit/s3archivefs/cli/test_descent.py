@@ -77,6 +77,24 @@ def test_directory_inside_itself_is_a_fault_and_is_entered_once(
     assert ran.errors == f"s3archivefs: {looped}: directory '/a/b/c' is in the tree twice\n"
 
 
+@pytest.mark.parametrize("options", [["-R"], ["-lR"], ["-R", "--json"], ["-R", "--sort", "size"]])
+def test_recursive_list_enters_a_directory_once(options: list[str], looped: Path) -> None:
+    ran = run("ls", *options, looped)
+    assert ran.code == 4
+    assert ran.errors == f"s3archivefs: {looped}: directory '/a/b/c' is in the tree twice\n"
+    if options == ["-R"]:
+        assert ran.text == "/:\na\nz\n\n/a:\nb\n\n/a/b:\nc\n"
+
+
+def test_recursive_list_stops_at_the_depth_that_is_allowed(tmp_path: Path) -> None:
+    names = ["d"] * (s3archivefs.Limits().walk_depth + 2)
+    paths = ("/".join(names[:depth]) for depth in range(1, len(names) + 1))
+    ran = run("ls", "-R", make_image(tmp_path, tuple(map(directory, paths))))
+    assert ran.code == 1
+    assert ran.text.count("d:\n") == len(names) - 2
+    assert "walk_depth: 1025 is more than the 1024 allowed" in ran.errors
+
+
 def test_directory_inside_itself_ends_a_comparison(looped: Path, tmp_path: Path) -> None:
     ran = run("diff", looped, looped)
     assert (ran.code, ran.text) == (4, "")
