@@ -21,7 +21,7 @@ from s3archivefs.extraction.errors import (
     SpecialFileError,
 )
 from s3archivefs.extraction.filters import Member, names_of, words_of
-from s3archivefs.extraction.folders import Folder, Folders, located
+from s3archivefs.extraction.folders import Folder, Folders, check_name, located
 from s3archivefs.extraction.making import Maker
 from s3archivefs.extraction.manner import Counts
 from s3archivefs.extraction.walk import Found, Walk
@@ -182,6 +182,7 @@ class Extraction:
         else:
             *above, name = self._names_of(member)
             folder = self._folder(above)
+        check_name(folder, name)
         _, _, mode, uid, gid, mtime, _, linkname, _ = member
         placed = _new(_Placed, (folder, name, mode, uid, gid, mtime, given.path, stat))
         return placed if self._is_free(placed) else None, linkname

@@ -20,13 +20,14 @@ from s3archivefs.names import decode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Existing", "Folder", "Folders", "located"]
+__all__ = ["Existing", "Folder", "Folders", "check_name", "located"]
 
 Existing: TypeAlias = Literal["error", "keep", "replace"]
 """What happens to what stands in the target under the name of a member."""
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _HANDLES_MAX = 128  # directories that are open at a time; a process may often have 1,024
+_NO_NAMES = frozenset({b"", b".", b".."})
 _IN_PROGRESS = 0o700  # its owner makes what is in it
 _WHILE_IN_PROGRESS = 0o755  # the permissions that nobody can abuse meanwhile
 
@@ -104,6 +105,7 @@ class Folders:
         """Return the directory of a name, which need not be there yet."""
         found = above.children.get(name)
         if found is None:
+            check_name(above, name)
             found = above.children[name] = Folder(above, name)
         return found
 
@@ -255,6 +257,12 @@ class Folders:
     def path(self, below: str) -> str:
         """Return the path of what has a path below the target, for an error."""
         return f"{self._target.rstrip('/')}/{below}"
+
+
+def check_name(folder: Folder, name: bytes) -> None:
+    """Refuse what is no single name within a directory, whoever asks for it."""
+    if name in _NO_NAMES or b"/" in name or b"\0" in name:
+        raise OutsideDestinationError(folder.path_of(name), "that is no name within the target")
 
 
 def located(error: OSError, path: str) -> OSError:

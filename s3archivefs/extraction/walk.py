@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from s3archivefs.errors import (
@@ -14,7 +15,7 @@ from s3archivefs.extraction.filters import Member, names_of
 from s3archivefs.inode import FileKind
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Container, Generator, Iterable, Iterator
 
     from s3archivefs.extraction.folders import Folder
     from s3archivefs.extraction.manner import Manner
@@ -41,7 +42,7 @@ class Source(Protocol):
     def stat(self, path: str, *, follow_symlinks: bool = True) -> Stat:
         """Return the attributes of a path."""
 
-    def realpath(self, path: str) -> str:
+    def realpath(self, path: str, *, strict: bool) -> str:
         """Return the path without symlinks and `..`."""
 
     def readlink(self, path: str) -> str:
@@ -94,6 +95,14 @@ class Visitor(Protocol):
         """Raise an error, or report it and return, to go on."""
 
 
+class _Asked(NamedTuple):
+    """A path that is asked for."""
+
+    names: tuple[str, ...]
+    is_followed: bool
+    """Whether its last name is a symlink that stands for a directory."""
+
+
 class _Step(NamedTuple):
     """A directory of the image on the walk."""
 
@@ -120,25 +129,64 @@ class Walk:
         self._selection = manner.selection
 
     def members(self, paths: Iterable[str]) -> Generator[Found, None, None]:
-        """Yield what is selected and no directory, each after its directory was entered."""
+        """Yield what is selected and no directory, each once, after its directory was entered."""
+        asked: dict[_Asked, str] = {}
         for path in paths:
-            try:
-                way = self._way(path)
-            except (SquashfsError, OSError) as error:
-                if isinstance(error, OSError) and leads_nowhere(error):
-                    error.filename = path  # as it was given
-                self._visitor.fault(path, error)
-                continue
+            with self._reported(path):
+                asked.setdefault(self._asked(path), path)
+        for each, path in asked.items():
+            way: _Step | Found | None = None
+            with self._reported(path):
+                if len(asked) == 1 or not self._is_below(each, asked):
+                    way = self._way(each)
             if isinstance(way, _Step):
                 yield from self._below(way)
             elif way is not None:
                 yield way
 
-    def _way(self, path: str) -> _Step | Found | None:
-        """Return the directory or other member that a path leads to, or None."""
+    @contextmanager
+    def _reported(self, path: str) -> Iterator[None]:
+        """Report an error of a path that was asked for."""
+        try:
+            yield
+        except (SquashfsError, OSError) as error:
+            if isinstance(error, OSError) and leads_nowhere(error):
+                error.filename = path  # as it was given
+            self._visitor.fault(path, error)
+
+    def _asked(self, path: str) -> _Asked:
+        """Return what a path means. A slash at its end asks for a directory, as elsewhere."""
         names = names_of(path)
         if ".." in names:  # which a symlink before it may lead elsewhere
-            names = [*names_of(self._image.realpath("/".join(names[:-1]))), *names[-1:]]
+            last = [] if names[-1] == ".." else [names.pop()]
+            names = [*names_of(self._image.realpath("/".join(names), strict=True)), *last]
+        is_followed = False
+        if names and path.rpartition("/")[2] in {"", "."}:
+            here = "/".join(names)
+            self._image.stat(f"{here}/")
+            is_followed = self._image.stat(here, follow_symlinks=False).kind is _SYMLINK
+        return _Asked(tuple(names), is_followed)
+
+    def _is_below(self, asked: _Asked, others: Container[_Asked]) -> bool:
+        """Return whether a path lies below another, with which it is extracted."""
+        names = asked.names
+        for length in range(len(names) - 1, -1, -1):
+            above = names[:length]
+            if _Asked(above, is_followed=True) in others:
+                break
+            is_real = self._image.stat("/".join(above), follow_symlinks=False).kind is _DIRECTORY
+            if not is_real:  # a symlink, behind which a walk from above does not go
+                return False
+            if _Asked(above, is_followed=False) in others:
+                break
+        else:
+            return False
+        self._image.stat("/".join(names), follow_symlinks=False)  # which is to be there
+        return True
+
+    def _way(self, asked: _Asked) -> _Step | Found | None:
+        """Return the directory or other member that a path leads to, or None."""
+        names = asked.names
         root = self._image.stat("/")
         step = _Step("/", "", 0, root.reference, self._top, self._selection.start)
         if self._name is not None:  # of one path alone
@@ -152,7 +200,7 @@ class Walk:
                 return None
             step = deeper
         path = step.prefix + names[-1]
-        stat = self._image.stat(path, follow_symlinks=False)
+        stat = self._image.stat(path, follow_symlinks=asked.is_followed)
         if stat.kind is _DIRECTORY:
             first = self._entered(step, names[-1], stat, is_asked_for=True, made=self._name)
             return None if first is None else self._begun(first)

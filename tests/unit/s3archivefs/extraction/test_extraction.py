@@ -17,6 +17,8 @@ from tests.support.images.extracted import mode_of, opened, tree_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from s3archivefs.extraction.filters import Filter
+
 BLOCK = 4096
 WHOLE = {
     "docs": None,
@@ -77,6 +79,13 @@ def test_a_target_that_was_there_keeps_its_attributes(
         (Path("top.bin"), {}, {"top.bin"}),
         (["/top.bin", "empty"], {}, {"top.bin", "empty"}),
         ("docs/../empty", {}, {"empty"}),
+        ("/..", {}, set(WHOLE)),
+        ("docs/..", {}, set(WHOLE)),
+        ("/docs/deep/../deep/.", {}, PAGE),
+        ("/docs/deep/..", {}, {"docs", *(name for name in WHOLE if name.startswith("docs/"))}),
+        (["/docs/deep", "/docs/deep/"], {}, PAGE),
+        (["/docs/deep/page.txt", "/docs/deep", "top.bin"], {}, {*PAGE, "top.bin"}),
+        (["/top.bin", "/docs", "/"], {}, set(WHOLE)),
         ("/", {"strip_components": 1}, {"deep", "deep/page.txt", "guide.txt", "link"}),
         ("/docs/deep", {"strip_components": 2}, {"page.txt"}),
         ("/", {"strip_components": 9}, set()),
@@ -104,6 +113,43 @@ def test_only_what_is_asked_for_is_extracted(
 ) -> None:
     fs.extract(paths, tmp_path, **options)  # type: ignore[arg-type]  # of each its own
     assert tree_of(tmp_path).keys() == expected
+
+
+@pytest.mark.parametrize("path", ["/..", "docs/..", "/docs/deep/.."])
+@pytest.mark.parametrize("trust", ["data", "fully-trusted", lambda member, _: member])
+def test_a_path_that_ends_in_dots_leads_nowhere_else(
+    fs: s3archivefs.SquashFS, tmp_path: Path, path: str, trust: str | Filter
+) -> None:
+    fs.extract(path, tmp_path / "target", filter=trust)
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert tree_of(tmp_path / "target").items() <= WHOLE.items()
+
+
+def test_a_path_below_another_is_still_looked_for(fs: s3archivefs.SquashFS, tmp_path: Path) -> None:
+    reported: list[str] = []
+    fs.extract(["/", "/docs/no"], tmp_path, on_error=lambda path, _: reported.append(path))
+    assert reported == ["/docs/no"]
+    assert tree_of(tmp_path) == WHOLE
+
+
+def test_a_path_behind_a_symlink_is_not_below_what_holds_the_symlink(tmp_path: Path) -> None:
+    top = {b"d": directory({b"l": symlink(b"../usr")}), b"usr": directory({b"ls": file(b"#!")})}
+    reported: list[str] = []
+    fs = opened(build(directory(top)))
+    fs.extract(["/d/l/ls", "/d"], tmp_path, on_error=lambda path, _: reported.append(path))
+    assert reported == ["/d/l/ls"]  # whose directory has the name of a symlink
+    assert tree_of(tmp_path) == {"d": None, "d/l": "../usr"}
+
+
+def test_a_slash_at_the_end_asks_for_a_directory(tmp_path: Path) -> None:
+    usr = directory({b"ls": file(b"#!")}, mode=0o750)
+    fs = opened(build(directory({b"bin": symlink(b"usr"), b"sh": symlink(b"usr/ls"), b"usr": usr})))
+    fs.extract(["/bin/", "bin/ls"], tmp_path)
+    assert tree_of(tmp_path) == {"bin": None, "bin/ls": b"#!"}
+    assert mode_of(tmp_path / "bin") == 0o750
+    for path in ("sh/", "usr/ls/", "usr/ls/.", "usr/ls/.."):
+        with pytest.raises(NotADirectoryError):
+            fs.extract(path, tmp_path)
 
 
 def test_directories_on_the_way_have_their_attributes(

@@ -16,6 +16,7 @@ import s3archivefs.extraction.extraction  # a user who is not root may not be ab
 from s3archivefs import (
     AbsoluteLinkError,
     CorruptImageError,
+    FilterError,
     LinkOutsideDestinationError,
     OutsideDestinationError,
     SpecialFileError,
@@ -189,6 +190,21 @@ def test_what_is_put_into_the_target_meanwhile_is_no_way_out(tmp_path: Path) -> 
     )
     assert tree_of(tmp_path / "outside") == {"victim": b"precious"}
     assert any(path.is_symlink() for path in target.iterdir())
+
+
+@pytest.mark.parametrize("name", ["..", "a/..", ".", "", "/a", "a\0b", "a\0b/c"])
+def test_no_filter_gives_a_name_that_leads_elsewhere(name: str, tmp_path: Path) -> None:
+    fs = opened(image(d=directory(), f=EVIL))
+    refused: list[Exception] = []
+    fs.extract(
+        "/",
+        tmp_path / "target",
+        filter=lambda member, _: member.replace(name=name) if member.name != "." else member,
+        on_error=lambda _, error: refused.append(error),
+    )
+    assert len(refused) == 2
+    assert all(isinstance(error, FilterError) for error in refused)
+    assert tree_of(tmp_path) == {"target": None}
 
 
 def test_special_bits_are_for_root_and_those_who_ask(tmp_path: Path) -> None:
