@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat as modes
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +21,7 @@ from s3archivefs.extraction.errors import (
 )
 from s3archivefs.extraction.filters import Member, names_of, words_of
 from s3archivefs.extraction.folders import Folder, Folders, check_name, located
+from s3archivefs.extraction.hard_links import HardLinks
 from s3archivefs.extraction.making import Maker
 from s3archivefs.extraction.manner import Counts
 from s3archivefs.extraction.walk import Found, Walk
@@ -75,8 +75,6 @@ class Extraction:
         self.counts = Counts()
         """What is made so far."""
         self._files_done = self._bytes_done = 0  # since `progress` was told
-        self._links: dict[int, _Placed] = {}
-        """By reference of an inode with several names, what was made first of it."""
         self._unread: Exception | None = None
         """What reading a file raised, as opposed to writing one."""
         self._is_over = False
@@ -95,6 +93,7 @@ class Extraction:
                 self._maker = Maker(self._folders, existing)
             except OSError as error:
                 raise located(error, self._target) from error
+            self._links = HardLinks(self._maker)
             stack.callback(self._maker.close)
             stack.callback(self._folders.finish)
             files = stack.enter_context(closing(self._files(paths)))
@@ -217,21 +216,13 @@ class Extraction:
         existing = self._manner.existing
         if existing == "replace" or folder.is_new or not folder.is_made:
             return True
-        there = self._maker.status(placed)
-        if there is None:
+        if self._maker.identity(placed) is None:
             return True
         if existing == "error":
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._path(placed))
         self.counts.kept += 1
         if stat.kind is _FILE:
             self._advance(1, stat.size)
-        is_same = (
-            modes.S_ISREG(there.st_mode)
-            and stat.kind is _FILE
-            and (there.st_size, there.st_mtime_ns // 10**9) == (stat.size, stat.mtime)
-        )
-        if is_same and stat.nlink > 1:  # of an extraction that was interrupted
-            self._links.setdefault(stat.reference, placed)
         return False
 
     def _check_collision(self, folder: Folder, name: bytes) -> None:
@@ -291,15 +282,14 @@ class Extraction:
 
     def _linked(self, placed: _Placed) -> bool:
         """Make a hard link, if the inode has another name already."""
-        if placed.stat.nlink == 1:
-            return False
-        first = self._links.get(placed.stat.reference)
-        return first is not None and self._maker.link(first, placed)
+        self._links.replace(placed)
+        stat = placed.stat
+        return stat.nlink > 1 and self._links.link(stat.reference, placed)
 
     def _note_first(self, placed: _Placed, unset: list[str]) -> None:
         """Note what is made first of an inode, and report what could not be set."""
         if placed.stat.nlink > 1:
-            self._links.setdefault(placed.stat.reference, placed)
+            self._links.note(placed.stat.reference, placed)
         for why in unset:
             self.fault(placed.path, ExtractionError(placed.folder.path_of(placed.name), why))
 

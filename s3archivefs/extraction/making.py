@@ -11,7 +11,7 @@ import os
 import stat
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from s3archivefs.content import is_hole
 from s3archivefs.extraction.attributes import (
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
     from s3archivefs.extraction.folders import Existing, Folder, Folders
 
-__all__ = ["Maker", "Spot"]
+__all__ = ["Identity", "Maker", "Spot"]
+
+Identity: TypeAlias = "tuple[int, ...]"
+"""What tells a file from any other: device, inode, mode, size and time."""
 
 _NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV,
@@ -70,13 +73,14 @@ class Maker:
         if self._has_unnamed:
             os.close(self._handles)
 
-    def status(self, spot: Spot) -> os.stat_result | None:
-        """Return the attributes of what stands there, or None."""
+    def identity(self, spot: Spot) -> Identity | None:
+        """Return the identity of what stands there, or None."""
         directory = self._folders.handle(spot.folder)
         try:
-            return os.stat(spot.name, dir_fd=directory, follow_symlinks=False)
+            there = os.stat(spot.name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        return there.st_dev, there.st_ino, there.st_mode, there.st_size, there.st_mtime_ns
 
     def file(
         self, spot: Spot, pieces: Iterable[bytes | memoryview], size: int, wanted: Attributes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -148,18 +149,50 @@ def test_going_on_restores_the_times_of_directories(fs: s3archivefs.SquashFS, ta
     assert (target / "a").stat().st_mtime == 6
 
 
-def test_going_on_links_to_what_was_extracted_before(target: Path) -> None:
-    node = file(b"once", extended=True, nlink=2, mtime=7)
-    fs = opened(build(directory({b"x": node, b"y": node})))
-    fs.extract("/", target)
-    (target / "y").unlink()
+def test_going_on_links_to_nothing_that_stood_there(target: Path) -> None:
+    """Whatever its size and time are: the content may be anyone's, and the inode."""
+    node = file(b"once", extended=True, nlink=3, mtime=7)
+    fs = opened(build(directory({b"x": node, b"y": node, b"z": node})))
+    evil = target.parent / "outside/b"
+    evil.write_bytes(b"EVIL")
+    os.utime(evil, (7, 7))
+    (target / "x").hardlink_to(evil)
     assert fs.extract("/", target, existing="keep").kept == 1
-    assert (target / "x").stat().st_ino == (target / "y").stat().st_ino
-    # But never to what someone else has there.
-    (target / "x").write_bytes(b"mine")
-    (target / "y").unlink()
-    fs.extract("/", target, existing="keep")
-    assert tree_of(target) == {"x": b"mine", "y": b"once"}
+    assert tree_of(target) == {"x": b"EVIL", "y": b"once", "z": b"once"}
+    assert (target / "y").stat().st_ino == (target / "z").stat().st_ino != evil.stat().st_ino
+
+
+def test_a_hard_link_is_none_to_what_took_the_place_of_its_first_name(target: Path) -> None:
+    """Of members that get one name, as with strip_components, the last stays."""
+    one, two = (
+        file(data, extended=True, in_fragment=True, nlink=nlink)
+        for data, nlink in ((b"AAAA", 3), (b"BBBB", 2))
+    )
+    link = symlink(b"A", extended=True, nlink=2, xattr=2**32 - 1)
+    top = {
+        b"1": directory({b"l": link, b"x": one, b"z": one}),
+        b"2": directory({b"l": symlink(b"B"), b"x": file(b"CCCC", in_fragment=True), b"z": two}),
+        b"3": directory({b"m": link, b"u": two, b"y": one}),
+    }
+    fs = opened(build(directory(top)))
+    fs.extract("/", target, strip_components=1, existing="replace")
+    expected = {"l": "B", "m": "A", "u": b"BBBB", "x": b"CCCC", "y": b"AAAA", "z": b"BBBB"}
+    assert tree_of(target) == expected
+    assert (target / "u").stat().st_ino == (target / "z").stat().st_ino
+
+
+def test_a_hard_link_is_none_to_what_others_put_in_place_of_its_first_name(target: Path) -> None:
+    link = symlink(b"once", extended=True, nlink=2, xattr=2**32 - 1)
+    fs = opened(build(directory({b"x": link, b"y": link})))
+
+    def swapped(member: s3archivefs.Member, _: str) -> s3archivefs.Member:
+        if member.name == "y":
+            (target / "x").unlink()
+            (target / "x").symlink_to("evil")
+        return member
+
+    fs.extract("/", target, filter=swapped)
+    assert tree_of(target) == {"x": "evil", "y": "once"}
 
 
 def test_hard_links_are_replaced(target: Path) -> None:
