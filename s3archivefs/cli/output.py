@@ -96,8 +96,8 @@ def named(key: str, name: bytes) -> dict[str, str]:
 
 
 def json_line(item: Mapping[str, object]) -> str:
-    """Return one object as a line of JSON."""
-    return _encoder()(item) + "\n"
+    """Return one object as a line of JSON, which standard output has as UTF-8 in any locale."""
+    return _encoder(sys.stdout.encoding or "utf-8")(item) + "\n"
 
 
 def write_json(item: Mapping[str, object]) -> None:
@@ -106,10 +106,13 @@ def write_json(item: Mapping[str, object]) -> None:
 
 
 @cache
-def _encoder() -> Callable[[object], str]:
-    from json import JSONEncoder  # noqa: PLC0415 -- 2 ms, for --json alone
+def _encoder(encoding: str) -> Callable[[object], str]:
+    """Return what writes JSON: in ASCII, unless the encoding is UTF-8."""
+    from codecs import lookup  # noqa: PLC0415 -- for --json alone, as the next
+    from json import JSONEncoder  # noqa: PLC0415 -- 2 ms
 
-    return JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    is_utf8 = lookup(encoding).name == "utf-8"
+    return JSONEncoder(ensure_ascii=not is_utf8, separators=(",", ":")).encode
 
 
 def in_columns(names: list[str], width: int, painted: list[str] | None = None) -> list[str]:

@@ -61,6 +61,18 @@ def test_json_is_an_object_on_a_line(capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(line) == {"path": "a\nü", "size": 1}
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf8", "UTF-8"])
+def test_json_is_utf8_whatever_the_encoding(encoding: str) -> None:
+    written = io.BytesIO()
+    item = {"path": "/a/ü/漢/\U0001f600\ufffd"}
+    with redirect_stdout(io.TextIOWrapper(written, encoding)) as stream:
+        write_json(item)
+        stream.flush()
+        line = written.getvalue()
+    assert json.loads(line.decode()) == item
+    assert line.isascii() == (encoding.lower() not in {"utf8", "utf-8"})
+
+
 @pytest.mark.property
 @given(st.lists(st.text("ab", min_size=1, max_size=9), max_size=30), st.integers(1, 40))
 def test_columns_hold_every_name_once_and_fit_where_they_can(names: list[str], width: int) -> None:
