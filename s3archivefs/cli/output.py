@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from binascii import b2a_base64
+from codecs import lookup
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ def named(key: str, name: bytes) -> dict[str, str]:
 
 
 def json_line(item: Mapping[str, object]) -> str:
-    """Return one object as a line of JSON, which standard output has as UTF-8 in any locale."""
+    """Return one object as a line of JSON for standard output."""
     return _encoder(sys.stdout.encoding or "utf-8")(item) + "\n"
 
 
@@ -107,9 +108,8 @@ def write_json(item: Mapping[str, object]) -> None:
 
 @cache
 def _encoder(encoding: str) -> Callable[[object], str]:
-    """Return what writes JSON: in ASCII, unless the encoding is UTF-8."""
-    from codecs import lookup  # noqa: PLC0415 -- for --json alone, as the next
-    from json import JSONEncoder  # noqa: PLC0415 -- 2 ms
+    """Return what writes JSON: in ASCII where the encoding is not UTF-8, as JSON is."""
+    from json import JSONEncoder  # noqa: PLC0415 -- 2 ms, for --json alone
 
     is_utf8 = lookup(encoding).name == "utf-8"
     return JSONEncoder(ensure_ascii=not is_utf8, separators=(",", ":")).encode
