@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import add_image, add_json, examples
+from s3archivefs.cli.arguments import UsageError, add_image, add_json, examples
 from s3archivefs.cli.colours import add_colours, colours_of, painted
 from s3archivefs.cli.differences import Aspects, differences
 from s3archivefs.cli.exit_codes import DIFFERENT, OK, TROUBLE
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "other",
         metavar="IMAGE|DIR",
-        help="another image, to which a path inside may be appended too, or a directory on disk",
+        help="another image, to which a path inside may be appended too; either may be a directory "
+        "on disk",
     )
     parser.add_argument(
         "--owners",
@@ -60,11 +61,13 @@ def run(options: argparse.Namespace) -> int:
             if faults.code:
                 return max(faults.code, TROUBLE)
         one, other = sides
+        if not one.is_image and not other.is_image:
+            raise UsageError("neither is an image: diff -r compares two directories")
         progress = opened.enter_context(progress_shown(options.progress, noun="paths"))
         form = _object if options.json else _line
         colour = None if options.json or colours_of(options) is None else _coloured
         code = OK
-        for each in differences(one, other, _aspects(options, other), progress):
+        for each in differences(one, other, _aspects(options, sides), progress):
             line = form(one, other, each)
             sys.stdout.write(line if colour is None else colour(each, line))
             code = DIFFERENT
@@ -72,9 +75,9 @@ def run(options: argparse.Namespace) -> int:
     return max(fault, TROUBLE) if fault else code
 
 
-def _aspects(options: argparse.Namespace, other: Side) -> Aspects:
-    """Return what is to be compared: of a directory on disk, what any extraction keeps."""
-    if other.is_image:
+def _aspects(options: argparse.Namespace, sides: list[Side]) -> Aspects:
+    """Return what is to be compared: with a directory on disk, what any extraction keeps."""
+    if all(side.is_image for side in sides):
         return Aspects(options.owners is not False, options.times, symlink_modes=True, xattrs=b"")
     return Aspects(bool(options.owners), options.times, symlink_modes=False, xattrs=b"user.")
 

@@ -193,6 +193,32 @@ def test_image_does_not_differ_from_the_directory_that_it_holds(
     assert run("diff", f"{image}/links/inner", top / "links" / "inner").code == 0
 
 
+@pytest.mark.parametrize("options", [[], ["--owners"]])
+def test_order_of_image_and_directory_decides_nothing(
+    options: list[str], image: Path, tmp_path: Path
+) -> None:
+    tree = changed("directory", uid=7, mode=0o700)
+    other = make_image(tmp_path, tree)
+    assert run("extract", image, "/directory", "/link", "-C", tmp_path / "out").code == 0
+    trees = f"{other}/directory", tmp_path / "out" / "directory"
+    found = [
+        {
+            (item["path"], item["difference"])
+            for item in run("diff", "--json", *options, *pair).items
+        }
+        for pair in (trees, trees[::-1])
+    ]
+    assert found[0] == found[1]
+    assert ("/", "mode") in found[0]
+    assert (("/", "owner") in found[0]) == bool(options)
+
+
+def test_two_directories_are_not_compared(tmp_path: Path) -> None:
+    ran = run("diff", tmp_path, tmp_path)
+    assert (ran.code, ran.text) == (2, "")
+    assert ran.errors == "s3archivefs: neither is an image: diff -r compares two directories\n"
+
+
 def replaced(path: Path, make: Callable[[Path], object]) -> None:
     path.unlink()
     make(path)
