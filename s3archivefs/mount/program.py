@@ -25,7 +25,7 @@ from s3archivefs.mount.watcher import redirect_to_nowhere, start_watcher
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
 
     from s3archivefs.image import SquashFS
@@ -125,6 +125,8 @@ def _serve(
 ) -> None:
     directory = os.path.realpath(directory)
     _clear_dead(directory)
+    if options.on_change == "follow":
+        _check_outside(archives.sources.values(), directory)
     with ExitStack() as ends:
         ends.callback(os.close, start_watcher(directory))
         images = {
@@ -155,6 +157,20 @@ def _serve(
                     unmount(directory, lazily=True)
             if answering.is_alive():
                 answering.join(_GRACE_SECONDS)
+
+
+def _check_outside(sources: Iterable[str], directory: str) -> None:
+    """Refuse to follow an image that the tree will hide.
+
+    To open it, the process would ask itself, and wait for ever if it were killed meanwhile.
+    """
+    for source in sources:
+        path = os.path.realpath(source)
+        if "://" not in source and os.path.commonpath([path, directory]) == directory:
+            raise MountError(
+                f"{printed(source)} lies within {printed(directory)}, which will hide it: to follow"
+                " it, mount it elsewhere"
+            )
 
 
 def _follower(

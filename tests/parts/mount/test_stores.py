@@ -21,7 +21,7 @@ from tests.support.proxy.faults import Stall
 from tests.support.proxy.recorded import Request
 from tests.support.servers.swift_store import SwiftStore
 
-BUCKET = "mounted"
+BUCKET = f"mounted-{os.getpid()}"  # the processes of a run share the server
 OLD, NEW = Random("old").randbytes(6 << 20), Random("new").randbytes(6 << 20)
 
 
@@ -64,7 +64,7 @@ def test_a_replaced_archive_goes_stale_cleanly(
     assert code == 0
     lines = errors.splitlines()
     assert len(lines) == len(set(lines))
-    assert all(line.startswith("s3archivefs: s3://mounted/a.sqfs: ") for line in lines)
+    assert all(line.startswith(f"s3archivefs: {url}: ") for line in lines)
     assert "mount it again to see the new one" in lines[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,18 @@ def test_a_prefix_may_name_the_only_image(tmp_path: Path) -> None:
         NOT_FOUND,
         "s3archivefs: missing.sqfs: No such file or directory\n",
     )
+
+
+def test_an_image_that_its_own_tree_would_hide_is_not_followed(tmp_path: Path) -> None:
+    image = tmp_path / "below" / "a.sqfs"
+    image.parent.mkdir()
+    shutil.copy(IMAGE, image)
+    (tmp_path / "link").symlink_to(tmp_path)
+    ran = run(
+        "mount", "-f", "-o", "on_change=follow", tmp_path / "link" / "below" / "a.sqfs", tmp_path
+    )
+    assert ran.code == FAULT
+    assert "which will hide it: to follow it, mount it elsewhere" in ran.errors
 
 
 @pytest.mark.parametrize("options", [(), ("--lazy",)])
