@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     from s3archivefs.cli.descent import Node
     from s3archivefs.cli.opened import Opened
+    from s3archivefs.inode import Stat
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
 EXAMPLES = examples(
     ("s3archivefs du -h docs.sqfs", "bytes of content below each directory"),
-    ("s3archivefs du -sh docs.sqfs /linux /git", "of these two in all"),
+    ("s3archivefs du -sh docs.sqfs /linux /git", "a line for each of these two"),
+    note="A regular file counts once, where it comes first, however many hard links or PATHs lead "
+    "to it.",
 )
 
 
@@ -54,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the sums, of a directory behind those of what it holds."""
     with opened(options) as found:
-        seen = SeenInodes()
+        seen = _Seen(is_met_again=len(found.paths) > 1)
         for path in found.paths:
             with found.faults.reported():
                 sums = _sums(found, decode(path), seen)
@@ -62,8 +65,22 @@ def run(options: argparse.Namespace) -> int:
     return found.faults.code
 
 
+class _Seen:
+    """Regular files that were counted, of all paths together."""
+
+    def __init__(self, *, is_met_again: bool) -> None:
+        self._inodes = SeenInodes()
+        self._is_met_again = is_met_again
+        """Whether also what has one link may be met twice."""
+
+    def add(self, stat: Stat) -> bool:
+        """Add a file; return whether it is new."""
+        may_be_old = self._is_met_again or stat.nlink > 1
+        return not may_be_old or self._inodes.add(stat.reference)
+
+
 class _Sum:
-    """What a path holds: bytes of content, and regular files, each hard link once."""
+    """What a path holds: bytes of content, and regular files, as far as they are new."""
 
     def __init__(self, node: Node[str], depth: int, size: int = 0, files: int = 0) -> None:
         self.path = node.path
@@ -73,8 +90,8 @@ class _Sum:
         self.files = files
 
 
-def _sums(found: Opened, path: str, seen: SeenInodes) -> Iterator[_Sum]:
-    """Yield the sum of each path from the lowest up; of hard links the first."""
+def _sums(found: Opened, path: str, seen: _Seen) -> Iterator[_Sum]:
+    """Yield the sum of each path from the lowest up; a file counts where it comes first."""
     sum_of = found.faults.guarded(partial(_of_other, seen))
     on_the_way: list[_Sum] = []
     for step in descend(found.image, path, found.faults):
@@ -90,13 +107,13 @@ def _sums(found: Opened, path: str, seen: SeenInodes) -> Iterator[_Sum]:
     yield from _ended(on_the_way, 0)
 
 
-def _of_other(seen: SeenInodes, step: tuple[int, Node[str]]) -> _Sum | None:
-    """Return the sum of what is no directory; None for a hard link seen before."""
+def _of_other(seen: _Seen, step: tuple[int, Node[str]]) -> _Sum | None:
+    """Return the sum of what is no directory; None for a file seen before."""
     depth, node = step
     if node.kind is not FileKind.FILE:
         return _Sum(node, depth)
     stat = node.stat(follow_symlinks=False)
-    if stat.nlink > 1 and not seen.add(stat.reference):
+    if not seen.add(stat):
         return None
     return _Sum(node, depth, stat.size, 1)
 

@@ -60,6 +60,17 @@ def test_hard_link_counts_once_in_all_paths() -> None:
     assert run("du", image, "/005-link").text == "7\t/005-link\n"
 
 
+def test_file_counts_once_in_all_paths() -> None:
+    image = FIXTURES["gzip"].image
+    whole, docs = (run("du", "-s", "--json", image, path).items[0] for path in ("/", "/docs"))
+    first, second, third = run("du", "-s", "--json", image, "/docs", "/", "/docs").items
+    assert first == docs
+    assert second["size"] == whole["size"] - docs["size"]
+    assert second["files"] == whole["files"] - docs["files"]
+    assert (third["size"], third["files"]) == (0, 0)
+    assert run("du", image, "/short.txt", "/short.txt").text == "700\t/short.txt\n"
+
+
 def test_lines_reach_as_deep_as_asked_and_sums_all_the_way() -> None:
     image = FIXTURES["gzip"].image
     whole = run("du", image).text.splitlines()
