@@ -80,7 +80,7 @@ class _Seen:
 
 
 class _Sum:
-    """What a path holds: bytes of content, and regular files, as far as they are new."""
+    """What a path holds: bytes of content, and regular files that are new."""
 
     def __init__(self, node: Node[str], depth: int, size: int = 0, files: int = 0) -> None:
         self.path = node.path
@@ -91,7 +91,7 @@ class _Sum:
 
 
 def _sums(found: Opened, path: str, seen: _Seen) -> Iterator[_Sum]:
-    """Yield the sum of each path from the lowest up; a file counts where it comes first."""
+    """Yield the sum of each path from the lowest up."""
     sum_of = found.faults.guarded(partial(_of_other, seen))
     on_the_way: list[_Sum] = []
     for step in descend(found.image, path, found.faults):
