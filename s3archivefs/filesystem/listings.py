@@ -86,7 +86,7 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
     ) -> Any:  # noqa: ANN401 -- names, or details by name
         """Return all that is not a directory below `path`, sorted: names, or details by name.
 
-        A million names take some 75 MB, their details ten times as much.
+        A million names take some 85 MB, their details seven times as much.
         """
         name = self._strip_protocol(path)
         if not detail:

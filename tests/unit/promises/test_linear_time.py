@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from s3archivefs import open as open_image
 from s3archivefs.cli.colours import Colours
+from s3archivefs.filesystem.patterns import matcher
 from s3archivefs.printed import unprinted
 from s3archivefs_lambda.bucket.headers import overrides
 from s3archivefs_lambda.commands.upload_settings import part_bytes, storage_class
@@ -409,6 +410,11 @@ OF_SETTINGS = (
         "a key of a bucket",
         lambda text: [*PATTERNS.above(to_bytes(text)), *PATTERNS.beside(to_bytes(text))],
         ("/", ".sqfs/", "a-", "-b.sqfs", ".sqfs-", "a"),
+    ),
+    Parser(
+        "a path that a pattern is matched with",
+        matcher("**/a*a*b/**/*a*b"),
+        ("/", "a", "b", "a/b/"),
     ),
     Parser("--part-size", lambda text: part_bytes(text, {}), NUMBER_WORDS),
     Parser("--storage-class", lambda text: storage_class(text, {}), ("INT", "a")),
