@@ -42,7 +42,7 @@ MEANINGS = {
     FAULT: "a fault, or differences that were found",
     USAGE: "wrong arguments or settings",
     NOT_FOUND: "not there",
-    DAMAGED: "damaged",
+    DAMAGED: "damaged, or no image",
     INTERRUPTED: "ended by Ctrl-C",
     BROKEN_PIPE: "nobody reads the output",
 }

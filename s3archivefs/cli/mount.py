@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from s3archivefs.cli.arguments import UsageError, count, examples
 from s3archivefs.cli.exit_codes import OK, exit_code
 from s3archivefs.cli.faults import complain, line_of
-from s3archivefs.image import SquashFS
+from s3archivefs.cli.opened import open_named
 from s3archivefs.limits import Limits
 from s3archivefs.mount.options import parse_options
 from s3archivefs.mount.program import Archives, mount_in_background, mount_in_foreground
@@ -16,6 +16,8 @@ from s3archivefs.names import encode
 
 if TYPE_CHECKING:
     import argparse
+
+    from s3archivefs.image import SquashFS
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     def open_image(source: str) -> SquashFS:
         options.image = source  # for the line of an error
         limits = Limits(cache_bytes=how.cache_mib << 20)
-        return SquashFS(source, offset=how.offset, limits=limits)
+        return open_named(source, offset=how.offset, limits=limits)
 
     archives = Archives(_sources(options.archives), open_image)
     if options.foreground:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cli.arguments import UsageError
 from s3archivefs.cli.faults import Faults
 from s3archivefs.cli.location import split_location
-from s3archivefs.errors import leads_nowhere
+from s3archivefs.errors import NotSquashfsError, leads_nowhere
 from s3archivefs.image import SquashFS
 from s3archivefs.names import encode
 from s3archivefs.printed import unprinted
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-__all__ = ["Opened", "opened"]
+    from s3archivefs.limits import Limits
+
+__all__ = ["Opened", "open_named", "opened"]
+
+_NOT_SEEKABLE = "not seekable, like a pipe, and an image needs random access: copy it to a file"
 
 
 class Opened(NamedTuple):
@@ -34,7 +39,7 @@ class Opened(NamedTuple):
 def opened(options: argparse.Namespace) -> Iterator[Opened]:
     """Open the image of the arguments that `add_image` and `add_paths` made.
 
-    Raises what opening raises, and UsageError where a path must be given and none is.
+    Raises what `open_named` raises, and UsageError where a path must be given and none is.
     """
     name, given = options.image, list(getattr(options, "paths", ()))
     if not given:
@@ -48,8 +53,27 @@ def opened(options: argparse.Namespace) -> Iterator[Opened]:
         if options.default_path is None:
             raise UsageError(f"which file? give a PATH after {name}")
         given = [options.default_path]
-    with SquashFS(name, offset=options.offset) as image:
+    if "" in given:
+        raise UsageError("a PATH is empty: / is the root of the image")
+    with open_named(name, offset=options.offset) as image:
         yield Opened(image, name, [_place(image, path) for path in given], Faults(name))
+
+
+def open_named(name: str, *, offset: int, limits: Limits | None = None) -> SquashFS:
+    """Open an image that an argument names.
+
+    Raises what `SquashFS` raises, in words for the command's user, and UsageError for no name.
+    """
+    if not name:
+        raise UsageError("the name of the IMAGE is empty: give a path or a URL")
+    try:
+        return SquashFS(name, offset=offset, limits=limits)
+    except IsADirectoryError:
+        raise NotSquashfsError("a directory, not a squashfs image") from None
+    except OSError as error:
+        if error.errno == errno.ESPIPE:
+            raise OSError(errno.ESPIPE, _NOT_SEEKABLE, name) from None
+        raise
 
 
 def _place(image: SquashFS, path: str) -> bytes:

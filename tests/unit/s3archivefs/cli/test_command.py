@@ -33,6 +33,11 @@ def test_offset_opens_an_embedded_image(capsys: pytest.CaptureFixture[str]) -> N
     [
         (["ls", "nowhere.sqfs"], 3, "nowhere.sqfs: No such file or directory"),
         (["ls", __file__], 4, f"{__file__}: not a squashfs image"),
+        (["ls", os.curdir], 4, ".: a directory, not a squashfs image"),
+        (["diff", image("gzip"), ""], 2, "the name of the IMAGE is empty: give a path or a URL"),
+        (["ls", ""], 2, "the name of the IMAGE is empty: give a path or a URL"),
+        (["cat", image("gzip"), ""], 2, "a PATH is empty: / is the root of the image"),
+        (["ls", image("gzip"), "/docs", ""], 2, "a PATH is empty: / is the root of the image"),
         (["ls", "/proc/self/mem"], 1, "/proc/self/mem: "),
         (["cat", image("gzip")], 2, f"which file? give a PATH after {image('gzip')}"),
         (["cat", image("gzip"), "/nowhere"], 3, "/nowhere: No such file or directory"),
@@ -49,6 +54,18 @@ def test_fault_is_one_line_and_has_its_exit_code(
     assert said in written.err
     assert written.err.count("\n") == 1
     assert written.out == ""
+
+
+def test_a_pipe_is_no_image_and_the_advice_is_for_a_shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for command in (["ls"], ["mount", "-f"]):
+        assert main([*command, str(pipe), *([] if command == ["ls"] else [str(tmp_path)])]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"s3archivefs: {pipe}: not seekable, like a pipe, ")
+        assert said.endswith(": copy it to a file\n")
 
 
 def test_fault_of_the_device_names_the_image(
