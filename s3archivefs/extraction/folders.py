@@ -92,6 +92,8 @@ class Folders:
         self.top.is_made = True
         self._top_handle = os.open(target, _OPEN)
         self._handles: OrderedDict[Folder, int] = OrderedDict()
+        self._latest, self._latest_handle = self.top, self._top_handle
+        """The one that was asked for last."""
         self._at_end: list[Folder] = []
         """Those that their owner may not use once they are finished, in that order."""
 
@@ -115,9 +117,18 @@ class Folders:
         It is open until some others are asked for. Raises OutsideDestinationError where a symlink
         stands in the way, and what the operating system raises.
         """
+        if folder is self._latest:  # as most files, which lie beside each other
+            return self._latest_handle
         handle = self._kept(folder)
-        if handle is not None:
-            return handle
+        if handle is None:
+            handle = self._opened(folder)
+        self._latest, self._latest_handle = folder, handle
+        return handle
+
+    def _opened(self, folder: Folder) -> int:
+        """Open a directory, and those above it that are not open."""
+        self._latest, self._latest_handle = self.top, self._top_handle  # others may be closed
+        handle = None
         way = []
         here = folder
         while handle is None:
@@ -211,6 +222,7 @@ class Folders:
         handle = self._handles.pop(folder, None)
         if handle is not None:
             os.close(handle)
+            self._latest, self._latest_handle = self.top, self._top_handle
 
     def _entered(self, folder: Folder, above: int) -> int:
         """Open a directory from the one above, and make it unless it is there."""
