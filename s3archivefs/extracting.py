@@ -48,8 +48,8 @@ class Extractor(FileOpener):
         `name`, a single path is called so instead. `include` and `exclude` are glob patterns: those
         without a slash are for names at any depth. Modes and times are restored as `filter` has
         them: `data`, `tar`, `fully-trusted`, as in PEP 706, or a function of Member and target.
-        Only root restores setuid bits, with no filter but the last. `owner` and `xattrs` ask for
-        owners and extended attributes.
+        `owner` and `xattrs` ask for owners, as root, and for extended attributes. Setuid and setgid
+        bits are restored where the owner and the group are.
 
         A file gets its name when it is complete. What stands under its name is an `error`, or is to
         `keep` or `replace`; nothing is made through a symlink in the target. So an extraction that
@@ -61,9 +61,10 @@ class Extractor(FileOpener):
         `progress` is called with the regular files, and their bytes, that were made or kept since
         its last call. Returns what was made in all.
 
-        Raises ExtractionError where a member is refused, FileExistsError, and what reading and
-        writing raise. With `on_error`, that is called with the path in the image and the error, and
-        the other members follow, unless the disk is full or the like.
+        Raises ExtractionError where a member is refused, FileExistsError, PermissionError where
+        `owner` is asked for by others than root, and what reading and writing raise. With
+        `on_error`, that is called with the path in the image and the error, and the other members
+        follow, unless the disk is full or the like.
 
         Format: "Directory Table", "Inode Table", "Data and Fragment Blocks".
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import os
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -76,6 +77,8 @@ def extract(
     """
     if options.owner and options.filter == "data":
         raise UsageError("--owner takes --filter tar or --filter fully-trusted")
+    if options.owner and hasattr(os, "geteuid") and os.geteuid() != 0:
+        raise UsageError("--owner is for root, who may give files away: leave it out")
     if options.jobs == 0:
         raise UsageError("--jobs takes 1 or more")
     existing: Existing = "replace" if options.force else "keep" if options.no_clobber else "error"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Counts", "Manner"]
 
 _IDS_END = 2**32 - 1  # which the system takes for none
-_USER_BITS = 0o1777  # only root may give files their setuid and setgid bits
-_ALL_BITS = 0o7777
+_PLAIN_BITS = 0o1777  # all but setuid and setgid, by which a program has its owner's rights
 _EXISTING = ("error", "keep", "replace")
 
 
@@ -68,7 +69,10 @@ class _Attributed(Protocol):
 
 
 class Manner:
-    """How members are extracted; raises ValueError or TypeError for what cannot be asked for."""
+    """How members are extracted; raises ValueError or TypeError for what cannot be asked for.
+
+    PermissionError says that it can be by root alone.
+    """
 
     def __init__(
         self,
@@ -103,6 +107,9 @@ class Manner:
                 raise TypeError(f"{patterns!r} is a single pattern: give a list of patterns")
         if xattrs and not hasattr(os, "setxattr"):
             raise UnsupportedError("this system has no extended attributes to set")
+        self.is_root = os.geteuid() == 0
+        if owner and not self.is_root:
+            raise PermissionError(errno.EPERM, "owner=True is for root, who may give files away")
         self.filter: Filter = FILTERS[trust] if trust is not None else filter  # type: ignore[assignment]  # a function
         self.selection = Selection(include, exclude)
         self.strip_components = strip_components
@@ -113,9 +120,7 @@ class Manner:
         self.progress = progress
         self.on_error = on_error
         self.has_xattrs = xattrs
-        self.is_root = os.geteuid() == 0
         self._owner = owner
-        self._bits = _ALL_BITS if self.is_root else _USER_BITS
         # Others carry rights, as capabilities do.
         self._xattr_prefix = "" if self.is_root and trust not in {"data", "tar"} else "user."
 
@@ -130,7 +135,10 @@ class Manner:
         if self.has_xattrs:
             prefix = self._xattr_prefix
             pairs = tuple(pair for pair in xattrs(member.path) if pair[0].startswith(prefix))
-        mode = None if member.mode is None else member.mode & self._bits
+        mode = member.mode
+        if mode is not None:  # the rights of an owner who is not restored would be another's
+            rights = (uid != NO_ID) * stat.S_ISUID | (gid != NO_ID) * stat.S_ISGID
+            mode &= _PLAIN_BITS | rights
         return Attributes(mode, uid, gid, member.mtime, pairs)
 
 

@@ -100,7 +100,14 @@ def extracted(image: Path, target: Path, offset: int = 0) -> dict[bytes, Made]:
         assert "is not set: Operation not permitted" in str(error)  # of user.* on a symlink
 
     with s3archivefs.open(image, offset=offset) as fs:
-        fs.extract("/", target, filter="fully-trusted", owner=True, xattrs=True, on_error=on_error)
+        fs.extract(
+            "/",
+            target,
+            filter="fully-trusted",
+            owner=os.geteuid() == 0,  # unsquashfs leaves owners to users likewise
+            xattrs=True,
+            on_error=on_error,
+        )
     return made(target)
 
 

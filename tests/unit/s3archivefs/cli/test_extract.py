@@ -70,6 +70,14 @@ def test_what_stands_there_is_a_fault_and_the_rest_is_extracted(tmp_path: Path) 
     assert (tmp_path / "short.txt").read_text() != "mine"
 
 
+def test_owners_are_for_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    ran = run("extract", IMAGE, "--owner", "--filter", "tar", "-C", tmp_path / "out")
+    assert ran.code == 2
+    assert "--owner is for root" in ran.errors
+    assert not (tmp_path / "out").exists()
+
+
 def test_json_says_what_was_made(tmp_path: Path) -> None:
     target = tmp_path / "out"
     (made,) = run("extract", "--json", IMAGE, "-C", target).items

@@ -230,9 +230,32 @@ def test_owners_are_for_root(tmp_path: Path) -> None:
         opened(built).extract("/", "plain", filter="tar")
         with pytest.raises(PermissionError) as caught:
             opened(built).extract("/", "asked", filter="tar", owner=True)
-        return Path("plain/f").stat().st_uid, str(caught.value.filename)
+        return Path("plain/f").stat().st_uid, str(caught.value)
 
-    uid, path = as_user(tmp_path, owner)
+    uid, said = as_user(tmp_path, owner)
     assert uid == tmp_path.stat().st_uid
-    assert path == "asked/f"
-    assert not (tmp_path / "asked/f").exists()
+    assert "owner=True is for root" in said
+    assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize(
+    ("owner", "changes", "mode"),
+    [(False, {}, 0o1777), (True, {}, 0o7777), (True, {"gid": None}, 0o5777)],
+)
+def test_rights_of_an_owner_are_restored_with_the_owner(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: bool,  # noqa: FBT001 -- a parameter of pytest
+    changes: dict[str, object],
+    mode: int,
+) -> None:
+    """A user's setuid file would be root's, if the mode were restored alone."""
+    made: set[int] = set()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    monkeypatch.setattr(os, "fchmod", lambda _, wanted: made.add(wanted))
+    built = image(d=directory(mode=0o7777), f=file(b"#!", mode=0o7777))
+    opened(built).extract(
+        "/", tmp_path, filter=lambda member, _: member.replace(**changes), owner=owner
+    )
+    assert made == {0o755, mode}  # that of the directory in progress, and of both at the end
