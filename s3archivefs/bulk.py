@@ -11,6 +11,7 @@ from s3archivefs.batch import LARGE_BYTES, Wanted, weight_of_path, windows
 from s3archivefs.batch_reads import BatchReader
 from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, FormatError, LimitExceededError, SquashfsError
+from s3archivefs.format import ABSENT_32
 from s3archivefs.inode import FileKind
 from s3archivefs.names import (
     AnyPath,
@@ -115,6 +116,27 @@ class BulkReader(FileOpener):
         """
         self._check_open()
         return self._pieces_of(files, workers)
+
+    def content_start(self, stat: Stat) -> int:
+        """Return the byte of the image at which the content of a file begins.
+
+        Files that have no more than a part of one block begin where that begins. It is the order
+        in which `read_pieces` reads. It is 0 where the place is not sound: to read the file says
+        why.
+
+        Format: "Data and Fragment Blocks".
+        """
+        self._check_open()
+        place = self._place_of_content(stat)
+        if place is None:
+            return 0
+        data = self._readers.data
+        if place.fragment_index == ABSENT_32 or place.size >= data.block_size:
+            return place.blocks_start
+        try:
+            return data.fragment_block(place.fragment_index).position
+        except (SquashfsError, OSError):
+            return 0
 
     # ---- Contents --------------------------------------------------------------------------------
 

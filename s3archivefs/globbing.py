@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.entry import DirEntry, Tree
 
-__all__ = ["glob"]
+__all__ = ["glob", "matches"]
 
 _SINCE_3_13 = sys.version_info >= (3, 13)
 """Whether the running Python has the glob rules of 3.13 and later.
@@ -102,7 +102,15 @@ def glob(image: Tree, start: str, pattern: str, *, at_any_depth: bool) -> Iterat
     Raises CorruptImageError where a directory is in the tree twice, LimitExceededError past
     Limits.walk_depth, and what `pathlib` raises for the pattern.
     """
-    return _Search(image, pattern, at_any_depth=at_any_depth).below(start)
+    return (path for path, _ in _Search(image, pattern, at_any_depth=at_any_depth).below(start))
+
+
+def matches(image: Tree, start: str, pattern: str) -> Iterator[tuple[str, DirEntry[str] | None]]:
+    """Return what `glob` returns, each path with its entry, whose attributes cost no reading.
+
+    What no entry of a directory led to, as the start and `..`, is a directory and has none.
+    """
+    return _Search(image, pattern, at_any_depth=False).below(start)
 
 
 class _Search:
@@ -115,7 +123,7 @@ class _Search:
         self._without_match: set[_Key] = set()
         """Keys of directories without a match: symlinks need not lead there again."""
 
-    def below(self, start: str) -> Iterator[str]:
+    def below(self, start: str) -> Iterator[tuple[str, DirEntry[str] | None]]:
         try:
             found = self._image.stat(start)
         except OSError as error:
@@ -126,7 +134,7 @@ class _Search:
             return
         wanted = self._from(0)
         if self._accepts(wanted):
-            yield start
+            yield start, None
         listing = self._listing(start)
         stack = [self._node(start, start, wanted, found.reference, listing, linked=False)]
         while stack:
@@ -144,7 +152,7 @@ class _Search:
             matched, below = self._matched(node, name, entry)
             if matched:
                 node.has_match = True
-                yield path
+                yield path, entry
             if below and (deeper := self._entered(node, name, entry, below)) is not None:
                 if len(stack) > self._image.limits.walk_depth:
                     raise LimitExceededError(

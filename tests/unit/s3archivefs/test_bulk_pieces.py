@@ -147,3 +147,33 @@ def test_pieces_of_a_damaged_image_are_what_it_reads_alone(
         except s3archivefs.SquashfsError as error:
             found = str(error)
         assert found == alone
+
+
+# ---- Where contents begin ------------------------------------------------------------------------
+
+
+def test_pieces_come_in_the_order_in_which_contents_begin() -> None:
+    small = {path: content for path, content in CONTENTS.items() if len(content) < 1 << 20}
+    with s3archivefs.open(s3archivefs.BytesDevice(image_of(small))) as fs:
+        files = [(stat, stat) for _, stat in files_of(fs)]
+        order = [fs.content_start(stat) for stat, _ in fs.read_pieces(reversed(files))]
+    assert order == sorted(order)
+    assert len({*order}) > 3
+
+
+def test_files_in_one_fragment_block_begin_with_it() -> None:
+    contents = {f"/a/{number}": text(40 + number) for number in range(9)}
+    with s3archivefs.open(s3archivefs.BytesDevice(image_of(contents))) as fs:
+        assert len({fs.content_start(stat) for _, stat in files_of(fs)}) == 1
+
+
+@pytest.mark.property
+@given(number=st.integers(0, 1 << 20))
+def test_contents_of_a_damaged_image_begin_somewhere(mutator: Mutator, number: int) -> None:
+    _, image = mutator.mutation(number)
+    try:
+        fs = s3archivefs.open(s3archivefs.BytesDevice(image))
+        files = [*islice(files_of(fs), 200)]
+    except s3archivefs.SquashfsError:
+        return
+    assert all(fs.content_start(stat) >= 0 for _, stat in files)
