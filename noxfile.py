@@ -136,7 +136,7 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def data(session: nox.Session) -> None:
-    """Read archives through fsspec with pandas, DuckDB, zarr and others. Arguments go to pytest."""
+    """Read archives through fsspec with pandas, PyTorch and others. Arguments go to pytest."""
     system_packages(session, "mksquashfs")
     install(session, group="data", extras="all")
     # Warnings are the libraries' own.

@@ -1,4 +1,4 @@
-"""The page of recipes, from top to bottom, with what it says that each costs in requests."""
+"""The pages of recipes, from top to bottom, with what they say that each costs in requests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.data.conftest import BUCKET
 from tests.support.documents.pages import Block, blocks, prose
 
@@ -17,19 +19,19 @@ if TYPE_CHECKING:
     from tests.support.proxy.counting_proxy import CountingProxy
     from tests.support.servers.swift_store import SwiftStore
 
-PAGE = "docs/data.md"
+PAGES = ("docs/data.md", "docs/training.md")
 _ROW = re.compile(r"\| \[(?P<title>[^]]+)\]\(#[^)]+\) \| (?P<most>\d+) \|")
 
 
-def most_requests() -> dict[str, int]:
-    """The numbers of the page's table, by the title of the example."""
-    rows = (_ROW.fullmatch(line) for _, line in prose(PAGE))
+def most_requests(page: str) -> dict[str, int]:
+    """The numbers of a page's table, by the title of the example."""
+    rows = (_ROW.fullmatch(line) for _, line in prose(page))
     return {row["title"]: int(row["most"]) for row in rows if row}
 
 
 def title_of(block: Block) -> str:
     """The heading above a block."""
-    titles = [line for number, line in prose(PAGE) if line[:1] == "#" and number < block.line]
+    titles = [line for number, line in prose(block.page) if line[:1] == "#" and number < block.line]
     return titles[-1].lstrip("# ")
 
 
@@ -49,8 +51,9 @@ def run(block: Block, directory: Path, environ: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("page", PAGES)
 def test_the_examples_print_what_they_say_for_what_they_say(
-    store: SwiftStore, bucket: str, proxy: CountingProxy, tmp_path: Path
+    page: str, store: SwiftStore, bucket: str, proxy: CountingProxy, tmp_path: Path
 ) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
@@ -58,10 +61,10 @@ def test_the_examples_print_what_they_say_for_what_they_say(
     (programs / "pip").chmod(0o755)
     path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
     environ = os.environ | store.environ(endpoint_url=proxy.url) | {"PATH": os.pathsep.join(path)}
-    most = most_requests()
+    most = most_requests(page)
     counted: dict[str, int] = {}
-    page = blocks(PAGE)
-    for number, (block, after) in enumerate(pairwise([*page, page[-1]])):
+    found = blocks(page)
+    for number, (block, after) in enumerate(pairwise([*found, found[-1]])):
         if block.language not in {"sh", "python"}:
             continue
         cache = tmp_path / f"cache {number}"

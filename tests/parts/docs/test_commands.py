@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.parts.docs.conftest import Reader
 
 RUN = {"sh", "python"}
-ELSEWHERE = {"docs/data.md"}
+ELSEWHERE = {"docs/data.md", "docs/training.md"}
 """Pages whose libraries have an environment of their own: `nox -s data` runs them."""
 _SESSION = re.compile(r"noxfile\.py\s+-s\s+([\w-]+)|nox -s ([\w-]+)")
 

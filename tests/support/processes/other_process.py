@@ -13,7 +13,7 @@ from s3archivefs import BytesDevice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FileBytes", "in_process", "lists", "reads"]
+__all__ = ["FileBytes", "in_process", "items", "lists", "reads"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,11 @@ def in_process(method: str, function: Callable[..., T], *arguments: object) -> T
 def reads(opened: Any) -> Any:  # noqa: ANN401 -- a file, or what has read_bytes
     """The rest of a file, or the content of `path` in an image."""
     return opened.read()
+
+
+def items(dataset: Any, indices: list[int]) -> Any:  # noqa: ANN401 -- whatever is sent
+    """The items of a dataset at these indices."""
+    return dataset.__getitems__(indices)
 
 
 def lists(fs: Any, path: Any) -> Any:  # noqa: ANN401 -- whatever is sent

@@ -1,0 +1,8 @@
+"""The files of an image as a dataset to train on."""
+
+from __future__ import annotations
+
+from s3archivefs.dataset.archive_dataset import ArchiveDataset, DecodeError
+from s3archivefs.dataset.block_shuffle import BlockShuffle
+
+__all__ = ["ArchiveDataset", "BlockShuffle", "DecodeError"]

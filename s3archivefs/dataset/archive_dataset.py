@@ -1,0 +1,243 @@
+"""`ArchiveDataset`: the files of an image as a map-style dataset."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import closing, contextmanager, suppress
+from operator import index as as_index
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+from weakref import finalize
+
+from s3archivefs.dataset.batch import Batch
+from s3archivefs.dataset.members import members_of
+from s3archivefs.dataset.shared_file import mapped, shared
+from s3archivefs.errors import SquashfsError
+from s3archivefs.file import check_limit
+from s3archivefs.image import SquashFS
+from s3archivefs.reopening import reopen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from s3archivefs.dataset.members import Members
+    from s3archivefs.dataset.shared_file import SharedFile
+    from s3archivefs.inode import Stat
+    from s3archivefs.limits import Limits
+
+__all__ = ["ArchiveDataset", "DecodeError"]
+
+Item = TypeVar("Item")
+
+_AT_ONCE = 64  # items of an iteration
+_FAULTS = (SquashfsError, OSError)
+
+
+class DecodeError(ValueError):
+    """A member's content that `decode` failed for; its message begins with the member's path."""
+
+
+class ArchiveDataset(Generic[Item]):
+    """The regular files of an image that a pattern matches: a map-style dataset.
+
+    It has what PyTorch's DataLoader asks of a dataset, and needs nothing of PyTorch. `url` is what
+    `s3archivefs.open` takes; the image starts at byte `offset` of it. `glob` is a pattern of
+    `pathlib`, from the root; symlinks to files count, and `**` follows none. Members are counted
+    from 0 in the order of the tree, names in byte order. An item is what `decode` returns for the
+    content of its member, the content itself if there is none.
+
+    The members are listed once, in 36 bytes each and their names. A pickle holds neither: it takes
+    less than a kilobyte, and the process that loads it maps the list from a temporary file of the
+    first, or lists anew on another machine. It opens the image when it first reads, and raises
+    OSError (ESTALE) where another image is there now. Threads and forked processes may use the
+    dataset as it is.
+
+    Creating it raises what `s3archivefs.open` and `Path.glob` raise.
+    """
+
+    @overload
+    def __init__(
+        self: ArchiveDataset[bytes],
+        url: object,
+        glob: str = ...,
+        decode: None = ...,
+        *,
+        offset: int = ...,
+        limits: Limits | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        url: object,
+        glob: str = ...,
+        decode: Callable[[bytes], Item] = ...,
+        *,
+        offset: int = ...,
+        limits: Limits | None = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        url: object,
+        glob: str = "**/*",
+        decode: Callable[[bytes], Any] | None = None,
+        *,
+        offset: int = 0,
+        limits: Limits | None = None,
+    ) -> None:
+        self._glob = glob
+        self._decode: Callable[[bytes], Item] | None = decode
+        image = SquashFS(url, offset=offset, limits=limits)
+        finalize(self, image.close)
+        self._image: SquashFS | None = image
+        self._origin = image.origin
+        self._members: Members | None = members_of(image, glob)
+        self._shared: SharedFile | None = None
+        self._kept: dict[int, bytes] = {}
+        """Contents of members that were read ahead."""
+
+    # ---- Members ---------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Return the number of members."""
+        return len(self.members.references)
+
+    def path(self, index: int) -> str:
+        """Return the path of a member in the image.
+
+        Raises IndexError where there is none.
+        """
+        return self.members.path(self._checked(index))
+
+    @property
+    def members(self) -> Members:
+        """The members, in columns."""
+        if self._members is None:
+            found = self._shared and mapped(self._shared)
+            self._members = found or members_of(self.image, self._glob)
+        return self._members
+
+    @property
+    def image(self) -> SquashFS:
+        """The image, opened again if this process has not yet opened it."""
+        if self._image is None:
+            self._image = reopen(SquashFS, self._origin)
+        return self._image
+
+    # ---- Items -----------------------------------------------------------------------------------
+
+    def __getitem__(self, index: int) -> Item:
+        """Return the item of a member, counted from the end if negative.
+
+        Raises IndexError where there is none, and else what `__getitems__` raises.
+        """
+        return self.__getitems__((index,))[0]
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield all items in order, some read at once."""
+        count = len(self)
+        for start in range(0, count, _AT_ONCE):
+            yield from self.__getitems__(range(start, min(start + _AT_ONCE, count)))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Item]:
+        """Return the items of several members, which DataLoader asks for at once.
+
+        They are read in the order of the disk: what is adjacent in one request, each block decoded
+        once, while items that are read are decoded. What a batch of `BlockShuffle` has besides is
+        read with them, and kept until it is asked for. Raises DecodeError where `decode` fails, and
+        what `SquashFS.read_bytes` raises, with the member's path in a note.
+        """
+        ahead: Sequence[int] = ()
+        if isinstance(indices, Batch):
+            ahead = indices.ahead
+            if indices.is_first:
+                self._kept.clear()
+        places: dict[int, list[int]] = defaultdict(list)
+        for at, index in enumerate(indices):
+            places[self._checked(index)].append(at)
+        items: dict[int, Item] = {}
+        with closing(self._contents(places, ahead)) as contents:
+            for number, content in contents:
+                if number not in places:
+                    self._kept[number] = content
+                for at in places.get(number, ()):
+                    items[at] = self._item(number, content)
+        return [items[at] for at in range(len(indices))]
+
+    def _contents(
+        self, numbers: Iterable[int], ahead: Sequence[int]
+    ) -> Generator[tuple[int, bytes], None, None]:
+        """Yield the contents of members, and of those to read ahead where they are sound."""
+        due = {*numbers}
+        for number in [*due]:
+            content = self._kept.pop(number, None)
+            if content is not None:
+                due.remove(number)
+                yield number, content
+        wanted = [*self._stats(due), *self._stats({*ahead} - {*numbers}, skip_faults=True)]
+        with closing(self.image.read_pieces(wanted)) as contents:
+            for number, pieces in contents:
+                with self._naming(number) if number in due else suppress(*_FAULTS):
+                    yield number, b"".join(pieces)
+
+    def _stats(
+        self, numbers: Iterable[int], *, skip_faults: bool = False
+    ) -> Iterator[tuple[int, Stat]]:
+        """Yield the attributes of members that may be read into memory."""
+        image, references = self.image, self.members.references
+        most = image.limits.read_all_bytes
+        for number in numbers:
+            with suppress(*_FAULTS) if skip_faults else self._naming(number):
+                stat = image.stat_of_node(references[number])
+                check_limit(stat.size, most)
+                yield number, stat
+
+    def _item(self, number: int, content: bytes) -> Item:
+        if self._decode is None:
+            return cast("Item", content)
+        try:
+            return self._decode(content)
+        except Exception as error:
+            what = f"{self.members.path(number)}: {type(error).__name__}: {error}"
+            raise DecodeError(what) from error
+
+    @contextmanager
+    def _naming(self, number: int) -> Iterator[None]:
+        """Add a member's path to what reading it raises."""
+        try:
+            yield
+        except _FAULTS as error:
+            error.add_note(f"while reading {self.members.path(number)}")
+            raise
+
+    def _checked(self, index: int) -> int:
+        """Return the number of a member, counted from 0."""
+        number = as_index(index)
+        count = len(self)
+        if not -count <= number < count:
+            raise IndexError(f"the dataset has {count} members, and none of index {number}")
+        return number % count
+
+    # ---- Other processes, and the end ------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, object]:
+        self._origin.check_pickles()
+        if self._shared is None:
+            with suppress(OSError):  # no room: others list for themselves
+                self._shared = shared(self.members, self)
+        return {**self.__dict__, "_image": None, "_members": None, "_kept": {}}
+
+    def close(self) -> None:
+        """Close the image, if this process has opened it: nothing more can be read."""
+        if self._image is not None:
+            self._image.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,76 @@
+"""Members in a temporary file, which other processes map."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from struct import Struct
+from tempfile import mkstemp
+from typing import Literal, NamedTuple
+from weakref import finalize
+
+from s3archivefs.dataset.members import Members
+
+__all__ = ["SharedFile", "mapped", "shared"]
+
+_FORMATS: tuple[Literal["Q", "I", "B"], ...] = ("Q", "Q", "Q", "Q", "I", "B", "Q", "B")
+"""Type of each column, as in `memoryview.cast`."""
+_TOKEN_BYTES = 16
+_lengths = Struct(f"={len(_FORMATS)}Q")
+_ALIGNMENT = 8  # bytes: columns begin at multiples of it, as their integers must
+
+
+class SharedFile(NamedTuple):
+    """A file with the members of a dataset, for processes of this machine."""
+
+    path: str
+    token: bytes
+    """Random bytes at the start of the file, which no other file has."""
+
+
+def shared(members: Members, owner: object) -> SharedFile:
+    """Write members to a temporary file, which is removed when `owner` is no more.
+
+    Raises OSError where it cannot be written.
+    """
+    handle, path = mkstemp(prefix="s3archivefs-", suffix=".members")
+    finalize(owner, _remove, path, os.getpid())
+    token = os.urandom(_TOKEN_BYTES)
+    columns = [memoryview(column).cast("B") for column in members]
+    with os.fdopen(handle, "wb") as file:
+        file.write(token + _lengths.pack(*map(len, columns)))
+        for column in columns:
+            file.write(column)
+            file.write(_padding(len(column)))
+    return SharedFile(path, token)
+
+
+def mapped(file: SharedFile) -> Members | None:
+    """Return the members in a file, whose pages all processes share.
+
+    Return None if the file is not there, as on another machine, or is another one.
+    """
+    try:
+        with Path(file.path).open("rb") as opened:
+            view = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError):  # ValueError: it is empty
+        return None
+    if view[:_TOKEN_BYTES] != file.token:
+        return None
+    columns = []
+    at = _TOKEN_BYTES + _lengths.size
+    for form, length in zip(_FORMATS, _lengths.unpack_from(view, _TOKEN_BYTES), strict=True):
+        columns.append(view[at : at + length].cast(form))
+        at += length + len(_padding(length))
+    return Members(*columns)
+
+
+def _padding(length: int) -> bytes:
+    """Return the bytes between a column and the next."""
+    return bytes(-length % _ALIGNMENT)
+
+
+def _remove(path: str, process: int) -> None:
+    if os.getpid() == process:  # a forked child's copy of the owner is not the owner
+        Path(path).unlink(missing_ok=True)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import s3archivefs
+from s3archivefs.dataset.members import Members, members_of
+from s3archivefs.dataset.shared_file import mapped, shared
+from tests.support.processes.forked import in_child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Owner:
+    """What a file lives as long as."""
+
+
+@pytest.fixture(params=["**/*", "cat/*", "missing"])
+def members(image: Path, request: pytest.FixtureRequest) -> Iterator[Members]:
+    with s3archivefs.open(image) as fs:
+        yield members_of(fs, request.param)
+
+
+def columns(members: Members | None) -> list[list[int]]:
+    assert members is not None
+    return [[*column] for column in members]
+
+
+def test_mapped_members_are_those_that_were_shared(members: Members) -> None:
+    owner = Owner()
+    found = mapped(shared(members, owner))
+    assert columns(found) == columns(members)
+    assert found is not None
+    count = len(members.references)
+    assert [*map(found.path, range(count))] == [*map(members.path, range(count))]
+
+
+def test_mapped_members_outlive_the_file(members: Members) -> None:
+    owner = Owner()
+    file = shared(members, owner)
+    found = mapped(file)
+    del owner
+    assert not Path(file.path).exists()
+    assert columns(found) == columns(members)
+    assert mapped(file) is None
+
+
+def test_only_its_user_may_read_the_file(members: Members) -> None:
+    owner = Owner()
+    assert Path(shared(members, owner).path).stat().st_mode & 0o777 == 0o600
+
+
+def test_another_file_in_its_place_is_not_taken_for_it(members: Members, tmp_path: Path) -> None:
+    owner = Owner()
+    file = shared(members, owner)
+    for content in (b"", b"x", Path(file.path).read_bytes()[::-1]):
+        (tmp_path / "other").write_bytes(content)
+        assert mapped(file._replace(path=str(tmp_path / "other"))) is None
+
+
+def test_a_forked_child_that_ends_leaves_the_file(members: Members) -> None:
+    owners = [Owner()]
+    file = shared(members, owners[0])
+    in_child(owners.clear)
+    assert Path(file.path).exists()
