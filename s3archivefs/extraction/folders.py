@@ -36,7 +36,7 @@ class Folder:
     """A directory of the target, which is made when the first member comes."""
 
     __slots__ = ("above", "attributes", "children", "folded", "is_made", "is_new",
-                 "name", "pending")  # fmt: skip
+                 "is_unfinished", "name", "pending")  # fmt: skip
 
     def __init__(self, above: Folder | None, name: bytes) -> None:
         self.above = above
@@ -46,6 +46,8 @@ class Folder:
         """Whether it is known to be there."""
         self.is_new = False
         """Whether it was not there before."""
+        self.is_unfinished = False
+        """Whether it was there, as an extraction that is interrupted leaves it."""
         self.pending = 0
         """Members still to be made in it, its unfinished directories, and walks."""
         self.children: dict[bytes, Folder] = {}
@@ -185,7 +187,7 @@ class Folders:
         if not folder.is_made:
             return
         wanted = folder.attributes
-        if not folder.is_new and self._existing != "replace":
+        if not folder.is_new and not folder.is_unfinished and self._existing != "replace":
             # To keep what is there is to go on where an extraction was interrupted.
             wanted = Attributes(mtime=wanted.mtime if self._existing == "keep" else None)
         elif wanted.mode is not None and wanted.mode & _IN_PROGRESS != _IN_PROGRESS:
@@ -234,6 +236,8 @@ class Folders:
             raise self._in_the_way(folder, above) or self._located(error, folder) from error
         if folder.is_new and not folder.is_made and folder.attributes.mode is not None:
             os.fchmod(handle, _mode_in_progress(folder))  # whatever the umask is
+        if not folder.is_new and not folder.is_made and self._existing == "keep":
+            folder.is_unfinished = _is_unfinished(folder, os.fstat(handle))
         folder.is_made = True
         return handle
 
@@ -285,6 +289,13 @@ def located(error: OSError, path: str) -> OSError:
 def _mode_in_progress(folder: Folder) -> int:
     mode = folder.attributes.mode
     return 0o777 if mode is None else mode & _WHILE_IN_PROGRESS | _IN_PROGRESS
+
+
+def _is_unfinished(folder: Folder, there: os.stat_result) -> bool:
+    """Return whether a directory is as an interrupted extraction leaves it: mode and owner."""
+    wanted = folder.attributes
+    is_in_progress = stat.S_IMODE(there.st_mode) == _mode_in_progress(folder)
+    return wanted.mode is not None and is_in_progress and there.st_uid in {os.geteuid(), wanted.uid}
 
 
 def _mode(name: bytes, directory: int) -> int:

@@ -149,6 +149,19 @@ def test_going_on_restores_the_times_of_directories(fs: s3archivefs.SquashFS, ta
     assert (target / "a").stat().st_mtime == 6
 
 
+@pytest.mark.parametrize(("standing", "mode"), [(0o755, 0o1777), (0o750, 0o750)])
+def test_going_on_restores_the_modes_of_unfinished_directories(
+    target: Path, standing: int, mode: int
+) -> None:
+    """As an interrupted extraction leaves them: nothing for others to write, no sticky bit."""
+    (target / "a").mkdir()
+    (target / "a").chmod(standing)
+    image = build(directory({b"a": directory({b"b": file(b"")}, mode=0o1777, mtime=6)}))
+    opened(image).extract("/", target, existing="keep", filter="fully-trusted")
+    assert mode_of(target / "a") == mode
+    assert (target / "a").stat().st_mtime == 6
+
+
 def test_going_on_links_to_nothing_that_stood_there(target: Path) -> None:
     """Whatever its size and time are: the content may be anyone's, and the inode."""
     node = file(b"once", extended=True, nlink=3, mtime=7)
