@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from datetime import UTC, datetime
-from fnmatch import translate
 from typing import TYPE_CHECKING
 
+from s3archivefs.cli.globs import expression
 from s3archivefs.inode import FileKind
 from s3archivefs.names import encode
 
@@ -62,7 +62,7 @@ def predicates(options: argparse.Namespace, image: SquashFS) -> Iterator[Predica
 
 def _matching(name: str, flags: int = 0) -> Callable[[str], re.Match[str] | None]:
     """Return what matches a glob, in which a star takes slashes too."""
-    return re.compile(translate(name), flags).match
+    return re.compile(expression(name), flags).match
 
 
 def _is_empty(node: Node[str]) -> bool:

@@ -26,9 +26,9 @@ ANCHORED = {"match", "fullmatch"}
 SEARCHED = {"search", "sub", "subn", "split", "findall", "finditer"}
 
 
-# Made of a caller's glob pattern as the program runs: fnmatch's translation never goes back over
+# Made of a caller's glob pattern as the program runs: neither translation goes back over
 # what a star took.
-MADE = {"re.compile(translate(name))", "re.compile(translate(name), flags)"}
+MADE = {"re.compile(translate(name))", "re.compile(expression(name), flags)"}
 
 
 class Use(NamedTuple):
