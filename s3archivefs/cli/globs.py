@@ -1,4 +1,4 @@
-"""Globs as find(1) has them: `[^a]` is `[!a]`, and a backslash makes the next character plain."""
+"""Globs as find(1) has them, where fnmatch has neither `[^a]` nor backslashes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _NEGATIONS = (["!"], ["^"])
 
 
 def expression(glob: str) -> str:
-    """Return the regular expression for all of a text that a glob matches, slashes like others.
+    """Return the regular expression for whole texts that a glob matches.
 
-    It never goes back over what a star took, as that of `fnmatch.translate`.
+    A star takes slashes too. The expression never goes back over what a star took, as that of
+    `fnmatch.translate` does not.
     """
     characters = _CHARACTERS.findall(glob)
     last_end = max((at for at, each in enumerate(characters) if each == "]"), default=0)
