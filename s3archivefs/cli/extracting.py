@@ -30,6 +30,8 @@ _OBJECTS = 100_000
 """New objects that the garbage collector waits for."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _STANDS = "something stands there: --force replaces it, --no-clobber keeps it"
+_DIRECTORY_STANDS = "a directory stands there: --no-clobber keeps it; else remove it"
+_NO_DIRECTORY = "a file stands there, where a directory is to be: --force replaces it"
 _GO_ON = "what is extracted is whole; make room and go on with --no-clobber"
 
 
@@ -103,7 +105,7 @@ def extract(
                 xattrs=options.xattrs,
                 jobs=options.jobs,
                 progress=progress,
-                on_error=lambda _, error: found.faults.report(_explained(error)),
+                on_error=lambda path, error: found.faults.report(_explained(path, error)),
             )
     except OSError as error:
         where = error.filename
@@ -130,8 +132,15 @@ def _rarely_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _explained(error: SquashfsError | OSError) -> Exception:
-    """Return an error that says what to do, where that is known."""
-    if isinstance(error, FileExistsError):
-        return OSError(error.errno, _STANDS, error.filename)
+def _explained(path: str, error: SquashfsError | OSError) -> Exception:
+    """Return an error that says what to do, where that is known.
+
+    `path` is that in the image; other paths are in the target.
+    """
+    if isinstance(error, FileExistsError | IsADirectoryError):
+        where = error.filename
+        is_directory = os.path.isdir(where) and not os.path.islink(where)  # noqa: PTH112, PTH114
+        return FileExistsError(errno.EEXIST, _DIRECTORY_STANDS if is_directory else _STANDS, where)
+    if isinstance(error, NotADirectoryError) and error.filename != path:
+        return FileExistsError(errno.EEXIST, _NO_DIRECTORY, error.filename)
     return error

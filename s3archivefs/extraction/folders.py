@@ -29,6 +29,7 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _HANDLES_MAX = 128  # directories that are open at a time; a process may often have 1,024
 _NO_NAMES = frozenset({b"", b".", b".."})
 _IN_PROGRESS = 0o700  # its owner makes what is in it
+_SYMLINK_STANDS = "a symlink stands there in the target, and is not followed: replace or remove it"
 _WHILE_IN_PROGRESS = 0o755  # the permissions that nobody can abuse meanwhile
 
 
@@ -260,10 +261,9 @@ class Folders:
         with suppress(OSError):
             mode = _mode(folder.name, above)
             if stat.S_ISLNK(mode):
-                why = "a symlink stands there in the target, and is not followed"
-                return OutsideDestinationError(folder.path, why)
+                return OutsideDestinationError(folder.path, _SYMLINK_STANDS)
             if not stat.S_ISDIR(mode):
-                there = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+                there = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
                 return self._located(there, folder)
         return None
 

@@ -70,6 +70,40 @@ def test_what_stands_there_is_a_fault_and_the_rest_is_extracted(tmp_path: Path) 
     assert (tmp_path / "short.txt").read_text() != "mine"
 
 
+FILE_IN_THE_WAY = "docs: a file stands there, where a directory is to be: --force replaces it"
+LINK_IN_THE_WAY = "a symlink stands there in the target, and is not followed: replace or remove it"
+IN_THE_WAY = "short.txt: a directory stands there: --no-clobber keeps it; else remove it"
+
+
+@pytest.mark.parametrize(
+    ("standing", "option", "says"),
+    [
+        ("a file", [], FILE_IN_THE_WAY),
+        ("a file", ["-n"], FILE_IN_THE_WAY),
+        ("a file", ["-f"], ""),
+        ("a symlink", [], LINK_IN_THE_WAY),
+        ("a symlink", ["-n"], LINK_IN_THE_WAY),
+        ("a symlink", ["-f"], ""),
+        ("a directory", [], IN_THE_WAY),
+        ("a directory", ["-f"], IN_THE_WAY),
+        ("a directory", ["-n"], ""),
+    ],
+)
+def test_what_helps_is_said_of_what_stands_in_the_way(
+    standing: str, option: list[str], says: str, tmp_path: Path
+) -> None:
+    if standing == "a file":
+        (tmp_path / "docs").touch()
+    elif standing == "a symlink":
+        (tmp_path / "docs").symlink_to(".")
+    else:
+        (tmp_path / "short.txt").mkdir()
+    ran = run("extract", IMAGE, *option, "-C", tmp_path)
+    assert ran.code == bool(says)
+    assert says in ran.errors
+    assert ran.errors.count("\n") == bool(says)
+
+
 def test_owners_are_for_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     ran = run("extract", IMAGE, "--owner", "--filter", "tar", "-C", tmp_path / "out")

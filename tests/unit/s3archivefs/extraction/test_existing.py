@@ -111,12 +111,13 @@ def test_a_directory_replaces_a_symlink_or_file_in_the_way(
     assert outside(target) == PRECIOUS
 
 
+@pytest.mark.parametrize("existing", ["error", "keep"])
 def test_a_file_in_the_way_of_a_directory_is_an_error(
-    fs: s3archivefs.SquashFS, target: Path
+    fs: s3archivefs.SquashFS, target: Path, existing: Existing
 ) -> None:
     (target / "a").write_bytes(b"mine")
-    with pytest.raises(FileExistsError) as caught:
-        fs.extract("/", target)
+    with pytest.raises(NotADirectoryError) as caught:
+        fs.extract("/", target, existing=existing)
     assert caught.value.filename == str(target / "a")
     assert tree_of(target) == {"a": b"mine"}
 
