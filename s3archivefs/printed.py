@@ -1,8 +1,8 @@
 r"""Names as the commands print them: on one line, whatever their bytes are, and reversibly.
 
 A backslash is printed as `\\`. What is not printable, or not UTF-8, is printed as `\xNN` for each
-byte, and so is a hyphen at the start, since commands take it for an option. So no two names look
-alike.
+byte, and so is a hyphen at the start, since commands take it for an option. So no two names are
+the same text; those whose letters or blanks look alike still do.
 """
 
 from __future__ import annotations
