@@ -62,7 +62,7 @@ def _write(file: SquashFile, part: tuple[int | None, int | None] | None) -> None
 
 def _range(text: str) -> tuple[int | None, int | None]:
     """Return both ends of a range, None for one that is open."""
-    found = re.fullmatch(r"([0-9]{0,19})-([0-9]{0,19})", text)
+    found = re.fullmatch(r"([0-9]{0,4000})-([0-9]{0,4000})", text)
     if found is None or text == "-":
         raise argparse.ArgumentTypeError(f"{text!r} is no range: A-B, A- or -N, in bytes")
     first, last = (int(each) if each else None for each in found.groups())

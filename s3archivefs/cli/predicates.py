@@ -93,7 +93,7 @@ def kinds(text: str) -> frozenset[FileKind]:
 
 def size_range(text: str) -> range:
     """Return the sizes that `+N`, `-N` or `N` with a unit stands for, for argparse."""
-    found = re.fullmatch(r"([+-]?)([0-9]{1,19})([ckMG]?)", text)
+    found = re.fullmatch(r"([+-]?)([0-9]{1,4000})([ckMG]?)", text)
     if found is None:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no size: +N for more, -N for less, or N, in bytes (c), k, M or G"

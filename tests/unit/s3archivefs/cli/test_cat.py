@@ -58,6 +58,9 @@ def content() -> bytes:
         ("0-99999999", slice(None)),
         ("99999999-", slice(0, 0)),
         ("-0", slice(0, 0)),
+        ("1-18446744073709551615", slice(1, None)),
+        (f"{10**40}-", slice(0, 0)),
+        (f"-{10**40}", slice(None)),
     ],
 )
 def test_cat_writes_a_range(
@@ -67,7 +70,7 @@ def test_cat_writes_a_range(
     assert capsysbinary.readouterr().out == content[part]
 
 
-@pytest.mark.parametrize("given", ["", "-", "5-4", "a-b", "1-2-3", "0x1-2"])
+@pytest.mark.parametrize("given", ["", "-", "5-4", "a-b", "1-2-3", "0x1-2", f"0-{'9' * 4001}"])
 def test_cat_refuses_what_is_no_range(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["cat", f"--range={given}", image("gzip"), PATH])

@@ -107,7 +107,7 @@ def by_time(moment: int, form: str) -> tuple[str, Holds]:
 
 
 GLOBS = st.lists(st.sampled_from(["*", "?", "[a-m]", "t", "e", ".", "/", "\udcff", "-"]))
-SIZES = st.sampled_from([0, 1, 7, 100, 300, 4096, 4596])
+SIZES = st.sampled_from([0, 1, 7, 100, 300, 4096, 4596, 10**20])
 TIMES = st.sampled_from([0, 1_400_000_000, 1_500_000_000, 1_500_000_001, 1_600_000_000])
 PREDICATES = st.one_of(
     st.builds(by_name, st.sampled_from(["name", "iname", "path"]), GLOBS.map("".join)),
