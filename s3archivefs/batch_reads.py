@@ -165,7 +165,7 @@ def _groups(batches: Iterable[Batch[P]]) -> Iterator[deque[tuple[Batch[P], list[
     group: deque[tuple[Batch[P], list[Run]]] = deque()
     end = 0
     for batch in batches:
-        runs = batch.runs(_DISTANT_GAP_BYTES)
+        runs = _behind(end, batch.runs(_DISTANT_GAP_BYTES))
         if end and runs and not end <= runs[0].start <= end + _DISTANT_GAP_BYTES:
             yield group
             group = deque()
@@ -174,3 +174,23 @@ def _groups(batches: Iterable[Batch[P]]) -> Iterator[deque[tuple[Batch[P], list[
             end = runs[0].end
     if group:
         yield group
+
+
+def _behind(end: int, runs: list[Run]) -> list[Run]:
+    """Return the runs, with what lies before `end` split off the first, as the last.
+
+    A fragment block in the midst of what the batch before has read would end the sequence else.
+    """
+    if not runs or not runs[0].start < end < runs[0].end:
+        return runs
+    first, *others = runs
+    before = [shared for shared in first.blocks if shared.stored.position < end]
+    rest = first.blocks[len(before) :]
+    if not rest:
+        return runs
+    stop = max(shared.stored.position + shared.stored.size for shared in before)
+    return [
+        Run(rest[0].stored.position, first.end, rest),
+        *others,
+        Run(first.start, stop, before),
+    ]

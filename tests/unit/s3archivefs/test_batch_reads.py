@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,24 @@ def test_what_adjoins_is_read_through_one_handle_that_is_told_before(
     assert [stop for _, stop in handle.reads[:-1]] == [start for start, _ in handle.reads[1:]]
     assert len(handle.reads) < len(CONTENTS) // 20
     assert all(handle.is_closed for handle in device.handles)
+
+
+def test_fragments_amid_what_adjoins_do_not_end_the_sequence(tmp_path: Path) -> None:
+    contents = {f"/{number:03}": noise(138 * KIB, str(number)) for number in range(100)}
+    tree = tuple(file(path[1:], content) for path, content in contents.items())
+    packing = ("-b", "131072", "-noD", "-noF", "-always-use-fragments")
+    device = DistantDevice(make_image(tmp_path, tree, *packing).read_bytes())
+    with s3archivefs.open(device) as fs:
+        for path in contents:
+            fs.stat(path)
+        device.forget()
+        assert dict(fs.read_many(contents)) == contents
+    (handle,) = (handle for handle in device.handles if handle.reads)
+    reads = handle.reads
+    assert all(stop <= start for (_, stop), (start, _) in pairwise(reads))
+    # What lies before a fragment of the batch before is read once more.
+    again = sum(size for _, size in device.reads)
+    assert again < sum(stop - start for start, stop in reads) // 10
 
 
 def test_what_lies_apart_is_read_with_one_request_for_each_run(
