@@ -14,6 +14,7 @@ from s3archivefs.dataset.shared_file import mapped, shared
 from s3archivefs.errors import SquashfsError
 from s3archivefs.file import check_limit
 from s3archivefs.image import SquashFS
+from s3archivefs.printed import printed
 from s3archivefs.reopening import reopen
 
 if TYPE_CHECKING:
@@ -197,8 +198,8 @@ class ArchiveDataset(Generic[Item]):
         try:
             return self._decode(content)
         except Exception as error:
-            what = f"{self.members.path(number)}: {type(error).__name__}: {error}"
-            raise DecodeError(what) from error
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            raise DecodeError(f"{printed(self.members.path(number))}: {what}") from error
 
     @contextmanager
     def _naming(self, number: int) -> Iterator[None]:
@@ -206,7 +207,7 @@ class ArchiveDataset(Generic[Item]):
         try:
             yield
         except _FAULTS as error:
-            error.add_note(f"while reading {self.members.path(number)}")
+            error.add_note(f"while reading {printed(self.members.path(number))}")
             raise
 
     def _checked(self, index: int) -> int:

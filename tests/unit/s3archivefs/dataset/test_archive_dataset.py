@@ -96,6 +96,16 @@ def test_a_member_that_does_not_decode_is_named(image: Path) -> None:
         assert isinstance(caught.value.__cause__, ValueError)
 
 
+def test_what_is_said_of_a_member_is_one_line(image: Path) -> None:
+    def decode(content: bytes) -> int:
+        raise RuntimeError("one\ntwo")
+
+    with ArchiveDataset(image, "caf*", decode) as dataset:
+        with pytest.raises(DecodeError) as caught:
+            dataset[0]
+        assert str(caught.value) == r"/caf\xe9.txt: RuntimeError: one two"
+
+
 def test_a_subclass_has_labels_by_path(image: Path) -> None:
     class Labelled(ArchiveDataset[Any]):
         def __getitems__(self, indices: Sequence[int]) -> list[Any]:
