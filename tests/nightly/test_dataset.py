@@ -1,0 +1,56 @@
+"""A dataset of a million members: the memory of its list, here and in a process that maps it."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from s3archivefs import Limits
+from s3archivefs.dataset import ArchiveDataset
+from tests.support.images.many_files import pack_many, path_of
+from tests.support.laws.import_graph import ROOT
+from tests.support.processes.memory import growth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANY = 1_000_000
+MIB = 1 << 20
+NAME_BYTES = len(path_of(0).rpartition("/")[2])
+PROGRAM = """
+import pickle, re, sys
+from pathlib import Path
+def own():
+    return int(re.search(r"RssAnon:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+dataset = pickle.load(sys.stdin.buffer)
+before = own()
+total = sum(dataset.members.sizes)
+print(own() - before, len(dataset), total, dataset.path(-1))
+"""
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    image = tmp_path_factory.mktemp("many") / "many.sqfs"
+    pack_many(image, MANY, short=True)
+    return image
+
+
+def test_a_member_takes_40_bytes_and_its_name_and_of_another_process_nothing(many: Path) -> None:
+    kept: list[ArchiveDataset[bytes]] = []
+    # What the image keeps decoded is bounded by itself: here it keeps next to nothing.
+    limits = Limits(cache_bytes=1 * MIB)
+    taken = growth(lambda: kept.append(ArchiveDataset(many, limits=limits)))
+    assert taken <= MANY * (40 + NAME_BYTES) + 4 * MIB
+    with kept.pop() as dataset:
+        command = [sys.executable, "-c", PROGRAM]
+        pickled = pickle.dumps(dataset)
+        done = subprocess.run(command, cwd=ROOT, input=pickled, capture_output=True, check=True)
+        own, count, total, last = done.stdout.split()
+        assert (int(count), last) == (MANY, f"/{path_of(MANY - 1)}".encode())
+        assert int(total) == sum(dataset.members.sizes)
+    assert int(own) * 1024 <= 2 * MIB
