@@ -42,6 +42,7 @@ def opened(options: argparse.Namespace) -> Iterator[Opened]:
     Raises what `open_named` raises, and UsageError where a path must be given and none is.
     """
     name, given = options.image, list(getattr(options, "paths", ()))
+    _check_name(name)
     if not given:
         name, inner = split_location(name)
         given = [inner] if inner is not None else []
@@ -64,8 +65,7 @@ def open_named(name: str, *, offset: int, limits: Limits | None = None) -> Squas
 
     Raises what `SquashFS` raises, in words for the command's user, and UsageError for no name.
     """
-    if not name:
-        raise UsageError("the name of the IMAGE is empty: give a path or a URL")
+    _check_name(name)
     try:
         return SquashFS(name, offset=offset, limits=limits)
     except IsADirectoryError:
@@ -74,6 +74,11 @@ def open_named(name: str, *, offset: int, limits: Limits | None = None) -> Squas
         if error.errno == errno.ESPIPE:
             raise OSError(errno.ESPIPE, _NOT_SEEKABLE, name) from None
         raise
+
+
+def _check_name(image: str) -> None:
+    if not image:
+        raise UsageError("the name of the IMAGE is empty: give a path or a URL")
 
 
 def _place(image: SquashFS, path: str) -> bytes:
