@@ -34,6 +34,8 @@ _DETACH = 2  # flag of umount2(2)
 _READ_AHEAD_KIB = 1024
 """KiB that the kernel reads ahead of a sequential reader: one request's."""
 _DIRECTORY_MODE = "40000"
+_ENDED = frozenset({errno.ENOTCONN, errno.ECONNABORTED})
+"""What the kernel answers for a program that has ended, or that ends meanwhile."""
 _SECONDS = 30  # for fusermount3, which waits for nobody
 
 
@@ -111,9 +113,9 @@ def mounted_at(directory: str) -> MountPoint | None:
 def is_dead(directory: str) -> bool:
     """Return whether a tree is mounted there whose program has ended."""
     try:
-        os.stat(directory)  # noqa: PTH116 -- as above
+        os.statvfs(directory)  # which the kernel always asks the program, unlike os.stat
     except OSError as error:
-        return error.errno == errno.ENOTCONN
+        return error.errno in _ENDED
     return False
 
 
