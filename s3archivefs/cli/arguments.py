@@ -13,6 +13,7 @@ __all__ = [
     "add_paths",
     "count",
     "examples",
+    "filled",
 ]
 
 EXAMPLES_TITLE = "examples:\n"
@@ -76,6 +77,13 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
     return int(text)
+
+
+def filled(text: str) -> str:
+    """Return a text that is not empty, for argparse."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def examples(*lines: tuple[str, str], note: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import UsageError, count, examples
+from s3archivefs.cli.arguments import UsageError, count, examples, filled
 from s3archivefs.cli.exit_codes import OK, exit_code
 from s3archivefs.cli.faults import complain, line_of
 from s3archivefs.cli.opened import open_named
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[PREFIX=]IMAGE",
         help="path or URL of an image; of several, each with the path that it gets below DIR",
     )
-    parser.add_argument("directory", metavar="DIR", help="directory to mount at")
+    parser.add_argument("directory", type=filled, metavar="DIR", help="directory to mount at")
     parser.add_argument(
         "--offset",
         type=count,

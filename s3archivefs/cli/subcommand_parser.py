@@ -38,8 +38,9 @@ class SubcommandParser(argparse.ArgumentParser):
             parsed += self._mutually_exclusive_groups
         with _none_required(parsed):
             namespace, rest = super().parse_known_args(rest, namespace)
-        if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        if rest:  # an unknown option, with the paths behind it; or more paths than are taken
+            unknown = [each for each in rest if each.startswith("-")] or rest
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return namespace, rest
 
     @contextmanager

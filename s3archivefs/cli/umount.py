@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import examples
+from s3archivefs.cli.arguments import examples, filled
 from s3archivefs.cli.exit_codes import OK
 from s3archivefs.mount.mounting import unmount
 
@@ -22,7 +22,9 @@ EXAMPLES = examples(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `umount`."""
-    parser.add_argument("directory", metavar="DIR", help="directory that it is mounted at")
+    parser.add_argument(
+        "directory", type=filled, metavar="DIR", help="directory that it is mounted at"
+    )
     parser.add_argument(
         "-l",
         "--lazy",

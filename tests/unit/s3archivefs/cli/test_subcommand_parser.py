@@ -55,6 +55,23 @@ def test_an_unknown_option_shows_the_usage_of_its_command(
     assert line.startswith(f"s3archivefs {command}: error: ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ls", "i.sqfs", "-a", "/d", "--odd"], "unrecognized arguments: -a --odd"),
+        (["info", "i.sqfs", "/d"], "unrecognized arguments: /d"),
+        (["mount", "i.sqfs", ""], "argument DIR: it is empty"),
+        (["umount", ""], "argument DIR: it is empty"),
+    ],
+)
+def test_an_error_names_what_is_wrong(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        make_parser(arguments).parse_args(arguments)
+    assert capsys.readouterr().err.endswith(f"error: {said}\n")
+
+
 def test_help_and_errors_show_all_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--help"], ["-L", "x"], []):
         with pytest.raises(SystemExit):
