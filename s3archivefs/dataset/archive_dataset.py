@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from weakref import finalize
 
 from s3archivefs.dataset.batch import Batch
+from s3archivefs.dataset.disk_order import runs_of
 from s3archivefs.dataset.members import members_of
 from s3archivefs.dataset.shared_file import mapped, shared
 from s3archivefs.errors import SquashfsError
@@ -108,6 +110,15 @@ class ArchiveDataset(Generic[Item]):
         Raises IndexError where there is none.
         """
         return self.members.path(self._checked(index))
+
+    def partitions(self, partition_bytes: int) -> list[Sequence[int]]:
+        """Return all members in partitions that lie together.
+
+        Each ends when it has so many bytes of content. No two share blocks, but for the tails of
+        files that have blocks of their own besides.
+        """
+        order, ends = runs_of(self.members, partition_bytes)
+        return [order[start:end] for start, end in pairwise([0, *ends])]
 
     @property
     def members(self) -> Members:

@@ -8,12 +8,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from s3archivefs.dataset.batch import Batch
+from s3archivefs.dataset.disk_order import runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs.dataset.archive_dataset import ArchiveDataset
-    from s3archivefs.dataset.members import Column
 
 __all__ = ["BlockShuffle"]
 
@@ -58,9 +58,8 @@ class BlockShuffle:
             raise ValueError("batch_size, run_bytes and window_bytes must be at least 1")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank is {rank}: it must be one of 0 to {world_size - 1}")
-        members = dataset.members
-        self._sizes = members.sizes
-        self._order, self._ends = _runs(members.starts, members.sizes, run_bytes)
+        self._sizes = dataset.members.sizes
+        self._order, self._ends = runs_of(dataset.members, run_bytes)
         self._batch_size = batch_size
         self._run_bytes = run_bytes
         self._window_bytes = window_bytes
@@ -141,23 +140,3 @@ def _drawn(pool: list[int], random: Random) -> int:
     at = random.randrange(len(pool))
     pool[at], pool[-1] = pool[-1], pool[at]
     return pool.pop()
-
-
-def _runs(starts: Column, sizes: Column, run_bytes: int) -> tuple[array[int], array[int]]:
-    """Return the members in the order of the disk, and where each run ends.
-
-    Members that begin with the same block are in one run.
-    """
-    order = array("I", sorted(range(len(starts)), key=starts.__getitem__))
-    ends = array("I")
-    weight, last = 0, -1
-    for at, index in enumerate(order):
-        start = starts[index]
-        if weight >= run_bytes and start != last:
-            ends.append(at)
-            weight = 0
-        weight += sizes[index]
-        last = start
-    if order:
-        ends.append(len(order))
-    return order, ends

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,21 @@ def test_a_subclass_has_labels_by_path(image: Path) -> None:
     with Labelled(image, "[cd]*/*.txt") as dataset:
         assert dataset[1] == (CONTENTS["/cat/01.txt"], "cat")
         assert dataset[-1] == (CONTENTS["/dog.old/19.txt"], "dog.old")
+
+
+@pytest.mark.property
+@given(partition_bytes=st.integers(1, 10 << 20))
+def test_partitions_have_each_member_once_and_no_block_twice(
+    opened: ArchiveDataset[bytes], partition_bytes: int
+) -> None:
+    starts, sizes = opened.members.starts, opened.members.sizes
+    partitions = opened.partitions(partition_bytes)
+    assert sorted(chain(*partitions)) == [*range(len(opened))]
+    blocks = [{starts[index] for index in partition} for partition in partitions]
+    assert sum(map(len, blocks)) == len(set().union(*blocks))
+    assert all(max(before) < min(after) for before, after in pairwise(blocks))
+    for partition in partitions[:-1]:
+        assert sum(map(sizes.__getitem__, partition)) >= partition_bytes
 
 
 # ---- What it reads -------------------------------------------------------------------------------
