@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import add_image, add_json, add_paths, count, examples
+from s3archivefs.cli.arguments import UsageError, add_image, add_json, add_paths, count, examples
 from s3archivefs.cli.extracting import add_manner, extract
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import write_json
@@ -60,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Extract the paths; with --json, write what was made at the end."""
+    if not options.directory:
+        raise UsageError("give a directory after -C, as . for the one you are in")
     with opened(options) as found:
         made = extract(
             found,

@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from s3archivefs.names import encode
+from s3archivefs.printed import printed
 
 __all__ = ["LEFT", "NO_ID", "Attributes", "set_attributes", "set_link_attributes"]
 
@@ -70,5 +71,5 @@ def _set_xattrs(place: int | bytes, wanted: Attributes, *, follow_symlinks: bool
         try:
             os.setxattr(place, encode(name), value, follow_symlinks=follow_symlinks)
         except OSError as error:
-            unset.append(f"the extended attribute {name!r} is not set: {error.strerror}")
+            unset.append(f"the extended attribute {printed(name)} is not set: {error.strerror}")
     return unset

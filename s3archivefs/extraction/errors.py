@@ -6,6 +6,7 @@ Names and meaning of what a filter raises are those of `tarfile`, since PEP 706.
 from __future__ import annotations
 
 from s3archivefs.errors import SquashfsError
+from s3archivefs.printed import printed
 
 __all__ = [
     "AbsoluteLinkError",
@@ -26,7 +27,7 @@ class ExtractionError(SquashfsError):
     """
 
     def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name!r}: {why}")
+        super().__init__(f"{printed(name)}: {why}")
         self.name = name
         self.why = why
 

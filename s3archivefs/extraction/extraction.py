@@ -27,6 +27,7 @@ from s3archivefs.extraction.manner import Counts
 from s3archivefs.extraction.walk import Found, Walk
 from s3archivefs.inode import FORMAT_BITS, FileKind
 from s3archivefs.names import encode
+from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -237,7 +238,7 @@ class Extraction:
         if other != name:
             raise NameCollisionError(
                 folder.path_of(name),
-                f"the target takes the name for that of {folder.path_of(other)!r}, since it"
+                f"the target takes the name for that of {printed(folder.path_of(other))}, since it"
                 " ignores case; extract one of them elsewhere",
             )
 

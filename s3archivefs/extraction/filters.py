@@ -18,11 +18,13 @@ from s3archivefs.extraction.errors import (
     SpecialFileError,
 )
 from s3archivefs.inode import FileKind
+from s3archivefs.printed import printed
 
 __all__ = [
     "FILTERS",
     "Filter",
     "Member",
+    "checked",
     "data_filter",
     "fully_trusted_filter",
     "names_of",
@@ -35,6 +37,13 @@ _DIRECTORY = FileKind.DIRECTORY
 _SYMLINK = FileKind.SYMLINK
 _KEPT = 0o755  # no setuid, setgid, sticky bit, and nothing for others to write
 _ANY_EXECUTE = 0o111
+_RANGES = (
+    ("mode", 0, 0o7777),
+    ("uid", 0, 2**32 - 1),
+    ("gid", 0, 2**32 - 1),
+    ("mtime", -(2**63), 2**63 - 1),
+)
+"""What systems take for an attribute."""
 _new = tuple.__new__  # takes a tenth of the time of Member.replace()
 
 
@@ -118,6 +127,39 @@ FILTERS: dict[str, Filter] = {
 """The filters by their names on the command line; `_` stands for `-` too."""
 
 
+def checked(given: Filter) -> Filter:
+    """Return a filter that raises TypeError or ValueError for what is no member."""
+
+    def checked_filter(member: Member, target: str) -> Member | None:
+        returned = given(member, target)
+        if returned is not None and returned is not member:
+            _check_member(returned, member.path)
+        return returned
+
+    return checked_filter
+
+
+def _check_member(returned: Member, path: str) -> None:
+    """Refuse what a function may return and no system takes."""
+    where = f"the filter's answer for {printed(path)}"
+    if not isinstance(returned, Member):
+        raise TypeError(f"{where} is {returned!r}: return a Member, or None to leave it out")
+    for field in ("name", "linkname"):
+        text = getattr(returned, field)
+        if not isinstance(text, str):
+            raise TypeError(f"{where} has {field} {text!r}: give text")
+        if "\0" in text:
+            raise ValueError(f"{where} has {field} {text!r}: no system takes NUL there")
+    for field, least, most in _RANGES:
+        number = getattr(returned, field)
+        if number is None:
+            continue
+        if not isinstance(number, int):
+            raise TypeError(f"{where} has {field} {number!r}: give a whole number, or None")
+        if not least <= number <= most:
+            raise ValueError(f"{where} has {field} {number}: give {least} to {most}")
+
+
 def names_of(path: str) -> list[str]:
     """Return the names of a path, without those that lead nowhere."""
     return [name for name in path.split("/") if name not in {"", "."}]
@@ -139,7 +181,8 @@ def _check_link(member: Member) -> None:
     target = member.linkname
     if target.startswith("/"):
         raise AbsoluteLinkError(
-            member.name, f"a symlink to {target!r}, an absolute path; the filter tar keeps it"
+            member.name,
+            f"a symlink to {printed(target)}, an absolute path; the filter tar keeps it",
         )
     if ".." not in target:
         return
@@ -148,7 +191,8 @@ def _check_link(member: Member) -> None:
     if ups >= len(names_of(member.name)) or ".." in names[ups:]:
         raise LinkOutsideDestinationError(
             member.name,
-            f"a symlink to {target!r}, which may lead out of the target; the filter tar keeps it",
+            f"a symlink to {printed(target)}, which may lead out of the target; the filter tar"
+            " keeps it",
         )
 
 

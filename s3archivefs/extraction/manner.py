@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from s3archivefs.errors import UnsupportedError
 from s3archivefs.extraction.attributes import NO_ID, Attributes
-from s3archivefs.extraction.filters import FILTERS, Filter
+from s3archivefs.extraction.filters import FILTERS, Filter, checked
 from s3archivefs.extraction.selection import Selection
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ class Manner:
         self.is_root = os.geteuid() == 0
         if owner and not self.is_root:
             raise PermissionError(errno.EPERM, "owner=True is for root, who may give files away")
-        self.filter: Filter = FILTERS[trust] if trust is not None else filter  # type: ignore[assignment]  # a function
+        self.filter: Filter = (
+            FILTERS[filter.replace("_", "-")] if isinstance(filter, str) else checked(filter)
+        )
         self.selection = Selection(include, exclude)
         self.strip_components = strip_components
         self.name = name

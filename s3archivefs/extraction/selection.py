@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from s3archivefs.extraction.filters import names_of
 from s3archivefs.globbing import Part, parsed
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ class State(NamedTuple):
 class _Pattern:
     """One pattern, matched name by name."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, argument: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"{argument} has {text!r}: give patterns as text")
+        if not names_of(text):
+            raise ValueError(f"{argument} has {text!r}, which matches no name: give one as '*.txt'")
         parts = parsed(text.lstrip("/"), at_any_depth=False)
         if "/" not in text.rstrip("/") and parts[0].text != _ANY_DEPTH:
             parts.insert(0, Part(_ANY_DEPTH, None))
@@ -73,12 +78,13 @@ class _Pattern:
 class Selection:
     """Patterns that include, and patterns that exclude; without the former all is included.
 
-    Raises ValueError or NotImplementedError where `pathlib` refuses a pattern.
+    Raises TypeError for what is no text; ValueError or NotImplementedError where `pathlib` refuses
+    a pattern.
     """
 
     def __init__(self, include: Iterable[str], exclude: Iterable[str]) -> None:
-        self._include = [_Pattern(text) for text in include]
-        self._exclude = [_Pattern(text) for text in exclude]
+        self._include = [_Pattern(text, "include") for text in include]
+        self._exclude = [_Pattern(text, "exclude") for text in exclude]
         included = tuple(pattern.start for pattern in self._include) if self._include else None
         self.start = State(included, tuple(pattern.start for pattern in self._exclude))
         """The state at the image's root."""

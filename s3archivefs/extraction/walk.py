@@ -13,6 +13,7 @@ from s3archivefs.errors import (
 )
 from s3archivefs.extraction.filters import Member, names_of
 from s3archivefs.inode import FileKind
+from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
     from collections.abc import Container, Generator, Iterable, Iterator
@@ -226,7 +227,9 @@ class Walk:
             below: list[_Step] = []
             try:
                 if step.reference in seen:
-                    raise CorruptImageError(f"directory {step.prefix!r} is in the tree twice")
+                    raise CorruptImageError(
+                        f"directory {printed(step.prefix)} is in the tree twice"
+                    )
                 seen.add(step.reference)
                 if step.depth > most:
                     raise LimitExceededError("walk_depth", step.depth, most)

@@ -18,8 +18,8 @@ IMAGE = FIXTURES["gzip"].image
 FILES = {"block.txt", "docs/deep/page.txt", "docs/guide.txt", "empty.txt", "noise.bin", "short.txt"}
 
 REFUSALS = (
-    "'fifo': a fifo is no data; the filters tar and fully-trusted keep it",
-    "'l': a symlink to '/etc', an absolute path; the filter tar keeps it",
+    "fifo: a fifo is no data; the filters tar and fully-trusted keep it",
+    "l: a symlink to /etc, an absolute path; the filter tar keeps it",
 )
 
 
@@ -133,6 +133,14 @@ def test_refused_members_are_faults_and_the_rest_is_extracted(tmp_path: Path) ->
     assert tree_of(tmp_path / "out") == {"f": b"f", "l": "/etc"}
 
 
+def test_names_in_refusals_are_printed_as_everywhere(tmp_path: Path) -> None:
+    image = tmp_path / "odd.sqfs"
+    image.write_bytes(bytes(build(directory({b"\xff\n\\": symlink(b"/\x1b")}))))
+    ran = run("extract", image, "-C", tmp_path / "out")
+    refusal = r"\xff\x0a\\: a symlink to /\x1b, an absolute path; the filter tar keeps it"
+    assert ran.errors == f"s3archivefs: {image}: {refusal}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -140,13 +148,14 @@ def test_refused_members_are_faults_and_the_rest_is_extracted(tmp_path: Path) ->
         (["/short.txt/x"], 3, "Not a directory"),
         (["--owner"], 2, "--owner takes --filter tar or --filter fully-trusted"),
         (["--jobs", "0"], 2, "--jobs takes 1 or more"),
-        (["--include", ""], 2, "Unacceptable pattern"),
+        (["--include", ""], 2, "include has '', which matches no name"),
+        (["-C", ""], 2, "give a directory after -C"),
     ],
 )
 def test_what_cannot_be_done_has_its_exit_code(
     arguments: list[str], code: int, says: str, tmp_path: Path
 ) -> None:
-    ran = run("extract", IMAGE, *arguments, "-C", tmp_path / "out")
+    ran = run("extract", IMAGE, "-C", tmp_path / "out", *arguments)
     assert ran.code == code
     assert says in ran.errors
     assert ran.errors.count("\n") == 1

@@ -81,9 +81,9 @@ def test_what_a_file_system_does_not_take_is_told_and_all_else_is_made(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "setxattr", refuse)
     assert extract(image, xattrs=True) == [
-        "'d/f': the extended attribute 'user.one' is not set: No space left on device",
-        "'d/f': the extended attribute 'user.empty' is not set: No space left on device",
-        "'d': the extended attribute 'user.of' is not set: No space left on device",
+        "d/f: the extended attribute user.one is not set: No space left on device",
+        "d/f: the extended attribute user.empty is not set: No space left on device",
+        "d: the extended attribute user.of is not set: No space left on device",
     ]
     assert tree_of(tmp_path / "out") == {"d": None, "d/f": b"f", "l": "d"}
 

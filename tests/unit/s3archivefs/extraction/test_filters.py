@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,8 @@ from s3archivefs import (
     fully_trusted_filter,
     tar_filter,
 )
+from tests.support.images.built import build, directory, file
+from tests.support.images.extracted import opened
 
 SPECIAL = (FileKind.BLOCK_DEVICE, FileKind.CHAR_DEVICE, FileKind.FIFO, FileKind.SOCKET)
 
@@ -174,8 +177,33 @@ def test_errors_have_the_names_and_the_tree_of_tarfile() -> None:
     assert {kind: kind.__mro__[1] for kind in parents} == parents
 
 
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"name": None}, TypeError, "name None"),
+        ({"name": b"f"}, TypeError, "name b'f'"),
+        ({"name": "a\0"}, ValueError, "name 'a"),
+        ({"linkname": "a\0"}, ValueError, "linkname 'a"),
+        ({"mode": "rw"}, TypeError, "mode 'rw'"),
+        ({"mode": 0o10000}, ValueError, "mode 4096: give 0 to 4095"),
+        ({"uid": -5}, ValueError, "uid -5"),
+        ({"gid": 2**32}, ValueError, "gid 4294967296"),
+        ({"mtime": 2**70}, ValueError, "mtime 1180591620717411303424"),
+        ({"mtime": 0.5}, TypeError, "mtime 0.5"),
+    ],
+)
+def test_what_a_function_may_not_return_is_named(
+    changes: dict[str, object], error: type[Exception], says: str, tmp_path: Path
+) -> None:
+    fs = opened(build(directory({b"f": file(b"f")})))
+    with pytest.raises(error, match=rf"^the filter's answer for /f has {says}"):
+        fs.extract("/f", tmp_path, filter=lambda member, _: member.replace(**changes))
+    with pytest.raises(TypeError, match=r"^the filter's answer for /f is True"):
+        fs.extract("/f", tmp_path, filter=lambda *_: True)  # type: ignore[arg-type]  # on purpose
+
+
 def test_errors_say_which_member_in_one_line_and_cross_processes() -> None:
     error = SpecialFileError("a\nb", "a fifo")
-    assert str(error) == r"'a\nb': a fifo"
+    assert str(error) == r"a\x0ab: a fifo"
     copied = pickle.loads(pickle.dumps(error))  # noqa: S301 -- its own bytes
     assert (type(copied), copied.name, str(copied)) == (SpecialFileError, "a\nb", str(error))

@@ -192,7 +192,7 @@ def test_what_is_put_into_the_target_meanwhile_is_no_way_out(tmp_path: Path) -> 
     assert any(path.is_symlink() for path in target.iterdir())
 
 
-@pytest.mark.parametrize("name", ["..", "a/..", ".", "", "/a", "a\0b", "a\0b/c"])
+@pytest.mark.parametrize("name", ["..", "a/..", ".", "", "/a"])
 def test_no_filter_gives_a_name_that_leads_elsewhere(name: str, tmp_path: Path) -> None:
     fs = opened(image(d=directory(), f=EVIL))
     refused: list[Exception] = []

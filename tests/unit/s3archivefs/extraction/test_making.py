@@ -183,9 +183,9 @@ def test_names_that_a_target_takes_for_one_are_refused(
     opened(built).extract("/", tmp_path, on_error=lambda _, error: reported.append(str(error)))
     assert tree_of(tmp_path).keys() == {"A", "A/x", "E", "other", "u\u0308"}
     assert [line.split(";")[0] for line in reported] == [
-        "'a': the target takes the name for that of 'A', since it ignores case",
-        "'e': the target takes the name for that of 'E', since it ignores case",
-        "'\u00fc': the target takes the name for that of 'u\u0308', since it ignores case",
+        "a: the target takes the name for that of A, since it ignores case",
+        "e: the target takes the name for that of E, since it ignores case",
+        "\u00fc: the target takes the name for that of u\u0308, since it ignores case",
     ]
 
 

@@ -66,5 +66,11 @@ def test_without_patterns_all_is_taken() -> None:
 
 @pytest.mark.parametrize("pattern", ["", "/", "."])
 def test_a_pattern_of_nothing_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="Unacceptable pattern"):
+    with pytest.raises(ValueError, match=r"include has .* which matches no name"):
         Selection([pattern], [])
+
+
+@pytest.mark.parametrize("pattern", [None, b"x", 1])
+def test_a_pattern_that_is_no_text_is_refused(pattern: object) -> None:
+    with pytest.raises(TypeError, match=r"exclude has .*: give patterns as text"):
+        Selection([], [pattern])  # type: ignore[list-item]  # on purpose
