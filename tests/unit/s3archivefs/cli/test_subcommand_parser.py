@@ -30,7 +30,7 @@ PARSERS = {command: make_parser([command]) for command in OPTIONS}
 def test_options_mean_the_same_wherever_they_stand(command: str, data: st.DataObject) -> None:
     parse = PARSERS[command].parse_args
     options = data.draw(st.lists(st.sampled_from(OPTIONS[command]), max_size=4))
-    paths = [["i.sqfs"], *data.draw(st.lists(st.sampled_from([["/a"], [""]]), min_size=1))][:2]
+    paths = [["i.sqfs"], *data.draw(st.lists(st.sampled_from([["/a"], ["b c"]]), min_size=1))][:2]
     order = data.draw(st.permutations([True] * len(options) + [False] * len(paths)))
     one, other = iter(options), iter(paths)
     mixed = [word for is_option in order for word in next(one if is_option else other)]
