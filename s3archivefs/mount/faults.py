@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from s3archivefs.errors import SquashfsError
@@ -12,7 +13,7 @@ from s3archivefs.mount.branches import StaleNodeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Faults"]
+__all__ = ["Faults", "unfailing"]
 
 _ANSWERS = frozenset({
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO, errno.ENODATA),
@@ -22,6 +23,16 @@ _ANSWERS = frozenset({
 _TO_DO = ": mount it again to see the new one, or with -o on_change=follow"
 _QUIET_SECONDS = 60.0  # in which the same line is not told again
 _LINES_MAX = 256  # that are remembered
+
+
+def unfailing(report: Callable[[str], object]) -> Callable[[str], object]:
+    """Return the function, made to drop lines that it cannot tell."""
+
+    def told(line: str) -> None:
+        with suppress(Exception):  # a mount outlives whom it tells
+            report(line)
+
+    return told
 
 
 class Faults:

@@ -8,7 +8,7 @@ import threading
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from s3archivefs.mount.faults import Faults
+from s3archivefs.mount.faults import Faults, unfailing
 from s3archivefs.mount.following import Follower
 from s3archivefs.mount.mounting import (
     MountError,
@@ -124,6 +124,7 @@ def _serve(
     live: Callable[[], object],
 ) -> None:
     directory = os.path.realpath(directory)
+    report = unfailing(report)
     _clear_dead(directory)
     if options.on_change == "follow":
         _check_outside(archives.sources.values(), directory)

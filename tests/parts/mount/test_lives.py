@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.tree import file
 from s3archivefs.mount.mounting import mounted_at
-from tests.support.images.fixtures import FIXTURES
+from tests.support.images.fixtures import FIXTURES, make_image
 from tests.support.mount.mounted import COMMAND, mounted, until
 
 IMAGE = FIXTURES["gzip"].image
@@ -82,6 +83,17 @@ def test_a_killed_one_leaves_no_dead_tree(point: Path) -> None:
         tree.process.kill()
         until(lambda: not tree.is_there)
     assert names(point) == set()
+
+
+def test_a_fault_that_nobody_can_be_told_of_ends_nothing(point: Path, tmp_path: Path) -> None:
+    image = make_image(tmp_path, (file("big", bytes(range(256)) * 1024), file("small", b"s")))
+    content = bytearray(image.read_bytes())
+    content[96:200] = bytes(104)  # of the first block
+    image.write_bytes(content)
+    with Path("/dev/full").open("w") as full, mounted(point, image, errors=full):
+        with pytest.raises(OSError, match="Input/output error"):
+            (point / "big").read_bytes()
+        assert (point / "small").read_bytes() == b"s"
 
 
 def watchers(pid: int) -> list[int]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -61,11 +62,12 @@ def mounted(
     *arguments: object,
     program: tuple[str, ...] = COMMAND,
     environ: Mapping[str, str] | None = None,
+    errors: IO[str] | int = subprocess.PIPE,
 ) -> Iterator[Mounted]:
     """A mount of `arguments` at a path, which is unmounted at the end, if it still is there."""
     command = [*program, "mount", "--foreground", *map(str, arguments), str(path)]
     with subprocess.Popen(
-        command, env={**os.environ, **(environ or {})}, stderr=subprocess.PIPE, text=True
+        command, env={**os.environ, **(environ or {})}, stderr=errors, text=True
     ) as process:
         tree = Mounted(process, path)
         try:

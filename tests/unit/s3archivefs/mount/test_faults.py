@@ -8,7 +8,7 @@ import pytest
 
 from s3archivefs import CorruptImageError, LimitExceededError
 from s3archivefs.mount.branches import StaleNodeError
-from s3archivefs.mount.faults import Faults
+from s3archivefs.mount.faults import Faults, unfailing
 from tests.support.clock import Clock
 
 
@@ -84,3 +84,16 @@ def test_a_replaced_archive_is_told_with_what_to_do_or_followed() -> None:
     # What was found in the old archive is stale for good, and calls for no further look.
     assert following.number(StaleNodeError(5), "x") == errno.ESTALE
     assert (len(lines), looked) == (1, [True])
+
+
+def test_a_line_that_cannot_be_told_is_dropped() -> None:
+    lines: list[str] = []
+
+    def picky(line: str) -> None:
+        lines.append(line)
+        line.encode("ascii")
+
+    report = unfailing(picky)
+    report("\udcff")
+    report("plain")
+    assert lines == ["\udcff", "plain"]
