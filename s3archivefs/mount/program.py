@@ -21,7 +21,11 @@ from s3archivefs.mount.mounting import (
 from s3archivefs.mount.operations import Operations
 from s3archivefs.mount.options import FILESYSTEM
 from s3archivefs.mount.session import Session
-from s3archivefs.mount.watcher import redirect_to_nowhere, start_watcher
+from s3archivefs.mount.watcher import (
+    occupy_standard_descriptors,
+    redirect_to_nowhere,
+    start_watcher,
+)
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
@@ -63,6 +67,7 @@ def mount_in_foreground(
     SIGINT, SIGTERM and SIGHUP unmount it. `report` is called with each fault, as one line. Raises
     MountError, ValueError where paths collide, and what opening an image raises.
     """
+    occupy_standard_descriptors()
     _serve(archives, directory, options, report, live=lambda: None)
 
 
@@ -78,6 +83,7 @@ def mount_in_background(
     `mount_in_foreground` raises; return the exit code that it returns. Faults later on go to the
     system's log.
     """
+    occupy_standard_descriptors()
     begun, beginning = os.pipe()
     child = os.fork()
     if not child:  # pragma: no cover -- in a process of its own, which nothing measures

@@ -9,9 +9,10 @@ from typing import NoReturn
 
 from s3archivefs.mount.mounting import MountError, is_dead, unmount
 
-__all__ = ["redirect_to_nowhere", "start_watcher"]
+__all__ = ["occupy_standard_descriptors", "redirect_to_nowhere", "start_watcher"]
 
 _KEPT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STANDARD = range(3)
 
 
 def start_watcher(directory: str) -> int:
@@ -27,10 +28,17 @@ def start_watcher(directory: str) -> int:
     return alive
 
 
+def occupy_standard_descriptors() -> None:
+    """Open nothing on those that are closed, lest a file get the number of one."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) in _STANDARD:
+        pass
+    os.close(descriptor)
+
+
 def redirect_to_nowhere() -> None:  # pragma: no cover -- as above
     """Replace the standard streams: who started the process may wait for their end."""
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
+    for standard in _STANDARD:
         os.dup2(nowhere, standard)
     os.close(nowhere)
 
@@ -43,7 +51,7 @@ def _watch(directory: str, ended: int) -> NoReturn:  # pragma: no cover -- as ab
         os.chdir("/")
         redirect_to_nowhere()
         for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- pathlib takes 10 ms to import
-            if int(name) > 2 and int(name) != ended:
+            if int(name) not in {*_STANDARD, ended}:
                 with suppress(OSError):  # that of the listing itself
                     os.close(int(name))
         os.read(ended, 1)

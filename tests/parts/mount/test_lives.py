@@ -39,6 +39,15 @@ def test_the_command_returns_when_the_tree_is_there(point: Path) -> None:
     assert names(point) == set()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(point: Path, closed: str) -> None:
+    shell = ["sh", "-c", f'exec "$@" {closed}', "-"]
+    subprocess.run([*shell, *COMMAND, "mount", IMAGE, point], check=True, timeout=60)
+    assert "block.txt" in names(point)
+    assert (point / "block.txt").read_bytes()
+    assert run("umount", point) == (0, "")
+
+
 def test_what_keeps_it_from_beginning_is_said_before_it_returns(point: Path) -> None:
     code, said = run("mount", "missing.sqfs", point)
     assert (code, said) == (3, "s3archivefs: missing.sqfs: No such file or directory\n")
