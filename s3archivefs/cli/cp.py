@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from s3archivefs.cli.arguments import PATH_HELP, UsageError, add_image, examples
 from s3archivefs.cli.extracting import add_manner, extract
 from s3archivefs.cli.opened import opened
+from s3archivefs.inode import FileKind
 from s3archivefs.names import decode
 
 if TYPE_CHECKING:
@@ -39,16 +40,29 @@ def run(options: argparse.Namespace) -> int:
     options.paths = [] if options.paths is None else [options.paths]
     with opened(options) as found:
         (path,) = found.paths
-        found.paths[:] = [found.image.realpath(path, strict=True)]
-        target, name = _place(options.destination, decode(path))
+        place = found.image.realpath(path, strict=True)
+        found.paths[:] = [place]
+        own = _name_of(path) or _name_of(place)
+        is_directory = found.image.stat(place).kind is FileKind.DIRECTORY
+        target, name = _place(options.destination, own, is_directory=is_directory)
         extract(found, target, options, name=name)
     return found.faults.code
 
 
-def _place(destination: str, path: str) -> tuple[str, str | None]:
-    """Return the directory of the copy and its name, None for a directory's contents."""
+def _name_of(path: bytes) -> str:
+    """Return the last name of a path, empty where that is none of a member."""
+    name = decode(path.rstrip(b"/").rpartition(b"/")[2])
+    return "" if name in {".", ".."} else name
+
+
+def _place(destination: str, name: str, *, is_directory: bool) -> tuple[str, str | None]:
+    """Return the directory of the copy and its name, None for the root's contents."""
+    if not destination:
+        raise UsageError("DEST is empty: give the copy's name, or a directory such as .")
     if os.path.isdir(destination):  # noqa: PTH112 -- pathlib takes 10 ms to import
-        return destination, path.rstrip("/").rpartition("/")[2] or None
+        return destination, name or None
+    if destination.endswith("/") and not is_directory:
+        raise UsageError(f"there is no directory {destination} to put a file into")
     above, _, name = destination.rstrip("/").rpartition("/")
     above = above or ("/" if destination.startswith("/") else ".")
     if not os.path.isdir(above):  # noqa: PTH112

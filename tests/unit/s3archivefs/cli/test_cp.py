@@ -33,6 +33,8 @@ DEEP = {"deep", "deep/page.txt"}
         ([IMAGE, "/docs/deep/", "copy/"], {"copy", "copy/page.txt"}),
         ([f"{IMAGE}/docs", "copy"], {"copy", "copy/guide.txt", *(f"copy/{name}" for name in DEEP)}),
         ([IMAGE, "/docs/../empty.txt", "./copy"], {"copy"}),
+        ([IMAGE, "/docs/deep/../deep/.", "."], DEEP),
+        ([f"{IMAGE}/docs/deep/../deep/", "."], DEEP),
     ],
 )
 def test_copy_is_in_a_directory_or_has_a_name(
@@ -70,6 +72,10 @@ def test_nothing_is_overwritten_unless_asked_for(here: Path) -> None:
         ([IMAGE, "/nowhere", "copy"], 3, "/nowhere: No such file or directory"),
         ([IMAGE, "copy"], 2, "which file? give a PATH after"),
         ([IMAGE, "/empty.txt", "missing/copy"], 2, "there is no directory missing to put copy"),
+        ([IMAGE, "/empty.txt", "missing/"], 2, "there is no directory missing/ to put a file into"),
+        ([IMAGE, "/docs", "missing/."], 2, "there is no directory missing to put . into"),
+        ([IMAGE, "/docs", ""], 2, "DEST is empty"),
+        ([IMAGE, "/", ""], 2, "DEST is empty"),
     ],
 )
 def test_what_cannot_be_copied_has_its_exit_code(
