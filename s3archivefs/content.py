@@ -152,10 +152,12 @@ class Content:
         found = self._reread()
         if found is None or found[0].file.size != self.size:
             return False
+        may_read_ahead = self._may_read_ahead
         self.close()
         for kept in ("_words", "_offsets"):
             vars(self).pop(kept, None)
         self._begin(*found)
+        self._may_read_ahead = self._may_read_ahead and may_read_ahead  # what is closed stays so
         return True
 
     def _pieces(self, start: int, stop: int) -> Iterator[bytes | memoryview]:

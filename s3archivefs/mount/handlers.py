@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from s3archivefs.cached_only import NotCachedError
 from s3archivefs.errors import SquashfsError
+from s3archivefs.mount.lanes import NO_LANE
 from s3archivefs.mount.protocol import (
     ATTRIBUTES,
     DAY_SECONDS,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from s3archivefs.mount.branches import Listed
     from s3archivefs.mount.operations import Operations
 
-__all__ = ["Answer", "Handler", "Handlers"]
+__all__ = ["Answer", "Handler", "Handlers", "Route"]
 
 Answer: TypeAlias = "bytes | list[bytes | memoryview]"
 Handler: TypeAlias = "Callable[[int, bytes], Answer]"
@@ -52,6 +54,16 @@ _NO_ATTRIBUTES = (0,) * 22
 _TRUSTED = b"trusted."
 _ROOT_USER = 0
 _FAULTS = (SquashfsError, OSError, NotCachedError)
+
+
+class Route(NamedTuple):
+    """How a request is answered that may have to wait."""
+
+    archive: int
+    """The index of the archive that it waits for."""
+    lane: int
+    """What is answered one at a time, in order; or `NO_LANE`."""
+    answer: Callable[[], Answer]
 
 
 class Handlers:
@@ -89,6 +101,19 @@ class Handlers:
         if self._operations.has_xattrs:
             handlers |= {Opcode.GETXATTR: self.xattr, Opcode.LISTXATTR: self.xattrs}
         return handlers
+
+    def route(self, handler: Handler, node: int, request: bytes) -> Route:
+        """Return how to answer a request; ask in their order.
+
+        Reads in sequence go by the handle, one at a time. All others go beside it, at once.
+        """
+        archive = self._operations.archive_of(node)
+        if handler != self.read:
+            return Route(archive, NO_LANE, partial(handler, node, request))
+        handle, start, size = READ_IN.unpack_from(request, _BODY)
+        if handle and not self._operations.continues(handle, start, size):
+            handle = NO_LANE
+        return Route(archive, handle, partial(self._operations.read, node, start, size, handle))
 
     # ---- names and attributes --------------------------------------------------------------------
 

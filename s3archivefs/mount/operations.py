@@ -10,7 +10,6 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import WeightedCache
-from s3archivefs.cached_only import NotCachedError, may_wait
 from s3archivefs.errors import SquashfsError
 from s3archivefs.mount.branches import (
     FIRST_PLACE,
@@ -36,6 +35,8 @@ ROOT_NODE = 1
 """The node id of a mount's root, which the kernel knows."""
 _MADE = 0  # number of the branch of made directories
 _DOTS = (b".", b"..")
+_NEAR_BYTES = 1 << 20
+"""Up to one request of the kernel's, whose requests may overtake each other."""
 _CONTENTS_BYTES = 32 << 20  # of the block lists of files that were read last
 _BLOCK_WEIGHT = 12  # bytes of memory that a block takes in its file's list, and its place
 _CONTENT_WEIGHT = 1000  # bytes that a file takes besides
@@ -67,6 +68,8 @@ class _OpenFile:
         self.content = content
         self.lock = threading.Lock()
         """Held while the file is read: readahead is for one thread at a time."""
+        self.expected = 0
+        """The byte behind the read that was asked for last."""
 
 
 class Operations:
@@ -230,28 +233,40 @@ class Operations:
         if file is not None:
             file.content.close()
 
+    def continues(self, handle: int, start: int, size: int) -> bool:
+        """Return whether a read goes on about where the one before it ended.
+
+        Ask once for each read, in their order.
+        """
+        file = self._open[handle]
+        distance, file.expected = start - file.expected, start + size
+        return abs(distance) <= _NEAR_BYTES
+
     def read(self, node: int, start: int, size: int, handle: int = 0) -> list[bytes | memoryview]:
         """Return the bytes of a file from `start` on, in pieces.
 
-        They are fewer than `size` at its end. Without a handle nothing is fetched ahead.
+        They are fewer than `size` at its end. With a handle they are fetched ahead, unless another
+        thread reads by that handle now.
         """
         branch, reference = self._at(node)
         if handle:
-            return self._read_open(self._open[handle], start, size)
+            file = self._open[handle]
+            if file.lock.acquire(blocking=False):
+                try:
+                    return _read(file.content, start, size)
+                finally:
+                    file.lock.release()
         content = self._contents.peek(node)
         if content is None:
             content = branch.content(reference)
+            content.close()  # as several threads share it, it reads nothing ahead
             self._contents.put(node, content)
         return _read(content, start, size)
 
-    @staticmethod
-    def _read_open(file: _OpenFile, start: int, size: int) -> list[bytes | memoryview]:
-        if not file.lock.acquire(blocking=may_wait()):
-            raise NotCachedError
-        try:
-            return _read(file.content, start, size)
-        finally:
-            file.lock.release()
+    def archive_of(self, node: int) -> int:
+        """Return the index of a node's archive; 0 for a directory made above archives."""
+        branch = self._branches.get(split(node)[0])
+        return branch.index if isinstance(branch, ArchiveBranch) else 0
 
     def _at(self, node: int) -> tuple[Branch, int]:
         number, reference = split(node)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.cached_only import NotCachedError, only_cached
 from s3archivefs.mount.handlers import Handlers
+from s3archivefs.mount.lanes import Lanes
 from s3archivefs.mount.protocol import (
     INIT_IN,
     INIT_OUT,
@@ -31,18 +32,17 @@ from s3archivefs.mount.protocol import (
     Opcode,
     answer_header,
 )
-from s3archivefs.parallel import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from s3archivefs.mount.faults import Faults
-    from s3archivefs.mount.handlers import Answer, Handler
+    from s3archivefs.mount.handlers import Answer, Handler, Route
     from s3archivefs.mount.operations import Operations
 
 __all__ = ["Session"]
 
-_THREADS = 32  # that wait for a distant device
+_THREADS = 32  # that wait for one distant archive
 _BACKGROUND = 64
 _CONGESTED = 48
 _PAGES = 256  # of 4 KiB, in one read
@@ -72,7 +72,7 @@ class Session:
         self._descriptor = descriptor
         self._faults = faults
         self._handlers = Handlers(operations)
-        self._workers = Workers(_THREADS, "s3archivefs-mount") if operations.is_distant else None
+        self._lanes = Lanes(_THREADS, "s3archivefs-mount") if operations.is_distant else None
         self._waiting: set[int] = set()
         """Requests in other threads. Who takes one out answers it: the thread, or an interrupt."""
         self.is_over = False
@@ -121,7 +121,7 @@ class Session:
 
     def _run(self) -> None:
         handlers = self._handlers.by_opcode()
-        serve = self._serve if self._workers is None else self._serve_or_hand_over
+        serve = self._serve if self._lanes is None else self._serve_or_hand_over
         read, unpack, descriptor = os.read, REQUEST_HEADER.unpack_from, self._descriptor
         while True:
             try:
@@ -155,25 +155,27 @@ class Session:
     def _serve_or_hand_over(self, unique: int, handler: Handler, node: int, request: bytes) -> None:
         """Answer a request from memory, or have another thread answer it."""
         try:
+            route = self._handlers.route(handler, node, request)
             with only_cached():
-                answer = handler(node, request)
+                answer = route.answer()
         except NotCachedError:
-            assert self._workers is not None  # noqa: S101 -- else there is nobody to hand it over
+            assert self._lanes is not None  # noqa: S101 -- else there is nobody to hand it over
             self._waiting.add(unique)
-            self._workers.start(partial(self._serve_waiting, unique, handler, node, request))
+            serve = partial(self._serve_waiting, unique, node, route)
+            self._lanes.start(route.archive, route.lane, serve)
         except Exception as error:  # noqa: BLE001 -- as above
             self._refuse(unique, self._faults.number(error, self._operations.name_of(node)))
         else:
             self._answer(unique, answer)
 
-    def _serve_waiting(self, unique: int, handler: Handler, node: int, request: bytes) -> None:
+    def _serve_waiting(self, unique: int, node: int, route: Route) -> None:
         """Answer a request that was handed over, unless it is interrupted meanwhile."""
         if unique not in self._waiting:
             return
         answer: Answer = b""
         number = 0
         try:
-            answer = handler(node, request)
+            answer = route.answer()
         except Exception as error:  # noqa: BLE001 -- as above
             number = self._faults.number(error, self._operations.name_of(node))
         with suppress(KeyError):

@@ -392,6 +392,50 @@ def test_a_slow_read_holds_no_other_request(slow: SlowDevice) -> None:
         kernel.ask(fuse.RELEASE, found[0], struct.pack("=Q16x", handle))
 
 
+def read_of(handle: int, start: int, size: int = 4096) -> bytes:
+    return struct.pack("=QQI20x", handle, start, size)
+
+
+def test_reads_of_a_stalled_archive_hold_none_of_another(slow: SlowDevice, image: Path) -> None:
+    other = SlowDevice(image.read_bytes())
+    with (
+        s3archivefs.open(slow) as stalled,
+        s3archivefs.open(other) as sound,
+        kernel_over({b"a": stalled, b"b": sound}) as kernel,
+    ):
+        nodes = []
+        for top in (b"a", b"b"):
+            above = kernel.look_up(ROOT_NODE, top)
+            assert above is not None
+            found = kernel.look_up(above[0], b"big.bin")
+            assert found is not None
+            nodes.append(found[0])
+        handle, sound_handle = map(kernel.open, nodes)
+        slow.go.clear()
+        waiting = {kernel.send(fuse.READ, nodes[0], read_of(handle, 0)) for _ in range(40)}
+        waiting |= {kernel.send(fuse.READ, nodes[0], read_of(0, 0)) for _ in range(40)}
+        slow.begun.acquire()
+        assert kernel.read(nodes[1], 0, 4096, sound_handle) == bytes(range(256)) * 16
+        slow.go.set()
+        assert {kernel.receive()[0] for _ in waiting} == waiting
+
+
+def test_reads_in_no_sequence_wait_for_no_other_of_their_handle() -> None:
+    tree = built.directory({b"long": built.file(b"0123456789abcdef" * (1 << 18))})
+    device = SlowDevice(bytes(built.build(tree)))
+    with s3archivefs.open(device) as fs, kernel_over({b"": fs}) as kernel:
+        found = kernel.look_up(ROOT_NODE, b"long")
+        assert found is not None
+        handle = kernel.open(found[0])
+        device.go.clear()
+        starts = (0, 3 << 20, 1 << 20)
+        waiting = {kernel.send(fuse.READ, found[0], read_of(handle, start)) for start in starts}
+        for _ in waiting:
+            device.begun.acquire()  # all of them, before any is done
+        device.go.set()
+        assert {kernel.receive()[0] for _ in waiting} == waiting
+
+
 def test_an_interrupted_read_is_answered_at_once_and_once(slow: SlowDevice) -> None:
     with s3archivefs.open(slow) as fs, kernel_over({b"": fs}) as kernel:
         found = kernel.look_up(ROOT_NODE, b"big.bin")

@@ -1,0 +1,69 @@
+"""Work in other threads: in order where it must be, each archive apart.
+
+Each archive has threads of its own, so that one whose store does not answer holds no other. What
+stands in a lane is done one at a time, in order, and takes no thread while it waits for its turn.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from s3archivefs.parallel import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NO_LANE", "Lanes"]
+
+NO_LANE = 0
+"""The lane of work that waits for no other."""
+
+
+class Lanes:
+    """Threads, up to `count` for each archive, started when there is work."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._workers: dict[int, Workers] = {}
+        self._lock = threading.Lock()
+        self._queues: dict[int, deque[Callable[[], object]]] = {}
+        """What waits behind work that is being done, by lane.
+
+        An idle lane has no queue.
+        """
+
+    def start(self, archive: int, lane: int, do: Callable[[], object]) -> None:
+        """Do work in another thread, behind what stands in its lane.
+
+        One thread starts work.
+        """
+        workers = self._workers.get(archive)
+        if workers is None:
+            workers = self._workers[archive] = Workers(self._count, f"{self._name}-{archive}")
+        if lane == NO_LANE:
+            workers.start(do)
+            return
+        with self._lock:
+            queue = self._queues.get(lane)
+            if queue is not None:
+                queue.append(do)
+                return
+            self._queues[lane] = deque()
+        workers.start(partial(self._do, workers, lane, do))
+
+    def _do(self, workers: Workers, lane: int, do: Callable[[], object]) -> None:
+        """Do work, and start what waits behind it."""
+        try:
+            do()
+        finally:
+            with self._lock:
+                queue = self._queues[lane]
+                following = queue.popleft() if queue else None
+                if following is None:
+                    del self._queues[lane]
+            if following is not None:
+                workers.start(partial(self._do, workers, lane, following))
