@@ -8,7 +8,7 @@ from typing import NamedTuple
 from s3archivefs.names import encode
 from s3archivefs.printed import printed
 
-__all__ = ["LEFT", "NO_ID", "Attributes", "set_attributes", "set_link_attributes"]
+__all__ = ["LEFT", "NO_ID", "Attributes", "set_attributes", "set_link_attributes", "set_mode"]
 
 NO_ID = -1
 """The owner or group that leaves it as it is."""
@@ -63,6 +63,11 @@ def set_link_attributes(directory: int, name: bytes, wanted: Attributes) -> list
         times = (wanted.mtime, wanted.mtime)
         os.utime(name, times, dir_fd=directory, follow_symlinks=False)
     return unset
+
+
+def set_mode(place: int, mode: int) -> None:
+    """Set the mode of what is open with O_PATH, for which fchmod(2) is none."""
+    os.chmod(f"{PROC_HANDLES}/{place}", mode)  # noqa: PTH101 -- an open file
 
 
 def _set_xattrs(place: int | bytes, wanted: Attributes, *, follow_symlinks: bool) -> list[str]:

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from s3archivefs.extraction.attributes import LEFT, Attributes, set_attributes
+from s3archivefs.extraction.attributes import LEFT, Attributes, set_attributes, set_mode
 from s3archivefs.extraction.errors import ExtractionError, OutsideDestinationError
 from s3archivefs.names import decode
 
@@ -26,6 +26,7 @@ Existing: TypeAlias = Literal["error", "keep", "replace"]
 """What happens to what stands in the target under the name of a member."""
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OPEN_ANY = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_CLOEXEC  # without a right to read
 _HANDLES_MAX = 128  # directories that are open at a time; a process may often have 1,024
 _NO_NAMES = frozenset({b"", b".", b".."})
 _IN_PROGRESS = 0o700  # its owner makes what is in it
@@ -232,6 +233,8 @@ class Folders:
         if not folder.is_made:
             folder.is_new = self._made(folder, above)
         try:
+            if not folder.is_new and not folder.is_made:
+                self._open_up(folder, above)
             handle = os.open(folder.name, _OPEN | os.O_NOFOLLOW, dir_fd=above)
         except OSError as error:
             raise self._in_the_way(folder, above) or self._located(error, folder) from error
@@ -241,6 +244,24 @@ class Folders:
             folder.is_unfinished = _is_unfinished(folder, os.fstat(handle))
         folder.is_made = True
         return handle
+
+    def _open_up(self, folder: Folder, above: int) -> None:
+        """Let the owner use a directory that was there, as an extraction finished it.
+
+        It gets its mode again at the end, as a new one does.
+        """
+        mode = folder.attributes.mode
+        if self._existing == "error" or mode is None or mode & _IN_PROGRESS == _IN_PROGRESS:
+            return
+        if not hasattr(os, "O_PATH"):  # as on macOS, where it can be opened by its readers alone
+            return
+        handle = os.open(folder.name, _OPEN_ANY | os.O_NOFOLLOW, dir_fd=above)
+        try:
+            there = os.fstat(handle)
+            if stat.S_IMODE(there.st_mode) == mode and there.st_uid == os.geteuid():
+                set_mode(handle, _mode_in_progress(folder))
+        finally:
+            os.close(handle)
 
     def _made(self, folder: Folder, above: int) -> bool:
         """Make a directory; return whether it was not there."""

@@ -19,6 +19,7 @@ from s3archivefs.extraction.attributes import (
     Attributes,
     set_attributes,
     set_link_attributes,
+    set_mode,
 )
 from s3archivefs.extraction.probing import (
     PRIVATE,
@@ -235,8 +236,6 @@ def _set_mode(name: bytes, directory: int, kind: int, mode: int) -> None:
     handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
         if stat.S_IFMT(os.fstat(handle).st_mode) == kind:
-            os.chmod(  # noqa: PTH101 -- an open file
-                f"{PROC_HANDLES}/{handle}", mode
-            )
+            set_mode(handle, mode)
     finally:
         os.close(handle)

@@ -11,6 +11,7 @@ import s3archivefs
 from s3archivefs.extraction.folders import Existing
 from tests.support.images.built import build, directory, file, symlink
 from tests.support.images.extracted import mode_of, opened, tree_of
+from tests.support.processes.as_user import as_user
 
 WHOLE = {"a": None, "a/b": b"new", "a/l": "b", "c": b"c"}
 
@@ -161,6 +162,25 @@ def test_going_on_restores_the_modes_of_unfinished_directories(
     opened(image).extract("/", target, existing="keep", filter="fully-trusted")
     assert mode_of(target / "a") == mode
     assert (target / "a").stat().st_mtime == 6
+
+
+@pytest.mark.parametrize("mode", [0, 0o500, 0o300])
+@pytest.mark.parametrize("existing", ["keep", "replace"])
+def test_directories_that_their_owner_may_not_use_are_gone_on_with(
+    mode: int, existing: Existing, tmp_path: Path
+) -> None:
+    inner = directory({b"b": file(b"b"), b"c": file(b"c")}, mode=mode, mtime=6)
+    image = build(directory({b"a": inner}, mode=0o755))
+
+    def modes() -> list[object]:
+        with opened(image) as fs:
+            fs.extract("/", "target", filter="tar", exclude=["c"])
+            fs.extract("/", "target", filter="tar", existing=existing)
+        found = mode_of(Path("target/a"))
+        Path("target/a").chmod(0o700)
+        return [found, int(Path("target/a").stat().st_mtime), *tree_of(Path("target"))]
+
+    assert as_user(tmp_path, modes) == [mode, 6, "a", "a/b", "a/c"]
 
 
 def test_going_on_links_to_nothing_that_stood_there(target: Path) -> None:
