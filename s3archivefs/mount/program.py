@@ -137,15 +137,16 @@ def _serve(
     with ExitStack() as ends:
         ends.callback(os.close, start_watcher(directory))
         images = {
-            path: ends.enter_context(archives.open_image(source))
+            path: ends.enter_context(_opened(archives, source))
             for path, source in archives.sources.items()
         }
         operations = Operations(images)
+        # What looks at an image does so before the tree can hide it.
+        follower = _follower(operations, archives, options, report)
         ends.enter_context(_ended_by_signals())
         descriptor = mount(" ".join(archives.sources.values()), directory, options)
         ends.callback(os.close, descriptor)
         mounted = mounted_at(directory)
-        follower = _follower(operations, archives, options, report)
         faults = Faults(report, on_stale=None if follower is None else follower.look)
         session = Session(operations, descriptor, faults)
         answering = threading.Thread(target=_answer, args=(session, report), daemon=True)
@@ -178,6 +179,17 @@ def _check_outside(sources: Iterable[str], directory: str) -> None:
                 f"{printed(source)} lies within {printed(directory)}, which will hide it: to follow"
                 " it, mount it elsewhere"
             )
+
+
+def _opened(archives: Archives, source: str) -> SquashFS:
+    """Open an image, and make sure that its root can be listed."""
+    image = archives.open_image(source)
+    try:
+        next(image.scandir("/"), None)
+    except BaseException:
+        image.close()
+        raise
+    return image
 
 
 def _follower(

@@ -9,6 +9,7 @@ import pytest
 
 from s3archivefs.cli.exit_codes import DAMAGED, FAULT, NOT_FOUND, USAGE
 from tests.support.command_line import run
+from tests.support.images.drafts import Draft
 from tests.support.images.fixtures import FIXTURES
 
 # Python 3.12 warns of each fork of a process with threads, as pytest-xdist's are.
@@ -49,6 +50,15 @@ def test_an_image_whose_name_has_an_equals_sign_is_one(tmp_path: Path) -> None:
     image.write_bytes(b"no image")
     ran = run("mount", "-f", image, tmp_path)
     assert (ran.code, "a=b.sqfs: not a squashfs image" in ran.errors) == (DAMAGED, True)
+
+
+def test_an_image_whose_root_cannot_be_read_is_not_mounted(tmp_path: Path) -> None:
+    draft = Draft(IMAGE.read_bytes())
+    draft.data[draft["directory_table_start"] + 2] ^= 0xFF  # of what is compressed
+    image = tmp_path / "rootless.sqfs"
+    image.write_bytes(draft.data)
+    ran = run("mount", "-f", f"a={image}", f"b={IMAGE}", tmp_path / "missing")
+    assert (ran.code, ran.errors.startswith(f"s3archivefs: {image}: ")) == (DAMAGED, True)
 
 
 def test_a_prefix_may_name_the_only_image(tmp_path: Path) -> None:
