@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.errors import SquashfsError
 from s3archivefs.mount.branches import StaleNodeError
@@ -13,7 +13,7 @@ from s3archivefs.mount.branches import StaleNodeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Faults", "unfailing"]
+__all__ = ["Faults", "Place", "unfailing"]
 
 _ANSWERS = frozenset({
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO, errno.ENODATA),
@@ -21,8 +21,20 @@ _ANSWERS = frozenset({
 })  # fmt: skip
 """Error numbers that are answers to what was asked, and no faults."""
 _TO_DO = ": mount it again to see the new one, or with -o on_change=follow"
-_QUIET_SECONDS = 60.0  # in which the same line is not told again
-_LINES_MAX = 256  # that are remembered
+_QUIET_SECONDS = 60.0  # in which the same fault is not told again
+_TOLD_MAX = 256  # that are remembered
+
+
+class Place(NamedTuple):
+    """Where a fault lies."""
+
+    archive: str
+    """What messages call the archive, or what else there is."""
+    detail: str = ""
+    """Where it lies in the archive."""
+
+    def __str__(self) -> str:
+        return f"{self.archive}: {self.detail}" if self.detail else self.archive
 
 
 def unfailing(report: Callable[[str], object]) -> Callable[[str], object]:
@@ -39,7 +51,8 @@ class Faults:
     """The error number of each failure.
 
     `report` is called with a line for each that is a fault. A program may read damaged bytes again
-    and again: the same line is told once a minute.
+    and again, and any number of files of a store that does not answer: the same damage is told once
+    a minute, and so is each other kind of fault of an archive.
     """
 
     def __init__(
@@ -53,10 +66,10 @@ class Faults:
         self._report = report
         self._on_stale = on_stale
         self._clock = clock
-        self._told: dict[str, float] = {}
-        """Lines, and when they were told, the oldest first."""
+        self._told: dict[tuple[object, ...], float] = {}
+        """What was told, and when, the oldest first."""
 
-    def number(self, error: Exception, where: str) -> int:
+    def number(self, error: Exception, where: Place) -> int:
         """Return the error number to answer with; `where` begins the line of a fault."""
         number = error.errno if isinstance(error, OSError) else None
         if number in _ANSWERS or isinstance(error, StaleNodeError):
@@ -69,15 +82,18 @@ class Faults:
                 self._on_stale()
                 return number
             what += _TO_DO
-        self._tell(what if where in what else f"{where}: {what}")
+        line = what if str(where) in what else f"{where}: {what}"
+        # The lines of what a store refuses differ by the numbers of their requests.
+        is_damage = isinstance(error, SquashfsError)
+        self._tell((line,) if is_damage else (where.archive, type(error), number), line)
         return errno.ESTALE if number == errno.ESTALE else errno.EIO
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, fault: tuple[object, ...], line: str) -> None:
         now = self._clock()
-        told = self._told.pop(line, None)
+        told = self._told.pop(fault, None)
         if told is None or now - told >= _QUIET_SECONDS:
             told = now
             self._report(line)
-        self._told[line] = told
-        while len(self._told) > _LINES_MAX:
+        self._told[fault] = told
+        while len(self._told) > _TOLD_MAX:
             self._told.pop(next(iter(self._told)), None)

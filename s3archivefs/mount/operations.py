@@ -20,6 +20,7 @@ from s3archivefs.mount.branches import (
     StaleNodeError,
     split,
 )
+from s3archivefs.mount.faults import Place
 from s3archivefs.names import os_error
 
 if TYPE_CHECKING:
@@ -155,11 +156,11 @@ class Operations:
             sum(each.inode_count for each in superblocks),
         )
 
-    def name_of(self, node: int) -> str:
+    def name_of(self, node: int) -> Place:
         """Return how a message names a node: its archive, and where its inode lies."""
         number, reference = split(node)
         branch = self._branches.get(number, self._archives[0])
-        return f"{branch.name}: inode at {reference:#x}"
+        return Place(branch.name, f"inode at {reference:#x}")
 
     # ---- names and attributes --------------------------------------------------------------------
 

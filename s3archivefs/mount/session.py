@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs.cached_only import NotCachedError, only_cached
+from s3archivefs.mount.faults import Place
 from s3archivefs.mount.handlers import Handlers
 from s3archivefs.mount.lanes import Lanes
 from s3archivefs.mount.protocol import (
@@ -203,6 +204,6 @@ class Session:
             os.writev(self._descriptor, pieces)
         except OSError as error:
             if error.errno == errno.EINVAL:  # whoever waits for it gets an error of the kernel's
-                self._faults.number(error, "the kernel refuses an answer")
+                self._faults.number(error, Place("the kernel refuses an answer"))
             elif error.errno not in _WITHDRAWN | _UNMOUNTED:
                 raise
