@@ -90,8 +90,13 @@ def mount_in_background(
         os.close(begun)
         _become_background(archives, directory, options, explain, beginning)
     os.close(beginning)
-    with os.fdopen(begun, "rb") as lines:
-        is_live = lines.read(1) == _LIVE
+    try:
+        with os.fdopen(begun, "rb") as lines:
+            is_live = lines.read(1) == _LIVE
+    except BaseException:  # Ctrl-C, which a process of another session does not get
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        raise
     return 0 if is_live else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

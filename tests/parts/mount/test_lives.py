@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,26 @@ def test_closed_standard_streams_do_no_harm(point: Path, closed: str) -> None:
 def test_what_keeps_it_from_beginning_is_said_before_it_returns(point: Path) -> None:
     code, said = run("mount", "missing.sqfs", point)
     assert (code, said) == (3, "s3archivefs: missing.sqfs: No such file or directory\n")
+    assert mounted_at(str(point)) is None
+
+
+def test_ctrl_c_ends_what_still_waits_for_a_store(point: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        environ = {
+            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "AWS_ACCESS_KEY_ID": "anybody",
+            "AWS_SECRET_ACCESS_KEY": "anything",
+        }
+        command = [*COMMAND, "mount", "s3://bucket/a.sqfs", str(point)]
+        with subprocess.Popen(command, env={**os.environ, **environ}) as process:
+            connection, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        with connection:
+            connection.settimeout(5)  # less than the command waits
+            while connection.recv(4096):
+                pass
     assert mounted_at(str(point)) is None
 
 
