@@ -103,8 +103,9 @@ class Follower:
         self._report(f"{printed(source)}: the archive was replaced, and the new one is shown")
 
     def _run(self, kernel: Kernel) -> None:
-        while not self._end.wait(min(_LEAST_SECONDS, self._seconds)):
-            self._wake.wait(self._seconds)
+        least = min(_LEAST_SECONDS, self._seconds)
+        while not self._end.wait(least):
+            self._wake.wait(self._seconds - least)
             self._wake.clear()
             if not self._end.is_set():
                 self.follow(kernel)

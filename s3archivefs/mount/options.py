@@ -19,6 +19,7 @@ _IGNORED = frozenset({
     *("nolazytime", "silent", "loud", "iversion", "noiversion", "mand", "nomand"),
 })  # fmt: skip
 """What is for mount(8), or makes no difference to a tree that nobody can write."""
+_CHECK_SECONDS = range(1, 86_401)  # up to a day
 _IGNORED_BEGINNINGS = ("x-", "X-", "comment=", "context=", "uhelper=", "helper=")
 
 
@@ -47,7 +48,7 @@ class MountOptions:
     on_change: OnChange = "stale"
     """What to do when an archive is replaced: fail until mounted anew, or follow."""
     check_seconds: int = 60
-    """Seconds between two looks whether an archive was replaced, to follow it."""
+    """Seconds between two looks whether an archive was replaced, to follow it: 1 to 86,400."""
 
 
 _FLAGS: dict[str, tuple[str, bool]] = {
@@ -85,4 +86,7 @@ def parse_options(words: str) -> MountOptions:
 def _number(word: str, value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 20):
         raise OptionError(f"mount option {word!r} needs a number")
-    return int(value)
+    number = int(value)
+    if word.startswith("check_seconds=") and number not in _CHECK_SECONDS:
+        raise OptionError(f"mount option {word!r} needs a number from 1 to {_CHECK_SECONDS[-1]}")
+    return number
