@@ -28,6 +28,11 @@ def run(*arguments: object) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def children(pid: int) -> list[int]:
+    """The children of a process."""
+    return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split())]
+
+
 def names(directory: Path) -> set[str]:
     return {each.name for each in directory.iterdir()}
 
@@ -66,12 +71,11 @@ def test_ctrl_c_ends_what_still_waits_for_a_store(point: Path) -> None:
         command = [*COMMAND, "mount", "s3://bucket/a.sqfs", str(point)]
         with subprocess.Popen(command, env={**os.environ, **environ}) as process:
             connection, _ = silent.accept()
-            process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 130
-        with connection:
-            connection.settimeout(5)  # less than the command waits
-            while connection.recv(4096):
-                pass
+            with connection:
+                (answering,) = children(process.pid)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(60) == 130
+        assert not Path(f"/proc/{answering}").exists()
     assert mounted_at(str(point)) is None
 
 
@@ -126,15 +130,10 @@ def test_a_fault_that_nobody_can_be_told_of_ends_nothing(point: Path, tmp_path: 
         assert (point / "small").read_bytes() == b"s"
 
 
-def watchers(pid: int) -> list[int]:
-    """The children of a process."""
-    return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split())]
-
-
 def test_a_dead_tree_is_cleared_by_the_next_mount(point: Path) -> None:
     with mounted(point, IMAGE) as tree:
         point.stat()
-        for pid in (*watchers(tree.process.pid), tree.process.pid):
+        for pid in (*children(tree.process.pid), tree.process.pid):
             os.kill(pid, signal.SIGKILL)
         tree.process.wait()
         assert tree.is_there
@@ -147,7 +146,7 @@ def test_a_dead_tree_is_cleared_by_the_next_mount(point: Path) -> None:
 
 def test_a_watcher_ends_with_the_mount(point: Path) -> None:
     with mounted(point, IMAGE) as tree:
-        (watcher,) = watchers(tree.process.pid)
+        (watcher,) = children(tree.process.pid)
         assert run("umount", point) == (0, "")
         tree.ended()
     until(lambda: not Path(f"/proc/{watcher}/stat").exists())
