@@ -99,14 +99,17 @@ def mounted_at(directory: str) -> MountPoint | None:
 
     It asks no filesystem, so a dead one does not matter.
     """
-    wanted = os.path.abspath(directory)  # noqa: PTH100 -- as above
+    wanted = os.fsencode(os.path.abspath(directory))  # noqa: PTH100 -- as above
     found = None
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:  # noqa: PTH123 -- as above
+    # In bytes, as paths are, of which lines end with a line feed alone.
+    with open("/proc/self/mountinfo", "rb") as lines:  # noqa: PTH123 -- as above
         for line in lines:
-            fields = line.split(" ")
+            fields = line.split(b" ")
             if _unescaped(fields[4]) == wanted:
                 # The last one lies above the others.
-                found = MountPoint(fields[fields.index("-") + 1], fields[2])
+                found = MountPoint(
+                    os.fsdecode(fields[fields.index(b"-") + 1]), os.fsdecode(fields[2])
+                )
     return found
 
 
@@ -208,8 +211,8 @@ def _escaped(word: str) -> str:
     return word.replace("\\", "\\\\").replace(",", "\\,")
 
 
-def _unescaped(field: str) -> str:
+def _unescaped(field: bytes) -> bytes:
     """Return a path as mountinfo has it: with spaces and the like as octal numbers."""
-    for character in " \t\n\\":
-        field = field.replace(f"\\{ord(character):03o}", character)
+    for character in b" \t\n\\":
+        field = field.replace(b"\\%03o" % character, bytes([character]))
     return field

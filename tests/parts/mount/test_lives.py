@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -150,6 +151,18 @@ def test_a_watcher_ends_with_the_mount(point: Path) -> None:
         assert run("umount", point) == (0, "")
         tree.ended()
     until(lambda: not Path(f"/proc/{watcher}/stat").exists())
+
+
+def test_another_mount_s_odd_source_does_no_harm(point: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "a\rb\u2028 - \udcff", other], check=True)
+    try:
+        assert run("mount", IMAGE, point) == (0, "")
+        assert mounted_at(str(point)) == ("fuse.s3archivefs", ANY)
+        assert run("umount", point) == (0, "")
+    finally:
+        subprocess.run(["umount", other], check=True)
 
 
 # ---- as an ordinary user -------------------------------------------------------------------------
