@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "Resolver"]
 
 _NO_NAMES = frozenset({b"", b".", b".."})  # parts of a path that no directory holds
-_WAY_MAX = 4096  # bytes of a path that is kept: Linux's PATH_MAX
+_WAY_MAX = 1 << 18  # bytes of a path that is kept: as deep as a walk may be, of names of 255
 _DIRECTORY_WEIGHT = 1000  # bytes of memory that a directory and its place take, roughly
 # In Python 3.11 the members of an enum are slow to reach.
 _SYMLINK = FileKind.SYMLINK

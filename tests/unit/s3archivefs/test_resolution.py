@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import s3archivefs
 from fixtures.tree import directory, file, symlink
 from s3archivefs.names import os_error
+from tests.support.images import built
 from tests.support.images.fixtures import (
     FIXTURES,
     make_image,
@@ -318,8 +319,20 @@ def test_a_path_that_is_too_long_to_be_cached_leads_on(maze: Path) -> None:
     with s3archivefs.open(maze) as fs:
         opened = fs.cached_bytes
         for _ in range(2):
-            assert fs.stat("/." * 3000 + "/a/b/../b/c/file") == fs.stat("/a/b/c/file")
+            assert fs.stat("/." * 140_000 + "/a/b/../b/c/file") == fs.stat("/a/b/c/file")
         assert fs.cached_bytes < opened + 20_000
+
+
+def test_a_walk_finds_each_directory_from_the_one_above() -> None:
+    """Also where paths are longer than the operating system takes them."""
+    deep = built.directory()
+    for _ in range(40):
+        deep = built.directory({b"d" * 250: deep})
+    device = s3archivefs.BytesDevice(bytes(built.build(deep)))
+    with s3archivefs.open(device, limits=s3archivefs.Limits(resolution_steps=20)) as fs:
+        for depth in range(40):
+            ((name, _),) = fs.scandir_stats("/".join(["d" * 250] * depth) or "/")
+            assert name == "d" * 250
 
 
 def test_spellings_of_a_path_are_weighed(maze: Path) -> None:
