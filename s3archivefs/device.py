@@ -53,8 +53,9 @@ class BlockDevice(Protocol):
     A device may have more methods. `pread_at_hand(offset, length)` returns the bytes where that
     takes no waiting, or None. `pread_pieces(offset, length)` returns them in pieces, which nobody
     changes: one that has them in parts need not join these. `identity` is a text that other bytes
-    do not share, as an ETag. `readahead(offset, length)` returns a `ReadAhead` for one reader of
-    that range, or None. A device that keeps copies of what it read has `discard(offset, data)`:
+    do not share, as an ETag; `is_current()` asks, for less than opening it anew costs, whether the
+    source still has these bytes. `readahead(offset, length)` returns a `ReadAhead` for one reader
+    of that range, or None. A device that keeps copies of what it read has `discard(offset, data)`:
     `data`, which it returned for the range at `offset`, does not decode, or may be why metadata
     contradicts itself. The device then drops its copies of the range, and returns whether another
     read may bring other bytes: False where the source gave these twice. `remarks()` returns what

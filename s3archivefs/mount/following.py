@@ -52,6 +52,8 @@ class Follower:
         self._report = report
         self._seconds = seconds
         self._known = [_identity(image) for image in operations.images]
+        self._failing: dict[int, type[Exception]] = {}
+        """Why archives could not be looked at the last time, by their indices."""
         self._retired: list[SquashFS] = []
         """Images that were replaced, and from which a read in flight may still read."""
         self._wake = threading.Event()
@@ -84,11 +86,18 @@ class Follower:
             source = str(image.origin.source)
             try:
                 self._compare(index, source, kernel)
+                self._failing.pop(index, None)
             except (SquashfsError, OSError, ValueError) as error:
                 # The old archive stays until there is a sound new one.
+                if self._failing.get(index) is type(error):
+                    continue
+                self._failing[index] = type(error)
                 self._report(f"{printed(source)}: {' '.join(str(error).split())}")
 
     def _compare(self, index: int, source: str, kernel: Kernel) -> None:
+        is_current = getattr(self._operations.images[index].device, "is_current", None)
+        if is_current is not None and is_current():
+            return
         found = self._open_image(source)
         identity = _identity(found)
         if identity == self._known[index]:

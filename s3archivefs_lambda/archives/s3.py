@@ -203,6 +203,7 @@ class S3Opener:
             memory=self._memory,
             store=self._store,
             metadata_start=metadata_start,
+            is_current=source.is_current,
             remarks=() if has_superblock else (_WITHOUT_SUPERBLOCK,),
         )
         device.preload(0, head, store=False)

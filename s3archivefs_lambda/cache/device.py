@@ -45,10 +45,13 @@ class CachedDevice:
         store: ChunkStore,
         metadata_start: int | None = None,
         remarks: Sequence[str] = (),
+        is_current: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._size = device.size
         self._remarks = remarks
+        self.is_current = is_current
+        """Asks whether the device still has this content; False where nobody can tell."""
         self._archive_id = archive_id
         self._store_max_bytes = store.max_bytes
         self.cached = CachedChunks(

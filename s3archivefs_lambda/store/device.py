@@ -86,6 +86,13 @@ class S3Device:
             size=self.size,
         )
 
+    def is_current(self) -> bool:
+        """Ask S3, by one HEAD, whether the version is the current one.
+
+        Raises ArchiveAccessError.
+        """
+        return current_identity(self._client, self.bucket, self.key) == self.identity
+
     def pread(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes from `offset`, by one ranged GET.
 

@@ -87,6 +87,8 @@ def test_the_old_archive_stays_until_there_is_a_sound_one(path: Path, ending: st
     assert names(operations) == before
     assert told.names == []
     assert str(path) in lines[0]
+    follower.follow(told)
+    assert len(lines) == 1  # until something else is wrong, or nothing
     put(FIXTURES["hard-links"].image, path)
     follower.follow(told)
     assert names(operations) != before
@@ -116,6 +118,34 @@ def test_a_device_tells_versions_apart_that_look_alike() -> None:
     assert operations.images == [first]
     follower.follow(Told())
     assert operations.images != [first]
+    follower.close()
+
+
+class Asked(BytesDevice):
+    """A device that can ask whether it is current."""
+
+    is_now = True
+
+    def is_current(self) -> bool:
+        return self.is_now
+
+
+def test_an_archive_that_is_current_is_not_opened_again() -> None:
+    device = Asked(FIXTURES["gzip"].image.read_bytes())
+    opened: list[str] = []
+
+    def open_image(source: str) -> SquashFS:
+        opened.append(source)
+        return s3archivefs.open(FIXTURES["hard-links"].image)
+
+    operations = Operations({b"": s3archivefs.open(device)})
+    follower = Follower(operations, open_image, print, 60)
+    told = Told()
+    follower.follow(told)
+    assert (opened, told.nodes) == ([], [])
+    device.is_now = False
+    follower.follow(told)
+    assert (len(opened), told.nodes) == (1, [ROOT_NODE])
     follower.close()
 
 

@@ -433,6 +433,7 @@ def test_an_object_without_its_superblock_is_remarked_on(
     for before in (None, opening.recall(AT_S3)):
         device = opening.open_device(AT_S3, before).device
         assert isinstance(device, CachedDevice)
+        assert device.is_current()
         assert [each.partition(",")[0] for each in device.remarks()] == (
             [] if is_there else ["the object lacks the user metadata s3archivefs-superblock"]
         )

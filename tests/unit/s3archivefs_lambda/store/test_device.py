@@ -295,6 +295,13 @@ def test_keys_with_control_characters_keep_messages_on_one_line() -> None:
 # --- current_identity
 
 
+def test_a_version_asks_by_one_head_whether_it_is_current(store: ScriptedStore) -> None:
+    for etag, is_current in (('"v1"', True), ('"v0"', False)):
+        device = S3Device(store.client(), "bucket", "key", etag=etag, size=SIZE)
+        assert device.is_current() is is_current
+    assert [request.method for request in store.requests] == ["HEAD"] * 2
+
+
 def test_the_current_identity_costs_one_head(store: ScriptedStore) -> None:
     device = S3Device(store.client(), "bucket", "key", etag='"v1"', size=SIZE)
     assert current_identity(store.client(), "bucket", "key") == device.identity
