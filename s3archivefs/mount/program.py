@@ -22,6 +22,7 @@ from s3archivefs.mount.operations import Operations
 from s3archivefs.mount.options import FILESYSTEM
 from s3archivefs.mount.session import Session
 from s3archivefs.mount.watcher import (
+    further_descriptors,
     occupy_standard_descriptors,
     redirect_to_nowhere,
     start_watcher,
@@ -112,11 +113,14 @@ def _become_background(
     def live() -> None:
         os.chdir("/")
         redirect_to_nowhere()
+        for each in inherited:  # a lock of who started the command, say
+            os.close(each)
         os.write(beginning, _LIVE)
         os.close(beginning)
 
     code = 1
     try:
+        inherited = further_descriptors() - {beginning}
         os.setsid()
         syslog.openlog("s3archivefs", syslog.LOG_PID, syslog.LOG_DAEMON)
         _serve(archives, directory, options, syslog.syslog, live)

@@ -9,7 +9,12 @@ from typing import NoReturn
 
 from s3archivefs.mount.mounting import MountError, is_dead, unmount
 
-__all__ = ["occupy_standard_descriptors", "redirect_to_nowhere", "start_watcher"]
+__all__ = [
+    "further_descriptors",
+    "occupy_standard_descriptors",
+    "redirect_to_nowhere",
+    "start_watcher",
+]
 
 _KEPT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STANDARD = range(3)
@@ -35,6 +40,13 @@ def occupy_standard_descriptors() -> None:
     os.close(descriptor)
 
 
+def further_descriptors() -> set[int]:  # pragma: no cover -- as above
+    """Return all descriptors that are open but the standard ones."""
+    listed = [*map(int, os.listdir("/proc/self/fd"))]  # noqa: PTH208 -- pathlib takes 10 ms to import
+    # The listing's own is closed by now.
+    return {each for each in listed if os.path.lexists(f"/proc/self/fd/{each}")} - {*_STANDARD}
+
+
 def redirect_to_nowhere() -> None:  # pragma: no cover -- as above
     """Replace the standard streams: who started the process may wait for their end."""
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -50,10 +62,8 @@ def _watch(directory: str, ended: int) -> NoReturn:  # pragma: no cover -- as ab
         os.setsid()
         os.chdir("/")
         redirect_to_nowhere()
-        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- pathlib takes 10 ms to import
-            if int(name) not in {*_STANDARD, ended}:
-                with suppress(OSError):  # that of the listing itself
-                    os.close(int(name))
+        for inherited in further_descriptors() - {ended}:
+            os.close(inherited)
         os.read(ended, 1)
         if is_dead(directory):
             with suppress(MountError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -51,6 +52,18 @@ def test_closed_standard_streams_do_no_harm(point: Path, closed: str) -> None:
     shell = ["sh", "-c", f'exec "$@" {closed}', "-"]
     subprocess.run([*shell, *COMMAND, "mount", IMAGE, point], check=True, timeout=60)
     assert "block.txt" in names(point)
+    assert (point / "block.txt").read_bytes()
+    assert run("umount", point) == (0, "")
+
+
+def test_descriptors_that_are_passed_on_are_not_held(point: Path, tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("wb") as lock, IMAGE.open("rb") as image:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        passed = (lock.fileno(), image.fileno())
+        command = [*COMMAND, "mount", f"/dev/fd/{image.fileno()}", str(point)]
+        subprocess.run(command, check=True, timeout=60, pass_fds=passed)
+    with (tmp_path / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert (point / "block.txt").read_bytes()
     assert run("umount", point) == (0, "")
 
