@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import examples, filled
 from s3archivefs.cli.exit_codes import OK
-from s3archivefs.mount.mounting import unmount
+from s3archivefs.mount.mounting import MountError, mounted_at, unmount
+from s3archivefs.mount.options import FILESYSTEM
+from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Unmount."""
-    unmount(os.path.realpath(options.directory), lazily=options.lazy)
+    """Unmount a tree of this package's."""
+    directory = os.path.realpath(options.directory)
+    found = mounted_at(directory)
+    if found is not None and found.filesystem != FILESYSTEM:
+        what = f"a {printed(found.filesystem)} is mounted there: unmount it with umount"
+        raise MountError(f"{printed(directory)}: {what}")
+    unmount(directory, lazily=options.lazy)
     return OK

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import socket
+import stat
 import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -56,9 +57,7 @@ def mount(source: str, directory: str, options: MountOptions) -> int:
 
     Until it is answered, whoever looks at the directory waits. Raises MountError.
     """
-    if not os.path.isdir(directory):  # noqa: PTH112 -- pathlib takes 10 ms to import
-        what = "is no directory" if os.path.lexists(directory) else "is not there"
-        raise MountError(f"{printed(directory)} {what}: make the directory first")
+    _check_directory(directory)
     if os.geteuid() != 0:
         return _mount_by_program(source, directory, options)
     try:
@@ -99,7 +98,7 @@ def mounted_at(directory: str) -> MountPoint | None:
 
     It asks no filesystem, so a dead one does not matter.
     """
-    wanted = os.fsencode(os.path.abspath(directory))  # noqa: PTH100 -- as above
+    wanted = os.fsencode(os.path.abspath(directory))  # noqa: PTH100 -- pathlib takes 10 ms to import
     found = None
     # In bytes, as paths are, of which lines end with a line feed alone.
     with open("/proc/self/mountinfo", "rb") as lines:  # noqa: PTH123 -- as above
@@ -129,6 +128,20 @@ def read_further_ahead(mounted: MountPoint | None) -> None:
         path = f"/sys/class/bdi/{mounted.device}/read_ahead_kb"
         with suppress(OSError), open(path, "w", encoding="ascii") as file:  # noqa: PTH123 -- as above
             file.write(str(_READ_AHEAD_KIB))
+
+
+def _check_directory(directory: str) -> None:
+    try:
+        mode = os.stat(directory).st_mode  # noqa: PTH116 -- as above
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MountError(f"{printed(directory)} is not there: make the directory first") from error
+    except OSError as error:
+        what = str(error.strerror)
+        if error.errno == errno.EACCES and mounted_at(directory) is not None:
+            what += ": another user's tree is mounted there, which is for that user alone"
+        raise MountError(f"{printed(directory)}: {what}") from error
+    if not stat.S_ISDIR(mode):
+        raise MountError(f"{printed(directory)} is no directory: make the directory first")
 
 
 def _mount_by_call(source: str, directory: str, descriptor: int, options: MountOptions) -> None:

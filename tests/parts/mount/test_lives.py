@@ -102,6 +102,16 @@ def test_fstab_s_helper_mounts_too(point: Path) -> None:
     subprocess.run(["umount", point], check=True)
 
 
+def test_what_another_program_mounted_is_left_alone(point: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "none", point], check=True)
+    try:
+        code, said = run("umount", point)
+        assert (code, mounted_at(str(point))) == (1, ("tmpfs", ANY))
+        assert said == f"s3archivefs: {point}: a tmpfs is mounted there: unmount it with umount\n"
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
 def test_a_tree_in_use_is_unmounted_lazily_or_not_at_all(point: Path) -> None:
     with mounted(point, IMAGE) as tree:
         with (point / "docs" / "guide.txt").open("rb") as opened:
@@ -222,6 +232,11 @@ def test_what_a_user_may_not_is_said_in_a_line(point: Path, tmp_path: Path) -> N
     code, said = run_as_nobody(tmp_path, "mount", IMAGE, point)
     assert (code, said.count("\n")) == (1, 1)
     assert "fusermount3: user has no write access to mountpoint" in said
+    closed = tmp_path / "closed"
+    closed.mkdir(0o700)
+    (closed / "point").mkdir()
+    code, said = run_as_nobody(tmp_path, "mount", IMAGE, closed / "point")
+    assert (code, said.endswith(f" {closed / 'point'}: Permission denied\n")) == (1, True)
     os.chown(point, 65534, 65534)
     for options, reason in (
         ("suid", "only root may mount with the options suid and dev"),
