@@ -37,6 +37,16 @@ def test_files_behind_a_network_may_hang(tmp_path: Path, path: str, *, expected:
     assert may_hang(str(tmp_path / path), mounts) is expected
 
 
+def test_mounts_with_odd_names_are_read_past(tmp_path: Path) -> None:
+    """Anyone who may mount names a mount: that must stop nobody else."""
+    mounts = tmp_path / "mountinfo"
+    at = bytes(tmp_path.resolve())
+    odd = b"35 21 0:53 / " + at + b"/t rw - tmpfs a\rb\xff\x0c\xc2\x85c rw\nno mount\n\n"
+    mounts.write_bytes(odd + b"36 21 0:54 / " + at + b"/\xff\\040 rw - nfs host:/\r rw\n")
+    assert not may_hang(str(tmp_path / "t/x"), mounts)
+    assert may_hang(str(tmp_path / "\udcff /x"), mounts)
+
+
 def test_without_a_list_of_mounts_no_file_is_known_to_hang(tmp_path: Path) -> None:
     assert not may_hang(str(tmp_path / "x"), tmp_path / "missing")
 
