@@ -7,15 +7,22 @@ import sys
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.command import main as run_command
+from s3archivefs.cli.exit_codes import INTERRUPTED, OK, USAGE
+from s3archivefs.cli.faults import complain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["main"]
 
+_WRONG = 1
+_FAILED = 32
+_CODES = {OK: 0, USAGE: _WRONG, INTERRUPTED: 8}
+"""Exit codes of mount(8) by those of the command; the others are failures."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Mount as mount(8) asks for, and return the exit code.
+    """Mount as mount(8) asks for, and return an exit code as mount(8) has it.
 
     Its arguments are those that mount(8) gives each helper: a source, a directory, and options.
     """
@@ -31,11 +38,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"-{flag}", action="store_true", help=argparse.SUPPRESS)
     for option in "tN":
         parser.add_argument(f"-{option}", help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    try:
+        given = parser.parse_args(arguments)
+    except SystemExit as ended:
+        return _WRONG if ended.code else 0
     if given.fake:
         return 0
-    options = [f"-o{words}" for words in given.options]
-    return run_command(["mount", *options, "--", given.source, given.directory])
+    words = [word for given_words in given.options for word in given_words.split(",")]
+    if "remount" in words:
+        complain("the options of a mounted tree cannot be changed: unmount it, and mount it again")
+        return _WRONG
+    words = [word for word in words if word != "dirsync"]  # nothing is written
+    options = [f"-o{','.join(words)}"] if words else []
+    code = run_command(["mount", *options, "--", given.source, given.directory])
+    return _CODES.get(code, _FAILED)
 
 
 if __name__ == "__main__":  # pragma: no cover -- a process of its own, which nothing measures
