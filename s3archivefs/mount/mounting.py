@@ -24,6 +24,7 @@ __all__ = [
     "is_dead",
     "mount",
     "mounted_at",
+    "place_of",
     "read_further_ahead",
     "unmount",
 ]
@@ -47,9 +48,13 @@ class MountError(OSError):
 class MountPoint(NamedTuple):
     """A mounted filesystem, as /proc/self/mountinfo has it."""
 
+    number: str
+    """What tells it from other mounts, also of the same filesystem."""
+    path: bytes
+    """Where it lies."""
     filesystem: str
     device: str
-    """Its number: major, a colon, minor."""
+    """The filesystem's number: major, a colon, minor."""
 
 
 def mount(source: str, directory: str, options: MountOptions) -> int:
@@ -98,18 +103,21 @@ def mounted_at(directory: str) -> MountPoint | None:
 
     It asks no filesystem, so a dead one does not matter.
     """
-    wanted = os.fsencode(os.path.abspath(directory))  # noqa: PTH100 -- pathlib takes 10 ms to import
-    found = None
-    # In bytes, as paths are, of which lines end with a line feed alone.
-    with open("/proc/self/mountinfo", "rb") as lines:  # noqa: PTH123 -- as above
-        for line in lines:
-            fields = line.split(b" ")
-            if _unescaped(fields[4]) == wanted:
-                # The last one lies above the others.
-                found = MountPoint(
-                    os.fsdecode(fields[fields.index(b"-") + 1]), os.fsdecode(fields[2])
-                )
-    return found
+    path = os.fsencode(os.path.abspath(directory))  # noqa: PTH100 -- pathlib takes 10 ms to import
+    # The last one lies above the others.
+    return next((each for each in reversed(_mounts()) if each.path == path), None)
+
+
+def place_of(mounted: MountPoint) -> str | None:
+    """Return where a tree lies now: a directory above it may be renamed.
+
+    None where it is unmounted, or lies below another one.
+    """
+    for each in _mounts():
+        if (each.number, each.device) == (mounted.number, mounted.device):
+            place = os.fsdecode(each.path)
+            return place if mounted_at(place) == each else None
+    return None
 
 
 def is_dead(directory: str) -> bool:
@@ -128,6 +136,21 @@ def read_further_ahead(mounted: MountPoint | None) -> None:
         path = f"/sys/class/bdi/{mounted.device}/read_ahead_kb"
         with suppress(OSError), open(path, "w", encoding="ascii") as file:  # noqa: PTH123 -- as above
             file.write(str(_READ_AHEAD_KIB))
+
+
+def _mounts() -> list[MountPoint]:
+    # In bytes, as paths are, of which lines end with a line feed alone.
+    with open("/proc/self/mountinfo", "rb") as lines:  # noqa: PTH123 -- as above
+        return [_mount_point(line.split(b" ")) for line in lines]
+
+
+def _mount_point(fields: list[bytes]) -> MountPoint:
+    return MountPoint(
+        number=os.fsdecode(fields[0]),
+        device=os.fsdecode(fields[2]),
+        path=_unescaped(fields[4]),
+        filesystem=os.fsdecode(fields[fields.index(b"-") + 1]),
+    )
 
 
 def _check_directory(directory: str) -> None:

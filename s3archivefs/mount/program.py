@@ -15,6 +15,7 @@ from s3archivefs.mount.mounting import (
     is_dead,
     mount,
     mounted_at,
+    place_of,
     read_further_ahead,
     unmount,
 )
@@ -169,9 +170,10 @@ def _serve(
                 ends.callback(follower.close)
             answering.join()
         finally:
-            if not session.is_over and mounted_at(directory) == mounted:
+            place = place_of(mounted) if mounted and not session.is_over else None
+            if place is not None:
                 with suppress(MountError):  # somebody else was quicker
-                    unmount(directory, lazily=True)
+                    unmount(place, lazily=True)
             if answering.is_alive():
                 answering.join(_GRACE_SECONDS)
 
