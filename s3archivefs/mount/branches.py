@@ -41,6 +41,8 @@ FIRST_PLACE = 2
 _REFERENCE_BITS = 48  # of an inode's reference: 32 for a block, 16 for the offset in it
 _REFERENCE_MASK = (1 << _REFERENCE_BITS) - 1
 _NUMBER_BITS = 32  # of an inode's number
+_UNKNOWN_NUMBER = (1 << _NUMBER_BITS) - 1
+"""What listings show of numbers that no inode has: programs skip entries whose number is 0."""
 _MADE_MODE = stat.S_IFDIR | 0o555
 
 
@@ -169,10 +171,13 @@ class ArchiveBranch:
 
     def _listed(self, here: int, run: Run, *, stats: bool) -> Iterator[Listed]:
         """Return the names of a run, whose first is at the place `here`."""
+        numbers = run.inode_numbers
+        if min(numbers) < 1:
+            numbers = [number if number > 0 else _UNKNOWN_NUMBER for number in numbers]
         columns = (
             run.names,
             map(_TYPES.__getitem__, run.types),
-            [self._numbers + number for number in run.inode_numbers],
+            [self._numbers + number for number in numbers],
             [self._nodes | reference for reference in run.references],
             self._stats(run) if stats else repeat(None),
             count(FIRST_PLACE + here + 1),

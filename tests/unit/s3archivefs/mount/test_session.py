@@ -332,6 +332,18 @@ def test_a_listing_gives_what_is_sound_before_it_fails(tmp_path: Path) -> None:
     assert len(lines) == 1
 
 
+@pytest.mark.parametrize("delta", [0, -1])
+@pytest.mark.parametrize("plus", [True, False])
+def test_a_name_whose_entry_has_no_sound_number_is_listed(delta: int, *, plus: bool) -> None:
+    hostile = built.Link(built.file(b"x"), {"number": 0, "delta": delta})
+    tree = built.directory({b"hostile": hostile, b"sound": built.file(b"y")})
+    image = bytes(built.build(tree))
+    with s3archivefs.open(BytesDevice(image)) as fs, kernel_over({b"": fs}) as kernel:
+        names = kernel.all_names(ROOT_NODE, plus=plus)
+        assert [each.name for each in names[2:]] == [b"hostile", b"sound"]
+        assert all(each.ino for each in names)  # programs skip those with 0
+
+
 # ---- distant devices -----------------------------------------------------------------------------
 
 
