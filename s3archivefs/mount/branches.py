@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from s3archivefs.runs import Entry, Run
 
 __all__ = [
+    "BRANCH_NUMBERS",
     "FIRST_PLACE",
     "ArchiveBranch",
     "Branch",
@@ -39,10 +40,12 @@ __all__ = [
 FIRST_PLACE = 2
 """The place of the first name in a directory: `.` and `..` stand before it."""
 _REFERENCE_BITS = 48  # of an inode's reference: 32 for a block, 16 for the offset in it
+BRANCH_NUMBERS = range(1, 1 << 16)
+"""Numbers of archives' branches, as the 64 bits of a node id have room for them."""
 _REFERENCE_MASK = (1 << _REFERENCE_BITS) - 1
 _NUMBER_BITS = 32  # of an inode's number
 _UNKNOWN_NUMBER = (1 << _NUMBER_BITS) - 1
-"""What listings show of numbers that no inode has: programs skip entries whose number is 0."""
+"""What listings show in place of numbers below 1: programs skip entries whose number is 0."""
 _MADE_MODE = stat.S_IFDIR | 0o555
 
 

@@ -64,6 +64,8 @@ class Route(NamedTuple):
     lane: int
     """What is answered one at a time, in order; or `NO_LANE`."""
     answer: Callable[[], Answer]
+    undo: Callable[[Answer], object] = lambda _: None
+    """Undoes what an answer gives that the kernel does not get."""
 
 
 class Handlers:
@@ -108,6 +110,8 @@ class Handlers:
         Reads in sequence go by the handle, one at a time. All others go beside it, at once.
         """
         archive = self._operations.archive_of(node)
+        if handler == self.open:
+            return Route(archive, NO_LANE, partial(handler, node, request), self._close_opened)
         if handler != self.read:
             return Route(archive, NO_LANE, partial(handler, node, request))
         handle, start, size = READ_IN.unpack_from(request, _BODY)
@@ -217,6 +221,11 @@ class Handlers:
         if Feature.NO_OPEN_SUPPORT in self._features:
             raise OSError(errno.ENOSYS, "files are not opened")
         return OPENED.pack(0, KEEP_CACHE | FLUSHLESS)
+
+    def _close_opened(self, answer: Answer) -> None:
+        """Close what an answer to OPEN tells of."""
+        if isinstance(answer, bytes):
+            self._operations.close(OPENED.unpack(answer)[0])
 
     def read(self, node: int, request: bytes) -> Answer:
         """Answer READ."""

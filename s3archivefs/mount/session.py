@@ -179,8 +179,12 @@ class Session:
             answer = route.answer()
         except Exception as error:  # noqa: BLE001 -- as above
             number = self._faults.number(error, self._operations.name_of(node))
-        with suppress(KeyError):
+        try:
             self._waiting.remove(unique)
+        except KeyError:  # it was interrupted
+            if not number:
+                route.undo(answer)
+        else:
             self._refuse(unique, number) if number else self._answer(unique, answer)
 
     def _interrupt(self, unique: int) -> None:

@@ -464,6 +464,32 @@ def test_an_interrupted_read_is_answered_at_once_and_once(slow: SlowDevice) -> N
         assert kernel.read(found[0], 0, 256, handle) == bytes(range(256))
 
 
+def is_open(kernel: Kernel, node: int, handle: int) -> bool:
+    """Whether a handle can be read by."""
+    try:
+        return bool(kernel.read(node, 0, 256, handle))
+    except KernelError:
+        return False
+
+
+def test_what_an_interrupted_request_opens_is_closed(slow: SlowDevice) -> None:
+    with s3archivefs.open(slow) as fs:
+        node = 1 << 48 | fs.stat("/big.bin").reference
+    lines: list[str] = []
+    with s3archivefs.open(slow) as fs, kernel_over({b"": fs}, lines) as kernel:
+        slow.go.clear()
+        waiting = kernel.send(fuse.OPEN, node, bytes(8))
+        slow.begun.acquire()
+        kernel.send(fuse.INTERRUPT, 0, struct.pack("=Q", waiting))
+        with pytest.raises(KernelError, match=f"request {waiting}"):
+            kernel.receive()
+        slow.go.set()
+        others = {*range(1, 10)} - {kernel.open(node)}
+        while any(is_open(kernel, node, handle) for handle in others):
+            pass  # until the other thread is done with it
+    assert "KeyError" in lines[0]
+
+
 def test_a_fault_in_another_thread_is_told_too(slow: SlowDevice) -> None:
     lines: list[str] = []
     with s3archivefs.open(slow) as fs, kernel_over({b"": fs}, lines) as kernel:
