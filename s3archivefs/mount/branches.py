@@ -41,11 +41,11 @@ FIRST_PLACE = 2
 """The place of the first name in a directory: `.` and `..` stand before it."""
 _REFERENCE_BITS = 48  # of an inode's reference: 32 for a block, 16 for the offset in it
 BRANCH_NUMBERS = range(1, 1 << 16)
-"""Numbers of archives' branches, as the 64 bits of a node id have room for them."""
+"""Numbers of archives' branches, as a node id has room for."""
 _REFERENCE_MASK = (1 << _REFERENCE_BITS) - 1
 _NUMBER_BITS = 32  # of an inode's number
 _UNKNOWN_NUMBER = (1 << _NUMBER_BITS) - 1
-"""What listings show in place of numbers below 1: programs skip entries whose number is 0."""
+"""What listings show in place of numbers below 1: programs skip 0."""
 _MADE_MODE = stat.S_IFDIR | 0o555
 
 

@@ -6,12 +6,13 @@ import errno
 import threading
 import time
 from contextlib import suppress
-from itertools import chain, count
+from itertools import chain, count, cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.errors import SquashfsError
 from s3archivefs.mount.branches import (
+    BRANCH_NUMBERS,
     FIRST_PLACE,
     ArchiveBranch,
     Found,
@@ -81,13 +82,28 @@ class Operations:
     an archive that was replaced raises OSError (ESTALE).
     """
 
-    def __init__(self, images: Mapping[bytes, SquashFS]) -> None:
+    def __init__(
+        self,
+        images: Mapping[bytes, SquashFS],
+        *,
+        is_followed: bool = False,
+        branch_numbers: range = BRANCH_NUMBERS,
+    ) -> None:
+        """`is_followed` says that archives may be replaced.
+
+        `branch_numbers` tell archives apart, those that were replaced too, until all were used.
+        """
+        if len(images) >= len(branch_numbers):
+            raise ValueError(f"{len(images)} archives are more than a mount can tell apart")
+        self._is_followed = is_followed
+        self._numbers = cycle(branch_numbers)
         self._archives = [
-            ArchiveBranch(image, number, number - 1)
-            for number, image in enumerate(images.values(), 1)
+            ArchiveBranch(image, number, index)
+            for index, (image, number) in enumerate(
+                zip(images.values(), self._numbers, strict=False)
+            )
         ]
         self._paths = [*images]
-        self._numbers = count(len(self._archives) + 1)
         self._branches: dict[int, Branch] = {each.number: each for each in self._archives}
         made = MadeBranch(self._archives, int(time.time()))
         if [*images] != [b""]:
@@ -105,8 +121,8 @@ class Operations:
 
     @property
     def has_xattrs(self) -> bool:
-        """Whether any file may have extended attributes."""
-        return any(each.image.has_xattrs for each in self._archives)
+        """Whether any file may have extended attributes, now or in an archive to come."""
+        return self._is_followed or any(each.image.has_xattrs for each in self._archives)
 
     @property
     def is_exportable(self) -> bool:
@@ -125,7 +141,8 @@ class Operations:
         are returned.
         """
         old = self._archives[index]
-        new = ArchiveBranch(image, next(self._numbers), index)
+        number = next(number for number in self._numbers if number not in self._branches)
+        new = ArchiveBranch(image, number, index)
         self._branches[new.number] = new
         self._archives[index] = new
         del self._branches[old.number]

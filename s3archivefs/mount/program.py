@@ -150,7 +150,7 @@ def _serve(
             path: ends.enter_context(_opened(archives, source))
             for path, source in archives.sources.items()
         }
-        operations = Operations(images)
+        operations = Operations(images, is_followed=options.on_change == "follow")
         # What looks at an image does so before the tree can hide it.
         follower = _follower(operations, archives, options, report)
         ends.enter_context(_ended_by_signals())

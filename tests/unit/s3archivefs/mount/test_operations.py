@@ -279,3 +279,30 @@ def test_a_file_that_is_open_while_its_archive_is_replaced_is_stale() -> None:
         with pytest.raises(StaleNodeError):
             operations.read(node, 0, 1, handle)
         operations.close(handle)
+
+
+def test_numbers_of_replaced_archives_are_used_again_and_no_others() -> None:
+    with open_fixture(FIXTURES["gzip"]) as one, open_fixture(FIXTURES["xz"]) as two:
+        operations = Operations({b"a": one, b"b": two}, branch_numbers=range(65_533, 65_536))
+        for _ in range(7):
+            stays, goes = found_at(operations, b"a").node, found_at(operations, b"b").node
+            operations.replace(1, two)
+            assert found_at(operations, b"a").node == stays
+            assert found_at(operations, b"b").node not in {stays, goes}
+            assert found_at(operations, b"b").node < 1 << 64
+
+
+def test_more_archives_than_node_ids_have_room_for_are_refused() -> None:
+    with open_fixture(FIXTURES["gzip"]) as fs, pytest.raises(ValueError, match="more than"):
+        Operations(dict.fromkeys((b"a", b"b"), fs), branch_numbers=range(1, 3))
+
+
+def test_an_archive_to_come_may_have_attributes(tmp_path: Path) -> None:
+    marked = make_image(tmp_path, (file("a", b"", xattrs={"user.kind": b"odd"}),))
+    with open_fixture(FIXTURES["gzip"]) as old, s3archivefs.open(marked) as new:
+        assert not Operations({b"": old}).has_xattrs
+        operations = Operations({b"": old}, is_followed=True)
+        assert operations.has_xattrs
+        assert operations.xattrs(ROOT_NODE) == []
+        operations.replace(0, new)
+        assert operations.xattrs(found_at(operations, b"a").node) == [b"user.kind"]
