@@ -61,6 +61,14 @@ class NodeReader(Browser):
         return self._readers.inodes.stat(self._node(reference))
 
     @retried
+    def hole_bytes_of_node(self, reference: int) -> int:
+        """Return the bytes of a file that lie in holes, as its inode claims.
+
+        Format: "File Inodes".
+        """
+        return getattr(self._node(reference).header, "sparse", 0)
+
+    @retried
     def node_named(self, directory: int, name: bytes) -> Stat | None:
         """Return the attributes of a name in a directory, or None.
 

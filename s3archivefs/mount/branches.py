@@ -18,7 +18,7 @@ from s3archivefs.names import os_error
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from s3archivefs.content import Content
     from s3archivefs.image import SquashFS
@@ -78,6 +78,8 @@ class Found(NamedTuple):
     inode_number: int
     """As stat(2) shows it: the image's own, where that is the only one."""
     stat: Stat
+    hole_bytes: int = 0
+    """Bytes of a file that take no place, as its inode claims."""
 
 
 class Listed(NamedTuple):
@@ -92,6 +94,8 @@ class Listed(NamedTuple):
     """The attributes, if they are asked for and sound."""
     following: int
     """The place behind the name, where the next is found at any later time."""
+    hole_bytes: int = 0
+    """As in `Found`, if attributes are asked for."""
 
 
 class Branch(Protocol):
@@ -144,6 +148,7 @@ class ArchiveBranch:
         self.index = index
         self._nodes = number << _REFERENCE_BITS
         self._numbers = index << _NUMBER_BITS
+        self._block_size = image.superblock.block_size
 
     @property
     def root(self) -> int:
@@ -177,13 +182,15 @@ class ArchiveBranch:
         numbers = run.inode_numbers
         if min(numbers) < 1:
             numbers = [number if number > 0 else _UNKNOWN_NUMBER for number in numbers]
+        found = self._stats(run) if stats else None
         columns = (
             run.names,
             map(_TYPES.__getitem__, run.types),
             [self._numbers + number for number in numbers],
             [self._nodes | reference for reference in run.references],
-            self._stats(run) if stats else repeat(None),
+            repeat(None) if found is None else found,
             count(FIRST_PLACE + here + 1),
+            repeat(0) if found is None else self._hole_bytes_of(found),
         )
         return map(_new, repeat(Listed), zip(*columns, strict=False))
 
@@ -203,7 +210,12 @@ class ArchiveBranch:
         """Return the content of a regular file."""
         return self.image.open_node(reference)
 
-    def _stats(self, run: Run) -> Iterable[Stat | None]:
+    def _hole_bytes_of(self, found: Sequence[Stat | None]) -> Sequence[int]:
+        """Return the bytes of each that lie in holes, which are whole blocks."""
+        least, read = self._block_size, self.image.hole_bytes_of_node
+        return [read(each.reference) if each and each.size >= least else 0 for each in found]
+
+    def _stats(self, run: Run) -> Sequence[Stat | None]:
         """Return the attributes of entries, or None for those that are not sound."""
         found = self.image.stats_of_run(run)
         if None not in found:
@@ -217,7 +229,8 @@ class ArchiveBranch:
         return None
 
     def _found(self, found: Stat) -> Found:
-        return Found(self._nodes | found.reference, self._numbers + found.inode_number, found)
+        number = self._numbers + found.inode_number
+        return Found(self._nodes | found.reference, number, found, *self._hole_bytes_of([found]))
 
 
 class MadeDirectory:

@@ -126,13 +126,14 @@ class Handlers:
         found = self._operations.look_up(node, _text(request, _BODY))
         if found is None:
             return _NO_ENTRY
-        attributes = _attributes(found.inode_number, found.stat)
+        attributes = _attributes(found.inode_number, found.stat, found.hole_bytes)
         return ENTRY.pack(found.node, 0, DAY_SECONDS, DAY_SECONDS, 0, 0, *attributes)
 
     def attributes(self, node: int, _request: bytes) -> Answer:
         """Answer GETATTR."""
         found = self._operations.attributes(node)
-        return ATTRIBUTES.pack(DAY_SECONDS, 0, *_attributes(found.inode_number, found.stat))
+        attributes = _attributes(found.inode_number, found.stat, found.hole_bytes)
+        return ATTRIBUTES.pack(DAY_SECONDS, 0, *attributes)
 
     def target(self, node: int, _request: bytes) -> Answer:
         """Answer READLINK; the kernel has no room for a target that no path could follow."""
@@ -239,28 +240,29 @@ class Handlers:
 
 
 def _name_entry(entry: Listed) -> bytes:
-    name, kind, number, _, _, following = entry
+    name, kind, number, _, _, following, _ = entry
     length = len(name)
     return name_entry(length).pack(number, following, length, kind, name)
 
 
 def _entry_and_attributes(entry: Listed) -> bytes:
-    name, kind, number, child, stat, following = entry
+    name, kind, number, child, stat, following, hole_bytes = entry
     length = len(name)
     layout = entry_and_attributes(length)
     if stat is None:
         return layout.pack(*_NO_ATTRIBUTES, number, following, length, kind, name)
     return layout.pack(
         *(child, 0, DAY_SECONDS, DAY_SECONDS, 0, 0),
-        *_attributes(number, stat),
+        *_attributes(number, stat, hole_bytes),
         *(number, following, length, kind, name),
     )
 
 
-def _attributes(number: int, stat: Stat) -> tuple[int, ...]:
+def _attributes(number: int, stat: Stat, hole_bytes: int) -> tuple[int, ...]:
     """Return the attributes as ATTRIBUTES and ENTRY end."""
     mode, uid, gid, mtime, size, nlink, _, _, rdev, _ = stat
-    sectors = -(-size // _SECTOR)
+    stored = max(size - hole_bytes, 0) if hole_bytes else size  # an inode may claim any number
+    sectors = -(-stored // _SECTOR)
     return (
         *(number, size, sectors, mtime, mtime, mtime, 0, 0, 0),
         *(mode, nlink, uid, gid, rdev, 0, 0),

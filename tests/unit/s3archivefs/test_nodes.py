@@ -16,6 +16,7 @@ from fixtures.tree import directory, file
 from s3archivefs import BytesDevice, CorruptImageError, FileKind, SquashFS, SquashfsError, Stat
 from tests.support.images.built import build, entries
 from tests.support.images.built import directory as built_directory
+from tests.support.images.built import file as built_file
 from tests.support.images.fixtures import FIXTURES, Fixture, make_image, open_fixture
 from tests.support.images.mutations import Mutator
 
@@ -45,6 +46,18 @@ def test_a_reference_leads_to_what_a_path_leads_to(fixture: Fixture) -> None:
                 assert names_of(fs, reference) == [
                     (name, stat) for name, stat in fs.scandir_stats(os.fsencode(each.path))
                 ]
+
+
+def test_bytes_in_holes_are_what_an_inode_claims() -> None:
+    tree = built_directory(
+        {
+            b"basic": built_file(bytes(4096)),
+            b"extended": built_file(bytes(4096), extended=True, sparse=4096),
+        }
+    )
+    with s3archivefs.open(BytesDevice(bytes(build(tree)))) as fs:
+        for path, expected in (("/basic", 0), ("/extended", 4096), ("/", 0)):
+            assert fs.hole_bytes_of_node(fs.stat(path).reference) == expected
 
 
 def names_of(fs: SquashFS, reference: int, place: int = 0) -> list[tuple[bytes, Stat]]:

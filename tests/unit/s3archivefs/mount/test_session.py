@@ -129,6 +129,19 @@ def test_names_and_attributes_are_those_of_the_image(kernel: Kernel, fs: SquashF
         check(kernel.attributes(found[0]), expected)
 
 
+@pytest.mark.parametrize(("claimed", "sectors"), [(8192, 16), (0, 32), (16385, 0), (1 << 60, 0)])
+def test_holes_take_no_blocks(claimed: int, sectors: int) -> None:
+    content = bytes(8192) + b"x" * 8192
+    tree = built.directory({b"f": built.file(content, extended=True, sparse=claimed)})
+    image = bytes(built.build(tree))
+    with s3archivefs.open(BytesDevice(image)) as fs, kernel_over({b"": fs}) as kernel:
+        found = kernel.look_up(ROOT_NODE, b"f")
+        assert found is not None
+        assert found[1].blocks == sectors
+        assert kernel.attributes(found[0]) == found[1]
+        assert kernel.all_names(ROOT_NODE)[2].attributes == found[1]
+
+
 def test_a_node_from_outside_is_checked(kernel: Kernel) -> None:
     docs, big = kernel.look_up(ROOT_NODE, b"docs"), kernel.look_up(ROOT_NODE, b"big.bin")
     assert docs is not None
