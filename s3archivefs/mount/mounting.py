@@ -39,6 +39,8 @@ _DIRECTORY_MODE = "40000"
 _ENDED = frozenset({errno.ENOTCONN, errno.ECONNABORTED})
 """What the kernel answers for a program that has ended, or that ends meanwhile."""
 _SECONDS = 30  # for fusermount3, which waits for nobody
+_READINGS = 16
+"""Readings of the mounts at most, where they change all the time."""
 
 
 class MountError(OSError):
@@ -139,9 +141,23 @@ def read_further_ahead(mounted: MountPoint | None) -> None:
 
 
 def _mounts() -> list[MountPoint]:
+    """Return all mounts, as they were at one time.
+
+    The kernel tells them a page at a time, and leaves some out when others come or go between two
+    pages. So they are read until two readings agree.
+    """
+    before, lines = b"", _mount_lines()
+    for _ in range(_READINGS):
+        if lines == before:
+            break
+        before, lines = lines, _mount_lines()
     # In bytes, as paths are, of which lines end with a line feed alone.
+    return [_mount_point(line.split(b" ")) for line in lines.split(b"\n") if line]
+
+
+def _mount_lines() -> bytes:
     with open("/proc/self/mountinfo", "rb") as lines:  # noqa: PTH123 -- as above
-        return [_mount_point(line.split(b" ")) for line in lines]
+        return lines.read()
 
 
 def _mount_point(fields: list[bytes]) -> MountPoint:
