@@ -138,6 +138,7 @@ def test_a_signal_unmounts_what_lies_elsewhere_by_now(tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     (before / "point").mkdir(parents=True)
     with mounted(before / "point", IMAGE) as tree:
+        assert names(before / "point")  # it answers, and so has found where it lies
         before.rename(after)
         (before / "point").mkdir(parents=True)
         with mounted(before / "point", IMAGE) as other:
