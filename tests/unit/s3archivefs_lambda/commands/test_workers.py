@@ -11,6 +11,7 @@ import sys
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,10 +112,12 @@ def test_workers_serve_one_port_and_end_with_their_parent(tmp_path: Path) -> Non
 
 def test_the_parent_sleeps_while_workers_serve(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        before = processor_ticks(server.process.pid)
-        for _ in range(300):
-            assert server.get() == 200
-        assert processor_ticks(server.process.pid) <= before + 1
+        ticks = [processor_ticks(server.process.pid)]
+        for _ in range(6):
+            assert [server.get() for _ in range(100)] == [200] * 100
+            ticks.append(processor_ticks(server.process.pid))
+    # It may still be starting amid the first. One that looks about takes some of each hundred.
+    assert any(before == after for before, after in pairwise(ticks))
 
 
 def processor_ticks(process: int) -> int:
