@@ -88,7 +88,8 @@ def _commands(
     found: dict[str, tuple[argparse.ArgumentParser, str]] = {}
     for action in parser._actions:  # noqa: SLF001 -- argparse has no public list of them
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- likewise
-            summaries = {each.dest: each.help or "" for each in action._choices_actions}  # noqa: SLF001
+            choices = action._choices_actions  # noqa: SLF001 -- nor of their summaries
+            summaries = {each.dest: each.help or "" for each in choices}
             found |= {name: (each, summaries[name]) for name, each in action.choices.items()}
     return found
 
@@ -96,7 +97,8 @@ def _commands(
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
     """Yield a section for each group of arguments."""
     for group in parser._action_groups:  # noqa: SLF001 -- likewise
-        actions = [each for each in group._group_actions if each.help != argparse.SUPPRESS]  # noqa: SLF001
+        in_group = group._group_actions  # noqa: SLF001 -- likewise
+        actions = [each for each in in_group if each.help != argparse.SUPPRESS]
         if not actions:
             continue
         title = "arguments" if group.title == "positional arguments" else group.title or ""

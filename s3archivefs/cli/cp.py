@@ -65,6 +65,6 @@ def _place(destination: str, name: str, *, is_directory: bool) -> tuple[str, str
         raise UsageError(f"there is no directory {destination} to put a file into")
     above, _, name = destination.rstrip("/").rpartition("/")
     above = above or ("/" if destination.startswith("/") else ".")
-    if not os.path.isdir(above):  # noqa: PTH112
+    if not os.path.isdir(above):  # noqa: PTH112 -- likewise
         raise UsageError(f"there is no directory {above} to put {name} into")
     return above, name

@@ -139,6 +139,7 @@ def _explained(path: str, error: SquashfsError | OSError) -> Exception:
     """
     if isinstance(error, FileExistsError | IsADirectoryError):
         where = error.filename
+        # pathlib takes 10 ms to import.
         is_directory = os.path.isdir(where) and not os.path.islink(where)  # noqa: PTH112, PTH114
         return FileExistsError(errno.EEXIST, _DIRECTORY_STANDS if is_directory else _STANDS, where)
     if isinstance(error, NotADirectoryError) and error.filename != path:
