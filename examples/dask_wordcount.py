@@ -12,18 +12,14 @@ import sys
 from collections import Counter
 
 import dask
-import fsspec
 
 from s3archivefs.dataset import ArchiveDataset
 
-PARTITION_BYTES = 16 << 20
 
-
-def count(archive: str, paths: list[str]) -> Counter[bytes]:
+def count(texts: ArchiveDataset[bytes]) -> Counter[bytes]:
     """Return how often each word is in some texts."""
-    fs = fsspec.filesystem("squashfs", fo=archive)
     words: Counter[bytes] = Counter()
-    for content in fs.cat(paths).values():
+    for content in texts:
         words.update(content.split())
     return words
 
@@ -39,11 +35,7 @@ def total(counts: list[Counter[bytes]]) -> Counter[bytes]:
 def main(archive: str) -> None:
     """Print the words that are most frequent."""
     with ArchiveDataset(archive) as texts:
-        partitions = [
-            [texts.path(index) for index in partition]
-            for partition in texts.partitions(PARTITION_BYTES)
-        ]
-    counts = [dask.delayed(count)(archive, paths) for paths in partitions]
+        counts = [dask.delayed(count)(partition) for partition in texts.partitions()]
     # With a cluster, dask.distributed.Client(...) in place of processes of this machine.
     words = dask.delayed(total)(counts).compute(scheduler="processes")
     for word, number in words.most_common(10):

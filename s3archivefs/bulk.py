@@ -138,6 +138,20 @@ class BulkReader(FileOpener):
         except (SquashfsError, OSError):
             return 0
 
+    def content_fragment(self, stat: Stat) -> int | None:
+        """Return the number of the fragment block that a file shares with others.
+
+        It holds the file's tail, or all of a small file. None for a file without, and where the
+        place is not sound.
+
+        Format: "Data and Fragment Blocks".
+        """
+        self._check_open()
+        place = self._place_of_content(stat)
+        if place is None or place.fragment_index == ABSENT_32:
+            return None
+        return place.fragment_index
+
     # ---- Contents --------------------------------------------------------------------------------
 
     def _contents_of(

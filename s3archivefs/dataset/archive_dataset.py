@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import closing, contextmanager, suppress
-from itertools import pairwise
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from weakref import finalize
 
 from s3archivefs.dataset.batch import Batch
-from s3archivefs.dataset.disk_order import runs_of
 from s3archivefs.dataset.members import members_of
+from s3archivefs.dataset.partitioning import partitions_of
 from s3archivefs.dataset.shared_file import mapped, shared
 from s3archivefs.errors import SquashfsError
 from s3archivefs.file import check_limit
@@ -27,12 +26,15 @@ if TYPE_CHECKING:
     from s3archivefs.dataset.shared_file import SharedFile
     from s3archivefs.inode import Stat
     from s3archivefs.limits import Limits
+    from s3archivefs.reopening import Origin
 
 __all__ = ["ArchiveDataset", "DecodeError"]
 
 Item = TypeVar("Item")
 
-_AT_ONCE = 64  # items of an iteration
+_AT_ONCE_BYTES = 8 << 20  # of content that an iteration reads at once, unless one member has more
+_AT_ONCE = 4096  # likewise items
+_PARTITION_BYTES = 16 << 20
 _FAULTS = (SquashfsError, OSError)
 
 
@@ -49,9 +51,10 @@ class ArchiveDataset(Generic[Item]):
     from 0 in the order of the tree, names in byte order. An item is what `decode` returns for the
     content of its member, the content itself if there is none.
 
-    The members are listed once, in 36 bytes each and their names. A pickle holds neither: it takes
+    The members are listed once, in 40 bytes each and their names. A pickle holds neither: it takes
     less than a kilobyte, and the process that loads it maps the list from a temporary file of the
-    first, or lists anew on another machine. It opens the image when it first reads, and raises
+    first, or lists anew on another machine; for other machines there are `partitions`. It opens the
+    image when it first reads, which stays open for other pickles of the same dataset, and raises
     OSError (ESTALE) where another image is there now. Threads and forked processes may use the
     dataset as it is.
 
@@ -90,11 +93,13 @@ class ArchiveDataset(Generic[Item]):
         self._glob = glob
         self._decode: Callable[[bytes], Item] | None = decode
         image = SquashFS(url, offset=offset, limits=limits)
-        finalize(self, image.close)
+        self._close: Callable[[], object] = finalize(self, image.close)
         self._image: SquashFS | None = image
         self._origin = image.origin
         self._members: Members | None = members_of(image, glob)
         self._shared: SharedFile | None = None
+        self._is_part = False
+        self._closed = False
         self._kept: dict[int, bytes] = {}
         """Contents of members that were read ahead."""
 
@@ -111,14 +116,27 @@ class ArchiveDataset(Generic[Item]):
         """
         return self.members.path(self._checked(index))
 
-    def partitions(self, partition_bytes: int) -> list[Sequence[int]]:
-        """Return all members in partitions that lie together.
+    def partitions(self, partition_bytes: int = _PARTITION_BYTES) -> list[Self]:
+        """Return the members in partitions of about so many bytes, for workers elsewhere.
 
-        Each ends when it has so many bytes of content. No two share blocks, but for the tails of
-        files that have blocks of their own besides.
+        Each is a dataset of its own, with its members in the order of the disk. They are in its
+        pickle, 40 bytes and a name each: a worker lists nothing.
+
+        No two partitions share a block, nor a fragment block with the tails of files; but files
+        that do, and have more than twice the mean and more than 8 MiB, are divided. None has less
+        than half of the mean. Neighbours have a chunk of the cache in common, where one ends amid
+        it. Raises ValueError where `partition_bytes` is less than 1.
         """
-        order, ends = runs_of(self.members, partition_bytes)
-        return [order[start:end] for start, end in pairwise([0, *ends])]
+        if partition_bytes < 1:
+            raise ValueError(f"partition_bytes is {partition_bytes}: it must be at least 1")
+        return [*map(self._part, partitions_of(self.members, partition_bytes))]
+
+    def _part(self, indices: Sequence[int]) -> Self:
+        """Return the dataset of some members."""
+        part = object.__new__(type(self))
+        vars(part).update(self._state())
+        part._members, part._shared, part._is_part = self.members.taken(indices), None, True
+        return part
 
     @property
     def members(self) -> Members:
@@ -130,9 +148,14 @@ class ArchiveDataset(Generic[Item]):
 
     @property
     def image(self) -> SquashFS:
-        """The image, opened again if this process has not yet opened it."""
+        """The image, opened again if this process has not yet opened it.
+
+        Raises ValueError if the dataset is closed.
+        """
+        if self._closed:
+            raise ValueError("the dataset is closed")
         if self._image is None:
-            self._image = reopen(SquashFS, self._origin)
+            self._image = _opened(self._origin)
         return self._image
 
     # ---- Items -----------------------------------------------------------------------------------
@@ -145,10 +168,14 @@ class ArchiveDataset(Generic[Item]):
         return self.__getitems__((index,))[0]
 
     def __iter__(self) -> Iterator[Item]:
-        """Yield all items in order, some read at once."""
-        count = len(self)
-        for start in range(0, count, _AT_ONCE):
-            yield from self.__getitems__(range(start, min(start + _AT_ONCE, count)))
+        """Yield all items in order, of up to 8 MiB of content at once."""
+        start = weight = 0
+        for index, size in enumerate(self.members.sizes):
+            if index > start and (weight + size > _AT_ONCE_BYTES or index - start == _AT_ONCE):
+                yield from self.__getitems__(range(start, index))
+                start, weight = index, 0
+            weight += size
+        yield from self.__getitems__(range(start, len(self)))
 
     def __getitems__(self, indices: Sequence[int]) -> list[Item]:
         """Return the items of several members, which DataLoader asks for at once.
@@ -233,15 +260,31 @@ class ArchiveDataset(Generic[Item]):
 
     def __getstate__(self) -> dict[str, object]:
         self._origin.check_pickles()
+        if self._is_part:
+            return {**self._state(), "_members": self.members}
         if self._shared is None:
             with suppress(OSError):  # no room: others list for themselves
                 self._shared = shared(self.members, self)
-        return {**self.__dict__, "_image": None, "_members": None, "_kept": {}}
+        return self._state()
+
+    def _state(self) -> dict[str, object]:
+        """Return what makes the dataset in another process, without its members."""
+        return {
+            **vars(self),
+            "_image": None,
+            "_members": None,
+            "_kept": {},
+            "_closed": False,
+            "_close": _nothing,
+        }
 
     def close(self) -> None:
-        """Close the image, if this process has opened it: nothing more can be read."""
-        if self._image is not None:
-            self._image.close()
+        """Close the dataset: nothing more can be read.
+
+        The image closes if the dataset was not loaded from a pickle, and is no partition.
+        """
+        self._closed = True
+        self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -253,3 +296,27 @@ class ArchiveDataset(Generic[Item]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _unopened() -> dict[str, object]:
+    """Return the state of a dataset that has opened nothing yet."""
+    return {"_image": None, "_close": _nothing, "_closed": False}
+
+
+def _nothing() -> None:
+    """Close nothing: the image is not the dataset's own."""
+
+
+_kept_open: list[tuple[Origin, SquashFS]] = []
+"""The last image that was opened again, for the next partition of a worker."""
+
+
+def _opened(origin: Origin) -> SquashFS:
+    """Return a dataset's image, opened again unless it was the last to be."""
+    for known, image in [*_kept_open]:
+        if known == origin:
+            return image
+    image = reopen(SquashFS, origin)
+    if isinstance(origin.source, str | bytes):
+        _kept_open[:] = [(origin, image)]
+    return image

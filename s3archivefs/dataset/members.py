@@ -6,12 +6,13 @@ from array import array
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from s3archivefs.errors import leads_nowhere
+from s3archivefs.format import ABSENT_32
 from s3archivefs.globbing import matches
 from s3archivefs.inode import FileKind
 from s3archivefs.names import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from s3archivefs.entry import DirEntry
     from s3archivefs.image import SquashFS
@@ -25,7 +26,7 @@ Text: TypeAlias = "bytearray | memoryview"
 
 
 class Members(NamedTuple):
-    """The files of a dataset, in columns: 36 bytes a member, and its name.
+    """The files of a dataset, in columns: 40 bytes a member, and its name.
 
     No column holds an object for a member. So a forked process, which counts references to each
     object that it meets, writes to no page of them, and they can be mapped from a file.
@@ -37,6 +38,8 @@ class Members(NamedTuple):
     """Of each, where its content begins, in bytes from the start of the image."""
     sizes: Column
     """Of each, bytes of content."""
+    fragments: Column
+    """Of each, the number of the fragment block that it shares with others, or ABSENT_32."""
     ends: Column
     """Of each, where its name ends in `names`."""
     parents: Column
@@ -50,8 +53,52 @@ class Members(NamedTuple):
 
     def path(self, index: int) -> str:
         """Return the path of a member, counted from 0."""
-        directory = _piece(self.directories, self.directory_ends, self.parents[index])
-        return decode(directory + _piece(self.names, self.ends, index))
+        return decode(self._directory(index) + _piece(self.names, self.ends, index))
+
+    def taken(self, indices: Iterable[int]) -> Members:
+        """Return some members, in the order given, with nothing of the others."""
+        columns = _Columns()
+        for index in indices:
+            columns.add(
+                self._directory(index),
+                _piece(self.names, self.ends, index),
+                (self.references[index], self.starts[index], self.sizes[index]),
+                self.fragments[index],
+            )
+        return columns.members()
+
+    def _directory(self, index: int) -> bytes:
+        return _piece(self.directories, self.directory_ends, self.parents[index])
+
+
+class _Columns:
+    """The columns of members that are added one by one."""
+
+    def __init__(self) -> None:
+        self._places = array("Q"), array("Q"), array("Q")
+        self._fragments = array("I")
+        self._ends, self._parents, self._names = array("Q"), array("I"), bytearray()
+        self._numbers: dict[bytes, int] = {}
+
+    def add(
+        self, directory: bytes, name: bytes, place: tuple[int, int, int], fragment: int
+    ) -> None:
+        """Add a member; `place` is reference, start and size."""
+        self._names += name
+        self._ends.append(len(self._names))
+        self._parents.append(self._numbers.setdefault(directory, len(self._numbers)))
+        for column, number in zip(self._places, place, strict=True):
+            column.append(number)
+        self._fragments.append(fragment)
+
+    def members(self) -> Members:
+        """Return what was added."""
+        ends, directories = array("Q"), bytearray()
+        for directory in self._numbers:
+            directories += directory
+            ends.append(len(directories))
+        names = self._ends, self._parents, self._names
+        return Members(*self._places, self._fragments, *names, ends, directories)
 
 
 def members_of(image: SquashFS, pattern: str) -> Members:
@@ -60,22 +107,18 @@ def members_of(image: SquashFS, pattern: str) -> Members:
     They come depth first, names in byte order, each path once. Symlinks to regular files are among
     them; those that lead nowhere are not. Raises what `Path.glob` raises.
     """
-    references, starts, sizes, ends = array("Q"), array("Q"), array("Q"), array("Q")
-    parents, names = array("I"), bytearray()
-    numbers: dict[str, int] = {}
+    columns = _Columns()
     for path, stat in _files(image, pattern):
         directory, slash, name = path.rpartition("/")
-        names += encode(name)
-        ends.append(len(names))
-        parents.append(numbers.setdefault(directory + slash, len(numbers)))
-        references.append(stat.reference)
-        starts.append(image.content_start(stat))
-        sizes.append(stat.size)
-    directory_ends, directories = array("Q"), bytearray()
-    for directory in numbers:
-        directories += encode(directory)
-        directory_ends.append(len(directories))
-    return Members(references, starts, sizes, ends, parents, names, directory_ends, directories)
+        fragment = image.content_fragment(stat)
+        place = stat.reference, image.content_start(stat), stat.size
+        columns.add(
+            encode(directory + slash),
+            encode(name),
+            place,
+            ABSENT_32 if fragment is None else fragment,
+        )
+    return columns.members()
 
 
 def _files(image: SquashFS, pattern: str) -> Iterator[tuple[str, Stat]]:

@@ -14,7 +14,7 @@ from s3archivefs.dataset.members import Members
 
 __all__ = ["SharedFile", "mapped", "shared"]
 
-_FORMATS: tuple[Literal["Q", "I", "B"], ...] = ("Q", "Q", "Q", "Q", "I", "B", "Q", "B")
+_FORMATS: tuple[Literal["Q", "I", "B"], ...] = ("Q", "Q", "Q", "I", "Q", "I", "B", "Q", "B")
 """Type of each column, as in `memoryview.cast`."""
 _TOKEN_BYTES = 16
 _lengths = Struct(f"={len(_FORMATS)}Q")

@@ -165,6 +165,7 @@ def test_files_in_one_fragment_block_begin_with_it() -> None:
     contents = {f"/a/{number}": text(40 + number) for number in range(9)}
     with s3archivefs.open(s3archivefs.BytesDevice(image_of(contents))) as fs:
         assert len({fs.content_start(stat) for _, stat in files_of(fs)}) == 1
+        assert {fs.content_fragment(stat) for _, stat in files_of(fs)} == {0}
 
 
 @pytest.mark.property
@@ -177,3 +178,4 @@ def test_contents_of_a_damaged_image_begin_somewhere(mutator: Mutator, number: i
     except s3archivefs.SquashfsError:
         return
     assert all(fs.content_start(stat) >= 0 for _, stat in files)
+    assert all(0 <= (fs.content_fragment(stat) or 0) < 1 << 32 for _, stat in files)

@@ -5,7 +5,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,21 +118,6 @@ def test_a_subclass_has_labels_by_path(image: Path) -> None:
         assert dataset[-1] == (CONTENTS["/dog.old/19.txt"], "dog.old")
 
 
-@pytest.mark.property
-@given(partition_bytes=st.integers(1, 10 << 20))
-def test_partitions_have_each_member_once_and_no_block_twice(
-    opened: ArchiveDataset[bytes], partition_bytes: int
-) -> None:
-    starts, sizes = opened.members.starts, opened.members.sizes
-    partitions = opened.partitions(partition_bytes)
-    assert sorted(chain(*partitions)) == [*range(len(opened))]
-    blocks = [{starts[index] for index in partition} for partition in partitions]
-    assert sum(map(len, blocks)) == len(set().union(*blocks))
-    assert all(max(before) < min(after) for before, after in pairwise(blocks))
-    for partition in partitions[:-1]:
-        assert sum(map(sizes.__getitem__, partition)) >= partition_bytes
-
-
 # ---- What it reads -------------------------------------------------------------------------------
 
 
@@ -144,6 +128,17 @@ def test_items_at_once_take_one_request_where_they_adjoin(image: Path) -> None:
     device.forget()
     dataset.__getitems__(range(len(dataset)))
     assert len(device.reads) <= 1
+
+
+def test_an_iteration_reads_what_adjoins_at_once(tmp_path: Path) -> None:
+    contents = [noise(100, str(number)) for number in range(1000)]
+    tree = tuple(file(f"{number:03}", data) for number, data in enumerate(contents))
+    device = CountingDevice(make_image(tmp_path, tree, "-b", "131072").read_bytes())
+    dataset = ArchiveDataset(device, limits=Limits(cache_bytes=0))
+    device.forget()
+    assert [*dataset] == [contents[int(dataset.path(index)[1:])] for index in range(1000)]
+    metadata = dataset.image.superblock.inode_table_start
+    assert sum(offset < metadata for offset, _ in device.reads) == 1
 
 
 def test_what_a_batch_reads_ahead_is_read_once(image: Path) -> None:

@@ -4,10 +4,13 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import directory, file
 from s3archivefs.dataset.members import members_of
+from s3archivefs.format import ABSENT_32
 from tests.support.images.fixtures import make_image
 from tests.unit.s3archivefs.dataset.conftest import CONTENTS, LATIN
 
@@ -50,10 +53,25 @@ def test_members_of_a_directory_come_together_whatever_lies_below_it(tmp_path: P
 def test_members_know_size_place_and_inode(image: Path) -> None:
     with s3archivefs.open(image) as fs:
         members = members_of(fs, "**/*")
-        rows = zip(members.references, members.starts, members.sizes, strict=True)
-        for index, row in enumerate(rows):
+        rows = zip(*members[:4], strict=True)
+        for index, (*row, fragment) in enumerate(rows):
             stat = fs.stat(members.path(index))
-            assert row == (stat.reference, fs.content_start(stat), stat.size)
+            assert row == [stat.reference, fs.content_start(stat), stat.size]
+            assert fragment == (ABSENT_32 if (f := fs.content_fragment(stat)) is None else f)
+
+
+@pytest.mark.property
+@given(data=st.data())
+def test_some_members_are_what_they_are_among_all(image: Path, data: st.DataObject) -> None:
+    with s3archivefs.open(image) as fs:
+        members = members_of(fs, "**/*")
+    count = len(members.references)
+    indices = data.draw(st.lists(st.integers(0, count - 1), max_size=20))
+    taken = members.taken(indices)
+    assert [*map(taken.path, range(len(indices)))] == [*map(members.path, indices)]
+    for column in range(4):
+        assert [*taken[column]] == [members[column][index] for index in indices]
+    assert {*bytes(taken.directories).split(b"/")} <= {*bytes(members.directories).split(b"/")}
 
 
 def test_a_member_takes_at_most_40_bytes_and_its_name(image: Path) -> None:
