@@ -172,6 +172,10 @@ def bench(session: nox.Session) -> None:
     if "endpoint" in session.posargs:
         system_packages(session, "wrk", "nginx")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
+    if "data" in session.posargs:
+        system_packages(session, "radosgw", "curl")
+        python = program_environment(session, group="data-peers", extras="all")
+        environ["BENCHMARKS_DATA_PYTHON"] = python
     if "packing" in session.posargs:
         system_packages(session, "radosgw", "gensquashfs")
     if "cold-start" in session.posargs:
@@ -275,21 +279,27 @@ def install(session: nox.Session, *, group: str, extras: str = "") -> None:
         stamp.write_text(contents, encoding="utf-8")
 
 
-def program_environment(session: nox.Session, *, group: str) -> str:
+def program_environment(session: nox.Session, *, group: str, extras: str = "") -> str:
     """Return the Python of an environment that holds only a dependency group.
 
-    It is for a program that cannot share the session's packages. It lies within the session's
-    environment, so that both are made anew together; it is made once until the group changes.
+    With `extras`, it holds the project too. It is for a program that cannot share the session's
+    packages. It lies within the session's environment, so that both are made anew together; it is
+    made once until the group changes.
     """
-    wanted = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), group)
+    project = nox.project.load_toml("pyproject.toml")
+    wanted = list(nox.project.dependency_groups(project, group))
+    contents = repr(wanted)
+    if extras:
+        wanted += ["--editable", f".[{extras}]"]
+        contents = repr((wanted, project["project"]))
     environment = Path(session.virtualenv.location) / "programs" / group
     python = str(environment / "bin" / "python")
     stamp = environment / STAMP
-    if not is_current(stamp, repr(wanted)):
+    if not is_current(stamp, contents):
         session.run_install("python", "-m", "venv", "--clear", "--without-pip", str(environment))
         pip = ("python", "-m", "pip", "--python", python)
         session.run_install(*pip, "install", *PIP_OPTIONS, *wanted, silent=True)
-        stamp.write_text(repr(wanted), encoding="utf-8")
+        stamp.write_text(contents, encoding="utf-8")
     return python
 
 

@@ -30,6 +30,9 @@ BENCHMARKS = {
     "command": Benchmark(
         "benchmarks.command", "the command on local images: its start, long listings, checksums"
     ),
+    "data": Benchmark(
+        "benchmarks.data.__main__", "archives in S3 under PyTorch, zarr, DuckDB, Dask, and peers"
+    ),
     "endpoint": Benchmark(
         "benchmarks.endpoint.__main__", "the endpoint under load, beside rclone's and nginx"
     ),

@@ -102,9 +102,10 @@ class Store:
         with ThreadPoolExecutor(_UPLOADS) as uploads:
             for _ in uploads.map(put, members):
                 pass
-        return Uploaded(image, self._presigned(archive))
+        return Uploaded(image, self.presigned(archive))
 
-    def _presigned(self, key: str) -> str:
+    def presigned(self, key: str) -> str:
+        """Return a URL of an object, through the proxy, that needs no credentials."""
         client = boto3.client(
             "s3",
             endpoint_url=self.url,

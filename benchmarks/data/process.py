@@ -1,0 +1,97 @@
+"""The process in which one contender does its work.
+
+    python -m benchmarks.data.process < TASK
+
+TASK is JSON: `work` (MODULE:FUNCTION), and the fields of `Task`. The function takes the task and a
+`Clock`, and does its work in steps:
+
+    def read_all(task: Task, clock: Clock) -> None:
+        with clock.step("open"):
+            ...
+        with clock.step("read") as answer:
+            answer["items"] = ...
+
+For each step, standard output tells its start and end, on the clock of time.monotonic(), which all
+processes share, the processor time, the memory, and the answer.
+
+This module imports only the standard library.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Clock", "Task"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to read. Credentials and endpoint come from the standard AWS variables."""
+
+    bucket: str
+    directory: str
+    """An empty directory, for caches and notes."""
+    parameters: dict[str, Any]
+    """The story's, and the contender's own."""
+
+
+class Clock:
+    """Measures steps."""
+
+    def __init__(self) -> None:
+        self.done: list[dict[str, Any]] = []
+        """What is told of each step."""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[dict[str, Any]]:
+        """Measure what is done within; it may fill in the answer.
+
+        Children count once they have ended. A work whose steps begin late, or whose children take
+        time that is not the step's, sets `start` or subtracts from `processor` in the answer.
+        """
+        answer: dict[str, Any] = {}
+        start, before = time.monotonic(), _processor()
+        yield answer
+        end, after = time.monotonic(), _processor()
+        self.done.append(
+            {
+                "name": name,
+                "start": answer.pop("start", start),
+                "end": answer.pop("end", end),
+                "processor": after - before + answer.pop("processor", 0),
+                "memory": max(
+                    resource.getrusage(who).ru_maxrss
+                    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+                )
+                << 10,
+                "answer": answer,
+            }
+        )
+
+
+def _processor() -> float:
+    return sum(os.times()[:4])
+
+
+def main() -> None:
+    """Do the work of the task, and tell what it took."""
+    task = json.load(sys.stdin)
+    module, _, name = task.pop("work").partition(":")
+    clock = Clock()
+    with redirect_stdout(io.StringIO()):  # libraries may print there
+        getattr(importlib.import_module(module), name)(Task(**task), clock)
+    json.dump(clock.done, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
