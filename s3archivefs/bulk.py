@@ -41,6 +41,7 @@ P = TypeVar("P", bound=EitherPath)
 T = TypeVar("T")
 
 _MARK_WEIGHT = 300  # bytes of memory that a mark takes, roughly: names, attributes
+_REGULAR = FileKind.FILE
 _FILE, _DIRECTORY = FileKind.FILE.value, FileKind.DIRECTORY.value
 
 
@@ -117,40 +118,29 @@ class BulkReader(FileOpener):
         self._check_open()
         return self._pieces_of(files, workers)
 
-    def content_start(self, stat: Stat) -> int:
-        """Return the byte of the image at which the content of a file begins.
+    def content_start(self, stat: Stat) -> tuple[int, int]:
+        """Return the byte at which the content of a file begins, and its fragment.
 
         Files that have no more than a part of one block begin where that begins. It is the order
-        in which `read_pieces` reads. It is 0 where the place is not sound: to read the file says
-        why.
+        in which `read_pieces` reads. The fragment is the number of the block that the file shares
+        with others, which holds its tail, or all of a small file; ABSENT_32 for a file without.
+        They are 0 and ABSENT_32 where the place is not sound: to read the file says why.
 
         Format: "Data and Fragment Blocks".
         """
-        self._check_open()
+        if self.closed:
+            self._check_open()
         place = self._place_of_content(stat)
         if place is None:
-            return 0
+            return 0, ABSENT_32
         data = self._readers.data
-        if place.fragment_index == ABSENT_32 or place.size >= data.block_size:
-            return place.blocks_start
+        _, size, start, fragment, _ = place
+        if fragment == ABSENT_32 or size >= data.block_size:
+            return start, fragment
         try:
-            return data.fragment_block(place.fragment_index).position
+            return data.fragment_block(fragment).position, fragment
         except (SquashfsError, OSError):
-            return 0
-
-    def content_fragment(self, stat: Stat) -> int | None:
-        """Return the number of the fragment block that a file shares with others.
-
-        It holds the file's tail, or all of a small file. None for a file without, and where the
-        place is not sound.
-
-        Format: "Data and Fragment Blocks".
-        """
-        self._check_open()
-        place = self._place_of_content(stat)
-        if place is None or place.fragment_index == ABSENT_32:
-            return None
-        return place.fragment_index
+            return 0, fragment
 
     # ---- Contents --------------------------------------------------------------------------------
 
@@ -199,7 +189,7 @@ class BulkReader(FileOpener):
 
     def _place_of_content(self, stat: Stat) -> ContentPlace | None:
         """Return where the content of a file lies; None where reading it says why not."""
-        if stat.kind is not FileKind.FILE:
+        if stat.kind is not _REGULAR:
             raise ValueError(f"inode {stat.inode_number} is no regular file: it has no content")
         try:
             return self._readers.stats.content_of(stat)

@@ -19,7 +19,7 @@ from s3archivefs.inode import FileKind
 from s3archivefs.names import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from s3archivefs.entry import DirEntry, Tree
 
@@ -30,6 +30,7 @@ _SINCE_3_13 = sys.version_info >= (3, 13)
 
 `**` at the end matches files too, `a**` is as `a*`, and a literal name matches a broken symlink.
 """
+_ANYTHING = "*"
 _ANY_DEPTH = "**"
 _DIRECTORY = ""
 """The part for a slash at the end, which matches directories alone."""
@@ -51,15 +52,60 @@ class _Listing(Protocol):
 _Key: TypeAlias = tuple[int, frozenset[int]]
 
 
+class _Outcome(NamedTuple):
+    """What becomes of the names that match the same parts."""
+
+    is_match: bool
+    must_lead: bool
+    """Whether it is one where the name leads anywhere."""
+    must_be_directory: bool
+    """Whether it is one where the name leads to a directory."""
+    below: frozenset[int]
+    """The parts to match below."""
+
+
+class _Rules:
+    """What names match, where some parts are to be matched next. Bits stand for parts."""
+
+    __slots__ = ("always", "names", "outcomes", "parts", "patterns")
+
+    def __init__(self, all_parts: Sequence[Part], parts: frozenset[int]) -> None:
+        self.parts = parts
+        self.names: dict[str, int] = {}
+        """The bits of the parts that are literal names."""
+        self.patterns: list[tuple[int, Callable[[str], object]]] = []
+        """Those of patterns."""
+        self.always = 0
+        """The bits of patterns that match any name."""
+        for index in parts:
+            text, matches = all_parts[index]
+            if text == _ANYTHING:
+                self.always |= 1 << index
+            elif matches is not None:
+                self.patterns.append((1 << index, matches))
+            elif text != _ANY_DEPTH:
+                self.names[text] = self.names.get(text, 0) | 1 << index
+        self.outcomes: tuple[dict[int, _Outcome], dict[int, _Outcome]] = {}, {}
+        """What is known of names by the bits they match: of directories the second."""
+
+    def bits(self, name: str) -> int:
+        """Return the bits of the parts that a name matches."""
+        bits = self.always
+        for bit, matches in self.patterns:
+            if matches(name):
+                bits |= bit
+        return bits | self.names.get(name, 0)
+
+
 @dataclass(slots=True)
 class _Node:
     """A directory that is being searched."""
 
-    path: str
+    prefix: str
+    """Its path, with a slash at the end."""
     place: str
     """Another path of the directory, without the pattern's `..`: the shortest."""
-    wanted: frozenset[int]
-    """Indices of the parts that its names may match."""
+    rules: _Rules
     key: _Key
     linked: bool
     """Whether a symlink or `..` led here."""
@@ -102,13 +148,17 @@ def glob(image: Tree, start: str, pattern: str, *, at_any_depth: bool) -> Iterat
     Raises CorruptImageError where a directory is in the tree twice, LimitExceededError past
     Limits.walk_depth, and what `pathlib` raises for the pattern.
     """
-    return (path for path, _ in _Search(image, pattern, at_any_depth=at_any_depth).below(start))
+    search = _Search(image, pattern, at_any_depth=at_any_depth)
+    return (prefix + name for prefix, name, _ in search.below(start))
 
 
-def matches(image: Tree, start: str, pattern: str) -> Iterator[tuple[str, DirEntry[str] | None]]:
+def matches(
+    image: Tree, start: str, pattern: str
+) -> Iterator[tuple[str, str, DirEntry[str] | None]]:
     """Return what `glob` returns, each path with its entry, whose attributes cost no reading.
 
-    What no entry of a directory led to, as the start and `..`, is a directory and has none.
+    A path comes in two parts: that of its directory, with a slash at the end, and its name. What no
+    entry of a directory led to, as the start and `..`, is a directory and has none.
     """
     return _Search(image, pattern, at_any_depth=False).below(start)
 
@@ -122,8 +172,9 @@ class _Search:
         self._met: set[_Key] = set()
         self._without_match: set[_Key] = set()
         """Keys of directories without a match: symlinks need not lead there again."""
+        self._rules: dict[frozenset[int], _Rules] = {}
 
-    def below(self, start: str) -> Iterator[tuple[str, DirEntry[str] | None]]:
+    def below(self, start: str) -> Iterator[tuple[str, str, DirEntry[str] | None]]:
         try:
             found = self._image.stat(start)
         except OSError as error:
@@ -134,7 +185,7 @@ class _Search:
             return
         wanted = self._from(0)
         if self._accepts(wanted):
-            yield start, None
+            yield start, "", None
         listing = self._listing(start)
         stack = [self._node(start, start, wanted, found.reference, listing, linked=False)]
         while stack:
@@ -148,11 +199,10 @@ class _Search:
                     stack[-1].has_match = True
                 continue
             name, entry = child
-            path = _below(node.path, name)
-            matched, below = self._matched(node, name, entry)
+            matched, below = self._matched(node.rules, name, entry)
             if matched:
                 node.has_match = True
-                yield path, entry
+                yield node.prefix, name, entry
             if below and (deeper := self._entered(node, name, entry, below)) is not None:
                 if len(stack) > self._image.limits.walk_depth:
                     raise LimitExceededError(
@@ -161,26 +211,42 @@ class _Search:
                 stack.append(deeper)
 
     def _matched(
-        self, node: _Node, name: str, entry: DirEntry[str] | None
+        self, rules: _Rules, name: str, entry: DirEntry[str] | None
     ) -> tuple[bool, frozenset[int]]:
         """Return whether a name matches the pattern, and the parts to match below it."""
         if entry is None:
-            wanted = self._after(node, lambda part: part.text == _PARENT)
+            wanted = self._after(rules.names[name])
             return self._accepts(wanted), wanted - {self._end}
-        spelt_out = self._after(node, lambda part: part.text == name and _is_name(part))
-        wanted = self._after(node, lambda part: part.matches is not None and part.matches(name))
-        matched = self._end in wanted
-        if self._end in spelt_out and not matched:
-            matched = _SINCE_3_13 or not entry.is_symlink() or _leads_somewhere(entry)
+        bits = rules.bits(name)
+        is_directory = entry.is_dir(follow_symlinks=False)
+        outcome = rules.outcomes[is_directory].get(bits)
+        if outcome is None:
+            outcome = self._outcome(rules, bits, is_directory=is_directory)
+            rules.outcomes[is_directory][bits] = outcome
+        matched, must_lead, must_be_directory, below = outcome
+        if must_lead:
+            matched = not entry.is_symlink() or _leads_somewhere(entry)
+        if must_be_directory and not matched:
+            matched = entry.is_dir()
+        return matched, below
+
+    def _outcome(self, rules: _Rules, bits: int, *, is_directory: bool) -> _Outcome:
+        """Return what becomes of the names that match some parts."""
+        spelt_out = self._after(bits & sum(rules.names.values()))
+        wanted = self._after(bits & ~sum(rules.names.values()))
+        is_match = self._end in wanted
+        must_lead = False
+        if self._end in spelt_out and not is_match:
+            is_match, must_lead = True, not _SINCE_3_13
         wanted |= spelt_out
-        deeper = {index for index in node.wanted if self._text(index) == _ANY_DEPTH}
-        if deeper and entry.kind is FileKind.DIRECTORY:
+        deeper = {index for index in rules.parts if self._text(index) == _ANY_DEPTH}
+        if deeper and is_directory:
             wanted = wanted.union(*map(self._from, deeper))
         elif self._takes_files and self._end - 2 in deeper:
-            matched = True
-        if not matched and wanted and self._accepts(wanted - {self._end}):
-            matched = entry.is_dir()
-        return matched, wanted - {self._end}
+            is_match, must_lead = True, False
+        below = wanted - {self._end}
+        must_be_directory = (must_lead or not is_match) and self._accepts(below)
+        return _Outcome(is_match, must_lead, must_be_directory, below)
 
     def _entered(
         self, node: _Node, name: str, entry: DirEntry[str] | None, wanted: frozenset[int]
@@ -188,7 +254,7 @@ class _Search:
         """Return the directory of a name, or None where there is nothing to search."""
         if all(self._text(index) == _DIRECTORY for index in wanted):
             return None
-        path, place = _below(node.path, name), _below(node.place, name)
+        path, place = node.prefix + name, _below(node.place, name)
         if entry is None:
             place = self._image.realpath(place, strict=False)
             reference, listing = self._image.stat(place).reference, self._listing(place)
@@ -219,7 +285,11 @@ class _Search:
         key = reference, wanted
         if not linked:
             self._met.add(key)
-        return _Node(path, place, wanted, key, linked, self._children(wanted, listing))
+        rules = self._rules.get(wanted)
+        if rules is None:
+            rules = self._rules[wanted] = _Rules(self._parts, wanted)
+        children = self._children(wanted, listing)
+        return _Node(_below(path, ""), place, rules, key, linked, children)
 
     def _children(
         self, wanted: frozenset[int], listing: _Listing
@@ -251,9 +321,9 @@ class _Search:
             return frozenset((index, index + 1))
         return frozenset((index,))
 
-    def _after(self, node: _Node, matches: Callable[[Part], object]) -> frozenset[int]:
-        """Return the parts that follow those which match."""
-        found = (index for index in node.wanted if matches(self._parts[index]))
+    def _after(self, bits: int) -> frozenset[int]:
+        """Return the parts that follow those of some bits."""
+        found = (index for index in range(self._end) if bits >> index & 1)
         return frozenset().union(*(self._from(index + 1) for index in found))
 
     def _accepts(self, wanted: frozenset[int]) -> bool:
@@ -263,10 +333,6 @@ class _Search:
 
 def _below(path: str, name: str) -> str:
     return path + name if path.endswith("/") else f"{path}/{name}"
-
-
-def _is_name(part: Part) -> bool:
-    return part.matches is None and part.text != _ANY_DEPTH
 
 
 def _leads_somewhere(entry: DirEntry[str]) -> bool:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from s3archivefs.errors import leads_nowhere
-from s3archivefs.format import ABSENT_32
 from s3archivefs.globbing import matches
 from s3archivefs.inode import FileKind
 from s3archivefs.names import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
 
     from s3archivefs.entry import DirEntry
     from s3archivefs.image import SquashFS
@@ -53,52 +53,32 @@ class Members(NamedTuple):
 
     def path(self, index: int) -> str:
         """Return the path of a member, counted from 0."""
-        return decode(self._directory(index) + _piece(self.names, self.ends, index))
+        return decode(bytes(self._directory(self.parents[index])) + bytes(self._name(index)))
 
-    def taken(self, indices: Iterable[int]) -> Members:
+    def taken(self, indices: Sequence[int]) -> Members:
         """Return some members, in the order given, with nothing of the others."""
-        columns = _Columns()
-        for index in indices:
-            columns.add(
-                self._directory(index),
-                _piece(self.names, self.ends, index),
-                (self.references[index], self.starts[index], self.sizes[index]),
-                self.fragments[index],
-            )
-        return columns.members()
+        numbers: dict[int, int] = {}
+        parents = [numbers.setdefault(self.parents[index], len(numbers)) for index in indices]
+        names = [self._name(index) for index in indices]
+        directories = [*map(self._directory, numbers)]
+        return Members(
+            _taken("Q", self.references, indices),
+            _taken("Q", self.starts, indices),
+            _taken("Q", self.sizes, indices),
+            _taken("I", self.fragments, indices),
+            _ends(names),
+            array("I", parents),
+            bytearray(b"").join(names),
+            _ends(directories),
+            bytearray(b"").join(directories),
+        )
 
-    def _directory(self, index: int) -> bytes:
-        return _piece(self.directories, self.directory_ends, self.parents[index])
+    def _name(self, index: int) -> bytes | bytearray | memoryview:
+        return self.names[self.ends[index - 1] if index else 0 : self.ends[index]]
 
-
-class _Columns:
-    """The columns of members that are added one by one."""
-
-    def __init__(self) -> None:
-        self._places = array("Q"), array("Q"), array("Q")
-        self._fragments = array("I")
-        self._ends, self._parents, self._names = array("Q"), array("I"), bytearray()
-        self._numbers: dict[bytes, int] = {}
-
-    def add(
-        self, directory: bytes, name: bytes, place: tuple[int, int, int], fragment: int
-    ) -> None:
-        """Add a member; `place` is reference, start and size."""
-        self._names += name
-        self._ends.append(len(self._names))
-        self._parents.append(self._numbers.setdefault(directory, len(self._numbers)))
-        for column, number in zip(self._places, place, strict=True):
-            column.append(number)
-        self._fragments.append(fragment)
-
-    def members(self) -> Members:
-        """Return what was added."""
-        ends, directories = array("Q"), bytearray()
-        for directory in self._numbers:
-            directories += directory
-            ends.append(len(directories))
-        names = self._ends, self._parents, self._names
-        return Members(*self._places, self._fragments, *names, ends, directories)
+    def _directory(self, number: int) -> bytes | bytearray | memoryview:
+        ends = self.directory_ends
+        return self.directories[ends[number - 1] if number else 0 : ends[number]]
 
 
 def members_of(image: SquashFS, pattern: str) -> Members:
@@ -107,27 +87,30 @@ def members_of(image: SquashFS, pattern: str) -> Members:
     They come depth first, names in byte order, each path once. Symlinks to regular files are among
     them; those that lead nowhere are not. Raises what `Path.glob` raises.
     """
-    columns = _Columns()
-    for path, stat in _files(image, pattern):
-        directory, slash, name = path.rpartition("/")
-        fragment = image.content_fragment(stat)
-        place = stat.reference, image.content_start(stat), stat.size
-        columns.add(
-            encode(directory + slash),
-            encode(name),
-            place,
-            ABSENT_32 if fragment is None else fragment,
-        )
-    return columns.members()
-
-
-def _files(image: SquashFS, pattern: str) -> Iterator[tuple[str, Stat]]:
-    """Yield the regular files that a pattern matches, and their attributes."""
-    for path, entry in matches(image, "/", pattern):
-        if entry is not None and entry.kind in _MAY_BE_FILES:
-            stat = _stat(entry)
-            if stat is not None and stat.kind is FileKind.FILE:
-                yield path, stat
+    references, starts, sizes, ends = array("Q"), array("Q"), array("Q"), array("Q")
+    fragments, parents, names = array("I"), array("I"), bytearray()
+    numbers: dict[str, int] = {}
+    content_start = image.content_start
+    for directory, name, entry in matches(image, "/", pattern):
+        if entry is None or entry.is_dir(follow_symlinks=False):
+            continue
+        stat = _stat(entry)
+        if stat is None or stat.kind is not _FILE:
+            continue
+        start, fragment = content_start(stat)
+        names += encode(name)
+        ends.append(len(names))
+        parents.append(numbers.setdefault(directory, len(numbers)))
+        references.append(stat.reference)
+        starts.append(start)
+        sizes.append(stat.size)
+        fragments.append(fragment)
+    directories = [*map(encode, numbers)]
+    return Members(
+        *(references, starts, sizes, fragments, ends, parents, names),
+        _ends(directories),
+        bytearray(b"").join(directories),
+    )
 
 
 def _stat(entry: DirEntry[str]) -> Stat | None:
@@ -140,9 +123,14 @@ def _stat(entry: DirEntry[str]) -> Stat | None:
         return None
 
 
-def _piece(text: Text, ends: Column, index: int) -> bytes:
-    """Return one of the texts that lie one behind the other."""
-    return bytes(text[ends[index - 1] if index else 0 : ends[index]])
+def _taken(typecode: Literal["Q", "I"], column: Column, indices: Sequence[int]) -> array[int]:
+    """Return some numbers of a column."""
+    return array(typecode, map(column.__getitem__, indices))
 
 
-_MAY_BE_FILES = frozenset((FileKind.FILE, FileKind.SYMLINK))
+def _ends(texts: Iterable[Sequence[int]]) -> array[int]:
+    """Return where each of texts ends that lie one behind the other."""
+    return array("Q", accumulate(map(len, texts)))
+
+
+_FILE = FileKind.FILE
