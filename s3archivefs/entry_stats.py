@@ -74,6 +74,18 @@ class EntryStats:
         except SquashfsError:
             return None
 
+    def of_node(self, reference: int) -> Stat | None:
+        """Return the attributes of an inode that no entry led to, or None, likewise."""
+        block, offset = reference >> 16, reference & 0xFFFF
+        last, data = self._last
+        try:
+            if last != block:
+                data = self._block(block)
+            kind = data[offset]
+        except (SquashfsError, IndexError):
+            return None
+        return self._stat(data, offset, reference, kind if kind <= EXTENDED else kind - EXTENDED)
+
     def of_run(self, run: Run, *, extended: bool = True) -> list[Stat | None]:
         """Return the attributes of each of a run's entries, or None, likewise.
 
@@ -141,11 +153,16 @@ class EntryStats:
         return data
 
     def _stat(
-        self, data: bytes, offset: int, reference: int, entry_type: int, number: int
+        self,
+        data: bytes,
+        offset: int,
+        reference: int,
+        entry_type: int,
+        number: int | None = None,
     ) -> Stat | None:
         """Return the attributes of the inode at `offset` of a block, or None.
 
-        Entry and inode must agree in type and number.
+        Entry and inode must agree in type, and in number if there is one.
         """
         kind, nlink, rdev, fragment = _FILE, 1, 0, ABSENT_32
         try:
@@ -173,8 +190,8 @@ class EntryStats:
                     return None
             if (
                 (stored == entry_type or stored == entry_type + EXTENDED)
-                and found == number
-                and 0 < number <= self._inode_count
+                and (found == number or number is None)
+                and 0 < found <= self._inode_count
                 and mode < _PERMISSIONS_END
                 and size < _SIZE_END
                 and (fragment == ABSENT_32 or size % self._block_size)
@@ -183,7 +200,7 @@ class EntryStats:
                 mode |= _BITS[entry_type]
                 uid, gid = ids[uid], ids[gid]
                 return _new(
-                    Stat, (mode, uid, gid, mtime, size, nlink, number, kind, rdev, reference)
+                    Stat, (mode, uid, gid, mtime, size, nlink, found, kind, rdev, reference)
                 )
         except (struct.error, IndexError, KeyError):
             pass  # the record continues in the next block, or a type or id is unknown

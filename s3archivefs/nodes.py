@@ -58,7 +58,9 @@ class NodeReader(Browser):
 
         Format: "Inode Table".
         """
-        return self._readers.inodes.stat(self._node(reference))
+        self._check_open()
+        stat = self._readers.stats.of_node(reference)
+        return stat or self._readers.inodes.stat(self._readers.inodes.inode(reference))
 
     @retried
     def hole_bytes_of_node(self, reference: int) -> int:

@@ -77,6 +77,7 @@ def assert_alike(readers: Readers, run: Run) -> int:
             assert type(stat) is Stat
             assert stat == careful
             assert stat.kind is careful.kind
+            assert readers.stats.of_node(stat.reference) == careful
     basic = readers.stats.of_run(run, extended=False)
     for one, other, careful in zip(found, basic, expected, strict=True):
         is_extended = careful and readers.inodes.inode(careful.reference).header.type > EXTENDED
@@ -184,6 +185,21 @@ def test_all_of_a_drawn_image_is_alike(drawn: list[Node], many: bool) -> None:  
     tree = directory({**children, b"d": directory(children), **filling})
     with s3archivefs.open(BytesDevice(bytes(build(tree, ids=(7, 70_000, 0))))) as fs:
         assert assert_all_alike(fs) >= 1 + 900 * many
+
+
+@pytest.mark.property
+@given(number=st.integers(0, 2**32), block=st.integers(0, 2**17), offset=st.integers(0, 2**16 - 1))
+def test_what_any_reference_leads_to_is_alike(number: int, block: int, offset: int) -> None:
+    try:
+        fs = s3archivefs.open(BytesDevice(MUTATOR.mutation(number)[1]))
+    except SquashfsError:
+        return
+    with fs:
+        readers = readers_of(fs)
+        for reference in (block << 16 | offset, *range(offset % 8192, offset % 8192 + 100)):
+            stat = readers.stats.of_node(reference)
+            if stat is not None:
+                assert stat == readers.inodes.stat(readers.inodes.inode(reference))
 
 
 def test_ids_that_cannot_be_read_are_left_to_the_careful_way() -> None:
