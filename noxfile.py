@@ -42,6 +42,7 @@ PIP_OPTIONS = ("--no-compile",)
 ON_ALL_PROCESSORS = ("--numprocesses=auto", "--dist=worksteal")
 # Tests of servers and clients wait for these half of their time.
 AMONG_SERVERS = (f"--numprocesses={(os.cpu_count() or 1) + 2}", "--dist=worksteal")
+PROPERTIES_OF_PARTS = ("tests/parts/bucket", "tests/parts/reader")  # these start no server
 FILES_IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- what is made there has a name of its own
 # Bytes that must be free there: several times what the tests for every change leave.
 ROOM = 8 << 30
@@ -119,7 +120,7 @@ def nightly(session: nox.Session) -> None:
         "TMPDIR": gettempdir(),  # gigabytes: not in memory
     }
     # Thousands of examples, some of which pack an image, take longer than one test otherwise may.
-    properties = ("-m", "property", "--timeout=7200", "tests/unit", "tests/parts/reader")
+    properties = ("-m", "property", "--timeout=7200", "tests/unit", *PROPERTIES_OF_PARTS)
     run_pytest(session, *ON_ALL_PROCESSORS, *properties, profile="nightly")
     run_pytest(session, "tests/nightly", environ=environ)
 
