@@ -10,7 +10,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from benchmarks.data.packing import Files, pack_image, pack_tar, pack_zip, put_all, put_image
-from benchmarks.data.report import rate
+from benchmarks.data.report import memory, rate
 from benchmarks.data.story import Column, Contender, Figures, Goal, Made, Story
 from benchmarks.remote.store import Store
 
@@ -134,10 +134,6 @@ def _seconds_cell(figures: Figures, contender: str, step: str) -> str:
     return f"{figures.wall(contender, step):.2f} s"
 
 
-def _memory_cell(figures: Figures, contender: str, step: str) -> str:
-    return f"{figures.median(contender, step, lambda cost: cost.memory) / 1e6:,.0f} MB"
-
-
 STORY = Story(
     title="Images",
     measures="training: images a second under PyTorch's DataLoader",
@@ -156,7 +152,7 @@ STORY = Story(
         Column("bytes fetched for each used", "epoch", _fetched_cell),
         Column("requests for 1,000", "epoch", _requests_cell),
         Column("processor for each", "epoch", _processor_cell),
-        Column("the largest process", "epoch", _memory_cell),
+        Column("the largest process", "epoch", memory),
         Column("until the files are known", "open", _seconds_cell),
     ),
     goals=(

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.data.images import path_of
-from benchmarks.data.process import Clock, Task
+from benchmarks.data.process import Clock, Task, memory_of
 from s3archivefs.dataset import ArchiveDataset, BlockShuffle
 
 __all__ = [
@@ -193,6 +193,8 @@ def _epoch(
             sizes += size
             sums += check
         answer["end"] = time.monotonic()
+        workers = multiprocessing.active_children()
+        answer["memory"] = max(memory_of(worker.pid) for worker in workers if worker.pid)
         del batches, batch  # ends the workers, whose processor time counts then
         notes = Path(task.directory).glob("*.before")
         answer["processor"] = -sum(float(note.read_text("ascii")) for note in notes)

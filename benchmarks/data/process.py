@@ -23,15 +23,15 @@ import importlib
 import io
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-__all__ = ["Clock", "Task"]
+__all__ = ["Clock", "Task", "memory_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,9 @@ class Clock:
     def step(self, name: str) -> Iterator[dict[str, Any]]:
         """Measure what is done within; it may fill in the answer.
 
-        Children count once they have ended. A work whose steps begin late, or whose children take
-        time that is not the step's, sets `start` or subtracts from `processor` in the answer.
+        Children count once they have ended. Where a step begins later or ends earlier, where its
+        children took time that is not the step's, or where one has more memory than this process,
+        the answer has `start`, `end`, `processor` to add, and `memory`, which are taken out of it.
         """
         answer: dict[str, Any] = {}
         start, before = time.monotonic(), _processor()
@@ -69,14 +70,19 @@ class Clock:
                 "start": answer.pop("start", start),
                 "end": answer.pop("end", end),
                 "processor": after - before + answer.pop("processor", 0),
-                "memory": max(
-                    resource.getrusage(who).ru_maxrss
-                    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-                )
-                << 10,
+                "memory": max(answer.pop("memory", 0), memory_of(os.getpid())),
                 "answer": answer,
             }
         )
+
+
+def memory_of(process: int) -> int:
+    """Return the bytes that a process has had in memory at most.
+
+    `getrusage` would count what its parent had when it was started.
+    """
+    status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
 def _processor() -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.data.story import Contender, Figures, Goal, Story
 
-__all__ = ["costs", "goal_lines", "rate", "table_lines", "version_line"]
+__all__ = ["costs", "goal_lines", "memory", "rate", "table_lines", "version_line"]
 
 _DISTRIBUTIONS = (
     *("torch", "webdataset", "fsspec", "s3fs", "squashfsspec", "dissect.squashfs", "zarr"),
@@ -52,6 +52,11 @@ def costs(figures: Figures, contender: str, step: str) -> str:
         f"{of('wall'):.3g} s / {of('processor'):.3g} s / {of('requests'):,.0f}"
         f" / {of('bytes') / 1e6:,.3g} MB"
     )
+
+
+def memory(figures: Figures, contender: str, step: str) -> str:
+    """Return the memory of the largest process as a cell."""
+    return f"{figures.median(contender, step, lambda cost: cost.memory) / 1e6:,.0f} MB"
 
 
 def rate(figures: Figures, contender: str, step: str) -> str:
