@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from s3archivefs.filesystem.archive_filesystem import ArchiveFileSystem, register
+from s3archivefs.filesystem.missing import MissingArchiveError
 
-__all__ = ["ArchiveFileSystem", "register"]
+__all__ = ["ArchiveFileSystem", "MissingArchiveError", "register"]

@@ -13,6 +13,7 @@ from s3archivefs.errors import leads_nowhere
 from s3archivefs.filesystem.contents import Contents
 from s3archivefs.filesystem.details import Details, details_of
 from s3archivefs.filesystem.listings import Listings
+from s3archivefs.filesystem.missing import missing_archives
 from s3archivefs.filesystem.opened_file import ArchiveFile
 from s3archivefs.filesystem.read_only import ReadOnly, refuse
 from s3archivefs.filesystem.sharing import SharedImage, shared_image
@@ -49,7 +50,8 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
 
     Names are `str`, without a leading slash; bytes that are not UTF-8 are in them by
     surrogateescape. Symlinks are followed, except by walks: see `ls` and `info`. Methods raise what
-    those of `SquashFS` raise. Those that write raise OSError (EROFS).
+    those of `SquashFS` raise, and MissingArchiveError where the archive is not there. Those that
+    write raise OSError (EROFS).
     """
 
     protocol = ("squashfs", "s3archivefs")
@@ -71,6 +73,7 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
         self._offset = offset
         self._limits = None if limits is None else Limits(**limits)
         self._shared: SharedImage | None = None
+        self._doubts = self._doubts_answered = 0
         self._files: set[ref[ArchiveFile]] = set()
         self._closed = False
 
@@ -93,17 +96,23 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
     def _opened(self) -> SharedImage:
         if self._closed:
             raise ValueError("the filesystem is closed")
-        if self._shared is None:
-            self._shared = shared_image(find_target(*self._source), self._offset, self._limits)
-        return self._shared
+        shared, doubts = self._shared, self._doubts
+        if shared is None or doubts != self._doubts_answered:
+            with missing_archives():
+                target = find_target(*self._source)
+                asks = doubts != self._doubts_answered
+                shared = shared_image(target, self._offset, self._limits, asks=asks)
+            self._shared = shared
+            self._doubts_answered = doubts
+        return shared
 
     def invalidate_cache(self, path: str | None = None) -> None:
         """Open the archive's current version when it is next asked for.
 
-        Files that are open stay with their version.
+        Files that are open, and walks that have begun, stay with their version.
         """
         super().invalidate_cache(path)
-        self._shared = None
+        self._doubts += 1
 
     def close(self) -> None:
         """Close the files of this filesystem, and the image, unless others share it."""
@@ -192,7 +201,7 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
     ) -> ArchiveFile:
         if _WRITES.intersection(mode):
             refuse(path)
-        file = ArchiveFile(self, self._strip_protocol(path), block_size)
+        file = ArchiveFile(self, self._opened, self._strip_protocol(path), block_size)
         self._files.add(ref(file, self._files.discard))
         if self._closed:  # by another thread, which may have missed this file
             file.close()
@@ -201,8 +210,9 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
     def _kind(self, path: str, *, follow_symlinks: bool = True) -> FileKind | None:
         """Return the kind of what a path leads to; None where it leads nowhere."""
         full = "/" + self._strip_protocol(path)
+        image = self.image
         try:
-            return self.image.stat(full, follow_symlinks=follow_symlinks).kind
+            return image.stat(full, follow_symlinks=follow_symlinks).kind
         except OSError as error:
             if not leads_nowhere(error):
                 raise

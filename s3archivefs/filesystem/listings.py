@@ -14,6 +14,7 @@ from s3archivefs.filesystem.patterns import matcher
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from s3archivefs.filesystem.sharing import SharedImage
     from s3archivefs.image import SquashFS
 
 __all__ = ["Listings"]
@@ -31,6 +32,11 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
     @property
     def image(self) -> SquashFS:
         """The open image."""
+        raise NotImplementedError
+
+    @property
+    def _opened(self) -> SharedImage:
+        """The open image, as filesystems share it."""
         raise NotImplementedError
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: ANN401, FBT001, FBT002 -- fsspec's
@@ -61,11 +67,12 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
 
         The walk enters no symlink. It reads as it goes on, and holds one directory at a time.
         """
+        shared = self._opened  # not within `try`: a missing archive is no empty tree
         if kwargs.get("detail") or not topdown:
             yield from super().walk(path, maxdepth, topdown, on_error, **kwargs)
             return
         try:
-            yield from self._levels(self._strip_protocol(path), maxdepth)
+            yield from self._levels(shared, self._strip_protocol(path), maxdepth)
         except OSError as error:
             if not leads_nowhere(error):
                 raise
@@ -140,15 +147,18 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
 
     # ---- Trees as they are read ------------------------------------------------------------------
 
-    def _levels(self, top: str, maxdepth: int | None) -> Iterator[tuple[str, list[str], list[str]]]:
+    def _levels(
+        self, shared: SharedImage, top: str, maxdepth: int | None
+    ) -> Iterator[tuple[str, list[str], list[str]]]:
         """Yield each directory with the names of the directories in it, and of all else.
 
-        The caller may remove directories, which are not entered.
+        The caller may remove directories, which are not entered. The image is open as long as the
+        iterator is there.
         """
         if maxdepth is not None and maxdepth < 1:
             raise ValueError("maxdepth must be at least 1")
         depth_of_top = top.count("/") + bool(top)
-        for path, directories, others in self.image.walk("/" + top, symlinks_as_files=True):
+        for path, directories, others in shared.image.walk("/" + top, symlinks_as_files=True):
             here = path[1:]
             wanted = [*directories]
             yield here, wanted, others
@@ -159,10 +169,11 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
         self, top: str, maxdepth: int | None, *, withdirs: bool
     ) -> Iterator[tuple[str, bool]]:
         """Yield the names below, and whether each is a directory; a file's own name."""
+        shared = self._opened
         try:
             if withdirs and top and self.isdir(top):
                 yield top, True
-            for here, directories, others in self._levels(top, maxdepth):
+            for here, directories, others in self._levels(shared, top, maxdepth):
                 prefix = here + "/" if here else ""
                 for name in others:
                     yield prefix + name, False
@@ -181,10 +192,11 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
         withdirs: bool,  # noqa: FBT001 -- as `find` has it
     ) -> Iterator[Details]:
         """Yield the details of what `_below` yields."""
+        shared = self._opened
         try:
             if withdirs and top and self.isdir(top):
                 yield self.info(top)
-            for here, _, _ in self._levels(top, maxdepth):
+            for here, _, _ in self._levels(shared, top, maxdepth):
                 for info in self._children(here):
                     if withdirs or info["type"] != "directory":
                         yield info

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from s3archivefs.filesystem.details import Details
-    from s3archivefs.image import SquashFS
+    from s3archivefs.filesystem.sharing import SharedImage
 
 __all__ = ["ArchiveFile"]
 
@@ -19,11 +19,7 @@ _BLOCK_BYTES = 128 << 10  # read at once to find the end of a record
 
 
 class Holder(Protocol):
-    """The filesystem of a file, which keeps the image open for it."""
-
-    @property
-    def image(self) -> SquashFS:
-        """The open image."""
+    """The filesystem of a file."""
 
     def info(self, path: str) -> Details:
         """Return the details of a path."""
@@ -39,8 +35,11 @@ class ArchiveFile(io.BufferedIOBase):
     pickled with that, and opened again at its position. One thread at a time may use it.
     """
 
-    def __init__(self, fs: Holder, path: str, block_size: int | None = None) -> None:
-        self._file = fs.image.open("/" + path)
+    def __init__(
+        self, fs: Holder, shared: SharedImage, path: str, block_size: int | None = None
+    ) -> None:
+        self._file = shared.image.open("/" + path)
+        self._shared: SharedImage | None = shared  # keeps the image open
         self.fs = fs
         """The filesystem."""
         self.path = self.name = self.full_name = path
@@ -68,6 +67,7 @@ class ArchiveFile(io.BufferedIOBase):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._shared = None
 
     def readable(self) -> bool:
         """Return True, or raise ValueError if the file is closed."""

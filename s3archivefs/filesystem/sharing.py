@@ -21,8 +21,8 @@ __all__ = ["SharedImage", "shared_image"]
 class SharedImage:
     """An open image, and the version of the archive that it is of.
 
-    It closes when nothing refers to it any more: each filesystem does, and each open file to its
-    filesystem.
+    It closes when nothing refers to it any more: each filesystem does, each open file, and each
+    walk.
     """
 
     def __init__(self, target: Target, offset: int, limits: Limits | None) -> None:
@@ -42,10 +42,13 @@ class SharedImage:
         """The text that identifies the archive's bytes, in any process."""
         return self._version or repr(self.image.superblock)
 
-    def is_current(self) -> bool:
-        """Return whether the target still holds this version; ask it, unless it did recently."""
+    def is_current(self, *, asks: bool = False) -> bool:
+        """Return whether the target still holds this version.
+
+        Ask it, unless it did recently and `asks` is false.
+        """
         now = time.monotonic()
-        if now - self._confirmed >= self._target.trusted_seconds:
+        if asks or now - self._confirmed >= self._target.trusted_seconds:
             if self._target.version() != self._version:
                 return False
             self._confirmed = now
@@ -53,13 +56,16 @@ class SharedImage:
 
 
 _images: WeakValueDictionary[Hashable, SharedImage] = WeakValueDictionary()
-_openings: SingleFlight[Hashable, SharedImage] = SingleFlight()
+_openings: SingleFlight[tuple[Hashable, bool], SharedImage] = SingleFlight()
 
 
-def shared_image(target: Target, offset: int, limits: Limits | None) -> SharedImage:
+def shared_image(
+    target: Target, offset: int, limits: Limits | None, *, asks: bool = False
+) -> SharedImage:
     """Return the image of a target's current version, opened if it is not.
 
-    Raises what opening raises.
+    With `asks` the target is asked which that is, however recently it told. Raises what opening
+    raises.
     """
     if target.key is None:
         return SharedImage(target, offset, limits)
@@ -67,11 +73,11 @@ def shared_image(target: Target, offset: int, limits: Limits | None) -> SharedIm
 
     def load() -> SharedImage:
         known = _images.get(key)
-        if known is None or not known.is_current():
+        if known is None or not known.is_current(asks=asks):
             known = _images[key] = SharedImage(target, offset, limits)
         return known
 
-    return _openings.do(key, load)
+    return _openings.do((key, asks), load)
 
 
 def _close(image: SquashFS, close: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.implementations.cached import CachingFileSystem
 
 from s3archivefs.errors import TruncatedImageError
+from s3archivefs.filesystem.missing import missing_archives
 from s3archivefs.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class StoredDevice:
     def pread(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes from `offset`, by one `cat_file`.
 
-        Raises TruncatedImageError where the file has fewer, OSError where the filesystem returns
-        more than was asked for, and whatever that raises.
+        Raises TruncatedImageError where the file has fewer, MissingArchiveError where it is no
+        longer there, OSError where the filesystem returns more than was asked for, and whatever
+        that raises.
         """
-        with self._lock:
+        with self._lock, missing_archives():
             # By name: in s3fs the second argument is another one.
             data: bytes = self._filesystem().cat_file(self._path, start=offset, end=offset + length)
         if len(data) > length:

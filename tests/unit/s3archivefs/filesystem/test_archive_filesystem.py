@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import fsspec
 import pytest
 
-from fixtures.tree import EPOCH, file
+from fixtures.tree import EPOCH, directory, file
 from s3archivefs import BytesDevice, LimitExceededError
-from s3archivefs.filesystem import ArchiveFileSystem, register
+from s3archivefs.filesystem import ArchiveFileSystem, MissingArchiveError, register
 from tests.support.images.fixtures import make_image
 from tests.support.laws.import_graph import ROOT
 from tests.support.processes.forked import in_child
@@ -229,7 +229,7 @@ def test_limits_are_given_by_name(image: Path) -> None:
 
 def test_nothing_is_opened_before_it_is_asked_for(tmp_path: Path) -> None:
     fs = ArchiveFileSystem(str(tmp_path / "later.sqfs"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(MissingArchiveError):
         fs.ls("")
     make_image(tmp_path, (file("f", b"now"),), name="later")
     assert fs.cat("f") == b"now"
@@ -254,6 +254,32 @@ def test_another_version_is_opened_by_a_new_filesystem_or_when_asked_for(tmp_pat
             before.invalidate_cache()
             assert before.cat("f") == b"second"
             assert before.image is after.image
+
+
+def test_files_and_walks_stay_with_their_version_when_another_is_asked_for(tmp_path: Path) -> None:
+    path = make_image(tmp_path, (directory("d"), file("d/f", b"first")))
+    with ArchiveFileSystem(str(path)) as fs, fs.open("d/f", "r") as opened:
+        walk = fs.walk("")
+        assert next(walk) == ("", ["d"], [])
+        make_image(tmp_path, (file("f", b"second"),), name="next").replace(path)
+        fs.invalidate_cache()
+        assert fs.ls("", detail=False) == ["f"]
+        assert opened.read() == "first"
+        assert [*walk] == [("d", [], ["f"])]
+
+
+def test_a_version_that_did_not_change_stays_open(fs: ArchiveFileSystem) -> None:
+    image = fs.image
+    fs.invalidate_cache()
+    assert fs.image is image
+
+
+def test_a_closed_file_does_not_keep_the_image_open(image: Path) -> None:
+    with ArchiveFileSystem(BytesDevice(image.read_bytes())) as fs:
+        opened = fs.open("a.b")
+        inner = fs.image
+    assert opened.closed
+    assert inner.closed
 
 
 def test_files_close_with_their_filesystem_and_no_other(image: Path) -> None:

@@ -71,6 +71,16 @@ def test_a_version_is_not_asked_for_as_long_as_it_is_trusted(placed: Placed) -> 
     assert placed.asked == 0
 
 
+def test_a_version_is_asked_for_if_the_caller_doubts_it(placed: Placed) -> None:
+    placed.trusted_seconds = 1000
+    first = shared_image(placed, 0, None)
+    assert shared_image(placed, 0, None, asks=True) is first
+    placed.current = "second"
+    second = shared_image(placed, 0, None, asks=True)
+    assert (first.version, second.version) == ("first", "second")
+    assert shared_image(placed, 0, None) is second
+
+
 def test_another_offset_or_limit_is_another_image(placed: Placed) -> None:
     first = shared_image(placed, 0, None)
     assert shared_image(placed, 0, Limits(walk_depth=3)) is not first

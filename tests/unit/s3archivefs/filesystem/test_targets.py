@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import zipfile
@@ -19,13 +20,14 @@ from fsspec.spec import AbstractBufferedFile
 
 from fixtures.tree import file
 from s3archivefs import NotSquashfsError, TruncatedImageError
-from s3archivefs.filesystem import ArchiveFileSystem
+from s3archivefs.filesystem import ArchiveFileSystem, MissingArchiveError
+from s3archivefs.filesystem.stored_device import StoredDevice
 from tests.support.images.fixtures import make_image
 from tests.support.processes.forked import in_child
 from tests.unit.s3archivefs.filesystem.conftest import CONTENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SAMPLES = ("a/both", "many/07", "large")
 
@@ -50,6 +52,7 @@ class Stored(AsyncFileSystem):  # type: ignore[misc]  # fsspec ships no types
     etag = "1"
     reads: list[tuple[int, int]]
     infos = 0
+    is_gone = False
     extra = 0
     """Bytes that it returns beyond those that were asked for; fewer if negative."""
 
@@ -76,6 +79,8 @@ class Stored(AsyncFileSystem):  # type: ignore[misc]  # fsspec ships no types
         assert version_id is None
         assert start is not None
         assert end is not None
+        if self.is_gone:
+            raise FileNotFoundError(errno.ENOENT, "gone", path)
         Stored.reads.append((start, end))
         return self.content[start : max(start, end + self.extra)]
 
@@ -85,6 +90,7 @@ def stored(image: Path) -> Iterator[type[Stored]]:
     fsspec.register_implementation("stored", Stored, clobber=True)
     Stored.content, Stored.reads = image.read_bytes(), []
     Stored.infos = Stored.extra = 0
+    Stored.is_gone = False
     yield Stored
     Stored.clear_instance_cache()
 
@@ -176,13 +182,63 @@ def test_what_names_no_image_raises_what_its_filesystem_does(
     stored: type[Stored], tmp_path: Path
 ) -> None:
     for fo in ("stored://b.sqfs", str(tmp_path / "missing"), "memory://missing"):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(MissingArchiveError, match=Path(fo).name):
             ArchiveFileSystem(fo).ls("")
     stored.content = b"short"
     with pytest.raises((NotSquashfsError, TruncatedImageError)):
         ArchiveFileSystem("stored://a.sqfs").ls("")
     with pytest.raises(ValueError, match="Protocol not known: nowhere"):
         ArchiveFileSystem("nowhere://a.sqfs").ls("")
+
+
+CALLS: dict[str, Callable[[ArchiveFileSystem], object]] = {
+    "ls": lambda fs: fs.ls(""),
+    "find": lambda fs: fs.find(""),
+    "find, detail": lambda fs: fs.find("", detail=True),
+    "walk": lambda fs: [*fs.walk("")],
+    "walk, topdown": lambda fs: [*fs.walk("", topdown=False)],
+    "walk, detail": lambda fs: [*fs.walk("", detail=True)],
+    "glob": lambda fs: fs.glob("**"),
+    "glob, no magic": lambda fs: fs.glob("f"),
+    "du": lambda fs: fs.du(""),
+    "info": lambda fs: fs.info("f"),
+    "exists": lambda fs: fs.exists("f"),
+    "lexists": lambda fs: fs.lexists("f"),
+    "isdir": lambda fs: fs.isdir("f"),
+    "isfile": lambda fs: fs.isfile("f"),
+    "islink": lambda fs: fs.islink("f"),
+    "open": lambda fs: fs.open("f"),
+    "cat": lambda fs: fs.cat(["f"], on_error="omit"),
+    "cat, all": lambda fs: fs.cat("", recursive=True, on_error="omit"),
+    "cat_ranges": lambda fs: fs.cat_ranges(["f"], 0, 1),
+    "get": lambda fs: fs.get("", "/dev/null", recursive=True),
+    "mapping": lambda fs: [*fs.get_mapper("")],
+    "value of a mapping": lambda fs: fs.get_mapper("").get("f"),
+    "ukey": lambda fs: fs.ukey("f"),
+}
+
+
+@pytest.mark.parametrize("fo", ["missing.sqfs", "", "file/below", "memory://missing"])
+@pytest.mark.parametrize("call", CALLS)
+def test_an_archive_that_is_missing_is_never_an_empty_one(
+    tmp_path: Path, call: str, fo: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MissingArchiveError):
+        CALLS[call](ArchiveFileSystem(fo if "://" in fo else str(tmp_path / fo)))
+
+
+def test_a_file_of_an_archive_that_is_gone_is_not_said_to_be_missing(
+    stored: type[Stored],
+) -> None:
+    fs = ArchiveFileSystem(StoredDevice(Stored(), "a.sqfs", len(stored.content)))
+    assert fs.exists("a/both")
+    stored.is_gone = True
+    errors = [*fs.cat(["large", "a/both"], on_error="return").values()]
+    errors += fs.cat_ranges(["large", "a/both"], 1, 2)
+    assert {*map(type, errors)} == {MissingArchiveError}
+    with pytest.raises(MissingArchiveError):
+        fs.get_mapper("").get("large")
 
 
 # ---- Reads by range ------------------------------------------------------------------------------
