@@ -134,16 +134,18 @@ class S3Device:
     def _pinned_answer(self, wanted: Range) -> PinnedAnswer:
         """Request a range by version id and ETag, or, if forbidden, by ETag alone."""
         get = partial(get_range, self._client, self.bucket, self.key, wanted, IfMatch=self.etag)
-        if self._asks_for_version:
-            try:
-                return get(VersionId=self.version_id)
-            except ArchiveNotFoundError as error:
-                what = "its version is no longer there"
-                raise ArchiveReplacedError.of(self.bucket, self.key, what) from error
-            except ArchiveForbiddenError:
-                # The credentials lack s3:GetObjectVersion. The ETag alone pins the version too.
-                self._asks_for_version = False
-        return get()
+        try:
+            if self._asks_for_version:
+                try:
+                    return get(VersionId=self.version_id)
+                except ArchiveForbiddenError:
+                    # The credentials lack s3:GetObjectVersion. The ETag alone pins the version too.
+                    self._asks_for_version = False
+            return get()
+        except ArchiveNotFoundError as error:
+            # Not as it came: who reads a file would take FileNotFoundError to be about that file.
+            what = "the version that was opened is no longer there"
+            raise ArchiveReplacedError.of(self.bucket, self.key, what) from error
 
 
 def current_identity(client: S3Client, bucket: str, key: str) -> str:

@@ -209,14 +209,21 @@ def test_416_inside_the_pinned_size_means_a_replaced_object(store: ScriptedStore
     fails(ArchiveReplacedError, device)
 
 
+@pytest.mark.parametrize("code", ["NoSuchKey", "NoSuchBucket"])
+def test_a_deleted_object_is_noticed_and_is_no_missing_file(
+    store: ScriptedStore, code: str
+) -> None:
+    store.script(always(error_reply(404, code)), times=9)
+    assert "no longer there" in fails(ArchiveReplacedError, device_of(store))
+    assert not issubclass(ArchiveReplacedError, FileNotFoundError)
+
+
 # --- errors of the store
 
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
-        (404, "NoSuchKey", ArchiveNotFoundError),
-        (404, "NoSuchBucket", ArchiveNotFoundError),
         (403, "AccessDenied", ArchiveForbiddenError),
         (403, "InvalidObjectState", ArchiveForbiddenError),
         (401, "Unauthorized", ArchiveForbiddenError),
