@@ -137,7 +137,7 @@ class Extraction:
             if member is None:  # it is made where something in it is, like any
                 return self._folders.child(found.folder, encode(found.name))
             folder = self._folder_of(found, member)
-            folder.attributes = self._manner.attributes(member, self._xattrs)
+            folder.attributes = self._manner.attributes(member, self._xattrs_of_directory)
             if is_asked_for:
                 self._folders.handle(folder)
                 self.counts.directories += folder.is_new
@@ -151,7 +151,7 @@ class Extraction:
         top = self._folders.top
         filtered = self._manner.filter(member, self._target)
         if filtered is not None and top.is_new:  # else it is not ours
-            top.attributes = self._manner.attributes(filtered, self._xattrs)
+            top.attributes = self._manner.attributes(filtered, self._xattrs_of_directory)
 
     def begin(self, folder: Folder) -> None:
         """Note that the walk is to enter the directory."""
@@ -333,7 +333,11 @@ class Extraction:
         """Return the path of a place in the target, for an error."""
         return self._folders.path(placed.folder.path_of(placed.name))
 
-    def _xattrs(self, path: str) -> Iterator[tuple[str, bytes]]:
+    def _xattrs(self, path: str, *, follow_symlinks: bool = False) -> Iterator[tuple[str, bytes]]:
         image = self._image
-        for name in image.listxattr(path, follow_symlinks=False):
-            yield name, image.getxattr(path, name, follow_symlinks=False)
+        for name in image.listxattr(path, follow_symlinks=follow_symlinks):
+            yield name, image.getxattr(path, name, follow_symlinks=follow_symlinks)
+
+    def _xattrs_of_directory(self, path: str) -> Iterator[tuple[str, bytes]]:
+        # A symlink that was asked for as a directory is extracted as that which it leads to.
+        return self._xattrs(path, follow_symlinks=True)

@@ -19,7 +19,7 @@ PAIRS = {"user.one": b"1", "user.empty": b"", "trusted.two": b"two"}
 TREE: tuple[Node, ...] = (
     directory("d", mode=0o555, xattrs={"user.of": b"d"}),
     file("d/f", b"f", mode=0o444, xattrs=PAIRS),
-    symlink("l", "d"),
+    symlink("l", "d", xattrs={"trusted.of": b"l"}),
 )
 
 
@@ -49,6 +49,19 @@ def test_attributes_are_set_where_they_are_asked_for(
     assert extract(image, xattrs=True, existing="replace") == []
     assert attributes(Path("out/d/f")) == {"user.one": b"1", "user.empty": b""}
     assert attributes(Path("out/d")) == {"user.of": b"d"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone may give a symlink attributes")
+@pytest.mark.parametrize("path", ["/l/", "/l/f"])
+def test_a_directory_behind_a_symlink_has_its_own(
+    image: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with s3archivefs.open(s3archivefs.BytesDevice(image)) as fs:
+        assert fs.listxattr("/l", follow_symlinks=False) == ["trusted.of"]
+        fs.extract(path, "out", xattrs=True, filter="fully-trusted")
+    assert attributes(Path("out/l")) == {"user.of": b"d"}
+    assert attributes(Path("out/l/f")) == PAIRS
 
 
 @pytest.mark.parametrize("trust", ["data", "tar", "fully-trusted"])
