@@ -41,6 +41,7 @@ class Extractor(FileOpener):
         jobs: int | None = None,
         progress: Callable[[int, int], object] | None = None,
         on_error: Callable[[str, SquashfsError | OSError], object] | None = None,
+        counts: Counts | None = None,
     ) -> Counts:
         """Extract a path, or several, with all that is below them, into the directory `target`.
 
@@ -59,7 +60,8 @@ class Extractor(FileOpener):
         and 8 where the image is read over a network.
 
         `progress` is called with the regular files, and their bytes, that were made or kept since
-        its last call. Returns what was made in all.
+        its last call. Returns what was made in all: `counts` if given, which is counted in, and so
+        says it also where an error ends the extraction.
 
         Raises ExtractionError where a member is refused, FileExistsError, PermissionError where
         `owner` is asked for by others than root, and what reading and writing raise. With
@@ -72,7 +74,7 @@ class Extractor(FileOpener):
         if not os.supports_dir_fd:
             raise UnsupportedError("this operating system has no directory handles to extract by")
         from s3archivefs.extraction.extraction import Extraction  # noqa: PLC0415 -- for this alone
-        from s3archivefs.extraction.manner import Manner  # noqa: PLC0415
+        from s3archivefs.extraction.manner import Counts, Manner  # noqa: PLC0415
 
         manner = Manner(
             filter=filter,
@@ -91,6 +93,7 @@ class Extractor(FileOpener):
             paths = [paths]
         elif name is not None:
             raise ValueError("name is for a single path")
-        extraction = Extraction(cast("Source", self), os.fsdecode(target), manner)
+        made = Counts() if counts is None else counts
+        extraction = Extraction(cast("Source", self), os.fsdecode(target), manner, made)
         extraction.run([decode(encode(path)) for path in paths])
-        return extraction.counts
+        return made

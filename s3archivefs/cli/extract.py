@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import UsageError, add_image, add_json, add_paths, count, examples
-from s3archivefs.cli.extracting import add_manner, extract
+from s3archivefs.cli.extracting import add_manner, check_manner, extract
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import write_json
+from s3archivefs.extraction.manner import Counts
 
 if TYPE_CHECKING:
     import argparse
@@ -59,26 +60,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Extract the paths; with --json, write what was made at the end."""
+    """Extract the paths; with --json, write at the end what was made, whatever ends it."""
     if not options.directory:
         raise UsageError("give a directory after -C, as . for the one you are in")
+    check_manner(options)
+    made = Counts()
     with opened(options) as found:
-        made = extract(
-            found,
-            options.directory,
-            options,
-            include=options.include,
-            exclude=options.exclude,
-            strip_components=options.strip_components,
-        )
-    if options.json and made is not None:
-        write_json(
-            {
-                "files": made.files,
-                "size": made.bytes,
-                "directories": made.directories,
-                "others": made.others,
-                "kept": made.kept,
-            }
-        )
+        try:
+            extract(
+                found,
+                options.directory,
+                options,
+                made=made,
+                include=options.include,
+                exclude=options.exclude,
+                strip_components=options.strip_components,
+            )
+        finally:
+            if options.json:
+                write_json(
+                    {
+                        "files": made.files,
+                        "size": made.bytes,
+                        "directories": made.directories,
+                        "others": made.others,
+                        "kept": made.kept,
+                    }
+                )
     return found.faults.code

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from s3archivefs.extraction.folders import Existing
     from s3archivefs.extraction.manner import Counts
 
-__all__ = ["add_manner", "extract"]
+__all__ = ["add_manner", "check_manner", "extract"]
 
 _OBJECTS = 100_000
 """New objects that the garbage collector waits for."""
@@ -63,26 +63,31 @@ def add_manner(parser: argparse.ArgumentParser) -> None:
     add_progress(parser)
 
 
-def extract(
-    found: Opened,
-    target: str,
-    options: argparse.Namespace,
-    *,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    strip_components: int = 0,
-    name: str | None = None,
-) -> Counts | None:
-    """Extract the paths that are found into a directory; faults are reported.
-
-    Returns what was made, or None where an error ended it.
-    """
+def check_manner(options: argparse.Namespace) -> None:
+    """Raise UsageError where what is asked for cannot be."""
     if options.owner and options.filter == "data":
         raise UsageError("--owner takes --filter tar or --filter fully-trusted")
     if options.owner and hasattr(os, "geteuid") and os.geteuid() != 0:
         raise UsageError("--owner is for root, who may give files away: leave it out")
     if options.jobs == 0:
         raise UsageError("--jobs takes 1 or more")
+
+
+def extract(
+    found: Opened,
+    target: str,
+    options: argparse.Namespace,
+    *,
+    made: Counts | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    strip_components: int = 0,
+    name: str | None = None,
+) -> None:
+    """Extract the paths that are found into a directory; faults are reported.
+
+    What is made is counted in `made`.
+    """
     existing: Existing = "replace" if options.force else "keep" if options.no_clobber else "error"
     # What patterns leave of it is found out as it is extracted.
     in_all = (
@@ -92,7 +97,7 @@ def extract(
     )
     try:
         with progress_shown(options.progress, totals=in_all) as progress, _rarely_collected():
-            return found.image.extract(
+            found.image.extract(
                 found.paths if name is None else found.paths[0],
                 target,
                 filter=options.filter,
@@ -106,6 +111,7 @@ def extract(
                 jobs=options.jobs,
                 progress=progress,
                 on_error=lambda path, error: found.faults.report(_explained(path, error)),
+                counts=made,
             )
     except OSError as error:
         where = error.filename
@@ -115,7 +121,6 @@ def extract(
         what = f"{error.strerror}: {_GO_ON}" if error.errno in _FULL else error.strerror
         complain(line_of(OSError(error.errno, what, where), None))
         found.faults.code = max(found.faults.code, FAULT)
-        return None
 
 
 @contextmanager

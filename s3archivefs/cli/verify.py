@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
 EXAMPLES = examples(
-    ("s3archivefs verify docs.sqfs", "read everything; exit code 0 if it is sound, else 4"),
+    ("s3archivefs verify docs.sqfs", "read everything; exit code 0 if it is sound, 4 if damaged"),
     ("s3archivefs verify --json docs.sqfs > problems", "problems for a program"),
 )
 

@@ -23,7 +23,6 @@ from s3archivefs.extraction.filters import Member, names_of, words_of
 from s3archivefs.extraction.folders import Folder, Folders, check_name, located
 from s3archivefs.extraction.hard_links import HardLinks
 from s3archivefs.extraction.making import Maker
-from s3archivefs.extraction.manner import Counts
 from s3archivefs.extraction.walk import Found, Walk
 from s3archivefs.inode import FORMAT_BITS, FileKind
 from s3archivefs.names import encode
@@ -32,7 +31,7 @@ from s3archivefs.printed import printed
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from s3archivefs.extraction.manner import Manner
+    from s3archivefs.extraction.manner import Counts, Manner
     from s3archivefs.extraction.walk import Source
     from s3archivefs.inode import Stat
 
@@ -69,11 +68,11 @@ class _Placed(NamedTuple):
 class Extraction:
     """One extraction of members of an image into a directory."""
 
-    def __init__(self, image: Source, target: str, manner: Manner) -> None:
+    def __init__(self, image: Source, target: str, manner: Manner, counts: Counts) -> None:
         self._image = image
         self._target = target
         self._manner = manner
-        self.counts = Counts()
+        self.counts = counts
         """What is made so far."""
         self._files_done = self._bytes_done = 0  # since `progress` was told
         self._unread: Exception | None = None

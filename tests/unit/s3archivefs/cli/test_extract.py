@@ -195,10 +195,38 @@ def test_a_full_disk_is_one_line_that_says_how_to_go_on(
         ": No space left on device: what is extracted is whole; make room and go on with"
         " --no-clobber"
     )
-    assert ran.written == b""
+    made_so_far = files(tmp_path)
+    (said,) = ran.items
+    assert said["files"] == len(made_so_far) < len(FILES)
+    assert said["size"] == sum((tmp_path / name).stat().st_size for name in made_so_far)
     monkeypatch.undo()
     assert run("extract", IMAGE, "-n", "-C", tmp_path).code == 0
     assert files(tmp_path) == FILES
+
+
+def test_json_says_what_was_made_whatever_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = {"files": 0, "size": 0, "directories": 0, "others": 0, "kept": 0}
+    ran = run("extract", IMAGE, "-C", tmp_path / "none", "--json", "--include", "")
+    assert (ran.code, ran.items) == (2, [nothing])
+    ran = run("extract", IMAGE, "-C", tmp_path, "--json", "/nowhere", "/short.txt")
+    assert (ran.code, ran.items) == (3, [nothing | {"files": 1, "size": 700}])
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "write", interrupt)
+    ran = run("extract", IMAGE, "-C", tmp_path / "out", "--json")
+    assert ran.code == 130
+    assert [each["files"] for each in ran.items] == [1]  # the one without content
+
+
+def test_json_says_nothing_where_nothing_began(tmp_path: Path) -> None:
+    for arguments in ([tmp_path / "missing"], [IMAGE, "--jobs", "0"], [IMAGE, "-C", ""]):
+        ran = run("extract", "--json", *arguments)
+        assert ran.code in {2, 3}
+        assert ran.written == b""
 
 
 def test_progress_counts_files_and_bytes(tmp_path: Path) -> None:
