@@ -1,4 +1,4 @@
-"""Make the manual pages of the command, one for each subcommand, from its help texts.
+"""Make manual pages from help texts: of the command, each subcommand, and mount(8)'s helper.
 
 python -m deploy.man_pages site/man
 
@@ -14,52 +14,80 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs.cli import mount_helper
 from s3archivefs.cli.arguments import EXAMPLES_TITLE
 from s3archivefs.cli.command import make_parser
 from s3archivefs.cli.exit_codes import MEANINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["manual_pages", "write_manual_pages"]
 
-SECTION = 1
-"""Of the manual: programs for every user."""
+PROGRAMS = 1
+"""Section of the manual: programs for every user."""
+ADMINISTRATION = 8
+"""Likewise programs that the system's administrator uses."""
+
+
+class _Subject(NamedTuple):
+    """What a page is of."""
+
+    name: str
+    summary: str
+    section: int = PROGRAMS
+    codes: Mapping[int, str] = MEANINGS
+    """Exit codes with their meanings."""
+
+    @property
+    def reference(self) -> str:
+        """How another page refers to it."""
+        return f".BR {_roff(self.name)} ({self.section})"
 
 
 def write_manual_pages(directory: Path) -> list[Path]:
     """Write all pages below a directory that man(1) searches, and return their paths."""
-    section = directory / f"man{SECTION}"
-    section.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in manual_pages().items():
-        path = section / f"{name}.{SECTION}"
+        path = directory / f"man{name.rpartition('.')[2]}" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
 
 
 def manual_pages() -> dict[str, str]:
-    """Return the pages in the language of man(7), by name: `s3archivefs`, `s3archivefs-ls`, ..."""
+    """Return the pages in the language of man(7), by file name: `s3archivefs-ls.1`, ..."""
     parser = make_parser()
-    commands = _commands(parser)
-    names = [f"{parser.prog}-{name}" for name in commands]
-    pages = {parser.prog: _page(parser, parser.prog, "read squashfs images", names)}
-    for name, (command, summary) in commands.items():
-        page = f"{parser.prog}-{name}"
-        pages[page] = _page(command, page, summary, [parser.prog])
-    return pages
+    whole = _Subject(parser.prog, "read squashfs images")
+    helper = _Subject(
+        mount_helper.NAME, "mount helper of images", ADMINISTRATION, mount_helper.MEANINGS
+    )
+    commands = [
+        (_Subject(f"{parser.prog}-{name}", summary), command)
+        for name, (command, summary) in _commands(parser).items()
+    ]
+    mount = next(each for each, _ in commands if each.name.endswith("-mount"))
+    pages = [
+        (whole, parser, [*(each for each, _ in commands), helper]),
+        (helper, mount_helper.make_parser(), [mount]),
+        *((each, its, [whole, helper] if each is mount else [whole]) for each, its in commands),
+    ]
+    return {
+        f"{subject.name}.{subject.section}": _page(its, subject, others)
+        for subject, its, others in pages
+    }
 
 
-def _page(parser: argparse.ArgumentParser, name: str, summary: str, others: list[str]) -> str:
+def _page(parser: argparse.ArgumentParser, subject: _Subject, others: Sequence[_Subject]) -> str:
     footer = f'"{_date()}"', _quoted(f"s3archivefs {version('s3archivefs')}")
     return "\n".join(
         [
-            " ".join((".TH", _quoted(name.upper()), str(SECTION), *footer)),
+            " ".join((".TH", _quoted(subject.name.upper()), str(subject.section), *footer)),
             ".SH NAME",
-            f"{_roff(name)} \\- {_roff(summary)}",
+            f"{_roff(subject.name)} \\- {_roff(subject.summary)}",
             ".SH SYNOPSIS",
             _roff(" ".join(parser.format_usage().removeprefix("usage: ").split())),
             ".SH DESCRIPTION",
@@ -67,9 +95,13 @@ def _page(parser: argparse.ArgumentParser, name: str, summary: str, others: list
             *_arguments(parser),
             *_end(parser.epilog or ""),
             ".SH EXIT STATUS",
-            *(line for code, meaning in MEANINGS.items() for line in (".TP", str(code), meaning)),
+            *(
+                line
+                for code, meaning in subject.codes.items()
+                for line in (".TP", str(code), meaning)
+            ),
             ".SH SEE ALSO",
-            " ,\n".join(f".BR {_roff(other)} ({SECTION})" for other in others),
+            " ,\n".join(other.reference for other in others),
             "",
         ]
     )

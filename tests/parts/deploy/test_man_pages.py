@@ -8,8 +8,8 @@ from s3archivefs.cli.table import COMMANDS
 
 
 def test_every_subcommand_has_a_page() -> None:
-    names = {"s3archivefs", *(f"s3archivefs-{name}" for name in (*COMMANDS, "serve", "upload"))}
-    assert set(manual_pages()) == names
+    names = {f"s3archivefs-{name}.1" for name in (*COMMANDS, "serve", "upload")}
+    assert set(manual_pages()) == {"s3archivefs.1", "mount.s3archivefs.8", *names}
 
 
 def test_pages_are_what_mandoc_takes_without_a_warning(tmp_path: Path) -> None:
@@ -31,6 +31,13 @@ def test_a_page_shows_options_examples_and_exit_codes(tmp_path: Path) -> None:
     assert "s3archivefs cat --range=-100 docs.sqfs /log the last 100 bytes" in plain
     assert "--range A-B of each file only bytes A to B" in plain
     assert "3 not there" in plain
+
+
+def test_the_helpers_page_has_the_exit_codes_of_mount() -> None:
+    page = manual_pages()["mount.s3archivefs.8"]
+    assert page.startswith('.TH "MOUNT.S3ARCHIVEFS" 8 ')
+    assert ".TP\n32\nthe mount failed\n" in page
+    assert page.endswith(".SH SEE ALSO\n.BR s3archivefs\\-mount (1)\n")
 
 
 def test_the_same_day_gives_the_same_pages() -> None:
