@@ -138,7 +138,7 @@ def clients(session: nox.Session) -> None:
 @nox.session
 def data(session: nox.Session) -> None:
     """Read archives through fsspec with pandas, PyTorch and others. Arguments go to pytest."""
-    system_packages(session, "mksquashfs")
+    system_packages(session, "mksquashfs", "java")
     install(session, group="data", extras="all")
     # Warnings are the libraries' own.
     run_pytest(session, *ON_ALL_PROCESSORS, "-W", "ignore", "tests/data")

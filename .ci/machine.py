@@ -59,6 +59,12 @@ PACKAGES = {
     "npm": ("npm", "nodejs-npm", "npm", "npm"),
     "nginx": ("nginx-light", "nginx", "nginx", "nginx"),
     "chromium": ("chromium",) * 4,
+    "java": (
+        "default-jre-headless",
+        "java-21-openjdk-headless",
+        "openjdk21-jre-headless",
+        "jre21-openjdk-headless",
+    ),
     "mandoc": ("mandoc",) * 4,
     "zsh": ("zsh",) * 4,
     "fish": ("fish",) * 4,

@@ -1,16 +1,20 @@
-"""The programs in examples/, on archives in a real store."""
+"""The programs in examples/, on archives in a real store, with two workers each."""
 
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
+import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
-from tests.data.conftest import BUCKET
+from s3archivefs.dataset import ArchiveDataset
 from tests.support.images.fixtures import make_image
 from tests.support.laws.import_graph import ROOT
 
@@ -20,30 +24,162 @@ if TYPE_CHECKING:
     from tests.support.proxy.counting_proxy import CountingProxy
     from tests.support.servers.swift_store import SwiftStore
 
+CHUNK = 128 << 10
+"""Bytes of a chunk: a block of the images here."""
+PARTITIONS = 3
+TEXTS = {
+    f"{number:04}": " ".join(
+        [
+            *(f"word{number % each}" for each in range(2, 8)),
+            *(f"own{number}" for _ in range(6)),
+            noise(8192, str(number)).hex(),
+        ]
+    ).encode()
+    for number in range(3000)
+}
+"""Texts with words that all have, words of their own, and noise."""
 
-def content(number: int) -> bytes:
-    """A text of 12 words, six of them its own, and noise."""
-    words = [*(f"word{number % each}" for each in range(2, 8)), *(f"own{number}" for _ in range(6))]
-    return " ".join([*words, noise(8192, str(number)).hex()]).encode()
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height)
 
 
-def test_dask_counts_words_and_fetches_next_to_nothing_twice(
-    store: SwiftStore, bucket: str, proxy: CountingProxy, tmp_path: Path
-) -> None:
-    contents = {f"{number:04}": content(number) for number in range(4000)}
+def gif(width: int, height: int) -> bytes:
+    return b"GIF89a" + struct.pack("<HH", width, height)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    application = b"\xff\xe0" + struct.pack(">H", 16) + bytes(14)
+    table = b"\xff\xc4" + struct.pack(">H", 5) + bytes(3)
+    frame = b"\xff\xc2" + struct.pack(">HBHH", 17, 8, height, width)
+    return b"\xff\xd8" + application + table + frame
+
+
+FORMATS = (png, gif, jpeg)
+SHAPES = [(FORMATS[n % 3], 16 + n % 2, 9 + n % 7 // 6) for n in range(3000)]
+IMAGES = {
+    f"{number:04}": form(width, height) + noise(9_000 + number * 37 % 15_000, str(number))
+    for number, (form, width, height) in enumerate(SHAPES)
+}
+IMAGES["broken.jpg"] = b"\xff\xd8\xff\xe0\x00"
+IMAGES["empty.png"] = b""
+
+
+class Stored:
+    """An archive in a store, and what programs that read it fetch."""
+
+    def __init__(self, store: SwiftStore, bucket: str, name: str, image: Path) -> None:
+        self.url = f"s3://{bucket}/{name}"
+        self.environ = store.environ()
+        self.size = image.stat().st_size
+        with s3archivefs.open(image) as fs:
+            self.data_end = fs.superblock.inode_table_start
+        with ArchiveDataset(image) as dataset:
+            assert len(dataset.partitions()) == PARTITIONS
+        with image.open("rb") as body:
+            store.client().put_object(Bucket=bucket, Key=name, Body=body)
+
+    def run(self, proxy: CountingProxy, program: str, *arguments: str, **environ: str) -> list[str]:
+        """The lines that a program prints; what it fetches is counted from now on."""
+        proxy.reset()
+        done = subprocess.run(
+            [sys.executable, f"examples/{program}.py", self.url, *arguments],
+            cwd=ROOT,
+            env=os.environ | self.environ | {"AWS_ENDPOINT_URL_S3": proxy.url} | environ,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def fetched(self, proxy: CountingProxy) -> Counter[int]:
+        """How often each chunk of contents was fetched; to open the archive is another matter."""
+        times: Counter[int] = Counter()
+        for request in proxy.requests:
+            start, _, end = (request.range or "").removeprefix("bytes=").partition("-")
+            if start and int(end) > 96 and int(start) < self.data_end:
+                last = min(int(end), self.data_end - 1)
+                times.update(range(int(start) // CHUNK, last // CHUNK + 1))
+        return times
+
+
+def store_image(
+    contents: dict[str, bytes], path: Path, store: SwiftStore, bucket: str, name: str
+) -> Stored:
     tree = tuple(file(name, data) for name, data in contents.items())
-    image = make_image(tmp_path, tree, "-b", "131072").read_bytes()
-    store.client().put_object(Bucket=bucket, Key="texts.sqfs", Body=image)
-    program = [sys.executable, "examples/dask_wordcount.py", f"s3://{BUCKET}/texts.sqfs"]
-    # Workers share nothing, not even a cache on this machine.
-    environ = (
-        os.environ | store.environ(endpoint_url=proxy.url) | {"S3ARCHIVEFS_CACHE_MAX_BYTES": "0"}
-    )
-    done = subprocess.run(
-        program, cwd=ROOT, env=environ, check=True, capture_output=True, text=True
-    )
-    counted = {line.split()[1]: int(line.split()[0]) for line in done.stdout.splitlines()}
-    words = Counter(word for data in contents.values() for word in data.decode().split())
-    assert sorted(counted.values()) == sorted(number for _, number in words.most_common(10))
-    assert all(words[word] == number for word, number in counted.items())
-    assert sum(request.bytes_sent for request in proxy.requests) <= 1.2 * len(image)
+    image = make_image(path, tree, "-b", str(CHUNK), "-noD", "-noF")
+    return Stored(store, bucket, name, image)
+
+
+@pytest.fixture(scope="module")
+def texts(store: SwiftStore, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    return store_image(TEXTS, tmp_path_factory.mktemp("texts"), store, bucket, "texts.sqfs")
+
+
+@pytest.fixture(scope="module")
+def images(store: SwiftStore, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    return store_image(IMAGES, tmp_path_factory.mktemp("images"), store, bucket, "images.sqfs")
+
+
+ALONE = {"S3ARCHIVEFS_CACHE_MAX_BYTES": "0"}
+"""Settings of workers that share nothing, not even a cache on this machine."""
+
+
+def check_counts(lines: list[str], expected: Counter[str]) -> None:
+    """Check that lines of number and key tell the ten that are most frequent."""
+    counted = {key: int(number) for number, _, key in (line.partition(" ") for line in lines)}
+    assert sorted(counted.values()) == sorted(number for _, number in expected.most_common(10))
+    assert all(expected[key] == number for key, number in counted.items())
+
+
+def check_fetched_once(archive: Stored, proxy: CountingProxy) -> None:
+    """Check that each chunk was fetched once, but for those amid which partitions meet."""
+    times = archive.fetched(proxy)
+    assert times.keys() <= {*range(-(-archive.data_end // CHUNK))}
+    assert len(times) >= archive.data_end // CHUNK - (512 << 10) // CHUNK - 1
+    assert sum(times.values()) - len(times) <= PARTITIONS - 1
+    assert max(times.values()) <= 2
+
+
+def words() -> Counter[str]:
+    return Counter(word for data in TEXTS.values() for word in data.decode().split())
+
+
+def test_dask_counts_words_and_fetches_each_chunk_once(texts: Stored, proxy: CountingProxy) -> None:
+    lines = texts.run(proxy, "dask_wordcount", **ALONE, DASK_NUM_WORKERS="2")
+    check_counts(lines, words())
+    check_fetched_once(texts, proxy)
+
+
+def test_a_cache_that_workers_share_is_all_that_others_need(
+    texts: Stored, proxy: CountingProxy
+) -> None:
+    first = texts.run(proxy, "dask_wordcount", DASK_NUM_WORKERS="2")
+    check_fetched_once(texts, proxy)
+    assert texts.run(proxy, "dask_wordcount", DASK_NUM_WORKERS="2") == first
+    assert not texts.fetched(proxy)
+
+
+def test_ray_counts_images_and_fetches_each_chunk_once(
+    images: Stored, proxy: CountingProxy, tmp_path: Path
+) -> None:
+    own = {"HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
+    lines = images.run(proxy, "ray_images", "2", **ALONE, **own)
+    kinds = [f"{form.__name__} {width}x{height}" for form, width, height in SHAPES]
+    check_counts(lines, Counter([*kinds, "unknown 0x0", "unknown 0x0"]))
+    check_fetched_once(images, proxy)
+
+
+def test_spark_counts_words_and_fetches_each_chunk_once(
+    texts: Stored, proxy: CountingProxy, tmp_path: Path
+) -> None:
+    own = {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": "--master local[2] pyspark-shell",
+        "SPARK_LOCAL_DIRS": str(tmp_path),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    lines = texts.run(proxy, "spark_texts", **ALONE, **own)
+    check_counts(lines, words())
+    check_fetched_once(texts, proxy)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.support.servers.swift_store import SwiftStore
 
 PAGES = ("docs/data.md", "docs/training.md")
+OF_ENGINES = {"RAY_USAGE_STATS_ENABLED": "0", "SPARK_LOCAL_IP": "127.0.0.1"}
+"""Settings by which engines ask nobody beyond this machine."""
 _ROW = re.compile(r"\| \[(?P<title>[^]]+)\]\(#[^)]+\) \| (?P<most>\d+) \|")
 
 
@@ -51,6 +53,7 @@ def run(block: Block, directory: Path, environ: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(900)  # two engines and PyTorch start in processes of their own
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_print_what_they_say_for_what_they_say(
     page: str, store: SwiftStore, bucket: str, proxy: CountingProxy, tmp_path: Path
@@ -60,7 +63,8 @@ def test_the_examples_print_what_they_say_for_what_they_say(
     (programs / "pip").write_text("#!/bin/sh\n")  # all is installed
     (programs / "pip").chmod(0o755)
     path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
-    environ = os.environ | store.environ(endpoint_url=proxy.url) | {"PATH": os.pathsep.join(path)}
+    environ = os.environ | store.environ(endpoint_url=proxy.url) | OF_ENGINES
+    environ |= {"PATH": os.pathsep.join(path), "HOME": str(tmp_path)}
     most = most_requests(page)
     counted: dict[str, int] = {}
     found = blocks(page)
