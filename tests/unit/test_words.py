@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.laws.import_graph import parse
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -59,7 +61,7 @@ _SENTENCE = re.compile(r"(?:`[^`]*`|[^`])*?(?:[.?!](?=\s|$)|$)", re.DOTALL)
 
 def docstrings(path: Path) -> Iterator[tuple[int, str]]:
     """Line and text of each docstring of a module: also those that follow an assignment."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             text = node.value.value
             if isinstance(text, str):

@@ -63,11 +63,11 @@ def test_empty_file_says_that_it_is_empty() -> None:
     assert not s3archivefs.is_squashfs(s3archivefs.BytesDevice(b""))
 
 
-@pytest.mark.parametrize("size", range(1, 96))
-def test_first_bytes_alone_are_no_image(size: int) -> None:
-    kinds = (s3archivefs.NotSquashfsError, s3archivefs.TruncatedImageError)
-    with pytest.raises(kinds):
-        open_bytes(FIXTURES["gzip"].image.read_bytes()[:size])
+def test_first_bytes_alone_are_no_image() -> None:
+    image = FIXTURES["gzip"].image.read_bytes()
+    for size in range(1, 96):
+        with pytest.raises((s3archivefs.NotSquashfsError, s3archivefs.TruncatedImageError)):
+            open_bytes(image[:size])
 
 
 def test_missing_file_is_no_squashfs() -> None:

@@ -145,7 +145,7 @@ def test_an_archive_that_may_not_be_read_is_403(
 
 # ---- Damage inside an archive --------------------------------------------------------------------
 
-LARGE = text(12 << 20)
+LARGE = text(1 << 20) * 12
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def test_a_byte_of_metadata_that_came_wrong_once_fails_no_second_reader(
     """It may decode all the same, to what makes no sense. What makes sense cannot be noticed."""
     tree = tuple(
         file(name, text(1000 + len(name)), xattrs={"user.a": b"v"})
-        for name in (f"{number:03}" for number in range(60))
+        for name in (f"{number:03}" for number in range(30))
     )
     options = ("-noI", "-noId", "-noX") if packing == "stored" else ("-comp", packing)
     packed = make_image(tmp_path, tree, "-b", "4096", *options).read_bytes()

@@ -265,12 +265,13 @@ def test_a_changed_url_is_refused(name: str) -> None:
     assert error.status in {400, 403}
 
 
-@pytest.mark.parametrize("bit", range(160))
-def test_every_bit_of_the_signature_counts(bit: int) -> None:
-    def flip(mac: bytes) -> bytes:
-        return (int.from_bytes(mac) ^ (1 << bit)).to_bytes(20)
+def test_every_bit_of_the_signature_counts() -> None:
+    for bit in range(160):
 
-    assert refusal(with_signature(presigned_v2(), flip)).code == "SignatureDoesNotMatch"
+        def flip(mac: bytes, mask: int = 1 << bit) -> bytes:
+            return (int.from_bytes(mac) ^ mask).to_bytes(20)
+
+        assert refusal(with_signature(presigned_v2(), flip)).code == "SignatureDoesNotMatch", bit
 
 
 @pytest.mark.parametrize("padding", ["=", "==", "A=", "\n", " "])

@@ -192,15 +192,16 @@ def test_a_changed_request_is_refused(tampered: Callable[[Sent], Sent]) -> None:
     assert "host" in error.extra["CanonicalRequest"]
 
 
-@pytest.mark.parametrize("position", range(64))
-def test_every_digit_of_the_signature_counts(position: int) -> None:
+def test_every_digit_of_the_signature_counts() -> None:
     sent = signed()
-    head, _, signature = sent.headers["authorization"].rpartition("=")
-    changed = "1" if signature[position] == "0" else "0"
-    signature = signature[:position] + changed + signature[position + 1 :]
-    error = refusal(sent.with_headers(authorization=f"{head}={signature}"))
-    assert error.code == "SignatureDoesNotMatch"
-    assert error.extra["SignatureProvided"] == signature
+    head, _, right = sent.headers["authorization"].rpartition("=")
+    assert len(right) == 64
+    for position, digit in enumerate(right):
+        changed = "1" if digit == "0" else "0"
+        signature = right[:position] + changed + right[position + 1 :]
+        error = refusal(sent.with_headers(authorization=f"{head}={signature}"))
+        assert error.code == "SignatureDoesNotMatch", position
+        assert error.extra["SignatureProvided"] == signature
 
 
 @pytest.mark.parametrize(
