@@ -25,7 +25,7 @@ from s3archivefs.extraction.hard_links import HardLinks
 from s3archivefs.extraction.making import Maker
 from s3archivefs.extraction.walk import Found, Walk
 from s3archivefs.inode import FORMAT_BITS, FileKind
-from s3archivefs.names import encode
+from s3archivefs.names import decode, encode
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
@@ -231,8 +231,7 @@ class Extraction:
             return
         from unicodedata import normalize  # noqa: PLC0415 -- a megabyte, for few targets
 
-        text = name.decode("utf-8", "surrogateescape")
-        folded = normalize("NFD", normalize("NFD", text).casefold())
+        folded = normalize("NFD", normalize("NFD", decode(name)).casefold())
         other = folder.folded.setdefault(folded, name)
         if other != name:
             raise NameCollisionError(

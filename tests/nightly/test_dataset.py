@@ -49,7 +49,7 @@ def test_a_member_takes_40_bytes_and_its_name_and_of_another_process_nothing(man
     with kept.pop() as dataset:
         command = [sys.executable, "-c", PROGRAM]
         pickled = pickle.dumps(dataset)
-        done = subprocess.run(command, cwd=ROOT, input=pickled, capture_output=True, check=True)
+        done = subprocess.run(command, cwd=ROOT, input=pickled, stdout=subprocess.PIPE, check=True)
         own, count, total, last = done.stdout.split()
         assert (int(count), last) == (MANY, f"/{path_of(MANY - 1)}".encode())
         assert int(total) == sum(dataset.members.sizes)

@@ -39,7 +39,7 @@ def searched(many: Path, search: str) -> tuple[int, int, int, str, str]:
     """Number of what is found, bytes of memory before and after, the first and the last."""
     program = PROGRAM.format(search=search)
     command = [sys.executable, "-c", program, str(many)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     found, before, after, first, last = done.stdout.split()
     return int(found), int(before) * 1024, int(after) * 1024, first, last
 

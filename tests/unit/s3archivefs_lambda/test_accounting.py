@@ -106,11 +106,17 @@ def traced(frame: FrameType, _: str, __: object) -> TraceFunction:
     return traced
 
 
+SETTING_TRACE = threading.Lock()
+"""Python refuses a trace function while another thread sets its own."""
+
+
 def add_with_interruptions(times: int) -> None:
-    sys.settrace(traced)
+    with SETTING_TRACE:
+        sys.settrace(traced)
     for _ in range(times):
         add("s3_bytes")
-    sys.settrace(None)
+    with SETTING_TRACE:
+        sys.settrace(None)
 
 
 def test_threads_lose_nothing_of_each_other(request_: Usage) -> None:
