@@ -20,12 +20,7 @@ from s3archivefs.format import (
     DirectoryHeader,
     DirectoryIndex,
 )
-from s3archivefs.listing import (
-    DOTS_SIZE,
-    Listing,
-    ScannedEntries,
-    Segment,
-)
+from s3archivefs.listing import DOTS_SIZE, Listing, ScannedEntries, Segment
 from s3archivefs.loading import Loading, UnsoundListingError, load_listing
 from s3archivefs.scanning import scan
 
@@ -155,12 +150,11 @@ class Directory:
         segments = self.segments(uncounted, seek=bool(start))
         first = max(0, bisect_right(segments.firsts, start) - 1)
         for segment in islice(segments.all, first, None):
-            if start or not self._is_short(segment) or self._kept_listings.peek(segment):
-                for listing in self._listings_of(segment):
-                    yield from (listing.since(start) if start else listing).runs()
-                start = b""
-            else:
-                yield from self._loaded(segment)
+            for listing in self._listings_of(segment) if start else ():
+                yield from listing.since(start).runs()
+            if not start:
+                yield from self._runs_behind(segment, 0)
+            start = b""
 
     def runs_at(self, place: int) -> Iterator[tuple[int, Run]]:
         """Yield the entries in runs from a place on, each with its first entry's place.
@@ -171,16 +165,11 @@ class Directory:
         """
         segments = self.segments().all
         number, passed = place >> _PLACE_BITS, place & _PLACE_MASK
-        while number < len(segments):
-            here = number << _PLACE_BITS
-            for listing in self._listings_of(segments[number]):
-                skipped = min(passed, len(listing))
-                passed -= skipped
-                here += skipped
-                for run in listing.behind(skipped).runs() if skipped else listing.runs():
-                    yield here, run
-                    here += len(run.names)
-            number, passed = number + 1, 0
+        for at, segment in enumerate(segments[number:], number):
+            for run in self._runs_behind(segment, passed):
+                yield (at << _PLACE_BITS) + passed, run
+                passed += len(run.names)
+            passed = 0
 
     # ---- segments --------------------------------------------------------------------------------
 
@@ -209,6 +198,16 @@ class Directory:
                 yield self._listing(segment, uncounted)
                 return
         yield from self._scanned(segment)
+
+    def _runs_behind(self, segment: Segment, passed: int) -> Iterator[Run]:
+        """Yield the runs of a segment without its first `passed` entries."""
+        if passed or not self._is_short(segment) or self._kept_listings.peek(segment):
+            for listing in self._listings_of(segment):
+                skipped = min(passed, len(listing))
+                passed -= skipped
+                yield from listing.behind(skipped).runs() if skipped else listing.runs()
+        else:
+            yield from self._loaded(segment)
 
     def _loaded(self, segment: Segment) -> Iterator[Run]:
         """Yield the runs of a short segment; keep it once all of it is read."""

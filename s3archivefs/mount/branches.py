@@ -1,4 +1,4 @@
-"""The parts of a mount's tree: archives, and the directories made above several of them.
+"""The parts of a mount's tree: archives; `made` has the directories above several of them.
 
 A node id, by which the kernel knows a file, is the number of a branch and the reference of an inode
 in it: nothing need be remembered of a node, and hard links have one.
@@ -7,14 +7,12 @@ in it: nothing need be remembered of a node, and hard links have one.
 from __future__ import annotations
 
 import errno
-import stat
 from contextlib import suppress
-from itertools import chain, count, repeat
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from s3archivefs.errors import SquashfsError
 from s3archivefs.inode import FORMAT_BITS, FileKind, Stat
-from s3archivefs.names import os_error
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
@@ -26,14 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BRANCH_NUMBERS",
+    "DIRECTORY",
     "FIRST_PLACE",
+    "NUMBER_BITS",
+    "REGULAR",
     "ArchiveBranch",
+    "Batch",
     "Branch",
     "Found",
-    "Listed",
-    "MadeBranch",
-    "MadeDirectory",
     "StaleNodeError",
+    "Wanted",
     "split",
 ]
 
@@ -43,10 +43,10 @@ _REFERENCE_BITS = 48  # of an inode's reference: 32 for a block, 16 for the offs
 BRANCH_NUMBERS = range(1, 1 << 16)
 """Numbers of archives' branches, as a node id has room for."""
 _REFERENCE_MASK = (1 << _REFERENCE_BITS) - 1
-_NUMBER_BITS = 32  # of an inode's number
-_UNKNOWN_NUMBER = (1 << _NUMBER_BITS) - 1
+NUMBER_BITS = 32
+"""Bits of an inode's number; those of an archive's index stand above them."""
+_UNKNOWN_NUMBER = (1 << NUMBER_BITS) - 1
 """What listings show in place of numbers below 1: programs skip 0."""
-_MADE_MODE = stat.S_IFDIR | 0o555
 
 
 def _shown_type(kind: FileKind) -> int:
@@ -56,7 +56,8 @@ def _shown_type(kind: FileKind) -> int:
 
 _TYPES = (0, *map(_shown_type, FileKind))
 """Types as directories show them, by an entry's type."""
-_DIRECTORY = _shown_type(FileKind.DIRECTORY)
+DIRECTORY = _shown_type(FileKind.DIRECTORY)
+REGULAR = _shown_type(FileKind.FILE)
 
 
 class StaleNodeError(OSError):
@@ -82,20 +83,29 @@ class Found(NamedTuple):
     """Bytes of a file that take no place, as its inode claims."""
 
 
-class Listed(NamedTuple):
-    """A name in a directory."""
+class Wanted(Enum):
+    """The files of a directory whose attributes are asked for along with their names."""
 
-    name: bytes
-    type: int
-    """As directories show it: see readdir(3)."""
-    inode_number: int
-    node: int
-    stat: Stat | None
-    """The attributes, if they are asked for and sound."""
-    following: int
-    """The place behind the name, where the next is found at any later time."""
-    hole_bytes: int = 0
-    """As in `Found`, if attributes are asked for."""
+    NONE = 0
+    DIRECTORIES = 1
+    """Those of other files may come along."""
+    ALL = 2
+
+
+class Batch(NamedTuple):
+    """Names in a directory that follow each other, a field of all at a time."""
+
+    place: int
+    """The place of the first name; those of the others follow one by one."""
+    names: Sequence[bytes]
+    types: Sequence[int]
+    """As directories show them: see readdir(3)."""
+    inode_numbers: Sequence[int]
+    nodes: Sequence[int]
+    stats: Sequence[Stat | None] | None = None
+    """Of each the attributes, if they are asked for and sound."""
+    hole_bytes: Sequence[int] = ()
+    """As in `Found`, if there are attributes."""
 
 
 class Branch(Protocol):
@@ -118,8 +128,8 @@ class Branch(Protocol):
     def named(self, reference: int, name: bytes) -> Found | None:
         """Return the file of that name in a directory, or None."""
 
-    def listed(self, reference: int, place: int, *, stats: bool) -> Iterator[Listed]:
-        """Yield the names of a directory from a place on, with their attributes if `stats`."""
+    def listed(self, reference: int, place: int, wanted: Wanted) -> Iterator[Batch]:
+        """Yield the names of a directory from a place on, with attributes."""
 
     def target(self, reference: int) -> bytes:
         """Return the target of a symlink."""
@@ -147,7 +157,7 @@ class ArchiveBranch:
         self.number = number
         self.index = index
         self._nodes = number << _REFERENCE_BITS
-        self._numbers = index << _NUMBER_BITS
+        self._numbers = index << NUMBER_BITS
         self._block_size = image.superblock.block_size
 
     @property
@@ -172,27 +182,24 @@ class ArchiveBranch:
         """Return the directory above one; of the image's root itself."""
         return self._found(self.image.parent_of_node(reference))
 
-    def listed(self, reference: int, place: int, *, stats: bool) -> Iterator[Listed]:
-        """Yield the names of a directory from a place on, with their attributes if `stats`."""
-        runs = self.image.runs_of_node(reference, place - FIRST_PLACE)
-        return chain.from_iterable(self._listed(here, run, stats=stats) for here, run in runs)
-
-    def _listed(self, here: int, run: Run, *, stats: bool) -> Iterator[Listed]:
-        """Return the names of a run, whose first is at the place `here`."""
-        numbers = run.inode_numbers
-        if min(numbers) < 1:
-            numbers = [number if number > 0 else _UNKNOWN_NUMBER for number in numbers]
-        found = self._stats(run) if stats else None
-        columns = (
-            run.names,
-            map(_TYPES.__getitem__, run.types),
-            [self._numbers + number for number in numbers],
-            [self._nodes | reference for reference in run.references],
-            repeat(None) if found is None else found,
-            count(FIRST_PLACE + here + 1),
-            repeat(0) if found is None else self._hole_bytes_of(found),
-        )
-        return map(_new, repeat(Listed), zip(*columns, strict=False))
+    def listed(self, reference: int, place: int, wanted: Wanted) -> Iterator[Batch]:
+        """Yield the names of a directory from a place on, with attributes."""
+        for here, run in self.image.runs_of_node(reference, place - FIRST_PLACE):
+            numbers = run.inode_numbers
+            if min(numbers) < 1:
+                numbers = [number if number > 0 else _UNKNOWN_NUMBER for number in numbers]
+            types = [*map(_TYPES.__getitem__, run.types)]
+            batch = Batch(
+                FIRST_PLACE + here,
+                run.names,
+                types,
+                [self._numbers + number for number in numbers] if self.index else numbers,
+                [self._nodes | reference for reference in run.references],
+            )
+            if wanted is Wanted.ALL or (wanted is Wanted.DIRECTORIES and DIRECTORY in types):
+                found = self._stats(run)
+                batch = batch._replace(stats=found, hole_bytes=self._hole_bytes_of(found))
+            yield batch
 
     def target(self, reference: int) -> bytes:
         """Return the target of a symlink."""
@@ -233,105 +240,5 @@ class ArchiveBranch:
         return Found(self._nodes | found.reference, number, found, *self._hole_bytes_of([found]))
 
 
-class MadeDirectory:
-    """A directory made above archives."""
-
-    def __init__(self, reference: int) -> None:
-        self.reference = reference
-        self.below: dict[bytes, MadeDirectory | int] = {}
-        """Directories by their names, and of archives the indices."""
-
-
-class MadeBranch:
-    """The directories made above archives, which `branches` has by their indices."""
-
-    name = "above the archives"
-    root = 1
-
-    def __init__(self, branches: Sequence[Branch], made_at: int) -> None:
-        self._branches = branches
-        self._numbers = len(branches) << _NUMBER_BITS  # behind those of all archives
-        self._made_at = made_at
-        self.directories = [MadeDirectory(self.root)]
-
-    def add(self, path: bytes, index: int) -> None:
-        """Put an archive at a path.
-
-        Raises ValueError where a name is none, or another archive lies there, above or below.
-        """
-        *above, name = path.strip(b"/").split(b"/")
-        if not {name, *above}.isdisjoint({b"", b".", b".."}):
-            raise ValueError(f"{printed(path)!r} is no path to mount an archive at")
-        here = self.directories[0]
-        for each in above:
-            below = here.below.get(each)
-            if below is None:
-                below = here.below[each] = MadeDirectory(self.root + len(self.directories))
-                self.directories.append(below)
-            if isinstance(below, int):
-                raise ValueError(f"{printed(path)!r} lies within another archive")  # noqa: TRY004 -- of a path
-            here = below
-        if name in here.below:
-            raise ValueError(f"{printed(path)!r} is taken by another archive, or lies above one")
-        here.below[name] = index
-
-    def stat(self, reference: int) -> Found:
-        """Return a directory by its reference."""
-        here = self._directory(reference)
-        number = self._numbers + reference
-        nlink = 2 + len(here.below)
-        made = Stat(
-            _MADE_MODE, 0, 0, self._made_at, 0, nlink, number, FileKind.DIRECTORY, 0, reference
-        )
-        return Found(reference, number, made)
-
-    def named(self, reference: int, name: bytes) -> Found | None:
-        """Return the directory of that name, or None."""
-        below = self._directory(reference).below.get(name)
-        if below is None:
-            return None
-        if isinstance(below, int):
-            return self._branches[below].stat(self._branches[below].root)
-        return self.stat(below.reference)
-
-    def listed(self, reference: int, place: int, *, stats: bool) -> Iterator[Listed]:
-        """Yield the names of a directory from a place on."""
-        names = sorted(self._directory(reference).below)
-        for following, name in enumerate(names[place - FIRST_PLACE :], place + 1):
-            found = self.named(reference, name)
-            if found is not None:
-                shown = found.stat if stats else None
-                yield Listed(name, _DIRECTORY, found.inode_number, found.node, shown, following)
-
-    def target(self, reference: int) -> bytes:
-        """Raise OSError (EINVAL): no directory is a symlink."""
-        raise os_error(errno.EINVAL, _shown(reference))
-
-    def xattrs(self, reference: int) -> list[bytes]:  # noqa: ARG002 -- as each Branch
-        """Return no names."""
-        return []
-
-    def xattr(self, reference: int, name: bytes) -> bytes | None:  # noqa: ARG002 -- likewise
-        """Return None."""
-        return None
-
-    def content(self, reference: int) -> Content:
-        """Raise IsADirectoryError."""
-        raise os_error(errno.EISDIR, _shown(reference))
-
-    def _directory(self, reference: int) -> MadeDirectory:
-        try:
-            return self.directories[reference - self.root]
-        except IndexError:
-            raise StaleNodeError(reference) from None
-
-
 def _shown_source(source: object) -> str:
     return printed(source) if isinstance(source, str | bytes) else type(source).__name__
-
-
-def _shown(reference: int) -> str:
-    return f"directory {reference} above the archives"
-
-
-_new = tuple.__new__  # takes half the time of Listed()

@@ -6,11 +6,13 @@ import errno
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from s3archivefs.cached_only import NotCachedError
-from s3archivefs.errors import SquashfsError
+from s3archivefs.inode import FileKind
+from s3archivefs.mount.callers import Callers
 from s3archivefs.mount.lanes import NO_LANE
+from s3archivefs.mount.listings import Form, Listings
 from s3archivefs.mount.protocol import (
     ATTRIBUTES,
+    CACHE_LISTING,
     DAY_SECONDS,
     ENTRY,
     FLUSHLESS,
@@ -24,15 +26,13 @@ from s3archivefs.mount.protocol import (
     XATTR_SIZE,
     Feature,
     Opcode,
-    entry_and_attributes,
-    name_entry,
+    sectors,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from s3archivefs.inode import Stat
-    from s3archivefs.mount.branches import Listed
+    from s3archivefs.mount.branches import Found
     from s3archivefs.mount.operations import Operations
 
 __all__ = ["Answer", "Handler", "Handlers", "Route"]
@@ -44,16 +44,12 @@ Handler: TypeAlias = "Callable[[int, bytes], Answer]"
 _BODY = REQUEST_HEADER.size
 _XATTR_NAME = _BODY + XATTR_IN.size
 _BLOCK = 4096  # bytes, in statfs(2)
-_SECTOR = 512  # bytes, in st_blocks
 _NAME_MAX = 256  # bytes, as squashfs has it
 _TARGET_MAX = 4095  # bytes, that a page holds with a NUL
-_STREAMS_MAX = 32  # listings that are read on without a search for the place
-_NO_ENTRY = ENTRY.pack(0, 0, DAY_SECONDS, *([0] * (len(ENTRY.unpack(bytes(ENTRY.size))) - 3)))
+_NO_ENTRY = ENTRY.pack(0, DAY_SECONDS, *([0] * (len(ENTRY.unpack(bytes(ENTRY.size))) - 2)))
 """What says that there is no such name, for as long as names are kept."""
-_NO_ATTRIBUTES = (0,) * 22
 _TRUSTED = b"trusted."
 _ROOT_USER = 0
-_FAULTS = (SquashfsError, OSError, NotCachedError)
 
 
 class Route(NamedTuple):
@@ -75,11 +71,8 @@ class Handlers:
         self._operations = operations
         self._needs_open = operations.is_distant
         self._features = Feature(0)
-        self._streams: dict[tuple[int, int, bool], tuple[Listed, Iterator[Listed]]] = {}
-        """Listings between two requests, by directory, place, and whether they have attributes.
-
-        Of each the entry that the last answer had no room for, and those behind it.
-        """
+        self._callers = Callers()
+        self._listings = Listings(operations, self._callers.leave_out)
 
     def agree(self, offered: Feature) -> Feature:
         """Return the features to use of what the kernel offers; called once, at first."""
@@ -99,6 +92,7 @@ class Handlers:
             Opcode.OPENDIR: self.open_directory,
             Opcode.READDIR: self.names,
             Opcode.READDIRPLUS: self.names_and_attributes,
+            Opcode.RELEASEDIR: self.close_directory,
         }
         if self._operations.has_xattrs:
             handlers |= {Opcode.GETXATTR: self.xattr, Opcode.LISTXATTR: self.xattrs}
@@ -126,14 +120,14 @@ class Handlers:
         found = self._operations.look_up(node, _text(request, _BODY))
         if found is None:
             return _NO_ENTRY
-        attributes = _attributes(found.inode_number, found.stat, found.hole_bytes)
-        return ENTRY.pack(found.node, 0, DAY_SECONDS, DAY_SECONDS, 0, 0, *attributes)
+        if found.stat.kind is not FileKind.DIRECTORY:
+            self._callers.look_up(node)
+        return ENTRY.pack(found.node, DAY_SECONDS, DAY_SECONDS, *_attributes(found))
 
     def attributes(self, node: int, _request: bytes) -> Answer:
         """Answer GETATTR."""
         found = self._operations.attributes(node)
-        attributes = _attributes(found.inode_number, found.stat, found.hole_bytes)
-        return ATTRIBUTES.pack(DAY_SECONDS, 0, *attributes)
+        return ATTRIBUTES.pack(DAY_SECONDS, *_attributes(found))
 
     def target(self, node: int, _request: bytes) -> Answer:
         """Answer READLINK; the kernel has no room for a target that no path could follow."""
@@ -161,57 +155,27 @@ class Handlers:
 
     # ---- directories -----------------------------------------------------------------------------
 
-    def open_directory(self, _node: int, _request: bytes) -> Answer:
-        """Answer OPENDIR: the kernel need not ask, if it can do without."""
-        if Feature.NO_OPENDIR_SUPPORT in self._features:
-            raise OSError(errno.ENOSYS, "directories are not opened")
-        return OPENED.pack(0, KEEP_CACHE)
+    def open_directory(self, node: int, request: bytes) -> Answer:
+        """Answer OPENDIR: the handle is the form of the listing.
+
+        The kernel keeps no listing without attributes: who wants them would have to look up each.
+        """
+        form = self._callers.form(_caller(request), node)
+        return OPENED.pack(form, KEEP_CACHE | (0 if form is Form.NAMES else CACHE_LISTING))
+
+    def close_directory(self, _node: int, _request: bytes) -> Answer:
+        """Answer RELEASEDIR."""
+        return b""
 
     def names(self, node: int, request: bytes) -> Answer:
         """Answer READDIR."""
-        return self._listed(node, request, _name_entry, stats=False)
+        _, place, room = READ_IN.unpack_from(request, _BODY)
+        return self._listings.answer(node, place, room, Form.PLAIN)
 
     def names_and_attributes(self, node: int, request: bytes) -> Answer:
-        """Answer READDIRPLUS; a name without sound attributes is looked up when it is used."""
-        return self._listed(node, request, _entry_and_attributes, stats=True)
-
-    def _listed(
-        self, node: int, request: bytes, pack: Callable[[Listed], bytes], *, stats: bool
-    ) -> Answer:
-        """Return the entries from the request's place on for which it has room."""
-        _, place, room = READ_IN.unpack_from(request, _BODY)
-        packed: list[bytes] = []
-        try:
-            entry, others = self._stream(node, place, stats=stats)
-            while entry is not None:
-                more = pack(entry)
-                room -= len(more)
-                if room < 0:
-                    self._suspend((node, place, stats), entry, others)
-                    break
-                packed.append(more)
-                place = entry.following
-                entry = next(others, None)
-        except _FAULTS:
-            if not packed:
-                raise  # else the next request meets it
-        return b"".join(packed)
-
-    def _stream(
-        self, node: int, place: int, *, stats: bool
-    ) -> tuple[Listed | None, Iterator[Listed]]:
-        """Return the entry at a place of a directory, and those behind it."""
-        suspended = self._streams.pop((node, place, stats), None)
-        if suspended is not None:
-            return suspended
-        entries = self._operations.listed(node, place, stats=stats)
-        return next(entries, None), entries
-
-    def _suspend(self, key: tuple[int, int, bool], entry: Listed, others: Iterator[Listed]) -> None:
-        self._streams[key] = entry, others
-        if len(self._streams) > _STREAMS_MAX:
-            for oldest in [*self._streams][:1]:
-                self._streams.pop(oldest, None)
+        """Answer READDIRPLUS; a name without attributes is looked up when it is used."""
+        form, place, room = READ_IN.unpack_from(request, _BODY)
+        return self._listings.answer(node, place, room, Form(form))
 
     # ---- files -----------------------------------------------------------------------------------
 
@@ -239,34 +203,19 @@ class Handlers:
         return b""
 
 
-def _name_entry(entry: Listed) -> bytes:
-    name, kind, number, _, _, following, _ = entry
-    length = len(name)
-    return name_entry(length).pack(number, following, length, kind, name)
-
-
-def _entry_and_attributes(entry: Listed) -> bytes:
-    name, kind, number, child, stat, following, hole_bytes = entry
-    length = len(name)
-    layout = entry_and_attributes(length)
-    if stat is None:
-        return layout.pack(*_NO_ATTRIBUTES, number, following, length, kind, name)
-    return layout.pack(
-        *(child, 0, DAY_SECONDS, DAY_SECONDS, 0, 0),
-        *_attributes(number, stat, hole_bytes),
-        *(number, following, length, kind, name),
-    )
-
-
-def _attributes(number: int, stat: Stat, hole_bytes: int) -> tuple[int, ...]:
+def _attributes(found: Found) -> tuple[int, ...]:
     """Return the attributes as ATTRIBUTES and ENTRY end."""
-    mode, uid, gid, mtime, size, nlink, _, _, rdev, _ = stat
-    stored = max(size - hole_bytes, 0) if hole_bytes else size  # an inode may claim any number
-    sectors = -(-stored // _SECTOR)
+    mode, uid, gid, mtime, size, nlink, _, _, rdev, _ = found.stat
     return (
-        *(number, size, sectors, mtime, mtime, mtime, 0, 0, 0),
-        *(mode, nlink, uid, gid, rdev, 0, 0),
+        *(found.inode_number, size, sectors(size, found.hole_bytes), mtime, mtime, mtime),
+        *(mode, nlink, uid, gid, rdev),
     )
+
+
+def _caller(request: bytes) -> int:
+    """Return the thread that waits for an answer."""
+    caller: int = REQUEST_HEADER.unpack_from(request)[6]
+    return caller
 
 
 def _sized(value: bytes, request: bytes) -> bytes:

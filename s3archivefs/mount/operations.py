@@ -15,13 +15,14 @@ from s3archivefs.mount.branches import (
     BRANCH_NUMBERS,
     FIRST_PLACE,
     ArchiveBranch,
+    Batch,
     Found,
-    Listed,
-    MadeBranch,
     StaleNodeError,
+    Wanted,
     split,
 )
 from s3archivefs.mount.faults import Place
+from s3archivefs.mount.made import MadeBranch
 from s3archivefs.names import os_error
 
 if TYPE_CHECKING:
@@ -201,22 +202,22 @@ class Operations:
         branch, reference = self._at(node)
         return branch.stat(reference)
 
-    def listed(self, directory: int, place: int = 0, *, stats: bool = False) -> Iterator[Listed]:
+    def listed(
+        self, directory: int, place: int = 0, wanted: Wanted = Wanted.NONE
+    ) -> Iterator[Batch]:
         """Return the names in a directory from a place on, `.` and `..` first.
 
-        The first place is 0; any later one was met as `Listed.following`. With `stats`, attributes
-        come along, but for `.` and `..`.
+        The first place is 0; any later one is behind a name that was met. Attributes come along as
+        they are wanted, but for `.` and `..`.
         """
         branch, reference = self._at(directory)
-        names = branch.listed(reference, max(place, FIRST_PLACE), stats=stats)
+        names = branch.listed(reference, max(place, FIRST_PLACE), wanted)
         if place >= FIRST_PLACE:
             return names
         own = branch.stat(reference)
-        dots = (
-            Listed(name, own.stat.mode >> 12, own.inode_number, 0, None, following)
-            for following, name in enumerate(_DOTS[place:], place + 1)
-        )
-        return chain(dots, names)
+        count = len(_DOTS[place:])
+        types, numbers = [own.stat.mode >> 12] * count, [own.inode_number] * count
+        return chain([Batch(place, _DOTS[place:], types, numbers, [0] * count)], names)
 
     def target(self, node: int) -> bytes:
         """Return the target of a symlink."""

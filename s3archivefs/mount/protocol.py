@@ -7,12 +7,12 @@ with a header, every answer with another; only the bodies differ.
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from functools import cache
 from struct import Struct
 
 __all__ = [
     "ATTRIBUTES",
     "BATCH_FORGET",
+    "CACHE_LISTING",
     "DAY_SECONDS",
     "ENTRY",
     "FLUSHLESS",
@@ -25,6 +25,9 @@ __all__ = [
     "MAJOR",
     "MINOR",
     "MINOR_NEEDED",
+    "NAMES",
+    "NAMES_AND_ATTRIBUTES",
+    "NAMES_WITHOUT_ATTRIBUTES",
     "OPENED",
     "READ_IN",
     "RELEASE_IN",
@@ -38,8 +41,7 @@ __all__ = [
     "Notice",
     "Opcode",
     "answer_header",
-    "entry_and_attributes",
-    "name_entry",
+    "sectors",
 ]
 
 MAJOR, MINOR = 7, 31
@@ -70,6 +72,7 @@ class Opcode(IntEnum):
     INIT = 26
     OPENDIR = 27
     READDIR = 28
+    RELEASEDIR = 29
     INTERRUPT = 36
     DESTROY = 38
     BATCH_FORGET = 42
@@ -88,7 +91,6 @@ class Feature(IntFlag):
     PARALLEL_DIROPS = 1 << 18
     MAX_PAGES = 1 << 22
     CACHE_SYMLINKS = 1 << 23
-    NO_OPENDIR_SUPPORT = 1 << 24
 
 
 class Notice(IntEnum):
@@ -130,11 +132,16 @@ KEEP_CACHE = 1 << 1
 FLUSHLESS = 1 << 5
 """Flag of an opened file: to close it takes no request but RELEASE."""
 
-_ATTRIBUTES = "QQQQQQIIIIIIIIII"
-ATTRIBUTES = Struct(f"=QI4x{_ATTRIBUTES}")
-"""Seconds and nanoseconds to keep them, inode number, size, blocks, three times, and so on."""
-ENTRY = Struct(f"=QQQQII{_ATTRIBUTES}")
-"""Node, generation, seconds to keep name and attributes, nanoseconds, attributes."""
+CACHE_LISTING = 1 << 3
+"""Flag of an opened directory: the kernel may keep its listing."""
+
+_ATTRIBUTES = "QQQQQQ12xIIIII8x"
+ATTRIBUTES = Struct(f"=Q8x{_ATTRIBUTES}")
+"""Seconds to keep them, inode number, size, sectors, three times, mode, nlink, uid, gid, rdev."""
+_ENTRY = f"Q8xQQ8x{_ATTRIBUTES}"
+ENTRY = Struct(f"={_ENTRY}")
+"""Node, seconds to keep the name, then as ATTRIBUTES."""
+_SECTOR = 512  # bytes
 
 _ANSWER_HEADER = Struct("=IiQ")
 _ALIGNMENT = 8
@@ -148,18 +155,25 @@ def answer_header(length: int, error: int, request: int) -> bytes:
     return _ANSWER_HEADER.pack(_ANSWER_HEADER.size + length, error, request)
 
 
-@cache  # of at most 256 lengths
-def name_entry(length: int) -> Struct:
-    """Return the entry of READDIR with a name: inode number, offset behind it, length, type."""
-    return Struct(f"=QQII{_aligned(length)}s")
-
-
-@cache  # likewise
-def entry_and_attributes(length: int) -> Struct:
-    """Return the entry of READDIRPLUS with a name: ENTRY, then as READDIR's."""
-    return Struct(f"=QQQQII{_ATTRIBUTES}QQII{_aligned(length)}s")
-
-
 def _aligned(length: int) -> int:
     """Return the bytes that a name takes with zeros behind it."""
     return -(-length // _ALIGNMENT) * _ALIGNMENT
+
+
+def _layouts(before: str) -> tuple[Struct, ...]:
+    """Return the layouts of entries by the lengths of their names, up to 256 bytes."""
+    return tuple(Struct(f"={before}QQII{_aligned(length)}s") for length in range(257))
+
+
+NAMES = _layouts("")
+"""Entries of READDIR: inode number, offset behind it, length, type, name."""
+NAMES_AND_ATTRIBUTES = _layouts(_ENTRY)
+"""Entries of READDIRPLUS: ENTRY, then as READDIR's."""
+NAMES_WITHOUT_ATTRIBUTES = _layouts(f"{ENTRY.size}x")
+"""Entries of READDIRPLUS without attributes: as READDIR's, behind zeros."""
+
+
+def sectors(size: int, hole_bytes: int) -> int:
+    """Return the sectors that a file takes without its holes, as stat(2) counts them."""
+    stored = max(size - hole_bytes, 0) if hole_bytes else size  # an inode may claim any number
+    return -(-stored // _SECTOR)

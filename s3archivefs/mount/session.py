@@ -57,7 +57,6 @@ _FEATURES = (
     | Feature.PARALLEL_DIROPS
     | Feature.MAX_PAGES
     | Feature.CACHE_SYMLINKS
-    | Feature.NO_OPENDIR_SUPPORT
 )
 _UNANSWERED = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT})
 _UNMOUNTED = frozenset({errno.ENODEV, errno.ECONNABORTED})

@@ -139,6 +139,19 @@ def test_a_long_directory_is_listed_whole_and_again(point: Path, tmp_path: Path)
         assert names(point) == expected
 
 
+def test_a_tree_listed_by_names_alone_is_there_whole(point: Path, tmp_path: Path) -> None:
+    expected = {f"d{at // 3:02}/f{at}": at for at in range(60)}
+    directories = sorted({Path(name).parent.name for name in expected})
+    image = make_image(tmp_path, tuple(file(name, bytes(size)) for name, size in expected.items()))
+    with mounted(point, image):
+        for _ in range(2):  # far more directories than it takes to get names alone
+            found = [f"{each}/{name}" for each in directories for name in names(point / each)]
+            assert sorted(found) == sorted(expected)
+        for _ in range(2):
+            sizes = {name: (point / name).stat().st_size for name in found}
+            assert sizes == expected
+
+
 def test_damage_costs_one_file(point: Path, tmp_path: Path) -> None:
     image = make_image(tmp_path, (file("bad", b"damaged\n" * 700), file("good", b"")))
     data = bytearray(image.read_bytes())

@@ -23,7 +23,8 @@ from s3archivefs.mount.session import Session
 __all__ = ["Attributes", "Kernel", "KernelError", "Name", "kernel_over"]
 
 LOOKUP, FORGET, GETATTR, READLINK, OPEN, READ, STATFS, RELEASE = 1, 2, 3, 5, 14, 15, 17, 18
-GETXATTR, LISTXATTR, INIT, OPENDIR, READDIR, INTERRUPT, DESTROY = 22, 23, 26, 27, 28, 36, 38
+GETXATTR, LISTXATTR, INIT, OPENDIR, READDIR, RELEASEDIR = 22, 23, 26, 27, 28, 29
+INTERRUPT, DESTROY = 36, 38
 BATCH_FORGET, READDIRPLUS = 42, 44
 
 EVERYTHING = 0xFFFF_FFFF
@@ -77,10 +78,13 @@ class Kernel:
         assert len(body) == 64
         self.features = struct.unpack_from("=I", body, 12)[0]
 
-    def send(self, opcode: int, node: int, body: bytes = b"", *, uid: int = 0) -> int:
-        """Send a request; return its number."""
+    def send(
+        self, opcode: int, node: int, body: bytes = b"", *, uid: int = 0, caller: int = 1
+    ) -> int:
+        """Send a request of a user's thread; return its number."""
         unique = next(self._uniques)
-        header = struct.pack("=IIQQIIIHH", 40 + len(body), opcode, unique, node, uid, 0, 1, 0, 0)
+        size = 40 + len(body)
+        header = struct.pack("=IIQQIIIHH", size, opcode, unique, node, uid, 0, caller, 0, 0)
         self._side.send(header + body)
         return unique
 
@@ -94,9 +98,11 @@ class Kernel:
             raise KernelError(-error, f"request {unique}")
         return unique, answer[16:]
 
-    def ask(self, opcode: int, node: int, body: bytes = b"", *, uid: int = 0) -> bytes:
+    def ask(
+        self, opcode: int, node: int, body: bytes = b"", *, uid: int = 0, caller: int = 1
+    ) -> bytes:
         """Send a request and return its answer, which is the next."""
-        sent = self.send(opcode, node, body, uid=uid)
+        sent = self.send(opcode, node, body, uid=uid, caller=caller)
         unique, answer = self.receive()
         assert unique == sent
         return answer
@@ -135,13 +141,24 @@ class Kernel:
         """Ask for the names of extended attributes."""
         return self.ask(LISTXATTR, node, struct.pack("=I4x", room), uid=uid)
 
+    def open_directory(self, node: int, caller: int = 1) -> tuple[int, bool]:
+        """Open a directory; return the handle, and whether the kernel may keep the listing."""
+        answer = self.ask(OPENDIR, node, bytes(8), caller=caller)
+        handle, flags = struct.unpack("=QI4x", answer)
+        assert flags & 2  # what it keeps stays right
+        return int(handle), bool(flags & 8)
+
+    def close_directory(self, node: int, handle: int) -> None:
+        """Close a directory."""
+        assert self.ask(RELEASEDIR, node, struct.pack("=Q16x", handle)) == b""
+
     def names(self, directory: int, offset: int, room: int) -> list[Name]:
         """Ask for names from an offset on, as many as there is room for."""
         return [*_names(self.ask(READDIR, directory, struct.pack("=QQI20x", 0, offset, room)))]
 
-    def names_plus(self, directory: int, offset: int, room: int) -> list[Name]:
+    def names_plus(self, directory: int, offset: int, room: int, handle: int = 0) -> list[Name]:
         """Ask likewise for names with attributes."""
-        body = struct.pack("=QQI20x", 0, offset, room)
+        body = struct.pack("=QQI20x", handle, offset, room)
         return [*_names_plus(self.ask(READDIRPLUS, directory, body))]
 
     def all_names(self, directory: int, room: int = 4096, *, plus: bool = True) -> list[Name]:
@@ -150,6 +167,15 @@ class Kernel:
         found: list[Name] = []
         while more := ask(directory, found[-1].offset if found else 0, room):
             found += more
+        return found
+
+    def walked(self, directory: int, caller: int) -> list[Name]:
+        """List a directory as a thread does, with all that comes with its names."""
+        handle, _ = self.open_directory(directory, caller)
+        found: list[Name] = []
+        while more := self.names_plus(directory, found[-1].offset if found else 0, 4096, handle):
+            found += more
+        self.close_directory(directory, handle)
         return found
 
     def close(self) -> None:

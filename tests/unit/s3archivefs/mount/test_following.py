@@ -50,7 +50,7 @@ def made(path: Path, lines: list[str]) -> tuple[Operations, Follower]:
 
 
 def names(operations: Operations) -> list[str]:
-    return [each.name.decode() for each in operations.listed(ROOT_NODE)][2:]
+    return [name.decode() for each in operations.listed(ROOT_NODE) for name in each.names][2:]
 
 
 def test_the_new_archive_is_shown_and_the_kernel_told(path: Path) -> None:

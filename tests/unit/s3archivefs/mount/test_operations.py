@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import file
-from s3archivefs import BytesDevice, FileKind, SquashFS
-from s3archivefs.mount.branches import Found, StaleNodeError
+from s3archivefs import BytesDevice, FileKind, SquashFS, Stat
+from s3archivefs.mount.branches import DIRECTORY, Found, StaleNodeError, Wanted
 from s3archivefs.mount.operations import ROOT_NODE, Operations
 from tests.support.distant_device import DistantDevice
 from tests.support.images.fixtures import FIXTURES, Fixture, make_image, open_fixture
@@ -56,18 +57,50 @@ def test_the_tree_is_that_of_the_image(fixture: Fixture) -> None:
                 check_listing(operations, fs, found, each.path)
 
 
+class Listed(NamedTuple):
+    """A name in a directory."""
+
+    name: bytes
+    type: int
+    inode_number: int
+    node: int
+    stat: Stat | None
+    following: int
+
+
+def listed(
+    operations: Operations, directory: int, place: int = 0, wanted: Wanted = Wanted.NONE
+) -> list[Listed]:
+    """The names of a directory, one by one."""
+    return [
+        Listed(*fields, batch.place + index + 1)
+        for batch in operations.listed(directory, place, wanted)
+        for index, fields in enumerate(
+            zip(
+                *(batch.names, batch.types, batch.inode_numbers, batch.nodes),
+                batch.stats or [None] * len(batch.names),
+                strict=True,
+            )
+        )
+    ]
+
+
 def check_listing(operations: Operations, fs: SquashFS, found: Found, path: str) -> None:
-    listed = [*operations.listed(found.node, stats=True)]
-    assert [each.name for each in listed[:2]] == [b".", b".."]
+    every = listed(operations, found.node, wanted=Wanted.ALL)
+    assert [each.name for each in every[:2]] == [b".", b".."]
     expected = [*fs.scandir_stats(os.fsencode(path))]
-    assert [each.name for each in listed[2:]] == [name for name, _ in expected]
-    for each, (_, attributes) in zip(listed[2:], expected, strict=True):
+    assert [each.name for each in every[2:]] == [name for name, _ in expected]
+    for each, (_, attributes) in zip(every[2:], expected, strict=True):
         assert each.stat == attributes
         assert each.inode_number == attributes.inode_number
         assert each.type == stat.S_IFMT(attributes.mode) >> 12
         assert operations.attributes(each.node).stat == attributes
-    plain = [*operations.listed(found.node)]
-    assert plain == [each._replace(stat=None, hole_bytes=0) for each in listed]
+    plain = listed(operations, found.node)
+    assert plain == [each._replace(stat=None) for each in every]
+    some = listed(operations, found.node, wanted=Wanted.DIRECTORIES)
+    assert [each._replace(stat=None) for each in some] == plain
+    for each, whole in zip(some, every, strict=True):
+        assert each.stat == whole.stat or (each.type != DIRECTORY and each.stat is None)
 
 
 def test_hard_links_are_one_node() -> None:
@@ -106,11 +139,11 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operations]:
         yield Operations({b"": fs})
 
 
-@given(cut=st.integers(0, 1501), stats=st.booleans())
-def test_a_listing_is_read_on_behind_any_name(long: Operations, cut: int, *, stats: bool) -> None:
-    every = [*long.listed(ROOT_NODE, stats=stats)]
+@given(cut=st.integers(0, 1501), wanted=st.sampled_from(Wanted))
+def test_a_listing_is_read_on_behind_any_name(long: Operations, cut: int, wanted: Wanted) -> None:
+    every = listed(long, ROOT_NODE, wanted=wanted)
     assert len(every) == 1502
-    assert [*long.listed(ROOT_NODE, every[cut].following, stats=stats)] == every[cut + 1 :]
+    assert listed(long, ROOT_NODE, every[cut].following, wanted) == every[cut + 1 :]
 
 
 # ---- contents ------------------------------------------------------------------------------------
@@ -173,7 +206,7 @@ def test_several_archives_lie_below_made_directories() -> None:
         operations = Operations({b"a": one, b"b/c": two})
         root = operations.attributes(ROOT_NODE)
         assert stat.S_ISDIR(root.stat.mode)
-        assert [each.name for each in operations.listed(ROOT_NODE)] == [b".", b"..", b"a", b"b"]
+        assert [each.name for each in listed(operations, ROOT_NODE)] == [b".", b"..", b"a", b"b"]
         for path, fs in ((b"a", one), (b"b/c", two)):
             assert found_at(operations, path).stat == fs.stat("/")
             guide = found_at(operations, path + b"/docs/guide.txt")
@@ -193,7 +226,7 @@ def test_no_two_files_of_several_archives_share_an_inode_number() -> None:
             found = todo.pop()
             numbers.append(found.inode_number)
             if found.stat.kind is FileKind.DIRECTORY:
-                for each in [*operations.listed(found.node)][2:]:
+                for each in listed(operations, found.node)[2:]:
                     below = operations.attributes(each.node)
                     assert below.inode_number == each.inode_number
                     todo.append(below)
@@ -254,7 +287,7 @@ def test_what_was_found_in_a_replaced_archive_is_stale() -> None:
         for call in (operations.attributes, lambda node: operations.read(node, 0, 1)):
             with pytest.raises(StaleNodeError):
                 call(node)
-        names = [each.name.decode() for each in operations.listed(ROOT_NODE)]
+        names = [each.name.decode() for each in listed(operations, ROOT_NODE)]
         assert names[2:] == new.listdir("/")
 
 

@@ -62,7 +62,7 @@ def refusal(call: object, *arguments: object) -> int:
 
 
 def test_only_what_a_reader_needs_is_agreed_on(kernel: Kernel) -> None:
-    read_only = {0, 4, 13, 15, 17, 18, 22, 23, 24}  # numbers of linux/fuse.h's flags
+    read_only = {0, 4, 13, 15, 17, 18, 22, 23}  # numbers of linux/fuse.h's flags
     assert {bit for bit in range(32) if kernel.features >> bit & 1} == read_only
 
 
@@ -206,6 +206,77 @@ def test_many_listings_between_two_requests_lose_nothing(kernel: Kernel) -> None
         assert following == every[every.index(each) + 1 :][: len(following)]
 
 
+@pytest.fixture(scope="module")
+def walk() -> Iterator[Kernel]:
+    """A kernel over ten directories, each with a directory, a link and two files."""
+    members = {b"f": built.file(b"x"), b"g": built.file(b"y"), b"l": built.symlink(b"f")}
+    tree = built.directory(
+        {
+            b"%d" % number: built.directory({b"d": built.directory({}), **members})
+            for number in range(10)
+        }
+    )
+    with (
+        s3archivefs.open(BytesDevice(bytes(built.build(tree)))) as fs,
+        kernel_over({b"": fs}) as kernel,
+    ):
+        yield kernel
+
+
+def nodes_below(kernel: Kernel) -> list[int]:
+    return [each.node for each in kernel.all_names(ROOT_NODE)[2:]]
+
+
+def with_attributes(names: list[fuse.Name]) -> set[bytes]:
+    return {each.name for each in names if each.attributes is not None}
+
+
+def test_a_caller_that_looks_up_nothing_left_out_gets_names_alone(walk: Kernel) -> None:
+    first, *_, last = nodes = nodes_below(walk)
+    for node in nodes[:4]:
+        names = walk.walked(node, caller=10)
+        assert [each.name for each in names] == [b".", b"..", b"d", b"f", b"g", b"l"]
+        assert with_attributes(names) == {b"d", b"g", b"l"}
+    for node in nodes[4:]:
+        assert walk.open_directory(node, 10) == (2, False)  # a listing that is not for others
+        names = walk.walked(node, caller=10)
+        assert [each.name for each in names] == [b".", b"..", b"d", b"f", b"g", b"l"]
+        assert with_attributes(names) == {b"d"}
+    assert walk.look_up(last, b"d")  # as who walks a tree may do
+    assert with_attributes(walk.walked(first, caller=10)) == {b"d"}
+    assert walk.look_up(last, b"f")
+    assert with_attributes(walk.walked(first, caller=10)) == {b"d", b"f", b"g", b"l"}
+
+
+def test_a_caller_that_looks_up_what_is_left_out_gets_attributes(walk: Kernel) -> None:
+    nodes = nodes_below(walk)
+    left_out = 0
+    for node in nodes * 20:
+        names = walk.walked(node, caller=11)
+        if b"f" not in with_attributes(names):
+            left_out += 1
+            assert walk.look_up(node, b"f")
+        assert with_attributes(names) >= {b"d", b"g", b"l"}
+    assert 3 <= left_out <= 9  # of 200
+
+
+def test_callers_are_known_apart(walk: Kernel) -> None:
+    nodes = nodes_below(walk)
+    for node in nodes:
+        walk.walked(node, caller=12)
+    for caller in range(1000, 1300):  # more than are remembered
+        assert b"g" in with_attributes(walk.walked(nodes[0], caller))
+    assert b"g" in with_attributes(walk.walked(nodes[0], caller=12))
+
+
+def test_directories_of_no_files_tell_nothing_of_who_lists_them(walk: Kernel) -> None:
+    above = nodes_below(walk)
+    below = {each.name: each.node for each in walk.all_names(above[0])}
+    for _ in range(20):
+        walk.walked(below[b"d"], caller=13)
+    assert with_attributes(walk.walked(above[0], caller=13)) == {b"d", b"g", b"l"}
+
+
 def test_files_are_read_at_any_offset(kernel: Kernel, fs: SquashFS) -> None:
     found = kernel.look_up(ROOT_NODE, b"big.bin")
     assert found is not None
@@ -266,7 +337,6 @@ def test_the_file_system_tells_its_size(kernel: Kernel, fs: SquashFS) -> None:
 
 def test_a_local_image_is_read_without_opening(kernel: Kernel) -> None:
     assert refusal(kernel.open, ROOT_NODE) == errno.ENOSYS
-    assert refusal(kernel.ask, fuse.OPENDIR, ROOT_NODE, bytes(8)) == errno.ENOSYS
 
 
 def test_an_old_kernel_opens_all_the_same(fs: SquashFS) -> None:
@@ -275,7 +345,6 @@ def test_an_old_kernel_opens_all_the_same(fs: SquashFS) -> None:
         assert found is not None
         assert kernel.open(found[0]) == 0
         kernel.ask(fuse.RELEASE, found[0], bytes(24))
-        kernel.ask(fuse.OPENDIR, ROOT_NODE, bytes(8))
 
 
 def test_what_is_unknown_or_writes_is_not_implemented(kernel: Kernel) -> None:
