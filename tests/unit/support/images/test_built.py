@@ -13,7 +13,7 @@ import pytest
 import s3archivefs
 from tests.support.images import built
 from tests.support.images.built import build, directory, file, special, symlink
-from tests.unit.s3archivefs.hostile.blocks import COMPRESSORS
+from tests.support.images.compressors import COMPRESSORS
 
 if TYPE_CHECKING:
     from tests.support.images.built import Image

@@ -15,8 +15,8 @@ from s3archivefs import (
     TruncatedImageError,
     UnsupportedError,
 )
+from tests.parts.reader.hostile.case import Case
 from tests.support.images.built import ABSENT_64, Image, build, directory, file, symlink
-from tests.unit.s3archivefs.hostile.case import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable

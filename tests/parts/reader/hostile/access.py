@@ -15,8 +15,8 @@ from s3archivefs import (
     SquashFS,
     TruncatedImageError,
 )
+from tests.parts.reader.hostile.case import Case, read_file
 from tests.support.images.built import DATA_STORED, Image, Node, build, directory, file, symlink
-from tests.unit.s3archivefs.hostile.case import Case, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from s3archivefs import CorruptImageError, LimitExceededError, SquashFS
+from tests.parts.reader.hostile.case import Case, read_file
 from tests.support.images.built import (
     Image,
     Link,
@@ -13,7 +14,6 @@ from tests.support.images.built import (
     entries,
     file,
 )
-from tests.unit.s3archivefs.hostile.case import Case, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ import re
 import pytest
 
 from s3archivefs import FormatError
+from tests.parts.reader.hostile import access, blocks, directories, inodes, superblocks
+from tests.parts.reader.hostile.case import run
 from tests.support.processes.bounded import in_child, preload
-from tests.unit.s3archivefs.hostile import access, blocks, directories, inodes, superblocks
-from tests.unit.s3archivefs.hostile.case import run
 
 CASES = superblocks.CASES | blocks.CASES | inodes.CASES | directories.CASES | access.CASES
 ROWS = {"S": 22, "M": 16, "I": 19, "R": 16, "L": 4, "X": 6, "A": 5}

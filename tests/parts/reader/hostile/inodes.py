@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs import FileKind, SquashFS
+from tests.parts.reader.hostile.case import Case
+from tests.parts.reader.hostile.directories import entry, stat_z
 from tests.support.images.built import (
     DATA_STORED,
     Image,
@@ -17,8 +19,6 @@ from tests.support.images.built import (
     special,
     symlink,
 )
-from tests.unit.s3archivefs.hostile.case import Case
-from tests.unit.s3archivefs.hostile.directories import entry, stat_z
 
 if TYPE_CHECKING:
     from collections.abc import Callable
