@@ -25,7 +25,7 @@ def open_source(source: object) -> tuple[BlockDevice, Callable[[], None]]:
 
     `source` is a block device, a seekable binary file, a memory-mapped one, a path, or a URL. An
     installed package registers its scheme of URLs (as `s3://bucket/key`) in the entry-point group
-    `s3archivefs.devices`.
+    `s3archivefs.devices`, and what opens URLs of all other schemes in `s3archivefs.urls`.
 
     Raises TypeError for anything else, naming what an image can be opened by.
     """
@@ -55,8 +55,8 @@ def portable(source: object) -> object:
 
 
 def _scheme(source: object) -> str | None:
-    """Return the scheme of a URL, or None for anything else."""
-    found = re.match(r"([a-z][a-z0-9+.-]*)://", source) if isinstance(source, str) else None
+    """Return the scheme of a URL or of a chain's first; None for anything else."""
+    found = re.match(r"([a-z][a-z0-9+.-]*)(://|::)", source) if isinstance(source, str) else None
     return found[1] if found else None
 
 
@@ -95,11 +95,38 @@ def _position(source: object) -> int | None:
 def _open_url(scheme: str, url: str) -> tuple[BlockDevice, Callable[[], None]]:
     from importlib.metadata import entry_points  # noqa: PLC0415 -- 10 ms that a local image need not pay
 
-    hint = "; pip install 's3archivefs[lambda]'" if scheme == "s3" else ""
+    extra = "lambda" if scheme == "s3" else "fsspec"
+    hint = f"; pip install 's3archivefs[{extra}]'"
     for entry in entry_points(group="s3archivefs.devices", name=scheme):
         try:
             device = entry.load()(url)
         except ModuleNotFoundError as error:
             raise UnsupportedError(f"{scheme}:// URLs need {error.name}{hint}") from error
         return device, getattr(device, "close", lambda: None)
+    for entry in entry_points(group="s3archivefs.urls"):
+        try:
+            open_any = entry.load()
+        except ModuleNotFoundError as error:
+            raise UnsupportedError(f"{scheme}:// URLs need {error.name}{hint}") from error
+        return _open_any(open_any, url)
     raise UnsupportedError(f"no installed package opens {scheme}:// URLs{hint}")
+
+
+def _open_any(
+    open_any: Callable[[str], tuple[object, Callable[[], object]]], url: str
+) -> tuple[BlockDevice, Callable[[], None]]:
+    """Open the source that a URL leads to; return its device, and what closes it."""
+    source, close_source = open_any(url)
+    try:
+        device, close_device = open_source(source)
+    except BaseException:
+        close_source()
+        raise
+
+    def close() -> None:
+        try:
+            close_device()
+        finally:
+            close_source()
+
+    return device, close

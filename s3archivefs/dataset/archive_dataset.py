@@ -12,6 +12,7 @@ from s3archivefs.dataset.batch import Batch
 from s3archivefs.dataset.members import members_of
 from s3archivefs.dataset.partitioning import partitions_of
 from s3archivefs.dataset.shared_file import mapped, shared
+from s3archivefs.dataset.tree import open_tree
 from s3archivefs.errors import SquashfsError
 from s3archivefs.file import check_limit
 from s3archivefs.image import SquashFS
@@ -47,9 +48,10 @@ class ArchiveDataset(Generic[Item]):
 
     It has what PyTorch's DataLoader asks of a dataset, and needs nothing of PyTorch. `url` is what
     `s3archivefs.open` takes; the image starts at byte `offset` of it. `glob` is a pattern of
-    `pathlib`, from the root; symlinks to files count, and `**` follows none. Members are counted
-    from 0 in the order of the tree, names in byte order. An item is what `decode` returns for the
-    content of its member, the content itself if there is none.
+    `pathlib`, from the root, or from the directory of a chained URL
+    (`squashfs://directory::s3://bucket/a.sqfs`); symlinks to files count, and `**` follows none.
+    Members are counted from 0 in the order of the tree, names in byte order. An item is what
+    `decode` returns for the content of its member, the content itself if there is none.
 
     The members are listed once, in 40 bytes each and their names. A pickle holds neither: it takes
     less than a kilobyte, and the process that loads it maps the list from a temporary file of the
@@ -58,7 +60,8 @@ class ArchiveDataset(Generic[Item]):
     OSError (ESTALE) where another image is there now. Threads and forked processes may use the
     dataset as it is.
 
-    Creating it raises what `s3archivefs.open` and `Path.glob` raise.
+    Creating it raises what `s3archivefs.open` and `Path.glob` raise, and for a directory of a
+    chained URL that is not there FileNotFoundError or NotADirectoryError.
     """
 
     @overload
@@ -92,11 +95,11 @@ class ArchiveDataset(Generic[Item]):
     ) -> None:
         self._glob = glob
         self._decode: Callable[[bytes], Item] | None = decode
-        image = SquashFS(url, offset=offset, limits=limits)
+        image, self._top = open_tree(url, offset, limits)
         self._close: Callable[[], object] = finalize(self, image.close)
         self._image: SquashFS | None = image
         self._origin = image.origin
-        self._members: Members | None = members_of(image, glob)
+        self._members: Members | None = members_of(image, glob, self._top)
         self._shared: SharedFile | None = None
         self._is_part = False
         self._closed = False
@@ -143,7 +146,7 @@ class ArchiveDataset(Generic[Item]):
         """The members, in columns."""
         if self._members is None:
             found = self._shared and mapped(self._shared)
-            self._members = found or members_of(self.image, self._glob)
+            self._members = found or members_of(self.image, self._glob, self._top)
         return self._members
 
     @property

@@ -81,8 +81,8 @@ class Members(NamedTuple):
         return self.directories[ends[number - 1] if number else 0 : ends[number]]
 
 
-def members_of(image: SquashFS, pattern: str) -> Members:
-    """Return the regular files that a pattern matches, from the root.
+def members_of(image: SquashFS, pattern: str, top: str = "/") -> Members:
+    """Return the regular files that a pattern matches, from a directory.
 
     They come depth first, names in byte order, each path once. Symlinks to regular files are among
     them; those that lead nowhere are not. Raises what `Path.glob` raises.
@@ -91,7 +91,7 @@ def members_of(image: SquashFS, pattern: str) -> Members:
     fragments, parents, names = array("I"), array("I"), bytearray()
     numbers: dict[str, int] = {}
     content_start = image.content_start
-    for directory, name, entry in matches(image, "/", pattern):
+    for directory, name, entry in matches(image, top, pattern):
         if entry is None or entry.is_dir(follow_symlinks=False):
             continue
         stat = _stat(entry)

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
+import s3fs
 
 from fixtures.shapes import noise, text
 from fixtures.tree import file
+from s3archivefs.dataset import ArchiveDataset
 from s3archivefs_lambda.store.errors import ArchiveForbiddenError
 from tests.support.images.fixtures import make_image
 from tests.support.processes.forked import in_child
-from tests.support.processes.other_process import in_process, reads
+from tests.support.processes.other_process import in_process, items, reads
 from tests.support.proxy.counting_proxy import CountingProxy
 from tests.support.servers.transports import STORE_BUCKET
 
@@ -123,6 +125,23 @@ def test_processes_of_all_kinds_read_on(
         assert opened.read() == CONTENTS["large"][100:]
 
 
+def test_a_dataset_is_of_a_directory_of_an_archive_by_a_chain(
+    store: SwiftStore, in_s3: str, proxy: CountingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in store.environ(endpoint_url=proxy.url).items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # those of other tests have other settings
+    for chain in (in_s3, f"simplecache::{in_s3}", f"blockcache::{in_s3}"):
+        proxy.reset()
+        with ArchiveDataset(f"squashfs://many::{chain}", "1*") as dataset:
+            found = {dataset.path(index)[1:]: item for index, item in enumerate(dataset)}
+            assert in_process("spawn", items, dataset, [7]) == [dataset[7]]
+        assert found == {name: data for name, data in MANY.items() if name[5] == "1"}
+        assert proxy.requests
+        if chain == in_s3:
+            assert len(proxy.requests) <= 5
+
+
 # ---- HTTP ----------------------------------------------------------------------------------------
 
 
@@ -158,6 +177,8 @@ def test_an_archive_is_read_by_ranges_over_http(store: SwiftStore, in_s3: str) -
         fs = fsspec.filesystem("squashfs", fo=at_proxy)
         read_all(fs)
         assert sum(request.bytes_sent for request in proxy.requests) < 15 << 20
+        with ArchiveDataset(at_proxy, "many/*") as dataset:
+            assert [*dataset] == [*MANY.values()]
 
 
 def test_a_server_that_takes_no_ranges_needs_a_cache(without_ranges: str, tmp_path: Path) -> None:

@@ -193,8 +193,8 @@ def test_bytes_and_numbers_are_no_sources() -> None:
 
 
 def test_url_of_an_unknown_scheme_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedError, match="ftp://"):
-        open_source("ftp://host/file")
+    with pytest.raises(UnsupportedError, match="no installed package opens gopher://"):
+        open_source("gopher://host/file")
 
 
 # ---- At hand -------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def test_offset_opens_an_embedded_image(capsys: pytest.CaptureFixture[str]) -> N
         (["cat", image("gzip")], 2, f"which file? give a PATH after {image('gzip')}"),
         (["cat", image("gzip"), "/nowhere"], 3, "/nowhere: No such file or directory"),
         (["cat", image("gzip"), "/"], 1, "/: Is a directory"),
-        (["ls", "ftp://host/image"], 1, "no installed package opens ftp:// URLs"),
+        (["ls", "gopher://host/image"], 1, "no installed package opens gopher://host/image"),
     ],
 )
 def test_fault_is_one_line_and_has_its_exit_code(

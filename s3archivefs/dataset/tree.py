@@ -1,0 +1,38 @@
+"""The image and the directory in it that the URL of a dataset names."""
+
+from __future__ import annotations
+
+import errno
+import re
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from s3archivefs.image import SquashFS
+from s3archivefs.inode import FileKind
+from s3archivefs.names import os_error
+
+if TYPE_CHECKING:
+    from s3archivefs.limits import Limits
+
+__all__ = ["open_tree"]
+
+_CHAINED = re.compile(r"(?:squashfs|s3archivefs)://(.*?)::(.+)", re.DOTALL)
+
+
+def open_tree(url: object, offset: int, limits: Limits | None) -> tuple[SquashFS, str]:
+    """Return the image that a URL names, open, and a directory in it.
+
+    That is the root, unless `squashfs://path::` stands before the URL of the image. Raises what
+    `SquashFS` and `stat` raise, and NotADirectoryError where the path leads to no directory.
+    """
+    found = _CHAINED.fullmatch(url) if isinstance(url, str) else None
+    if found is None:
+        return SquashFS(url, offset=offset, limits=limits), "/"
+    top = f"/{found[1].strip('/')}"
+    image = SquashFS(found[2], offset=offset, limits=limits)
+    with ExitStack() as ends:
+        ends.callback(image.close)
+        if image.stat(top).kind is not FileKind.DIRECTORY:
+            raise os_error(errno.ENOTDIR, top)
+        ends.pop_all()
+    return image, top
