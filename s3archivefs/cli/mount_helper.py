@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from s3archivefs.cli.command import main as run_command
 from s3archivefs.cli.exit_codes import INTERRUPTED, OK, USAGE
 from s3archivefs.cli.faults import complain
+from s3archivefs.mount.options import OptionError, parse_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("the options of a mounted tree cannot be changed: unmount it, and mount it again")
         return _WRONG
     words = [word for word in words if word != "dirsync"]  # nothing is written
+    if given.sloppy:
+        words = [word for word in words if _is_known(word)]
     options = [f"-o{','.join(words)}"] if words else []
     code = run_command(["mount", *options, "--", given.source, given.directory])
     return _CODES.get(code, _FAILED)
@@ -68,11 +71,20 @@ def make_parser() -> argparse.ArgumentParser:
         help="as `s3archivefs mount` takes, with commas between them; may be given several times",
     )
     parser.add_argument("-f", dest="fake", action="store_true", help="check the arguments alone")
-    for flag in "nsvrw":
+    parser.add_argument("-s", dest="sloppy", action="store_true", help="pass unknown options over")
+    for flag in "nvrw":
         parser.add_argument(f"-{flag}", action="store_true", help=argparse.SUPPRESS)
     for option in "tN":
         parser.add_argument(f"-{option}", help=argparse.SUPPRESS)
     return parser
+
+
+def _is_known(word: str) -> bool:
+    try:
+        parse_options(word)
+    except OptionError:
+        return False
+    return True
 
 
 if __name__ == "__main__":  # pragma: no cover -- a process of its own, which nothing measures

@@ -31,7 +31,8 @@ __all__ = [
 
 _DEVICE = "/dev/fuse"
 _SUBTYPE = FILESYSTEM.partition(".")[2]
-_READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_PROGRAMS = 1, 2, 4, 8  # flags of mount(2)
+_READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_PROGRAMS, _NO_SYMLINKS = 1, 2, 4, 8, 256
+"""Flags of mount(2)."""
 _DETACH = 2  # flag of umount2(2)
 _READ_AHEAD_KIB = 1024
 """KiB that the kernel reads ahead of a sequential reader: one request's."""
@@ -188,6 +189,7 @@ def _mount_by_call(source: str, directory: str, descriptor: int, options: MountO
     flags |= 0 if options.suid else _NO_SUID
     flags |= 0 if options.dev else _NO_DEVICES
     flags |= 0 if options.exec else _NO_PROGRAMS
+    flags |= 0 if options.symfollow else _NO_SYMLINKS
     words = [f"fd={descriptor}", f"rootmode={_DIRECTORY_MODE}", "user_id=0", "group_id=0"]
     words += _permissions(options)
     texts = (os.fsencode(source), os.fsencode(directory), FILESYSTEM.encode())
@@ -201,8 +203,8 @@ def _mount_by_call(source: str, directory: str, descriptor: int, options: MountO
 
 def _mount_by_program(source: str, directory: str, options: MountOptions) -> int:
     """Have fusermount3 mount: it is set-user-id root, and sends the descriptor back."""
-    if options.suid or options.dev:
-        raise MountError("only root may mount with the options suid and dev")
+    if options.suid or options.dev or not options.symfollow:
+        raise MountError("only root may mount with the options suid, dev and nosymfollow")
     words = ["ro", "nosuid", "nodev", f"subtype={_SUBTYPE}", f"fsname={_escaped(source)}"]
     words += [] if options.exec else ["noexec"]
     words += _permissions(options)

@@ -41,6 +41,8 @@ class MountOptions:
     """Whether device files lead to devices; likewise."""
     exec: bool = True
     """Whether programs may be run."""
+    symfollow: bool = True
+    """Whether the system follows symlinks; only root may ask that it does not."""
     offset: int = 0
     """Byte of the file at which each image starts."""
     cache_mib: int = 96
@@ -60,6 +62,8 @@ _FLAGS: dict[str, tuple[str, bool]] = {
     "nodev": ("dev", False),
     "exec": ("exec", True),
     "noexec": ("exec", False),
+    "symfollow": ("symfollow", True),
+    "nosymfollow": ("symfollow", False),
 }
 
 

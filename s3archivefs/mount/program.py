@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from contextlib import ExitStack, contextmanager, suppress
@@ -54,6 +55,15 @@ class Archives(NamedTuple):
     """Opens one."""
 
 
+class _Waiter(NamedTuple):
+    """Who waits for the tree."""
+
+    check: Callable[[], object]
+    """Called before the tree is shown; raises MountError if nobody waits any more."""
+    live: Callable[[], object]
+    """Called when it is there."""
+
+
 class _EndedError(Exception):
     """A signal asks for the end."""
 
@@ -70,7 +80,7 @@ def mount_in_foreground(
     MountError, ValueError where paths collide, and what opening an image raises.
     """
     occupy_standard_descriptors()
-    _serve(archives, directory, options, report, live=lambda: None)
+    _serve(archives, directory, options, report, _Waiter(lambda: None, lambda: None))
 
 
 def mount_in_background(
@@ -92,14 +102,31 @@ def mount_in_background(
         os.close(begun)
         _become_background(archives, directory, options, explain, beginning)
     os.close(beginning)
+    with _passing_ends_on(child), os.fdopen(begun, "rb") as lines:
+        is_live = lines.read(1) == _LIVE
+    return 0 if is_live else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@contextmanager
+def _passing_ends_on(child: int) -> Iterator[None]:
+    """End a process of another session too, where a signal ends the block."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        with os.fdopen(begun, "rb") as lines:
-            is_live = lines.read(1) == _LIVE
-    except BaseException:  # Ctrl-C, which a process of another session does not get
+        yield
+    except BaseException:  # Ctrl-C
         os.kill(child, signal.SIGTERM)
         os.waitpid(child, 0)
         raise
-    return 0 if is_live else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _become_background(
@@ -110,6 +137,12 @@ def _become_background(
     beginning: int,
 ) -> NoReturn:  # pragma: no cover -- as above
     import syslog  # noqa: PLC0415 -- for this alone
+
+    def check() -> None:
+        poll = select.poll()
+        poll.register(beginning, select.POLLERR)
+        if poll.poll(0):
+            raise MountError("nobody waits for the mount any more")
 
     def live() -> None:
         os.chdir("/")
@@ -124,7 +157,7 @@ def _become_background(
         inherited = further_descriptors() - {beginning}
         os.setsid()
         syslog.openlog("s3archivefs", syslog.LOG_PID, syslog.LOG_DAEMON)
-        _serve(archives, directory, options, syslog.syslog, live)
+        _serve(archives, directory, options, syslog.syslog, _Waiter(check, live))
         code = 0
     except Exception as error:  # noqa: BLE001 -- nothing above may see it: it is another process
         code = explain(error)
@@ -137,7 +170,7 @@ def _serve(
     directory: str,
     options: MountOptions,
     report: Callable[[str], object],
-    live: Callable[[], object],
+    waiter: _Waiter,
 ) -> None:
     directory = os.path.realpath(directory)
     report = unfailing(report)
@@ -154,6 +187,7 @@ def _serve(
         # What looks at an image does so before the tree can hide it.
         follower = _follower(operations, archives, options, report)
         ends.enter_context(_ended_by_signals())
+        waiter.check()
         descriptor = mount(" ".join(archives.sources.values()), directory, options)
         ends.callback(os.close, descriptor)
         mounted = mounted_at(directory)
@@ -164,7 +198,7 @@ def _serve(
             session.negotiate()
             answering.start()
             read_further_ahead(mounted)
-            live()
+            waiter.live()
             if follower is not None:
                 follower.start(session)
                 ends.callback(follower.close)

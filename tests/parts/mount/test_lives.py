@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,13 @@ def test_what_keeps_it_from_beginning_is_said_before_it_returns(point: Path) -> 
     assert mounted_at(str(point)) is None
 
 
-def test_ctrl_c_ends_what_still_waits_for_a_store(point: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)],
+)
+def test_a_signal_ends_what_still_waits_for_a_store(
+    point: Path, number: signal.Signals, code: int
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)
         environ = {
@@ -86,10 +94,46 @@ def test_ctrl_c_ends_what_still_waits_for_a_store(point: Path) -> None:
             connection, _ = silent.accept()
             with connection:
                 (answering,) = children(process.pid)
-                process.send_signal(signal.SIGINT)
-                assert process.wait(60) == 130
+                process.send_signal(number)
+                assert process.wait(60) == code
         assert not Path(f"/proc/{answering}").exists()
     assert mounted_at(str(point)) is None
+
+
+SLOW = """
+import os, sys
+import s3archivefs
+from s3archivefs.mount.options import MountOptions
+from s3archivefs.mount.program import Archives, mount_in_background
+
+def open_slowly(path):
+    os.write(told, b"opening ")
+    os.read(go, 1)
+    return s3archivefs.open(path)
+
+def explain(error):
+    os.write(told, str(error).encode())
+    return 1
+
+image, point, go, told = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+mount_in_background(Archives({b"": image}, open_slowly), point, MountOptions(), explain)
+"""
+
+
+def test_a_tree_that_nobody_waits_for_is_not_shown(point: Path) -> None:
+    waiting, go = os.pipe()
+    heard, telling = os.pipe()
+    command = [sys.executable, "-c", SLOW, str(IMAGE), str(point), str(waiting), str(telling)]
+    with subprocess.Popen(command, pass_fds=(waiting, telling)) as process:
+        os.close(telling)
+        with os.fdopen(heard, "rb") as told:
+            assert told.read(8) == b"opening "
+            process.kill()
+            process.wait()
+            os.write(go, b"!")
+            assert told.read() == b"nobody waits for the mount any more"
+    for each in (waiting, go):
+        os.close(each)
 
 
 def test_fstab_s_helper_mounts_too(point: Path) -> None:
@@ -99,6 +143,57 @@ def test_fstab_s_helper_mounts_too(point: Path) -> None:
     assert mount is not None
     assert mount.filesystem == "fuse.s3archivefs"
     subprocess.run(["umount", point], check=True)
+
+
+@contextmanager
+def helper_for_mount_8(directory: Path, point: Path) -> Iterator[None]:
+    """The helper where mount(8) looks for it, as docs/mount.md has it linked there."""
+    link = Path("/sbin/mount.s3archivefs")
+    program = directory / "mount.s3archivefs"
+    program.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -m s3archivefs.cli.mount_helper "$@"\n', "ascii"
+    )
+    program.chmod(0o755)
+    before = link.readlink() if link.is_symlink() else None
+    link.unlink(missing_ok=True)
+    link.symlink_to(program)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--quiet", point], check=False)
+        link.unlink()
+        if before is not None:
+            link.symlink_to(before)
+
+
+LINES = {
+    "defaults": {"ro", "nosuid", "nodev"},
+    "ro,noexec": {"ro", "nosuid", "nodev", "noexec"},
+    "nosymfollow,nodev,nosuid,noexec,ro": {"ro", "nosuid", "nodev", "noexec", "nosymfollow"},
+    "user,noauto,nofail,_netdev,x-systemd.automount,comment=x": {"ro", "nosuid", "nodev", "noexec"},
+    "users,exec,noatime,sync,x-systemd.requires=network-online.target": {"ro", "nosuid", "nodev"},
+    "owner,group,auto,dirsync,allow_other,rw": {"ro", "nosuid", "nodev"},
+}
+"""Options of lines in fstab, and what the kernel knows of them."""
+
+
+def test_mount_8_mounts_and_unmounts_lines_of_fstab(tmp_path: Path, point: Path) -> None:
+    image, fstab = tmp_path / "with a space.sqfs", tmp_path / "fstab"
+    shutil.copy(IMAGE, image)
+    restricting = {"ro", "nosuid", "nodev", "noexec", "nosymfollow"}
+    with helper_for_mount_8(tmp_path, point):
+        for options, expected in LINES.items():
+            source, target = (str(each).replace(" ", "\\040") for each in (image, point))
+            fstab.write_text(f"{source} {target} s3archivefs {options} 0 0\n", encoding="utf-8")
+            subprocess.run(["mount", "-T", fstab, point], check=True, timeout=60)
+            shown = ["findmnt", "--noheadings", "--output", "OPTIONS", str(point)]
+            found = subprocess.run(shown, check=True, capture_output=True, text=True).stdout
+            assert restricting & {*found.strip().split(",")} == expected
+            assert "block.txt" in names(point)
+            subprocess.run(["umount", point], check=True, timeout=60)
+        fstab.write_text(f"{tmp_path}/none.sqfs {target} s3archivefs defaults 0 0\n", "utf-8")
+        assert subprocess.run(["mount", "-T", fstab, point], check=False).returncode == 32
+    assert mounted_at(str(point)) is None
 
 
 def test_what_another_program_mounted_is_left_alone(point: Path) -> None:
@@ -254,7 +349,8 @@ def test_what_a_user_may_not_is_said_in_a_line(point: Path, tmp_path: Path) -> N
     assert (code, said.endswith(f" {closed / 'point'}: Permission denied\n")) == (1, True)
     os.chown(point, 65534, 65534)
     for options, reason in (
-        ("suid", "only root may mount with the options suid and dev"),
+        ("suid", "only root may mount with the options suid, dev and nosymfollow"),
+        ("nosymfollow", "only root may mount with the options suid, dev and nosymfollow"),
         ("allow_other", "'user_allow_other' is set in /etc/fuse.conf"),
     ):
         code, said = run_as_nobody(tmp_path, "mount", "-o", options, IMAGE, point)

@@ -22,6 +22,7 @@ WRONG, INTERRUPTED, FAILED = 1, 8, 32  # exit codes of mount(8)
         (("-n", "-v", "-o", "ro", "-t", "s3archivefs"), FAILED, "No such file"),
         (("-o", "dirsync"), FAILED, "No such file"),
         (("-o", "odd"), WRONG, "unknown mount option 'odd'"),
+        (("-s", "-o", "ro,odd,offset=x"), FAILED, "missing.sqfs: No such file or directory"),
         (("-o", "ro,remount"), WRONG, "options of a mounted tree cannot be changed: unmount it"),
         (("--odd",), WRONG, "unrecognized arguments: --odd"),
     ],
