@@ -24,7 +24,7 @@ __all__ = ["BatchReader"]
 
 P = TypeVar("P")
 
-_FLIGHTS_BYTES = 32 << 20  # of the batches in flight together, unless one alone has more
+_FLIGHTS_BYTES = 24 << 20  # of the batches in flight together, unless one alone has more
 _FLIGHTS_MAX = 8  # batches in flight; at a device with readahead as many requests
 _GAP_BYTES = 4 << 10  # read in vain rather than reading twice: copying them takes no longer
 _DISTANT_GAP_BYTES = 128 << 10  # likewise, of a device with readahead: a request takes longer
@@ -118,7 +118,7 @@ class BatchReader(Generic[P]):
                 ahead = self._data.readahead(start, length)
             try:
                 if ahead is not None:
-                    ahead.will_read(start, length)
+                    getattr(ahead, "will_read_once", ahead.will_read)(start, length)
                 while group:  # which must not hold what is decoded and gone
                     yield self._begin(*group.popleft(), ahead)
             finally:

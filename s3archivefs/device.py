@@ -75,7 +75,7 @@ class ReadAhead(BlockDevice, Protocol):
 
     One thread at a time may use it. Readahead stops at the end of the range, changes no byte that
     is read, and raises nothing: the read of the bytes concerned raises. A handle that is dropped
-    without `close` holds nothing longer.
+    without `close` holds nothing longer. `will_read_once`, if it has that, asks to keep nothing.
     """
 
     def will_read(self, offset: int, length: int) -> None:
@@ -271,6 +271,11 @@ class _OffsetReadAhead(OffsetDevice):
     def will_read(self, offset: int, length: int) -> None:
         """Announce the next reads to the other device's readahead."""
         self._ahead.will_read(self._start + offset, length)
+
+    def will_read_once(self, offset: int, length: int) -> None:
+        """Announce likewise that they are read once."""
+        announce = getattr(self._ahead, "will_read_once", self._ahead.will_read)
+        announce(self._start + offset, length)
 
     def close(self) -> None:
         """Close the other device's readahead."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import PATH_HELP, UsageError, add_image, examples
-from s3archivefs.cli.extracting import add_manner, check_manner, extract
+from s3archivefs.cli.extracting import LIMITS, add_manner, check_manner, extract
 from s3archivefs.cli.opened import opened
 from s3archivefs.inode import FileKind
 from s3archivefs.names import decode
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Copy the file or directory that the path, or a symlink, leads to."""
     check_manner(options)
     options.paths = [] if options.paths is None else [options.paths]
-    with opened(options) as found:
+    with opened(options, LIMITS) as found:
         (path,) = found.paths
         place = found.image.realpath(path, strict=True)
         found.paths[:] = [place]

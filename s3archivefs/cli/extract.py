@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import UsageError, add_image, add_json, add_paths, count, examples
-from s3archivefs.cli.extracting import add_manner, check_manner, extract
+from s3archivefs.cli.extracting import LIMITS, add_manner, check_manner, extract
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import write_json
 from s3archivefs.extraction.manner import Counts
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("give a directory after -C, as . for the one you are in")
     check_manner(options)
     made = Counts()
-    with opened(options) as found:
+    with opened(options, LIMITS) as found:
         try:
             extract(
                 found,

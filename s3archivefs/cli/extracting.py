@@ -14,6 +14,7 @@ from s3archivefs.cli.exit_codes import FAULT
 from s3archivefs.cli.faults import complain, line_of
 from s3archivefs.cli.progress import add_progress, progress_shown
 from s3archivefs.cli.totals import totals
+from s3archivefs.limits import Limits
 
 if TYPE_CHECKING:
     import argparse
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from s3archivefs.extraction.folders import Existing
     from s3archivefs.extraction.manner import Counts
 
-__all__ = ["add_manner", "check_manner", "extract"]
+__all__ = ["LIMITS", "add_manner", "check_manner", "extract"]
 
+LIMITS = Limits(cache_bytes=32 << 20)
+"""Blocks are read in order, so that few are asked for again."""
 _OBJECTS = 100_000
 """New objects that the garbage collector waits for."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -36,7 +36,7 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(options: argparse.Namespace) -> Iterator[Opened]:
+def opened(options: argparse.Namespace, limits: Limits | None = None) -> Iterator[Opened]:
     """Open the image of the arguments that `add_image` and `add_paths` made.
 
     Raises what `open_named` raises, and UsageError where a path must be given and none is.
@@ -56,7 +56,7 @@ def opened(options: argparse.Namespace) -> Iterator[Opened]:
         given = [options.default_path]
     if "" in given:
         raise UsageError("a PATH is empty: / is the root of the image")
-    with open_named(name, offset=options.offset) as image:
+    with open_named(name, offset=options.offset, limits=limits) as image:
         yield Opened(image, name, [_place(image, path) for path in given], Faults(name))
 
 

@@ -191,8 +191,8 @@ class ChunkReader:
         self.flights.release(self.flights.begin(flights))
         self.release_ahead(flights, used=False)
 
-    def release_ahead(self, flights: Flights, *, used: bool) -> None:
-        """Hold chunks for a reader no longer: keep them in memory as others are.
+    def release_ahead(self, flights: Flights, *, used: bool, is_kept: bool = True) -> None:
+        """Hold chunks for a reader no longer; if `is_kept`, memory keeps them as others.
 
         Those that were not `used` are kept only if there is room.
         """
@@ -204,7 +204,8 @@ class ChunkReader:
             # A flight that was released in between is of a chunk that did not decode.
             if flight.value is not None and self.flights.get(index) is flight
         }
-        self.cached.keep(chunks, epoch, used=used)
+        if is_kept:
+            self.cached.keep(chunks, epoch, used=used)
         self.flights.forget(over)
 
     # ---- Doubts ----------------------------------------------------------------------------------

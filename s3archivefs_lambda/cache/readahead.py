@@ -31,6 +31,11 @@ which a function has not the memory.
 """
 _STEP_MIN_BYTES, _STEP_MAX_BYTES = 128 << 10, 4 << 20
 """Bytes that a request ahead fetches at least: half the window, within these bounds."""
+_BEHIND_BYTES = 4 << 20
+"""Bytes behind a reader that reads once, which it holds still.
+
+Files that begin there may end in a fragment block amid what was read just before.
+"""
 _LONG_BYTES = 1 << 20
 """Bytes of a range that counts as a part of a download at least.
 
@@ -54,11 +59,11 @@ class _Holding:
         held = self.flights | flights
         self.flights = held if is_sorted else dict(sorted(held.items()))
 
-    def release(self, indexes: Iterable[int], *, used: bool = True) -> None:
+    def release(self, indexes: Iterable[int], *, used: bool = True, is_kept: bool = True) -> None:
         """Hold chunks no longer; the cache keeps them, before others if they were `used`."""
         flights = {index: self.flights.pop(index) for index in indexes}
         if flights:
-            self._chunks.release_ahead(flights, used=used)
+            self._chunks.release_ahead(flights, used=used, is_kept=is_kept)
             self._chunks.background.free(len(flights) * self._chunks.cached.chunk_size)
 
     def end(self) -> None:
@@ -91,6 +96,7 @@ class ReadAhead:
         self._reached = 0  # the first chunk that is not fetched ahead
         self._is_first = True  # no read was made yet
         self._is_long = True  # a download of the whole, or a part of one
+        self._is_once = False  # nobody is known to read these bytes again
         self._holding = _Holding(chunks)
         weakref.finalize(self, self._holding.end).atexit = False  # one that is dropped unclosed
         self._closed = False
@@ -113,6 +119,12 @@ class ReadAhead:
             self._begin(offset, _ANNOUNCED_BYTES)
             self._stop = self._announced = min(offset + length, self._end)
             self._is_long = length >= _LONG_BYTES
+
+    def will_read_once(self, offset: int, length: int) -> None:
+        """Announce likewise; what is read is held for a while, and not kept in memory."""
+        with self._lock:
+            self.will_read(offset, length)
+            self._is_once = True
 
     def pread(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes from `offset`: see `pread_pieces`."""
@@ -146,8 +158,10 @@ class ReadAhead:
             prefetch=is_first,  # only a first read continues a sequence of reads of other files
         )
         with self._lock:
-            read = self._next // self._chunk_size  # the chunks before it
-            self._holding.release(list(takewhile(lambda i: i < read, self._holding.flights)))
+            # The chunks before it.
+            read = (self._next - self._is_once * _BEHIND_BYTES) // self._chunk_size
+            behind = list(takewhile(lambda i: i < read, self._holding.flights))
+            self._holding.release(behind, is_kept=not self._is_once)
         return pieces
 
     def close(self) -> None:
@@ -162,6 +176,7 @@ class ReadAhead:
         self._begun, self._next, self._reached = offset - window, offset, 0
         self._stop, self._announced = self._end, 0
         self._is_first = self._is_long = True
+        self._is_once = False
 
     # ---- Fetching --------------------------------------------------------------------------------
 

@@ -105,6 +105,18 @@ def test_many_files_read_at_once_cost_few_reads(tmp_path: Path) -> None:
         assert below.reads == []
 
 
+def test_what_many_files_were_read_from_is_not_kept_in_memory(tmp_path: Path) -> None:
+    tree = tuple(file(f"{number:03}", noise(60 * KIB, str(number))) for number in range(240))
+    image = bytes(1000) + make_image(tmp_path, tree, "-b", "131072").read_bytes()
+    cached = cached_device(CountingDevice(image), tmp_path, store=0)
+    with s3archivefs.open(cached, offset=1000) as fs:
+        for _ in fs.walk_files():
+            pass
+    cached.background.wait_idle()
+    at_hand = [cached.pread_at_hand(at, 1) is not None for at in range(0, len(image), CHUNK)]
+    assert sum(at_hand) * CHUNK < len(image) // 2
+
+
 def test_a_reader_does_not_wait_for_what_is_behind_its_read(below: Device, tmp_path: Path) -> None:
     cached = cached_device(below, tmp_path)
     cached.pread(0, CHUNK)
@@ -219,6 +231,22 @@ def test_what_was_read_takes_no_room(below: Device, tmp_path: Path) -> None:
     assert cached.background.held == 0
     ahead.close()
     assert cached.background.held == 0
+
+
+def test_what_is_read_once_is_at_hand_for_a_while(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, store=0)
+    with closing(cached.readahead(0, 12 * MIB)) as ahead:
+        ahead.will_read_once(0, 12 * MIB)
+        for offset in range(0, 12 * MIB, MIB):
+            assert ahead.pread(offset, MIB) == DATA[offset : offset + MIB]
+        below.reads.clear()
+        assert cached.pread(8 * MIB, 4 * MIB) == DATA[8 * MIB : 12 * MIB]
+        assert below.reads == []
+        at_hand = [
+            cached.pread_at_hand(offset, CHUNK) is not None for offset in range(0, 8 * MIB, MIB)
+        ]
+        # But the first, which was not fetched ahead.
+        assert at_hand == [True] + [False] * 7
 
 
 def test_what_a_reader_does_not_come_for_goes_with_it(below: Device, tmp_path: Path) -> None:
