@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from contextlib import closing, contextmanager, suppress
 from operator import index as as_index
@@ -186,10 +187,12 @@ class ArchiveDataset(Generic[Item]):
         They are read in the order of the disk: what is adjacent in one request, each block decoded
         once, while items that are read are decoded. What a batch of `BlockShuffle` has besides is
         read with them, and kept until it is asked for. Raises DecodeError where `decode` fails, and
-        what `SquashFS.read_bytes` raises, with the member's path in a note.
+        what `SquashFS.read_bytes` raises, with the member's path in a note; ValueError for a batch
+        of a `BlockShuffle` that is for another number of workers.
         """
         ahead: Sequence[int] = ()
         if isinstance(indices, Batch):
+            _check_workers(indices.workers)
             ahead = indices.ahead
             if indices.is_first:
                 self._kept.clear()
@@ -203,6 +206,10 @@ class ArchiveDataset(Generic[Item]):
                     self._kept[number] = content
                 for at in places.get(number, ()):
                     items[at] = self._item(number, content)
+        if isinstance(indices, Batch) and len(self._kept) > indices.left:
+            # Another process was asked for them: batches went elsewhere than they are for.
+            for number in [*self._kept][: len(self._kept) - indices.left]:
+                self._kept.pop(number, None)
         return [items[at] for at in range(len(indices))]
 
     def _contents(
@@ -299,6 +306,17 @@ class ArchiveDataset(Generic[Item]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check_workers(expected: int) -> None:
+    """Raise ValueError if this is one of another number of PyTorch's workers."""
+    torch = sys.modules.get("torch.utils.data")  # without it, none of its workers
+    info = torch.get_worker_info() if torch else None
+    if info is not None and info.num_workers != expected:
+        raise ValueError(
+            f"the DataLoader has {info.num_workers} workers, its BlockShuffle is for {expected}:"
+            f" give that workers={info.num_workers}"
+        )
 
 
 def _unopened() -> dict[str, object]:

@@ -7,13 +7,12 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from s3archivefs.dataset.archive_dataset import ArchiveDataset
 from s3archivefs.dataset.batch import Batch
 from s3archivefs.dataset.disk_order import runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from s3archivefs.dataset.archive_dataset import ArchiveDataset
 
 __all__ = ["BlockShuffle"]
 
@@ -37,7 +36,8 @@ class BlockShuffle:
     have as many members each, but for one a worker. With `drop_last` they have as many batches,
     and none is short: a few members are left out of each epoch.
 
-    Raises ValueError where a number is out of its range.
+    Raises ValueError where a number is out of its range, and TypeError for another dataset, be it
+    made of an ArchiveDataset. A DataLoader with another number of workers raises ValueError.
     """
 
     def __init__(
@@ -53,9 +53,12 @@ class BlockShuffle:
         workers: int = 1,
         drop_last: bool = False,
     ) -> None:
+        if not isinstance(dataset, ArchiveDataset):
+            raise TypeError(f"a BlockShuffle is of an ArchiveDataset, not {type(dataset).__name__}")
         workers = max(workers, 1)  # num_workers=0: the process itself
-        if min(batch_size, run_bytes, window_bytes) < 1:
-            raise ValueError("batch_size, run_bytes and window_bytes must be at least 1")
+        if min(batch_size, run_bytes, window_bytes, world_size) < 1:
+            names = "batch_size, run_bytes, window_bytes and world_size"
+            raise ValueError(f"{names} must be at least 1")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank is {rank}: it must be one of 0 to {world_size - 1}")
         self._sizes = dataset.members.sizes
@@ -120,7 +123,7 @@ class BlockShuffle:
                 return
             drawn = [_drawn(pool, random) for _ in range(min(self._batch_size, len(pool)))]
             weight -= sum(map(self._sizes.__getitem__, drawn))
-            yield Batch(drawn, ahead, is_first=is_first)
+            yield Batch(drawn, ahead, left=len(pool), is_first=is_first, workers=len(self._shares))
             is_first = False
 
     def _parts(self, runs: array[int], bounds: range) -> Iterator[array[int]]:

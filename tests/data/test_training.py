@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from fixtures.shapes import noise
 from fixtures.tree import file
@@ -72,6 +72,21 @@ def test_a_loader_without_workers_reads_too(image: Path) -> None:
         shuffled = DataLoader(dataset, batch_sampler=BlockShuffle(dataset, BATCH, workers=0))
         assert epoch(shuffled) == EXPECTED
         assert epoch(DataLoader(dataset, batch_size=BATCH, shuffle=True)) == EXPECTED
+
+
+def test_a_shuffle_for_another_number_of_workers_says_so(image: Path) -> None:
+    with ArchiveDataset(image, decode=tensor) as dataset:
+        loader = DataLoader(dataset, batch_sampler=BlockShuffle(dataset, BATCH), num_workers=2)
+        with pytest.raises(ValueError, match="give that workers=2"):
+            next(iter(loader))
+
+
+def test_a_part_of_a_dataset_is_not_shuffled_by_blocks(image: Path) -> None:
+    with ArchiveDataset(image, decode=tensor) as dataset:
+        part = Subset(dataset, range(70))
+        assert len(epoch(DataLoader(part, batch_size=BATCH))) == 70
+        with pytest.raises(TypeError, match="not Subset"):
+            BlockShuffle(part, BATCH)
 
 
 def test_workers_that_stay_read_another_epoch(image: Path) -> None:

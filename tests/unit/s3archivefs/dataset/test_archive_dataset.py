@@ -144,10 +144,10 @@ def test_an_iteration_reads_what_adjoins_at_once(tmp_path: Path) -> None:
 def test_what_a_batch_reads_ahead_is_read_once(image: Path) -> None:
     device = CountingDevice(image.read_bytes())
     dataset = ArchiveDataset(device, "dog/*", limits=Limits(cache_bytes=0))
-    first = dataset.__getitems__(Batch([3, 1], range(12), is_first=True))
+    first = dataset.__getitems__(Batch([3, 1], range(12), left=10, is_first=True))
     device.forget()
     rest = [*range(4, 12), 0, 2]
-    items = dataset.__getitems__(Batch(rest, [], is_first=False))
+    items = dataset.__getitems__(Batch(rest))
     assert device.reads == []
     assert first + items == [content(dataset, index) for index in [3, 1, *rest]]
     dataset.__getitems__(rest)
@@ -159,10 +159,10 @@ def test_what_was_read_ahead_is_forgotten_in_another_epoch(image: Path) -> None:
     dataset = ArchiveDataset(device, "dog/*", limits=Limits(cache_bytes=0))
     for _ in range(2):
         device.forget()
-        dataset.__getitems__(Batch([1], range(12), is_first=True))
+        dataset.__getitems__(Batch([1], range(12), left=11, is_first=True))
         assert device.reads
     device.forget()
-    assert dataset.__getitems__(Batch([2], [], is_first=True)) == [content(dataset, 2)]
+    assert dataset.__getitems__(Batch([2], is_first=True)) == [content(dataset, 2)]
     assert device.reads
 
 
@@ -188,10 +188,10 @@ def test_a_damaged_member_raises_by_name_and_others_are_read(damaged: Draft) -> 
 
 def test_a_damaged_member_that_is_read_ahead_raises_in_its_turn(damaged: Draft) -> None:
     dataset = ArchiveDataset(BytesDevice(bytes(damaged.data)))
-    assert dataset.__getitems__(Batch([0], [0, 1, 2], is_first=True)) == [noise(3 * BLOCK)]
-    assert dataset.__getitems__(Batch([2], [], is_first=False)) == [b""]
+    assert dataset.__getitems__(Batch([0], [0, 1, 2], left=2, is_first=True)) == [noise(3 * BLOCK)]
+    assert dataset.__getitems__(Batch([2], left=1)) == [b""]
     with pytest.raises(CorruptImageError):
-        dataset.__getitems__(Batch([1], [], is_first=False))
+        dataset.__getitems__(Batch([1]))
 
 
 def test_a_member_larger_than_allowed_raises_by_name(image: Path) -> None:

@@ -172,7 +172,7 @@ def test_items_of_an_epoch_are_the_contents(
     shuffle = BlockShuffle(shuffled, **arguments)
     for batch in epoch(shuffle, number)[:3]:
         sent = pickle.loads(pickle.dumps(batch))  # noqa: S301 -- as a loader sends it to its worker
-        assert (sent, sent.ahead, sent.is_first) == (batch, batch.ahead, batch.is_first)
+        assert (sent, vars(sent)) == (batch, vars(batch))
         assert shuffled.__getitems__(sent) == shuffled.__getitems__([*batch])
 
 
@@ -198,6 +198,29 @@ def test_the_pool_has_little_more_than_its_bytes(shuffled: ArchiveDataset[bytes]
         pool -= {*batch}
 
 
+def test_a_worker_keeps_only_what_it_may_be_asked_for_whoever_gets_the_batches(
+    packed: bytes,
+) -> None:
+    device = CountingDevice(packed)
+    dataset = ArchiveDataset(device, limits=Limits(cache_bytes=0))
+    shuffle = BlockShuffle(dataset, BATCH, run_bytes=4 << 10, window_bytes=32 << 10)
+    batches = epoch(shuffle)[::4]  # as if three others had the rest
+    for batch in batches:
+        dataset.__getitems__(batch)
+    kept = 0
+    for index in range(len(dataset)):
+        device.forget()
+        dataset.__getitems__([index])
+        kept += not device.reads
+    assert 0 < kept <= batches[-1].left < 50
+
+
+@pytest.mark.parametrize("other", [[b"a"], "images.sqfs", None])
+def test_another_dataset_is_refused(other: Any) -> None:  # noqa: ANN401 -- whatever it is
+    with pytest.raises(TypeError, match=f"of an ArchiveDataset, not {type(other).__name__}"):
+        BlockShuffle(other, BATCH)
+
+
 def test_an_empty_dataset_has_no_batches(packed: bytes) -> None:
     shuffle = BlockShuffle(ArchiveDataset(CountingDevice(packed), "missing"), BATCH)
     assert (len(shuffle), [*shuffle]) == (0, [])
@@ -207,8 +230,9 @@ def test_an_empty_dataset_has_no_batches(packed: bytes) -> None:
     ("arguments", "message"),
     [
         ({"batch_size": 0}, "batch_size, .* must be at least 1"),
-        ({"batch_size": 1, "run_bytes": 0}, "run_bytes .* must be at least 1"),
-        ({"batch_size": 1, "window_bytes": -1}, "window_bytes must be at least 1"),
+        ({"batch_size": 1, "run_bytes": 0}, "run_bytes, .* must be at least 1"),
+        ({"batch_size": 1, "window_bytes": -1}, "window_bytes .* must be at least 1"),
+        ({"batch_size": 1, "world_size": 0}, "world_size must be at least 1"),
         ({"batch_size": 1, "rank": 2, "world_size": 2}, "rank is 2: it must be one of 0 to 1"),
     ],
 )
