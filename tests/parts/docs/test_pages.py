@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 
 import pytest
 
@@ -33,6 +35,28 @@ def test_json_is_json(page: str) -> None:
     for block in blocks(page):
         if block.language == "json":
             assert json.loads(block.text), block
+
+
+def installed_extras(text: str) -> set[str]:
+    """The extras that commands install from a checkout, and those that they stand for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {
+        name
+        for command in re.findall(r"pip install '\.\[([\w,-]+)\]'", text)
+        for name in command.split(",")
+    }
+    for name in [*extras]:
+        for extra in project["optional-dependencies"][name]:
+            extras |= {*extra.partition("[")[2].partition("]")[0].split(",")} - {""}
+    return extras
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_installs_what_its_upload_needs(page: str) -> None:
+    text = "\n".join(block.text for block in blocks(page) if block.language == "sh")
+    if "pip install '." in text and re.search(r"^s3archivefs upload ", text, re.MULTILINE):
+        # It packs with zstd, and verifies what it packed.
+        assert installed_extras(text) >= {"lambda", "zstd"}
 
 
 @pytest.mark.parametrize("page", PAGES)
