@@ -34,6 +34,11 @@ _PAUSE_SECONDS = 0.1
 """Seconds counted for one file at most; a longer pause is a frozen function."""
 _SHARES = 16
 """Processes that keep the limit together: each writes a share of the room, then counts."""
+_SLACK_SHARE = 32
+"""Part of the limit that processes beside each other leave free.
+
+The less room there is, the more often they count: for the last part, once for each file.
+"""
 
 
 class Pace(NamedTuple):
@@ -48,8 +53,7 @@ class Pace(NamedTuple):
     alone_seconds: float = 10.0
     """Seconds without writes of others, after which a process gets all of the room.
 
-    With shares it would count 60 times for each tenth of the limit that it writes: 2 ms of
-    processor time a file.
+    With shares it would count four times for each tenth of the limit that it writes.
     """
 
 
@@ -84,9 +88,10 @@ class DirectoryLimit:
     """A limit of `max_bytes` for the files two levels below the directory `top`. Thread-safe.
 
     A writer asks for room first, and writes nothing if there is none. Each count grants its process
-    1/16 of the free room, or what waiting threads need; when that is written, or after a second,
-    the process counts again. So 16 processes exceed the limit together by one file a thread at
-    most, or, for a second, by shares that were counted in an emptier directory.
+    a share of the free room, or what waiting threads need; when that is written, or after a second,
+    the process counts again. The share is 1/16, or half of the part that the process wrote of what
+    all wrote since its last count. So 16 processes exceed the limit together by one file a thread
+    at most, or, for a second, by shares that were counted in an emptier directory.
 
     A process alone for 10 s gets all of the room. So does one whose counts take longer than writers
     wait, as in a large tree on a network file system. Before its first count ends, a process may
@@ -116,6 +121,9 @@ class DirectoryLimit:
         self._expected = 0  # bytes in the tree by the last count
         self._due = -math.inf  # when the next count is, by the clock
         self._others_seen = self._clock()  # when others had written; assumed at first
+        self._share = 1 / _SHARES  # of the free room, which a count grants
+        self._is_beside_others = False  # whether others wrote between the last two counts
+        self._has_counted = False
         self._seconds = 0.0  # duration of the last count
         self._began: float | None = None  # when the count in progress did
         self._lock = threading.Condition()
@@ -184,7 +192,8 @@ class DirectoryLimit:
         found = left = sum(file.size for file in files)
         with self._lock:
             needed = self._written - seen + self._wanted
-        if found + needed > self._max_bytes:
+            slack = self._max_bytes // _SLACK_SHARE if self._is_beside_others else 0
+        if found + needed > self._max_bytes - slack:
             target = min(self._max_bytes * 9 // 10, self._max_bytes - needed)
             left -= _delete(files, found - target)
         return _Count(seen, found, left, seconds)
@@ -204,8 +213,15 @@ class DirectoryLimit:
     def _grant(self, count: _Count) -> None:
         """Grant the room that a count left, or a share of it."""
         now = self._clock()
-        if count.found > self._expected + self._written:
+        others = count.found - self._expected - self._written
+        if others > 0:
             self._others_seen = now
+        if self._has_counted and others >= 0:  # else others evicted, and wrote who knows how much
+            self._is_beside_others = others > 0
+            # Who has not written what was granted may begin to, as all others may.
+            part = count.seen / (count.seen + others) if count.seen > self._room else 0
+            self._share = max(part / 2, 1 / _SHARES)
+        self._has_counted = True
         self._expected = count.left
         self._written -= count.seen
         self._seconds = count.seconds
@@ -217,7 +233,7 @@ class DirectoryLimit:
         ):
             self._room = room
         else:
-            self._room = max(room // _SHARES, min(self._wanted, room))
+            self._room = max(int(room * self._share), min(self._wanted, room))
 
 
 def _files(top: str) -> Iterator[_File]:

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -116,15 +117,41 @@ def test_a_process_alone_need_not_count_while_there_is_room(
     assert len(counts) == 1
 
 
-def test_a_process_beside_others_counts_often(
+def test_a_process_that_may_not_be_alone_takes_half_of_the_room_at_most(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = counts_of(tmp_path, monkeypatch)
-    limit = limit_of(tmp_path, 100 * BLOCK, count_seconds=1e9, alone_seconds=1e9)
-    for number in range(100):
+    limit = limit_of(tmp_path, 128 * BLOCK, count_seconds=1e9, alone_seconds=1e9)
+    for number in range(128):
         assert limit.make_room(BLOCK)
         write(tmp_path / f"ab/archive/{number}")
-    assert len(counts) > 16
+    # 1/16 at first; then 64 of 128 blocks, 32 of 64, and so on.
+    assert len(counts) >= 8
+
+
+@pytest.mark.parametrize("processes", [2, 5, 16])
+def test_processes_beside_each_other_keep_the_limit_together(
+    tmp_path: Path, processes: int
+) -> None:
+    limits = [limit_of(tmp_path, 64 * BLOCK, count_seconds=1e9) for _ in range(processes)]
+    random = Random(processes)
+    for number in range(200):
+        if random.choice(limits).make_room(BLOCK):
+            write(tmp_path / f"ab/archive/{number}", age=200 - number)
+        assert len(names(tmp_path)) <= 64 + processes
+
+
+def test_two_processes_in_a_full_directory_need_not_count_for_every_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        write(tmp_path / f"ab/old/{number}", 36 * BLOCK, age=1000 - number)
+    counts = counts_of(tmp_path, monkeypatch)
+    limits = [limit_of(tmp_path, 400 * BLOCK, count_seconds=1e9) for _ in range(2)]
+    for number in range(200):
+        assert limits[number % 2].make_room(BLOCK)
+        write(tmp_path / f"ab/archive/{number}")
+    assert len(counts) <= 200 / 6
 
 
 def test_a_process_that_was_alone_learns_of_others_in_time(tmp_path: Path) -> None:
