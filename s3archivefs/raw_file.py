@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import threading
@@ -63,7 +64,8 @@ class RawFile(io.RawIOBase):
         elif whence:
             raise ValueError(f"whence is {whence}; 0, 1 and 2 are known")
         if offset < 0:
-            raise ValueError(f"cannot seek to byte {offset}")
+            # As a file on disk: zipfile, for one, tries and goes by OSError.
+            raise OSError(errno.EINVAL, f"cannot seek to byte {offset}")
         self.position = offset
         self.lost = False
         return offset

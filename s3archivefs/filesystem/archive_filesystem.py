@@ -201,6 +201,8 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
     ) -> ArchiveFile:
         if _WRITES.intersection(mode):
             refuse(path)
+        if sorted(mode) != ["b", "r"]:
+            raise ValueError(f"the mode is {mode!r}: archives are read, in mode 'r' or 'rb'")
         file = ArchiveFile(self, self._opened, self._strip_protocol(path), block_size)
         self._files.add(ref(file, self._files.discard))
         if self._closed:  # by another thread, which may have missed this file

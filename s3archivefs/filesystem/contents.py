@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,15 @@ from s3archivefs.inode import FileKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TypeAlias
 
     from fsspec.callbacks import Callback
 
     from s3archivefs.errors import SquashfsError
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
+
+    AnyPath: TypeAlias = str | os.PathLike[str]
 
 __all__ = ["Contents"]
 
@@ -57,7 +61,7 @@ class Contents(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
 
     def cat(
         self,
-        path: str | Sequence[str],
+        path: AnyPath | Sequence[AnyPath],
         recursive: bool = False,  # noqa: FBT001, FBT002 -- fsspec's
         on_error: str = "raise",
         **kwargs: Any,  # noqa: ANN401 -- likewise
@@ -69,13 +73,13 @@ class Contents(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
         """
         start: int | None = kwargs.pop("start", None)
         end: int | None = kwargs.pop("end", None)
-        given = [path] if isinstance(path, str) else [*path]
+        given = [path] if isinstance(path, str | os.PathLike) else [*path]
         own = [self._strip_protocol(each) for each in given]
         names = self.expand_path(given, recursive=recursive, **kwargs)
-        if isinstance(path, str) and names == own:
-            return self.cat_file(path, start, end)
-        if recursive or {*own} != {*names}:
-            names = [name for name in names if self.isfile(name)]
+        if isinstance(path, str | os.PathLike) and names == own:
+            return self.cat_file(own[0], start, end)
+        asked = {*own} if not recursive else set()
+        names = [name for name in names if name in asked or self.isfile(name)]
         if start is None and end is None:
             contents = self._contents(names, on_error)
         else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArchiveFile"]
 
-_BLOCK_BYTES = 128 << 10  # read at once to find the end of a record
+_BLOCK_BYTES = 128 << 10  # read at once to find the end of a record, if no other size is given
 
 
 class Holder(Protocol):
@@ -45,7 +45,7 @@ class ArchiveFile(io.BufferedIOBase):
         self.path = self.name = self.full_name = path
         """The path in the archive."""
         self.mode = "rb"
-        self.blocksize = block_size
+        self.blocksize = block_size or _BLOCK_BYTES
         """The block size that was asked for. The file chooses what it reads at once itself."""
         self.size = self._file.size
         """Bytes of the whole file."""
@@ -116,14 +116,11 @@ class ArchiveFile(io.BufferedIOBase):
     def readuntil(self, char: bytes = b"\n", blocks: int | None = None) -> bytes:
         """Return the bytes up to the next `char`, that included, or to the end.
 
-        `char` may have several bytes. Reads at most so many `blocks` of 128 KiB, if given.
+        `char` may have several bytes. Reads so many bytes at once, by default `blocksize`.
         """
         start = self.tell()
         found = bytearray()
-        read = 0
-        while blocks is None or read < blocks:
-            piece = self.read(_BLOCK_BYTES)
-            read += 1
+        while piece := self.read(blocks or self.blocksize):
             searched = max(0, len(found) - len(char) + 1)
             found += piece
             at = found.find(char, searched)
@@ -131,8 +128,6 @@ class ArchiveFile(io.BufferedIOBase):
                 end = at + len(char)
                 self.seek(start + end)
                 return bytes(found[:end])
-            if not piece:
-                break
         return bytes(found)
 
     def __reduce_ex__(self, _protocol: SupportsIndex, /) -> tuple[object, ...]:

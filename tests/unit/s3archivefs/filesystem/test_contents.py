@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -84,6 +84,8 @@ def test_cat_reads_one_file_or_many(fs: ArchiveFileSystem) -> None:
     assert fs.cat(["/a.b", "lines"]) == {"a.b": b"dot", "lines": CONTENTS["lines"]}
     assert fs.cat("many/*") == fs.cat("many", recursive=True) == MANY
     assert fs.cat(["a.b", "lines"], start=1, end=3) == {"a.b": b"ot", "lines": b"ne"}
+    assert fs.cat(PurePosixPath("a.b")) == b"dot"
+    assert fs.cat([PurePosixPath("a.b"), "nothing*"]) == {"a.b": b"dot"}
 
 
 def test_cat_of_a_tree_reads_what_has_content(fs: ArchiveFileSystem) -> None:
@@ -109,6 +111,11 @@ def test_cat_raises_omits_or_returns_errors(
     assert fs.cat(["a.b", "missing"], on_error="omit", **ranges) == {"a.b": b"dot"[start:end]}
     found = fs.cat(["a.b", "missing"], on_error="return", **ranges)
     assert isinstance(found["missing"], FileNotFoundError)
+    for explicit in ("missing", "a"):  # beside a pattern, which matches directories too
+        with pytest.raises((FileNotFoundError, IsADirectoryError)):
+            fs.cat(["n*", explicit], **ranges)
+        found = fs.cat(["a*", explicit], on_error="return", **ranges)
+        assert {*found} == {"a.b", explicit}
 
 
 # ---- Copies --------------------------------------------------------------------------------------
