@@ -69,6 +69,11 @@ class CachedChunks:
         renew_after_fork(self, CachedChunks._renew)
 
     @property
+    def memory_bytes(self) -> int:
+        """Bytes of chunks that the memory has room for."""
+        return self._memory.max_bytes
+
+    @property
     def epoch(self) -> int:
         """How often a chunk was doubted so far."""
         return self._suspects.count

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     from s3archivefs import BlockDevice, Flight
     from s3archivefs_lambda.cache.background import Background
+    from s3archivefs_lambda.cache.buffers import Buffers
     from s3archivefs_lambda.cache.cached_chunks import CachedChunks, Chunk
     from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 
     Flights: TypeAlias = dict[int, Flight[Chunk]]
     Store: TypeAlias = Callable[[Mapping[int, Chunk], int], None]
     """Stores chunks that were fetched in an epoch: see `CachedChunks`."""
-    Stream: TypeAlias = Callable[[int, int, int], Iterator[Chunk]]
+    Stream: TypeAlias = Callable[..., Iterator[Chunk]]
 
 __all__ = ["ChunkReader"]
 
@@ -121,7 +122,8 @@ class ChunkReader:
                 self._get(mine, store, prefetch=prefetch)
             finally:
                 self.flights.release(mine)
-            for index, flight in (mine | others).items():
+            # The last one first: when it has landed, the others have, and need no waiting.
+            for index, flight in reversed((mine | others).items()):
                 flight.wait()
                 if not flight.was_interrupted:
                     chunks[index] = flight.result()
@@ -172,7 +174,7 @@ class ChunkReader:
             return dict(sorted((retaken | self.flights.reserve(wanted)).items()))
         return self.flights.reserve(wanted)
 
-    def fetch_ahead(self, flights: Flights, stores: bool) -> None:  # noqa: FBT001 -- passed on by the pool
+    def fetch_ahead(self, flights: Flights, buffers: Buffers, stores: bool) -> None:  # noqa: FBT001 -- passed on by the pool
         """Get the chunks of reserved flights; the read that needs a chunk raises its error."""
         mine = self.flights.begin(flights)
         try:
@@ -180,7 +182,7 @@ class ChunkReader:
                 if _is_any_wanted(mine):
                     missing = self._land_cached(mine)
                     store = self.cached.store if stores else None
-                    self._fetch(missing, missing, store=store, ahead=True)
+                    self._fetch(missing, missing, store=store, buffers=buffers)
         finally:
             self.flights.release({i: each for i, each in mine.items() if each.value is None})
             # The reader did not keep these in memory: they had not landed when it left.
@@ -239,12 +241,12 @@ class ChunkReader:
         needed: Container[int],
         *,
         store: Store | None,
-        ahead: bool = False,
+        buffers: Buffers | None = None,
     ) -> None:
         """Fetch chunks with few reads; skip a read without any `needed` chunk.
 
-        They are kept in memory, unless they are held there `ahead` of a reader, and stored by
-        `store`, if that is given.
+        They are kept in memory, unless they are held there ahead of a reader, whose `buffers` they
+        come into, and stored by `store`, if that is given.
         """
         epoch = self.cached.epoch
         for run in self.plan.reads(flights):
@@ -253,7 +255,7 @@ class ChunkReader:
                 continue
             fetched: dict[int, Chunk] = {}
             try:
-                with closing(self._read(run[0], run[-1])) as chunks:
+                with closing(self._read(run[0], run[-1], buffers)) as chunks:
                     for index, chunk in enumerate(chunks, run[0]):
                         if index in wanted:
                             accounting.add("cache_misses")  # before its reader may end the request
@@ -266,20 +268,22 @@ class ChunkReader:
                 raise
             finally:
                 # Before they are released: a thread that comes in between finds the flight.
-                if not ahead:
+                if buffers is None:
                     self.cached.keep(fetched, epoch)
                 if store is not None:
                     store(fetched, epoch)
 
-    def _read(self, first: int, last: int) -> Generator[Chunk]:
+    def _read(self, first: int, last: int, buffers: Buffers | None) -> Generator[Chunk]:
         """Yield the chunks from the first to the last, by one read of the device.
 
-        They come as they arrive if the device has a method `stream(offset, length, piece_bytes)`.
+        They come as they arrive if the device has a method `stream(offset, length, piece_bytes)`,
+        with an option `take` for what returns their memory.
         """
         start, _ = self.cached.extent(first)
         _, end = self.cached.extent(last)
         if self._stream is not None:
-            yield from self._stream(start, end - start, self.cached.chunk_size)
+            options = {} if buffers is None else {"take": buffers.take}
+            yield from self._stream(start, end - start, self.cached.chunk_size, **options)
             return
         data = self._device.pread(start, end - start)
         if len(data) != end - start:

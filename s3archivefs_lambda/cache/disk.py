@@ -23,6 +23,7 @@ import struct
 import time
 import zlib
 from contextlib import suppress
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -138,8 +139,7 @@ class ChunkStore:
         return self._limit.make_room(size)
 
     def _path(self, archive_id: str, index: int) -> str:
-        name = hashlib.sha256(to_bytes(archive_id)).hexdigest()
-        return f"{self._top}/{name[:2]}/{name[2:]}/{index}"
+        return f"{self._top}/{_directory_of(archive_id)}/{index}"
 
     def _read(self, path: str, index: int, owner: int) -> bytes | None:
         descriptor = os.open(path, _READ)
@@ -226,6 +226,12 @@ class ChunkStore:
             error,
             self._retry_seconds,
         )
+
+
+@lru_cache(256)  # archives, as many as are read at a time: each chunk asks for it
+def _directory_of(archive_id: str) -> str:
+    name = hashlib.sha256(to_bytes(archive_id)).hexdigest()
+    return f"{name[:2]}/{name[2:]}"
 
 
 def _header(index: int, chunk: bytes | memoryview) -> bytes:

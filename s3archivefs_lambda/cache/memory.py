@@ -24,7 +24,8 @@ class ChunkMemory:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        """Bytes of chunks that there is room for."""
         self.background = Background(max_bytes * 3 // 4)
         """The threads that fetch ahead and store chunks, and the memory they may hold."""
         self._chunks: OrderedDict[Key, bytes | memoryview] = OrderedDict()
@@ -59,7 +60,7 @@ class ChunkMemory:
         """
         size = len(chunk)
         key = archive_id, index
-        most = self._max_bytes if used else self._max_bytes - self._used
+        most = self.max_bytes if used else self.max_bytes - self._used
         if size > most:
             return
         # A view of more than the chunk would keep all that. Of bytes this makes no copy.
@@ -69,7 +70,7 @@ class ChunkMemory:
             self._chunks[key] = copy
             if not used:
                 self._chunks.move_to_end(key, last=False)
-            while self._used > self._max_bytes:
+            while self._used > self.max_bytes:
                 _, oldest = self._chunks.popitem(last=False)
                 self._used -= len(oldest)
 

@@ -12,6 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from s3archivefs import renew_after_fork
+from s3archivefs_lambda.cache.buffers import Buffers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
@@ -32,10 +33,12 @@ which a function has not the memory.
 _STEP_MIN_BYTES, _STEP_MAX_BYTES = 128 << 10, 4 << 20
 """Bytes that a request ahead fetches at least: half the window, within these bounds."""
 _BEHIND_BYTES = 4 << 20
-"""Bytes behind a reader that reads once, which it holds still.
+"""Bytes behind a reader that reads once, which it holds still, at most.
 
 Files that begin there may end in a fragment block amid what was read just before.
 """
+_BEHIND_SHARE = 16
+"""They are at most one of so many parts of the memory for chunks."""
 _LONG_BYTES = 1 << 20
 """Bytes of a range that counts as a part of a download at least.
 
@@ -51,6 +54,8 @@ class _Holding:
         """The chunks, in their order."""
         self.stored_bytes = 0
         """Bytes that the reader stored."""
+        self.buffers = Buffers(chunks.cached.chunk_size)
+        """The memory that chunks arrive in."""
         self._chunks = chunks
 
     def add(self, flights: Flights) -> None:
@@ -87,9 +92,11 @@ class ReadAhead:
         self._store_quota = chunks.background.store_quota
         self._file = file
         self._quota_bytes = quota_bytes
+        self._behind_bytes = min(_BEHIND_BYTES, chunks.cached.memory_bytes // _BEHIND_SHARE)
         self._end = stop
         # Of the sequence of reads in progress:
-        self._begun = 0  # where it began
+        self._begun = 0  # where its window begins
+        self._first = 0  # the byte that it began with
         self._next = -1  # where a read that continues it begins
         self._stop = stop  # nothing behind it will be read, as far as is known
         self._announced = 0  # up to here, all will be read
@@ -158,11 +165,24 @@ class ReadAhead:
             prefetch=is_first,  # only a first read continues a sequence of reads of other files
         )
         with self._lock:
+            is_once = self._is_once or self._is_scan
             # The chunks before it.
-            read = (self._next - self._is_once * _BEHIND_BYTES) // self._chunk_size
+            read = (self._next - is_once * self._behind_bytes) // self._chunk_size
             behind = list(takewhile(lambda i: i < read, self._holding.flights))
-            self._holding.release(behind, is_kept=not self._is_once)
+            self._holding.release(behind, is_kept=not is_once)
+            # Those free are at most as many as are still to be filled, and an eighth.
+            self._holding.buffers.limit(len(self._holding.flights) * 9 // 8)
         return pieces
+
+    @property
+    def _is_scan(self) -> bool:
+        """Whether the reader is amid more than the memory for chunks has room for.
+
+        In place of all that others read, it would have only the last of that when the first is
+        read again.
+        """
+        length = max(self._next, self._announced) - self._first
+        return self._next < self._stop and length > self._chunks.cached.memory_bytes
 
     def close(self) -> None:
         """Release what was fetched, and end the requests in flight, as dropping the handle does."""
@@ -174,6 +194,7 @@ class ReadAhead:
         """Begin another sequence of reads, with a window of so many bytes."""
         self._holding.release(list(self._holding.flights), used=False)
         self._begun, self._next, self._reached = offset - window, offset, 0
+        self._first = offset
         self._stop, self._announced = self._end, 0
         self._is_first = self._is_long = True
         self._is_once = False
@@ -211,7 +232,8 @@ class ReadAhead:
             return True
         size = len(flights) * self._chunk_size
         if self._background.reserve(size):
-            if self._background.submit(self._chunks.fetch_ahead, flights, self._may_store(size)):
+            buffers, stores = self._holding.buffers, self._may_store(size)
+            if self._background.submit(self._chunks.fetch_ahead, flights, buffers, stores):
                 self._holding.add(flights)
                 return True
             self._background.free(size)

@@ -17,10 +17,14 @@ from s3archivefs_lambda.store.errors import client_faults
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import BufferedReader
+    from typing import TypeAlias
 
     from botocore.response import StreamingBody
 
-__all__ = ["BodyBrokenError", "Patience", "ResumedBody", "in_pieces"]
+    Take: TypeAlias = Callable[[int], memoryview]
+    """Returns writable memory of so many bytes."""
+
+__all__ = ["BodyBrokenError", "Patience", "ResumedBody", "in_pieces", "new_memory"]
 
 _LOG = logging.getLogger("s3archivefs")
 
@@ -122,14 +126,22 @@ class ResumedBody:
         self._open(self._request(self._done))
 
 
-def in_pieces(body: ResumedBody, length: int, piece_bytes: int) -> Iterator[memoryview]:
+def new_memory(size: int) -> memoryview:
+    """Return memory that nobody else has."""
+    return memoryview(bytearray(size))
+
+
+def in_pieces(
+    body: ResumedBody, length: int, piece_bytes: int, take: Take = new_memory
+) -> Iterator[memoryview]:
     """Yield the `length` bytes of a body in pieces of `piece_bytes`, and close it.
 
-    Each piece has memory of its own, and is read-only. The last one may be shorter.
+    Each piece is read-only, in memory that `take` returned for it alone. The last one may be
+    shorter.
     """
     with closing(body):
         while length:
-            piece = memoryview(bytearray(min(piece_bytes, length)))
+            piece = take(min(piece_bytes, length))
             length -= len(piece)
             done = 0
             while done < len(piece):

@@ -10,7 +10,13 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from s3archivefs_lambda.store.body import BodyBrokenError, Patience, ResumedBody, in_pieces
+from s3archivefs_lambda.store.body import (
+    BodyBrokenError,
+    Patience,
+    ResumedBody,
+    in_pieces,
+    new_memory,
+)
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
     ArchiveForbiddenError,
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 
     from botocore.response import StreamingBody
     from types_boto3_s3 import S3Client
+
+    from s3archivefs_lambda.store.body import Take
 
     # Not the stubs' type of an answer: that promises headers which only S3 itself always sends.
     Facts: TypeAlias = Mapping[str, Any]
@@ -104,18 +112,24 @@ class S3Device:
         return b"".join(self.stream(offset, length, length)) if length else b""
 
     def stream(
-        self, offset: int, length: int, piece_bytes: int, body: StreamingBody | None = None
+        self,
+        offset: int,
+        length: int,
+        piece_bytes: int,
+        body: StreamingBody | None = None,
+        *,
+        take: Take = new_memory,
     ) -> Generator[memoryview, None, None]:
         """Yield the bytes of a range as they arrive, in pieces of `piece_bytes`.
 
-        The last piece may be shorter. `body` is the verified answer to a GET of this range, if
-        there is one already. Raises ArchiveAccessError.
+        The last piece may be shorter. Their memory is what `take` returns. `body` is the verified
+        answer to a GET of this range, if there is one already. Raises ArchiveAccessError.
         """
         url = object_url(self.bucket, self.key)
         request = partial(self._request, offset, length)
         source = ResumedBody(request, length, url, body, patience=self._patience)
         try:
-            yield from in_pieces(source, length, piece_bytes)
+            yield from in_pieces(source, length, piece_bytes, take)
         except BodyBrokenError as error:
             raise ArchiveUnavailableError.of(self.bucket, self.key, str(error)) from error
 

@@ -62,7 +62,9 @@ def test_a_sequence_goes_on_behind_what_is_stored_already(below: Device, tmp_pat
 
 def test_an_error_in_prefetched_chunks_fails_no_read(below: Device, tmp_path: Path) -> None:
     class Breaking(Device):
-        def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
+        def stream(
+            self, offset: int, length: int, piece_bytes: int, **_: object
+        ) -> Iterator[bytes]:
             self.reads.append((offset, length))
             yield DATA[offset : offset + piece_bytes]
             if length > piece_bytes:

@@ -263,11 +263,27 @@ def test_what_a_reader_does_not_come_for_goes_with_it(below: Device, tmp_path: P
     assert cached.background.held == 0
 
 
+def test_a_long_sequence_leaves_in_memory_what_others_read(below: Device, tmp_path: Path) -> None:
+    cached = cached_device(below, tmp_path, memory=16 * MIB, store=0)
+    others = range(18 * MIB, 24 * MIB, CHUNK)
+    for offset in others:
+        cached.pread(offset, CHUNK)
+    with closing(reading(cached, 0, 17 * MIB)) as ahead:
+        for offset in range(0, 17 * MIB, MIB):
+            assert ahead.pread(offset, MIB) == DATA[offset : offset + MIB]
+    below.reads.clear()
+    for offset in others:
+        assert cached.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
+    assert below.reads == []
+
+
 def test_a_reader_that_leaves_ends_its_requests(tmp_path: Path) -> None:
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     class Streaming(Device):
-        def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
+        def stream(
+            self, offset: int, length: int, piece_bytes: int, **_: object
+        ) -> Iterator[bytes]:
             self.reads.append((offset, length))
             for at in range(offset, offset + length, piece_bytes):
                 if offset:
@@ -322,7 +338,7 @@ class Gated(Device):
         self.may_send = threading.Semaphore(0)
         self.sent: list[int] = []
 
-    def stream(self, offset: int, length: int, piece_bytes: int) -> Iterator[bytes]:
+    def stream(self, offset: int, length: int, piece_bytes: int, **_: object) -> Iterator[bytes]:
         self.reads.append((offset, length))
         for at in range(offset, offset + length, piece_bytes):
             if offset:

@@ -120,6 +120,18 @@ def test_a_piece_keeps_no_other_in_memory_and_cannot_be_changed(store: ScriptedS
     assert all(piece.readonly for piece in pieces)
 
 
+def test_pieces_come_in_the_memory_that_is_given_for_them(store: ScriptedStore) -> None:
+    given: list[bytearray] = []
+
+    def take(size: int) -> memoryview:
+        given.append(bytearray(size))
+        return memoryview(given[-1])
+
+    pieces = [*device_of(store).stream(0, SIZE, 10_000, take=take)]
+    assert b"".join(pieces) == CONTENT
+    assert [piece.obj for piece in pieces] == given
+
+
 @pytest.mark.parametrize("piece_bytes", [1, 7, 8])
 def test_a_body_ends_anywhere_in_a_piece_and_its_connection_is_used_again(
     store: ScriptedStore, piece_bytes: int
