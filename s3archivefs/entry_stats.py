@@ -82,9 +82,10 @@ class EntryStats:
             if last != block:
                 data = self._block(block)
             kind = data[offset]
+            kind = kind if kind <= EXTENDED else kind - EXTENDED
+            return self._stat(data, offset, reference, kind)
         except (SquashfsError, IndexError):
             return None
-        return self._stat(data, offset, reference, kind if kind <= EXTENDED else kind - EXTENDED)
 
     def of_run(self, run: Run, *, extended: bool = True) -> list[Stat | None]:
         """Return the attributes of each of a run's entries, or None, likewise.

@@ -209,7 +209,9 @@ def test_ids_that_cannot_be_read_are_left_to_the_careful_way() -> None:
         (listing,) = next(directories(readers, fs.superblock.root_inode, 1))
         (run,) = listing.runs()
         assert readers.stats.of_run(run) == [None]
-        assert readers.stats.of_entry(next(listing.entries())) is None
+        entry = next(listing.entries())
+        assert readers.stats.of_entry(entry) is None
+        assert readers.stats.of_node(entry.reference) is None
 
 
 def test_no_block_is_kept_when_the_image_is_distrusted() -> None:
