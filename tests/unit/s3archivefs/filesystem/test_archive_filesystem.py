@@ -7,9 +7,11 @@ import gc
 import json
 import pickle
 import shutil
+import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -222,6 +224,15 @@ def test_limits_are_given_by_name(image: Path) -> None:
         with pytest.raises(LimitExceededError, match="read_all_bytes"):
             fs.cat(LATIN)
         assert fs.cat_file(LATIN, 0, 5) == b"latin"
+
+
+def test_what_to_install_is_said_where_fsspec_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*sys.modules]:
+        if name.startswith("s3archivefs.filesystem"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 's3archivefs\[fsspec\]'"):
+        import_module("s3archivefs.filesystem")
 
 
 # ---- Lifetime ------------------------------------------------------------------------------------
