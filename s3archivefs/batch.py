@@ -87,11 +87,18 @@ def weight_of_path(path: EitherPath) -> int:
 
 
 def windows(
-    files: Iterable[Wanted[P]], block_size: int, weigh: Callable[[P], int]
+    files: Iterable[Wanted[P]],
+    block_size: int,
+    weigh: Callable[[P], int],
+    *,
+    is_first_whole: bool = False,
 ) -> Iterator[list[Wanted[P]]]:
-    """Yield files in lists that take bounded memory; `weigh` weighs their paths."""
+    """Yield files in lists that take bounded memory; `weigh` weighs their paths.
+
+    The first list is short, unless it is to be as long as others.
+    """
     window: list[Wanted[P]] = []
-    weight, most = 0, _FIRST_WINDOW_BYTES
+    weight, most = 0, _WINDOW_BYTES if is_first_whole else _FIRST_WINDOW_BYTES
     for file in files:
         window.append(file)
         weight += _FILE_WEIGHT + weigh(file.path)

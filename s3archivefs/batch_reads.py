@@ -51,6 +51,8 @@ class BatchReader(Generic[P]):
         data: DataReader,
         large_bytes: int,
         workers: int | None = None,
+        *,
+        is_all: bool = False,
     ) -> None:
         self._data = data
         self._planner: Planner[P] = Planner(inodes, data, large_bytes)
@@ -60,6 +62,10 @@ class BatchReader(Generic[P]):
         self._workers = Workers(workers or _FLIGHTS_MAX, "s3archivefs-read")
         workers = workers or (_FLIGHTS_MAX if self._is_distant else os.cpu_count() or 1)
         self._flights_max = min(workers + 1, _FLIGHTS_MAX)
+        self._is_all = is_all and self._is_distant
+        """Whether all blocks are to be read, and fetched before files are known."""
+        self._ahead_of_all: ReadAhead | None = None
+        self._reached = 0  # up to here, that was read
 
     def contents(
         self, windows: Iterable[list[Wanted[P]]]
@@ -86,6 +92,8 @@ class BatchReader(Generic[P]):
     def _landed(self, windows: Iterable[list[Wanted[P]]]) -> Generator[Batch[P], None, None]:
         """Yield the batches of windows, decoded, in the order of the disk."""
         flights: deque[_Flight[P]] = deque()
+        if self._is_all:
+            self._ahead_of_all = self._data.readahead_of_all()
         try:
             for window in windows:
                 with closing(self._begun(window)) as begun:
@@ -99,6 +107,8 @@ class BatchReader(Generic[P]):
             for flight in flights:
                 flight.work.cancel()
             self._workers.end()
+            if self._ahead_of_all is not None:
+                self._ahead_of_all.close()
 
     def _are_many(self, flights: deque[_Flight[P]]) -> bool:
         weight = sum(flight.batch.weight for flight in flights)
@@ -111,19 +121,24 @@ class BatchReader(Generic[P]):
                 yield self._begin(batch, batch.runs(_GAP_BYTES), None)
             return
         for group in _groups(self._planner.batches(window, _DISTANT_GAP_BYTES)):
-            spans = [(runs[0].start, runs[0].end) for _, runs in group if runs]
-            ahead = None
-            if len(spans) > 1:
-                start, length = spans[0][0], spans[-1][1] - spans[0][0]
-                ahead = self._data.readahead(start, length)
+            ahead = self._ahead(group)
             try:
-                if ahead is not None:
-                    getattr(ahead, "will_read_once", ahead.will_read)(start, length)
                 while group:  # which must not hold what is decoded and gone
                     yield self._begin(*group.popleft(), ahead)
             finally:
-                if ahead is not None:
+                if ahead is not None and ahead is not self._ahead_of_all:
                     ahead.close()
+
+    def _ahead(self, group: Iterable[tuple[Batch[P], list[Run]]]) -> ReadAhead | None:
+        """Return the readahead for the first runs of batches, which adjoin."""
+        spans = [(runs[0].start, runs[0].end) for _, runs in group if runs]
+        if not spans:
+            return None
+        start, stop = spans[0][0], spans[-1][1]
+        if self._ahead_of_all is not None and self._reached <= start:
+            self._reached = stop
+            return self._ahead_of_all
+        return self._data.readahead_once(start, stop) if len(spans) > 1 else None
 
     def _begin(self, batch: Batch[P], runs: list[Run], ahead: ReadAhead | None) -> _Flight[P]:
         raw = None

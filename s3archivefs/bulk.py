@@ -103,7 +103,11 @@ class BulkReader(FileOpener):
         return self._files_below(self._place(top), top, on_error)
 
     def read_pieces(
-        self, files: Iterable[tuple[T, Stat]], *, workers: int | None = None
+        self,
+        files: Iterable[tuple[T, Stat]],
+        *,
+        workers: int | None = None,
+        is_all: bool = False,
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         """Yield each file's mark and the pieces of its content, in disk order.
 
@@ -112,11 +116,13 @@ class BulkReader(FileOpener):
         those too large for memory come piece by piece. Take the pieces before the next file. A file
         that cannot be read raises what `read_bytes` raises, to who takes its pieces. `workers` is
         the number of threads, by default that of processors, or 8 where there is a network.
+        `is_all` says that nearly all blocks of the image are wanted: over a network they are
+        fetched before it is known which file has them.
 
         Format: "Data and Fragment Blocks".
         """
         self._check_open()
-        return self._pieces_of(files, workers)
+        return self._pieces_of(files, workers, is_all=is_all)
 
     def content_start(self, stat: Stat) -> tuple[int, int]:
         """Return the byte at which the content of a file begins, and its fragment.
@@ -177,11 +183,13 @@ class BulkReader(FileOpener):
                 self._check_open()
 
     def _pieces_of(
-        self, files: Iterable[tuple[T, Stat]], workers: int | None
+        self, files: Iterable[tuple[T, Stat]], workers: int | None, *, is_all: bool
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         wanted = (Wanted(mark, self._place_of_content(stat), stat) for mark, stat in files)
-        in_windows = windows(wanted, self._readers.data.block_size, _weight_of_mark)
-        reader: BatchReader[T] = self._batch_reader(workers)
+        in_windows = windows(
+            wanted, self._readers.data.block_size, _weight_of_mark, is_first_whole=is_all
+        )
+        reader: BatchReader[T] = self._batch_reader(workers, is_all=is_all)
         with closing(reader.pieces(in_windows)) as contents:
             for file, pieces in contents:
                 yield file.path, self._pieces_alone(file.stat) if pieces is None else pieces
@@ -237,9 +245,9 @@ class BulkReader(FileOpener):
         reader: BatchReader[P] = self._batch_reader()
         return reader.contents(windows(files, self._readers.data.block_size, weight_of_path))
 
-    def _batch_reader(self, workers: int | None = None) -> BatchReader[T]:
+    def _batch_reader(self, workers: int | None = None, *, is_all: bool = False) -> BatchReader[T]:
         readers = self._readers
-        return BatchReader(readers.inodes, readers.data, self._large_bytes, workers)
+        return BatchReader(readers.inodes, readers.data, self._large_bytes, workers, is_all=is_all)
 
     # ---- Files -----------------------------------------------------------------------------------
 

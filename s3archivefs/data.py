@@ -108,6 +108,7 @@ class DataReader:
         """Where the fragment blocks lie."""
         self._limits = limits
         self.block_size = superblock.block_size
+        self._data_end = superblock.inode_table_start
         self._end = superblock.bytes_used
 
     def readahead(self, position: int, length: int) -> ReadAhead | None:
@@ -115,6 +116,17 @@ class DataReader:
         if not _DATA_START <= position < position + length <= self._end:
             return None
         return readahead_of(self._device, position, length)
+
+    def readahead_of_all(self) -> ReadAhead | None:
+        """Return the device's readahead for all blocks, which begins to fetch them, or None."""
+        return self.readahead_once(_DATA_START, self._data_end)
+
+    def readahead_once(self, start: int, stop: int) -> ReadAhead | None:
+        """Return likewise one for the bytes [start, stop), which are read once and in order."""
+        ahead = self.readahead(start, stop - start)
+        if ahead is not None:
+            getattr(ahead, "will_read_once", ahead.will_read)(start, stop - start)
+        return ahead
 
     @property
     def has_readahead(self) -> bool:

@@ -29,7 +29,7 @@ from s3archivefs.names import decode, encode
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Collection, Generator, Iterable, Iterator
 
     from s3archivefs.extraction.manner import Counts, Manner
     from s3archivefs.extraction.walk import Source
@@ -80,7 +80,7 @@ class Extraction:
         self._is_over = False
         """Whether an exception ends the extraction: none that follows says more."""
 
-    def run(self, paths: Iterable[str]) -> None:
+    def run(self, paths: Collection[str]) -> None:
         """Extract paths and what is below them.
 
         Raises what `SquashFS.extract` does. What is made is whole, whatever is raised.
@@ -97,9 +97,10 @@ class Extraction:
             stack.callback(self._maker.close)
             stack.callback(self._folders.finish)
             files = stack.enter_context(closing(self._files(paths)))
-            contents = stack.enter_context(
-                closing(self._image.read_pieces(files, workers=self._manner.jobs))
+            reading = self._image.read_pieces(
+                files, workers=self._manner.jobs, is_all=self._is_all(paths)
             )
+            contents = stack.enter_context(closing(reading))
             try:
                 for placed, pieces in contents:
                     self._make_file(placed, pieces)
@@ -107,6 +108,12 @@ class Extraction:
                 self._is_over = True
                 raise
         self._advance(0, 0, is_end=True)
+
+    def _is_all(self, paths: Collection[str]) -> bool:
+        """Return whether all of the image is made anew, as far as is known."""
+        manner = self._manner
+        is_root = any(not names_of(path) for path in paths)
+        return is_root and manner.selection.is_all and manner.existing != "keep"
 
     def _files(self, paths: Iterable[str]) -> Generator[tuple[_Placed, Stat], None, None]:
         """Yield the regular files with their places; make all else on the way."""

@@ -59,7 +59,7 @@ class Source(Protocol):
         """Yield the names in a directory with their attributes."""
 
     def read_pieces(
-        self, files: Iterable[tuple[T, Stat]], *, workers: int | None
+        self, files: Iterable[tuple[T, Stat]], *, workers: int | None, is_all: bool
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         """Yield each file's mark and the pieces of its content, in disk order."""
 

@@ -128,10 +128,14 @@ class ReadAhead:
             self._is_long = length >= _LONG_BYTES
 
     def will_read_once(self, offset: int, length: int) -> None:
-        """Announce likewise; what is read is held for a while, and not kept in memory."""
+        """Announce likewise, and begin to fetch behind the first chunk.
+
+        What is read is held for a while, and not kept in memory.
+        """
         with self._lock:
             self.will_read(offset, length)
             self._is_once = True
+            self._fetch_ahead(offset, offset)
 
     def pread(self, offset: int, length: int) -> bytes:
         """Return exactly `length` bytes from `offset`: see `pread_pieces`."""

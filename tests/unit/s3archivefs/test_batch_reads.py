@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import s3archivefs
 from fixtures.shapes import noise, text
 from fixtures.tree import file
-from s3archivefs import CorruptImageError, SquashFS, TruncatedImageError
+from s3archivefs import CorruptImageError, Member, SquashFS, TruncatedImageError
 from tests.support.distant_device import DistantDevice, counted
 from tests.support.images.fixtures import CountingDevice, make_image
 from tests.support.processes.forked import in_child
@@ -45,6 +45,33 @@ def fs(device: DistantDevice) -> Iterator[SquashFS]:
             opened.stat(path)
         device.forget()
         yield opened
+
+
+@pytest.mark.parametrize(
+    ("options", "is_all"),
+    [({}, True), ({"existing": "keep"}, False), ({"exclude": ["0000"]}, False)],
+)
+def test_an_extraction_of_all_begins_to_fetch_before_it_knows_the_files(
+    fs: SquashFS, device: DistantDevice, tmp_path: Path, options: dict[str, Any], *, is_all: bool
+) -> None:
+    begun: list[int] = []
+
+    def keep(member: Member, _: str) -> Member:
+        begun.append(sum(bool(handle.told) for handle in device.handles))
+        return member
+
+    fs.extract("/", tmp_path, filter=keep, **options)
+    assert (begun[0] == 1) is is_all
+    names = {path[1:]: content for path, content in CONTENTS.items()}
+    names = {name: names[name] for name in names if name not in options.get("exclude", ())}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == names
+    used = [handle for handle in device.handles if handle.told]
+    if is_all:
+        (handle,) = used
+        assert handle.told == [(96, fs.superblock.inode_table_start)]
+        assert handle.reads == sorted(handle.reads)
+        assert device.reads == []
+    assert all(handle.is_closed for handle in used)
 
 
 def test_what_adjoins_is_read_through_one_handle_that_is_told_before(
