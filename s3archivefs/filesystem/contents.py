@@ -76,7 +76,8 @@ class Contents(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
         given = [path] if isinstance(path, str | os.PathLike) else [*path]
         own = [self._strip_protocol(each) for each in given]
         names = self.expand_path(given, recursive=recursive, **kwargs)
-        if isinstance(path, str | os.PathLike) and names == own:
+        is_one = isinstance(path, str | os.PathLike) and names == own
+        if is_one and not (recursive and self.isdir(own[0])):  # an empty directory adds no name
             return self.cat_file(own[0], start, end)
         asked = {*own} if not recursive else set()
         names = [name for name in names if name in asked or self.isfile(name)]

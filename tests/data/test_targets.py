@@ -20,7 +20,6 @@ from tests.support.images.fixtures import make_image
 from tests.support.processes.forked import in_child
 from tests.support.processes.other_process import in_process, items, reads
 from tests.support.proxy.counting_proxy import CountingProxy
-from tests.support.servers.transports import STORE_BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,12 +41,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def in_s3(store: SwiftStore, image: Path) -> str:
+def in_s3(store: SwiftStore, bucket: str, image: Path) -> str:
     """The URL of the image, for chains."""
-    client = store.client()
-    client.create_bucket(Bucket=STORE_BUCKET)
-    client.put_object(Bucket=STORE_BUCKET, Key="data.sqfs", Body=image.read_bytes())
-    return f"s3://{STORE_BUCKET}/data.sqfs"
+    store.client().put_object(Bucket=bucket, Key="data.sqfs", Body=image.read_bytes())
+    return f"s3://{bucket}/data.sqfs"
 
 
 @pytest.fixture
@@ -167,11 +164,9 @@ def without_ranges(image: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_an_archive_is_read_by_ranges_over_http(store: SwiftStore, in_s3: str) -> None:
+def test_an_archive_is_read_by_ranges_over_http(store: SwiftStore, bucket: str, in_s3: str) -> None:
     client = store.client()
-    url = client.generate_presigned_url(
-        "get_object", Params={"Bucket": STORE_BUCKET, "Key": "data.sqfs"}
-    )
+    url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "data.sqfs"})
     with CountingProxy(store.url) as proxy:
         at_proxy = url.replace(store.url, proxy.url)
         fs = fsspec.filesystem("squashfs", fo=at_proxy)

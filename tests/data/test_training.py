@@ -13,7 +13,6 @@ from fixtures.tree import file
 from s3archivefs.dataset import ArchiveDataset, BlockShuffle
 from tests.support.images.fixtures import make_image
 from tests.support.proxy.counting_proxy import CountingProxy
-from tests.support.servers.transports import STORE_BUCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +33,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def in_s3(store: SwiftStore, image: Path) -> str:
-    client = store.client()
-    client.create_bucket(Bucket=STORE_BUCKET)
-    client.put_object(Bucket=STORE_BUCKET, Key="images.sqfs", Body=image.read_bytes())
-    return f"s3://{STORE_BUCKET}/images.sqfs"
+def in_s3(store: SwiftStore, bucket: str, image: Path) -> str:
+    store.client().put_object(Bucket=bucket, Key="images.sqfs", Body=image.read_bytes())
+    return f"s3://{bucket}/images.sqfs"
 
 
 def tensor(content: bytes) -> torch.Tensor:

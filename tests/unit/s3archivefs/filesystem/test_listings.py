@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from s3archivefs import BytesDevice
 from s3archivefs.filesystem import ArchiveFileSystem
+from tests.support.images.fixtures import make_image
 from tests.unit.s3archivefs.filesystem.conftest import CONTENTS, LATIN
 
 if TYPE_CHECKING:
@@ -178,3 +179,13 @@ def test_any_pattern_agrees_with_fsspec(
     fs, plain = both
     pattern = "/".join(parts)
     assert fs.glob(pattern) == plain.glob(pattern)
+
+
+def test_an_archive_without_members_is_an_empty_directory(tmp_path: Path) -> None:
+    with ArchiveFileSystem(str(make_image(tmp_path, ()))) as fs:
+        assert fs.find("") == fs.ls("") == fs.glob("**") == []
+        assert [*fs.walk("")] == [("", [], [])]
+        assert fs.cat("", recursive=True) == {}
+        assert fs.isdir("")
+        fs.get("", str(tmp_path / "copy"), recursive=True)
+    assert [*tmp_path.glob("copy/*")] == []
