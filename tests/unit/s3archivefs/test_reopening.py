@@ -11,7 +11,6 @@ import mmap
 import os
 import pickle
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -24,7 +23,8 @@ import s3archivefs
 from fixtures.shapes import noise, text
 from fixtures.tree import directory, file
 from tests.support.images.fixtures import make_image
-from tests.support.processes.other_process import FileBytes, in_process, lists, reads
+from tests.support.plug_in import plugged_in
+from tests.support.processes.other_process import FileBytes
 
 TEXT = "Zeile für Zeile\r\n日本\rend\n\n" * 300
 TREE = (
@@ -35,7 +35,6 @@ TREE = (
 )
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
 each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
-each_method = pytest.mark.parametrize("method", ["spawn", "forkserver"])
 
 
 @pytest.fixture(scope="module")
@@ -54,22 +53,8 @@ def fs(path: Path) -> Iterator[s3archivefs.SquashFS]:
 
 @pytest.fixture
 def url(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A URL of the image, of a scheme that an installed distribution opens."""
-    (tmp_path / "plug_in.py").write_text(
-        "from pathlib import Path\n"
-        "from s3archivefs import BytesDevice\n"
-        "def open_url(url):\n"
-        "    return BytesDevice(Path(url.removeprefix('pickled://')).read_bytes())\n"
-    )
-    information = tmp_path / "plug_in-1.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: plug-in\nVersion: 1\n")
-    (information / "entry_points.txt").write_text(
-        "[s3archivefs.devices]\npickled = plug_in:open_url\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    yield f"pickled://{path}"
-    sys.modules.pop("plug_in", None)
+    with plugged_in(tmp_path, monkeypatch) as scheme:
+        yield f"{scheme}://{path}"
 
 
 def sent(thing: Any, protocol: int = pickle.HIGHEST_PROTOCOL) -> Any:  # noqa: ANN401 -- the same again
@@ -288,19 +273,3 @@ def test_closed_images_and_files_go_nowhere(path: Path) -> None:
                 continue  # which opens nothing
             with pytest.raises(ValueError, match="closed"):
                 dump(thing)
-
-
-# ---- Other processes -----------------------------------------------------------------------------
-
-
-@each_method
-def test_other_process_reads_on(fs: s3archivefs.SquashFS, url: str, method: str) -> None:
-    assert in_process(method, lists, fs, fs.path("/docs")) == (["large", "text"],) * 2 + (True,)
-    with s3archivefs.open(url) as remote, remote.open("/docs/large") as opened:
-        opened.seek(899_000)
-        assert in_process(method, reads, opened) == noise(900_000)[899_000:]
-    with fs.open("/docs/text", "r", encoding="utf-8") as opened:
-        line = opened.readline()
-        assert line + in_process(method, reads, opened) == TEXT.replace("\r\n", "\n").replace(
-            "\r", "\n"
-        )

@@ -19,8 +19,7 @@ from s3archivefs.dataset import ArchiveDataset, BlockShuffle, DecodeError
 from s3archivefs.dataset.batch import Batch
 from tests.support.images.drafts import draft
 from tests.support.images.fixtures import CountingDevice, make_image
-from tests.support.processes.forked import in_child
-from tests.support.processes.other_process import FileBytes, in_process, items
+from tests.support.processes.other_process import FileBytes
 from tests.unit.s3archivefs.dataset.conftest import BLOCK, CONTENTS
 
 if TYPE_CHECKING:
@@ -220,20 +219,6 @@ def loaded(pickled: bytes) -> ArchiveDataset[Any]:
 def sent(dataset: ArchiveDataset[Any]) -> ArchiveDataset[Any]:
     """The dataset as another process gets it."""
     return loaded(pickle.dumps(dataset))
-
-
-def test_a_forked_child_reads_and_lists_nothing_anew(dataset: ArchiveDataset[bytes]) -> None:
-    members = dataset.members
-
-    def read() -> tuple[bool, list[bytes]]:
-        return dataset.members is members, [*dataset]
-
-    assert in_child(read) == (True, [*dataset])
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_another_process_reads_the_same(dataset: ArchiveDataset[bytes], method: str) -> None:
-    assert in_process(method, items, dataset, [5, 3, -1]) == dataset.__getitems__([5, 3, -1])
 
 
 def test_a_pickle_is_small_whatever_the_number_of_members(dataset: ArchiveDataset[bytes]) -> None:

@@ -24,8 +24,7 @@ from s3archivefs.dataset.members import Members
 from s3archivefs.dataset.partitioning import partitions_of
 from s3archivefs.format import ABSENT_32
 from tests.support.images.fixtures import CountingDevice
-from tests.support.processes.other_process import in_process, items
-from tests.unit.s3archivefs.dataset.conftest import BLOCK, CONTENTS
+from tests.unit.s3archivefs.dataset.conftest import BLOCK
 
 TOGETHER = 8 << 20
 TAILS: dict[str, bytes] = {
@@ -156,14 +155,6 @@ def test_a_partition_is_a_dataset(image: Path) -> None:
         }
         assert found == {dataset.path(index): dataset[index] for index in range(len(dataset))}
     assert len(found) == 40
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_another_process_reads_a_partition(image: Path, method: str) -> None:
-    with ArchiveDataset(image, "cat/*.txt") as dataset:
-        part = dataset.partitions()[0]
-    expected = [CONTENTS[part.path(index)] for index in range(len(part))]
-    assert in_process(method, items, part, [*range(len(part))]) == expected
 
 
 def test_a_partition_lists_nothing_on_another_machine(image: Path, tmp_path: Path) -> None:

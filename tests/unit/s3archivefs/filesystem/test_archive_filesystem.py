@@ -22,8 +22,6 @@ from s3archivefs import BytesDevice, LimitExceededError
 from s3archivefs.filesystem import ArchiveFileSystem, MissingArchiveError, register
 from tests.support.images.fixtures import make_image
 from tests.support.laws.import_graph import ROOT
-from tests.support.processes.forked import in_child
-from tests.support.processes.other_process import in_process, reads
 from tests.unit.s3archivefs.filesystem.conftest import CONTENTS, LATIN
 
 if TYPE_CHECKING:
@@ -349,23 +347,6 @@ def test_its_json_opens_it_again(fs: ArchiveFileSystem) -> None:
     text = fs.to_json()
     assert json.loads(text)["protocol"] == "squashfs"
     assert fsspec.AbstractFileSystem.from_json(text).cat("a.b") == b"dot"
-
-
-def test_a_forked_child_reads_on(fs: ArchiveFileSystem) -> None:
-    opened = fs.open("a/both")
-    assert opened.read(10) == CONTENTS["a/both"][:10]
-    assert in_child(lambda: (opened.read(), fs.cat("many/*"), fs.find("a"))) == (
-        CONTENTS["a/both"][10:],
-        {name: data for name, data in CONTENTS.items() if name.startswith("many/")},
-        fs.find("a"),
-    )
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_another_process_reads_what_it_is_sent(fs: ArchiveFileSystem, method: str) -> None:
-    opened = fs.open("a/both")
-    opened.seek(100)
-    assert in_process(method, reads, opened) == CONTENTS["a/both"][100:]
 
 
 def test_32_threads_read_the_right_bytes(fs: ArchiveFileSystem) -> None:
