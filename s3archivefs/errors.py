@@ -17,6 +17,7 @@ __all__ = [
     "FormatError",
     "LimitExceededError",
     "NotSquashfsError",
+    "PackingError",
     "SquashfsError",
     "TruncatedImageError",
     "UnsupportedError",
@@ -56,6 +57,13 @@ class TruncatedImageError(FormatError):
 
 class CorruptImageError(FormatError):
     """The image contradicts itself or the format."""
+
+
+class PackingError(SquashfsError):
+    """The writer cannot make an image of its input.
+
+    The message says of what, and what to do.
+    """
 
 
 class UnsupportedError(SquashfsError, NotImplementedError):

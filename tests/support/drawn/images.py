@@ -19,6 +19,7 @@ from tests.support.drawn.options import (
     mksquashfs_options,
     ng_options,
 )
+from tests.support.drawn.own_options import own_compressors, own_flags
 
 if TYPE_CHECKING:
     from hypothesis.vendor.pretty import RepresentationPrinter
@@ -63,6 +64,7 @@ WRITERS = (
     Writer(name="gensquashfs", suite="squashfs-tools-ng", xattrs=False, lines=True, times=False),
     Writer(name="tar2sqfs", suite="squashfs-tools-ng", sockets=False),
 )
+OWN_WRITER = Writer(name="s3archivefs", suite="s3archivefs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -275,18 +277,33 @@ def images(draw: st.DrawFn, writer: Writer) -> DrawnImage:
     if not writer.times:
         moment = draw(st.integers(0, 2**31 - 1))  # gensquashfs takes no later one
         nodes = [replace(node, mtime=moment) for node in nodes]
-    ng = writer.suite == "squashfs-tools-ng"
-    options = draw(ng_options(xattrs=writer.xattrs) if ng else mksquashfs_options())
+    options = draw(_options(writer))
     if {"-tailends", "-always-use-fragments"} & {*options} and _differ_in_tails(nodes, block_size):
         options += ("-no-duplicates",)
     return DrawnImage(
         writer=writer,
         block_size=block_size,
-        compressor=draw(compressors(writer.suite, block_size)),
+        compressor=draw(_compressors(writer, block_size)),
         options=options,
-        offset=0 if ng else draw(st.sampled_from([0, 0, 1, 4096])),
+        offset=draw(st.sampled_from([0, 0, 1, 4096])) if writer.suite == "squashfs-tools" else 0,
         nodes=tuple(nodes),
     )
+
+
+def _options(writer: Writer) -> st.SearchStrategy[tuple[str, ...]]:
+    match writer.suite:
+        case "squashfs-tools":
+            return mksquashfs_options()
+        case "squashfs-tools-ng":
+            return ng_options(xattrs=writer.xattrs)
+        case "s3archivefs":
+            return own_flags()
+
+
+def _compressors(writer: Writer, block_size: int) -> st.SearchStrategy[Compressor]:
+    if writer.suite == "s3archivefs":
+        return own_compressors()
+    return compressors(writer.suite, block_size)
 
 
 def _flat(root: Node, children: dict[bytes, _Tree]) -> list[Node]:

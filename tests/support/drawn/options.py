@@ -16,7 +16,7 @@ from s3archivefs.format import (
 )
 from s3archivefs.records import Record
 
-Suite = Literal["squashfs-tools", "squashfs-tools-ng"]
+Suite = Literal["squashfs-tools", "squashfs-tools-ng", "s3archivefs"]
 
 
 @dataclass(frozen=True, slots=True)

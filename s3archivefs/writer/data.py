@@ -1,0 +1,289 @@
+"""Data blocks and fragment blocks, compressed in parallel and written in order.
+
+A file smaller than a block goes into the fragment under way, in the order in which files come: so
+files of one directory share fragments, which is what serves reading in S3. The blocks of one file
+are adjacent, and a fragment block never lies between them.
+
+Format: "Data and Fragment Blocks", "Fragment Table".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3archivefs.format import ABSENT_32, DATA_BLOCK_STORED, FragmentEntry
+from s3archivefs.writer.contents import KnownContents
+from s3archivefs.writer.entries import UnfitError
+from s3archivefs.writer.inode_records import Placement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3archivefs.parallel import Work, Workers
+    from s3archivefs.writer.entries import Content
+    from s3archivefs.writer.metadata import Positions
+    from s3archivefs.writer.options import PackOptions
+
+__all__ = ["DataWriter", "Stored"]
+
+_UNDER_WAY = 32 << 20
+"""Bytes of content that may wait for compression or for their turn to be written."""
+_PLACED = 1 << 63
+"""Bit of a known content's number, set where the rest is an index of placements."""
+
+
+class Stored(NamedTuple):
+    """What became of a file's content."""
+
+    placement: Placement
+    digest: bytes
+    """Its SHA-256."""
+    duplicate: bool
+    """Whether the image held it already."""
+
+
+class _Blocks:
+    """The blocks of a file that are under way."""
+
+    __slots__ = ("digest", "fragment", "number", "placed", "size", "sizes", "sparse", "start")
+
+    def __init__(self, placed: Callable[[Stored], None]) -> None:
+        self.placed = placed
+        self.size = 0
+        self.sparse = 0
+        self.start = -1
+        self.sizes = bytearray()
+        self.fragment = (ABSENT_32, 0)
+        self.digest = b""
+        self.number = -1  # index of its placement among those of known contents
+
+    def add(self, start: int, word: int) -> None:
+        """Note a block at `start` of the image, and the word that tells its size."""
+        if self.start < 0:
+            self.start = start
+        self.sizes += word.to_bytes(4, "little")
+
+    def add_hole(self, position: int, length: int) -> None:
+        """Note a hole, where the next block would be at `position`."""
+        self.add(position, 0)
+        self.sparse += length
+
+
+class _Item(NamedTuple):
+    """A block in the order of the image, or the end of a file."""
+
+    file: _Blocks | None
+    """The file that it is of; None for a fragment."""
+    length: int
+    """Bytes of content; 0 for the end of a file."""
+    work: Work[tuple[bytes, int]] | None
+    """Compresses the block; None for a hole, and for the end of a file."""
+
+
+class DataWriter:
+    """Writes the contents of files to the image.
+
+    `encode` compresses a block; None stores all as they are.
+    """
+
+    def __init__(
+        self,
+        image: Positions,
+        encode: Callable[[bytes], bytes] | None,
+        workers: Workers,
+        options: PackOptions,
+    ) -> None:
+        self._image = image
+        self._encode = encode
+        self._workers = workers
+        self._block_size = options.block_size
+        self._fragments = options.fragments
+        self._tail_ends = options.fragments and options.tail_ends
+        self._deduplicate = options.deduplicate
+        self._zeros = bytes(options.block_size)
+        self._queue: deque[_Item] = deque()
+        self._under_way = 0
+        self._fragment = bytearray()
+        self._known = KnownContents()
+        self._starts: set[bytes] = set()
+        """Digests of the first blocks of files that have some."""
+        self._placements: list[Placement | None] = []
+        self.fragment_entries = bytearray()
+        """The fragment table: FragmentEntry records."""
+        self._fragment_count = 0
+
+    def store(
+        self,
+        content: Content,
+        placed: Callable[[Stored], None],
+        reopen: Callable[[], Content] | None = None,
+    ) -> int:
+        """Store a file; return its length in bytes.
+
+        `placed` is called with the outcome once the blocks have their places: during this call or a
+        later one. A content that can be opened again is compared as a whole with those of the same
+        first block, before it is stored.
+        """
+        first = self._block(content)
+        if len(first) < self._block_size:
+            return self._store_small(first, placed)
+        if self._deduplicate:
+            start = hashlib.sha256(first).digest()
+            if start in self._starts and reopen is not None:
+                digest, length = self._digest(first, content)
+                known = self._known.get(digest)
+                if known is not None:
+                    placed(Stored(self._placement(known, length), digest, duplicate=True))
+                    return length
+                content = reopen()
+                first = self._block(content)
+            self._starts.add(start)
+        return self._store_blocks(first, content, placed)
+
+    def settle(self) -> None:
+        """Write all blocks that are under way but for the fragment that is not full."""
+        while self._queue:
+            self._write_next()
+
+    def finish(self) -> None:
+        """Write what is left."""
+        self._end_fragment()
+        self.settle()
+
+    # ---- Files -----------------------------------------------------------------------------------
+
+    def _store_small(self, content: bytes, placed: Callable[[Stored], None]) -> int:
+        """Store a file smaller than a block."""
+        length = len(content)
+        digest = hashlib.sha256(content).digest()
+        if not content:
+            placed(Stored(Placement(0), digest, duplicate=False))
+            return 0
+        if self._deduplicate and (known := self._known.get(digest)) is not None:
+            placed(Stored(self._placement(known, length), digest, duplicate=True))
+            return length
+        if not self._fragments:
+            return self._store_blocks(content, None, placed)
+        index, offset = self._add_to_fragment(content)
+        if self._deduplicate:
+            self._known.add(digest, index << 32 | offset)
+        placement = Placement(length, 0, b"", index, offset)
+        placed(Stored(placement, digest, duplicate=False))
+        return length
+
+    def _store_blocks(
+        self, block: bytes, content: Content | None, placed: Callable[[Stored], None]
+    ) -> int:
+        """Store a file as blocks, from its first one on."""
+        file = _Blocks(placed)
+        digest = hashlib.sha256()
+        while block:
+            digest.update(block)
+            file.size += len(block)
+            if len(block) < self._block_size and self._tail_ends:
+                file.fragment = self._add_to_fragment(block)
+                break
+            self._enqueue(block, file)
+            block = self._block(content) if content is not None else b""
+        file.digest = digest.digest()
+        if self._deduplicate and self._known.get(file.digest) is None:
+            file.number = len(self._placements)
+            self._placements.append(None)
+            self._known.add(file.digest, _PLACED | file.number)
+        self._queue.append(_Item(file, 0, None))
+        return file.size
+
+    def _placement(self, number: int, length: int) -> Placement:
+        """Return where a known content lies."""
+        if not number & _PLACED:
+            return Placement(length, 0, b"", number >> 32, number & ABSENT_32)
+        index = number & ~_PLACED
+        while (placement := self._placements[index]) is None:
+            self._write_next()
+        return placement
+
+    def _digest(self, first: bytes, content: Content) -> tuple[bytes, int]:
+        digest = hashlib.sha256(first)
+        length = len(first)
+        while block := self._block(content):
+            digest.update(block)
+            length += len(block)
+        return digest.digest(), length
+
+    def _block(self, content: Content) -> bytes:
+        """Read a block; less than one at the end of the content."""
+        try:
+            block = content.read(self._block_size) or b""
+            if not block or len(block) == self._block_size:
+                return block
+            while more := content.read(self._block_size - len(block)):
+                block += more
+        except OSError as error:
+            raise UnfitError(f"cannot be read: {error.strerror or error}") from error
+        return block
+
+    # ---- Fragments -------------------------------------------------------------------------------
+
+    def _add_to_fragment(self, tail: bytes) -> tuple[int, int]:
+        """Return the number of the fragment that takes the tail, and the tail's offset there."""
+        if len(self._fragment) + len(tail) > self._block_size:
+            self._end_fragment()
+        offset = len(self._fragment)
+        self._fragment += tail
+        return self._fragment_count, offset
+
+    def _end_fragment(self) -> None:
+        if self._fragment:
+            content = bytes(self._fragment)
+            self._fragment.clear()
+            self._fragment_count += 1
+            self._enqueue(content, None)
+
+    # ---- The order of the image ------------------------------------------------------------------
+
+    def _enqueue(self, block: bytes, file: _Blocks | None) -> None:
+        """Start the compression of a block, and write what must make room for it."""
+        if file is not None and block == self._zeros[: len(block)]:
+            self._queue.append(_Item(file, len(block), None))
+            return
+        work = self._workers.start(partial(_encoded, block, self._encode))
+        self._queue.append(_Item(file, len(block), work))
+        self._under_way += len(block)
+        while self._under_way > _UNDER_WAY:
+            self._write_next()
+
+    def _write_next(self) -> None:
+        """Write the first block of the queue once it is compressed, or end a file."""
+        file, length, work = self._queue.popleft()
+        if work is None:
+            assert file is not None  # noqa: S101 -- fragments have no holes and no end
+            if length:
+                file.add_hole(self._image.position, length)
+            else:
+                self._end_file(file)
+            return
+        block, word = work.result()
+        self._under_way -= length
+        start = self._image.write(block)
+        if file is None:
+            self.fragment_entries += FragmentEntry.layout.pack(start, word, 0)
+        else:
+            file.add(start, word)
+
+    def _end_file(self, file: _Blocks) -> None:
+        placement = Placement(file.size, file.start, bytes(file.sizes), *file.fragment, file.sparse)
+        if file.number >= 0:
+            self._placements[file.number] = placement
+        file.placed(Stored(placement, file.digest, duplicate=False))
+
+
+def _encoded(block: bytes, encode: Callable[[bytes], bytes] | None) -> tuple[bytes, int]:
+    """Return a block as it is stored, and the word that tells its size."""
+    if encode is not None:
+        compressed = encode(block)
+        if len(compressed) < len(block):
+            return compressed, len(compressed)
+    return block, len(block) | DATA_BLOCK_STORED

@@ -1,0 +1,42 @@
+"""The table of user and group ids, which inodes name by index.
+
+Format: "ID Table".
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from s3archivefs.writer.entries import UnfitError
+
+__all__ = ["IdTable"]
+
+_COUNT_MAX = (1 << 16) - 1  # what the superblock can tell
+_ID_MAX = (1 << 32) - 1
+
+
+class IdTable:
+    """The ids of an image under way."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._indexes)
+
+    def index(self, number: int) -> int:
+        """Return the index of an id. Raises UnfitError for one too many, or too large."""
+        known = self._indexes.get(number)
+        if known is not None:
+            return known
+        if not 0 <= number <= _ID_MAX:
+            raise UnfitError(f"an owner's number of {number}; squashfs holds 0 to {_ID_MAX}")
+        if len(self._indexes) == _COUNT_MAX:
+            raise UnfitError(
+                f"more than {_COUNT_MAX} owners and groups, which no image holds; make several"
+            )
+        return self._indexes.setdefault(number, len(self._indexes))
+
+    def table(self) -> bytes:
+        """Return the ids in the order of their indexes."""
+        return array("I", self._indexes).tobytes()

@@ -1,0 +1,295 @@
+"""A squashfs image under way: members in any order, then the tables, then the superblock.
+
+Contents are written as they come. Of each member, the tree keeps what its inode needs; the tables
+are made of that at the end. So the writer seeks nowhere, and stands on any `Output`.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from os import cpu_count
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from s3archivefs.errors import PackingError
+from s3archivefs.format import (
+    ABSENT_64,
+    MAGIC,
+    METADATA_BLOCK_STORED,
+    FragmentEntry,
+    Superblock,
+    SuperblockFlags,
+)
+from s3archivefs.inode import FileKind
+from s3archivefs.parallel import Workers
+from s3archivefs.printed import printed
+from s3archivefs.writer.compressors import compressor_for
+from s3archivefs.writer.data import DataWriter
+from s3archivefs.writer.entries import Entry, HardLink, UnfitError
+from s3archivefs.writer.ids import IdTable
+from s3archivefs.writer.inode_records import (
+    Attributes,
+    device_record,
+    file_record,
+    ipc_record,
+    symlink_record,
+)
+from s3archivefs.writer.metadata import Positions, write_lookup_table
+from s3archivefs.writer.options import PackOptions
+from s3archivefs.writer.tree import Directory, Tree
+from s3archivefs.writer.tree_tables import TreeTables
+from s3archivefs.writer.xattrs import XattrTable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from s3archivefs.writer.data import Stored
+    from s3archivefs.writer.entries import Member
+    from s3archivefs.writer.output import Output
+
+__all__ = ["ImageWriter", "Packed"]
+
+_TIME_MAX = (1 << 32) - 1
+_PERMISSIONS = 0o7777
+_CHECKSUM = b"user.sha256"
+_VERSION = (4, 0)
+_UNCOMPRESSED = (
+    SuperblockFlags.UNCOMPRESSED_INODES,
+    SuperblockFlags.UNCOMPRESSED_DATA,
+    SuperblockFlags.UNCOMPRESSED_FRAGMENTS,
+    SuperblockFlags.UNCOMPRESSED_XATTRS,
+    SuperblockFlags.UNCOMPRESSED_IDS,
+)
+
+
+class _Nothing:
+    """The content of an empty file."""
+
+    def read(self, size: int, /) -> bytes:  # noqa: ARG002 -- of the protocol
+        """Return nothing."""
+        return b""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Packed(NamedTuple):
+    """What an image holds."""
+
+    size: int
+    """Bytes of the image, without its padding."""
+    inodes: int
+    files: int
+    content_bytes: int
+    """Bytes of all files, as they would be extracted."""
+    duplicates: int
+    """Files whose content the image held already."""
+
+
+class ImageWriter:
+    """Writes one image to an output; a context manager.
+
+        with ImageWriter(FileOutput("a.sqfs")) as image:
+            image.add(Entry(b"docs/README", open=lambda: io.BytesIO(b"Hello"), mtime=1700000000))
+
+    Leaving the context finishes the image; an error abandons it. One thread uses it at a time.
+    """
+
+    def __init__(self, output: Output, options: PackOptions | None = None) -> None:
+        self._options = options = options or PackOptions()
+        self._output = output
+        self._compressor = compressor = compressor_for(options)
+        self._image = Positions(output.write)
+        self._workers = Workers(cpu_count() or 1, "s3archivefs-pack")
+        self._tree = Tree()
+        self._ids = IdTable()
+        self._xattrs = XattrTable(compressor.encode, self._workers)
+        self._data = DataWriter(self._image, compressor.encode, self._workers, options)
+        self._newest = 0
+        self._files = self._content_bytes = self._duplicates = 0
+        self._image.write(bytes(Superblock.layout.size))
+        if compressor.options:
+            header = len(compressor.options) | METADATA_BLOCK_STORED
+            self._image.write(header.to_bytes(2, "little") + compressor.options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.finish()
+        else:
+            self.abandon()
+
+    def add(self, member: Member) -> int:
+        """Add a member, in place of an earlier one of its path; return its bytes of content.
+
+        Raises PackingError for what no image can hold, what the member's source raises, and what
+        the output raises; after these, only `abandon` may be called.
+        """
+        try:
+            if isinstance(member, HardLink):
+                self._add_link(member)
+            elif member.kind is FileKind.DIRECTORY:
+                self._tree.declare(member.path, self._attributes(member))
+            else:
+                return self._add_other(member)
+        except UnfitError as error:
+            raise _unfit(member, error) from error
+        return 0
+
+    def finish(self) -> Packed:
+        """Write the tables and the superblock; return what the image holds."""
+        try:
+            packed = self._finish()
+        except BaseException:
+            self.abandon()
+            raise
+        self._workers.end()
+        return packed
+
+    def abandon(self) -> None:
+        """Leave no image."""
+        self._workers.end()
+        self._output.abandon()
+
+    # ---- Members ---------------------------------------------------------------------------------
+
+    def _add_link(self, link: HardLink) -> None:
+        if self._tree.is_pending(link.existing) or self._tree.is_pending(link.path):
+            self._data.settle()
+        self._tree.link(link.path, link.existing)
+
+    def _add_other(self, entry: Entry) -> int:
+        """Add a member that is neither a directory nor a link; return its bytes of content."""
+        directory, name = self._tree.parent_of(entry.path)
+        if directory.children.get(name, b"") is None:
+            self._data.settle()
+        if entry.kind is FileKind.FILE:
+            return self._add_file(entry, directory, name)
+        self._tree.put(directory, name, self._special_record(entry))
+        return 0
+
+    def _add_file(self, entry: Entry, directory: Directory, name: bytes) -> int:
+        self._tree.put(directory, name, None)
+        placed = partial(self._placed, entry, directory, name)
+        opened = entry.open or _Nothing
+        with closing(opened()) as content:
+            length = self._data.store(content, placed, opened if entry.reopens else None)
+        if entry.size is not None and length != entry.size:
+            raise PackingError(
+                f"{printed(entry.path)}: changed while it was packed: {length} bytes, where there"
+                f" were {entry.size}; pack again while nothing writes to it"
+            )
+        self._files += 1
+        self._content_bytes += length
+        return length
+
+    def _placed(self, entry: Entry, directory: Directory, name: bytes, stored: Stored) -> None:
+        """Make a file a member, now that its content has its place."""
+        try:
+            attributes = self._attributes(entry, stored.digest)
+        except UnfitError as error:  # perhaps while another member is added
+            raise _unfit(entry, error) from error
+        self._tree.put(directory, name, file_record(attributes, stored.placement))
+        self._duplicates += stored.duplicate
+
+    def _special_record(self, entry: Entry) -> bytes:
+        """Return the record of a symlink, device, fifo or socket."""
+        attributes = self._attributes(entry)
+        if entry.kind is FileKind.SYMLINK:
+            return symlink_record(attributes, entry.target)
+        if entry.kind in {FileKind.BLOCK_DEVICE, FileKind.CHAR_DEVICE}:
+            return device_record(entry.kind.value, attributes, entry.rdev)
+        return ipc_record(entry.kind.value, attributes)
+
+    def _attributes(self, entry: Entry, digest: bytes | None = None) -> Attributes:
+        xattrs = entry.xattrs
+        own = digest is not None and self._options.checksums
+        if digest is not None and self._options.checksums:
+            others = tuple(each for each in xattrs if each[0] != _CHECKSUM)
+            xattrs = (*others, (_CHECKSUM, digest.hex().encode()))
+        mtime = min(max(entry.mtime, 0), _TIME_MAX)
+        self._newest = max(self._newest, mtime)
+        return Attributes(
+            entry.mode & _PERMISSIONS,
+            self._ids.index(entry.uid),
+            self._ids.index(entry.gid),
+            mtime,
+            self._xattrs.index(xattrs, shared=not own),
+        )
+
+    # ---- Tables ----------------------------------------------------------------------------------
+
+    def _finish(self) -> Packed:
+        self._data.finish()
+        time = self._options.image_time(self._newest)
+        # unsquashfs refuses images of more ids than two an inode: none is noted unused.
+        owner = self._ids.index(0) if self._tree.undeclared else 0
+        undeclared = Attributes(0o755, owner, owner, time)
+        tables = TreeTables(self._tree, undeclared, self._compressor.encode, self._workers)
+        image, options = self._image, self._options
+        fragments = bytes(self._data.fragment_entries)
+        superblock = Superblock.layout.pack(
+            MAGIC,
+            self._tree.inode_count,
+            time,
+            options.block_size,
+            len(fragments) // FragmentEntry.layout.size,
+            self._compressor.compression,
+            options.block_size.bit_length() - 1,
+            self._flags(),
+            len(self._ids),
+            *_VERSION,
+            tables.root_reference,
+            *self._write_tables(tables, fragments),
+        )
+        self._output.finish(superblock)
+        return Packed(
+            image.position,
+            self._tree.inode_count,
+            self._files,
+            self._content_bytes,
+            self._duplicates,
+        )
+
+    def _write_tables(self, tables: TreeTables, fragments: bytes) -> tuple[int, ...]:
+        """Write all tables, in mksquashfs's order; return the end of the image and their starts.
+
+        Format: "The Superblock".
+        """
+        image, encode = self._image, self._compressor.encode
+        inodes = image.write_all(tables.inodes.blocks)
+        directories = image.write_all(tables.directories.blocks)
+        # Without fragments too, the table has a start: some readers stop at ABSENT_64.
+        fragment_list = write_lookup_table(image, fragments, encode)
+        export = ABSENT_64
+        if self._options.exportable:
+            export = write_lookup_table(image, tables.export_table(), encode)
+        ids = write_lookup_table(image, self._ids.table(), encode)
+        xattrs = self._xattrs.write(image)
+        return image.position, ids, xattrs, inodes, directories, fragment_list, export
+
+    def _flags(self) -> int:
+        options = self._options
+        flags = {
+            SuperblockFlags.NO_FRAGMENTS: not options.fragments,
+            SuperblockFlags.ALWAYS_FRAGMENTS: options.fragments and options.tail_ends,
+            SuperblockFlags.DUPLICATES: options.deduplicate,
+            SuperblockFlags.EXPORTABLE: options.exportable,
+            SuperblockFlags.NO_XATTRS: not len(self._xattrs),
+            SuperblockFlags.COMPRESSOR_OPTIONS: bool(self._compressor.options),
+        }
+        uncompressed = self._compressor.encode is None
+        for flag in _UNCOMPRESSED:
+            flags[flag] = uncompressed
+        return sum(flag for flag, is_set in flags.items() if is_set)
+
+
+def _unfit(member: Member, error: UnfitError) -> PackingError:
+    return PackingError(f"{printed(member.path)}: {error}; leave it out")

@@ -1,0 +1,70 @@
+"""The members of another image."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from s3archivefs.inode import FileKind
+from s3archivefs.names import encode
+from s3archivefs.writer.entries import Entry, HardLink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from s3archivefs.image import SquashFS
+    from s3archivefs.inode import Stat
+from s3archivefs.writer.entries import Member
+
+__all__ = ["ImageInput"]
+
+
+class ImageInput:
+    """Yields the members of an open image, files of one directory together.
+
+    Raises what reading the image raises.
+    """
+
+    def __init__(self, image: SquashFS) -> None:
+        self._image = image
+
+    def __iter__(self) -> Iterator[Member]:
+        linked: dict[int, bytes] = {}
+        yield self._entry(b"", self._image.stat(b"/"))
+        pending = [b""]
+        while pending:
+            above = pending.pop()
+            below = []
+            for name, found in self._image.scandir_stats(b"/" + above):
+                path = above + b"/" + name if above else name
+                if found.kind is FileKind.DIRECTORY:
+                    below.append(path)
+                elif (
+                    found.nlink > 1 and (first := linked.setdefault(found.reference, path)) != path
+                ):
+                    yield HardLink(path, first)
+                    continue
+                yield self._entry(path, found)
+            pending += reversed(below)
+
+    def _entry(self, path: bytes, found: Stat) -> Entry:
+        image, place = self._image, b"/" + path
+        is_file = found.kind is FileKind.FILE
+        return Entry(
+            path,
+            found.kind,
+            found.mode,
+            found.uid,
+            found.gid,
+            found.mtime,
+            open=cast("partial[BinaryIO]", partial(image.open, place)) if is_file else None,
+            size=found.size if is_file else None,
+            reopens=True,
+            target=image.readlink(place) if found.kind is FileKind.SYMLINK else b"",
+            rdev=found.rdev,
+            xattrs=tuple(
+                (encode(name), image.getxattr(place, name, follow_symlinks=False))
+                for name in image.listxattr(place, follow_symlinks=False)
+            ),
+        )

@@ -1,0 +1,152 @@
+"""The members of a tar stream, in its order: uncompressed, gzip, bzip2, xz or zstd."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zlib
+from functools import partial
+from importlib import import_module
+from lzma import LZMAError
+from typing import TYPE_CHECKING, Any, cast
+
+from s3archivefs.errors import PackingError
+from s3archivefs.inode import FileKind
+from s3archivefs.names import encode
+from s3archivefs.printed import printed
+from s3archivefs.writer.entries import Entry, HardLink
+from s3archivefs.writer.inputs.guarded import GuardedContent
+from s3archivefs.writer.xattrs import has_place
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
+
+    from s3archivefs.writer.entries import Member
+
+__all__ = ["TarInput", "is_tar", "plain_path"]
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_XATTR = "SCHILY.xattr."
+_KINDS = {
+    tarfile.REGTYPE: FileKind.FILE,
+    tarfile.AREGTYPE: FileKind.FILE,
+    tarfile.CONTTYPE: FileKind.FILE,
+    tarfile.GNUTYPE_SPARSE: FileKind.FILE,
+    tarfile.DIRTYPE: FileKind.DIRECTORY,
+    tarfile.SYMTYPE: FileKind.SYMLINK,
+    tarfile.CHRTYPE: FileKind.CHAR_DEVICE,
+    tarfile.BLKTYPE: FileKind.BLOCK_DEVICE,
+    tarfile.FIFOTYPE: FileKind.FIFO,
+}
+_FAULTS = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError)
+
+
+class TarInput:
+    """Yields the members of a tar stream, which is read once, from its current position.
+
+    `name` is what errors call it. Raises PackingError where it is no tar stream, or a damaged one.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file: Any = file if hasattr(file, "peek") else io.BufferedReader(cast("Any", file))
+        self._name = name
+
+    def __iter__(self) -> Iterator[Member]:
+        try:
+            with self._stream() as stream:
+                while (info := stream.next()) is not None:
+                    yield self._member(stream, info)
+                    cast("Any", stream).members.clear()  # else it keeps all, 2 KB each
+        except _FAULTS as error:
+            raise PackingError(
+                f"{self._name}: is no tar stream, or a damaged one: {error}"
+            ) from error
+
+    def starts_well(self) -> bool:
+        """Return whether the stream starts as a tar stream does; reads its start."""
+        try:
+            with self._stream() as stream:
+                return stream.firstmember is not None  # type: ignore[attr-defined]
+        except _FAULTS:
+            return False
+
+    def _stream(self) -> tarfile.TarFile:
+        return tarfile.open(fileobj=self._uncompressed(), mode="r|*", errors="surrogateescape")
+
+    def _uncompressed(self) -> Any:  # noqa: ANN401 -- anything that has read()
+        """Return what tarfile takes: it knows zstd from Python 3.14 on only."""
+        if not self._file.peek(len(_ZSTD_MAGIC)).startswith(_ZSTD_MAGIC):
+            return self._file
+        for module, reader in _ZSTD_READERS.items():
+            try:
+                return reader(import_module(module), self._file)
+            except ImportError:
+                continue
+        raise PackingError(
+            f"{self._name}: is compressed with zstd, which needs a library:"
+            " pip install 's3archivefs[zstd]'"
+        )
+
+    def _member(self, stream: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
+        path = plain_path(encode(info.name))
+        if info.islnk():
+            return HardLink(path, plain_path(encode(info.linkname)))
+        kind = _KINDS.get(info.type)
+        if kind is None:
+            raise PackingError(
+                f"{self._name}: {printed(path)}: a member of type {info.type!r}, which squashfs has"
+                " not; leave it out"
+            )
+        is_file = kind is FileKind.FILE
+        return Entry(
+            path,
+            kind,
+            info.mode,
+            info.uid,
+            info.gid,
+            int(info.mtime // 1),
+            open=partial(_content, stream, info, f"{self._name}: {printed(path)}")
+            if is_file
+            else None,
+            size=info.size if is_file else None,
+            target=encode(info.linkname),
+            rdev=_rdev(info),
+            xattrs=tuple(_xattrs(info)),
+        )
+
+
+def plain_path(path: bytes) -> bytes:
+    """Return a path as the writer takes it: without needless slashes and dots."""
+    return b"/".join(name for name in path.split(b"/") if name not in {b"", b"."})
+
+
+def _content(stream: tarfile.TarFile, info: tarfile.TarInfo, what: str) -> GuardedContent:
+    return GuardedContent(cast("BinaryIO", stream.extractfile(info)), what, _FAULTS)
+
+
+def _rdev(info: tarfile.TarInfo) -> int:
+    major, minor = info.devmajor, info.devminor
+    return (minor & 0xFF) | major << 8 | (minor & ~0xFF) << 12
+
+
+def _xattrs(info: tarfile.TarInfo) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in info.pax_headers.items():
+        name = encode(key.removeprefix(_XATTR))
+        if key.startswith(_XATTR) and has_place(name):
+            yield name, encode(value)
+
+
+_ZSTD_READERS: dict[str, Callable[[Any, BinaryIO], Any]] = {
+    "zstandard": lambda module, file: module.ZstdDecompressor().stream_reader(
+        file, read_across_frames=True
+    ),
+    "compression.zstd": lambda module, file: module.ZstdFile(file),
+}
+
+
+def is_tar(path: str | bytes | os.PathLike[str]) -> bool:
+    """Return whether a file starts as a tar stream does, compressed or not."""
+    with open(path, "rb") as file:  # noqa: PTH123 -- bytes too
+        return TarInput(file, "").starts_well()

@@ -1,0 +1,101 @@
+"""The members of a zip archive, in the order of its directory."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+import zlib
+from calendar import timegm
+from functools import partial
+from lzma import LZMAError
+from typing import TYPE_CHECKING, cast
+
+from s3archivefs.errors import PackingError
+from s3archivefs.inode import FileKind
+from s3archivefs.names import encode
+from s3archivefs.printed import printed
+from s3archivefs.writer.entries import Entry
+from s3archivefs.writer.inputs.guarded import GuardedContent
+from s3archivefs.writer.inputs.tar import plain_path
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from s3archivefs.writer.entries import Member
+
+__all__ = ["ZipInput"]
+
+_UNIX = 3  # of ZipInfo.create_system: external_attr >> 16 is a mode
+_ENCRYPTED = 0x1  # a bit of ZipInfo.flag_bits
+_TIMESTAMP = 0x5455  # the extra field "UT": seconds since the epoch
+_HAS_MTIME = 0x1
+_FAULTS = (
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+)
+
+
+class ZipInput:
+    """Yields the members of a zip archive: files, directories and symlinks.
+
+    Times that say no zone are taken for UTC. Raises PackingError for what is no zip archive, is
+    damaged, encrypted, or compressed in a way that Python's zipfile does not know.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Member]:
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                for info in archive.infolist():
+                    yield self._entry(archive, info)
+        except _FAULTS as error:
+            what = f"{self._path}: is no zip archive, or a damaged one: {error}"
+            raise PackingError(what) from error
+
+    def _entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
+        path = plain_path(encode(info.filename))
+        if info.flag_bits & _ENCRYPTED:
+            raise PackingError(f"{self._path}: {printed(path)}: is encrypted; leave it out")
+        mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
+        mtime = _mtime(info)
+        if info.is_dir():
+            return Entry(path, FileKind.DIRECTORY, stat.S_IMODE(mode) or 0o755, mtime=mtime)
+        if stat.S_ISLNK(mode):
+            return Entry(path, FileKind.SYMLINK, 0o777, mtime=mtime, target=archive.read(info))
+        return Entry(
+            path,
+            FileKind.FILE,
+            stat.S_IMODE(mode) or 0o644,
+            mtime=mtime,
+            open=partial(_content, archive, info, f"{self._path}: {printed(path)}"),
+            size=info.file_size,
+            reopens=True,
+        )
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> GuardedContent:
+    try:
+        return GuardedContent(cast("BinaryIO", archive.open(info)), what, _FAULTS)
+    except _FAULTS as error:
+        raise PackingError(f"{what}: cannot be read: {error}; leave it out") from error
+
+
+def _mtime(info: zipfile.ZipInfo) -> int:
+    """Return the time of the last change, in seconds since the epoch."""
+    extra = info.extra
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + length], extra[4 + length :]
+        if kind == _TIMESTAMP and len(field) >= 5 and field[0] & _HAS_MTIME:
+            return int.from_bytes(field[1:5], "little")
+    return timegm((*info.date_time, 0, 0, 0))

@@ -1,0 +1,120 @@
+"""Where an image goes: bytes in order, and at the end its first bytes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+__all__ = ["FileOutput", "Output", "StreamOutput"]
+
+_PADDING = 4096
+"""Bytes that the length is a multiple of: Linux mounts no part of a sector."""
+
+
+class Output(Protocol):
+    """Takes an image under way.
+
+    `write` appends. `finish` puts the superblock in place of the first bytes, and makes the image
+    appear; `abandon` leaves nothing, and does nothing once the image is whole.
+    """
+
+    def write(self, content: bytes) -> None:
+        """Append to the image."""
+
+    def finish(self, superblock: bytes) -> None:
+        """Replace the first bytes by the superblock; the image is whole."""
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+
+
+class StreamOutput:
+    """Writes to a binary file that can be sought, from its current position on.
+
+    The file stays open. What an abandoned image has written stays in it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._start = file.tell()
+
+    def write(self, content: bytes) -> None:
+        """Append to the image."""
+        self._file.write(content)
+
+    def finish(self, superblock: bytes) -> None:
+        """Write the padding and the superblock."""
+        length = self._file.tell() - self._start
+        self._file.write(b"\0" * (-length % _PADDING))
+        end = self._file.tell()
+        self._file.seek(self._start)
+        self._file.write(superblock)
+        self._file.seek(end)
+        self._file.flush()
+
+    def abandon(self) -> None:
+        """Leave the file as it is."""
+
+
+class FileOutput(StreamOutput):
+    """Writes a new file, which appears under its name when the image is whole.
+
+    With `replace`, it takes the place of a file of that name. Raises FileExistsError where there is
+    one and it may not, and OSError where the directory takes no file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
+        self._path = Path(path)
+        self._replace = replace
+        if not replace and os.path.lexists(self._path):
+            raise self._exists()
+        self._partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.partial")
+        self._own = open(self._partial, "xb", buffering=0)  # noqa: PTH123, SIM115 -- closed by finish and abandon; Path.open lacks nothing but buffers
+        super().__init__(self._own)
+
+    @property
+    def identities(self) -> frozenset[tuple[int, int]]:
+        """Device and inode of the file, and of what it replaces: neither is input for the image."""
+        found = [os.fstat(self._own.fileno())]
+        with suppress(OSError):
+            found.append(self._path.stat())
+        return frozenset((each.st_dev, each.st_ino) for each in found)
+
+    def finish(self, superblock: bytes) -> None:
+        """Write the padding and the superblock; give the file its name."""
+        super().finish(superblock)
+        os.fsync(self._own.fileno())
+        self._own.close()
+        if self._replace:
+            self._partial.replace(self._path)
+            return
+        try:
+            self._path.hardlink_to(self._partial)
+        except FileExistsError:
+            self.abandon()
+            raise self._exists() from None
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}:
+                raise
+            if os.path.lexists(self._path):  # a file system without hard links, such as FAT
+                self.abandon()
+                raise self._exists() from None
+            self._partial.replace(self._path)
+            return
+        self._partial.unlink()
+
+    def abandon(self) -> None:
+        """Remove the file, unless it has its name."""
+        self._own.close()
+        with suppress(OSError):
+            self._partial.unlink()
+
+    def _exists(self) -> FileExistsError:
+        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))

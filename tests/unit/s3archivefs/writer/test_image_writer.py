@@ -1,0 +1,249 @@
+"""Images are what their members are, in any order, and the same for the same members."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import s3archivefs
+from s3archivefs import FileKind
+from s3archivefs.errors import PackingError
+from s3archivefs.writer.entries import Entry, HardLink, Member
+from s3archivefs.writer.image_writer import ImageWriter, Packed
+from s3archivefs.writer.options import PackOptions
+from s3archivefs.writer.output import FileOutput, StreamOutput
+
+
+def file(path: str, content: bytes = b"", **fields: Any) -> Entry:  # noqa: ANN401 -- of all types
+    return Entry(
+        path.encode(), open=partial(io.BytesIO, content), size=len(content), reopens=True, **fields
+    )
+
+
+def written(members: Iterable[Member], **options: Any) -> tuple[bytes, Packed]:  # noqa: ANN401 -- likewise
+    image = io.BytesIO()
+    writer = ImageWriter(StreamOutput(image), PackOptions(block_size=4096, **options))
+    for member in members:
+        writer.add(member)
+    packed = writer.finish()
+    return image.getvalue(), packed
+
+
+def write(members: Iterable[Member], path: Path) -> None:
+    with ImageWriter(FileOutput(path)) as image:
+        for member in members:
+            image.add(member)
+
+
+def opened(members: Iterable[Member], **options: Any) -> s3archivefs.SquashFS:  # noqa: ANN401 -- likewise
+    return s3archivefs.open(s3archivefs.BytesDevice(written(members, **options)[0]))
+
+
+def storage(fs: s3archivefs.SquashFS, path: str) -> tuple[int, int]:
+    with fs.open(path) as content:
+        place = content.storage
+    return place.blocks, place.tail
+
+
+# ---- Contents ------------------------------------------------------------------------------------
+
+
+@given(
+    sizes=st.lists(st.sampled_from([0, 1, 100, 4095, 4096, 4097, 8192, 12_289]), max_size=8),
+    seed=st.integers(0, 3),
+    fragments=st.booleans(),
+    tail_ends=st.booleans(),
+)
+def test_contents_are_stored_whole_and_duplicates_once(
+    sizes: list[int], seed: int, *, fragments: bool, tail_ends: bool
+) -> None:
+    def content(number: int) -> bytes:
+        # Few different ones, of the same first block, and with holes.
+        return (bytes([65 + number % (seed + 1)]) * 4096 + bytes(4096) + b"end" * 2000)[
+            : sizes[number]
+        ]
+
+    contents = {f"{number:02}": content(number) for number in range(len(sizes))}
+    members = [file(name, each) for name, each in contents.items()]
+    image, packed = written(members, fragments=fragments, tail_ends=tail_ends)
+    with s3archivefs.open(s3archivefs.BytesDevice(image)) as fs:
+        assert {name: fs.read_bytes(name) for name in contents} == contents
+        assert [*fs.verify()] == []
+    assert packed.duplicates == len([*filter(None, sizes)]) - len({*contents.values()} - {b""})
+    assert packed.content_bytes == sum(sizes)
+
+
+def test_duplicates_of_a_content_that_is_read_once_are_found_below_a_block_only() -> None:
+    small, large = b"small", b"large" * 2000
+    members = [
+        file(name, content)._replace(reopens=False)
+        for name, content in (("a", small), ("b", small), ("c", large), ("d", large))
+    ]
+    _, packed = written(members)
+    assert packed.duplicates == 1
+
+
+def test_without_deduplication_each_content_is_stored() -> None:
+    members = [file("a", b"x" * 5000), file("b", b"x" * 5000)]
+    assert written(members, deduplicate=False)[1].duplicates == 0
+
+
+def test_small_files_share_fragments_and_larger_ones_have_blocks() -> None:
+    members = [file("small", b"s"), file("large", b"l" * 5000)]
+    with opened(members) as fs:
+        assert storage(fs, "small") == (0, 1)
+        assert storage(fs, "large") == (2, 0)
+    with opened(members, tail_ends=True) as fs:
+        assert storage(fs, "large") == (1, 904)
+    with opened(members, fragments=False) as fs:
+        assert storage(fs, "small") == (1, 0)
+        assert fs.superblock.fragment_count == 0
+
+
+def test_a_fragment_never_lies_between_the_blocks_of_a_file() -> None:
+    noise = [hashlib.sha512(bytes([number])).digest() * 40 for number in range(8)]
+    members = [
+        file(f"{number}{kind}", noise[number] * times)
+        for number in range(8)
+        for kind, times in (("a", 1), ("b", 3))
+    ]
+    with opened(members, compressor="none", tail_ends=True) as fs:
+        for number in range(8):
+            assert fs.read_bytes(f"{number}b") == noise[number] * 3
+        assert [*fs.verify()] == []
+
+
+def test_checksums_are_attributes() -> None:
+    members = [file("a", b"abc", xattrs=((b"user.sha256", b"old"), (b"user.b", b"c")))]
+    with opened(members, checksums=True) as fs:
+        assert fs.listxattr("a") == ["user.b", "user.sha256"]
+        assert fs.getxattr("a", "user.sha256") == hashlib.sha256(b"abc").hexdigest().encode()
+
+
+# ---- Trees ---------------------------------------------------------------------------------------
+
+
+NAMES = st.sampled_from(["a", "b", "c-", "c", "c.d", "\u00fc"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+
+
+@given(paths=st.sets(PATHS, max_size=10), order=st.randoms(use_true_random=False))
+def test_members_come_in_any_order(paths: set[str], order: Random) -> None:
+    leaves = sorted(path for path in paths if not any(o.startswith(path + "/") for o in paths))
+    members = [file(path, path.encode(), mtime=7) for path in leaves]
+    above = {path.rpartition("/")[0] for path in leaves}
+    members += [Entry(path.encode(), FileKind.DIRECTORY, 0o700, mtime=5) for path in above if path]
+    order.shuffle(members)
+    with opened(members) as fs:
+        assert sorted(path for path, _, _ in fs.walk_files()) == [*map("/{}".format, leaves)]
+        assert all(fs.read_bytes(path) == path.encode() for path in leaves)
+        assert {fs.stat(path).mode for path in above if path} <= {0o40700}
+        assert [*fs.verify()] == []
+
+
+def test_directories_without_an_entry_have_the_images_time() -> None:
+    with opened([file("a/b", mtime=5), file("c", mtime=9)]) as fs:
+        assert fs.superblock.mkfs_time == 9
+        found = fs.stat("a")
+        assert (found.mode, found.uid, found.mtime) == (0o40755, 0, 9)
+
+
+def test_the_later_of_two_members_of_a_path_counts() -> None:
+    members: list[Member] = [
+        file("a", b"first"),
+        HardLink(b"b", b"a"),
+        file("a", b"second" * 1000),
+        file("a", b"third"),
+    ]
+    with opened(members) as fs:
+        assert fs.read_bytes("a") == b"third"
+        assert fs.read_bytes("b") == b"first"
+        assert fs.stat("b").nlink == 1
+
+
+def test_hard_links_share_an_inode_and_count_their_names() -> None:
+    members: list[Member] = [
+        file("d/a", b"x" * 9000, mode=0o600),
+        HardLink(b"b", b"d/a"),
+        HardLink(b"d/e/c", b"b"),
+        HardLink(b"b", b"b"),
+    ]
+    with opened(members) as fs:
+        stats = [fs.stat(path) for path in ("d/a", "b", "d/e/c")]
+        assert len({each.reference for each in stats}) == 1
+        assert {each.nlink for each in stats} == {3}
+        assert fs.read_bytes("d/e/c") == b"x" * 9000
+        assert fs.superblock.inode_count == 4
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        (file("a/x"), "a: a in it is no directory, yet has members; leave one of both out"),
+        (file("d"), "d: a directory of that path came before; leave one out"),
+        (file("..", b""), "..: a path with b'..' in it cannot be a member's; rename it"),
+        (file("d//x"), "d/: a path with b'' in it cannot be a member's; rename it"),
+        (file("n" * 257), "a name of 257 bytes, where squashfs holds 256"),
+        (file(""), "the image's root is a directory: give the member a name"),
+        (file("x", uid=2**32), "x: an owner's number of 4294967296"),
+        (file("x", xattrs=((b"system.x", b""),)), "x: its attribute system.x of 0 bytes"),
+        (Entry(b"x", FileKind.SYMLINK), "x: a symlink's target of 0 bytes"),
+        (Entry(b"x", FileKind.CHAR_DEVICE, rdev=2**32), "x: a device number of 4294967296"),
+        (HardLink(b"x", b"nothing"), "x: a hard link to nothing, which no member before it is"),
+        (HardLink(b"x", b"d"), "x: a hard link to d, which is a directory"),
+        (file("x", b"abc")._replace(size=4), "x: changed while it was packed: 3 bytes"),
+    ],
+)
+def test_what_no_image_can_hold_is_one_clear_error(
+    member: Member, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.sqfs"
+    members = [file("a"), Entry(b"d", FileKind.DIRECTORY), member]
+    with pytest.raises(PackingError) as caught:
+        write(members, path)
+    assert said in str(caught.value)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_the_faults_of_attributes_name_their_own_member() -> None:
+    noise = b"".join(hashlib.sha512(bytes([number])).digest() for number in range(200))
+    members = [file("wrong", noise, xattrs=((b"other.x", b""),)), file("right", noise[1:])]
+    with pytest.raises(PackingError, match=r"^wrong: "):
+        written(members)
+
+
+def test_times_outside_of_the_format_become_its_ends() -> None:
+    with opened([file("old", mtime=-5), file("new", mtime=2**40)]) as fs:
+        assert (fs.stat("old").mtime, fs.stat("new").mtime) == (0, 2**32 - 1)
+
+
+# ---- Reproducibility -----------------------------------------------------------------------------
+
+
+def test_the_same_members_make_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [
+        file(f"{number % 7}/{number}", bytes([number]) * (number * 97 % 9000), mtime=number)
+        for number in range(60)
+    ]
+    first = written(members)[0]
+    assert written(members)[0] == first
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1234567890")
+    dated = written(members)[0]
+    assert dated[:8] == first[:8]
+    with s3archivefs.open(s3archivefs.BytesDevice(dated)) as fs:
+        assert fs.superblock.mkfs_time == 1234567890
+
+
+def test_a_source_date_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(PackingError, match="SOURCE_DATE_EPOCH=yesterday"):
+        written([file("a")])
