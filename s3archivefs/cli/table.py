@@ -17,6 +17,7 @@ COMMANDS = {
     "cat": "write files of an image to standard output",
     "extract": "make files and directories of an image in a directory",
     "cp": "copy a file or directory out of an image",
+    "pack": "make an image of directories, archives and files",
     "info": "say what an image is",
     "hash": "write checksums of files, which sha256sum checks",
     "verify": "read all of an image and name what is damaged",

@@ -127,7 +127,9 @@ class ImageWriter:
             self.abandon()
 
     def add(self, member: Member) -> int:
-        """Add a member, in place of an earlier one of its path; return its bytes of content.
+        """Add a member, and return its bytes of content.
+
+        It takes the place of an earlier one of its path.
 
         Raises PackingError for what no image can hold, what the member's source raises, and what
         the output raises; after these, only `abandon` may be called.
@@ -166,7 +168,7 @@ class ImageWriter:
         self._tree.link(link.path, link.existing)
 
     def _add_other(self, entry: Entry) -> int:
-        """Add a member that is neither a directory nor a link; return its bytes of content."""
+        """Add what is neither a directory nor a link; return its bytes of content."""
         directory, name = self._tree.parent_of(entry.path)
         if directory.children.get(name, b"") is None:
             self._data.settle()

@@ -81,7 +81,7 @@ class FileOutput(StreamOutput):
 
     @property
     def identities(self) -> frozenset[tuple[int, int]]:
-        """Device and inode of the file, and of what it replaces: neither is input for the image."""
+        """Device and inode of the file, and of what it replaces: none is input."""
         found = [os.fstat(self._own.fileno())]
         with suppress(OSError):
             found.append(self._path.stat())

@@ -8,7 +8,7 @@ from s3archivefs.errors import PackingError
 from s3archivefs.extraction.selection import Selection
 from s3archivefs.inode import FileKind
 from s3archivefs.names import decode
-from s3archivefs.printed import printed
+from s3archivefs.printed import printed, unprinted
 from s3archivefs.writer.entries import Entry, HardLink
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from s3archivefs.extraction.selection import State
     from s3archivefs.writer.entries import Member
 
-__all__ = ["Exclusion", "below", "chosen", "in_order"]
+__all__ = ["Exclusion", "below", "chosen", "in_order", "order_of"]
 
 
 class Exclusion:
@@ -64,6 +64,12 @@ def below(members: Iterable[Member], directory: bytes) -> Iterator[Member]:
             yield HardLink(path, directory + b"/" + member.existing)
         else:
             yield member._replace(path=path)
+
+
+def order_of(file: str) -> list[bytes]:
+    """Return the paths that a file names, one a line, as commands print them."""
+    with open(file, "rb") as lines:  # noqa: PTH123 -- pathlib takes 10 ms to import
+        return [unprinted(decode(line.rstrip(b"\n"))).strip(b"/") for line in lines if line.strip()]
 
 
 def in_order(members: Iterable[Member], first: list[bytes]) -> Iterator[Member]:

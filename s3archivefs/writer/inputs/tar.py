@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zlib
 from functools import partial
@@ -19,13 +20,12 @@ from s3archivefs.writer.inputs.guarded import GuardedContent
 from s3archivefs.writer.xattrs import has_place
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from s3archivefs.writer.entries import Member
 
-__all__ = ["TarInput", "is_tar", "plain_path"]
+__all__ = ["TarFileInput", "TarInput", "is_tar", "plain_path"]
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _XATTR = "SCHILY.xattr."
@@ -144,6 +144,17 @@ _ZSTD_READERS: dict[str, Callable[[Any, BinaryIO], Any]] = {
     ),
     "compression.zstd": lambda module, file: module.ZstdFile(file),
 }
+
+
+class TarFileInput:
+    """Yields the members of a file that is a tar stream. Raises what TarInput raises."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Member]:
+        with open(self._path, "rb") as file:  # noqa: PTH123 -- pathlib takes 10 ms to import
+            yield from TarInput(file, os.fspath(self._path))
 
 
 def is_tar(path: str | bytes | os.PathLike[str]) -> bool:

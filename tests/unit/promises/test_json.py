@@ -81,6 +81,7 @@ def output(command: str, image: Path, other: Path) -> Iterator[dict[str, Any]]:
         "du": [(image,), ("-a", image), ("-s", image, "/")],
         "diff": [(image, other), (image, image.parent)],
         "extract": [("-f", "-C", other.parent / "extracted", image)],
+        "pack": [("-f", image, other.parent / "packed.sqfs")],
         "info": [(image,), ("--scan", image)],
         "hash": [(image,), ("--algorithm", "md5", image), ("--algorithm", "blake2b", image)],
         "verify": [(other,), (image,)],

@@ -143,6 +143,7 @@ RUNS = {
     "hash": ([IMAGE], "6 of 6 files, 14K of 14K"),
     "diff": ([IMAGE, IMAGE], " paths, "),
     "extract": ([IMAGE, "-C", "out"], " files, "),
+    "pack": (["-f", IMAGE, "out.sqfs"], " files, "),
     "cp": ([IMAGE, "/docs", "out"], " files, "),
 }
 """By name of a command that shows progress: its arguments, and what is shown in the end."""

@@ -1,0 +1,133 @@
+"""What the sources of `pack` are: directories, tar streams, zip archives, images, single files.
+
+Installed packages add sources for schemes of URLs in the entry-point group `s3archivefs.inputs`:
+functions that take a URL and return its members, or None for one of a single object.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from stat import S_ISDIR
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from s3archivefs.cli.arguments import UsageError
+from s3archivefs.cli.opened import open_named
+from s3archivefs.names import encode
+from s3archivefs.sources import is_squashfs
+from s3archivefs.writer.inputs.arranged import below, chosen, in_order
+from s3archivefs.writer.inputs.directory import DirectoryInput, FileInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import ExitStack
+
+    from s3archivefs.writer.entries import Member
+    from s3archivefs.writer.inputs.arranged import Exclusion
+
+__all__ = ["Source", "members_of", "source_of"]
+
+_STANDARD_INPUT = "-"
+
+
+class Source(NamedTuple):
+    """What one argument names."""
+
+    members: Iterable[Member]
+    name: bytes
+    """The name that it has among several; empty for archives, whose members keep their paths."""
+    repeats: bool
+    """Whether the members can be asked for again."""
+    is_chosen: bool
+    """Whether exclusions are applied already."""
+
+
+def source_of(
+    argument: str,
+    exclusion: Exclusion,
+    opened: ExitStack,
+    *,
+    xattrs: bool,
+    without: frozenset[tuple[int, int]],
+) -> Source:
+    """Return what an argument names, but files of inodes to go `without`; `opened` closes it.
+
+    Raises UsageError for an empty argument, and OSError for a path that leads to nothing.
+    """
+    if not argument:
+        raise UsageError("a SOURCE is empty: give a path, a URL, or - for a tar stream")
+    if argument == _STANDARD_INPUT:
+        from s3archivefs.writer.inputs.tar import TarInput  # noqa: PLC0415 -- few commands need it
+
+        return Source(TarInput(sys.stdin.buffer, "standard input"), b"", False, False)  # noqa: FBT003 -- the fields are named above
+    if "://" in argument:
+        return _source_at(argument, opened)
+    if S_ISDIR(os.stat(argument).st_mode):  # noqa: PTH116 -- pathlib takes 10 ms to import
+        name = encode(os.path.basename(os.path.abspath(argument)))  # noqa: PTH100, PTH119 -- likewise
+        found = DirectoryInput(argument, takes=exclusion.takes, xattrs=xattrs, without=without)
+        return Source(found, name, repeats=True, is_chosen=True)
+    return _file_source(argument, opened, xattrs=xattrs)
+
+
+def members_of(sources: list[Source], exclusion: Exclusion, first: list[bytes]) -> Iterable[Member]:
+    """Return the members of all sources: each below its name, where there are several.
+
+    The files of the paths `first` come first. Raises UsageError where a source that is read once
+    would have to be read twice for them.
+    """
+    members = _All(sources, exclusion)
+    if not first:
+        return members
+    if not all(source.repeats for source in sources):
+        raise UsageError("--order reads the sources twice, and standard input comes once")
+    return in_order(members, first)
+
+
+class _All:
+    """The members of sources in turn."""
+
+    def __init__(self, sources: list[Source], exclusion: Exclusion) -> None:
+        self._sources = sources
+        self._exclusion = exclusion
+
+    def __iter__(self) -> Iterator[Member]:
+        for source in self._sources:
+            members: Iterable[Member] = source.members
+            if not source.is_chosen:
+                members = chosen(members, self._exclusion)
+            if source.name and (len(self._sources) > 1):
+                members = below(members, source.name)
+            yield from members
+
+
+def _file_source(path: str, opened: ExitStack, *, xattrs: bool) -> Source:
+    """Return what a local file holds: an archive's members, or itself."""
+    import zipfile  # noqa: PLC0415 -- few commands need them
+
+    from s3archivefs.writer.inputs.image import ImageInput  # noqa: PLC0415
+    from s3archivefs.writer.inputs.tar import TarFileInput, is_tar  # noqa: PLC0415
+    from s3archivefs.writer.inputs.zip import ZipInput  # noqa: PLC0415
+
+    if is_squashfs(path):
+        image = opened.enter_context(open_named(path, offset=0))
+        return Source(ImageInput(image), b"", repeats=True, is_chosen=False)
+    if zipfile.is_zipfile(path):
+        return Source(ZipInput(path), b"", repeats=True, is_chosen=False)
+    if os.path.isfile(path) and is_tar(path):  # noqa: PTH113 -- likewise
+        return Source(TarFileInput(path), b"", repeats=True, is_chosen=False)
+    return Source(FileInput(path, xattrs=xattrs), b"", repeats=True, is_chosen=False)
+
+
+def _source_at(url: str, opened: ExitStack) -> Source:
+    """Return what a URL names: what its scheme's package finds there, or an image."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- 20 ms, and few commands need it
+
+    from s3archivefs.writer.inputs.image import ImageInput  # noqa: PLC0415 -- likewise
+
+    scheme = url.partition("://")[0]
+    for entry in entry_points(group="s3archivefs.inputs", name=scheme):
+        members = cast("Iterable[Member] | None", entry.load()(url))
+        if members is not None:
+            return Source(members, b"", repeats=True, is_chosen=False)
+    image = opened.enter_context(open_named(url, offset=0))
+    return Source(ImageInput(image), b"", repeats=True, is_chosen=False)
