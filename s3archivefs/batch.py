@@ -27,6 +27,7 @@ __all__ = [
     "Run",
     "SharedBlock",
     "Wanted",
+    "Window",
     "weight_of_path",
     "windows",
 ]
@@ -81,6 +82,14 @@ class Wanted(Generic[P]):
         """The block that holds the tail."""
 
 
+class Window(NamedTuple, Generic[P]):
+    """Files that are put in the order of the disk together."""
+
+    files: list[Wanted[P]]
+    ends_many: bool
+    """Whether they are the last of many, of which no block is wanted again."""
+
+
 def weight_of_path(path: EitherPath) -> int:
     """Return the bytes of memory that a path takes, at most."""
     return _CHARACTER_WEIGHT * len(as_plain(path))
@@ -92,12 +101,13 @@ def windows(
     weigh: Callable[[P], int],
     *,
     is_first_whole: bool = False,
-) -> Iterator[list[Wanted[P]]]:
+) -> Iterator[Window[P]]:
     """Yield files in lists that take bounded memory; `weigh` weighs their paths.
 
     The first list is short, unless it is to be as long as others.
     """
     window: list[Wanted[P]] = []
+    is_many = False
     weight, most = 0, _WINDOW_BYTES if is_first_whole else _FIRST_WINDOW_BYTES
     for file in files:
         window.append(file)
@@ -105,10 +115,11 @@ def windows(
         if file.size >= block_size:
             weight += min(file.size, LARGE_BYTES) // block_size * _BLOCK_WEIGHT
         if weight >= most:
-            yield window
+            yield Window(window, ends_many=False)
+            is_many = True
             window, weight, most = [], 0, _WINDOW_BYTES
     if window:
-        yield window
+        yield Window(window, is_many or weight >= _FIRST_WINDOW_BYTES)
 
 
 class SharedBlock:

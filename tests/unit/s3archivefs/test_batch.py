@@ -71,7 +71,7 @@ def test_batches_are_in_the_order_of_the_disk_and_cut_by_size(fs: SquashFS) -> N
 def window_sizes(files: int, path: str, size: int) -> list[int]:
     place = ContentPlace(0, size, 96, ABSENT_32, 0)
     return [
-        len(window)
+        len(window.files)
         for window in windows((Wanted(path, place) for _ in range(files)), 4096, weight_of_path)
     ]
 

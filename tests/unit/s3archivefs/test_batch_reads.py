@@ -74,6 +74,17 @@ def test_an_extraction_of_all_begins_to_fetch_before_it_knows_the_files(
     assert all(handle.is_closed for handle in used)
 
 
+def test_of_many_files_the_last_leave_no_blocks_in_memory(tmp_path: Path) -> None:
+    contents = {f"/{number:04}": noise(8 * KIB, str(number)) for number in range(1200)}
+    tree = tuple(file(path[1:], content) for path, content in contents.items())
+    image = make_image(tmp_path, tree, "-b", "131072")
+    for count, least, most in ((100, 100, 200), (1200, 0, 700)):
+        with s3archivefs.open(image) as fs:
+            paths = [*contents][:count]
+            assert dict(fs.read_many(paths)) == {path: contents[path] for path in paths}
+            assert least * 8 * KIB <= fs.cached_bytes < most * 8 * KIB
+
+
 def test_what_adjoins_is_read_through_one_handle_that_is_told_before(
     fs: SquashFS, device: DistantDevice
 ) -> None:
