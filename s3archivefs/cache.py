@@ -18,6 +18,8 @@ __all__ = ["WeightedCache", "kept_property"]
 
 V = TypeVar("V")
 
+_ROOMY_SHARE = 4  # one such part of a cache is for values that may not be asked for again
+
 
 class kept_property(Generic[V]):  # noqa: N801 -- used as `property` is
     """An attribute made on first use: `functools.cached_property` without its lock.
@@ -144,6 +146,11 @@ class WeightedCache(Generic[V]):
             self._evict_surplus()
             if self._borrower is not None:  # which never waits for this cache's lock
                 self._borrower.give_back()
+
+    def put_if_roomy(self, key: Hashable, value: V) -> None:
+        """Keep a value that nobody may ask for again, while there is room."""
+        if self._weight < self._capacity // _ROOMY_SHARE:
+            self.put(key, value)
 
     def give_back(self) -> None:
         """Evict what the lender has no room for any more."""

@@ -210,7 +210,7 @@ class Directory:
             yield from self._loaded(segment)
 
     def _loaded(self, segment: Segment) -> Iterator[Run]:
-        """Yield the runs of a short segment; keep it once all of it is read."""
+        """Yield the runs of a short segment; keep it if the cache is roomy."""
         loading = Loading(self._reader, segment)
         try:
             yield from loading
@@ -218,7 +218,7 @@ class Directory:
             for part in self._scanned(segment, loading.count):
                 yield from part.runs()
         else:
-            self._kept_listings.put(segment, loading.listing)
+            self._kept_listings.put_if_roomy(segment, loading.listing)
 
     @staticmethod
     def _is_short(segment: Segment) -> bool:

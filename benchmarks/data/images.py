@@ -33,7 +33,7 @@ class _Sizes(NamedTuple):
     """That are read in random order."""
 
 
-_FULL = _Sizes(image=100_000, others=25_000, reads=3_000)
+_FULL = _Sizes(image=100_000, others=10_000, reads=2_000)
 _QUICK = _Sizes(image=10_000, others=2_500, reads=500)
 
 WINDOWED, RANDOM = "s3archivefs, shuffled by blocks", "s3archivefs, at random"

@@ -31,7 +31,7 @@ class _Sizes(NamedTuple):
     """Archives whose files are objects too."""
 
 
-_FULL = _Sizes(archives=56, per_subject=893, as_objects=3)
+_FULL = _Sizes(archives=56, per_subject=893, as_objects=1)
 _QUICK = _Sizes(archives=8, per_subject=300, as_objects=1)
 
 OURS, BOTO3, S3FS = "s3archivefs", "plain objects, boto3", "plain objects, s3fs"
@@ -86,8 +86,8 @@ def make(directory: Path, store: Store, is_quick: bool) -> Made:  # noqa: FBT001
             f"{total:,} files of 100 to 700 bytes in {sizes.archives} archives,"
             f" {stored / 1e6:.0f} MB as images, each with {_SUBJECTS} directories of"
             f" {sizes.per_subject}. Read are the files of one directory, then the names of all"
-            f" archives, one after the other. As objects there are those of {sizes.as_objects}"
-            " archives, so that rates are what compares. Wall / processor / requests / MB."
+            " archives, one after the other. As objects there are only those of the first"
+            f" {sizes.as_objects}: of listings, rates compare. Wall / processor / requests / MB."
         ),
         parameters={
             "archives": sizes.archives,

@@ -140,6 +140,8 @@ def test_pieces_of_a_damaged_image_are_what_it_reads_alone(
     for (path, _), pieces in fs.read_pieces((each, each[1]) for each in files):
         try:
             alone: object = fs.read_bytes(path)
+        except s3archivefs.LimitExceededError:
+            continue  # pieces have no such bound
         except s3archivefs.SquashfsError as error:
             alone = str(error)
         try:

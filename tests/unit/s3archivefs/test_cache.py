@@ -40,6 +40,15 @@ def test_a_value_is_spared_once_for_the_uses_since_it_came() -> None:
     assert [cache.peek(key) is not None for key in "abcde"] == [False, False, False, True, True]
 
 
+def test_a_quarter_of_a_cache_is_for_values_that_may_not_be_asked_for_again() -> None:
+    cache: WeightedCache[bytes] = WeightedCache(12, len)
+    for key in range(9):
+        cache.put_if_roomy(key, b"x")
+    assert [key for key in range(9) if cache.peek(key)] == [0, 1, 2]
+    cache.put("asked for", b"x")
+    assert cache.peek("asked for")
+
+
 def test_newest_are_the_values_used_last_in_that_order() -> None:
     cache: WeightedCache[bytes] = WeightedCache(9, len)
     for key in "abcd":

@@ -34,6 +34,21 @@ def test_what_is_cached_is_counted_and_bounded(tmp_path: Path) -> None:
         assert read < fs.cached_bytes <= 1 << 16
 
 
+def test_listings_that_are_read_through_leave_most_of_the_cache_free(tmp_path: Path) -> None:
+    tree = tuple(file(f"{top}/{'n' * 100}{number}") for top in "abcdefgh" for number in range(99))
+    image = make_image(tmp_path, (*map(directory, "abcdefgh"), *tree))
+    with s3archivefs.open(image, limits=Limits(cache_bytes=1 << 19)) as fs:
+        readers = readers_of(fs)
+        resolver = resolver_of(fs, readers)
+        for top in "abcdefgh":
+            runs = readers.directory(resolver.inode(f"/{top}")).runs()
+            assert sum(len(run.names) for run in runs) == 99
+        listings = [kept for _, kept in readers.pool.newest(99) if isinstance(kept, Listing)]
+        # Another is of the root, in which names were looked up.
+        assert 1 < len(listings) < 1 + 8
+        assert readers.pool.free > 2 * readers.pool.weight
+
+
 def test_what_was_used_last_is_in_doubt_with_all_that_it_was_decoded_from(tmp_path: Path) -> None:
     names = [f"{number:04d}-{'n' * 90}" for number in range(1500)]  # an index, and blocks enough
     tree = (directory("a"), directory("a/b"), *(file(f"a/b/{name}") for name in names))
