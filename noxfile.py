@@ -166,6 +166,8 @@ def bench(session: nox.Session) -> None:
         system_packages(session, "radosgw")
     if "mount" in session.posargs:
         system_packages(session, "squashfuse_ll", "fusermount3")
+        if "--remote" in session.posargs:
+            system_packages(session, "radosgw")
         environ["BENCHMARKS_PEERS_PYTHON"] = program_environment(session, group="peers")
     if "remote" in session.posargs:
         system_packages(session, "radosgw")

@@ -1,11 +1,15 @@
 """Mount local images beside the kernel and other programs, and use them as programs do.
 
-    python -m benchmarks mount [--quick] [--only IMAGE] [--without NAME] [--keep DIR]
+    python -m benchmarks mount [--remote] [--quick] [--only IMAGE] [--without NAME] [--keep DIR]
 
 Each image is mounted by one after the other, as often as there are repetitions, and the same work
 is done. That takes root, /dev/fuse, a loop device, and squashfuse; ratarmount and rclone come from
 an environment of their own, as with the benchmark `reader`. Told are the seconds that a program
 waits, and behind them those of the processor in the process that answers.
+
+With --remote the images lie in S3, behind the proxy of the benchmark `remote`; each mount begins
+with an empty cache. Told are also what it takes until the tree is there, as some programs read much
+by then, and the requests that reach the store, those of mounting with those of the first work.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -24,10 +29,11 @@ from random import Random
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.mount.contenders import CONTENDERS, PEERS_PYTHON, Contender
-from benchmarks.mount.works import LARGE_BYTES, READS, WORKS, Work
+from benchmarks.mount.contenders import CONTENDERS, PEERS_PYTHON, Contender, remote_environ
+from benchmarks.mount.works import LARGE_BYTES, REMOTE_WORKS, WORKS, Work
 from benchmarks.reader.images import FULL, QUICK, Sizes, image_path
 from benchmarks.reader.source_tree import File
+from benchmarks.remote.store import Store
 
 __all__ = ["main"]
 
@@ -39,10 +45,13 @@ _AHEAD = tuple((peer, 1 / 3, f"≤ 1/3 of {peer}") for peer in ("ratarmount", "r
 class Task(NamedTuple):
     """What each contender does with an image."""
 
+    mounting: Work
     works: Sequence[Work]
-    image: Path
+    image: str
     files: int
     """The number of files in it."""
+    store: Store | None
+    """Where it lies, if not on disk."""
 
 
 class Took(NamedTuple):
@@ -51,6 +60,8 @@ class Took(NamedTuple):
     wall: float
     processor: float
     """Seconds of the process that answers."""
+    requests: float = 0
+    """Requests to the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,7 @@ class Table:
         measured = [each for each in took if each is not None]
         if not measured or len(measured) < len(took):
             return None
-        walls, processors = zip(*measured, strict=True)
-        return Took(median(walls), median(processors))
+        return Took(*map(median, zip(*measured, strict=True)))
 
     def was_stopped(self, work: Work, name: str) -> bool:
         """Return whether the work took too long."""
@@ -82,37 +92,66 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print the tables."""
     options = _options(arguments)
     sizes = QUICK if options.quick else FULL
-    names = options.only or [*WORKS]
-    contenders = [each for each in CONTENDERS if each.name not in options.without]
+    all_works = REMOTE_WORKS if options.remote else WORKS
+    names = options.only or [*all_works]
+    contenders = [
+        each
+        for each in CONTENDERS
+        if each.name not in options.without and (each.remote_command or not options.remote)
+    ]
     table = Table()
     with ExitStack() as stack:
         directory = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         point = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        images = {name: _image(name, sizes, directory) for name in names}
+        images = {name: str(_image(name, sizes, directory)) for name in names}
+        store = None
+        if options.remote:
+            served = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            store = stack.enter_context(Store.start(served))
+            for name, image in images.items():
+                images[name] = f"{store.bucket}/{store.upload_image(Path(image), name)}"
         for number in range(options.repetitions):
             for name, image in images.items():
                 for contender in contenders:
                     _say(f"{contender.name}: {name}, {number + 1} of {options.repetitions}")
-                    task = Task(WORKS[name], image, sizes.source)
+                    task = Task(_mounting(name), all_works[name], image, sizes.source, store)
                     _measure(table, contender, task, point)
-    works = [work for name in names for work in WORKS[name]]
+    rows = [work for name in names for work in (_mounting(name), *all_works[name])]
+    works = [work for name in names for work in all_works[name]]
     columns = [each.name for each in contenders]
     for line in (
-        *_table_lines(works, columns, table),
+        *_table_lines(rows, columns, table, is_remote=options.remote),
         "",
-        *_goal_lines(works, table),
+        *_goal_lines(works, columns, table),
     ):
         print(line)
 
 
+def _mounting(name: str) -> Work:
+    return Work(f"mount *{name}*", lambda point, _: point.is_mount())
+
+
 def _measure(table: Table, contender: Contender, task: Task, point: Path) -> None:
-    name = contender.name
+    name, store = contender.name, task.store
     try:
-        with contender.mounted(task.image, point) as mount:
+        with ExitStack() as stack:
+            environ = None
+            if store is not None:
+                cache = stack.enter_context(tempfile.TemporaryDirectory())
+                environ = remote_environ(store, Path(cache))
+                store.forget()
+            start = time.perf_counter()
+            mount = stack.enter_context(contender.mounted(task.image, point, environ))
+            began = Took(time.perf_counter() - start, mount.processor)
+            table.took[task.mounting.title, name].append(began)
             for work in task.works:
                 before = mount.processor
                 wall = work.seconds(point, task.files)
-                took = None if wall is None else Took(wall, mount.processor - before)
+                asked = 0
+                if store is not None:
+                    asked = len(store.requests())
+                    store.forget()
+                took = None if wall is None else Took(wall, mount.processor - before, asked)
                 table.took[work.title, name].append(took)
             table.memory[name] = max(table.memory[name], mount.memory)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
@@ -121,7 +160,8 @@ def _measure(table: Table, contender: Contender, task: Task, point: Path) -> Non
 
 def _image(name: str, sizes: Sizes, directory: Path) -> Path:
     if name != "large":
-        return image_path({"source": "source-zstd"}.get(name, name), sizes, directory)
+        kind = "source-zstd" if name in {"source", "random"} else name
+        return image_path(kind, sizes, directory)
     image = directory / "large.sqfs"
     if not image.exists():
         _say("packing a large file")
@@ -135,32 +175,36 @@ def _image(name: str, sizes: Sizes, directory: Path) -> Path:
     return image
 
 
-def _table_lines(works: Sequence[Work], columns: Sequence[str], table: Table) -> Iterator[str]:
+def _table_lines(
+    works: Sequence[Work], columns: Sequence[str], table: Table, *, is_remote: bool
+) -> Iterator[str]:
     yield f"| | {' | '.join(columns)} |"
     yield f"|---|{'---|' * len(columns)}"
     for work in works:
-        cells = [_cell(work, column, table) for column in columns]
+        cells = [_cell(work, column, table, is_remote=is_remote) for column in columns]
         yield f"| {work.title} | {' | '.join(cells)} |"
     used = [table.memory[each] for each in columns]
     cells = [f"{each / 1e6:.0f} MB" if each else "-" for each in used]
     yield f"| memory at most | {' | '.join(cells)} |"
 
 
-def _cell(work: Work, name: str, table: Table) -> str:
+def _cell(work: Work, name: str, table: Table, *, is_remote: bool) -> str:
     took = table.median(work, name)
     if took is None:
         return "> 180 s" if table.was_stopped(work, name) else "-"
-    if work.is_rate:
-        return f"{READS / took.wall:,.0f}/s"
-    return f"{took.wall:.3g} s / {took.processor:.3g} s"
+    requests = f" / {took.requests:,.0f}" if is_remote else ""
+    if work.reads:
+        return f"{work.reads / took.wall:,.0f}/s{requests}"
+    return f"{took.wall:.3g} s / {took.processor:.3g} s{requests}"
 
 
-def _goal_lines(works: Sequence[Work], table: Table) -> Iterator[str]:
+def _goal_lines(works: Sequence[Work], columns: Sequence[str], table: Table) -> Iterator[str]:
     yield "| work | goal | measured | |"
     yield "|---|---|---|---|"
     for work in works:
         for against, most, text in (*work.goals, *_AHEAD):
-            yield f"| {work.title} | {text} | {_verdict(work, against, most, table)} |"
+            if against in columns:
+                yield f"| {work.title} | {text} | {_verdict(work, against, most, table)} |"
 
 
 def _verdict(work: Work, against: str, most: float, table: Table) -> str:
@@ -176,7 +220,10 @@ def _verdict(work: Work, against: str, most: float, table: Table) -> str:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks mount", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", action="append", choices=WORKS, help="may be given several times")
+    parser.add_argument("--remote", action="store_true", help="images in S3, behind a proxy")
+    parser.add_argument(
+        "--only", action="append", choices=REMOTE_WORKS, help="may be given several times"
+    )
     parser.add_argument(
         "--without",
         action="append",
@@ -188,6 +235,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=3, metavar="N", help="3")
     parser.add_argument("--quick", action="store_true", help="smaller images")
     options = parser.parse_args(arguments)
+    if not options.remote and "random" in (options.only or []):
+        parser.error("`random` is work with --remote; `source` has it else")
     if os.geteuid() != 0:
         parser.error("mounting and emptying the kernel's caches takes root")
     if not os.environ.get(PEERS_PYTHON):

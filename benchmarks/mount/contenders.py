@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CONTENDERS", "PEERS_PYTHON", "Contender", "Mount"]
+from benchmarks.remote.store import Store
+
+__all__ = ["CONTENDERS", "PEERS_PYTHON", "Contender", "Mount", "remote_environ"]
 
 PEERS_PYTHON = "BENCHMARKS_PEERS_PYTHON"
 """The variable that names the Python of the peers' environment."""
@@ -50,14 +52,24 @@ class Contender:
     """A way to mount."""
 
     name: str
-    command: Callable[[Path, Path], list[str]]
+    command: Callable[[str, Path], list[str]]
     """Makes of image and directory what stays in the foreground; of the kernel, what ends."""
     is_kernel: bool = False
+    remote_command: Callable[[str, Path], list[str]] | None = None
+    """The same of an object in S3, named BUCKET/KEY; None: it cannot."""
 
     @contextmanager
-    def mounted(self, image: Path, point: Path) -> Iterator[Mount]:
-        """Mount an image at a directory."""
+    def mounted(
+        self, image: str, point: Path, environ: Mapping[str, str] | None = None
+    ) -> Iterator[Mount]:
+        """Mount an image at a directory.
+
+        It lies in S3 where variables are given, which lead there.
+        """
         command = self.command(image, point)
+        if environ is not None:
+            assert self.remote_command is not None
+            command = self.remote_command(image, point)
         if self.is_kernel:
             subprocess.run(command, check=True)
             try:
@@ -66,7 +78,9 @@ class Contender:
                 subprocess.run(["umount", point], check=True)
             return
         quiet = subprocess.DEVNULL
-        with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as process:
+        with subprocess.Popen(
+            command, stdin=quiet, stdout=quiet, stderr=quiet, env={**os.environ, **(environ or {})}
+        ) as process:
             try:
                 _wait(process, point)
                 yield Mount(point, process.pid)
@@ -92,34 +106,58 @@ def _of_peers(program: str) -> str:
     return str(Path(os.environ[PEERS_PYTHON]).with_name(program))
 
 
-def _squashfuse(image: Path, point: Path) -> list[str]:
-    return [shutil.which("squashfuse_ll") or "squashfuse_ll", "-f", str(image), str(point)]
+def _ours(image: str, point: Path) -> list[str]:
+    return [sys.executable, "-m", "s3archivefs.cli", "mount", "-f", image, str(point)]
 
 
-def _ratarmount(image: Path, point: Path) -> list[str]:
-    options = ("-f", "--index-file", ":memory:")
-    return [_of_peers("ratarmount"), *options, str(image), str(point)]
+def _squashfuse(image: str, point: Path) -> list[str]:
+    return [shutil.which("squashfuse_ll") or "squashfuse_ll", "-f", image, str(point)]
 
 
-def _rclone(image: Path, point: Path) -> list[str]:
+def _ratarmount(image: str, point: Path) -> list[str]:
+    return [_of_peers("ratarmount"), "-f", "--index-file", ":memory:", image, str(point)]
+
+
+def _rclone(image: str, point: Path) -> list[str]:
     options = ("--read-only", "--dir-cache-time", "24h", "--attr-timeout", "24h")
     return [_of_peers("rclone"), "mount", *options, f":archive:{image}", str(point)]
+
+
+def remote_environ(store: Store, cache: Path) -> dict[str, str]:
+    """Return what leads all contenders to a store, with an empty directory to cache in."""
+    return {
+        **store.environ(),
+        "S3ARCHIVEFS_CACHE_DIR": str(cache),
+        "RCLONE_CONFIG": os.devnull,
+        "RCLONE_CONFIG_STORE_TYPE": "s3",
+        "RCLONE_CONFIG_STORE_PROVIDER": "Ceph",
+        "RCLONE_CONFIG_STORE_ENV_AUTH": "true",
+        "RCLONE_CONFIG_STORE_ENDPOINT": store.url,
+        "RCLONE_VFS_CACHE_MODE": "full",  # faster than without
+        "RCLONE_CACHE_DIR": str(cache),
+    }
 
 
 CONTENDERS = (
     Contender(
         "s3archivefs",
-        lambda image, point: [
-            *(sys.executable, "-m", "s3archivefs.cli", "mount", "-f"),
-            *(str(image), str(point)),
-        ],
+        _ours,
+        remote_command=lambda image, point: _ours(f"s3://{image}", point),
     ),
     Contender(
         "kernel",
-        lambda image, point: ["mount", "-o", "loop,ro", str(image), str(point)],
+        lambda image, point: ["mount", "-o", "loop,ro", image, str(point)],
         is_kernel=True,
     ),
     Contender("squashfuse_ll", _squashfuse),
-    Contender("ratarmount", _ratarmount),
-    Contender("rclone mount", _rclone),
+    Contender(
+        "ratarmount",
+        _ratarmount,
+        remote_command=lambda image, point: _ratarmount(f"s3://{image}", point),
+    ),
+    Contender(
+        "rclone mount",
+        _rclone,
+        remote_command=lambda image, point: _rclone(f"store:{image}", point),
+    ),
 )

@@ -12,11 +12,11 @@ from random import Random
 
 from benchmarks.reader.source_tree import SOURCE
 
-__all__ = ["LARGE_BYTES", "READS", "WORKS", "Work", "forget_pages"]
+__all__ = ["LARGE_BYTES", "REMOTE_WORKS", "WORKS", "Work", "forget_pages"]
 
 LARGE_BYTES = 200 << 20
 """Bytes of the file that is read from its beginning to its end."""
-READS = 2_000
+_READS, _REMOTE_READS = 2_000, 100
 """Reads of 4 KiB at random places of random files."""
 _READ_BYTES = 4096
 _SECONDS_MAX = 180.0
@@ -31,8 +31,8 @@ class Work:
     """Does it in a directory where so many files are."""
     is_cold: bool = True
     """Whether the kernel's caches are emptied before."""
-    is_rate: bool = False
-    """Whether it is told as reads a second."""
+    reads: int = 0
+    """Reads that it does, if it is told as reads a second."""
     goals: tuple[tuple[str, float, str], ...] = ()
     """Of each the other contender, how many times its time is allowed, and a text."""
 
@@ -67,17 +67,20 @@ def _shell(command: str) -> Callable[[Path, int], object]:
     return do
 
 
-def _random_reads(point: Path, files: int) -> None:
-    random = Random(1)
-    long = [each for each in SOURCE.files(files) if each.size > _READ_BYTES]
-    deadline = time.monotonic() + _SECONDS_MAX
-    for _ in range(READS):
-        file = random.choice(long)
-        descriptor = os.open(point / file.path, os.O_RDONLY)
-        os.pread(descriptor, _READ_BYTES, random.randrange(file.size - _READ_BYTES))
-        os.close(descriptor)
-        if time.monotonic() > deadline:
-            raise subprocess.TimeoutExpired("reads", _SECONDS_MAX)
+def _random_reads(reads: int) -> Callable[[Path, int], object]:
+    def do(point: Path, files: int) -> None:
+        random = Random(1)
+        long = [each for each in SOURCE.files(files) if each.size > _READ_BYTES]
+        deadline = time.monotonic() + _SECONDS_MAX
+        for _ in range(reads):
+            file = random.choice(long)
+            descriptor = os.open(point / file.path, os.O_RDONLY)
+            os.pread(descriptor, _READ_BYTES, random.randrange(file.size - _READ_BYTES))
+            os.close(descriptor)
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("reads", _SECONDS_MAX)
+
+    return do
 
 
 WORKS: dict[str, tuple[Work, ...]] = {
@@ -93,8 +96,8 @@ WORKS: dict[str, tuple[Work, ...]] = {
         Work("`tar c`, again", _shell("tar c . | cat"), is_cold=False),
         Work(
             "random 4 KiB",
-            _random_reads,
-            is_rate=True,
+            _random_reads(_READS),
+            reads=_READS,
             goals=(("squashfuse_ll", 2, "≤ 2 x squashfuse_ll's time"),),
         ),
     ),
@@ -105,3 +108,11 @@ WORKS: dict[str, tuple[Work, ...]] = {
     "large": (Work("200 MB in sequence", _shell("dd if=large.bin bs=1M status=none | cat")),),
 }
 """Pieces of work by what is mounted, in their order."""
+REMOTE_WORKS: dict[str, tuple[Work, ...]] = {
+    "source": WORKS["source"][:-1],
+    # In a mount of its own, which has read nothing yet.
+    "random": (Work("random 4 KiB", _random_reads(_REMOTE_READS), reads=_REMOTE_READS),),
+    "million": WORKS["million"],
+    "large": WORKS["large"],
+}
+"""The same of images in S3."""

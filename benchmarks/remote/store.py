@@ -87,12 +87,7 @@ class Store:
         """Upload image and zip of a tree, and `members` as `plain/PATH`, past the proxy."""
         client = self.gateway.client()
         name = packed.tree.name
-        # In a directory of its own: rclone looks at everything beside an archive.
-        image, archive = f"images/{name}/image.sqfs", f"zips/{name}.zip"
-        with packed.image.open("rb") as file:
-            superblock = base64.b64encode(file.read(_SUPERBLOCK_BYTES)).decode()
-        extra = {"Metadata": {"s3archivefs-superblock": superblock}}
-        client.upload_file(str(packed.image), self.bucket, image, ExtraArgs=extra)
+        image, archive = self.upload_image(packed.image, name), f"zips/{name}.zip"
         client.upload_file(str(packed.zip), self.bucket, archive)
 
         def put(member: str) -> None:
@@ -103,6 +98,15 @@ class Store:
             for _ in uploads.map(put, members):
                 pass
         return Uploaded(image, self.presigned(archive))
+
+    def upload_image(self, path: Path, name: str) -> str:
+        """Upload an image as `s3archivefs upload` does, past the proxy; return its key."""
+        key = f"images/{name}/image.sqfs"  # apart: rclone looks at everything beside an archive
+        with path.open("rb") as file:
+            superblock = base64.b64encode(file.read(_SUPERBLOCK_BYTES)).decode()
+        extra = {"Metadata": {"s3archivefs-superblock": superblock}}
+        self.gateway.client().upload_file(str(path), self.bucket, key, ExtraArgs=extra)
+        return key
 
     def presigned(self, key: str) -> str:
         """Return a URL of an object, through the proxy, that needs no credentials."""
