@@ -12,7 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.shapes import noise
+from fixtures.tree import file
 from s3archivefs.filesystem import ArchiveFileSystem
+from tests.support.distant_device import DistantDevice
+from tests.support.images.fixtures import make_image
 from tests.unit.s3archivefs.filesystem.conftest import CONTENTS, LATIN
 
 if TYPE_CHECKING:
@@ -46,6 +50,33 @@ def test_a_file_seeks_and_reads(fs: ArchiveFileSystem) -> None:
         assert buffer == expected[5:4101]
         assert file.readinto1(memoryview(buffer)[:3]) == 3
         assert file.read1(7) == expected[4104:4111]
+
+
+@pytest.mark.parametrize(
+    ("size", "start", "fetched"),
+    [
+        (1 << 20, (1 << 20) - 8, 1 << 20),
+        (2 << 20, (2 << 20) - (64 << 10), 2 << 20),
+        (1 << 20, 0, 0),
+        (1 << 20, 1 << 19, 0),
+        ((2 << 20) + 1, 2 << 20, 0),
+        (4096, 4088, 0),
+    ],
+)
+def test_a_small_file_is_fetched_at_once_where_its_end_is_read_first(
+    tmp_path: Path, size: int, start: int, fetched: int
+) -> None:
+    content = noise(size)
+    device = DistantDevice(make_image(tmp_path, (file("table", content),)).read_bytes())
+    with ArchiveFileSystem(device, limits={"cache_bytes": 0}) as fs, fs.open("table") as opened:
+        device.forget()
+        opened.seek(start)
+        assert opened.read(8) == content[start : start + 8]
+        assert [length for _, length in device.reads if length > 128 << 10] == [fetched][:fetched]
+        device.forget()
+        opened.seek(start)
+        assert opened.read() == content[start:]
+        assert all(length <= 128 << 10 for _, length in device.reads)
 
 
 def test_text_is_read_as_text(fs: ArchiveFileSystem) -> None:
