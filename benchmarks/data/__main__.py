@@ -24,7 +24,7 @@ from benchmarks.remote.store import BANDWIDTH_MBS, LATENCY_MS, Store
 
 __all__ = ["STORIES", "main"]
 
-STORIES = ("images", "subjects")
+STORIES = ("images", "subjects", "zarr_chunks", "parquet", "words")
 """Modules of this package; each has its `STORY`."""
 _PYTHON = "BENCHMARKS_DATA_PYTHON"
 

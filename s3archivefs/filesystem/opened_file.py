@@ -143,7 +143,7 @@ class ArchiveFile(io.BufferedIOBase):
         return bytes(found)
 
     def _begin(self) -> None:
-        """Fetch all of a small file at once if the first read is of its end.
+        """Fetch all of a small file if its end is read first.
 
         Who reads a table's index first reads columns next: it takes one request instead of two or
         three, one after the other.
