@@ -18,7 +18,7 @@ __all__ = ["ArchiveFile"]
 
 _BLOCK_BYTES = 128 << 10  # read at once to find the end of a record, if no other size is given
 _WHOLE_BYTES = 2 << 20
-"""Bytes in the image of a file that is fetched as a whole when its end is read first.
+"""Bytes that a file takes at most that is fetched as a whole.
 
 As many as come in the time that another request waits: 20 ms at 80 MB/s are 1.6 MB.
 """
