@@ -43,6 +43,14 @@ class SubcommandParser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return namespace, rest
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # noqa: ANN401 -- as argparse has it
+        """Return the value of an argument; `--` too, which Python before 3.13 drops."""
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            value = self._get_value(action, "--")
+            self._check_value(action, value)
+            return value
+        return super()._get_values(action, arg_strings)
+
     @contextmanager
     def _positionals_skipped(self) -> Iterator[None]:
         self._skips_positionals = True

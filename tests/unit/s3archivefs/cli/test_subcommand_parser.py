@@ -44,6 +44,17 @@ def test_behind_two_hyphens_everything_is_a_path(command: str) -> None:
     assert (parsed.verbose, parsed.paths) == (True, ["a", "-v", "--json"])
 
 
+def test_two_hyphens_may_be_the_value_of_an_option() -> None:
+    parsed = make_parser(["find"]).parse_args(["find", "--name=--", "i.sqfs", "--path=--"])
+    assert (parsed.name, parsed.path) == ("--", "--")
+
+
+def test_two_hyphens_are_checked_as_any_value(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        make_parser(["ls"]).parse_args(["ls", "--sort=--", "i.sqfs"])
+    assert "invalid choice: '--'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [*COMMANDS, "serve", "upload"])
 def test_an_unknown_option_shows_the_usage_of_its_command(
     command: str, capsys: pytest.CaptureFixture[str]
