@@ -64,10 +64,13 @@ class Store:
 
     @classmethod
     @contextmanager
-    def before(cls, gateway: RadosGateway, bucket: str) -> Iterator[Store]:
-        """Make a bucket, and run a proxy before its server until the context ends."""
+    def before(cls, gateway: RadosGateway, bucket: str, *, total_mbs: float = 0) -> Iterator[Store]:
+        """Make a bucket, and run a proxy before its server until the context ends.
+
+        All connections together pass `total_mbs` at most, unless that is 0.
+        """
         gateway.client().create_bucket(Bucket=bucket)
-        with _proxy(gateway.url) as url:
+        with _proxy(gateway.url, total_mbs) as url:
             yield cls(gateway, bucket, url)
 
     def environ(self) -> dict[str, str]:
@@ -146,9 +149,10 @@ class Store:
 
 
 @contextmanager
-def _proxy(upstream: str) -> Iterator[str]:
+def _proxy(upstream: str, total_mbs: float) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.support.proxy.counting_proxy", "--upstream", upstream]
     command += ["--latency-ms", str(LATENCY_MS), "--bandwidth-mbs", str(BANDWIDTH_MBS)]
+    command += ["--total-mbs", str(total_mbs)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:

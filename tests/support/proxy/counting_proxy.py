@@ -14,7 +14,7 @@ client under test, nor of what it is tested against.
 As a process of its own, for measurements in which it must not share the client's interpreter:
 
     python -m tests.support.proxy.counting_proxy --upstream URL [--latency-ms 20]
-        [--bandwidth-mbs 80]
+        [--bandwidth-mbs 80] [--total-mbs 100]
 
 prints its URL as one line, and serves until its standard input ends. There, as with any proxy,
 `GET /-/requests` answers with what has been counted, as JSON: `count`, `bytes` (of bodies sent),
@@ -62,7 +62,7 @@ from tests.support.proxy.http_relay import (
     send,
 )
 from tests.support.proxy.recorded import Recorded, Request, round_trips
-from tests.support.proxy.relayed_answer import AnswerBrokenError, RelayedAnswer
+from tests.support.proxy.relayed_answer import AnswerBrokenError, Pace, RelayedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,15 +98,23 @@ class CountingProxy:
     `latency` seconds pass before each request is sent on; give it some tens of milliseconds where
     requests made in parallel are to be seen as overlapping. Response bodies reach the client at no
     more than `bandwidth` bytes a second on each connection; 0 is no limit. Both may be changed at
-    any time, for the requests that follow.
+    any time, for the requests that follow. `total` bounds all connections together.
     """
 
-    def __init__(self, upstream_url: str, latency: float = 0.0, bandwidth: float = 0.0) -> None:
+    def __init__(
+        self,
+        upstream_url: str,
+        latency: float = 0.0,
+        bandwidth: float = 0.0,
+        *,
+        total: float = 0.0,
+    ) -> None:
         parts = urlsplit(upstream_url)
         if parts.scheme != "http" or parts.hostname is None or parts.port is None:
             raise ValueError(f"upstream_url {upstream_url!r} is not http://host:port")
         self.latency = latency
         self.bandwidth = bandwidth
+        self._total = Pace(total)
         self._upstream = Connections((parts.hostname, parts.port))
         self._changed = threading.Condition()
         self._recorded: list[Recorded] = []
@@ -231,7 +239,7 @@ class CountingProxy:
             await self._tell_counts(request, writer)
             return False
         fault = self._begin(request)
-        answer = RelayedAnswer(request, writer, fault, self.bandwidth)
+        answer = RelayedAnswer(request, writer, fault, self.bandwidth, self._total)
         try:
             await asyncio.sleep(self.latency)
             if await answer.is_given_by_fault():
@@ -352,9 +360,13 @@ def main() -> None:
     parser.add_argument(
         "--bandwidth-mbs", type=float, default=0.0, help="10^6 bytes a second, on each connection"
     )
+    parser.add_argument(
+        "--total-mbs", type=float, default=0.0, help="likewise, on all connections together"
+    )
     options = parser.parse_args()
     latency, bandwidth = options.latency_ms / 1e3, options.bandwidth_mbs * 1e6
-    with CountingProxy(options.upstream, latency, bandwidth) as proxy, suppress(KeyboardInterrupt):
+    made = CountingProxy(options.upstream, latency, bandwidth, total=options.total_mbs * 1e6)
+    with made as proxy, suppress(KeyboardInterrupt):
         print(proxy.url, flush=True)
         sys.stdin.buffer.read()
 

@@ -33,8 +33,8 @@ class AnswerBrokenError(Exception):
     """The response cannot be completed: the client left, or a fault says so."""
 
 
-class _Pace:
-    """When the bytes of one body are due at a limited rate, which begins now."""
+class Pace:
+    """When bytes are due at a limited rate, which begins now: of one body, or of several."""
 
     def __init__(self, bandwidth: float) -> None:
         self._bandwidth = bandwidth
@@ -56,7 +56,7 @@ class _Pace:
 
 class RelayedAnswer:
     """The response to `request`, written to the client as `fault` allows, its body at `bandwidth`
-    bytes a second (0: unlimited).
+    bytes a second (0: unlimited), and with all others' at the pace of `total`.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class RelayedAnswer:
         writer: asyncio.StreamWriter,
         fault: Fault | None,
         bandwidth: float,
+        total: Pace | None = None,
     ) -> None:
         self.status = 0
         self.bytes_sent = 0
@@ -73,7 +74,8 @@ class RelayedAnswer:
         self._writer = writer
         self._fault = fault
         self._bandwidth = bandwidth
-        self._pace: _Pace | None = None  # until the body begins
+        self._pace: Pace | None = None  # until the body begins
+        self._total = total or Pace(0)
         self._alter: Callable[[bytes], bytes] = bytes
         self._ends_after = math.inf
         if isinstance(fault, CutBody | Reset | Stall) and fault.after is not None:
@@ -140,13 +142,15 @@ class RelayedAnswer:
 
     async def _send_payload(self, data: bytes) -> None:
         data = self._alter(data)
-        pace = self._pace = self._pace or _Pace(self._bandwidth)
+        pace = self._pace = self._pace or Pace(self._bandwidth)
         is_last = self.bytes_sent + len(data) > self._ends_after
         if is_last:
             data = data[: int(self._ends_after) - self.bytes_sent]
-        for start in range(0, len(data), pace.piece_bytes):
-            piece = data[start : start + pace.piece_bytes]
+        piece_bytes = min(pace.piece_bytes, self._total.piece_bytes)
+        for start in range(0, len(data), piece_bytes):
+            piece = data[start : start + piece_bytes]
             await pace.wait(len(piece))
+            await self._total.wait(len(piece))
             self.bytes_sent += len(piece)
             await send(self._writer, piece)
         if is_last:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -140,6 +141,22 @@ def test_a_body_takes_as_long_as_the_bandwidth_says(
     [request] = proxy.requests
     # Up to 10 ms of what is late is made up for.
     assert request.end - request.start >= len(BODY) / proxy.bandwidth - 0.011
+
+
+def test_bodies_share_what_is_allowed_in_all(upstream: Upstream) -> None:
+    total = 4_000_000
+    with CountingProxy(f"http://127.0.0.1:{upstream.server_port}", total=total) as proxy:
+        address = urlsplit(proxy.url)
+
+        def fetch_anew(_: int) -> bytes:
+            with closing(http.client.HTTPConnection(str(address.hostname), address.port)) as new:
+                return fetch(new)[1]
+
+        with ThreadPoolExecutor(4) as threads:
+            assert [*threads.map(fetch_anew, range(4))] == [BODY] * 4
+        requests = proxy.requests
+    took = max(each.end for each in requests) - min(each.start for each in requests)
+    assert took >= 4 * len(BODY) / total - 0.011
 
 
 def test_reset_forgets_the_requests(
