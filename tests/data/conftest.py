@@ -17,13 +17,21 @@ if TYPE_CHECKING:
     from tests.support.servers.swift_store import SwiftStore
 
 BUCKET = own("my-bucket")
+ARCHIVES = own("archives")
 
 
 @pytest.fixture(scope="session")
 def bucket(store: SwiftStore) -> str:
-    """A bucket of this process's own."""
+    """A bucket of this process's own, for what the pages upload."""
     store.client().create_bucket(Bucket=BUCKET)
     return BUCKET
+
+
+@pytest.fixture(scope="session")
+def archives(store: SwiftStore) -> str:
+    """Another, for the archives of tests: each has a name of its own there."""
+    store.client().create_bucket(Bucket=ARCHIVES)
+    return ARCHIVES
 
 
 @pytest.fixture

@@ -68,8 +68,8 @@ IMAGES["empty.png"] = b""
 class Stored:
     """An archive in a store, and what programs that read it fetch."""
 
-    def __init__(self, store: SwiftStore, bucket: str, name: str, image: Path) -> None:
-        self.url = f"s3://{bucket}/{name}"
+    def __init__(self, store: SwiftStore, archives: str, name: str, image: Path) -> None:
+        self.url = f"s3://{archives}/{name}"
         self.environ = store.environ()
         self.size = image.stat().st_size
         with s3archivefs.open(image) as fs:
@@ -77,7 +77,7 @@ class Stored:
         with ArchiveDataset(image) as dataset:
             assert len(dataset.partitions()) == PARTITIONS
         with image.open("rb") as body:
-            store.client().put_object(Bucket=bucket, Key=name, Body=body)
+            store.client().put_object(Bucket=archives, Key=name, Body=body)
 
     def run(self, proxy: CountingProxy, program: str, *arguments: str, **environ: str) -> list[str]:
         """The lines that a program prints; what it fetches is counted from now on."""
@@ -105,21 +105,21 @@ class Stored:
 
 
 def store_image(
-    contents: dict[str, bytes], path: Path, store: SwiftStore, bucket: str, name: str
+    contents: dict[str, bytes], path: Path, store: SwiftStore, archives: str, name: str
 ) -> Stored:
     tree = tuple(file(name, data) for name, data in contents.items())
     image = make_image(path, tree, "-b", str(CHUNK), "-noD", "-noF")
-    return Stored(store, bucket, name, image)
+    return Stored(store, archives, name, image)
 
 
 @pytest.fixture(scope="module")
-def texts(store: SwiftStore, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    return store_image(TEXTS, tmp_path_factory.mktemp("texts"), store, bucket, "texts.sqfs")
+def texts(store: SwiftStore, archives: str, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    return store_image(TEXTS, tmp_path_factory.mktemp("texts"), store, archives, "texts.sqfs")
 
 
 @pytest.fixture(scope="module")
-def images(store: SwiftStore, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    return store_image(IMAGES, tmp_path_factory.mktemp("images"), store, bucket, "images.sqfs")
+def images(store: SwiftStore, archives: str, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    return store_image(IMAGES, tmp_path_factory.mktemp("images"), store, archives, "images.sqfs")
 
 
 ALONE = {"S3ARCHIVEFS_CACHE_MAX_BYTES": "0"}
@@ -161,6 +161,7 @@ def test_a_cache_that_workers_share_is_all_that_others_need(
     assert not texts.fetched(proxy)
 
 
+@pytest.mark.timeout(900)  # its servers start and end with it
 def test_ray_counts_images_and_fetches_each_chunk_once(
     images: Stored, proxy: CountingProxy, tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_ray_counts_images_and_fetches_each_chunk_once(
     check_fetched_once(images, proxy)
 
 
+@pytest.mark.timeout(900)  # its servers start and end with it
 def test_spark_counts_words_and_fetches_each_chunk_once(
     texts: Stored, proxy: CountingProxy, tmp_path: Path
 ) -> None:

@@ -32,7 +32,7 @@ def table(seed: int, rows: int) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def in_s3(store: SwiftStore, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def in_s3(store: SwiftStore, archives: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An archive of a large file with many row groups, and a directory of small ones."""
     directory = tmp_path_factory.mktemp("tables")
     (directory / "days").mkdir()
@@ -40,8 +40,8 @@ def in_s3(store: SwiftStore, bucket: str, tmp_path_factory: pytest.TempPathFacto
         pq.write_table(table(day, 1000), directory / f"days/{day}.parquet")
     pq.write_table(table(99, ROWS * GROUPS), directory / "large.parquet", row_group_size=ROWS)
     image = pack(directory, directory.with_suffix(".sqfs"))
-    store.client().put_object(Bucket=bucket, Key="tables.sqfs", Body=image.read_bytes())
-    return f"s3://{bucket}/tables.sqfs"
+    store.client().put_object(Bucket=archives, Key="tables.sqfs", Body=image.read_bytes())
+    return f"s3://{archives}/tables.sqfs"
 
 
 @pytest.fixture

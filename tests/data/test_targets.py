@@ -41,10 +41,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def in_s3(store: SwiftStore, bucket: str, image: Path) -> str:
+def in_s3(store: SwiftStore, archives: str, image: Path) -> str:
     """The URL of the image, for chains."""
-    store.client().put_object(Bucket=bucket, Key="data.sqfs", Body=image.read_bytes())
-    return f"s3://{bucket}/data.sqfs"
+    store.client().put_object(Bucket=archives, Key="data.sqfs", Body=image.read_bytes())
+    return f"s3://{archives}/data.sqfs"
 
 
 @pytest.fixture
@@ -164,9 +164,13 @@ def without_ranges(image: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_an_archive_is_read_by_ranges_over_http(store: SwiftStore, bucket: str, in_s3: str) -> None:
+def test_an_archive_is_read_by_ranges_over_http(
+    store: SwiftStore, archives: str, in_s3: str
+) -> None:
     client = store.client()
-    url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "data.sqfs"})
+    url = client.generate_presigned_url(
+        "get_object", Params={"Bucket": archives, "Key": "data.sqfs"}
+    )
     with CountingProxy(store.url) as proxy:
         at_proxy = url.replace(store.url, proxy.url)
         fs = fsspec.filesystem("squashfs", fo=at_proxy)

@@ -33,9 +33,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def in_s3(store: SwiftStore, bucket: str, image: Path) -> str:
-    store.client().put_object(Bucket=bucket, Key="images.sqfs", Body=image.read_bytes())
-    return f"s3://{bucket}/images.sqfs"
+def in_s3(store: SwiftStore, archives: str, image: Path) -> str:
+    store.client().put_object(Bucket=archives, Key="images.sqfs", Body=image.read_bytes())
+    return f"s3://{archives}/images.sqfs"
 
 
 def tensor(content: bytes) -> torch.Tensor:

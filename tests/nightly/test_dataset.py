@@ -54,3 +54,17 @@ def test_a_member_takes_40_bytes_and_its_name_and_of_another_process_nothing(man
         assert (int(count), last) == (MANY, f"/{path_of(MANY - 1)}".encode())
         assert int(total) == sum(dataset.members.sizes)
     assert int(own) * 1024 <= 2 * MIB
+
+
+def test_partitions_of_a_million_members_take_what_the_members_take(many: Path) -> None:
+    kept: list[list[ArchiveDataset[bytes]]] = []
+    with ArchiveDataset(many) as dataset:
+        taken = growth(lambda: kept.append(dataset.partitions(1 * MIB)))
+        total = sum(dataset.members.sizes)
+    [parts] = kept
+    assert sum(map(len, parts)) == MANY
+    sizes = [sum(part.members.sizes) for part in parts]
+    assert sum(sizes) == total
+    assert max(sizes) <= 2 * min(sizes)
+    assert sum(len(pickle.dumps(part)) for part in parts) <= MANY * (40 + NAME_BYTES) + 4 * MIB
+    assert taken <= MANY * (44 + NAME_BYTES) + 4 * MIB  # columns have room to grow
