@@ -11,7 +11,7 @@ import io
 import os
 import threading
 from mmap import mmap
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from s3archivefs.forks import renew_after_fork
 
@@ -34,8 +34,6 @@ __all__ = [
     "pread_at_hand",
     "readahead_of",
 ]
-
-T = TypeVar("T")
 
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 
@@ -127,7 +125,7 @@ class FileDevice:
         # Reentrant: amid a read a garbage collection may close the image.
         self._lock = threading.RLock()
         self._position_is_shared = False
-        self._has_descriptor = _has_own_descriptor(self._file)
+        self._has_descriptor = hasattr(os, "pread") and _has_own_descriptor(self._file)
         try:
             self.size = self._measured()
         except BaseException:
@@ -165,10 +163,10 @@ class FileDevice:
     def pread_at_hand(self, offset: int, length: int) -> bytes | None:
         """Return the bytes if the system says that it has them in memory."""
         file, buffer = self._file, bytearray(length)
-        if file is None or not self._has_descriptor or _NOWAIT is None:
+        if file is None or not self._has_descriptor or _NOWAIT is None or not hasattr(os, "preadv"):
             return None
         try:
-            found = os.preadv(file.fileno(), [buffer], offset, _NOWAIT)
+            found: int = os.preadv(file.fileno(), [buffer], offset, _NOWAIT)
         except OSError:  # they are not, or the file system cannot tell
             return None
         return bytes(buffer) if found == length else None
@@ -177,8 +175,9 @@ class FileDevice:
         file = self._file  # a reference, so that its descriptor stays open until it is read
         if file is None:
             raise ValueError(_CLOSED)
-        if self._has_descriptor:
-            return os.pread(file.fileno(), length, offset)
+        if self._has_descriptor and hasattr(os, "pread"):  # as Windows has not
+            found: bytes = os.pread(file.fileno(), length, offset)
+            return found
         if self._position_is_shared:
             raise io.UnsupportedOperation(
                 f"a forked child shares the position of its parent's {type(file).__name__}:"
@@ -307,7 +306,7 @@ def open_file(source: object) -> FileDevice | MappedDevice | None:
 
 def _open_nonblocking(path: str, flags: int) -> int:
     """Open a path without waiting for a writer where it is a fifo."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 class _OwnFile(io.FileIO):

@@ -58,4 +58,5 @@ def _renew_all() -> None:  # pragma: no cover -- in forked processes, which noth
                 renewals.callback(renew, owner)
 
 
-os.register_at_fork(after_in_child=_renew_all)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_renew_all)

@@ -5,12 +5,11 @@ It is an `importlib.resources.abc.Traversable` too.
 
 from __future__ import annotations
 
-import grp
-import pwd
+import sys
 from typing import TYPE_CHECKING, Literal, overload
 
 from s3archivefs.entry import Tree
-from s3archivefs.errors import leads_nowhere
+from s3archivefs.errors import UnsupportedError, leads_nowhere
 from s3archivefs.globbing import glob
 from s3archivefs.inode import FileKind
 from s3archivefs.names import as_plain
@@ -98,15 +97,25 @@ class Path(PurePath[Tree]):
     def owner(self, *, follow_symlinks: bool = True) -> str:
         """Return the name of the file's owner on this machine: an image holds only ids.
 
-        Raises KeyError where this machine has no name for the user id.
+        Raises KeyError where this machine has no name for the user id; on Windows
+        UnsupportedError, as there is none for any.
         """
+        if sys.platform == "win32":
+            raise UnsupportedError("Windows has no names for the ids of an image")
+        import pwd  # noqa: PLC0415 -- Windows has no such module
+
         return pwd.getpwuid(self.stat(follow_symlinks=follow_symlinks).uid).pw_name
 
     def group(self, *, follow_symlinks: bool = True) -> str:
         """Return the name of the file's group on this machine: an image holds only ids.
 
-        Raises KeyError where this machine has no name for the group id.
+        Raises KeyError where this machine has no name for the group id; on Windows
+        UnsupportedError, as there is none for any.
         """
+        if sys.platform == "win32":
+            raise UnsupportedError("Windows has no names for the ids of an image")
+        import grp  # noqa: PLC0415 -- likewise
+
         return grp.getgrgid(self.stat(follow_symlinks=follow_symlinks).gid).gr_name
 
     def readlink(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from os import major, minor
 from stat import S_IMODE, filemode
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
 
-__all__ = ["KIND_NAMES", "described", "long_line", "target_of", "xattrs_of"]
+__all__ = ["KIND_NAMES", "described", "device_numbers", "long_line", "target_of", "xattrs_of"]
 
 KIND_NAMES = {kind: kind.name.lower() for kind in FileKind}
 """By kind its name in JSON: directory, file, symlink, block_device, char_device, fifo, socket."""
@@ -39,10 +38,16 @@ def described(path: bytes, stat: Stat, target: bytes | None = None) -> dict[str,
         "inode": stat.inode_number,
     }
     if stat.kind in _DEVICES:
-        found |= {"major": major(stat.rdev), "minor": minor(stat.rdev)}
+        major, minor = device_numbers(stat)
+        found |= {"major": major, "minor": minor}
     if target is not None:
         found |= named("target", target)
     return found
+
+
+def device_numbers(stat: Stat) -> tuple[int, int]:
+    """Return major and minor number, which images hold as Linux does on any system."""
+    return stat.rdev >> 8 & 0xFFF, stat.rdev & 0xFF | stat.rdev >> 12 & 0xFFF00
 
 
 def target_of(image: SquashFS, stat: Stat) -> bytes | None:
@@ -68,7 +73,8 @@ def _columns(stat: Stat, *, human: bool) -> str:
     """Return mode, owner, group, size and time."""
     size: object = stat.size
     if stat.kind in _DEVICES:
-        size = f"{major(stat.rdev)}, {minor(stat.rdev)}"
+        major, minor = device_numbers(stat)
+        size = f"{major}, {minor}"
     elif human:
         size = human_size(stat.size)
     columns = f"{_mode_text(stat.mode)} {stat.uid:>5} {stat.gid:>5} {size:>{6 if human else 12}}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing, suppress
 from operator import attrgetter
-from os import major, minor
 from stat import S_IMODE
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from s3archivefs.cli.described import KIND_NAMES
+from s3archivefs.cli.described import KIND_NAMES, device_numbers
 from s3archivefs.cli.faults import EXPECTED
 from s3archivefs.inode import FileKind
 
@@ -197,4 +196,4 @@ def _of_stats(first: Stat, second: Stat, aspects: Aspects) -> Iterator[tuple[str
 
 
 def _device(stat: Stat) -> str:
-    return f"{major(stat.rdev)}:{minor(stat.rdev)}"
+    return "{}:{}".format(*device_numbers(stat))

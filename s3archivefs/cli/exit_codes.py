@@ -34,7 +34,7 @@ DAMAGED = 4
 """The bytes are no sound squashfs image."""
 INTERRUPTED = 128 + signal.SIGINT
 """Ctrl-C ended the command, as a shell has it."""
-BROKEN_PIPE = 128 + signal.SIGPIPE
+BROKEN_PIPE = 128 + 13  # SIGPIPE, for which Windows has no name
 """The reader of the output went away, as `head` does."""
 
 MEANINGS = {

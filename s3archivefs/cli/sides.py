@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from argparse import Namespace
 from contextlib import closing, contextmanager
 from stat import S_IFMT
@@ -121,6 +122,8 @@ class _LocalSide:
         return os.readlink(node.path)  # noqa: PTH115 -- bytes
 
     def xattrs(self, node: Node[bytes]) -> dict[bytes, bytes]:
+        if sys.platform != "linux":  # whose calls Python has alone
+            return {}
         try:
             names = os.listxattr(node.path, follow_symlinks=False)
         except OSError as error:
@@ -154,7 +157,7 @@ class _LocalNode:
             found.st_nlink,
             found.st_ino,
             self.kind,
-            found.st_rdev,
+            getattr(found, "st_rdev", 0),  # Windows has none
             found.st_ino,
         )
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from os import major, minor
 from stat import S_IMODE, filemode
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
-from s3archivefs.cli.described import described, target_of, xattrs_of
+from s3archivefs.cli.described import described, device_numbers, target_of, xattrs_of
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import counted, named, shown, write_json
 from s3archivefs.inode import FileKind
@@ -111,7 +110,7 @@ def _lines(known: _Known) -> Iterator[str]:
     arrow = "" if known.target is None else f" -> {shown(known.target)}"
     yield f"  File: {shown(known.path)}{arrow}\n"
     yield f"  Size: {stat.size:<12} {_KINDS[stat.kind]}\n"
-    device = f" Device type: {major(stat.rdev)},{minor(stat.rdev)}" if stat.rdev else ""
+    device = " Device type: {},{}".format(*device_numbers(stat)) if stat.rdev else ""
     yield f" Inode: {stat.inode_number:<12} Links: {stat.nlink}{device}\n"
     mode = f"{S_IMODE(stat.mode):04o}/{filemode(stat.mode)}"
     yield f"Access: ({mode})  Uid: {stat.uid}  Gid: {stat.gid}\n"

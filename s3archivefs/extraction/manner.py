@@ -107,7 +107,7 @@ class Manner:
                 raise TypeError(f"{patterns!r} is a single pattern: give a list of patterns")
         if xattrs and not hasattr(os, "setxattr"):
             raise UnsupportedError("this system has no extended attributes to set")
-        self.is_root = os.geteuid() == 0
+        self.is_root = hasattr(os, "geteuid") and os.geteuid() == 0
         if owner and not self.is_root:
             raise PermissionError(errno.EPERM, "owner=True is for root, who may give files away")
         self.filter: Filter = (
