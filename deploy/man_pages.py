@@ -12,10 +12,10 @@ import os
 import re
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs import __version__
 from s3archivefs.cli import mount_helper
 from s3archivefs.cli.arguments import EXAMPLES_TITLE
 from s3archivefs.cli.command import make_parser
@@ -82,7 +82,7 @@ def manual_pages() -> dict[str, str]:
 
 
 def _page(parser: argparse.ArgumentParser, subject: _Subject, others: Sequence[_Subject]) -> str:
-    footer = f'"{_date()}"', _quoted(f"s3archivefs {version('s3archivefs')}")
+    footer = f'"{_date()}"', _quoted(f"s3archivefs {__version__}")
     return "\n".join(
         [
             " ".join((".TH", _quoted(subject.name.upper()), str(subject.section), *footer)),

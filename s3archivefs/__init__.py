@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from s3archivefs.path import Path
     from s3archivefs.verify import Problem
 
+__version__ = "0.1.0"
+"""The distribution's version, as Semantic Versioning has it. It stands here and nowhere else."""
+
 __all__ = [
     "AbsoluteLinkError",
     "AbsolutePathError",
@@ -93,6 +96,7 @@ __all__ = [
     "Superblock",
     "TruncatedImageError",
     "UnsupportedError",
+    "__version__",
     "data_filter",
     "fully_trusted_filter",
     "is_squashfs",

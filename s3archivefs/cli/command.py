@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from s3archivefs import __version__
 from s3archivefs.cli.arguments import HelpFormatter, UsageError
 from s3archivefs.cli.exit_codes import (
     BROKEN_PIPE,
@@ -137,13 +138,11 @@ def _codes() -> str:
 
 
 class _Version(argparse.Action):
-    """Prints the version: only then is imported what knows it."""
+    """Prints the version."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:  # noqa: A002 -- argparse's name
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version  # noqa: PLC0415 -- 20 ms
-
-        print(f"s3archivefs {version('s3archivefs')}")
+        print(f"s3archivefs {__version__}")
         parser.exit()

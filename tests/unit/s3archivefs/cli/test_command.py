@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import s3archivefs
 from s3archivefs.cli import main
 from tests.support.commands import PRINTING, arguments_of
 from tests.support.images.fixtures import FIXTURES
@@ -170,3 +171,10 @@ def test_own_commands_load_no_installed_package(capsys: pytest.CaptureFixture[st
         main(["--help"])
     assert "plug" in sys.modules
     assert "list directories of an image" in capsys.readouterr().out
+
+
+def test_the_version_is_the_library_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"s3archivefs {s3archivefs.__version__}\n"
