@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
-import duckdb_extension_httpfs
 import fsspec
 import pyarrow.dataset
 import pyarrow.fs
@@ -81,6 +80,8 @@ def own_clients(task: Task, clock: Clock) -> None:
             )
             answer["sums"] = _by_pyarrow(fs, top)
             return
+        import duckdb_extension_httpfs
+
         (extension,) = Path(duckdb_extension_httpfs.__path__[0]).rglob("*.duckdb_extension")
         duckdb.load_extension(str(extension))
         duckdb.sql(
