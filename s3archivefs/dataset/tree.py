@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_tree"]
 
-_CHAINED = re.compile(r"(?:squashfs|s3archivefs)://(.*?)::(.+)", re.DOTALL)
+_CHAINED = ("squashfs://", "s3archivefs://")
 
 
 def open_tree(url: object, offset: int, limits: Limits | None) -> tuple[SquashFS, str]:
@@ -25,11 +24,13 @@ def open_tree(url: object, offset: int, limits: Limits | None) -> tuple[SquashFS
     That is the root, unless `squashfs://path::` stands before the URL of the image. Raises what
     `SquashFS` and `stat` raise, and NotADirectoryError where the path leads to no directory.
     """
-    found = _CHAINED.fullmatch(url) if isinstance(url, str) else None
-    if found is None:
+    within = archive = ""
+    if isinstance(url, str) and url.startswith(_CHAINED):
+        within, _, archive = url.partition("://")[2].partition("::")
+    if not archive:
         return SquashFS(url, offset=offset, limits=limits), "/"
-    top = f"/{found[1].strip('/')}"
-    image = SquashFS(found[2], offset=offset, limits=limits)
+    top = f"/{within.strip('/')}"
+    image = SquashFS(archive, offset=offset, limits=limits)
     with ExitStack() as ends:
         ends.callback(image.close)
         if image.stat(top).kind is not FileKind.DIRECTORY:
