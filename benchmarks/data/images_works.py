@@ -182,19 +182,20 @@ def _epoch(
         worker_init_fn=partial(_wait, gate, task.directory),
         **options,
     )
-    sizes = sums = items = 0
+    sizes = sums = items = memory = 0
     with clock.step("epoch") as answer:
         batches = iter(loader)
         gate.wait()
         answer["start"] = time.monotonic()
+        workers = multiprocessing.active_children()
         for batch in batches:
             items += len(batch)
             size, check = batch.sum(0).tolist()
             sizes += size
             sums += check
+            memory = max(memory, *(memory_of(worker.pid) for worker in workers if worker.pid))
         answer["end"] = time.monotonic()
-        workers = multiprocessing.active_children()
-        answer["memory"] = max(memory_of(worker.pid) for worker in workers if worker.pid)
+        answer["memory"] = memory
         del batches, batch  # ends the workers, whose processor time counts then
         notes = Path(task.directory).glob("*.before")
         answer["processor"] = -sum(float(note.read_text("ascii")) for note in notes)

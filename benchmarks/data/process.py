@@ -77,12 +77,16 @@ class Clock:
 
 
 def memory_of(process: int) -> int:
-    """Return the bytes that a process has had in memory at most.
+    """Return the bytes that a process has had in memory at most; 0 once it has ended.
 
     `getrusage` would count what its parent had when it was started.
     """
-    status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
-    return int(status.partition("VmHWM:")[2].split()[0]) << 10
+    try:
+        status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    known = status.partition("VmHWM:")[2].split()
+    return int(known[0]) << 10 if known else 0
 
 
 def _processor() -> float:

@@ -134,5 +134,5 @@ class Story:
     contenders: Sequence[Contender]
     columns: Sequence[Column]
     goals: Sequence[Goal]
-    timeout: int = 240
+    timeout: int = 600
     """Seconds for one process."""
