@@ -77,7 +77,7 @@ class Clock:
 
 
 def memory_of(process: int) -> int:
-    """Return the bytes that a process has had in memory at most; 0 once it has ended.
+    """Return the bytes that a process has had at most; 0 once it has ended.
 
     `getrusage` would count what its parent had when it was started.
     """
