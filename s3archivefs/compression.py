@@ -211,10 +211,10 @@ def _zstd(limits: Limits) -> Codec:
     module = _require(Compression.ZSTD, {"zstandard": "zstd", "compression.zstd": ""})
     if module.__name__ == "zstandard":
         return _zstandard(module, limits)
-    return _standard_zstd(module, limits)  # pragma: no cover -- as below
+    return _standard_zstd(module, limits)
 
 
-def _standard_zstd(module: ModuleType, limits: Limits) -> Codec:  # pragma: no cover -- Python 3.14
+def _standard_zstd(module: ModuleType, limits: Limits) -> Codec:
     options = {
         module.DecompressionParameter.window_log_max: limits.codec_memory_bytes.bit_length() - 1
     }

@@ -154,7 +154,7 @@ def _zstd(options: PackOptions) -> Compressor:
     level = _level(options, 15, range(1, 23))
     record = ZstdOptions.layout.pack(level) if level != 15 else b""
     module: Any = _require("zstd", {"zstandard": "zstd", "compression.zstd": ""})
-    if module.__name__ != "zstandard":  # pragma: no cover -- Python 3.14
+    if module.__name__ != "zstandard":
         return Compressor(Compression.ZSTD, lambda block: module.compress(block, level), record)
     local = threading.local()  # one encoder per thread: it serves one at a time
 

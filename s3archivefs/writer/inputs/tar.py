@@ -21,7 +21,7 @@ from s3archivefs.writer.xattrs import has_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import BinaryIO
+    from typing import BinaryIO, Self
 
     from s3archivefs.writer.entries import Member
 
@@ -40,7 +40,30 @@ _KINDS = {
     tarfile.BLKTYPE: FileKind.BLOCK_DEVICE,
     tarfile.FIFOTYPE: FileKind.FIFO,
 }
-_FAULTS = (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError)
+_FAULTS: tuple[type[Exception], ...] = (
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    LZMAError,
+    OSError,
+)
+
+
+class _Info(tarfile.TarInfo):
+    """The header of a member. tarfile would take a damaged one for the end of the stream."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return the member of a header.
+
+        Raises HeaderError where the stream ends, and ReadError for a damaged header.
+        """
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):  # the end has none, or one of zeros
+                raise tarfile.ReadError(f"a member's header: {error}") from error
+            raise
 
 
 class TarInput:
@@ -52,6 +75,7 @@ class TarInput:
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file: Any = file if hasattr(file, "peek") else io.BufferedReader(cast("Any", file))
         self._name = name
+        self._faults = _FAULTS  # and those of the library that decodes zstd
 
     def __iter__(self) -> Iterator[Member]:
         try:
@@ -59,7 +83,7 @@ class TarInput:
                 while (info := stream.next()) is not None:
                     yield self._member(stream, info)
                     cast("Any", stream).members.clear()  # else it keeps all, 2 KB each
-        except _FAULTS as error:
+        except self._faults as error:
             raise PackingError(
                 f"{self._name}: is no tar stream, or a damaged one: {error}"
             ) from error
@@ -69,21 +93,25 @@ class TarInput:
         try:
             with self._stream() as stream:
                 return stream.firstmember is not None  # type: ignore[attr-defined]
-        except _FAULTS:
+        except self._faults:
             return False
 
     def _stream(self) -> tarfile.TarFile:
-        return tarfile.open(fileobj=self._uncompressed(), mode="r|*", errors="surrogateescape")
+        return tarfile.open(
+            fileobj=self._uncompressed(), mode="r|*", errors="surrogateescape", tarinfo=_Info
+        )
 
     def _uncompressed(self) -> Any:  # noqa: ANN401 -- anything that has read()
         """Return what tarfile takes: it knows zstd from Python 3.14 on only."""
         if not self._file.peek(len(_ZSTD_MAGIC)).startswith(_ZSTD_MAGIC):
             return self._file
-        for module, reader in _ZSTD_READERS.items():
+        for name, reader in _ZSTD_READERS.items():
             try:
-                return reader(import_module(module), self._file)
+                module: Any = import_module(name)
             except ImportError:
                 continue
+            self._faults = (*_FAULTS, module.ZstdError)
+            return reader(module, self._file)
         raise PackingError(
             f"{self._name}: is compressed with zstd, which needs a library:"
             " pip install 's3archivefs[zstd]'"
@@ -107,23 +135,23 @@ class TarInput:
             info.uid,
             info.gid,
             int(info.mtime // 1),
-            open=partial(_content, stream, info, f"{self._name}: {printed(path)}")
-            if is_file
-            else None,
+            open=partial(self._content, stream, info, path) if is_file else None,
             size=info.size if is_file else None,
             target=encode(info.linkname),
             rdev=_rdev(info),
             xattrs=tuple(_xattrs(info)),
         )
 
+    def _content(
+        self, stream: tarfile.TarFile, info: tarfile.TarInfo, path: bytes
+    ) -> GuardedContent:
+        file = cast("BinaryIO", stream.extractfile(info))
+        return GuardedContent(file, f"{self._name}: {printed(path)}", self._faults)
+
 
 def plain_path(path: bytes) -> bytes:
     """Return a path as the writer takes it: without needless slashes and dots."""
     return b"/".join(name for name in path.split(b"/") if name not in {b"", b"."})
-
-
-def _content(stream: tarfile.TarFile, info: tarfile.TarInfo, what: str) -> GuardedContent:
-    return GuardedContent(cast("BinaryIO", stream.extractfile(info)), what, _FAULTS)
 
 
 def _rdev(info: tarfile.TarInfo) -> int:

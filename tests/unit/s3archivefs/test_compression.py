@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from s3archivefs import CodecUnavailableError, Compression, CorruptImageError, Limits
 from s3archivefs.compression import Codec, codec_for
 from tests.support.images.python_lzo import needs_python_lzo
+from tests.support.images.standard_zstd import use_standard_zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,8 @@ def alone(data: bytes) -> bytes:
 def codec(name: str, monkeypatch: pytest.MonkeyPatch) -> Codec:
     """The decoder of that name, even where a preferred library is installed."""
     compression, hidden = DECODERS[name]
+    if name == "zstd":
+        use_standard_zstd(monkeypatch)
     for module in hidden:
         monkeypatch.setitem(sys.modules, module, None)
     return codec_for(compression, Limits())
@@ -45,6 +48,7 @@ DECODERS: dict[str, tuple[Compression, list[str]]] = {
     "xz": (Compression.XZ, []),
     "lz4": (Compression.LZ4, []),
     "zstandard": (Compression.ZSTD, []),
+    "zstd": (Compression.ZSTD, ["zstandard"]),
 }
 COMPRESS: dict[Compression, Callable[[bytes], bytes]] = {
     Compression.GZIP: zlib.compress,
@@ -139,7 +143,11 @@ def test_garbage_is_corrupt(decoder: Codec) -> None:
 )
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("zlib", "libdeflate"), pytest.param("lzo", "lzallright", marks=needs_python_lzo)],
+    [
+        ("zlib", "libdeflate"),
+        pytest.param("lzo", "lzallright", marks=needs_python_lzo),
+        ("zstandard", "zstd"),
+    ],
 )
 def test_two_libraries_for_one_compressor_give_equal_results_on_good_and_bad_streams(
     first: str, second: str, data: bytes, changes: list[tuple[int, int]], cut: int

@@ -20,6 +20,7 @@ from s3archivefs import Compression, CorruptImageError, Limits
 from s3archivefs.compression import codec_for
 from tests.support.images.fixtures import make_image
 from tests.support.images.python_lzo import needs_python_lzo
+from tests.support.images.standard_zstd import use_standard_zstd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,12 +204,19 @@ def test_lzma_whose_header_has_another_size_is_corrupt(size: int) -> None:  # D3
         codec.decode(stream[:5] + size.to_bytes(8, "little") + stream[13:], LIMIT, "a block", 0)
 
 
-def test_empty_content_is_read_as_such() -> None:  # D42
+@pytest.fixture(params=["zstandard", "compression.zstd"])
+def zstd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either library for zstd."""
+    if request.param != "zstandard":
+        use_standard_zstd(monkeypatch)
+
+
+def test_empty_content_is_read_as_such(zstd: None) -> None:  # D42
     codec = codec_for(Compression.ZSTD, Limits())
     assert codec.decode(zstandard.compress(b""), LIMIT, "a block", 0) == b""
 
 
-def test_zstd_frame_without_its_size_is_bounded_all_the_same() -> None:  # D42
+def test_zstd_frame_without_its_size_is_bounded_all_the_same(zstd: None) -> None:  # D42
     packer = zstandard.ZstdCompressor(write_content_size=False)
     codec = codec_for(Compression.ZSTD, Limits())
     assert codec.decode(packer.compress(text(LIMIT)), LIMIT, "a block", 0) == text(LIMIT)
@@ -217,7 +225,7 @@ def test_zstd_frame_without_its_size_is_bounded_all_the_same() -> None:  # D42
             codec.decode(packer.compress(bytes(size)), LIMIT, "a block", 0)
 
 
-def test_zstd_window_larger_than_the_limit_is_corrupt() -> None:
+def test_zstd_window_larger_than_the_limit_is_corrupt(zstd: None) -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=25, write_content_size=False)
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     frame = packer.compress(text(1000)) + packer.flush()

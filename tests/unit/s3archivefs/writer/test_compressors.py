@@ -15,8 +15,10 @@ from s3archivefs.compression import codec_for
 from s3archivefs.errors import CodecUnavailableError, PackingError
 from s3archivefs.writer.compressors import compressor_for
 from s3archivefs.writer.options import PackOptions
+from tests.support.images.standard_zstd import use_standard_zstd
 
 TEXT = b"the same words, again and again, " * 500
+LINES = b"".join(b"%d bottles of %x\n" % (n, n * n) for n in range(2000))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,19 @@ def test_blocks_decode(name: str, levels: list[int | None]) -> None:
         block = made.encode(TEXT)
         assert len(block) < len(TEXT) // 4
         assert codec_for(made.compression, Limits()).decode(block, 32768, "a block", 0) == TEXT
+
+
+def test_zstd_blocks_decode_where_only_the_standard_library_makes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_standard_zstd(monkeypatch)
+    test_blocks_decode("zstd", [None, 1, 22])
+    sizes = {}
+    for level in (1, 22):
+        made = compressor_for(PackOptions(compressor="zstd", level=level))
+        assert made.encode is not None
+        sizes[level] = len(made.encode(LINES))
+    assert sizes[22] < sizes[1]  # the level is heard
 
 
 def test_nothing_is_compressed_on_request() -> None:
