@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import UsageError, add_json, count, examples
+from s3archivefs.cli.faults import Faults
+from s3archivefs.cli.opened import open_named
 from s3archivefs.cli.output import counted, human_size, named, shown, write_json
-from s3archivefs.cli.pack_sources import members_of, source_of
+from s3archivefs.cli.pack_sources import Manifest, members_of, size_of, source_of
 from s3archivefs.cli.progress import add_progress, progress_shown
 from s3archivefs.errors import PackingError
 from s3archivefs.inode import FileKind
@@ -39,6 +41,8 @@ EXAMPLES = examples(
     ("s3archivefs pack --compressor none --no-fragments photos photos.sqfs", "of JPEG files"),
     ("tar c docs | s3archivefs pack - docs.sqfs", "a tar stream"),
     ("s3archivefs pack a.zip b.tar.zst notes both.sqfs", "what they hold, and a directory notes"),
+    ("s3archivefs pack photos s3://my-bucket/photos.sqfs", "into S3, without a temporary file"),
+    ("s3archivefs pack s3://my-bucket/raw/ s3://my-bucket/raw.sqfs", "objects into one archive"),
     note="One directory's members go to the image's root, each of several under its name; what "
     "archives hold keeps its paths. A later member of the same path takes the place of an earlier "
     "one.",
@@ -54,9 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="SOURCE",
         help="a directory, a tar stream (compressed or not; - is standard input), a zip archive, a "
-        "squashfs image, or any other file",
+        "squashfs image, any other file, or s3://bucket/prefix/, for all objects below it",
     )
-    parser.add_argument("image", metavar="IMAGE", help="the image to make")
+    parser.add_argument(
+        "target", metavar="IMAGE", help="the image to make, or its URL: s3://bucket/key"
+    )
     parser.add_argument(
         "--compressor",
         choices=(*COMPRESSORS, "none"),
@@ -102,6 +108,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="pack extended attributes of files on disk, which is the default",
     )
+    parser.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="write a line of JSON to FILE for each object of S3 that is packed: key, etag, size",
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="read all of the image back when it is made"
+    )
     parser.add_argument("-f", "--force", action="store_true", help="replace an image that exists")
     add_progress(parser)
     add_json(parser)
@@ -114,18 +128,31 @@ def run(options: argparse.Namespace) -> int:
     exclusion = Exclusion(options.exclude)
     first = order_of(options.order) if options.order else []
     with _existing_explained(), ExitStack() as opened:
-        output = _output(options)
-        opened.callback(output.abandon)  # does nothing once the image is whole
-        without = output.identities if isinstance(output, FileOutput) else frozenset()
+        manifest = Manifest(options.manifest, opened)
+        # A file is made before the sources are looked at, since it may be among them.
+        local = None if "://" in options.target else _file_output(options)
+        if local is not None:
+            opened.callback(local.abandon)  # does nothing once the image is whole
+        without = local.identities if local is not None else frozenset()
         sources = [
-            source_of(each, exclusion, opened, xattrs=options.xattrs, without=without)
+            source_of(
+                each,
+                exclusion,
+                opened,
+                xattrs=options.xattrs,
+                without=without,
+                packed=manifest.add,
+            )
             for each in options.sources
         ]
+        output = local or _remote_output(options, size_of(sources))
+        opened.callback(output.abandon)
         members = members_of(sources, exclusion, first)
         with progress_shown(options.progress) as progress:
             packed = _pack(members, output, manner, progress)
+    code = _verify(options) if options.verify else 0
     _report(options, packed)
-    return 0
+    return code
 
 
 def _manner(options: argparse.Namespace) -> PackOptions:
@@ -168,18 +195,30 @@ def _existing_explained() -> Iterator[None]:
         raise FileExistsError(errno.EEXIST, _EXISTS, error.filename) from None
 
 
-def _output(options: argparse.Namespace) -> Output:
-    image = options.image
-    if not image:
+def _file_output(options: argparse.Namespace) -> FileOutput:
+    if not options.target:
         raise UsageError("the name of the IMAGE is empty: give a path")
-    if "://" in image:
-        _no_output(image)
-    return FileOutput(image, replace=options.force)
+    return FileOutput(options.target, replace=options.force)
 
 
-def _no_output(image: str) -> NoReturn:
-    scheme = image.partition("://")[0]
-    raise UsageError(f"{image}: images are written to files; upload sends them to {scheme}://")
+def _remote_output(options: argparse.Namespace, estimate: int | None) -> Output:
+    """Return the output at a URL, by an installed package that knows its scheme."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- 20 ms, and few commands need it
+
+    scheme = options.target.partition("://")[0]
+    for entry in entry_points(group="s3archivefs.outputs", name=scheme):
+        made: Output = entry.load()(options.target, estimate=estimate, replace=options.force)
+        return made
+    raise UsageError(f"{options.target}: no installed package writes images to {scheme}:// URLs")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Read the image back; report what is wrong in it."""
+    faults = Faults(options.target)
+    with open_named(options.target, offset=0) as image:
+        for problem in image.verify():
+            faults.report(problem.error, encode(problem.path))
+    return faults.code
 
 
 def _block_size(text: str) -> int:
@@ -195,7 +234,7 @@ def _report(options: argparse.Namespace, packed: Packed) -> None:
     if options.json:
         write_json(
             {
-                **named("image", encode(options.image)),
+                **named("image", encode(options.target)),
                 "size": packed.size,
                 "inodes": packed.inodes,
                 "files": packed.files,
@@ -205,7 +244,7 @@ def _report(options: argparse.Namespace, packed: Packed) -> None:
         )
         return
     print(
-        f"{shown(os.fspath(options.image))}: {counted(packed.files, 'file', 'files')} of "
+        f"{shown(os.fspath(options.target))}: {counted(packed.files, 'file', 'files')} of "
         f"{human_size(packed.content_bytes)} in {human_size(packed.size)}",
         file=sys.stdout,
     )

@@ -1,7 +1,8 @@
 """What the sources of `pack` are: directories, tar streams, zip archives, images, single files.
 
 Installed packages add sources for schemes of URLs in the entry-point group `s3archivefs.inputs`:
-functions that take a URL and return its members, or None for one of a single object.
+functions that take a URL and what to call with each object packed, and return the members, or None
+for a URL of a single object.
 """
 
 from __future__ import annotations
@@ -9,23 +10,25 @@ from __future__ import annotations
 import os
 import sys
 from stat import S_ISDIR
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from s3archivefs.cli.arguments import UsageError
 from s3archivefs.cli.opened import open_named
+from s3archivefs.cli.output import json_line
 from s3archivefs.names import encode
 from s3archivefs.sources import is_squashfs
 from s3archivefs.writer.inputs.arranged import below, chosen, in_order
 from s3archivefs.writer.inputs.directory import DirectoryInput, FileInput
+from s3archivefs.writer.output import new_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import ExitStack
 
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.inputs.arranged import Exclusion
 
-__all__ = ["Source", "members_of", "source_of"]
+__all__ = ["Manifest", "Source", "members_of", "size_of", "source_of"]
 
 _STANDARD_INPUT = "-"
 
@@ -34,6 +37,7 @@ class Source(NamedTuple):
     """What one argument names."""
 
     members: Iterable[Member]
+    """Has a method `size` where the bytes of all contents can be known before."""
     name: bytes
     """The name that it has among several; empty for archives, whose members keep their paths."""
     repeats: bool
@@ -49,8 +53,11 @@ def source_of(
     *,
     xattrs: bool,
     without: frozenset[tuple[int, int]],
+    packed: Callable[[Any], object],
 ) -> Source:
     """Return what an argument names, but files of inodes to go `without`; `opened` closes it.
+
+    `packed` is called with the objects of remote sources as they are packed: tuples with names.
 
     Raises UsageError for an empty argument, and OSError for a path that leads to nothing.
     """
@@ -61,12 +68,35 @@ def source_of(
 
         return Source(TarInput(sys.stdin.buffer, "standard input"), b"", False, False)  # noqa: FBT003 -- the fields are named above
     if "://" in argument:
-        return _source_at(argument, opened)
+        return _source_at(argument, opened, packed)
     if S_ISDIR(os.stat(argument).st_mode):  # noqa: PTH116 -- pathlib takes 10 ms to import
         name = encode(os.path.basename(os.path.abspath(argument)))  # noqa: PTH100, PTH119 -- likewise
         found = DirectoryInput(argument, takes=exclusion.takes, xattrs=xattrs, without=without)
         return Source(found, name, repeats=True, is_chosen=True)
     return _file_source(argument, opened, xattrs=xattrs)
+
+
+class Manifest:
+    """The list of objects that were packed, a line of JSON each.
+
+    Without a path there is none.
+    """
+
+    def __init__(self, path: str | None, opened: ExitStack) -> None:
+        self._lines = None if path is None else opened.enter_context(new_lines(path))
+
+    def add(self, item: Any) -> None:  # noqa: ANN401 -- a named tuple of the source's package
+        """Write a line of an object."""
+        if self._lines is not None:
+            self._lines.write(json_line(item._asdict()))
+
+
+def size_of(sources: list[Source]) -> int | None:
+    """Return about how many bytes all sources hold, or None where that cannot be known."""
+    if not all(hasattr(source.members, "size") for source in sources):
+        return None
+    sizes: list[int] = [cast("Any", source.members).size() for source in sources]
+    return sum(sizes)
 
 
 def members_of(sources: list[Source], exclusion: Exclusion, first: list[bytes]) -> Iterable[Member]:
@@ -118,7 +148,7 @@ def _file_source(path: str, opened: ExitStack, *, xattrs: bool) -> Source:
     return Source(FileInput(path, xattrs=xattrs), b"", repeats=True, is_chosen=False)
 
 
-def _source_at(url: str, opened: ExitStack) -> Source:
+def _source_at(url: str, opened: ExitStack, packed: Callable[[Any], object]) -> Source:
     """Return what a URL names: what its scheme's package finds there, or an image."""
     from importlib.metadata import entry_points  # noqa: PLC0415 -- 20 ms, and few commands need it
 
@@ -126,7 +156,7 @@ def _source_at(url: str, opened: ExitStack) -> Source:
 
     scheme = url.partition("://")[0]
     for entry in entry_points(group="s3archivefs.inputs", name=scheme):
-        members = cast("Iterable[Member] | None", entry.load()(url))
+        members = cast("Iterable[Member] | None", entry.load()(url, packed))
         if members is not None:
             return Source(members, b"", repeats=True, is_chosen=False)
     image = opened.enter_context(open_named(url, offset=0))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from collections.abc import Iterator
+    from typing import BinaryIO, TextIO
 
-__all__ = ["FileOutput", "Output", "StreamOutput"]
+__all__ = ["FileOutput", "Output", "StreamOutput", "new_lines"]
 
 _PADDING = 4096
 """Bytes that the length is a multiple of: Linux mounts no part of a sector."""
@@ -33,6 +34,11 @@ class Output(Protocol):
 
     def abandon(self) -> None:
         """Remove what was written."""
+
+
+def new_lines(path: str) -> TextIO:
+    """Open a new file for lines of text. Raises FileExistsError where there is one."""
+    return open(path, "x", encoding="utf-8")  # noqa: PTH123 -- pathlib takes 10 ms to import
 
 
 class StreamOutput:
@@ -76,7 +82,7 @@ class FileOutput(StreamOutput):
         if not replace and os.path.lexists(self._path):
             raise self._exists()
         self._partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.partial")
-        self._own = open(self._partial, "xb", buffering=0)  # noqa: PTH123, SIM115 -- closed by finish and abandon; Path.open lacks nothing but buffers
+        self._own = self._partial.open("xb")
         super().__init__(self._own)
 
     @property
@@ -87,11 +93,17 @@ class FileOutput(StreamOutput):
             found.append(self._path.stat())
         return frozenset((each.st_dev, each.st_ino) for each in found)
 
+    def write(self, content: bytes) -> None:
+        """Append to the image. Raises OSError that names the file, as for a full disk."""
+        with self._named():
+            super().write(content)
+
     def finish(self, superblock: bytes) -> None:
         """Write the padding and the superblock; give the file its name."""
-        super().finish(superblock)
-        os.fsync(self._own.fileno())
-        self._own.close()
+        with self._named():
+            super().finish(superblock)
+            os.fsync(self._own.fileno())
+            self._own.close()
         if self._replace:
             self._partial.replace(self._path)
             return
@@ -112,9 +124,17 @@ class FileOutput(StreamOutput):
 
     def abandon(self) -> None:
         """Remove the file, unless it has its name."""
-        self._own.close()
+        with suppress(OSError):  # what could not be written
+            self._own.close()
         with suppress(OSError):
             self._partial.unlink()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     def _exists(self) -> FileExistsError:
         return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))

@@ -78,6 +78,10 @@ class DirectoryInput:
         except OSError as error:
             raise _unreadable(error, error.filename) from error
 
+    def size(self) -> int:
+        """Return the bytes of all files, by a walk. Raises PackingError."""
+        return sum(member.size or 0 for member in self if not isinstance(member, HardLink))
+
     def _members(self) -> Iterator[Member]:
         yield _entry(b"", self._top, os.stat(self._top), xattrs=self._xattrs)  # noqa: PTH116 -- bytes
         linked: dict[tuple[int, int], bytes] = {}

@@ -48,6 +48,10 @@ class ImageInput:
                 yield self._entry(path, found)
             pending += reversed(below)
 
+    def size(self) -> int:
+        """Return the bytes that the image takes."""
+        return self._image.superblock.bytes_used
+
     def _entry(self, path: bytes, found: Stat) -> Entry:
         image, place = self._image, b"/" + path
         is_file = found.kind is FileKind.FILE

@@ -180,6 +180,10 @@ class TarFileInput:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
 
+    def size(self) -> int:
+        """Return the bytes of the file."""
+        return os.stat(self._path).st_size  # noqa: PTH116 -- likewise
+
     def __iter__(self) -> Iterator[Member]:
         with open(self._path, "rb") as file:  # noqa: PTH123 -- pathlib takes 10 ms to import
             yield from TarInput(file, os.fspath(self._path))

@@ -62,6 +62,10 @@ class ZipInput:
             what = f"{self._path}: is no zip archive, or a damaged one: {error}"
             raise PackingError(what) from error
 
+    def size(self) -> int:
+        """Return the bytes of all files. Raises PackingError."""
+        return sum(member.size or 0 for member in self if isinstance(member, Entry))
+
     def _entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
         path = plain_path(encode(info.filename))
         if info.flag_bits & _ENCRYPTED:

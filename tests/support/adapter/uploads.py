@@ -46,7 +46,11 @@ class Store:
 
     def upload(self, *arguments: object, status: int = 0) -> str:
         """Run `s3archivefs upload` to its end, which must have `status`; what it wrote."""
-        done = self.program("upload", *map(str, arguments), environ=self.environ)
+        return self.run("upload", *arguments, status=status)
+
+    def run(self, command: str, *arguments: object, status: int = 0) -> str:
+        """Run a subcommand to its end, which must have `status`; what it wrote."""
+        done = self.program(command, *map(str, arguments), environ=self.environ)
         written = done.stdout + done.stderr
         assert done.returncode == status, written
         assert "Traceback" not in written
@@ -56,10 +60,13 @@ class Store:
         """The command as a process of its own is started with it."""
         return [sys.executable, "-m", "s3archivefs.cli", "upload", *map(str, arguments)]
 
-    def interrupt(self, number: int, *arguments: object, part: int) -> str:
+    def interrupt(
+        self, number: int, *arguments: object, part: int, subcommand: str = "upload", first: int = 1
+    ) -> str:
         """Send a signal to the command when `part` waits for its answer; what it wrote.
 
-        The store holds all parts before it then, and none of those after it.
+        The store holds all parts before it then, from the `first` that is sent on, and none of
+        those after it.
         """
         arrived = threading.Event()
 
@@ -70,10 +77,10 @@ class Store:
             return True
 
         self.proxy.inject(Stall(None), times=99, match=match)
-        command = ("upload", *map(str, arguments))
+        command = (subcommand, *map(str, arguments))
         with self.program.start(*command, environ=self.environ) as running:
             assert arrived.wait(WAIT_SECONDS)
-            self._wait_for_parts({*range(1, part)})
+            self._wait_for_parts({*range(first, part)})
             os.kill(running.pid, number)
             done = running.wait()
         written = done.stdout + done.stderr

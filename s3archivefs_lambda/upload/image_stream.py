@@ -1,0 +1,233 @@
+"""An image sent to S3 while it is written, its first part last.
+
+S3 takes the parts of an upload in any order, and the superblock, which stands at the start of an
+image, is known at its end. So the first part is held back in memory, and all others are sent as
+they fill. They have one length, which some stores demand. An image of one part is sent whole, with
+its superblock as user metadata; of a longer one that metadata would have to be known at the start.
+
+Nothing appears under the key before the image is whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from contextlib import suppress
+from threading import Lock, Semaphore, Thread
+from typing import TYPE_CHECKING, Any
+
+from s3archivefs_lambda.store.superblock_metadata import superblock_metadata
+from s3archivefs_lambda.upload.errors import UploadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3archivefs_lambda.upload.upload_target import UploadTarget
+
+__all__ = ["ImageStream", "streamed_part_size"]
+
+_MAX_PARTS = 10_000
+"""Parts of an object, at most: S3's limit."""
+_MIB = 1 << 20
+_PART_BYTES = 16 * _MIB
+"""Bytes of a part where the image is known to be of that order."""
+_UNKNOWN_PART_BYTES = 64 * _MIB
+"""Bytes of a part where nothing is known of the image: 10,000 hold 625 GiB."""
+_SPARE = 1.1
+"""By how much an image may be longer than its estimate: incompressible content, and metadata."""
+_IN_FLIGHT_BYTES = 128 * _MIB
+"""Bytes of parts that are being sent, at most, but for a single larger part."""
+_THREADS = 4
+_PADDING = 4096
+"""Bytes that an image's length is a multiple of, as mksquashfs has it."""
+
+
+def streamed_part_size(estimate: int | None) -> int:
+    """Return the bytes of a part; `estimate` are those of the image, if known."""
+    if estimate is None:
+        return _UNKNOWN_PART_BYTES
+    least = -(-int(estimate * _SPARE) // _MAX_PARTS)
+    return max(_PART_BYTES, -(-least // _MIB) * _MIB)
+
+
+class ImageStream:
+    """Takes an image under way, for the reader's writer, and stores it in S3.
+
+    `replace` allows it to take the place of an object. Raises UploadError from any method; what S3
+    then holds of the image is deleted by `abandon`.
+    """
+
+    def __init__(
+        self,
+        target: UploadTarget,
+        *,
+        part_bytes: int,
+        replace: bool = False,
+        storage_class: str = "",
+    ) -> None:
+        self._target = target
+        self._part_bytes = part_bytes
+        self._replace = replace
+        self._storage_class = storage_class
+        self._first = bytearray()
+        self._part = bytearray()
+        self._size = 0
+        self._parts = _Parts(max(1, min(_THREADS, _IN_FLIGHT_BYTES // part_bytes)))
+        self._upload_id = ""
+        if not replace:
+            target.require_absence()
+
+    def write(self, content: bytes) -> None:
+        """Append to the image; wait where too many parts are being sent."""
+        self._size += len(content)
+        if room := self._part_bytes - len(self._first):
+            self._first += content[:room]
+            content = content[room:]
+        self._part += content
+        while len(self._part) > self._part_bytes:
+            self._send(bytes(self._part[: self._part_bytes]))
+            del self._part[: self._part_bytes]
+
+    def finish(self, superblock: bytes) -> None:
+        """Send what is left, then the first part; the object appears."""
+        self.write(bytes(-self._size % _PADDING))
+        self._first[: len(superblock)] = superblock
+        if not self._part:
+            self._put_whole(superblock)
+            return
+        self._send(bytes(self._part))
+        self._part.clear()
+        etags = self._parts.wait()
+        etags[1] = self._sent(1, bytes(self._first))
+        self._complete(etags)
+
+    def abandon(self) -> None:
+        """Delete the parts that S3 holds, as far as it can be reached."""
+        self._parts.stop()
+        if self._upload_id:
+            with suppress(UploadError):
+                self._target.abort(self._upload_id)
+                self._upload_id = ""
+
+    # ---- Requests --------------------------------------------------------------------------------
+
+    def _put_whole(self, superblock: bytes) -> None:
+        with self._target.errors():
+            self._target.client.put_object(
+                **self._target.name,
+                **self._attributes(),
+                **self._condition(),
+                **_body(bytes(self._first)),
+                Metadata=superblock_metadata(superblock),
+            )
+
+    def _send(self, content: bytes) -> None:
+        """Send a part behind the first in the background."""
+        if not self._upload_id:
+            with self._target.errors():
+                created = self._target.client.create_multipart_upload(
+                    **self._target.name, **self._attributes()
+                )
+            self._upload_id = created["UploadId"]
+        number = self._parts.count + 2
+        if number > _MAX_PARTS:
+            raise UploadError(
+                f"{self._target}: the image is longer than {_MAX_PARTS:,} parts of"
+                f" {self._part_bytes:,} bytes: set S3ARCHIVEFS_MPU_CHUNK_SIZE to more"
+            )
+        self._parts.start(number, lambda: self._sent(number, content))
+
+    def _sent(self, number: int, content: bytes) -> str:
+        """Send a part; return its ETag."""
+        with self._target.errors():
+            answer = self._target.client.upload_part(
+                **self._target.name,
+                UploadId=self._upload_id,
+                PartNumber=number,
+                **_body(content),
+            )
+        return answer["ETag"]
+
+    def _complete(self, etags: dict[int, str]) -> None:
+        """Make the object of the parts. Some stores ignore the condition: ask them before too."""
+        if not self._replace:
+            self._target.require_absence()
+        parts: Any = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
+        with self._target.errors():
+            self._target.client.complete_multipart_upload(
+                **self._target.name,
+                **self._condition(),
+                UploadId=self._upload_id,
+                MultipartUpload={"Parts": parts},
+            )
+        self._upload_id = ""
+        head = self._target.head()
+        if head is not None and head["ContentLength"] != self._size:
+            raise UploadError(
+                f"{self._target}: another program wrote it at the same time: it has"
+                f" {head['ContentLength']:,} bytes, not {self._size:,}; pack again"
+            )
+
+    def _attributes(self) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
+        return {"StorageClass": self._storage_class} if self._storage_class else {}
+
+    def _condition(self) -> Any:  # noqa: ANN401 -- likewise
+        return {} if self._replace else {"IfNoneMatch": "*"}
+
+
+class _Parts:
+    """Parts that are sent in the background, `threads` at a time.
+
+    Threads are daemons: a request that waits for its answer cannot be ended, and the process must
+    end all the same.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.count = 0
+        """Parts that were started."""
+        self._room = Semaphore(threads)
+        self._lock = Lock()
+        self._etags: dict[int, str] = {}
+        self._error: BaseException | None = None
+        self._threads: list[Thread] = []
+
+    def start(self, number: int, send: Callable[[], str]) -> None:
+        """Send a part once there is room. Raises what an earlier one raised."""
+        self._room.acquire()
+        if self._error is not None:
+            self._room.release()
+            raise self._error
+        self.count += 1
+        thread = Thread(target=self._run, args=(number, send), daemon=True)
+        self._threads = [each for each in self._threads if each.is_alive()]
+        self._threads.append(thread)
+        thread.start()
+
+    def wait(self) -> dict[int, str]:
+        """Wait for all parts; return their ETags by number. Raises what one raised."""
+        for thread in self._threads:
+            thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._etags
+
+    def stop(self) -> None:
+        """Start no further part."""
+        with self._lock:
+            self._error = self._error or UploadError("the upload was ended")
+
+    def _run(self, number: int, send: Callable[[], str]) -> None:
+        try:
+            etag = send()
+            with self._lock:
+                self._etags[number] = etag
+        except BaseException as error:  # noqa: BLE001 -- the writing thread raises it
+            with self._lock:
+                self._error = self._error or error
+        finally:
+            self._room.release()
+
+
+def _body(content: bytes) -> Any:  # noqa: ANN401 -- likewise
+    md5 = hashlib.md5(content, usedforsecurity=False).digest()
+    return {"Body": content, "ContentMD5": base64.b64encode(md5).decode()}

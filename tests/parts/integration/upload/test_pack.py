@@ -1,0 +1,187 @@
+"""`s3archivefs pack` into S3, without a disk, and of what is in S3."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+import s3archivefs
+from tests.support.adapter.uploads import (
+    BUCKET,
+    PART_BYTES,
+    Store,
+    before,
+    completes,
+    part_number,
+    parts_sent,
+    put,
+)
+from tests.support.images.fixtures import run_tool
+from tests.support.proxy.counting_proxy import Answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+URL = f"s3://{BUCKET}/a.sqfs"
+LARGE = Random(7).randbytes(4 * PART_BYTES + 1000)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory whose image has five parts, and a file in the first of them."""
+    top = tmp_path / "source"
+    (top / "in").mkdir(parents=True)
+    (top / "a").write_bytes(b"first")
+    (top / "in" / "large").write_bytes(LARGE)
+    return top
+
+
+def stored(uploads: Store, directory: Path, key: str = "a.sqfs") -> s3archivefs.SquashFS:
+    """The image in the store, downloaded, and sound by another reader."""
+    path = directory / "stored.sqfs"
+    uploads.store.client().download_file(BUCKET, key, str(path))
+    run_tool("unsquashfs", "-q", "-n", "-f", "-d", str(directory / "extracted"), str(path))
+    return s3archivefs.open(path)
+
+
+def put_object(uploads: Store, key: str, content: bytes = b"", **fields: object) -> None:
+    uploads.store.client().put_object(Bucket=BUCKET, Key=key, Body=content, **fields)  # type: ignore[arg-type]
+
+
+def test_an_image_streams_into_s3_with_its_first_part_last(
+    uploads: Store, source: Path, tmp_path: Path
+) -> None:
+    written = uploads.run("pack", source, URL)
+    assert written.startswith(f"{URL}: 2 files of ")
+    sent = [number for each in uploads.proxy.requests if (number := part_number(each))]
+    assert sorted(sent) == [1, 2, 3, 4, 5]
+    assert sent[-1] == 1
+    assert [*(uploads.directory / "temporary").iterdir()] == []
+    with stored(uploads, tmp_path) as fs:
+        assert fs.read_bytes("/in/large") == LARGE
+        assert fs.read_bytes("/a") == b"first"
+    assert uploads.unfinished() == []
+
+
+def test_a_small_image_is_one_request_and_has_its_superblock_as_metadata(
+    uploads: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "file").write_bytes(b"content")
+    uploads.run("pack", tmp_path / "small", URL)
+    assert parts_sent(uploads.proxy.requests) == []
+    with stored(uploads, tmp_path) as fs:
+        assert fs.read_bytes("/file") == b"content"
+    head = (tmp_path / "stored.sqfs").read_bytes()[:96]
+    assert uploads.superblock("a.sqfs") == head
+
+
+def test_an_object_that_stands_there_is_kept_or_replaced(uploads: Store, source: Path) -> None:
+    put(uploads, b"before")
+    written = uploads.run("pack", source, URL, status=1)
+    assert written == f"s3archivefs: {URL}: exists; --force replaces it\n"
+    assert uploads.hash("a.sqfs") == hashlib.sha256(b"before").hexdigest()
+    uploads.run("pack", "--force", source, URL, "--verify")
+    assert uploads.hash("a.sqfs") != hashlib.sha256(b"before").hexdigest()
+
+
+def test_an_object_that_comes_meanwhile_is_kept(uploads: Store, source: Path) -> None:
+    before(uploads, lambda request: part_number(request) == 1, lambda: put(uploads, b"other"))
+    uploads.run("pack", source, URL, status=1)
+    assert uploads.hash("a.sqfs") == hashlib.sha256(b"other").hexdigest()
+    assert uploads.unfinished() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_one_leaves_nothing(uploads: Store, source: Path, number: int) -> None:
+    uploads.interrupt(number, source, URL, part=4, subcommand="pack", first=2)
+    assert uploads.unfinished() == []
+    assert uploads.keys() == []
+
+
+def test_a_part_that_s3_refuses_ends_it_and_leaves_nothing(uploads: Store, source: Path) -> None:
+    uploads.proxy.inject(Answer(403), times=99, match=lambda request: part_number(request) == 3)
+    written = uploads.run("pack", source, URL, status=1)
+    assert written.startswith(f"s3archivefs: {URL}: ")
+    assert len(written.splitlines()) == 1
+    assert uploads.unfinished() == []
+    assert uploads.keys() == []
+
+
+def test_a_completion_that_fails_once_is_tried_again(
+    uploads: Store, source: Path, tmp_path: Path
+) -> None:
+    uploads.proxy.inject(Answer(500), match=completes)
+    uploads.run("pack", source, URL)
+    with stored(uploads, tmp_path) as fs:
+        assert fs.read_bytes("/a") == b"first"
+
+
+# ---- Objects into one archive --------------------------------------------------------------------
+
+
+def test_objects_below_a_prefix_become_members(uploads: Store, tmp_path: Path) -> None:
+    contents = {f"in/{number % 3}/{number}": bytes([number]) * number for number in range(40)}
+    contents |= {"in/large": LARGE, "in/\u00fc ?&": b"odd", "other/x": b"not below"}
+    for key, content in contents.items():
+        put_object(uploads, key, content)
+    put_object(uploads, "in/empty/")
+    attributes = {
+        "file-permissions": "0100600",
+        "file-owner": "1000",
+        "file-group": "100",
+        "file-mtime": "1600000000000000000ns",
+    }
+    put_object(uploads, "in/own", b"own", Metadata=attributes)
+
+    manifest = tmp_path / "manifest"
+    uploads.run("pack", f"s3://{BUCKET}/in/", URL, "--verify", "--manifest", manifest)
+    below = {key[3:]: content for key, content in contents.items() if key.startswith("in/")}
+    with stored(uploads, tmp_path) as fs:
+        found = {path[1:]: file.read() for path, _, file in fs.walk_files()}
+        assert found == below | {"own": b"own"}
+        assert fs.stat("/empty").kind is s3archivefs.FileKind.DIRECTORY
+        own = fs.stat("/own")
+        assert (own.mode, own.uid, own.gid, own.mtime) == (0o100600, 1000, 100, 1_600_000_000)
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    assert {line["key"] for line in lines} == {
+        *(key for key in contents if key.startswith("in/")),
+        "in/own",
+        "in/empty/",
+    }
+    sizes = {key: len(content) for key, content in contents.items()}
+    sizes |= {"in/own": 3, "in/empty/": 0}
+    assert all(line["size"] == sizes[line["key"]] for line in lines)
+    assert {*contents} <= {*uploads.keys()}
+
+
+def test_an_object_that_is_replaced_meanwhile_is_an_error(uploads: Store) -> None:
+    for number in range(3):
+        put_object(uploads, f"in/{number}", b"content")
+
+    def is_second(request: object) -> bool:
+        return "/in/1" in getattr(request, "path", "")
+
+    before(uploads, is_second, lambda: put_object(uploads, "in/1", b"another"))
+    written = uploads.run("pack", f"s3://{BUCKET}/in/", URL, status=1)
+    assert f"s3archivefs: s3://{BUCKET}/in/1: the object was replaced" in written
+    assert uploads.keys().count("a.sqfs") == 0
+
+
+def test_keys_that_no_path_can_be_are_named(uploads: Store) -> None:
+    put_object(uploads, "in/a//b", b"content")
+    written = uploads.run("pack", f"s3://{BUCKET}/in/", URL, status=1)
+    assert "a//b" in written or "a/: " in written
+    assert uploads.keys().count("a.sqfs") == 0
+
+
+def test_an_archive_in_s3_is_a_source_too(uploads: Store, source: Path, tmp_path: Path) -> None:
+    uploads.run("pack", source, URL)
+    uploads.run("pack", URL, f"s3://{BUCKET}/b.sqfs", "--compressor", "gzip", "--level", "1")
+    with stored(uploads, tmp_path, "b.sqfs") as fs:
+        assert fs.read_bytes("/in/large") == LARGE

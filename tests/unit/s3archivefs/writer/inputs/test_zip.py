@@ -1,0 +1,86 @@
+"""The members of a zip archive are what zipfile put there."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from s3archivefs import FileKind
+from s3archivefs.errors import PackingError
+from s3archivefs.writer.entries import Entry
+from s3archivefs.writer.inputs.zip import ZipInput
+
+
+def info(name: str, mode: int = 0) -> zipfile.ZipInfo:
+    found = zipfile.ZipInfo(name, (2020, 9, 13, 12, 26, 40))
+    found.create_system = 3
+    found.external_attr = mode << 16
+    return found
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(info("d/", stat.S_IFDIR | 0o750), b"")
+        archive.writestr(info("d/\u00fc", stat.S_IFREG | 0o600), b"content" * 1000)
+        archive.writestr(info("link", stat.S_IFLNK | 0o777), b"d/target")
+        plain = info("plain")
+        plain.create_system = 0
+        plain.extra = b"UT\x05\x00\x01" + (1_500_000_000).to_bytes(4, "little")
+        archive.writestr(plain, b"")
+    return path
+
+
+def members_of(path: Path) -> dict[bytes, Entry]:
+    return {each.path: each for each in ZipInput(path) if isinstance(each, Entry)}
+
+
+def test_members_are_what_the_archive_says(archive: Path) -> None:
+    found = members_of(archive)
+    assert [*found] == [b"d", "d/\u00fc".encode(), b"link", b"plain"]
+    directory, file, link, plain = found.values()
+    assert (directory.kind, directory.mode) == (FileKind.DIRECTORY, 0o750)
+    assert (file.mode, file.size, file.mtime) == (0o600, 7000, 1_600_000_000)
+    assert (link.kind, link.target) == (FileKind.SYMLINK, b"d/target")
+    assert (plain.mode, plain.mtime) == (0o644, 1_500_000_000)
+
+
+def test_contents_are_read_in_turn(archive: Path) -> None:
+    found = {}
+    for member in ZipInput(archive):
+        assert isinstance(member, Entry)
+        if member.open is not None:
+            found[member.path] = member.open().read(1 << 20)
+    assert found == {"d/\u00fc".encode(): b"content" * 1000, b"plain": b""}
+    assert ZipInput(archive).size() == 7000
+
+
+def test_damage_is_one_error(archive: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    at = data.index("\u00fc".encode()) + 2
+    data[at : at + 8] = b"\xff" * 8
+    archive.write_bytes(data)
+
+    def read() -> None:
+        for member in ZipInput(archive):
+            if isinstance(member, Entry) and member.open is not None:
+                member.open().read(1 << 20)
+
+    with pytest.raises(PackingError, match=r"a\.zip: d/\u00fc: cannot be read: "):
+        read()
+    archive.write_bytes(data[: len(data) // 2])
+    with pytest.raises(PackingError, match="is no zip archive, or a damaged one"):
+        read()
+
+
+def test_encrypted_members_are_named(archive: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    at = data.rindex(b"PK\x01\x02")
+    data[at + 8] |= 1
+    archive.write_bytes(data)
+    with pytest.raises(PackingError, match=r"a\.zip: plain: is encrypted; leave it out"):
+        members_of(archive)
