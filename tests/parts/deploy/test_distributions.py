@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[3]
 VERSION = s3archivefs.__version__
 EPOCH = "1700000000"
 IN_THE_SDIST = {
-    *(".ci", ".gitignore", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"),
-    *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks", "deploy", "docs"),
-    *("examples", "fixtures", "noxfile.py", "s3archivefs", "s3archivefs_command.py"),
-    *("s3archivefs_lambda", "tests"),
+    *(".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "LICENSE", "PKG-INFO"),
+    *("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"),
+    *("benchmarks", "deploy", "docs", "examples", "fixtures", "noxfile.py", "pyproject.toml"),
+    *("s3archivefs", "s3archivefs_command.py", "s3archivefs_lambda", "tests"),
 }
 SOME_TESTS = (
     "tests/unit/test_architecture.py",
