@@ -1,6 +1,6 @@
 """Every developer command. `python3 noxfile.py` needs nothing but Python; `nox` does the same.
 
-    python3 noxfile.py                            lint, typing, unit, parts
+    python3 noxfile.py                            lint, typing, docs, unit, parts
     python3 noxfile.py -s demo                    one session; `-l` lists them
     python3 noxfile.py -s unit -- -k listing      what follows `--` goes to the session's program
 
@@ -11,6 +11,7 @@ Environments live in .nox/ and are kept; what pyproject.toml asks for is install
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"  # uv would not read pip's configuration
 nox.options.envdir = str(machine.ENVIRONMENTS)
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "typing", "unit", "parts"]  # pytest's summary comes last
+nox.options.sessions = ["lint", "typing", "docs", "unit", "parts"]  # pytest's summary comes last
 
 STAMP = "installed.txt"  # in an environment: what was asked for when it was made
 # To compile all modules takes half of an installation; Python compiles those that it imports.
@@ -54,6 +55,7 @@ GITHUB_SCHEMAS = {
     "github-workflows": "workflows/*.yml",
 }
 CLIENTS_IN_NODE = "tests/clients/javascript/package.json"
+VERSION_IN = Path("s3archivefs/__init__.py")
 PORTABLE = ("mypy", "--config-file", ".ci/portable.ini")
 
 
@@ -233,9 +235,14 @@ def fixtures(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Make pages of the reader's API in site/, and the command's manual pages in site/man."""
+    """Make the site in site/VERSION, and the command's manual pages in site/man."""
     install(session, group="docs", extras="all")
-    session.run("pdoc", "s3archivefs", "--output-directory", "site", *session.posargs)
+    text = VERSION_IN.read_text(encoding="utf-8")
+    version = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    assert version is not None  # noqa: S101 -- hatchling reads it there too
+    build = ("sphinx-build", "--quiet", "--fail-on-warning", "--keep-going", "--fresh-env")
+    kept = session.create_tmp()
+    session.run(*build, "-d", kept, "-c", "docs/site", ".", f"site/{version[1]}", *session.posargs)
     session.run("python", "-m", "deploy.man_pages", "site/man")
 
 
