@@ -51,7 +51,7 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
         "source",
         metavar="SOURCE",
         nargs="?",
-        help="an image, or a directory, which mksquashfs packs first",
+        help="an image, or a directory, which is packed first",
     )
     parser.add_argument("url", metavar="URL", help="where to: s3://bucket/key")
     parser.add_argument("--force", action="store_true", help="replace an object that exists")
@@ -92,7 +92,6 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 def _upload(options: argparse.Namespace) -> int:
     from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
-    from s3archivefs_lambda.upload.packing import PackingError
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
@@ -104,7 +103,7 @@ def _upload(options: argparse.Namespace) -> int:
     except OtherObjectError as error:
         sys.stderr.write(f"s3archivefs: {error}; --force replaces it\n")
         return 1
-    except (PackingError, UploadError) as error:
+    except UploadError as error:
         sys.stderr.write(f"s3archivefs: {error}\n")
         return 1
     return 0
@@ -207,7 +206,8 @@ def _packed(directory: Path, options: argparse.Namespace) -> Iterator[Path]:
     with TemporaryDirectory(prefix="s3archivefs-") as temporary:
         path = Path(options.keep or Path(temporary, "image.sqfs"))
         sys.stderr.write(f"Packing {directory}\n")
-        pack(directory, path, progress=options.progress is not False and sys.stderr.isatty())
+        with progress_shown(options.progress) as progress:
+            pack(directory, path, progress=progress)
         yield path
 
 
