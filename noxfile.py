@@ -220,7 +220,6 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Show the main job: upload to a real S3 server, read with the AWS CLI."""
-    system_packages(session, "mksquashfs")
     install(session, group="demo", extras="all")
     # Ctrl-C leaves it time to stop its servers and remove its files.
     session.run("python", "-m", "tests.demo", *session.posargs, interrupt_timeout=30)

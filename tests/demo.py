@@ -3,8 +3,8 @@ CLI.
 
 python -m tests.demo [--once]
 
-Packs the running Python's standard library with mksquashfs, stores the image in a real S3 server
-(OpenStack Swift's s3api, signatures checked), serves it with `s3archivefs serve`, and reads it with
+Packs the running Python's standard library into a real S3 server (OpenStack Swift's s3api,
+signatures checked) with `s3archivefs pack`, serves it with `s3archivefs serve`, and reads it with
 the real AWS CLI, counting what each command costs in requests to S3. With `--once` it ends after
 the checks, with status 1 if anything read differed.
 """
@@ -21,13 +21,11 @@ import sys
 import sysconfig
 import tempfile
 import threading
-from base64 import b64encode
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.images.trees import PackError, pack
 from tests.support.proxy.counting_proxy import CountingProxy
 from tests.support.servers.served import ServeError, served
 from tests.support.servers.swift_store import SwiftStore, SwiftStoreError
@@ -39,7 +37,6 @@ STORE_BUCKET = "archives"
 IMAGE_KEY = "python.sqfs"
 BUCKET = "archive"
 PREFIX = "python"
-SUPERBLOCK_BYTES = 96
 LEFT_OUT = ("site-packages", "dist-packages")
 SHOWN_LINES = 12
 AWS = (sys.executable, "-m", "awscli")
@@ -58,20 +55,17 @@ def main() -> int:
     tree = Path(sysconfig.get_path("stdlib"))
     with tempfile.TemporaryDirectory(prefix="s3archivefs-demo-") as scratch:
         directory = Path(scratch)
-        say(f"Packing {tree}")
-        image = directory / IMAGE_KEY
-        pack_with_progress(tree, image)
         say("Starting an S3 server (OpenStack Swift's s3api, signatures checked)")
         with SwiftStore.start(directory / "store") as store, CountingProxy(store.url) as proxy:
-            upload(store, image)
+            archive_bytes = pack_into(store, tree)
             source = f"{PREFIX}=s3://{STORE_BUCKET}/{IMAGE_KEY}"
-            say(f"Serving it: s3archivefs serve --map {source}")
+            say(f"$ s3archivefs serve --map {source}")
             environ = store.environ(endpoint_url=proxy.url)
             environ["S3ARCHIVEFS_CACHE_DIR"] = str(directory / "cache")
             log = directory / "endpoint.log"
             with served("--map", source, "--bucket", BUCKET, environ=environ, log=log) as url:
                 cli = os.environ | store.environ(endpoint_url=url)
-                demo = Demo(tree, image.stat().st_size, url, proxy, directory, cli)
+                demo = Demo(tree, archive_bytes, url, proxy, directory, cli)
                 demo.run()
                 if not options.once:
                     stay(url)
@@ -158,31 +152,18 @@ class DemoError(Exception):
     """The demo cannot go on; the message says why."""
 
 
-def pack_with_progress(tree: Path, image: Path) -> None:
-    """Pack the tree, with a progress bar where there is a terminal, and say what came of it."""
-    # As small as by mksquashfs's own choice, gzip, in a thirtieth of the time.
-    options = ["-Xcompression-level", "3", "-e", *LEFT_OUT]
-    pack(tree, image, compressor="zstd", extra=options, progress=sys.stdout.isatty())
-    sizes = [path.stat().st_size for path in members(tree)]
-    say(
-        f"{counted(len(sizes), 'file')} of {counted(sum(sizes), 'byte')}"
-        f" in one image of {counted(image.stat().st_size, 'byte')}"
-    )
-
-
-def upload(store: SwiftStore, image: Path) -> None:
-    """Store the image, with its superblock as metadata, which spares each opening a request."""
+def pack_into(store: SwiftStore, tree: Path) -> int:
+    """Pack the tree into S3 with the command, as a user would; return the archive's bytes."""
     client = store.client()
     client.create_bucket(Bucket=STORE_BUCKET)
-    with image.open("rb") as body:
-        superblock = b64encode(body.read(SUPERBLOCK_BYTES)).decode()
-        body.seek(0)
-        client.put_object(
-            Bucket=STORE_BUCKET,
-            Key=IMAGE_KEY,
-            Body=body,
-            Metadata={"s3archivefs-superblock": superblock},
-        )
+    left_out = [f"--exclude=/{name}" for name in LEFT_OUT]
+    arguments = ["pack", "--level=3", *left_out, str(tree), f"s3://{STORE_BUCKET}/{IMAGE_KEY}"]
+    say(f"$ s3archivefs {shlex.join(arguments)}")
+    command = [sys.executable, "-m", "s3archivefs.cli", *arguments]
+    done = subprocess.run(command, env=os.environ | store.environ(), check=False)
+    if done.returncode:
+        raise DemoError(f"packing failed with status {done.returncode}")
+    return client.head_object(Bucket=STORE_BUCKET, Key=IMAGE_KEY)["ContentLength"]
 
 
 def stay(url: str) -> None:
@@ -243,7 +224,7 @@ def names(directory: Path) -> list[str]:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (DemoError, PackError, ServeError, SwiftStoreError) as failure:
+    except (DemoError, ServeError, SwiftStoreError) as failure:
         sys.exit(f"demo: {failure}")
     except KeyboardInterrupt:
         sys.exit(130)

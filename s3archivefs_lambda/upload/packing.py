@@ -1,4 +1,4 @@
-"""Packing a directory into an image on disk, with the defaults for images that are read in S3."""
+"""Packing a directory into an image on disk, as suits reading in S3."""
 
 from __future__ import annotations
 
