@@ -246,6 +246,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def recording(session: nox.Session) -> None:
+    """Record docs/recording.svg anew: the terminal that README.md shows."""
+    install(session, group="demo", extras="all")
+    session.run("python", "-m", "tests.support.documents.recording", "docs/recording.svg")
+
+
+@nox.session
 def lambda_zip(session: nox.Session) -> None:
     """Build the function's zip, in dist/: `-- --arch arm64 --python 3.13`; `--layer`, `--endpoint`.
 

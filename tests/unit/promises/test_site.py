@@ -55,3 +55,39 @@ def test_the_site_documents_every_public_name_of_the_adapter() -> None:
     assert documented("adapter.rst") == [f"{HANDLER}.{name}" for name in names]
     template = (ROOT / "deploy" / "template.yaml").read_text(encoding="utf-8")
     assert f"Handler: {HANDLER}.lambda_handler\n" in template
+
+
+ROWS = {
+    "s3archivefs": "s3archivefs",
+    "plain objects, as s3fs and mountpoint-s3 read": "plain objects",
+    "zip, by remotezip": "remotezip",
+    "download, then read, as with tar": "download, then read",
+    "rclone, archive backend": "rclone",
+    "ratarmount, on s3fs": "ratarmount",
+}
+COLUMNS = {
+    "a 2 KB file, cold": "2 KB file, cold",
+    "200 files": "200 files",
+    "list 5,000": "list 5,000",
+    "the large file": "200 MB",
+}
+
+
+def table(text: str) -> dict[str, dict[str, str]]:
+    """The first table of a text: by row and column, its cells."""
+    lines = [line for line in text[text.index("\n| | ") :].splitlines() if line]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    head, _, *rest = rows[: next(at for at, row in enumerate(rows) if not row)]
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rest}
+
+
+def test_the_readme_has_the_figures_that_were_measured() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    shown = table(readme[readme.index("## Beside") :])
+    measured = table(page[page.index("## Remote reading") :])
+    wanted = {}
+    for row, of in ROWS.items():
+        cells = {column: measured[of][at] for column, at in COLUMNS.items()}
+        wanted[row] = {column: " / ".join(cell.split(" / ")[:2]) for column, cell in cells.items()}
+    assert shown == wanted
