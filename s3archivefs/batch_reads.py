@@ -16,7 +16,7 @@ from s3archivefs.parallel import Work, Workers, start_work
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from s3archivefs.data import DataReader
+    from s3archivefs.data import DataReader, StoredBlock
     from s3archivefs.device import ReadAhead
     from s3archivefs.inode import InodeTable
 
@@ -65,7 +65,8 @@ class BatchReader(Generic[P]):
         self._keeps = True
         """Whether fragment blocks are cached: the next window may want them, or the next call.
 
-        Those of the last of many files are not, and would only take memory.
+        Those of the last of many files are not, and would only take memory, but for the last of a
+        batch: who reads on where these files end begins with it.
         """
         self._planner: Planner[P] = Planner(inodes, data, large_bytes)
         self._is_distant = data.has_readahead
@@ -160,9 +161,16 @@ class BatchReader(Generic[P]):
             with suppress(Exception):  # raised to the reader of the file concerned
                 raw = self._data.read(runs[0].start, runs[0].end - runs[0].start, ahead)
         start = self._workers.start if self._has_own else start_work
-        return _Flight(batch, start(partial(self._decode, runs, raw, self._keeps)))
+        last = batch.last_fragment
+        return _Flight(batch, start(partial(self._decode, runs, raw, self._keeps, last)))
 
-    def _decode(self, runs: list[Run], first: bytes | None, keeps: bool) -> None:  # noqa: FBT001 -- passed on by the pool
+    def _decode(
+        self,
+        runs: list[Run],
+        first: bytes | None,
+        keeps: bool,  # noqa: FBT001 -- passed on by the pool
+        last: StoredBlock | None,
+    ) -> None:
         """Decode the blocks of runs, the first of which may have been read.
 
         What cannot be read or decoded stays without content.
@@ -180,7 +188,7 @@ class BatchReader(Generic[P]):
                 at = stored.position - run.start
                 with suppress(SquashfsError):
                     shared.content = self._data.decode(stored, view[at : at + stored.size])
-                    if keeps and stored.due == ANY_SIZE:
+                    if (keeps and stored.due == ANY_SIZE) or stored is last:
                         self._data.keep(stored, shared.content)
 
 

@@ -192,6 +192,8 @@ class ReadAhead:
         """Release what was fetched, and end the requests in flight, as dropping the handle does."""
         with self._lock:
             self._closed = True
+            if self._next % self._chunk_size:  # who reads on from here needs the rest of the chunk
+                self._holding.release({self._next // self._chunk_size} & {*self._holding.flights})
             self._holding.end()
 
     def _begin(self, offset: int, window: int) -> None:
