@@ -55,7 +55,8 @@ def _renew() -> None:  # pragma: no cover -- in forked processes, which nothing 
     Usage._lock = threading.Lock()  # noqa: SLF001 -- another thread may have held it
 
 
-os.register_at_fork(after_in_child=_renew)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_renew)
 
 _current: ContextVar[Usage | None] = ContextVar("s3archivefs_usage", default=None)
 

@@ -77,7 +77,7 @@ def _identity(found: os.stat_result) -> str:
 
 def _open_nonblocking(path: str, flags: int) -> int:
     """Open without waiting for a writer, should the path be a fifo's."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _access_error(location: Location, error: OSError) -> OSError:

@@ -56,9 +56,10 @@ def _fastest_crc32() -> Callable[[bytes | memoryview], int]:
 
 _crc32 = _fastest_crc32()
 
+_OWN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)  # Windows has neither
 # O_NONBLOCK: a planted FIFO must not hold up the reader.
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | _OWN | getattr(os, "O_NONBLOCK", 0)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OWN
 
 _RETRY_SECONDS = 60.0
 """Seconds until a full disk or a missing mount is tried again."""
@@ -210,7 +211,7 @@ class ChunkStore:
             raise NotADirectoryError(errno.ENOTDIR, "it is not a directory", self._root)
         if found.st_mode & 0o022:
             raise PermissionError(errno.EPERM, "others may write to it; chmod 700 it", self._root)
-        if found.st_uid != os.geteuid() and found.st_uid != _owner_of_new_files(self._root):
+        if found.st_uid != _user() and found.st_uid != _owner_of_new_files(self._root):
             raise PermissionError(errno.EPERM, "it belongs to another user", self._root)
         _make_directory(self._top)
         return found.st_uid
@@ -243,7 +244,10 @@ def _write_all(descriptor: int, *parts: bytes | memoryview) -> None:
     """Write the parts, by one system call if it takes them all."""
     left = [memoryview(part) for part in parts]
     while left:
-        written = os.writev(descriptor, left)
+        if hasattr(os, "writev"):
+            written: int = os.writev(descriptor, left)
+        else:
+            written = os.write(descriptor, left[0])
         while left and written >= len(left[0]):
             written -= len(left.pop(0))
         if left:
@@ -285,12 +289,17 @@ def _temporary_name(directory: str) -> str:
     return f"{directory}/.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
 
 
+def _user() -> int:
+    """Return the user's id: 0, as files have it, where the system has none."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
 def _own_name(directory: Path) -> str:
     """Return the cache's name, with the user's id in a directory that others write to."""
     name = "s3archivefs-cache"
     if not directory.stat().st_mode & 0o022:
         return name
-    user = os.geteuid()
+    user = _user()
     try:
         is_ours = os.lstat(f"{directory}/{name}-{user}").st_uid == user
     except FileNotFoundError:

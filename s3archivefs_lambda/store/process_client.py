@@ -24,9 +24,10 @@ __all__ = ["process_client"]
 
 # Reentrant, because making a client may fork, to run a program for credentials.
 _making = threading.RLock()
-os.register_at_fork(
-    before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
-)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(
+        before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
+    )
 
 
 def process_client(make: Callable[[], S3Client]) -> S3Client:

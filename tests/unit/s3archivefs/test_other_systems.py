@@ -48,7 +48,7 @@ for module, names in {POSIX_NAMES!r}.items():
 sys.modules.update(dict.fromkeys({POSIX_MODULES!r}))  # so their import fails
 import s3archivefs
 from s3archivefs import *
-from s3archivefs.cli import main
+import s3archivefs_lambda.archives.targets, s3archivefs_lambda.archives.url
 from tests.support.command_line import run
 
 with s3archivefs.open({IMAGE!r}) as fs:
