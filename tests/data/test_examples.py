@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +20,6 @@ from tests.support.images.fixtures import make_image
 from tests.support.laws.import_graph import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.proxy.counting_proxy import CountingProxy
     from tests.support.servers.swift_store import SwiftStore
 
@@ -185,3 +184,46 @@ def test_spark_counts_words_and_fetches_each_chunk_once(
     lines = texts.run(proxy, "spark_texts", **ALONE, **own)
     check_counts(lines, words())
     check_fetched_once(texts, proxy)
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_each_prefix_becomes_an_archive_once(
+    engine: str, store: SwiftStore, archives: str, tmp_path: Path
+) -> None:
+    client = store.client()
+    contents = {f"{number % 3}/in/{number}": b"%d" % number for number in range(60)}
+    for name, content in contents.items():
+        client.put_object(Bucket=archives, Key=f"raw-{engine}/{name}", Body=content)
+    program = str(ROOT / "examples/pack_prefixes.py")
+    target = f"s3://{archives}/packed-{engine}/"
+    command = [sys.executable, program, engine, f"s3://{archives}/raw-{engine}/", target, "2"]
+    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environ = os.environ | store.environ() | {"PATH": binaries}
+
+    def run() -> dict[str, object]:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environ, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "3 archives" in done.stdout
+        listed = client.list_objects_v2(Bucket=archives, Prefix=f"packed-{engine}/")
+        return {each["Key"]: each["LastModified"] for each in listed["Contents"]}
+
+    stored = run()
+    assert len(stored) == 6
+    assert (tmp_path / "mappings.txt").read_text(encoding="utf-8") == "".join(
+        f"raw-{engine}/{number}|{target}{number}.sqfs\n" for number in range(3)
+    )
+    read: dict[str, bytes] = {}
+    for number in range(3):
+        image = tmp_path / f"{number}.sqfs"
+        client.download_file(archives, f"packed-{engine}/{number}.sqfs", str(image))
+        with s3archivefs.open(image) as fs:
+            read |= {f"{number}{path}": file.read() for path, _, file in fs.walk_files()}
+    assert read == contents
+    # One that was ended before its list was written is packed again, and no other.
+    client.delete_object(Bucket=archives, Key=f"packed-{engine}/1.jsonl")
+    again = run()
+    unchanged = {key for key in stored if again[key] == stored[key]}
+    assert unchanged >= {key for key in stored if "/1." not in key}
+    assert again.keys() == stored.keys()
