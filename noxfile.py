@@ -43,7 +43,8 @@ PIP_OPTIONS = ("--no-compile",)
 ON_ALL_PROCESSORS = ("--numprocesses=auto", "--dist=worksteal")
 # Tests of servers and clients wait for these half of their time.
 AMONG_SERVERS = (f"--numprocesses={(os.cpu_count() or 1) + 2}", "--dist=worksteal")
-PROPERTIES_OF_PARTS = ("tests/parts/bucket", "tests/parts/reader")  # these start no server
+# These start no server.
+PROPERTIES_OF_PARTS = ("tests/parts/bucket", "tests/parts/reader", "tests/parts/writer")
 FILES_IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- what is made there has a name of its own
 # Bytes that must be free there: several times what the tests for every change leave.
 ROOM = 8 << 30

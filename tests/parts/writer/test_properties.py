@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import s3archivefs
+from tests.parts.reader.test_differential import fields, rdsquashfs_fields
 from tests.parts.reader.test_properties import (
     check_bulk,
     check_inode_numbers,
@@ -16,11 +19,29 @@ from tests.parts.reader.test_properties import (
     expected_xattrs,
     xattrs,
 )
-from tests.support.drawn.images import OWN_WRITER, images
+from tests.support.drawn.images import OWN_WRITER, DrawnImage, images
 from tests.support.drawn.own_writer import write_drawn
-from tests.support.images.fixtures import as_listing, observe, unsquashfs_listing
+from tests.support.images.fixtures import (
+    as_listing,
+    observe,
+    run_tool,
+    unsquashfs_listing,
+)
+from tests.support.images.judges import (
+    extracted_by_rdsquashfs,
+    extracted_by_unsquashfs,
+    linux_reads,
+    mounted_by_linux,
+    on_disk,
+    skip_without_loop_devices,
+    xattrs_on_disk,
+)
 
 pytestmark = pytest.mark.property
+
+ASKED = 12
+"""Paths that rdsquashfs is asked for at most, a process for each question."""
+NO_OWNER, NOBODY = 2**32 - 1, 65534
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +67,73 @@ def test_image_reads_back_as_drawn(image: Path, data: st.DataObject) -> None:
         check_inode_numbers(fs, expected, exports="-exports" in drawn.options)
         assert list(fs.verify()) == []
         check_bulk(fs, expected)
+
+
+@settings(phases=set(Phase) - {Phase.explain})
+@given(data=st.data())
+def test_other_programs_extract_what_was_drawn(image: Path, data: st.DataObject) -> None:
+    drawn = data.draw(images(OWN_WRITER), label="image")
+    write_drawn(drawn, image)
+    expected = expected_tree(drawn)
+    files = {each.path: each.sha256 for each in expected if each.kind == "file"}
+
+    assert extracted_by_unsquashfs(image) == files
+    assert extracted_by_rdsquashfs(image) == files
+
+
+@settings(phases=set(Phase) - {Phase.explain})
+@given(data=st.data())
+def test_rdsquashfs_finds_the_attributes_that_were_drawn(image: Path, data: st.DataObject) -> None:
+    drawn = data.draw(images(OWN_WRITER), label="image")
+    write_drawn(drawn, image)
+    expected = {each.path: each for each in expected_tree(drawn)[:ASKED]}
+    attributes = expected_xattrs(drawn)
+
+    with s3archivefs.open(image) as fs:
+        ours = {path: fields(fs, path) for path in expected}
+    assert {path: rdsquashfs_fields(image, path) for path in expected} == ours
+    for path in expected:
+        shown = run_tool("rdsquashfs", "-x", path, str(image)).stdout
+        drawn_here = attributes.get(path, {})
+        assert bool(shown) == bool(drawn_here)
+        for name, value in drawn_here.items():
+            if is_printable(os.fsencode(name)) and is_printable(value):
+                assert b"%s=%s\n" % (os.fsencode(name), value) in shown
+
+
+@settings(phases=set(Phase) - {Phase.explain})
+@given(data=st.data())
+def test_linux_mounts_what_was_drawn(image: Path, data: st.DataObject) -> None:
+    skip_without_loop_devices()
+    drawn = owned(data.draw(images(OWN_WRITER), label="image"))
+    write_drawn(drawn, image)
+    expected = expected_tree(drawn)
+    kinds = {each.path: each.kind for each in expected}
+    attributes = {
+        path: kept
+        for path, each in expected_xattrs(drawn).items()
+        if (kept := {name: value for name, value in each.items() if linux_reads(kinds[path], name)})
+    }
+
+    with mounted_by_linux(image) as top:
+        assert on_disk(top) == expected
+        found = xattrs_on_disk(top)
+    assert found == attributes
+
+
+def owned(drawn: DrawnImage) -> DrawnImage:
+    """The image with owners that Linux has: to others' files it lets not even root."""
+    nodes = (
+        replace(
+            node,
+            uid=NOBODY if node.uid == NO_OWNER else node.uid,
+            gid=NOBODY if node.gid == NO_OWNER else node.gid,
+        )
+        for node in drawn.nodes
+    )
+    return replace(drawn, nodes=tuple(nodes))
+
+
+def is_printable(text: bytes) -> bool:
+    """Whether rdsquashfs prints the text, and not digits for it."""
+    return all(0x20 <= byte < 0x7F for byte in text)
