@@ -173,6 +173,10 @@ class Batch(Generic[P]):
     def __contains__(self, stored: StoredBlock) -> bool:
         return stored in self._blocks
 
+    def decoded(self, stored: StoredBlock) -> bytes | None:
+        """Return the content of one of its blocks, or None if that is not decoded."""
+        return self._blocks[stored].content
+
     def runs(self, gap: int) -> list[Run]:
         """Return what to read for the batch, across gaps of at most so many bytes."""
         runs: list[Run] = []

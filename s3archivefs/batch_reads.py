@@ -16,7 +16,7 @@ from s3archivefs.parallel import Work, Workers, start_work
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from s3archivefs.data import DataReader, StoredBlock
+    from s3archivefs.data import DataReader
     from s3archivefs.device import ReadAhead
     from s3archivefs.inode import InodeTable
 
@@ -65,8 +65,8 @@ class BatchReader(Generic[P]):
         self._keeps = True
         """Whether fragment blocks are cached: the next window may want them, or the next call.
 
-        Those of the last of many files are not, and would only take memory, but for the last of a
-        batch: who reads on where these files end begins with it.
+        Those of the last of many files are not, and would only take memory, but for the very last:
+        who reads on where these files end begins with it.
         """
         self._planner: Planner[P] = Planner(inodes, data, large_bytes)
         self._is_distant = data.has_readahead
@@ -117,13 +117,23 @@ class BatchReader(Generic[P]):
                         while self._are_many(flights):
                             yield _waited_for(flights.popleft())
             while flights:
-                yield _waited_for(flights.popleft())
+                batch = _waited_for(flights.popleft())
+                if not flights:
+                    self._keep_last_fragment(batch)
+                yield batch
         finally:
             for flight in flights:
                 flight.work.cancel()
             self._workers.end()
             if self._ahead_of_all is not None:
                 self._ahead_of_all.close()
+
+    def _keep_last_fragment(self, batch: Batch[P]) -> None:
+        """Cache the fragment block that the last batch ends with, if it was decoded."""
+        last = batch.last_fragment
+        content = None if last is None else batch.decoded(last)
+        if last is not None and content is not None:
+            self._data.keep(last, content)
 
     def _are_many(self, flights: deque[_Flight[P]]) -> bool:
         weight = sum(flight.batch.weight for flight in flights)
@@ -161,16 +171,9 @@ class BatchReader(Generic[P]):
             with suppress(Exception):  # raised to the reader of the file concerned
                 raw = self._data.read(runs[0].start, runs[0].end - runs[0].start, ahead)
         start = self._workers.start if self._has_own else start_work
-        last = batch.last_fragment
-        return _Flight(batch, start(partial(self._decode, runs, raw, self._keeps, last)))
+        return _Flight(batch, start(partial(self._decode, runs, raw, self._keeps)))
 
-    def _decode(
-        self,
-        runs: list[Run],
-        first: bytes | None,
-        keeps: bool,  # noqa: FBT001 -- passed on by the pool
-        last: StoredBlock | None,
-    ) -> None:
+    def _decode(self, runs: list[Run], first: bytes | None, keeps: bool) -> None:  # noqa: FBT001 -- passed on by the pool
         """Decode the blocks of runs, the first of which may have been read.
 
         What cannot be read or decoded stays without content.
@@ -188,7 +191,7 @@ class BatchReader(Generic[P]):
                 at = stored.position - run.start
                 with suppress(SquashfsError):
                     shared.content = self._data.decode(stored, view[at : at + stored.size])
-                    if (keeps and stored.due == ANY_SIZE) or stored is last:
+                    if keeps and stored.due == ANY_SIZE:
                         self._data.keep(stored, shared.content)
 
 
