@@ -47,22 +47,25 @@ _FAULTS: tuple[type[Exception], ...] = (
     LZMAError,
     OSError,
 )
+_HeaderError, _ReadError = tarfile.HeaderError, tarfile.ReadError
+_DAMAGED = {"InvalidHeaderError", "TruncatedHeaderError"}  # no public names of tarfile
 
 
 class _Info(tarfile.TarInfo):
     """The header of a member. tarfile would take a damaged one for the end of the stream."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Return the member of a header.
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """Return the next member.
 
         Raises HeaderError where the stream ends, and ReadError for a damaged header.
         """
+        # Not frombuf(), which some versions of tarfile pass by, such as Debian 12's.
         try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if any(buf):  # the end has none, or one of zeros
-                raise tarfile.ReadError(f"a member's header: {error}") from error
+            return super().fromtarfile(tarfile)
+        except _HeaderError as error:
+            if type(error).__name__ in _DAMAGED:
+                raise _ReadError(f"a member's header: {error}") from error
             raise
 
 
