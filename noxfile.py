@@ -108,6 +108,7 @@ def parts(session: nox.Session) -> None:
     """Run the tests on real servers and with real clients. Arguments go to pytest."""
     programs = (
         "mksquashfs",
+        "fakeroot",
         "gensquashfs",
         "jq",
         "radosgw",
@@ -140,8 +141,8 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def nightly(session: nox.Session) -> None:
     """Run property tests with many more examples, and what is too large for every change."""
-    system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
-    system_packages(session, "radosgw")
+    system_packages(session, "mksquashfs", "fakeroot", "gensquashfs", "radosgw")
+    system_packages(session, "cc", "Python.h", "lzo/lzo1x.h")
     install(session, group="parts", extras="all,lzo")
     environ = {
         "TESTS_LAMBDA_PYTHON": program_environment(session, group="lambda"),
@@ -157,7 +158,7 @@ def nightly(session: nox.Session) -> None:
 @nox.session
 def clients(session: nox.Session) -> None:
     """Read from the endpoint with two dozen S3 clients, and compare. Arguments go to pytest."""
-    system_packages(session, "mksquashfs", "curl", "restic", "npm")
+    system_packages(session, "mksquashfs", "fakeroot", "curl", "restic", "npm")
     install(session, group="clients", extras="all")
     environ = {"TESTS_NODE_MODULES": node_modules(session, CLIENTS_IN_NODE)}
     # Warnings are the clients' own.
@@ -167,7 +168,7 @@ def clients(session: nox.Session) -> None:
 @nox.session
 def data(session: nox.Session) -> None:
     """Read archives through fsspec with pandas, PyTorch and others. Arguments go to pytest."""
-    system_packages(session, "mksquashfs", "java")
+    system_packages(session, "mksquashfs", "fakeroot", "java")
     install(session, group="data", extras="all")
     # Warnings are the libraries' own.
     run_pytest(session, *ON_ALL_PROCESSORS, "-W", "ignore", "tests/data")
@@ -176,7 +177,7 @@ def data(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Look for images the reader does not survive: `-- --minutes 10`, `-- --mutations 200000`."""
-    system_packages(session, "mksquashfs", "cc", "Python.h", "lzo/lzo1x.h")
+    system_packages(session, "mksquashfs", "fakeroot", "cc", "Python.h", "lzo/lzo1x.h")
     install(session, group="fuzz", extras="all,lzo")
     # Ctrl-C leaves it time to end its children.
     session.run("python", "-m", "tests.fuzz", *session.posargs, interrupt_timeout=30)
@@ -229,7 +230,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def fixtures(session: nox.Session) -> None:
     """Make fixtures/ again from its recipes; `-- --check` only compares."""
-    system_packages(session, "mksquashfs", "gensquashfs")
+    system_packages(session, "mksquashfs", "fakeroot", "gensquashfs")
     session.run("python", "-m", "fixtures.build", *session.posargs)
 
 
@@ -265,7 +266,8 @@ def lambda_zip(session: nox.Session) -> None:
 
 def install_tests(session: nox.Session, *, group: str = "test") -> None:
     """Install what the tests without servers need."""
-    system_packages(session, "mksquashfs", "gensquashfs", "cc", "Python.h", "lzo/lzo1x.h")
+    system_packages(session, "mksquashfs", "fakeroot", "gensquashfs", "fusermount3")
+    system_packages(session, "cc", "Python.h", "lzo/lzo1x.h")
     install(session, group=group, extras="all,lzo")
 
 

@@ -435,7 +435,10 @@ class _Builder:
         return listing
 
     def _record(self, node: Node) -> bytes:
-        values = {"type": node.kind, "mode": 0o644, "number": node.number, "nlink": 1}
+        mode = (
+            0o755 if node.kind in {1, 8} else 0o644
+        )  # as a user, too, one enters what is unpacked
+        values = {"type": node.kind, "mode": mode, "number": node.number, "nlink": 1}
         values |= {"fragment": ABSENT_32, "xattr": ABSENT_32, "index_count": len(node.index)}
         if node.kind not in {1, 8}:
             values["size"] = len(node.content)

@@ -145,8 +145,10 @@ def test_no_pattern_lists_a_directory_more_often_than_it_has_parts(
         return entries(image, place, path, start)
 
     monkeypatch.setattr(browsing, "entries", noted)
+    # Since Python 3.13 a pattern that ends in ** matches what is no directory, here the links, too.
+    matches = 61 if sys.version_info >= (3, 13) and pattern.endswith("**") else 31
     with s3archivefs.open(linked) as fs:
-        assert len(list(fs.path("/").glob(pattern))) <= 31
+        assert len(list(fs.path("/").glob(pattern))) <= matches
     assert listed
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
 from collections import deque
 from pathlib import Path
@@ -170,4 +171,5 @@ def test_memory_for_each_directory(tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
     # A run of entries, a segment of a listing, and a bit for each byte of the inodes.
-    assert (most - before) / COUNT < 60
+    at_once = 1 << 15 if sys.version_info >= (3, 13) else 0
+    assert (most - before - at_once) / COUNT < 60

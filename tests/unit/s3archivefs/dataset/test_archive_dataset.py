@@ -222,7 +222,7 @@ def sent(dataset: ArchiveDataset[Any]) -> ArchiveDataset[Any]:
 
 
 def test_a_pickle_is_small_whatever_the_number_of_members(dataset: ArchiveDataset[bytes]) -> None:
-    assert len(pickle.dumps(dataset)) <= 1024
+    assert len(pickle.dumps(dataset)) <= 1280  # in Debian 12's Python 3.11.2; 1024 in later ones
 
 
 def test_a_pickle_opens_nothing_before_it_is_read(image: Path, tmp_path: Path) -> None:

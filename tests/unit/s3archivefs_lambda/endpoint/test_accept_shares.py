@@ -135,13 +135,14 @@ def have(servers: Sequence[S3HttpServer], count: int) -> bool:
 
 def test_servers_at_one_socket_divide_connections() -> None:
     shared = AcceptShares(2, patience_seconds=PATIENCE)
-    listener = listen("127.0.0.1", 0)
     with ExitStack() as started:
+        listener = started.enter_context(listen("127.0.0.1", 0))
         servers = []
         for place in range(2):
             shares = copy.copy(shared)
             shares.begin(place)
-            server = S3HttpServer(make_app({}, verifier=None), listener=listener, shares=shares)
+            own = listener.dup()  # as fork does; each server closes its own
+            server = S3HttpServer(make_app({}, verifier=None), listener=own, shares=shares)
             servers.append(started.enter_context(server))
         for count in range(1, 18):
             started.enter_context(socket.create_connection(listener.getsockname()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import struct
 import subprocess
 from pathlib import Path
@@ -71,7 +72,10 @@ def run(*command: str | Path) -> bytes:
 
 
 def test_unsquashfs_extracts_what_was_laid_out(image: Path, tmp_path: Path) -> None:
-    run("unsquashfs", "-quiet", "-no-progress", "-no-xattrs", "-dest", tmp_path / "out", image)
+    options = ["-quiet", "-no-progress", "-no-xattrs"]
+    if os.geteuid():
+        options.append("-no-exit-code")  # only root makes devices; all else is looked at below
+    run("unsquashfs", *options, "-dest", tmp_path / "out", image)
     for name, content in CONTENTS.items():
         assert (tmp_path / "out" / name).read_bytes() == content
     assert (tmp_path / "out/large").samefile(tmp_path / "out/same")
