@@ -184,6 +184,10 @@ class FragmentTable:
             )
         return FragmentEntry.decode(self._table.record(index))
 
+    def records(self) -> bytes:
+        """Return all entries, as FragmentEntry records."""
+        return b"" if self._table is None else self._table.records()
+
     def clear(self) -> None:
         """Forget what was read of the table."""
         if self._table is not None:

@@ -5,7 +5,8 @@
     with ImageWriter(FileOutput("a.sqfs")) as image:
         image.add(Entry(b"docs/README", open=lambda: io.BytesIO(b"Hello"), mtime=1700000000))
 
-`DirectoryInput`, `TarInput`, `ZipInput` and `ImageInput` yield members for it.
+`ImageExtension` adds to an image that is there, or removes from it. `DirectoryInput`, `TarInput`,
+`ZipInput` and `ImageInput` yield members for both.
 """
 
 from __future__ import annotations
@@ -13,20 +14,26 @@ from __future__ import annotations
 from s3archivefs.errors import PackingError
 from s3archivefs.inode import FileKind
 from s3archivefs.writer.entries import Content, Entry, HardLink, Member
+from s3archivefs.writer.extending import ExtensionOutput, ImageExtension
 from s3archivefs.writer.image_writer import ImageWriter, Packed
 from s3archivefs.writer.inputs.directory import DirectoryInput
 from s3archivefs.writer.inputs.image import ImageInput
 from s3archivefs.writer.options import COMPRESSORS, PackOptions
-from s3archivefs.writer.output import FileOutput, Output, StreamOutput
+from s3archivefs.writer.output import FileOutput, Output, StreamOutput, padded
+from s3archivefs.writer.replacing import FileReplacement, HeldImage
 
 __all__ = [
     "COMPRESSORS",
     "Content",
     "DirectoryInput",
     "Entry",
+    "ExtensionOutput",
     "FileKind",
     "FileOutput",
+    "FileReplacement",
     "HardLink",
+    "HeldImage",
+    "ImageExtension",
     "ImageInput",
     "ImageWriter",
     "Member",
@@ -35,4 +42,5 @@ __all__ = [
     "Packed",
     "PackingError",
     "StreamOutput",
+    "padded",
 ]

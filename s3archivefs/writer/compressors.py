@@ -50,14 +50,18 @@ class Compressor(NamedTuple):
     """
 
 
-def compressor_for(options: PackOptions) -> Compressor:
+def compressor_for(options: PackOptions, *, xz_dictionary: int = 0) -> Compressor:
     """Return the encoder for the options.
+
+    `xz_dictionary` are the bytes of xz's dictionary, where they are not the format's default.
 
     Raises PackingError for a level that the compressor has not, and CodecUnavailableError, which
     names the extra to install, where it needs a library that is not installed.
     """
     if options.compressor == "none":
         return Compressor(Compression.GZIP, None)
+    if options.compressor == "xz":
+        return _xz(options, xz_dictionary)
     return _COMPRESSORS[options.compressor](options)
 
 
@@ -119,11 +123,11 @@ def _lzo(options: PackOptions) -> Compressor:
     return Compressor(Compression.LZO, encode, record)
 
 
-def _xz(options: PackOptions) -> Compressor:
+def _xz(options: PackOptions, dictionary: int) -> Compressor:
     import lzma  # noqa: PLC0415 -- few images need it
 
     preset = _level(options, 6, range(10))
-    dictionary = max(options.block_size, METADATA_BLOCK_SIZE)  # the format's default
+    dictionary = dictionary or max(options.block_size, METADATA_BLOCK_SIZE)
     filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": dictionary}]
 
     def encode(block: bytes) -> bytes:
@@ -170,7 +174,6 @@ def _zstd(options: PackOptions) -> Compressor:
 _COMPRESSORS: dict[str, Callable[[PackOptions], Compressor]] = {
     "gzip": _gzip,
     "lzo": _lzo,
-    "xz": _xz,
     "lz4": _lz4,
     "zstd": _zstd,
 }

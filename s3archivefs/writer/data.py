@@ -86,7 +86,8 @@ class _Item(NamedTuple):
 class DataWriter:
     """Writes the contents of files to the image.
 
-    `encode` compresses a block; None stores all as they are.
+    `encode` compresses a block; None stores all as they are. `fragment_entries` are those of the
+    fragments that the image has already.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class DataWriter:
         encode: Callable[[bytes], bytes] | None,
         workers: Workers,
         options: PackOptions,
+        fragment_entries: bytes = b"",
     ) -> None:
         self._image = image
         self._encode = encode
@@ -111,9 +113,9 @@ class DataWriter:
         self._starts: set[bytes] = set()
         """Digests of the first blocks of files that have some."""
         self._placements: list[Placement | None] = []
-        self.fragment_entries = bytearray()
+        self.fragment_entries = bytearray(fragment_entries)
         """The fragment table: FragmentEntry records."""
-        self._fragment_count = 0
+        self._fragment_count = len(fragment_entries) // FragmentEntry.layout.size
 
     def store(
         self,

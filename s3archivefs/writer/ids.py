@@ -6,8 +6,12 @@ Format: "ID Table".
 from __future__ import annotations
 
 from array import array
+from typing import TYPE_CHECKING
 
 from s3archivefs.writer.entries import UnfitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["IdTable"]
 
@@ -36,6 +40,10 @@ class IdTable:
                 f"more than {_COUNT_MAX} owners and groups, which no image holds; make several"
             )
         return self._indexes.setdefault(number, len(self._indexes))
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the ids, in the order of their indexes."""
+        return iter(self._indexes)
 
     def table(self) -> bytes:
         """Return the ids in the order of their indexes."""

@@ -25,7 +25,7 @@ from s3archivefs.parallel import Workers
 from s3archivefs.printed import printed
 from s3archivefs.writer.compressors import compressor_for
 from s3archivefs.writer.data import DataWriter
-from s3archivefs.writer.entries import Entry, HardLink, UnfitError
+from s3archivefs.writer.entries import CHECKSUM, Entry, HardLink, UnfitError
 from s3archivefs.writer.ids import IdTable
 from s3archivefs.writer.inode_records import (
     Attributes,
@@ -43,6 +43,7 @@ from s3archivefs.writer.xattrs import XattrTable
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from s3archivefs.writer.compressors import Compressor
     from s3archivefs.writer.data import Stored
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.output import Output
@@ -51,7 +52,6 @@ __all__ = ["ImageWriter", "Packed"]
 
 _TIME_MAX = (1 << 32) - 1
 _PERMISSIONS = 0o7777
-_CHECKSUM = b"user.sha256"
 _VERSION = (4, 0)
 _UNCOMPRESSED = (
     SuperblockFlags.UNCOMPRESSED_INODES,
@@ -95,18 +95,31 @@ class ImageWriter:
     Leaving the context finishes the image; an error abandons it. One thread uses it at a time.
     """
 
-    def __init__(self, output: Output, options: PackOptions | None = None) -> None:
+    def __init__(
+        self,
+        output: Output,
+        options: PackOptions | None = None,
+        *,
+        compressor: Compressor | None = None,
+        start: int = 0,
+        fragment_entries: bytes = b"",
+    ) -> None:
+        """Begin an image; one that extends another begins at `start`, with its fragments."""
         self._options = options = options or PackOptions()
         self._output = output
-        self._compressor = compressor = compressor_for(options)
-        self._image = Positions(output.write)
+        self._compressor = compressor = compressor or compressor_for(options)
+        self._image = Positions(output.write, start)
         self._workers = Workers(cpu_count() or 1, "s3archivefs-pack")
         self._tree = Tree()
         self._ids = IdTable()
         self._xattrs = XattrTable(compressor.encode, self._workers)
-        self._data = DataWriter(self._image, compressor.encode, self._workers, options)
+        self._data = DataWriter(
+            self._image, compressor.encode, self._workers, options, fragment_entries
+        )
         self._newest = 0
         self._files = self._content_bytes = self._duplicates = 0
+        if start:
+            return
         self._image.write(bytes(Superblock.layout.size))
         if compressor.options:
             header = len(compressor.options) | METADATA_BLOCK_STORED
@@ -214,8 +227,8 @@ class ImageWriter:
         xattrs = entry.xattrs
         own = digest is not None and self._options.checksums
         if digest is not None and self._options.checksums:
-            others = tuple(each for each in xattrs if each[0] != _CHECKSUM)
-            xattrs = (*others, (_CHECKSUM, digest.hex().encode()))
+            others = tuple(each for each in xattrs if each[0] != CHECKSUM)
+            xattrs = (*others, (CHECKSUM, digest.hex().encode()))
         mtime = min(max(entry.mtime, 0), _TIME_MAX)
         self._newest = max(self._newest, mtime)
         return Attributes(

@@ -34,16 +34,34 @@ __all__ = [
     "device_record",
     "directory_record",
     "file_record",
+    "fragment_of",
     "ipc_record",
     "numbered",
+    "owned",
+    "owners_of",
     "symlink_record",
+    "with_fragment",
     "with_links",
+    "with_xattrs",
 ]
 
 _U16_MAX = (1 << 16) - 1
 _U32_MAX = (1 << 32) - 1
+_OWNERS = slice(4, 8)  # of InodeHeader.uid_index and gid_index in a record
+_FRAGMENTS = {InodeType.FILE: slice(20, 24), InodeType.FILE + EXTENDED: slice(44, 48)}
+"""Of fragment_index in records of files, by type."""
 _NUMBER = slice(12, 16)  # of InodeHeader.inode_number in a record
 _LINKS = slice(16, 20)  # of nlink in the records of all but files and directories
+
+
+_EXTENDED_SIZES = {
+    InodeType.FILE + EXTENDED: ExtendedFile.layout.size,
+    InodeType.BLOCK_DEVICE + EXTENDED: ExtendedDevice.layout.size,
+    InodeType.CHAR_DEVICE + EXTENDED: ExtendedDevice.layout.size,
+    InodeType.FIFO + EXTENDED: ExtendedIpc.layout.size,
+    InodeType.SOCKET + EXTENDED: ExtendedIpc.layout.size,
+}
+"""Bytes of records that end with the index of a set of attributes, by type."""
 
 
 class Attributes(NamedTuple):
@@ -187,6 +205,40 @@ def basic_type(record: bytes) -> int:
     """Return the type that a directory entry has for an inode."""
     kind = record[0]
     return kind - EXTENDED if kind > EXTENDED else kind
+
+
+def owners_of(record: bytes) -> tuple[int, int]:
+    """Return the indexes of a record's user and group."""
+    return record[4] | record[5] << 8, record[6] | record[7] << 8
+
+
+def owned(record: bytes, uid_index: int, gid_index: int) -> bytes:
+    """Return a record with other indexes of user and group."""
+    owners = (uid_index | gid_index << 16).to_bytes(4, "little")
+    return record[: _OWNERS.start] + owners + record[_OWNERS.stop :]
+
+
+def fragment_of(record: bytes) -> int:
+    """Return the number of the fragment that a record names; ABSENT_32 for none."""
+    place = _FRAGMENTS.get(record[0])
+    return ABSENT_32 if place is None else int.from_bytes(record[place], "little")
+
+
+def with_fragment(record: bytes, index: int) -> bytes:
+    """Return a file's record that names another fragment."""
+    place = _FRAGMENTS[record[0]]
+    return record[: place.start] + index.to_bytes(4, "little") + record[place.stop :]
+
+
+def with_xattrs(record: bytes, index: int) -> bytes:
+    """Return a record with another index of attributes, where it has one."""
+    kind = record[0]
+    if kind <= EXTENDED:
+        return record
+    end = len(record)  # behind a symlink's target
+    if kind != InodeType.SYMLINK + EXTENDED:
+        end = _EXTENDED_SIZES[kind]
+    return record[: end - 4] + index.to_bytes(4, "little") + record[end:]
 
 
 def numbered(record: bytes, number: int) -> bytes:

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO, TextIO
 
-__all__ = ["FileOutput", "Output", "StreamOutput", "new_lines"]
+__all__ = ["FileOutput", "Output", "StreamOutput", "new_lines", "padded"]
 
 _PADDING = 4096
 """Bytes that the length is a multiple of: Linux mounts no part of a sector."""
+
+
+def padded(length: int) -> int:
+    """Return the bytes that an image of so many takes with its padding."""
+    return length + -length % _PADDING
 
 
 class Output(Protocol):
@@ -104,6 +109,10 @@ class FileOutput(StreamOutput):
             super().finish(superblock)
             os.fsync(self._own.fileno())
             self._own.close()
+        self._appear()
+
+    def _appear(self) -> None:
+        """Give the file its name."""
         if self._replace:
             self._partial.replace(self._path)
             return

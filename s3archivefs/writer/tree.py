@@ -8,9 +8,11 @@ it.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, TypeAlias
 
 from s3archivefs.errors import PackingError
+from s3archivefs.names import os_error
 from s3archivefs.printed import printed
 from s3archivefs.writer.entries import components
 
@@ -144,6 +146,28 @@ class Tree:
             node = holder.children[name] = LinkedInode(node)
         node.links += 1
         self.put(directory, own, node)
+
+    def remove(self, path: bytes) -> None:
+        """Remove a member, and all below it.
+
+        Raises FileNotFoundError where there is none, and PackingError for the root.
+        """
+        above, _, name = path.rpartition(b"/")
+        components(path)
+        if not name:
+            raise PackingError("/: the image's root stays; remove what is in it")
+        holder = self._existing_directory(above)
+        if holder is None or name not in holder.children:
+            raise os_error(errno.ENOENT, path)
+        pending: list[Node] = [holder.children.pop(name)]
+        while pending:
+            node = pending.pop()
+            if type(node) is LinkedInode:
+                node.links -= 1
+            elif type(node) is Directory:
+                self.undeclared -= node.attributes is None
+                pending += node.children.values()
+        self._last = b"", self.root
 
     @staticmethod
     def put(directory: Directory, name: bytes, node: Node) -> None:

@@ -1,0 +1,156 @@
+"""A local image that another takes the place of, which begins with the same bytes.
+
+Bytes that stay are copied by the file system, which shares them where it can. The image is never
+written to: until the new one takes its name, it is what it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Self
+
+from s3archivefs.errors import PackingError
+from s3archivefs.image import SquashFS
+from s3archivefs.writer.extending import Cost
+from s3archivefs.writer.output import FileOutput
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import BinaryIO
+
+__all__ = ["FileReplacement", "HeldImage"]
+
+_COPIED_TOGETHER = 64 << 20
+_READ_TOGETHER = 1 << 20
+_CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+"""Errors of a file system that leaves the copying to the program."""
+
+
+class HeldImage:
+    """An image in a file, about to be replaced; a context manager.
+
+    Others of its kind leave it alone meanwhile. Raises PackingError where one of them is at it, and
+    what opening an image raises.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 -- names the path that was given
+            raise PackingError(f"{path}: no regular file: nothing can take its place")
+        self.path = Path(os.path.realpath(path))  # a symlink stays one
+        self._output: FileReplacement | None = None
+        self.file: BinaryIO = self.path.open("rb")
+        try:
+            self._lock()
+            self.stat = os.fstat(self.file.fileno())
+            self.image = SquashFS(self.file)
+        except BaseException:
+            self.file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the image; others may replace it."""
+        self.image.close()
+        self.file.close()
+
+    @property
+    def identities(self) -> frozenset[tuple[int, int]]:
+        """Device and inode of the file, and of what replaces it: none is input."""
+        if self._output is not None:
+            return self._output.identities
+        return frozenset({(self.stat.st_dev, self.stat.st_ino)})
+
+    def output(self) -> FileReplacement:
+        """Return what takes the image that replaces it."""
+        self._output = FileReplacement(self)
+        return self._output
+
+    def cost(self, kept: int, size: int) -> Cost:
+        """Return what an image of `size` bytes costs, of which `kept` are there."""
+        return Cost(sent=size - kept, received=0, copied=kept, requests=0)
+
+    def require_unchanged(self) -> None:
+        """Raise PackingError where the path leads to another image by now, or to other bytes."""
+        try:
+            now = self.path.stat()
+        except FileNotFoundError:
+            now = None
+        if now is None or _identity(now) != _identity(self.stat):
+            raise PackingError(f"{self.path}: another program changed it meanwhile: run this again")
+
+    def _lock(self) -> None:
+        try:
+            import fcntl  # noqa: PLC0415 -- Windows has none
+        except ImportError:  # pragma: no cover
+            return
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PackingError(
+                f"{self.path}: another program is replacing it: run this again after it"
+            ) from None
+        except OSError:  # a file system without locks: what changed is noticed at the end
+            pass
+
+
+class FileReplacement(FileOutput):
+    """Writes the image that takes the place of a held one, with its permissions."""
+
+    def __init__(self, held: HeldImage) -> None:
+        self._held = held
+        super().__init__(held.path, replace=True)
+
+    def keep(self, length: int) -> None:
+        """Begin with the first bytes of the held image."""
+        with self._named():
+            self._copy(length)
+
+    def _copy(self, length: int) -> None:
+        source, target = self._held.file.fileno(), self._own.fileno()
+        copied = 0
+        while copied < length and hasattr(os, "copy_file_range"):
+            wanted = min(length - copied, _COPIED_TOGETHER)
+            try:
+                done = os.copy_file_range(source, target, wanted, copied, copied)
+            except OSError as error:
+                if error.errno not in _CANNOT_COPY:
+                    raise
+                break
+            if not done:
+                break
+            copied += done
+        self._own.seek(copied)
+        while copied < length:
+            device = self._held.image.device
+            piece = device.pread(copied, min(length - copied, _READ_TOGETHER))
+            self._own.write(piece)
+            copied += len(piece)
+
+    def _appear(self) -> None:
+        with suppress(OSError):  # of another owner
+            os.chown(self._partial, self._held.stat.st_uid, self._held.stat.st_gid)
+        self._partial.chmod(self._held.stat.st_mode & 0o7777)
+        try:
+            self._held.require_unchanged()
+        except PackingError:
+            self.abandon()
+            raise
+        super()._appear()
+
+
+def _identity(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
