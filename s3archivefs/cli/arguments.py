@@ -6,6 +6,7 @@ import argparse
 
 __all__ = [
     "EXAMPLES_TITLE",
+    "PATH_HELP",
     "HelpFormatter",
     "UsageError",
     "add_image",

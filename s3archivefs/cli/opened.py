@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.limits import Limits
 
-__all__ = ["Opened", "open_named", "opened"]
+__all__ = ["Opened", "open_named", "opened", "place_meant"]
 
 _NOT_SEEKABLE = "not seekable, like a pipe, and an image needs random access: copy it to a file"
 
@@ -57,7 +57,7 @@ def opened(options: argparse.Namespace, limits: Limits | None = None) -> Iterato
     if "" in given:
         raise UsageError("a PATH is empty: / is the root of the image")
     with open_named(name, offset=options.offset, limits=limits) as image:
-        yield Opened(image, name, [_place(image, path) for path in given], Faults(name))
+        yield Opened(image, name, [place_meant(image, path) for path in given], Faults(name))
 
 
 def open_named(name: str, *, offset: int, limits: Limits | None = None) -> SquashFS:
@@ -81,7 +81,7 @@ def _check_name(image: str) -> None:
         raise UsageError("the name of the IMAGE is empty: give a path or a URL")
 
 
-def _place(image: SquashFS, path: str) -> bytes:
+def place_meant(image: SquashFS, path: str) -> bytes:
     """Return the path in the image that an argument means.
 
     It means the path that is printed so. Where that leads to nothing, it means the path of these

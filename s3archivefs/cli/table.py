@@ -18,6 +18,8 @@ COMMANDS = {
     "extract": "make files and directories of an image in a directory",
     "cp": "copy a file or directory out of an image",
     "pack": "make an image of directories, archives and files",
+    "append": "add members to an image, whose data stays where it lies",
+    "remove": "remove members from an image",
     "info": "say what an image is",
     "hash": "write checksums of files, which sha256sum checks",
     "verify": "read all of an image and name what is damaged",

@@ -6,7 +6,9 @@ from s3archivefs.cli.table import COMMANDS
 
 __all__ = ["PRINTING", "WITHOUT_PATH", "arguments_of"]
 
-_WITHOUT_OUTPUT = {"extract", "cp", "mount", "umount", "completion", "diff", "pack"}
+_WITHOUT_OUTPUT = {
+    *("extract", "cp", "mount", "umount", "completion", "diff", "pack", "append", "remove"),
+}
 """They write to other places, or read something else than one image."""
 
 PRINTING = sorted(set(COMMANDS) - _WITHOUT_OUTPUT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -86,6 +87,12 @@ def output(command: str, image: Path, other: Path) -> Iterator[dict[str, Any]]:
         "hash": [(image,), ("--algorithm", "md5", image), ("--algorithm", "blake2b", image)],
         "verify": [(other,), (image,)],
     }
+    if command in {"append", "remove"}:
+        changing = other.parent / "changing.sqfs"
+        shutil.copy(image, changing)
+        run("append", changing, image, "--into", "added")
+        ways["append"] = [(changing, image, "--into", "more"), ("-n", changing, image)]
+        ways["remove"] = [("-n", changing, "/added"), (changing, "/added")]
     if command == "stat":
         found = run("find", "-0", image).written.decode("utf-8", "surrogateescape")
         ways["stat"] = [(image, *found.split("\0")[:-1])]

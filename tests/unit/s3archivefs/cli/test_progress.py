@@ -144,6 +144,7 @@ RUNS = {
     "diff": ([IMAGE, IMAGE], " paths, "),
     "extract": ([IMAGE, "-C", "out"], " files, "),
     "pack": (["-f", IMAGE, "out.sqfs"], " files, "),
+    "append": (["-n", IMAGE, IMAGE], " files, "),
     "cp": ([IMAGE, "/docs", "out"], " files, "),
 }
 """By name of a command that shows progress: its arguments, and what is shown in the end."""
