@@ -28,8 +28,10 @@ __all__ = ["glob", "matches"]
 _SINCE_3_13 = sys.version_info >= (3, 13)
 """Whether the running Python has the glob rules of 3.13 and later.
 
-`**` at the end matches files too, `a**` is as `a*`, and a literal name matches a broken symlink.
+`**` at the end matches files too, and `a**` is as `a*`.
 """
+_SINCE_3_12 = sys.version_info >= (3, 12)
+"""Whether a literal name matches a broken symlink."""
 _ANYTHING = "*"
 _ANY_DEPTH = "**"
 _DIRECTORY = ""
@@ -237,7 +239,7 @@ class _Search:
         is_match = self._end in wanted
         must_lead = False
         if self._end in spelt_out and not is_match:
-            is_match, must_lead = True, not _SINCE_3_13
+            is_match, must_lead = True, not _SINCE_3_12
         wanted |= spelt_out
         deeper = {index for index in rules.parts if self._text(index) == _ANY_DEPTH}
         if deeper and is_directory:
