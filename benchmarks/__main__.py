@@ -58,6 +58,9 @@ BENCHMARKS = {
     "remote": Benchmark(
         "benchmarks.remote.__main__", "reading archives in S3, beside other programs"
     ),
+    "scale": Benchmark(
+        "benchmarks.scale", "what a billion files cost, computed from what was measured"
+    ),
 }
 
 
