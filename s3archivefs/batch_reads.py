@@ -25,7 +25,12 @@ __all__ = ["BatchReader"]
 P = TypeVar("P")
 
 _FLIGHTS_BYTES = 24 << 20  # of the batches in flight together, unless one alone has more
-_FLIGHTS_MAX = 8  # batches in flight; at a device with readahead as many requests
+_FLIGHTS_MAX = 8  # batches in flight
+_REQUESTS_MAX = 32
+"""Likewise at a device with readahead: files that lie apart cost a request each.
+
+A request spends nearly all its time waiting, so that more of them take little more processor time.
+"""
 _GAP_BYTES = 4 << 10  # read in vain rather than reading twice: copying them takes no longer
 _DISTANT_GAP_BYTES = 128 << 10  # likewise, of a device with readahead: a request takes longer
 _FREED_BYTES = 8 << 20
@@ -73,9 +78,10 @@ class BatchReader(Generic[P]):
         bytes(_FREED_BYTES)
         self._has_own = self._is_distant or workers is not None
         """Whether it has own threads: at a distant device they wait more than they decode."""
-        self._workers = Workers(workers or _FLIGHTS_MAX, "s3archivefs-read")
-        workers = workers or (_FLIGHTS_MAX if self._is_distant else os.cpu_count() or 1)
-        self._flights_max = min(workers + 1, _FLIGHTS_MAX)
+        most = _REQUESTS_MAX if self._is_distant else _FLIGHTS_MAX
+        self._workers = Workers(workers or most, "s3archivefs-read")
+        workers = workers or (most if self._is_distant else os.cpu_count() or 1)
+        self._flights_max = min(workers + 1, most)
         self._is_all = is_all and self._is_distant
         """Whether all blocks are to be read, and fetched before files are known."""
         self._ahead_of_all: ReadAhead | None = None

@@ -115,7 +115,7 @@ class BulkReader(FileOpener):
         and a mark of any type. Files are read as `read_many` reads them, nothing is copied, and
         those too large for memory come piece by piece. Take the pieces before the next file. A file
         that cannot be read raises what `read_bytes` raises, to who takes its pieces. `workers` is
-        the number of threads, by default that of processors, or 8 where there is a network.
+        the number of threads, by default that of processors, or 32 where there is a network.
         `is_all` says that nearly all blocks of the image are wanted: over a network they are
         fetched before it is known which file has them.
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["by_chunks", "find_in_s3"]
 
-_REQUESTS = 8  # of one reader at a time, as the reader's bulk reading makes them
+_REQUESTS = 32  # of one reader at a time, as the reader's bulk reading makes them
 _OPENERS = 16  # stores, or ways to reach one, that a process remembers
 _BLOCK_SIZE_MIN, _BLOCK_SIZE_MAX = 4096, 1 << 20  # bytes of a block in a sound image
 _numbers = count()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,20 @@ def test_what_lies_apart_is_read_with_one_request_for_each_run(
     ]
     assert mine == [180 * KIB] * 20  # counted in this thread's context
     assert all(handle.is_closed for handle in device.handles)
+
+
+def test_what_lies_apart_is_asked_for_at_the_same_time(image: bytes) -> None:
+    together = threading.Barrier(32, timeout=20)
+
+    class Waiting(DistantDevice):
+        def pread(self, offset: int, length: int) -> bytes:
+            if length == 90 * KIB:
+                together.wait()  # until as many are there
+            return super().pread(offset, length)
+
+    paths = [*CONTENTS][:192:6]
+    with s3archivefs.open(Waiting(image)) as fs:
+        assert dict(fs.read_many(paths)) == {path: CONTENTS[path] for path in paths}
 
 
 def test_a_walk_that_is_left_closes_its_handle(fs: SquashFS, device: DistantDevice) -> None:
