@@ -14,7 +14,7 @@ from s3archivefs.cli.arguments import UsageError, add_json, count, examples
 from s3archivefs.cli.faults import Faults
 from s3archivefs.cli.opened import open_named
 from s3archivefs.cli.output import counted, human_size, named, shown, write_json
-from s3archivefs.cli.pack_sources import Manifest, members_of, size_of, source_of
+from s3archivefs.cli.pack_sources import STANDARD_INPUT, Manifest, members_of, size_of, source_of
 from s3archivefs.cli.progress import add_progress, progress_shown
 from s3archivefs.errors import PackingError
 from s3archivefs.inode import FileKind
@@ -124,6 +124,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Pack the sources, and say what the image holds."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no half image behind
+    if options.sources.count(STANDARD_INPUT) > 1:
+        raise UsageError("-: standard input comes once, and was given twice")
     manner = _manner(options)
     exclusion = Exclusion(options.exclude)
     first = order_of(options.order) if options.order else []

@@ -24,13 +24,14 @@ from s3archivefs.writer.output import new_lines
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import ExitStack
+    from typing import TextIO
 
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.inputs.arranged import Exclusion
 
-__all__ = ["Manifest", "Source", "members_of", "size_of", "source_of"]
+__all__ = ["STANDARD_INPUT", "Manifest", "Source", "members_of", "size_of", "source_of"]
 
-_STANDARD_INPUT = "-"
+STANDARD_INPUT = "-"
 
 
 class Source(NamedTuple):
@@ -63,9 +64,11 @@ def source_of(
     """
     if not argument:
         raise UsageError("a SOURCE is empty: give a path, a URL, or - for a tar stream")
-    if argument == _STANDARD_INPUT:
+    if argument == STANDARD_INPUT:
         from s3archivefs.writer.inputs.tar import TarInput  # noqa: PLC0415 -- few commands need it
 
+        if sys.stdin is None:  # as Python has it where the descriptor is closed
+            raise UsageError("-: standard input is closed: give it a tar stream")
         return Source(TarInput(sys.stdin.buffer, "standard input"), b"", False, False)  # noqa: FBT003 -- the fields are named above
     if "://" in argument:
         return _source_at(argument, opened, packed)
@@ -83,7 +86,13 @@ class Manifest:
     """
 
     def __init__(self, path: str | None, opened: ExitStack) -> None:
-        self._lines = None if path is None else opened.enter_context(new_lines(path))
+        self._lines: TextIO | None = None
+        if path is None:
+            return
+        try:
+            self._lines = opened.enter_context(new_lines(path))
+        except FileExistsError:
+            raise UsageError(f"{path}: exists; remove it, or give another name") from None
 
     def add(self, item: Any) -> None:  # noqa: ANN401 -- a named tuple of the source's package
         """Write a line of an object."""

@@ -20,6 +20,8 @@ COMPRESSORS = {
 """The compressors that the writer has, by the names that mksquashfs has for them."""
 
 _TIME_MAX = (1 << 32) - 1
+_DIGITS = 20
+"""Of a time at most: Python reads no number of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class PackOptions:
             )
         if self.time is not None and not 0 <= self.time <= _TIME_MAX:
             raise PackingError(f"a time of {self.time} s; an image holds 0 to {_TIME_MAX}")
+        self.image_time(0)  # raises now, rather than when all else is packed
 
     def image_time(self, newest: int) -> int:
         """Return the image's time, where the newest of its members has `newest`.
@@ -70,7 +73,12 @@ class PackOptions:
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
         if epoch is None:
             return newest
-        if not epoch.isascii() or not epoch.isdigit() or int(epoch) > _TIME_MAX:
+        if (
+            not epoch.isascii()
+            or not epoch.isdigit()
+            or len(epoch) > _DIGITS
+            or int(epoch) > _TIME_MAX
+        ):
             raise PackingError(
                 f"SOURCE_DATE_EPOCH={epoch}: set it to seconds since the epoch, or unset it"
             )

@@ -78,7 +78,7 @@ class FileOutput(StreamOutput):
     """Writes a new file, which appears under its name when the image is whole.
 
     With `replace`, it takes the place of a file of that name. Raises FileExistsError where there is
-    one and it may not, and OSError where the directory takes no file.
+    one and it may not, IsADirectoryError for a directory, and OSError where none can be made.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
@@ -86,6 +86,8 @@ class FileOutput(StreamOutput):
         self._replace = replace
         if not replace and os.path.lexists(self._path):
             raise self._exists()
+        if self._path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         self._partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.partial")
         self._own = self._partial.open("xb")
         super().__init__(self._own)

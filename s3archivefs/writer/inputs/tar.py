@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import tarfile
 import zlib
@@ -29,6 +30,16 @@ __all__ = ["TarFileInput", "TarInput", "is_tar", "plain_path"]
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _XATTR = "SCHILY.xattr."
+_HEADERS = {
+    tarfile.XHDTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+"""Types of what goes before a member, and which tarfile reads whole."""
+_HEADER_MAX = 8 << 20
+"""Bytes of such a header. Linux lets a file have less than a hundredth in attributes."""
 _KINDS = {
     tarfile.REGTYPE: FileKind.FILE,
     tarfile.AREGTYPE: FileKind.FILE,
@@ -67,6 +78,18 @@ class _Info(tarfile.TarInfo):
             if type(error).__name__ in _DAMAGED:
                 raise _ReadError(f"a member's header: {error}") from error
             raise
+
+    def _proc_member(self, tarfile: tarfile.TarFile) -> Self:
+        """Read what follows the header; fromtarfile() calls it.
+
+        Raises ReadError for what would fill the memory.
+        """
+        if self.type in _HEADERS and self.size > _HEADER_MAX:
+            raise _ReadError(
+                f"{self.name}: a header of {self.size} bytes, where {_HEADER_MAX} are the most"
+            )
+        parent: Any = super()
+        return cast("Self", parent._proc_member(tarfile))  # noqa: SLF001 -- there is no other place
 
 
 class TarInput:
@@ -130,6 +153,13 @@ class TarInput:
                 f"{self._name}: {printed(path)}: a member of type {info.type!r}, which squashfs has"
                 " not; leave it out"
             )
+        if not math.isfinite(info.mtime):
+            raise PackingError(
+                f"{self._name}: {printed(path)}: a time of {info.mtime}; leave it out"
+            )
+        if info.size < 0:
+            what = f"a size of {info.size} bytes; the archive is damaged"
+            raise PackingError(f"{self._name}: {printed(path)}: {what}")
         is_file = kind is FileKind.FILE
         return Entry(
             path,

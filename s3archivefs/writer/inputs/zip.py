@@ -12,6 +12,7 @@ from lzma import LZMAError
 from typing import TYPE_CHECKING, cast
 
 from s3archivefs.errors import PackingError
+from s3archivefs.format import SYMLINK_MAX
 from s3archivefs.inode import FileKind
 from s3archivefs.names import encode
 from s3archivefs.printed import printed
@@ -75,7 +76,7 @@ class ZipInput:
         if info.is_dir():
             return Entry(path, FileKind.DIRECTORY, stat.S_IMODE(mode) or 0o755, mtime=mtime)
         if stat.S_ISLNK(mode):
-            return Entry(path, FileKind.SYMLINK, 0o777, mtime=mtime, target=archive.read(info))
+            return Entry(path, FileKind.SYMLINK, 0o777, mtime=mtime, target=_target(archive, info))
         return Entry(
             path,
             FileKind.FILE,
@@ -94,6 +95,12 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> Guar
         raise PackingError(f"{what}: cannot be read: {error}; leave it out") from error
 
 
+def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return a symlink's target; of one too long, no more than shows that."""
+    with archive.open(info) as content:
+        return content.read(SYMLINK_MAX + 1)
+
+
 def _mtime(info: zipfile.ZipInfo) -> int:
     """Return the time of the last change, in seconds since the epoch."""
     extra = info.extra
@@ -102,4 +109,6 @@ def _mtime(info: zipfile.ZipInfo) -> int:
         field, extra = extra[4 : 4 + length], extra[4 + length :]
         if kind == _TIMESTAMP and len(field) >= 5 and field[0] & _HAS_MTIME:
             return int.from_bytes(field[1:5], "little")
-    return timegm((*info.date_time, 0, 0, 0))
+    year, month, *rest = info.date_time
+    # Who has no date writes zeros, for month and day too; timegm knows days of 0 alone.
+    return timegm((year, min(max(month, 1), 12), *rest, 0, 0, 0))

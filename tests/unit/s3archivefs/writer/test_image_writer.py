@@ -243,7 +243,10 @@ def test_the_same_members_make_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -
         assert fs.superblock.mkfs_time == 1234567890
 
 
-def test_a_source_date_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    with pytest.raises(PackingError, match="SOURCE_DATE_EPOCH=yesterday"):
-        written([file("a")])
+@pytest.mark.parametrize("epoch", ["yesterday", "9" * 5000, "-1", ""])
+def test_a_source_date_that_is_none_is_an_error_before_all_work(
+    monkeypatch: pytest.MonkeyPatch, epoch: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    with pytest.raises(PackingError, match=f"SOURCE_DATE_EPOCH={epoch}"):
+        ImageWriter(StreamOutput(io.BytesIO()))

@@ -50,6 +50,13 @@ def test_a_file_that_stands_is_kept_or_replaced(tmp_path: Path) -> None:
     assert path.read_bytes() == SUPERBLOCK.ljust(4096, b"\0")
 
 
+def test_a_directory_is_never_replaced(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as caught:
+        FileOutput(tmp_path, replace=True)
+    assert caught.value.filename == str(tmp_path)
+    assert [*tmp_path.parent.glob(".*.partial")] == []
+
+
 def test_a_stream_takes_the_image_from_its_position_on() -> None:
     file = io.BytesIO()
     file.write(b"before")

@@ -121,3 +121,29 @@ def test_a_member_of_an_unknown_type_is_named() -> None:
 )
 def test_paths_lose_what_says_nothing(path: bytes, plain: bytes) -> None:
     assert plain_path(path) == plain
+
+
+@pytest.mark.parametrize("mtime", ["nan", "inf", "-inf"])
+def test_a_time_that_is_none_is_that_members_fault(mtime: str) -> None:
+    data = tar_of(info("a", pax_headers={"mtime": mtime}))
+    with pytest.raises(PackingError, match=rf"^it: a: a time of {mtime}"):
+        read(data)
+
+
+def test_a_size_below_zero_is_that_members_fault() -> None:
+    data = tar_of(info("a", pax_headers={"size": "-5"}))
+    with pytest.raises(PackingError, match=r"^it: a: a size of -5 bytes"):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK]
+)
+def test_a_header_that_would_fill_the_memory_is_not_read(kind: bytes) -> None:
+    header = info("a", kind)
+    header.size = 1 << 33
+    data = header.tobuf(tarfile.GNU_FORMAT) + b"x" * (1 << 20)
+    stream = io.BufferedReader(io.BytesIO(data))
+    with pytest.raises(PackingError, match=r"^it: .*a header of 8589934592 bytes"):
+        [*TarInput(stream, "it")]
+    assert stream.tell() < 1 << 20

@@ -10,6 +10,7 @@ import pytest
 
 from s3archivefs import FileKind
 from s3archivefs.errors import PackingError
+from s3archivefs.format import SYMLINK_MAX
 from s3archivefs.writer.entries import Entry
 from s3archivefs.writer.inputs.zip import ZipInput
 
@@ -84,3 +85,20 @@ def test_encrypted_members_are_named(archive: Path) -> None:
     archive.write_bytes(data)
     with pytest.raises(PackingError, match=r"a\.zip: plain: is encrypted; leave it out"):
         members_of(archive)
+
+
+def test_a_month_of_zero_which_writers_put_for_no_date_is_the_first(archive: Path) -> None:
+    data = archive.read_bytes()
+    for magic, offset in ((b"PK\x03\x04", 12), (b"PK\x01\x02", 14)):
+        at = data.index(magic) + offset
+        data = data[:at] + b"\0\0" + data[at + 2 :]
+    archive.write_bytes(data)
+    last_of_1979 = 315_532_800 - 86_400
+    assert members_of(archive)[b"d"].mtime == last_of_1979 + 12 * 3600 + 26 * 60 + 40
+
+
+def test_a_symlinks_target_is_read_up_to_what_an_image_holds(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(info("link", stat.S_IFLNK | 0o777), b"t" * (1 << 20))
+    assert len(members_of(path)[b"link"].target) == SYMLINK_MAX + 1

@@ -1,0 +1,62 @@
+"""The command `pack`: what it refuses, in one line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import Ran, run
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source"
+    path.mkdir()
+    (path / "a").write_bytes(b"content")
+    return path
+
+
+def refused(ran: Ran) -> str:
+    """The only line that a command wrote."""
+    assert ran.code
+    assert ran.written == b""
+    (line,) = ran.errors.splitlines()
+    return line
+
+
+def test_closed_standard_input_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)  # as Python has it then
+    line = refused(run("pack", "-", tmp_path / "a.sqfs"))
+    assert line == "s3archivefs: -: standard input is closed: give it a tar stream"
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_standard_input_comes_once(tmp_path: Path) -> None:
+    line = refused(run("pack", "-", "-", tmp_path / "a.sqfs"))
+    assert line == "s3archivefs: -: standard input comes once, and was given twice"
+
+
+def test_a_manifest_that_exists_stays(source: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest"
+    manifest.write_bytes(b"kept")
+    line = refused(run("pack", "--force", "--manifest", manifest, source, tmp_path / "a.sqfs"))
+    assert line == f"s3archivefs: {manifest}: exists; remove it, or give another name"
+    assert manifest.read_bytes() == b"kept"
+
+
+def test_an_image_that_exists_stays_but_by_force(source: Path, tmp_path: Path) -> None:
+    image = tmp_path / "a.sqfs"
+    image.write_bytes(b"kept")
+    assert refused(run("pack", source, image)).endswith("exists; --force replaces it")
+    assert image.read_bytes() == b"kept"
+    assert run("pack", "--force", source, image).code == 0
+
+
+def test_a_directory_as_the_image_is_one_error(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    line = refused(run("pack", "--force", source, target))
+    assert line == f"s3archivefs: {target}: Is a directory"
