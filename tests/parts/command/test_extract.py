@@ -60,7 +60,8 @@ def test_a_full_disk_is_one_line_and_another_run_goes_on(tmp_path: Path) -> None
     assert first.items() < CONTENTS.items()
     assert len(first) > 5
     assert second == CONTENTS
-    ended, told = done.stdout.splitlines()
+    before, ended, told = done.stdout.splitlines()
+    assert f'"files":{len(first)},' in before
     assert ended == "ended with 1"
     assert f'"files":{len(CONTENTS) - len(first)},' in told
     assert f'"kept":{len(first)}' in told
