@@ -14,7 +14,7 @@ from __future__ import annotations
 from s3archivefs.errors import PackingError
 from s3archivefs.inode import FileKind
 from s3archivefs.writer.entries import Content, Entry, HardLink, Member
-from s3archivefs.writer.extending import ExtensionOutput, ImageExtension
+from s3archivefs.writer.extending import Cost, ExtensionOutput, ImageExtension
 from s3archivefs.writer.image_writer import ImageWriter, Packed
 from s3archivefs.writer.inputs.directory import DirectoryInput
 from s3archivefs.writer.inputs.image import ImageInput
@@ -25,6 +25,7 @@ from s3archivefs.writer.replacing import FileReplacement, HeldImage
 __all__ = [
     "COMPRESSORS",
     "Content",
+    "Cost",
     "DirectoryInput",
     "Entry",
     "ExtensionOutput",

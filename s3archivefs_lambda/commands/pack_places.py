@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.upload.image_stream import ImageStream
     from s3archivefs_lambda.upload.prefix_members import PackedObject, PrefixMembers
 
-__all__ = ["members_at", "output_at"]
+__all__ = ["CONNECTIONS", "StoredOutput", "members_at", "output_at", "translated"]
 
-_CONNECTIONS = 32
+CONNECTIONS = 32
+"""Connections to the store, at most."""
 
 
 def output_at(url: str, *, estimate: int | None, replace: bool) -> StoredOutput:
@@ -36,9 +37,9 @@ def output_at(url: str, *, estimate: int | None, replace: bool) -> StoredOutput:
     from s3archivefs_lambda.upload.upload_target import UploadTarget
 
     location = parse_location(url)
-    with _translated(url):
+    with translated(url):
         require("botocore", extra="lambda", what="packing into S3")
-        client = made_client(lambda: make_upload_client(threads=_CONNECTIONS))
+        client = made_client(lambda: make_upload_client(threads=CONNECTIONS))
         target = UploadTarget(client, location.bucket, location.key)
         target.require_bucket()  # before packing takes time
         stream = ImageStream(
@@ -58,9 +59,9 @@ def members_at(url: str, packed: Callable[[PackedObject], object]) -> PrefixMemb
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     if prefix and not prefix.endswith("/"):
         return None
-    with _translated(url):
+    with translated(url):
         require("botocore", extra="lambda", what="packing from S3")
-        client = made_client(lambda: make_s3_client(connections=_CONNECTIONS, read_timeout=60))
+        client = made_client(lambda: make_s3_client(connections=CONNECTIONS, read_timeout=60))
     return PrefixMembers(client, bucket, prefix, packed=packed)
 
 
@@ -73,12 +74,12 @@ class StoredOutput:
 
     def write(self, content: bytes) -> None:
         """Append to the image."""
-        with _translated(self._url):
+        with translated(self._url):
             self._stream.write(content)
 
     def finish(self, superblock: bytes) -> None:
         """Store the rest; the object appears."""
-        with _translated(self._url):
+        with translated(self._url):
             self._stream.finish(superblock)
 
     def abandon(self) -> None:
@@ -87,7 +88,8 @@ class StoredOutput:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def translated(url: str) -> Iterator[None]:
+    """Turn what the adapter raises into errors that the reader's command knows."""
     from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 
     try:

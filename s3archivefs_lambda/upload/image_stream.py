@@ -70,17 +70,21 @@ class ImageStream:
         self._replace = replace
         self._storage_class = storage_class
         self._first = bytearray()
+        self._first_bytes = part_bytes
+        """Bytes of the part that is held back."""
         self._part = bytearray()
         self._size = 0
         self._parts = _Parts(max(1, min(_THREADS, _IN_FLIGHT_BYTES // part_bytes)))
         self._upload_id = ""
+        self._etag = ""
+        """The ETag that the store gave the image, if it told."""
         if not replace:
             target.require_absence()
 
     def write(self, content: bytes) -> None:
         """Append to the image; wait where too many parts are being sent."""
         self._size += len(content)
-        if room := self._part_bytes - len(self._first):
+        if room := self._first_bytes - len(self._first):
             self._first += content[:room]
             content = content[room:]
         self._part += content
@@ -113,20 +117,24 @@ class ImageStream:
 
     def _put_whole(self, superblock: bytes) -> None:
         with self._target.errors():
-            self._target.client.put_object(
+            answer = self._target.client.put_object(
                 **self._target.name,
-                **self._attributes(),
+                **self._attributes(superblock_metadata(superblock)),
                 **self._condition(),
                 **_body(bytes(self._first)),
-                Metadata=superblock_metadata(superblock),
             )
+        self._etag = answer.get("ETag", "")
 
     def _send(self, content: bytes) -> None:
         """Send a part behind the first in the background."""
+        self._start_part(lambda number: self._sent(number, content))
+
+    def _start_part(self, send: Callable[[int], str]) -> None:
+        """Start what makes a part of the next number, and returns its ETag."""
         if not self._upload_id:
             with self._target.errors():
                 created = self._target.client.create_multipart_upload(
-                    **self._target.name, **self._attributes()
+                    **self._target.name, **self._attributes({})
                 )
             self._upload_id = created["UploadId"]
         number = self._parts.count + 2
@@ -135,7 +143,7 @@ class ImageStream:
                 f"{self._target}: the image is longer than {_MAX_PARTS:,} parts of"
                 f" {self._part_bytes:,} bytes: set S3ARCHIVEFS_MPU_CHUNK_SIZE to more"
             )
-        self._parts.start(number, lambda: self._sent(number, content))
+        self._parts.start(number, lambda: send(number))
 
     def _sent(self, number: int, content: bytes) -> str:
         """Send a part; return its ETag."""
@@ -154,22 +162,32 @@ class ImageStream:
             self._target.require_absence()
         parts: Any = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
         with self._target.errors():
-            self._target.client.complete_multipart_upload(
+            answer = self._target.client.complete_multipart_upload(
                 **self._target.name,
                 **self._condition(),
                 UploadId=self._upload_id,
                 MultipartUpload={"Parts": parts},
             )
         self._upload_id = ""
+        self._etag = answer.get("ETag", "")
+        self._require_stored()
+
+    def _require_stored(self) -> None:
+        """Raise UploadError where another program wrote the object at the same time."""
         head = self._target.head()
-        if head is not None and head["ContentLength"] != self._size:
+        if head is None:
+            return
+        is_own = not self._etag or head["ETag"].strip('"') == self._etag.strip('"')
+        if head["ContentLength"] != self._size or not is_own:
             raise UploadError(
-                f"{self._target}: another program wrote it at the same time: it has"
-                f" {head['ContentLength']:,} bytes, not {self._size:,}; pack again"
+                f"{self._target}: another program wrote it at the same time: look at what is there"
+                " now, and run this again"
             )
 
-    def _attributes(self) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
-        return {"StorageClass": self._storage_class} if self._storage_class else {}
+    def _attributes(self, metadata: dict[str, str]) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
+        """Return what the object gets besides its content."""
+        found: dict[str, Any] = {"Metadata": metadata} if metadata else {}
+        return found | ({"StorageClass": self._storage_class} if self._storage_class else {})
 
     def _condition(self) -> Any:  # noqa: ANN401 -- likewise
         return {} if self._replace else {"IfNoneMatch": "*"}

@@ -1,0 +1,126 @@
+"""Images in S3 for `append` and `remove`, which find this as an entry point."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from s3archivefs import SquashFS
+from s3archivefs.writer import Cost, PackingError
+from s3archivefs_lambda.commands.errors import made_client, require
+from s3archivefs_lambda.commands.pack_places import CONNECTIONS, StoredOutput, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from s3archivefs.writer import ExtensionOutput
+    from s3archivefs_lambda.upload.image_extension import ExtensionStream, StoredImage
+
+__all__ = ["extension_at"]
+
+_PART_BYTES = 16 << 20
+"""Bytes of a part of what is new."""
+
+
+def extension_at(url: str) -> StoredExtension:
+    """Return the image at an s3:// URL, and how another replaces it.
+
+    Raises FileNotFoundError for no such object, and PackingError.
+    """
+    from s3archivefs_lambda.commands.upload_settings import part_bytes
+    from s3archivefs_lambda.config.location import parse_location
+    from s3archivefs_lambda.store.client import make_upload_client
+    from s3archivefs_lambda.upload.image_extension import StoredImage
+    from s3archivefs_lambda.upload.upload_target import UploadTarget
+
+    location = parse_location(url)
+    with _replaced_explained(url), translated(url):
+        require("botocore", extra="lambda", what="changing an image in S3")
+        client = made_client(lambda: make_upload_client(threads=CONNECTIONS))
+        image = StoredImage(UploadTarget(client, location.bucket, location.key))
+        return StoredExtension(image, url, part_bytes("", os.environ) or _PART_BYTES)
+
+
+class StoredExtension:
+    """An image in S3 that is about to be replaced; a context manager."""
+
+    identities: frozenset[tuple[int, int]] = frozenset()
+    """Local files that are no input: none."""
+
+    def __init__(self, stored: StoredImage, url: str, part_bytes: int) -> None:
+        self._stored = stored
+        self._url = url
+        self._part_bytes = part_bytes
+        self.image = SquashFS(stored)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.image.close()
+
+    def output(self) -> ExtensionOutput:
+        """Return what takes the image that replaces it."""
+        from s3archivefs_lambda.upload.image_extension import ExtensionStream
+
+        return _Output(ExtensionStream(self._stored, part_bytes=self._part_bytes), self._url)
+
+    def cost(self, kept: int, size: int) -> Cost:
+        """Return what an image of `size` bytes costs, of which `kept` are there."""
+        from s3archivefs_lambda.upload.image_extension import extension_cost
+
+        return extension_cost(
+            kept,
+            size,
+            part_bytes=self._part_bytes,
+            received=self._stored.received,
+            requests=self._stored.requests,
+        )
+
+
+class _Output(StoredOutput):
+    """The output for an object that begins as the one that it replaces."""
+
+    def __init__(self, stream: ExtensionStream, url: str) -> None:
+        super().__init__(stream, url)
+        self._extension = stream
+
+    def keep(self, length: int) -> None:
+        """Begin with the first bytes of the image that is there."""
+        with _replaced_explained(self._url), translated(self._url):
+            self._extension.keep(length)
+
+    def write(self, content: bytes) -> None:
+        """Append to the image."""
+        with _replaced_explained(self._url):
+            super().write(content)
+
+    def finish(self, superblock: bytes) -> None:
+        """Store the rest; the object is replaced."""
+        with _replaced_explained(self._url):
+            super().finish(superblock)
+
+
+@contextmanager
+def _replaced_explained(url: str) -> Iterator[None]:
+    from s3archivefs_lambda.upload.errors import UploadError
+
+    try:
+        yield
+    except FileExistsError as error:
+        raise PackingError(
+            f"{url}: another program replaced it meanwhile: run this again"
+        ) from error
+    except PackingError as error:
+        cause = error.__cause__
+        if isinstance(cause, UploadError) and cause.is_missing:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url) from error
+        raise

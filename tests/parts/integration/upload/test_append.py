@@ -1,0 +1,168 @@
+"""Images in S3 grow without their data being sent again, and lose members."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+import s3archivefs
+from tests.support.adapter.uploads import (
+    BUCKET,
+    PART_BYTES,
+    Store,
+    before,
+    completes,
+    part_number,
+    put,
+)
+from tests.support.images.fixtures import run_tool
+from tests.support.proxy.counting_proxy import Answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.proxy.recorded import Request
+
+URL = f"s3://{BUCKET}/a.sqfs"
+LARGE = Random(7).randbytes(4 * PART_BYTES + 1000)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory whose image is large enough to be copied."""
+    top = tmp_path / "source"
+    (top / "in").mkdir(parents=True)
+    (top / "a").write_bytes(b"first")
+    (top / "in" / "large").write_bytes(LARGE)
+    return top
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    """A directory to add."""
+    top = tmp_path / "new"
+    top.mkdir()
+    (top / "b").write_bytes(b"second" * 1000)
+    return top
+
+
+def contents(uploads: Store, directory: Path) -> dict[str, bytes]:
+    """All files in the store's image, downloaded, and sound by other readers."""
+    path = directory / "stored.sqfs"
+    uploads.store.client().download_file(BUCKET, "a.sqfs", str(path))
+    run_tool("unsquashfs", "-q", "-n", "-f", "-d", str(directory / "extracted"), str(path))
+    run_tool("rdsquashfs", "--describe", str(path))
+    with s3archivefs.open(path) as fs:
+        assert [*fs.verify()] == []
+        return {found: content.read() for found, _, content in fs.walk_files()}
+
+
+def test_data_stays_in_s3_and_what_is_new_is_sent(
+    uploads: Store, source: Path, new: Path, tmp_path: Path
+) -> None:
+    uploads.run("pack", source, URL, "--compressor", "none")
+    planned = json.loads(uploads.run("append", URL, new, "--dry-run", "--json"))
+    uploads.proxy.reset()
+    done = json.loads(uploads.run("append", URL, new, "--json"))
+    assert done == planned | {"dry_run": False}
+    assert contents(uploads, tmp_path) == {
+        "/a": b"first",
+        "/b": b"second" * 1000,
+        "/in/large": LARGE,
+    }
+    assert done["copied"] > 3 * PART_BYTES
+    assert done["sent"] < PART_BYTES + 40_000
+    assert done["received"] < PART_BYTES + 40_000
+    # A store that knows no condition for completing an upload is asked again.
+    assert len(uploads.proxy.requests) - done["requests"] in {0, 1}
+    assert uploads.unfinished() == []
+
+    uploads.run("remove", URL, "/in", "/a")
+    assert contents(uploads, tmp_path) == {"/b": b"second" * 1000}
+
+
+def test_a_small_image_is_sent_whole_with_its_metadata(
+    uploads: Store, new: Path, tmp_path: Path
+) -> None:
+    uploads.run("pack", new, URL)
+    client = uploads.store.client()
+    stored = client.head_object(Bucket=BUCKET, Key="a.sqfs")["Metadata"]
+    body = client.get_object(Bucket=BUCKET, Key="a.sqfs")["Body"].read()
+    client.put_object(
+        Bucket=BUCKET,
+        Key="a.sqfs",
+        Body=body,
+        Metadata={**stored, "own": "kept"},
+        ContentType="application/x-own",
+    )
+    uploads.run("append", URL, new, "--into", "in")
+    assert contents(uploads, tmp_path) == {"/b": b"second" * 1000, "/in/b": b"second" * 1000}
+    assert uploads.superblock("a.sqfs") == (tmp_path / "stored.sqfs").read_bytes()[:96]
+    head = client.head_object(Bucket=BUCKET, Key="a.sqfs")
+    assert {name.lower(): value for name, value in head["Metadata"].items()}["own"] == "kept"
+    assert head["ContentType"] == "application/x-own"
+
+
+def test_an_image_that_grows_in_s3_again_and_again_stays_sound(
+    uploads: Store, source: Path, new: Path, tmp_path: Path
+) -> None:
+    uploads.run("pack", source, URL)
+    for number in range(4):
+        uploads.run("append", URL, new, "--into", f"{number}")
+    assert contents(uploads, tmp_path) == {
+        "/a": b"first",
+        "/in/large": LARGE,
+        **{f"/{number}/b": b"second" * 1000 for number in range(4)},
+    }
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+def test_of_two_at_once_one_wins_and_the_other_is_told(
+    uploads: Store, source: Path, new: Path, tmp_path: Path, *, is_large: bool
+) -> None:
+    uploads.run("pack", source if is_large else new, URL)
+
+    def is_last(request: Request) -> bool:
+        if is_large:
+            return part_number(request) == 1
+        return request.method == "GET" and "a.sqfs" in request.path
+
+    def other() -> None:
+        put(uploads, b"of another program")
+
+    before(uploads, is_last, other)
+    written = uploads.run("append", URL, new, status=1)
+    assert written.endswith(f"{URL}: another program replaced it meanwhile: run this again\n")
+    body = uploads.store.client().get_object(Bucket=BUCKET, Key="a.sqfs")["Body"].read()
+    assert body == b"of another program"
+    assert uploads.unfinished() == []
+
+
+def test_a_part_that_is_refused_leaves_the_image(uploads: Store, source: Path, new: Path) -> None:
+    uploads.run("pack", source, URL)
+    before_it = uploads.hash("a.sqfs")
+    uploads.proxy.inject(Answer(403), times=99, match=lambda request: part_number(request) == 2)
+    written = uploads.run("append", URL, new, status=1)
+    assert len(written.splitlines()) == 1
+    assert uploads.hash("a.sqfs") == before_it
+    assert uploads.unfinished() == []
+
+
+def test_a_completion_whose_answer_is_lost_once_is_tried_again(
+    uploads: Store, source: Path, new: Path, tmp_path: Path
+) -> None:
+    uploads.run("pack", source, URL)
+    uploads.proxy.inject(Answer(500), match=completes)
+    uploads.run("append", URL, new)
+    assert contents(uploads, tmp_path)["/b"] == b"second" * 1000
+
+
+def test_what_is_not_there_or_no_image_is_told(uploads: Store, new: Path) -> None:
+    written = uploads.run("append", URL, new, status=3)
+    assert written == f"s3archivefs: {URL}: No such file or directory\n"
+    put(uploads, b"x" * 1000)
+    written = uploads.run("append", URL, new, status=4)
+    assert "not a squashfs image" in written
