@@ -21,6 +21,8 @@ class KnownContents:
     def __init__(self) -> None:
         self._digests = bytearray()
         self._numbers = array("Q")
+        self._asked = b"", 0
+        """The digest that was asked for last, and its slot, unless one was added since."""
         self._resize(1 << 10)
 
     def __len__(self) -> int:
@@ -28,12 +30,17 @@ class KnownContents:
 
     def get(self, digest: bytes) -> int | None:
         """Return the number of a content, or None if it is unknown."""
-        item = self._slots[self._slot(digest)]
+        self._asked = digest, (slot := self._slot(digest))
+        item = self._slots[slot]
         return None if item == _FREE else self._numbers[item]
 
     def add(self, digest: bytes, number: int) -> None:
         """Note the number of a content that is unknown."""
-        self._slots[self._slot(digest)] = len(self._numbers)
+        asked, slot = self._asked
+        if asked is not digest:  # mostly it was just asked for
+            slot = self._slot(digest)
+        self._asked = b"", 0
+        self._slots[slot] = len(self._numbers)
         self._digests += digest
         self._numbers.append(number)
         if len(self._numbers) > self._limit:

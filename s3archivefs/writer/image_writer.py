@@ -6,7 +6,6 @@ are made of that at the end. So the writer seeks nowhere, and stands on any `Out
 
 from __future__ import annotations
 
-from contextlib import closing
 from functools import partial
 from os import cpu_count
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -194,8 +193,11 @@ class ImageWriter:
         self._tree.put(directory, name, None)
         placed = partial(self._placed, entry, directory, name)
         opened = entry.open or _Nothing
-        with closing(opened()) as content:
+        content = opened()
+        try:
             length = self._data.store(content, placed, opened if entry.reopens else None)
+        finally:
+            content.close()
         if entry.size is not None and length != entry.size:
             raise PackingError(
                 f"{printed(entry.path)}: changed while it was packed: {length} bytes, where there"
