@@ -111,10 +111,15 @@ class Tree:
         Raises PackingError for a path that no member can have, or of a directory.
         """
         above, _, name = path.rpartition(b"/")
-        components(name)
-        if not name:
+        try:
+            components(name)
+            directory = self.directory(above)
+        except PackingError:
+            components(path)  # names the whole path, where a name in it is at fault
+            raise
+        if not name or path.startswith(b"/"):
+            components(path)  # raises for all but the root
             raise PackingError("the image's root is a directory: give the member a name")
-        directory = self.directory(above)
         if type(directory.children.get(name)) is Directory:
             raise PackingError(
                 f"{printed(path)}: a directory of that path came before; leave one out"

@@ -117,9 +117,9 @@ class PrefixMembers:
                     yield found, int(each["LastModified"].timestamp())
 
     def _entry(self, each: PackedObject, mtime: int, fetch: Future[Any] | None) -> Entry:
-        path = each.key.removeprefix(self._prefix).lstrip("/").encode()
+        path = each.key.removeprefix(self._prefix).encode()  # its slashes are its own
         if path.endswith(b"/") and not each.size:
-            return Entry(path.rstrip(b"/"), FileKind.DIRECTORY, 0o755, mtime=mtime)
+            return Entry(path[:-1], FileKind.DIRECTORY, 0o755, mtime=mtime)
         if fetch is None:
             opened: Callable[[], Content] = partial(self._opened, each)
             metadata: dict[str, str] = {}
