@@ -209,6 +209,8 @@ def bench(session: nox.Session) -> None:
         system_packages(session, "radosgw", "curl")
         python = program_environment(session, group="data-peers", extras="all")
         environ["BENCHMARKS_DATA_PYTHON"] = python
+    if "pack" in session.posargs:
+        system_packages(session, "gensquashfs")  # its package has tar2sqfs too
     if "packing" in session.posargs:
         system_packages(session, "radosgw", "gensquashfs")
     if "cold-start" in session.posargs:

@@ -49,6 +49,9 @@ BENCHMARKS = {
     "mount": Benchmark(
         "benchmarks.mount.__main__", "mounted images, beside the kernel's, squashfuse and others"
     ),
+    "pack": Benchmark(
+        "benchmarks.pack.__main__", "packing a source tree, beside mksquashfs and gensquashfs"
+    ),
     "packing": Benchmark(
         "benchmarks.packing.__main__", "reading in S3, by how an archive is packed"
     ),
