@@ -193,20 +193,23 @@ class _Connection:
     """The connection below a body, read past urllib3 up to the last byte.
 
     urllib3 has no read into place: its own copies. The last byte it must read itself, to see that
-    the connection is free again.
+    the connection is free again. What came with the headers is in the buffer, and read first, by
+    itself: `readinto1` would wait for more behind it, and lose it where that does not come.
     """
 
     def __init__(self, raw: Any, response: Any, buffer: BufferedReader) -> None:  # noqa: ANN401 -- urllib3's response, and http.client's
         self._raw = raw
         self._response = response
         self._buffer = buffer
+        self._buffered: int | None = None
+        """Bytes that are left in the buffer; None before the first read."""
 
     @classmethod
     def below(cls, raw: Any, length: int) -> _Connection | None:  # noqa: ANN401 -- likewise
         """Return the connection of a plain body of `length` bytes, or None."""
         response = getattr(raw, "_fp", None)
         buffer: Any = getattr(response, "fp", None)
-        if not (hasattr(buffer, "readinto1") and hasattr(raw, "read1")):
+        if not (hasattr(buffer, "peek") and hasattr(buffer, "raw") and hasattr(raw, "read1")):
             return None
         is_whole = getattr(response, "length", None) == raw.length_remaining == length
         return cls(raw, response, buffer) if is_whole else None
@@ -218,7 +221,13 @@ class _Connection:
 
     def read_into(self, place: memoryview) -> int:
         """Read what has arrived, and return how many bytes."""
-        count = self._buffer.readinto1(place)
+        if self._buffered is None:
+            self._buffered = len(self._buffer.peek(1))
+        if self._buffered:
+            count = self._buffer.readinto1(place[: self._buffered])
+            self._buffered -= count
+        else:
+            count = self._buffer.raw.readinto(place) or 0
         self._raw.length_remaining -= count
         self._response.length = self._raw.length_remaining
         return count

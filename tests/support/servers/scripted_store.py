@@ -53,6 +53,8 @@ class Reply:
     cut: int | None = None
     """Body bytes after which `ending` happens; None: all are sent and the connection is kept."""
     ending: Literal["close", "reset", "stall"] = "close"
+    together: bool = False
+    """Headers and body are sent at once, and so arrive in one piece."""
     endless: bool = False
     """The body is sent over and over until the client closes the connection."""
 
@@ -209,10 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         reply = self.store.answer(Request(self.command, self.path, headers))
-        if reply.status:  # 0: not even a status line
-            self._send_head(reply)
-        if self.command == "GET":
-            self.wfile.write(reply.body[: reply.cut])
+        head = self._head(reply) if reply.status else b""  # 0: not even a status line
+        body = reply.body[: reply.cut] if self.command == "GET" else b""
+        for piece in (head + body,) if reply.together else (head, body):
+            self.wfile.write(piece)
         while reply.endless:
             self.wfile.write(reply.body)
         if reply.cut is not None:
@@ -220,10 +222,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 -- named by http.server
 
-    def _send_head(self, reply: Reply) -> None:
+    def _head(self, reply: Reply) -> bytes:
         lines = {"Content-Length": str(len(reply.body))} | reply.headers
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        self.wfile.write(f"HTTP/1.1 {reply.status} Scripted\r\n{text}\r\n".encode("latin-1"))
+        return f"HTTP/1.1 {reply.status} Scripted\r\n{text}\r\n".encode("latin-1")
 
     def _end(self, ending: str) -> None:
         self.close_connection = True

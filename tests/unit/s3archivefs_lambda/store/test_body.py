@@ -30,6 +30,12 @@ def test_a_stalled_body_is_resumed_at_the_byte_reached(store: ScriptedStore) -> 
     assert store.ranges[:2] == ["bytes=0-499999", "bytes=70000-499999"]
 
 
+def test_what_comes_with_the_headers_counts_though_the_rest_stalls(store: ScriptedStore) -> None:
+    store.script(lambda _, reply: replace(reply, cut=5000, ending="stall", together=True))
+    assert device_of(store, read_timeout=1).pread(0, 500_000) == CONTENT[:500_000]
+    assert store.ranges[:2] == ["bytes=0-499999", "bytes=5000-499999"]
+
+
 def test_a_reset_connection_is_resumed(store: ScriptedStore) -> None:
     store.script(lambda _, reply: replace(reply, cut=70_000, ending="reset"))
     assert device_of(store).pread(0, 500_000) == CONTENT[:500_000]
