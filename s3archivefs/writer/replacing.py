@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -93,10 +94,10 @@ class HeldImage:
             raise PackingError(f"{self.path}: another program changed it meanwhile: run this again")
 
     def _lock(self) -> None:
-        try:
-            import fcntl  # noqa: PLC0415 -- Windows has none
-        except ImportError:  # pragma: no cover
+        if sys.platform == "win32":  # which lets nobody replace an open file
             return
+        import fcntl  # noqa: PLC0415 -- Windows has none
+
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -141,8 +142,9 @@ class FileReplacement(FileOutput):
             copied += len(piece)
 
     def _appear(self) -> None:
-        with suppress(OSError):  # of another owner
-            os.chown(self._partial, self._held.stat.st_uid, self._held.stat.st_gid)
+        if sys.platform != "win32":
+            with suppress(OSError):  # of another owner
+                os.chown(self._partial, self._held.stat.st_uid, self._held.stat.st_gid)
         self._partial.chmod(self._held.stat.st_mode & 0o7777)
         try:
             self._held.require_unchanged()
