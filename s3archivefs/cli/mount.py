@@ -10,6 +10,7 @@ from s3archivefs.cli.exit_codes import OK, exit_code
 from s3archivefs.cli.faults import complain, line_of
 from s3archivefs.cli.opened import open_named
 from s3archivefs.limits import Limits
+from s3archivefs.mount.memory import default_cache_mib
 from s3archivefs.mount.options import parse_options
 from s3archivefs.mount.program import Archives, mount_in_background, mount_in_foreground
 from s3archivefs.names import encode
@@ -61,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="OPTIONS",
-        help="options as in /etc/fstab, with commas in between: docs/mount.md lists them",
+        help="options as in /etc/fstab, with commas in between, such as cache_mib=N for the MiB of"
+        " decoded blocks to keep of each image; docs/mount.md lists them",
     )
 
 
@@ -71,13 +73,15 @@ def run(options: argparse.Namespace) -> int:
     words += ["allow_other"] if options.allow_other else []
     words += [] if options.offset is None else [f"offset={options.offset}"]
     how = parse_options(",".join(words))
+    sources = _sources(options.archives)
+    cache_mib = default_cache_mib(len(sources)) if how.cache_mib is None else how.cache_mib
+    limits = Limits(cache_bytes=cache_mib << 20)
 
     def open_image(source: str) -> SquashFS:
         options.image = source  # for the line of an error
-        limits = Limits(cache_bytes=how.cache_mib << 20)
         return open_named(source, offset=how.offset, limits=limits)
 
-    archives = Archives(_sources(options.archives), open_image)
+    archives = Archives(sources, open_image)
     if options.foreground:
         mount_in_foreground(archives, options.directory, how, complain)
         # A thread may still wait for a store, and the interpreter would wait for the thread.

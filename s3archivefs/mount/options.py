@@ -45,8 +45,8 @@ class MountOptions:
     """Whether the system follows symlinks; only root may ask that it does not."""
     offset: int = 0
     """Byte of the file at which each image starts."""
-    cache_mib: int = 96
-    """MiB of decoded blocks that are kept of each image."""
+    cache_mib: int | None = None
+    """MiB of decoded blocks that are kept of each image; None: by the machine's memory."""
     on_change: OnChange = "stale"
     """What to do when an archive is replaced: fail until mounted anew, or follow."""
     check_seconds: int = 60
