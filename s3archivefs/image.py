@@ -224,22 +224,34 @@ class SquashFS(NodeReader, BulkReader, Extractor):
 
         return Path(self, path)
 
-    def verify(self, *, progress: Callable[[int, int], object] | None = None) -> Iterator[Problem]:
+    def verify(
+        self,
+        *,
+        progress: Callable[[int, int], object] | None = None,
+        on_checksum: Callable[[bool], object] | None = None,
+    ) -> Iterator[Problem]:
         """Read all that the image holds, and yield each problem: none if it is sound.
 
         `progress` is called with the inodes, of the superblock's inode_count, and the bytes of
-        content that were read since its last call, some perhaps again. Takes 100 bytes of memory
-        for each inode, and 200 for each directory still to be read.
+        content that were read since its last call, some perhaps again. With `on_checksum`, contents
+        are held against the SHA-256s that files have as the attribute `user.sha256`, and it is
+        called for each file with whether it has one. Takes 100 bytes of memory for each inode, and
+        200 for each directory still to be read.
         """
         self._check_open()
-        yield from self._while_open(zip(self._problems(progress)))
+        yield from self._while_open(zip(self._problems(progress, on_checksum)))
 
-    def _problems(self, progress: Callable[[int, int], object] | None) -> Iterator[Problem]:
+    def _problems(
+        self,
+        progress: Callable[[int, int], object] | None,
+        on_checksum: Callable[[bool], object] | None,
+    ) -> Iterator[Problem]:
         from s3archivefs.verify import Problem, Verifier  # noqa: PLC0415 -- for this call alone
 
         def found() -> Iterator[Problem]:
             inode_count = self.superblock.inode_count
-            return Verifier(self._root, self._readers, inode_count, progress).problems()
+            verifier = Verifier(self._root, self._readers, inode_count, progress, on_checksum)
+            return verifier.problems()
 
         try:
             check_compressor_options(self._device, self.superblock)

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from s3archivefs.browsing import Browser
+from s3archivefs.checksums import CHECKSUM, checksum_from
 from s3archivefs.content import Content
 from s3archivefs.errors import FormatError
 from s3archivefs.healing import retried
@@ -165,6 +166,16 @@ class NodeReader(Browser):
         """
         index, xattrs = self._xattr_index(reference), self._readers.xattrs
         return None if index is None or xattrs is None else xattrs.value(index, name)
+
+    def checksum_of_node(self, reference: int) -> bytes | None:
+        """Return the SHA-256 that the image has of a file's content, or None: 32 bytes.
+
+        It is what the attribute `user.sha256` says. Nothing holds it against the content.
+
+        Format: "Extended Attribute Table".
+        """
+        value = self.xattr_of_node(reference, CHECKSUM) if self.has_xattrs else None
+        return None if value is None else checksum_from(value)
 
     def open_node(self, reference: int) -> Content:
         """Return the content of a regular file.

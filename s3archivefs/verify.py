@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs.checksums import CHECKSUM, checksum_from
 from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, SquashfsError
 from s3archivefs.inode import FileKind
@@ -40,7 +42,11 @@ class Problem(NamedTuple):
 
 
 class Verifier:
-    """One verification of the tree below a root, by an image's readers."""
+    """One verification of the tree below a root, by an image's readers.
+
+    With `on_checksum`, contents are held against the checksums that the image has of them; it is
+    called for each file, with whether there is one.
+    """
 
     def __init__(
         self,
@@ -48,8 +54,14 @@ class Verifier:
         readers: Readers,
         inode_count: int,
         progress: Callable[[int, int], object] | None = None,
+        on_checksum: Callable[[bool], object] | None = None,
     ) -> None:
         self._progress = progress or _ignore
+        self._on_checksum = on_checksum
+        self._digest: bytes | None = None
+        """The SHA-256 of the content read last, if it was read whole."""
+        self._stored: bytes | None = None
+        """What the inode's attribute says that it is."""
         self.readers = readers
         self._root = root
         self._inode_count = inode_count
@@ -179,10 +191,12 @@ class Verifier:
 
     def _problems_of(self, path: LinkedPath, inode: Inode) -> Iterator[Problem]:
         """Yield the problems of one inode: attributes, target, content, xattrs, export."""
+        self._digest = self._stored = None
         for read in (
             self._read_attributes,
             self._read_content,
             self._read_xattrs,
+            self._compare_checksum,
             self._read_export,
         ):
             try:
@@ -198,15 +212,35 @@ class Verifier:
 
     def _read_content(self, inode: Inode) -> None:
         if inode.kind is FileKind.FILE:
+            digest = None if self._on_checksum is None else hashlib.sha256()
             with closing(Content(inode, self.readers.inodes, self.readers.data)) as content:
                 for piece in content.pieces(0, content.size):
+                    if digest is not None:
+                        digest.update(piece)
                     self._progress(0, len(piece))
+            self._digest = None if digest is None else digest.digest()
 
     def _read_xattrs(self, inode: Inode) -> None:
         index = self.readers.inodes.xattr_index(inode)
         if index is not None and self.readers.xattrs is not None:
             for name in self.readers.xattrs.names(index):
-                self.readers.xattrs.value(index, name)
+                value = self.readers.xattrs.value(index, name)
+                if name == CHECKSUM:
+                    self._stored = value
+
+    def _compare_checksum(self, inode: Inode) -> None:
+        if self._on_checksum is None or inode.kind is not FileKind.FILE:
+            return
+        self._on_checksum(self._stored is not None)
+        if self._stored is None or self._digest is None:
+            return
+        if (expected := checksum_from(self._stored)) is None:
+            raise CorruptImageError("its attribute user.sha256 is no SHA-256 in hexadecimal")
+        if expected != self._digest:
+            raise CorruptImageError(
+                f"its content has the SHA-256 {self._digest.hex()}, and its attribute user.sha256"
+                f" says {expected.hex()}"
+            )
 
     def _read_export(self, inode: Inode) -> None:
         if self.readers.exports is None:

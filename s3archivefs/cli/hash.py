@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
-from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
+from s3archivefs.cli.arguments import UsageError, add_image, add_json, add_paths, examples
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import named, shown, write_json
 from s3archivefs.cli.progress import add_progress, progress_shown
@@ -17,16 +18,18 @@ from s3archivefs.inode import FileKind
 if TYPE_CHECKING:
     import argparse
     import io
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from s3archivefs.cli.opened import Opened
     from s3archivefs.cli.progress import Progress
+    from s3archivefs.inode import Stat
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
 EXAMPLES = examples(
     ("s3archivefs hash docs.sqfs > SHA256SUMS", "every file; check: sha256sum -c SHA256SUMS"),
     ("s3archivefs hash docs.sqfs /README.md /linux", "a file, and all files of a directory"),
+    ("s3archivefs hash --stored s3://bucket/a.sqfs", "as pack --checksums stored them, at once"),
     ("s3archivefs hash --algorithm md5 --json s3://bucket/a.sqfs", "for a program"),
 )
 
@@ -42,19 +45,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--algorithm", choices=ALGORITHMS, default="sha256", help="which checksum (%(default)s)"
     )
+    parser.add_argument(
+        "--stored",
+        action="store_true",
+        help="write the SHA-256s that files have as the attribute user.sha256, and read no content",
+    )
     add_json(parser)
     add_progress(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write a line for each regular file, in the order of the disk."""
+    if options.stored and options.algorithm != "sha256":
+        raise UsageError("--stored writes SHA-256s, which the image has: leave --algorithm out")
     with (
         opened(options) as found,
         progress_shown(options.progress, totals=partial(totals, found.image, found.paths)) as done,
     ):
         for path in found.paths:
             with found.faults.reported():
-                for each, digest, size in _hashes(found, path, options.algorithm, done):
+                hashes = (
+                    _stored(found, path, done)
+                    if options.stored
+                    else _hashes(found, path, options.algorithm, done)
+                )
+                for each, digest, size in hashes:
                     if options.json:
                         told = named("path", each)
                         write_json({**told, "size": size, options.algorithm: digest})
@@ -76,6 +91,28 @@ def _hashes(
     else:
         with image.open(path) as file:
             yield path, _digest(file, algorithm, progress), file.size
+
+
+def _stored(found: Opened, path: bytes, progress: Progress) -> Iterator[tuple[bytes, str, int]]:
+    """Yield the same as the image has it, in the order of names."""
+    image = found.image
+    stat = image.stat(path)
+    files: Iterable[tuple[bytes, Stat]] = [(path, stat)]
+    if stat.kind is FileKind.DIRECTORY:
+        files = (
+            (top.rstrip(b"/") + b"/" + name, each)
+            for top, _, _ in image.walk(path)
+            for name, each in image.scandir_stats(top)
+        )
+    for each, stat in files:
+        if stat.kind is not FileKind.FILE:
+            continue
+        with found.faults.reported():
+            digest = image.checksum_of_node(stat.reference)
+            if digest is None:
+                raise OSError(errno.ENODATA, "no SHA-256 in an attribute user.sha256", each)
+            progress(1, 0)
+            yield each, digest.hex(), stat.size
 
 
 def _digest(file: io.BufferedIOBase | BinaryIO, algorithm: str, progress: Progress) -> str:

@@ -23,6 +23,7 @@ __all__ = ["EXAMPLES", "add_arguments", "run"]
 
 EXAMPLES = examples(
     ("s3archivefs verify docs.sqfs", "read everything; exit code 0 if it is sound, 4 if damaged"),
+    ("s3archivefs verify --checksums docs.sqfs", "compare checksums that pack stored, too"),
     ("s3archivefs verify --json docs.sqfs > problems", "problems for a program"),
 )
 
@@ -30,6 +31,12 @@ EXAMPLES = examples(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `verify`."""
     add_image(parser)
+    parser.add_argument(
+        "--checksums",
+        action="store_true",
+        help="hold each file against its SHA-256 in the attribute user.sha256, as pack and append "
+        "set it with --checksums",
+    )
     add_json(parser)
     add_progress(parser)
 
@@ -37,10 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write each problem on a line, and at the end what was read."""
     code, count = OK, 0
+    with_checksum = {True: 0, False: 0}
+
+    def note(has_one: bool) -> None:  # noqa: FBT001 -- verify calls it so
+        with_checksum[has_one] += 1
+
     with opened(options) as found:
         inode_count = found.image.superblock.inode_count
         with progress_shown(options.progress, files=inode_count, noun="inodes") as progress:
-            for problem in found.image.verify(progress=progress):
+            for problem in found.image.verify(
+                progress=progress, on_checksum=note if options.checksums else None
+            ):
                 count += 1
                 code = max(code, exit_code(problem.error))
                 if options.json:
@@ -49,6 +63,10 @@ def run(options: argparse.Namespace) -> int:
                     print(f"{shown(problem.path)}: {problem.error}")
         sys.stdout.flush()  # so that a terminal shows both in their order
         what = f"{progress.files:,} inodes and {human_size(progress.size)} of content read"
+        if options.checksums:
+            what += (
+                f", {with_checksum[True]:,} of {sum(with_checksum.values()):,} files with checksums"
+            )
         complain(f"{shown(found.name, sys.stderr)}: {what}, {_counted(count)}")
     return code
 

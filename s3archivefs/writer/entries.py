@@ -11,11 +11,7 @@ from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-__all__ = ["CHECKSUM", "Content", "Entry", "HardLink", "Member", "UnfitError", "components"]
-
-
-CHECKSUM = b"user.sha256"
-"""The attribute that holds the SHA-256 of a file's content, in hexadecimal."""
+__all__ = ["Content", "Entry", "HardLink", "Member", "UnfitError", "components"]
 
 
 class UnfitError(Exception):

@@ -10,6 +10,7 @@ from functools import partial
 from os import cpu_count
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from s3archivefs.checksums import CHECKSUM
 from s3archivefs.errors import PackingError
 from s3archivefs.format import (
     ABSENT_64,
@@ -24,7 +25,7 @@ from s3archivefs.parallel import Workers
 from s3archivefs.printed import printed
 from s3archivefs.writer.compressors import compressor_for
 from s3archivefs.writer.data import DataWriter
-from s3archivefs.writer.entries import CHECKSUM, Entry, HardLink, UnfitError
+from s3archivefs.writer.entries import Entry, HardLink, UnfitError
 from s3archivefs.writer.ids import IdTable
 from s3archivefs.writer.inode_records import (
     Attributes,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING
 
+from s3archivefs.checksums import CHECKSUM
 from s3archivefs.data import SIZE_MASK
 from s3archivefs.errors import CorruptImageError, PackingError
 from s3archivefs.format import (
@@ -22,7 +23,6 @@ from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 from s3archivefs.metadata import split_reference
 from s3archivefs.readers import open_readers
-from s3archivefs.writer.entries import CHECKSUM
 from s3archivefs.writer.inode_records import Attributes, owned, with_xattrs
 from s3archivefs.writer.tree import Directory, LinkedInode
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import mimetypes
 import re
+from base64 import b64encode
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from s3archivefs import SquashfsError
 from s3archivefs_lambda.archives.archives import member_etags
 from s3archivefs_lambda.s3api.dates import http_date
 from s3archivefs_lambda.s3api.errors import invalid_argument, invalid_request
 
 if TYPE_CHECKING:
-    from s3archivefs import Stat
+    from s3archivefs import SquashFS, Stat
     from s3archivefs_lambda.s3api.messages import S3Request
 
-__all__ = ["member_headers", "overrides"]
+__all__ = ["checksum_headers", "member_headers", "overrides"]
 
 _KEPT_PATH = 256
 """Characters of a path whose headers are kept: 8,192 of them take 10 MB."""
@@ -67,6 +69,24 @@ def _content_type(path: str) -> str:
     if encoding is not None:
         kind = _ENCODED_TYPES.get(encoding)
     return kind or "binary/octet-stream"
+
+
+def checksum_headers(image: SquashFS, stat: Stat, request: S3Request) -> dict[str, str]:
+    """Return the headers of a whole object's checksum, if asked for and known.
+
+    It costs nothing where the image has no extended attributes. One that cannot be decoded is as
+    none: the object can be read all the same.
+    """
+    if request.headers.get("x-amz-checksum-mode", "").upper() != "ENABLED":
+        return {}
+    try:
+        checksum = image.checksum_of_node(stat.reference)
+    except SquashfsError:
+        return {}
+    if checksum is None:
+        return {}
+    encoded = b64encode(checksum).decode()
+    return {"x-amz-checksum-sha256": encoded, "x-amz-checksum-type": "FULL_OBJECT"}
 
 
 def overrides(request: S3Request) -> dict[str, str]:

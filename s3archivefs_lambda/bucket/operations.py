@@ -21,7 +21,7 @@ from s3archivefs import (
 )
 from s3archivefs_lambda.archives.store_objects import StoreObjects
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError, answer_or_error
-from s3archivefs_lambda.bucket.headers import member_headers, overrides
+from s3archivefs_lambda.bucket.headers import checksum_headers, member_headers, overrides
 from s3archivefs_lambda.bucket.links import may_follow
 from s3archivefs_lambda.bucket.listing import PAGE_STEPS, Page, page_of
 from s3archivefs_lambda.bucket.passthrough import check_caller, owning_archive, passed_through
@@ -189,6 +189,8 @@ class Operations:
         headers["Content-Length"] = str(wanted.stop - wanted.start)
         if part is not None:
             headers["Content-Range"] = part.content_range(stat.size)
+        else:
+            headers |= checksum_headers(archive.image, stat, request)
         response = S3Response(status=200 if part is None else 206, headers=headers)
         if with_body and wanted.stop > wanted.start:
             if stat.size <= _AT_HAND_BYTES and (part is None or not may_wait()):

@@ -104,9 +104,14 @@ def _bucket_document(operation: str, _: AccessKey | None, request: S3Request) ->
 
 
 def _without_conditions(request: S3Request) -> S3Request:
-    """Return the request for the object itself: a sub-resource takes neither part nor condition."""
+    """Return the request for the object itself: a sub-resource takes neither part nor condition.
+
+    Of attributes, the checksum may be asked for.
+    """
     version = {name: value for name, value in request.query.items() if name == "versionId"}
-    return replace(request, query=version, headers={})
+    asked = "Checksum" in request.headers.get("x-amz-object-attributes", "")
+    headers = {"x-amz-checksum-mode": "ENABLED"} if asked else {}
+    return replace(request, query=version, headers=headers)
 
 
 def _of_object(operation: str, request: S3Request, found: S3Response) -> S3Response:

@@ -22,7 +22,8 @@ _MAX_AGE = 3600
 _EXPOSED = ", ".join(
     (
         *("Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Length"),
-        *("Content-Range", "Date", "ETag", "Server", "x-amz-bucket-region", "x-amz-id-2"),
+        *("Content-Range", "Date", "ETag", "Server", "x-amz-bucket-region"),
+        *("x-amz-checksum-sha256", "x-amz-checksum-type", "x-amz-id-2"),
         *("x-amz-meta-file-group", "x-amz-meta-file-mtime", "x-amz-meta-file-owner"),
         *("x-amz-meta-file-permissions", "x-amz-request-id", "x-amz-version-id"),
     )

@@ -37,6 +37,7 @@ _PARAMETERS = {
     "Content-Range": "ContentRange",
     "Content-Type": "ContentType",
     "ETag": "ETag",
+    "x-amz-checksum-sha256": "ChecksumSHA256",
 }
 """Headers of an answer, and the parameters of WriteGetObjectResponse that take their text."""
 _METADATA = "x-amz-meta-"

@@ -52,6 +52,16 @@ OBJECT_OPERATIONS = {
 }
 """S3's names of what a query parameter asks of an object."""
 
+_CHECKSUMS = {
+    "x-amz-checksum-crc32": "ChecksumCRC32",
+    "x-amz-checksum-crc32c": "ChecksumCRC32C",
+    "x-amz-checksum-crc64nvme": "ChecksumCRC64NVME",
+    "x-amz-checksum-sha1": "ChecksumSHA1",
+    "x-amz-checksum-sha256": "ChecksumSHA256",
+    "x-amz-checksum-type": "ChecksumType",
+}
+"""Headers of HeadObject, and what they are called among the attributes."""
+
 _MISSING = {
     "GetBucketCors": ("NoSuchCORSConfiguration", "The CORS configuration does not exist"),
     "GetBucketEncryption": (
@@ -159,10 +169,19 @@ def _uploads(bucket: str, query: Mapping[str, str]) -> bytes:
     return _document("ListMultipartUploadsResult", content)
 
 
+def _checksum(headers: Mapping[str, str]) -> str:
+    checksums = "".join(
+        f"<{element}>{xml_text(headers[header])}</{element}>"
+        for header, element in _CHECKSUMS.items()
+        if header in headers
+    )
+    return f"<Checksum>{checksums}</Checksum>" if checksums else ""
+
+
 _ATTRIBUTES: dict[str, Callable[[Mapping[str, str]], str]] = {
     # As S3 orders them. S3 leaves out what an object does not have, and quotes no ETag here.
     "ETag": lambda headers: f"<ETag>{xml_text(headers['ETag'].strip(chr(34)))}</ETag>",
-    "Checksum": lambda _: "",
+    "Checksum": _checksum,
     "ObjectParts": lambda _: "",
     "StorageClass": lambda headers: (
         f"<StorageClass>{xml_text(headers.get('x-amz-storage-class', 'STANDARD'))}</StorageClass>"

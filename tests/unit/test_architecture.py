@@ -60,6 +60,7 @@ LAYERS = (
     "scanning",
     "directory",
     "xattr",
+    "checksums",
     "data",
     "content",
     "batch",
@@ -96,6 +97,7 @@ STANDALONE = {
     "limits",
     "forks",
     "cached_only",
+    "checksums",
     "names",
     "records",
 }  # these import none of the package

@@ -37,8 +37,8 @@ class CountedReader:
     operations: Operations
     proxy: CountingProxy
 
-    def get(self, key: str, byte_range: str | None = None) -> bytes:
-        headers = {} if byte_range is None else {"range": byte_range}
+    def get(self, key: str, byte_range: str | None = None, **headers: str) -> bytes:
+        headers |= {} if byte_range is None else {"range": byte_range}
         request = S3Request(key=f"a/{key}", headers=headers)
         return content(ask(self.operations, "GetObject", request))
 

@@ -86,6 +86,29 @@ def test_what_cannot_be_read_is_reported_and_the_rest_follows(
     assert json.loads(written.out)["path"] == "/-dash"
 
 
+def test_checksums_that_the_image_has_are_written_without_its_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.sha256(b"content").hexdigest()
+    summed = {"user.sha256": digest.encode()}
+    tree = (
+        directory("d"),
+        file("d/has", b"content", xattrs=summed),
+        file("d/none", b"content"),
+        file("d/false", b"another", xattrs=summed),
+        symlink("d/link", "has"),
+        file("e", b"content", xattrs=summed),
+    )
+    image = str(make_image(tmp_path, tree))
+    assert main(["hash", "--stored", image, "/d", "e"]) == 1
+    written = capsys.readouterr()
+    assert written.out.splitlines() == [f"{digest}  {name}" for name in ("d/false", "d/has", "e")]
+    assert written.err == ("s3archivefs: /d/none: no SHA-256 in an attribute user.sha256\n")
+    assert main(["hash", "--stored", "--json", image, "e"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": "e", "size": 7, "sha256": digest}
+    assert main(["hash", "--stored", "--algorithm", "md5", image]) == 2
+
+
 def test_progress_knows_how_much_there_is(odd: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hash", "--json", "--progress", odd]) == 0
     files = len(FILES) * 2 + 2

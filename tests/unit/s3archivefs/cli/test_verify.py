@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import s3archivefs
 from fixtures.tree import file
 from s3archivefs.cli import main
 from tests.support.images.drafts import draft
-from tests.support.images.fixtures import FIXTURES
+from tests.support.images.fixtures import FIXTURES, make_image
 
 MARK = 1_234_567_890  # the time by which the inode is found
 BAD = "bad\n\udcff"
@@ -65,6 +66,30 @@ def test_a_problem_in_json_has_its_path_and_error(
         "message": str(problem.error),
         "offset": problem.error.offset,
     }
+
+
+def test_contents_are_held_against_their_checksums_where_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = hashlib.sha256(b"content").hexdigest()
+    tree = (
+        file("right", b"content", xattrs={"user.sha256": right.encode()}),
+        file("wrong", b"another", xattrs={"user.sha256": right.encode()}),
+        file("empty", b"", xattrs={"user.sha256": hashlib.sha256().hexdigest().encode()}),
+        file("odd", b"content", xattrs={"user.sha256": b"none"}),
+        file("none", b"content", xattrs={"user.other": right.encode()}),
+    )
+    image = str(make_image(tmp_path, tree))
+    assert main(["verify", image]) == 0
+    capsys.readouterr()
+    assert main(["verify", "--checksums", image]) == 4
+    written = capsys.readouterr()
+    wrong = hashlib.sha256(b"another").hexdigest()
+    assert written.out.splitlines() == [
+        "/odd: its attribute user.sha256 is no SHA-256 in hexadecimal",
+        f"/wrong: its content has the SHA-256 {wrong}, and its attribute user.sha256 says {right}",
+    ]
+    assert written.err.endswith(" of content read, 4 of 5 files with checksums, 2 problems\n")
 
 
 def test_progress_counts_inodes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 import re
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
-from fixtures.tree import directory, file
+import s3archivefs
+from fixtures.tree import directory, file, symlink
 from s3archivefs_lambda.bucket.operations import Operations
-from s3archivefs_lambda.s3api.messages import S3Request
+from s3archivefs_lambda.s3api.messages import S3Request, S3Response
 from tests.support.adapter.local_archives import (
     ask,
     content,
@@ -48,6 +51,87 @@ def test_an_object_has_the_headers_of_s3_and_the_attributes_of_the_file(plain: O
 
 def test_permissions_keep_the_set_uid_bit(plain: Operations) -> None:
     assert head(plain, "noise.bin").headers["x-amz-meta-file-permissions"] == "0104755"
+
+
+# ---- Checksums ----------------------------------------------------------------------------------
+
+
+CONTENT = b"content " * 20_000
+CHECKSUM = {"user.sha256": hashlib.sha256(CONTENT).hexdigest().encode()}
+TOLD = {
+    "x-amz-checksum-sha256": b64encode(hashlib.sha256(CONTENT).digest()).decode(),
+    "x-amz-checksum-type": "FULL_OBJECT",
+}
+
+
+@pytest.fixture(scope="module")
+def summed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image whose files have attributes of all kinds."""
+    tree = (
+        file("a", CONTENT, xattrs=CHECKSUM | {"user.other": b"value"}),
+        file("capitals", CONTENT, xattrs={"user.sha256": CHECKSUM["user.sha256"].upper()}),
+        file("none", CONTENT, xattrs={"user.other": b"value"}),
+        file("plain", CONTENT),
+        symlink("link", "a"),
+        *(
+            file(f"odd{number}", CONTENT, xattrs={"user.sha256": value})
+            for number, value in enumerate(
+                (b"x" * 64, CHECKSUM["user.sha256"][1:], b"0x" + b"1" * 62)
+            )
+        ),
+    )
+    return make_image(tmp_path_factory.mktemp("summed"), tree)
+
+
+def checksums(response: S3Response) -> dict[str, str]:
+    response.close()
+    return {
+        name: value for name, value in response.headers.items() if name.startswith("x-amz-checksum")
+    }
+
+
+def test_a_whole_object_has_the_checksum_that_its_file_has_where_it_is_asked_for(
+    summed: Path,
+) -> None:
+    operations = operations_on({"": summed})
+    for key, told in {
+        "a": TOLD,
+        "capitals": TOLD,
+        "link": TOLD,
+        **{name: {} for name in ("none", "plain", "odd0", "odd1", "odd2")},
+    }.items():
+        for operation in ("GetObject", "HeadObject"):
+            for mode, expected in (("ENABLED", told), ("DISABLED", {}), ("", {})):
+                request = S3Request(key=key, headers={"x-amz-checksum-mode": mode})
+                assert checksums(ask(operations, operation, request)) == expected
+    assert checksums(ask(operations, "GetObject", S3Request(key="a"))) == {}
+
+
+def test_a_part_of_an_object_has_no_checksum(summed: Path) -> None:
+    operations = operations_on({"": summed})
+    enabled = {"x-amz-checksum-mode": "ENABLED"}
+    for request in (
+        S3Request(key="a", headers=enabled | {"range": "bytes=0-"}),
+        S3Request(key="a", headers=enabled | {"range": "bytes=5-9"}),
+        S3Request(key="a", headers=enabled, query={"partNumber": "1"}),
+    ):
+        for operation in ("GetObject", "HeadObject"):
+            response = ask(operations, operation, request)
+            assert (response.status, checksums(response)) == (206, {})
+    unheeded = S3Request(key="a", headers=enabled | {"range": "lines=0-1"})
+    assert checksums(ask(operations, "GetObject", unheeded)) == TOLD
+
+
+def test_damaged_attributes_leave_the_object_readable(summed: Path, tmp_path: Path) -> None:
+    with s3archivefs.open(summed) as fs:
+        table = fs.superblock.xattr_table_start
+    damaged = bytearray(summed.read_bytes())
+    damaged[table + 8 : table + 12] = bytes(4)  # the number of sets
+    (tmp_path / "damaged").write_bytes(damaged)
+    request = S3Request(key="a", headers={"x-amz-checksum-mode": "ENABLED"})
+    response = ask(operations_on({"": tmp_path / "damaged"}), "GetObject", request)
+    assert checksums(response) == {}
+    assert response.status == 200
 
 
 # ---- ETags ---------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+from base64 import b64encode
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -97,6 +99,17 @@ def test_an_object_is_written_with_its_headers(
             "file-mtime": "1500000001000000000ns",
         },
     }
+
+
+def test_a_checksum_that_is_asked_for_is_written(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"content")
+    summed = file("a", b"content", xattrs={"user.sha256": digest.hexdigest().encode()})
+    function = Function(operations_on({"": make_image(tmp_path, (summed,))}))
+    encoded = b64encode(digest.digest()).decode()
+    enabled = {"X-Amz-Checksum-Mode": "ENABLED"}
+    assert function.get("a", **enabled)["ChecksumSHA256"] == encoded
+    assert "ChecksumSHA256" not in function.get("a", Range="bytes=0-4", **enabled)
+    assert "ChecksumSHA256" not in function.get("a")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=-1"}])

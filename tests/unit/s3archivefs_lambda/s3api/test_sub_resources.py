@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -23,9 +24,9 @@ def of_bucket(operation: str, **query: str) -> dict[str, Any]:
     return parsed_by_botocore(operation, 200, document)
 
 
-def of_object(operation: str, **headers: str) -> dict[str, Any]:
+def of_object(operation: str, head: Mapping[str, str] = HEAD, **headers: str) -> dict[str, Any]:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    document = object_document(operation, given, HEAD, "")
+    document = object_document(operation, given, head, "")
     return parsed_by_botocore(operation, 200, document)
 
 
@@ -89,6 +90,11 @@ def test_attributes_are_those_that_are_asked_for_and_known() -> None:
     attributes = of_object("GetObjectAttributes", x_amz_object_attributes=every)
     attributes.pop("ResponseMetadata", None)
     assert attributes == {"ETag": "0123-1", "StorageClass": "STANDARD", "ObjectSize": 5}
+    summed = {"x-amz-checksum-sha256": "abc=", "x-amz-checksum-type": "FULL_OBJECT"}
+    checksum = of_object("GetObjectAttributes", HEAD | summed, x_amz_object_attributes="Checksum")[
+        "Checksum"
+    ]
+    assert checksum == {"ChecksumSHA256": "abc=", "ChecksumType": "FULL_OBJECT"}
     size = of_object("GetObjectAttributes", x_amz_object_attributes="ObjectSize")
     assert (size["ObjectSize"], "ETag" in size) == (5, False)
 
