@@ -14,13 +14,13 @@ from fsspec.implementations.cached import CachingFileSystem, WholeFileCacheFileS
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import tokenize
 
+from s3archivefs.device import BlockDevice, open_file
+from s3archivefs.filesystem.given_device import GivenDevice
 from s3archivefs.filesystem.stored_device import StoredDevice, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
     from typing import TypeAlias
-
-    from s3archivefs.device import BlockDevice
 
     Options: TypeAlias = Mapping[str, Any]
 
@@ -94,8 +94,10 @@ class GivenTarget:
         return ""
 
     def open(self) -> Opened:
-        """Return what was given."""
-        return Opened(self._source, "", _nothing)
+        """Return what was given, as a device where it is one, or a file."""
+        source = self._source
+        device = source if isinstance(source, BlockDevice) else open_file(source)
+        return Opened(source if device is None else GivenDevice(device), "", _nothing)
 
 
 class StoredTarget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import threading
 import zipfile
@@ -19,9 +20,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile
 
 from fixtures.tree import file
-from s3archivefs import NotSquashfsError, TruncatedImageError
+from s3archivefs import FileDevice, NotSquashfsError, TruncatedImageError
 from s3archivefs.filesystem import ArchiveFileSystem, MissingArchiveError
 from s3archivefs.filesystem.stored_device import StoredDevice
+from tests.support.distant_device import DistantDevice
 from tests.support.images.fixtures import make_image
 from tests.support.processes.forked import in_child
 from tests.unit.s3archivefs.filesystem.conftest import CONTENTS
@@ -239,6 +241,45 @@ def test_a_file_of_an_archive_that_is_gone_is_not_said_to_be_missing(
     assert {*map(type, errors)} == {MissingArchiveError}
     with pytest.raises(MissingArchiveError):
         fs.get_mapper("").get("large")
+
+
+class Vanishing(io.BytesIO):
+    """A file of another filesystem, whose content may be gone."""
+
+    is_gone = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.is_gone:
+            raise FileNotFoundError(errno.ENOENT, "gone", "a.sqfs")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("is_device", [False, True])
+def test_a_file_that_was_given_and_is_gone_is_not_taken_for_a_member(
+    image: Path,
+    is_device: bool,  # noqa: FBT001 -- a parameter
+) -> None:
+    opened = Vanishing(image.read_bytes())
+    fs = ArchiveFileSystem(FileDevice(opened) if is_device else opened)
+    read_samples(fs)
+    opened.is_gone = True
+    fs = ArchiveFileSystem(FileDevice(opened) if is_device else opened)
+    with pytest.raises(MissingArchiveError):
+        fs.get_mapper("").get("large")
+    opened.is_gone = False
+    assert fs.exists("large")
+    opened.is_gone = True
+    errors = [*fs.cat(["large", "a/both"], on_error="return").values()]
+    errors += fs.cat_ranges(["large", "a/both"], 1, 2)
+    assert {*map(type, errors)} == {MissingArchiveError}
+
+
+def test_a_device_that_was_given_reads_ahead_as_before(image: Path) -> None:
+    device = DistantDevice(image.read_bytes())
+    with ArchiveFileSystem(device) as fs:
+        read_samples(fs)
+    assert any(handle.told and handle.reads for handle in device.handles)
+    assert all(handle.is_closed for handle in device.handles)
 
 
 # ---- Reads by range ------------------------------------------------------------------------------
