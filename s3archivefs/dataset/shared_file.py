@@ -49,18 +49,22 @@ def shared(members: Members, owner: object) -> SharedFile:
 def mapped(file: SharedFile) -> Members | None:
     """Return the members in a file, whose pages all processes share.
 
-    Return None if the file is not there, as on another machine, or is another one.
+    Return None if the file is not there, as on another machine, is another one, or is cut off, as
+    where its disk was full.
     """
     try:
         with Path(file.path).open("rb") as opened:
             view = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError):  # ValueError: it is empty
         return None
-    if view[:_TOKEN_BYTES] != file.token:
+    at = _TOKEN_BYTES + _lengths.size
+    if view[:_TOKEN_BYTES] != file.token or len(view) < at:
+        return None
+    lengths = _lengths.unpack_from(view, _TOKEN_BYTES)
+    if len(view) < at + sum(length + len(_padding(length)) for length in lengths):
         return None
     columns = []
-    at = _TOKEN_BYTES + _lengths.size
-    for form, length in zip(_FORMATS, _lengths.unpack_from(view, _TOKEN_BYTES), strict=True):
+    for form, length in zip(_FORMATS, lengths, strict=True):
         columns.append(view[at : at + length].cast(form))
         at += length + len(_padding(length))
     return Members(*columns)

@@ -61,6 +61,15 @@ def test_another_file_in_its_place_is_not_taken_for_it(members: Members, tmp_pat
         assert mapped(file._replace(path=str(tmp_path / "other"))) is None
 
 
+def test_a_file_that_is_cut_off_is_not_taken_for_it(members: Members, tmp_path: Path) -> None:
+    owner = Owner()
+    file = shared(members, owner)
+    content, cut = Path(file.path).read_bytes(), tmp_path / "cut"
+    for length in (*range(0, len(content), 97), len(content) - 1):
+        cut.write_bytes(content[:length])
+        assert mapped(file._replace(path=str(cut))) is None
+
+
 def test_a_forked_child_that_ends_leaves_the_file(members: Members) -> None:
     owners = [Owner()]
     file = shared(members, owners[0])
