@@ -31,6 +31,7 @@ from s3archivefs.format import Compression, Superblock
 from s3archivefs.image import SquashFS
 from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open
 from s3archivefs.inode import FileKind, Stat
+from s3archivefs.locks import Lock
 from s3archivefs.single_flight import Flight, SingleFlight
 from s3archivefs.sources import is_squashfs
 
@@ -78,6 +79,7 @@ __all__ = [
     "LimitExceededError",
     "Limits",
     "LinkOutsideDestinationError",
+    "Lock",
     "Member",
     "NameCollisionError",
     "NotCachedError",

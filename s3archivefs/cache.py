@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from s3archivefs.forks import renew_after_fork
+from s3archivefs.locks import Lock
 from s3archivefs.single_flight import SingleFlight
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class WeightedCache(Generic[V]):
         self._now = count().__next__  # a moment is the number of a use
         self.flights: SingleFlight[Hashable, V] = SingleFlight()
         """The loads in flight."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
         renew_after_fork(self, WeightedCache._renew)
 
     @property
@@ -174,7 +174,7 @@ class WeightedCache(Generic[V]):
             self._slots.move_to_end(key)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        if self._lock.locked():  # by a thread that may have kept a value and not yet its weight
+        if not self._lock.acquire(blocking=False):  # a value may be kept, and not yet its weight
             self._slots.clear()
             self._weight = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()

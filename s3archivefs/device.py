@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import io
 import os
-import threading
 from mmap import mmap
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from s3archivefs.forks import renew_after_fork
+from s3archivefs.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,7 @@ class FileDevice:
         else:
             self._file = source
         # Reentrant: amid a read a garbage collection may close the image.
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._position_is_shared = False
         self._has_descriptor = hasattr(os, "pread") and _has_own_descriptor(self._file)
         try:
@@ -207,7 +207,7 @@ class FileDevice:
         return _reopened, (self._path,)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._lock = threading.RLock()
+        self._lock = Lock()
         if self._file is not None and not self._has_descriptor:
             self._position_is_shared = _has_descriptor(self._file)
 

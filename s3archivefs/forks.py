@@ -6,13 +6,13 @@ registers once, in its `__init__`:
 
     class Cache:
         def __init__(self):
-            self._lock = threading.Lock()
+            self._lock = Lock()
             renew_after_fork(self, Cache._renew)
 
         def _renew(self):
-            if self._lock.locked():  # by a thread in the middle of a change
+            if not self._lock.acquire(blocking=False):  # another thread is amid a change
                 self._values.clear()
-            self._lock = threading.Lock()
+            self._lock = Lock()
 
 The alternative, taking all locks before the fork as `logging` does, would make the fork wait for
 whatever a thread does under one of them, and could deadlock the parent where two are taken in

@@ -14,11 +14,13 @@ is released. Keep the value elsewhere before that, and no thread loads it again.
 
 from __future__ import annotations
 
-import threading
+import _thread
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from s3archivefs.cached_only import check_may_wait
 from s3archivefs.forks import renew_after_fork
+from s3archivefs.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,8 +39,9 @@ class Flight(Generic[V]):
     )
 
     def __init__(self) -> None:
-        # One of each thread that waits, and made by it: for most loads none does.
-        self._waiting: list[threading.Event] = []
+        # One of each thread that waits, and locked by it: for most loads none does. No Event, whose
+        # own lock a signal can leave locked.
+        self._waiting: list[_thread.LockType] = []
         self.is_over = False
         """Whether the load has ended."""
         self.has_landed = False
@@ -85,16 +88,18 @@ class Flight(Generic[V]):
 
     def _end(self) -> None:
         self.is_over = True
-        for event in self._waiting:
-            event.set()
+        for lock in self._waiting:
+            with suppress(RuntimeError):  # it is unlocked: the load was ended before, amid this
+                lock.release()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the load is over, or so many seconds; return whether it is."""
         if not self.is_over:
-            event = threading.Event()
-            self._waiting.append(event)
-            if not self.is_over:  # else `_end` may have missed the event
-                event.wait(timeout)
+            lock = _thread.allocate_lock()
+            lock.acquire()
+            self._waiting.append(lock)
+            if not self.is_over:  # else `_end` may have missed the lock
+                lock.acquire(timeout=-1 if timeout is None else timeout)
         return self.is_over
 
     def result(self) -> V:
@@ -110,8 +115,8 @@ class SingleFlight(Generic[K, V]):
 
     def __init__(self) -> None:
         self._flights: dict[K, Flight[V]] = {}
-        # Reentrant: a garbage collection amid a change may close a reader, which releases flights.
-        self._lock = threading.RLock()
+        # A garbage collection amid a change may close a reader, which releases flights.
+        self._lock = Lock()
         renew_after_fork(self, SingleFlight._renew)
 
     def __len__(self) -> int:
@@ -284,4 +289,4 @@ class SingleFlight(Generic[K, V]):
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._flights.clear()
-        self._lock = threading.RLock()
+        self._lock = Lock()

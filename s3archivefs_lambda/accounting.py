@@ -7,10 +7,11 @@ If no request is set (images on the command line), nothing is counted.
 from __future__ import annotations
 
 import os
-import threading
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Literal
+
+from s3archivefs import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ class Usage:
 
     # One for all requests: that of each would have to be renewed after a fork. Few threads add at
     # the same time, and none waits while it holds the lock.
-    _lock = threading.Lock()
+    _lock = Lock()
 
     def __init__(self) -> None:
         self.figures: dict[str, int] = {
@@ -52,7 +53,7 @@ class Usage:
 
 
 def _renew() -> None:  # pragma: no cover -- in forked processes, which nothing measures
-    Usage._lock = threading.Lock()  # noqa: SLF001 -- another thread may have held it
+    Usage._lock = Lock()  # noqa: SLF001 -- another thread may have held it
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 from s3archivefs_lambda.log_lines import utc_time
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class LineWriter:
         self.dropped = 0
         """How many lines were dropped in all."""
         self._thread: threading.Thread | None = None
-        self._changed = threading.Condition()  # reentrant, for handlers of signals
+        self._lock = Lock()  # reentrant, for handlers of signals
+        self._changed = threading.Condition(self._lock)
         self._is_writing = False
         self._is_flushing = False
 
@@ -67,7 +68,7 @@ class LineWriter:
 
     def put(self, line: str) -> None:
         """Have a line written, without its end."""
-        with self._changed:
+        with self._lock:
             if self._thread is None:
                 if self._takes_more():
                     self._write([line])
@@ -84,7 +85,7 @@ class LineWriter:
     def flush(self, seconds: float = _FLUSH_SECONDS) -> None:
         """Wait until all is written, for so long at most."""
         until = time.monotonic() + seconds
-        with self._changed:
+        with self._lock:
             self._is_flushing = True
             self._changed.notify_all()
             while self._lines or self._is_writing:
@@ -96,7 +97,7 @@ class LineWriter:
 
     def _write_all(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 self._changed.wait_for(lambda: self._lines)
                 self._changed.wait_for(lambda: self._is_flushing, _BATCH_SECONDS)
                 lines, self._lines = self._lines, []
@@ -106,7 +107,7 @@ class LineWriter:
                 now = utc_time(time.time())
                 lines.append(f"{now} {dropped} lines were dropped: the log's reader is too slow")
             self._write(lines)
-            with self._changed:
+            with self._lock:
                 self._size = sum(map(len, self._lines))
                 self._is_writing = False
                 self._changed.notify_all()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import contextmanager
-from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.output import human_size
+from s3archivefs.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

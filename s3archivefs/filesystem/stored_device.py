@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from fsspec.implementations.cached import CachingFileSystem
 from s3archivefs.errors import TruncatedImageError
 from s3archivefs.filesystem.missing import missing_archives
 from s3archivefs.forks import renew_after_fork
+from s3archivefs.locks import Lock
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -69,7 +69,7 @@ class StoredDevice:
         return self._fs
 
     def _make_lock(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._is_parallel else threading.RLock()
+        return nullcontext() if self._is_parallel else Lock()
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._is_inherited = True

@@ -6,11 +6,11 @@ stands in a lane is done one at a time, in order, and takes no thread while it w
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
+from s3archivefs.locks import Lock
 from s3archivefs.parallel import Workers
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Lanes:
         self._count = count
         self._name = name
         self._workers: dict[int, Workers] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._queues: dict[int, deque[Callable[[], object]]] = {}
         """What waits behind work that is being done, by lane.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import threading
 import time
 from contextlib import suppress
 from itertools import chain, count, cycle
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.errors import SquashfsError
+from s3archivefs.locks import Lock
 from s3archivefs.mount.branches import (
     BRANCH_NUMBERS,
     FIRST_PLACE,
@@ -69,7 +69,7 @@ class _OpenFile:
 
     def __init__(self, content: Content) -> None:
         self.content = content
-        self.lock = threading.Lock()
+        self.lock = Lock()
         """Held while the file is read: readahead is for one thread at a time."""
         self.expected = 0
         """The byte behind the read that was asked for last."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -41,7 +40,7 @@ class KnownArchives:
     def __init__(self, most: int = KNOWN_MAX) -> None:
         self._most = most
         self._known: OrderedDict[Location, Known] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         renew_after_fork(self, KnownArchives._renew)
 
     def get(self, location: Location) -> Known | None:
@@ -72,4 +71,4 @@ class KnownArchives:
             return True
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._lock = threading.Lock()
+        self._lock = Lock()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +41,7 @@ class OpenImages:
         self._weight = 0
         self._files = 0
         self._weighed = clock()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         renew_after_fork(self, OpenImages._renew)
 
     def __len__(self) -> int:
@@ -103,8 +102,8 @@ class OpenImages:
         self._weight -= self._weights.pop(location)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        if self._lock.locked():  # by a thread in the middle of a change
+        if not self._lock.acquire(blocking=False):  # another thread is in the middle of a change
             self._archives.clear()
             self._weights.clear()
             self._weight = self._files = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()

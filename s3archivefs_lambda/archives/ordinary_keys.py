@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +31,7 @@ class OrdinaryKeys:
         self._clock = clock
         self._most = most
         self._found: OrderedDict[bytes, _Found] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         renew_after_fork(self, OrdinaryKeys._renew)
 
     def add(self, key: bytes, seconds: float, etag: str | None = None) -> bool:
@@ -60,6 +59,6 @@ class OrdinaryKeys:
             return found.until > self._clock() if etag is None else found.etag == etag
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        if self._lock.locked():  # by a thread in the middle of a change
+        if not self._lock.acquire(blocking=False):  # another thread is in the middle of a change
             self._found.clear()
-        self._lock = threading.Lock()
+        self._lock = Lock()

@@ -8,11 +8,10 @@ comes, most likely none comes for the others either.
 from __future__ import annotations
 
 import math
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 from s3archivefs_lambda.store.errors import (
     ArchiveSilentError,
     ArchiveThrottledError,
@@ -55,7 +54,7 @@ class Outages:
         self._in_flight: set[Location] = set()  # requests in flight
         self._failed: dict[Location, float] = {}  # the time of the last failure
         self._silent: dict[str, float] = {}  # by bucket: the time when it was last silent
-        self._lock = threading.Lock()
+        self._lock = Lock()
         renew_after_fork(self, Outages._renew)
 
     def is_expected(self, location: Location) -> bool:
@@ -112,4 +111,4 @@ class Outages:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._in_flight.clear()
-        self._lock = threading.Lock()
+        self._lock = Lock()

@@ -13,6 +13,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs import Lock
 from s3archivefs_lambda.archives.outages import is_outage
 from s3archivefs_lambda.store.device import current_identity
 from s3archivefs_lambda.store.errors import (
@@ -85,7 +86,7 @@ class Reachability:
         self._checked = -math.inf
         self._asking: tuple[str, float] | None = None  # a store, and since when
         self._store_count = len({location.bucket for location in self._mappings})
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._first = threading.Event()
         self._is_checking = False
         self._known = self._judge()

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 from s3archivefs_lambda import accounting
 from s3archivefs_lambda.cache.store_quota import StoreQuota
 
@@ -33,7 +33,8 @@ class Background:
         self._running = 0  # calls
         self._submitted = 0  # calls that have not ended
         # Reentrant: a garbage collection amid a change may close a reader, which frees bytes.
-        self._lock = threading.Condition(threading.RLock())
+        self._lock = Lock()
+        self._ended = threading.Condition(self._lock)
         renew_after_fork(self, Background._renew)
 
     # ---- Bytes -----------------------------------------------------------------------------------
@@ -115,12 +116,12 @@ class Background:
     def _end(self) -> None:
         self._submitted -= 1
         if not self._submitted:
-            self._lock.notify_all()
+            self._ended.notify_all()
 
     def wait_idle(self) -> None:
         """Wait until background work has ended."""
         with self._lock:
-            self._lock.wait_for(lambda: not self._submitted)
+            self._ended.wait_for(lambda: not self._submitted)
 
     @property
     def is_busy(self) -> bool:
@@ -130,4 +131,5 @@ class Background:
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self.held = self._running = self._submitted = 0
         self._pool = None
-        self._lock = threading.Condition(threading.RLock())
+        self._lock = Lock()
+        self._ended = threading.Condition(self._lock)

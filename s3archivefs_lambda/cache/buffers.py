@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 
 __all__ = ["Buffers"]
 
@@ -26,7 +25,7 @@ class Buffers:
     def __init__(self, size: int) -> None:
         self._size = size
         self._known: deque[bytearray] = deque()  # the next to be tried comes first
-        self._lock = threading.Lock()
+        self._lock = Lock()
         renew_after_fork(self, Buffers._renew)
 
     def __len__(self) -> int:
@@ -58,7 +57,7 @@ class Buffers:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._known.clear()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
 
 def _is_free(buffer: bytearray) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 from s3archivefs_lambda.cache.preloaded import Preloaded
 from s3archivefs_lambda.cache.suspect_chunks import SuspectChunks
 
@@ -65,7 +64,7 @@ class CachedChunks:
         self._store = store
         self._suspects = SuspectChunks(clock)
         # Reentrant: a garbage collection amid a change may close a reader, which keeps its chunks.
-        self._lock = threading.RLock()
+        self._lock = Lock()
         renew_after_fork(self, CachedChunks._renew)
 
     @property
@@ -199,4 +198,4 @@ class CachedChunks:
             return Verdict.FORGOTTEN
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._lock = threading.RLock()
+        self._lock = Lock()

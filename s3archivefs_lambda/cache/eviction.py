@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,7 +126,8 @@ class DirectoryLimit:
         self._has_counted = False
         self._seconds = 0.0  # duration of the last count
         self._began: float | None = None  # when the count in progress did
-        self._lock = threading.Condition()
+        self._lock = Lock()
+        self._ended = threading.Condition(self._lock)
 
     def make_room(self, size: int) -> bool:
         """Reserve room for `size` bytes on disk; return False if there is none."""
@@ -145,7 +146,7 @@ class DirectoryLimit:
     def wait_idle(self) -> None:
         """Wait until no count is in progress."""
         with self._lock:
-            self._lock.wait_for(lambda: self._began is None)
+            self._ended.wait_for(lambda: self._began is None)
 
     def _wait_for_count(self, size: int) -> None:
         """Wait for the count in progress or a new one, but not long."""
@@ -156,7 +157,7 @@ class DirectoryLimit:
         patient_until = began + self._pace.patience_seconds
         try:
             while self._began == began and (left := patient_until - self._clock()) > 0:
-                self._lock.wait(left)
+                self._ended.wait(left)
         finally:  # also where the thread is interrupted
             self._wanted -= size
 
@@ -182,7 +183,7 @@ class DirectoryLimit:
                 if count is not None:
                     self._grant(count)
                 self._began = None
-                self._lock.notify_all()
+                self._ended.notify_all()
 
     def _count_and_evict(self) -> _Count:
         """Count what the tree holds, and evict if that is too much."""

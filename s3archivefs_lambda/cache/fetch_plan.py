@@ -5,11 +5,10 @@ Chunks are numbered from the device's start. A plan fetches nothing itself.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,7 +48,7 @@ class FetchPlan:
         self._metadata_start = -(-metadata_start // chunk_size)  # the first chunk without data
         # Of each sequence of misses: the chunk behind it, and how many chunks its last one fetched.
         self._sequences: deque[tuple[int, int]] = deque(maxlen=_SEQUENCES)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         renew_after_fork(self, FetchPlan._renew)
 
     def reads(self, chunks: Iterable[int]) -> Iterator[list[int]]:
@@ -92,7 +91,7 @@ class FetchPlan:
         return range(last + 1, end)
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def _chunks(self, size: int) -> int:
         return max(1, size // self._chunk_size)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 from s3archivefs_lambda.cache.background import Background
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class ChunkMemory:
         """The threads that fetch ahead and store chunks, and the memory they may hold."""
         self._chunks: OrderedDict[Key, bytes | memoryview] = OrderedDict()
         self._used = 0  # bytes
-        self._lock = threading.RLock()  # reentrant for the reason that `Background` gives
+        self._lock = Lock()  # reentrant for the reason that `Background` gives
         renew_after_fork(self, ChunkMemory._renew)
 
     @property
@@ -81,7 +80,7 @@ class ChunkMemory:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._used = sum(map(len, self._chunks.values()))  # a thread may have been amid a change
-        self._lock = threading.RLock()
+        self._lock = Lock()
 
 
 def _is_whole(chunk: bytes | memoryview) -> bool:

@@ -6,12 +6,11 @@ requests in flight and what they brought belong to the reader, and end with it.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 from s3archivefs_lambda.cache.buffers import Buffers
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class ReadAhead:
         self._holding = _Holding(chunks)
         weakref.finalize(self, self._holding.end).atexit = False  # one that is dropped unclosed
         self._closed = False
-        self._lock = threading.RLock()  # reentrant for the reason that `Background` gives
+        self._lock = Lock()  # reentrant for the reason that `Background` gives
         renew_after_fork(self, ReadAhead._renew)
 
     @property
@@ -273,4 +272,4 @@ class ReadAhead:
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._holding.flights.clear()
         self._reached = self._holding.stored_bytes = 0
-        self._lock = threading.RLock()
+        self._lock = Lock()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -30,7 +29,7 @@ class StoreQuota:
         self._clock = clock
         self._stored = 0  # bytes, by readers that are open
         self._levels: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()  # bytes, at a time
-        self._lock = threading.RLock()  # reentrant for the reason that `Background` gives
+        self._lock = Lock()  # reentrant for the reason that `Background` gives
         renew_after_fork(self, StoreQuota._renew)
 
     @property
@@ -66,4 +65,4 @@ class StoreQuota:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._stored = 0
-        self._lock = threading.RLock()
+        self._lock = Lock()

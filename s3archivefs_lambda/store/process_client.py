@@ -9,10 +9,9 @@ among threads that did nothing else).
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING, Any, cast
 
-from s3archivefs import renew_after_fork
+from s3archivefs import Lock, renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +22,7 @@ __all__ = ["process_client"]
 
 
 # Reentrant, because making a client may fork, to run a program for credentials.
-_making = threading.RLock()
+_making = Lock()
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(
         before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release

@@ -13,9 +13,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from contextlib import suppress
-from threading import Lock, Semaphore, Thread
+from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
+from s3archivefs import Lock
 from s3archivefs_lambda.store.superblock_metadata import superblock_metadata
 from s3archivefs_lambda.upload.errors import UploadError
 

@@ -35,6 +35,7 @@ LAYERS = (
     "limits",
     "forks",
     "cached_only",
+    "locks",
     "single_flight",
     "cache",
     "names",
@@ -98,6 +99,7 @@ STANDALONE = {
     "forks",
     "cached_only",
     "checksums",
+    "locks",
     "names",
     "records",
 }  # these import none of the package
@@ -151,6 +153,7 @@ LIBRARIES: dict[str, set[str] | None] = {
     "upload": {READER, "types_boto3_s3"},
     "store": {READER, "botocore", "types_boto3_s3", "urllib3"},
     "config": {READER},
+    "accounting": {READER},
     "line_writer": {READER},
 }
 # Modules of the reader's command that packages which add subcommands may use.
@@ -495,6 +498,33 @@ def test_only_a_few_rooms_open_files() -> None:
             )
         ]
     assert openers == []
+
+
+# Held only by threads of the server, which no signal interrupts: its room knows nothing of images.
+OTHER_LOCKS = {"s3archivefs_lambda/endpoint/meter.py"}
+
+
+def test_locks_are_those_that_an_interruption_leaves_as_they_were() -> None:
+    unsafe = {"threading.Lock", "threading.RLock"}
+    makers = {
+        str(path.relative_to(ROOT))
+        for package in (READER, ADAPTER)
+        for path in sources(package)
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call)
+        and (
+            dotted(node.func) in unsafe
+            or (dotted(node.func) == "threading.Condition" and not node.args)
+        )
+    }
+    from_threading = [
+        where(path, found)
+        for package in (READER, ADAPTER)
+        for path in sources(package)
+        for found in imports(parse(path))
+        if found.module == "threading" and {"Condition", "Lock", "RLock"} & {*found.names}
+    ]
+    assert (makers, from_threading) == (OTHER_LOCKS, [])
 
 
 # Calls that take a path, and by which keyword it is relative to an open directory. Of the others

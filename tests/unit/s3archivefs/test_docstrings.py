@@ -37,7 +37,7 @@ ON_NO_SECTION = {
     *("Path", "SquashFS", "SquashFS.close", "SquashFS.exists", "SquashFS.path", "SquashFS.verify"),
     *("SquashFS.cached_bytes", "SquashFS.device", "SquashFS.limits", "SquashFS.stat_of_entry"),
     *("SquashFS.is_distant", "__version__"),
-    *("leads_nowhere", "open", "renew_after_fork", "Flight", "SingleFlight"),
+    *("leads_nowhere", "open", "renew_after_fork", "Flight", "Lock", "SingleFlight"),
     *("may_wait", "only_cached"),
 }
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -8,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs import SingleFlight, single_flight
+from s3archivefs import SingleFlight, locks, single_flight
 from tests.support.processes.forked import Gate, amid, in_child
+from tests.support.processes.interrupted import interrupted_at
 from tests.support.processes.joined import wait_for_joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
     from s3archivefs import Flight
 
@@ -178,33 +177,7 @@ def test_a_flight_in_progress_that_nobody_holds_can_be_retaken() -> None:
 
 # ---- Interruptions -------------------------------------------------------------------------------
 
-
-def interrupted_at(event: int, act: Callable[[], object]) -> bool:
-    """Whether `act` was interrupted at a call that the module makes or answers, by its number.
-
-    Signals are handled where a function begins, or one in C has returned.
-    """
-    left = event
-
-    def profile(frame: FrameType, kind: str, _argument: object) -> None:
-        nonlocal left
-        frames = [frame, frame.f_back] if kind == "call" else [frame]
-        if kind in {"call", "c_return"} and any(
-            each and each.f_code.co_filename == single_flight.__file__ for each in frames
-        ):
-            left -= 1
-            if left == 0:
-                sys.setprofile(None)
-                raise KeyboardInterrupt
-
-    sys.setprofile(profile)
-    try:
-        act()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.setprofile(None)
-    return False
+MODULES = single_flight, locks
 
 
 def test_an_interruption_anywhere_leaves_no_flight_and_nobody_waiting() -> None:
@@ -217,7 +190,7 @@ def test_an_interruption_anywhere_leaves_no_flight_and_nobody_waiting() -> None:
         for event in count(1):
             flights, others = Flights(), list[Future[int]]()
             act = partial(flights.do, "a", partial(load, flights, pool, others))
-            was_interrupted = interrupted_at(event, act)
+            was_interrupted = interrupted_at(event, act, *MODULES)
             assert [other.result(60) for other in others] in ([], [1], [2])
             assert len(flights) == 0
             if not was_interrupted:
@@ -241,7 +214,7 @@ def test_what_is_interrupted_amid_a_change_leaves_no_flight_that_nobody_flies(
     for event in count(1):
         flights = Flights()
         reserved = flights.reserve("a")
-        if not interrupted_at(event, partial(change, flights, reserved)):
+        if not interrupted_at(event, partial(change, flights, reserved), *MODULES):
             break
         assert [key for key in "bc" if flights.get(key)] == []
         assert reserved["a"].is_over or flights.begin(reserved) == reserved
