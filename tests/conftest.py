@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import resource
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,6 +50,27 @@ def pytest_configure() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Import the test modules first, in each worker of pytest-xdist from another one on.
+
+    pytest rewrites the assertions of a module, and keeps the bytecode, where it is imported first.
+    Workers that go through the modules in step would each do so with every one.
+    """
+    workerinput = getattr(collector.config, "workerinput", None)
+    if workerinput is None or not isinstance(collector, pytest.Session):
+        return
+    root = collector.config.rootpath
+    named = [collector.config.invocation_params.dir / arg for arg in collector.config.args]
+    modules = [path for each in named for path in sorted(each.rglob("test_*.py"))]
+    worker, workers = int(workerinput["workerid"].removeprefix("gw")), workerinput["workercount"]
+    first = len(modules) * worker // workers
+    for path in modules[first:] + modules[:first]:
+        # What cannot be imported is told where pytest collects it.
+        with suppress(Exception):
+            importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
 
 
 def pytest_collection_finish() -> None:
