@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def aws_cli() -> Iterator[ForkedProgram]:
     """The real AWS CLI."""
-    with ForkedProgram("awscli.clidriver") as aws_cli:
+    with ForkedProgram("awscli.clidriver", "awscli.handlers") as aws_cli:
         yield aws_cli

@@ -10,6 +10,7 @@ have from a shell, and with Python's own end.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -110,6 +111,7 @@ def _main(name: str, *preload: str) -> None:
     module = importlib.import_module(name)
     for each in preload:
         importlib.import_module(each)
+    gc.freeze()  # else a child's first collection copies what all have been forked with
     set_by_import = {key: os.environ[key] for key in set(os.environ) - before}
     for line in sys.stdin:
         child = os.fork()

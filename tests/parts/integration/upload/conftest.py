@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from tests.support.servers.swift_store import SwiftStore
 
 FIXTURES = Path(__file__).parents[4] / "fixtures"
-IMPORTED_BY_UPLOAD = (
+IMPORTED_BY_COMMANDS = (
     "botocore.client",
     "botocore.httpsession",
     "botocore.session",
+    "s3archivefs.cli.append",
+    "s3archivefs.cli.pack",
+    "s3archivefs_lambda.commands.change_places",
+    "s3archivefs_lambda.commands.pack_places",
     "s3archivefs_lambda.commands.upload",
+    "s3archivefs_lambda.store.client",
+    "s3archivefs_lambda.upload.image_extension",
     "s3archivefs_lambda.upload.upload_target",
     "s3archivefs_lambda.upload.upload",
 )
@@ -32,7 +38,7 @@ IMPORTED_BY_UPLOAD = (
 @pytest.fixture(scope="session")
 def program() -> Iterator[ForkedProgram]:
     """The command `s3archivefs`."""
-    with ForkedProgram("s3archivefs.cli", *IMPORTED_BY_UPLOAD) as program:
+    with ForkedProgram("s3archivefs.cli", *IMPORTED_BY_COMMANDS) as program:
         yield program
 
 
