@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Aws = Callable[..., str]
 
 BUCKET = "sparse"
-LINKS = 39
+LINKS = 13
 """Each by way of the next ones to nothing, and each long: a page follows a few of them."""
 KEYS = ["first", "m/z", "z"]
 
