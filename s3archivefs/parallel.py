@@ -63,7 +63,7 @@ class Workers:
     """Up to `count` threads, started when there is work; a forked child starts its own."""
 
     def __init__(self, count: int, name: str) -> None:
-        self._count = count
+        self.count = count
         self._name = name
         self._pool: ThreadPoolExecutor | None = None
         renew_after_fork(self, Workers._renew)
@@ -75,7 +75,7 @@ class Workers:
             if self._pool is None:
                 from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- 12 ms
 
-                self._pool = ThreadPoolExecutor(self._count, self._name)
+                self._pool = ThreadPoolExecutor(self.count, self._name)
             work.future = self._pool.submit(copy_context().run, work.do)
         return work
 

@@ -1,4 +1,4 @@
-"""Data blocks and fragment blocks, compressed in parallel and written in order.
+"""Data blocks and fragment blocks: where contents go.
 
 A file smaller than a block goes into the fragment under way, in the order in which files come: so
 files of one directory share fragments, which is what serves reading in S3. The blocks of one file
@@ -10,27 +10,25 @@ Format: "Data and Fragment Blocks", "Fragment Table".
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from s3archivefs.format import ABSENT_32, DATA_BLOCK_STORED, FragmentEntry
+from s3archivefs.format import ABSENT_32, FragmentEntry
 from s3archivefs.writer.contents import KnownContents
 from s3archivefs.writer.entries import UnfitError
 from s3archivefs.writer.inode_records import Placement
+from s3archivefs.writer.ordered_blocks import OrderedBlocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from s3archivefs.parallel import Work, Workers
+    from s3archivefs.parallel import Workers
     from s3archivefs.writer.entries import Content
     from s3archivefs.writer.metadata import Positions
     from s3archivefs.writer.options import PackOptions
 
 __all__ = ["DataWriter", "Stored"]
 
-_UNDER_WAY = 32 << 20
-"""Bytes of content that may wait for compression or for their turn to be written."""
 _PLACED = 1 << 63
 """Bit of a known content's number, set where the rest is an index of placements."""
 
@@ -61,26 +59,13 @@ class _Blocks:
         self.number = -1  # index of its placement among those of known contents
 
     def add(self, start: int, word: int) -> None:
-        """Note a block at `start` of the image, and the word that tells its size."""
+        """Note a block at `start` of the image, and the word that tells its size.
+
+        A hole's word is 0, and its start that of the block behind it.
+        """
         if self.start < 0:
             self.start = start
         self.sizes += word.to_bytes(4, "little")
-
-    def add_hole(self, position: int, length: int) -> None:
-        """Note a hole, where the next block would be at `position`."""
-        self.add(position, 0)
-        self.sparse += length
-
-
-class _Item(NamedTuple):
-    """A block in the order of the image, or the end of a file."""
-
-    file: _Blocks | None
-    """The file that it is of; None for a fragment."""
-    length: int
-    """Bytes of content; 0 for the end of a file."""
-    work: Work[tuple[bytes, int]] | None
-    """Compresses the block; None for a hole, and for the end of a file."""
 
 
 class DataWriter:
@@ -98,16 +83,12 @@ class DataWriter:
         options: PackOptions,
         fragment_entries: bytes = b"",
     ) -> None:
-        self._image = image
-        self._encode = encode
-        self._workers = workers
+        self._blocks = OrderedBlocks(image, encode, workers)
         self._block_size = options.block_size
         self._fragments = options.fragments
         self._tail_ends = options.fragments and options.tail_ends
         self._deduplicate = options.deduplicate
         self._zeros = bytes(options.block_size)
-        self._queue: deque[_Item] = deque()
-        self._under_way = 0
         self._fragment = bytearray()
         self._known = KnownContents()
         self._starts: set[bytes] = set()
@@ -147,8 +128,7 @@ class DataWriter:
 
     def settle(self) -> None:
         """Write all blocks that are under way but for the fragment that is not full."""
-        while self._queue:
-            self._write_next()
+        self._blocks.settle()
 
     def finish(self) -> None:
         """Write what is left."""
@@ -188,14 +168,18 @@ class DataWriter:
             if len(block) < self._block_size and self._tail_ends:
                 file.fragment = self._add_to_fragment(block)
                 break
-            self._enqueue(block, file)
+            if block == self._zeros[: len(block)]:
+                file.sparse += len(block)
+                self._blocks.add(None, file.add)
+            else:
+                self._blocks.add(block, file.add)
             block = self._block(content) if content is not None else b""
         file.digest = digest.digest()
         if self._deduplicate and self._known.get(file.digest) is None:
             file.number = len(self._placements)
             self._placements.append(None)
             self._known.add(file.digest, _PLACED | file.number)
-        self._queue.append(_Item(file, 0, None))
+        self._blocks.add(None, partial(self._end_file, file))
         return file.size
 
     def _placement(self, number: int, length: int) -> Placement:
@@ -204,7 +188,7 @@ class DataWriter:
             return Placement(length, 0, b"", number >> 32, number & ABSENT_32)
         index = number & ~_PLACED
         while (placement := self._placements[index]) is None:
-            self._write_next()
+            self._blocks.write_next()
         return placement
 
     def _digest(self, first: bytes, content: Content) -> tuple[bytes, int]:
@@ -242,50 +226,13 @@ class DataWriter:
             content = bytes(self._fragment)
             self._fragment.clear()
             self._fragment_count += 1
-            self._enqueue(content, None)
+            self._blocks.add(content, self._add_fragment_entry)
 
-    # ---- The order of the image ------------------------------------------------------------------
+    def _add_fragment_entry(self, start: int, word: int) -> None:
+        self.fragment_entries += FragmentEntry.layout.pack(start, word, 0)
 
-    def _enqueue(self, block: bytes, file: _Blocks | None) -> None:
-        """Start the compression of a block, and write what must make room for it."""
-        if file is not None and block == self._zeros[: len(block)]:
-            self._queue.append(_Item(file, len(block), None))
-            return
-        work = self._workers.start(partial(_encoded, block, self._encode))
-        self._queue.append(_Item(file, len(block), work))
-        self._under_way += len(block)
-        while self._under_way > _UNDER_WAY:
-            self._write_next()
-
-    def _write_next(self) -> None:
-        """Write the first block of the queue once it is compressed, or end a file."""
-        file, length, work = self._queue.popleft()
-        if work is None:
-            assert file is not None  # noqa: S101 -- fragments have no holes and no end
-            if length:
-                file.add_hole(self._image.position, length)
-            else:
-                self._end_file(file)
-            return
-        block, word = work.result()
-        self._under_way -= length
-        start = self._image.write(block)
-        if file is None:
-            self.fragment_entries += FragmentEntry.layout.pack(start, word, 0)
-        else:
-            file.add(start, word)
-
-    def _end_file(self, file: _Blocks) -> None:
+    def _end_file(self, file: _Blocks, _start: int, _word: int) -> None:
         placement = Placement(file.size, file.start, bytes(file.sizes), *file.fragment, file.sparse)
         if file.number >= 0:
             self._placements[file.number] = placement
         file.placed(Stored(placement, file.digest, duplicate=False))
-
-
-def _encoded(block: bytes, encode: Callable[[bytes], bytes] | None) -> tuple[bytes, int]:
-    """Return a block as it is stored, and the word that tells its size."""
-    if encode is not None:
-        compressed = encode(block)
-        if len(compressed) < len(block):
-            return compressed, len(compressed)
-    return block, len(block) | DATA_BLOCK_STORED
