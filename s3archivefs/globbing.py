@@ -28,7 +28,7 @@ __all__ = ["glob", "matches"]
 _SINCE_3_13 = sys.version_info >= (3, 13)
 """Whether the running Python has the glob rules of 3.13 and later.
 
-`**` at the end matches files too, and `a**` is as `a*`.
+`**` at the end matches files too, unless a slash follows, and `a**` is as `a*`.
 """
 _SINCE_3_12 = sys.version_info >= (3, 12)
 """Whether a literal name matches a broken symlink."""
@@ -170,7 +170,9 @@ class _Search:
         self._image = image
         self._parts = parsed(pattern, at_any_depth=at_any_depth)
         self._end = len(self._parts)
-        self._takes_files = _SINCE_3_13 and pattern.rpartition("/")[2] == _ANY_DEPTH
+        # `rglob` puts the pattern behind `**/`: so "" ends in a slash, and "." in `**`.
+        is_bare = pattern != "" and not pattern.endswith("/")
+        self._takes_files = _SINCE_3_13 and is_bare and self._parts[-1].text == _DIRECTORY
         self._met: set[_Key] = set()
         self._without_match: set[_Key] = set()
         """Keys of directories without a match: symlinks need not lead there again."""

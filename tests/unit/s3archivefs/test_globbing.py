@@ -80,7 +80,18 @@ def found(place: RealPath | s3archivefs.Path, method: str, pattern: str) -> list
 def test_finds_what_pathlib_finds(
     fs: s3archivefs.SquashFS, real: RealPath, parts: list[str], method: str
 ) -> None:
-    pattern = "/".join(parts)
+    assert_as_pathlib(fs, real, method, "/".join(parts))
+
+
+@pytest.mark.parametrize("method", ["glob", "rglob"])
+@pytest.mark.parametrize("pattern", ["", ".", "./", "a/**", "a/**/.", "a/**/./", "**/", "a/."])
+def test_a_dot_or_a_slash_at_the_end_means_what_it_does_in_pathlib(
+    fs: s3archivefs.SquashFS, real: RealPath, pattern: str, method: str
+) -> None:
+    assert_as_pathlib(fs, real, method, pattern)
+
+
+def assert_as_pathlib(fs: s3archivefs.SquashFS, real: RealPath, method: str, pattern: str) -> None:
     theirs = found(real / BASE, method, pattern)
     ours = found(fs.path(BASE), method, pattern)
     if isinstance(theirs, str):
