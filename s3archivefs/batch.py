@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from s3archivefs.content import ZEROS, block_list, joined
 from s3archivefs.data import SIZE_MASK, StoredBlock
 from s3archivefs.errors import SquashfsError
 from s3archivefs.format import ABSENT_32
 from s3archivefs.inode import ContentPlace
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.names import as_plain
 
 if TYPE_CHECKING:

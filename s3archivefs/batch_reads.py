@@ -6,11 +6,12 @@ import os
 from collections import deque
 from contextlib import closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from s3archivefs.batch import Batch, Planner, Run, Wanted, Window
 from s3archivefs.data import ANY_SIZE
 from s3archivefs.errors import SquashfsError
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.parallel import Work, Workers, start_work
 
 if TYPE_CHECKING:

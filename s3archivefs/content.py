@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from array import array
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs.cache import kept_property
 from s3archivefs.data import SIZE_MASK, StoredBlock
 from s3archivefs.errors import FormatError
 from s3archivefs.format import ABSENT_32, BLOCK_SIZE_MAX
+from s3archivefs.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs.cached_only import NotCachedError, may_wait
 from s3archivefs.device import pread_at_hand, readahead_of
 from s3archivefs.device_reads import decoded, read_exactly, read_stretch
 from s3archivefs.errors import CorruptImageError, LimitExceededError, SquashfsError
 from s3archivefs.format import DATA_BLOCK_STORED, Superblock
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.parallel import map_parallel
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import sys
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from s3archivefs.errors import CorruptImageError, LimitExceededError, leads_nowhere
 from s3archivefs.inode import FileKind
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.names import encode
 
 if TYPE_CHECKING:

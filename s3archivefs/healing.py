@@ -28,7 +28,6 @@ __all__ = ["Healing", "retried"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-H = TypeVar("H", bound="Healing")
 
 
 class Healing:
@@ -73,6 +72,9 @@ class Healing:
         # Making the readers may be what failed.
         readers: Readers | None = getattr(self, "_readers", None)
         return [] if readers is None else readers.in_doubt()
+
+
+H = TypeVar("H", bound=Healing)  # not a name: of that, Python 3.14 makes an object by importing ast
 
 
 def retried(method: Callable[Concatenate[H, P], T]) -> Callable[Concatenate[H, P], T]:

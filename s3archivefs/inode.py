@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import (
@@ -26,6 +26,7 @@ from s3archivefs.format import (
     InodeType,
 )
 from s3archivefs.metadata import HEADER_SIZE, split_reference
+from s3archivefs.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from s3archivefs.limits import Limits

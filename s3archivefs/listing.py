@@ -9,9 +9,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs.format import DirectoryEntry, InodeType
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.runs import ENTRY_SIZE, Entry, Run, run_at, starts_at
 
 if TYPE_CHECKING:

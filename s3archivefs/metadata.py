@@ -6,11 +6,12 @@ Each holds up to 8 KiB of decoded inodes, listings or table entries.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs.device_reads import read_decoded
 from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import METADATA_BLOCK_SIZE, METADATA_BLOCK_STORED
+from s3archivefs.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from s3archivefs.cache import WeightedCache

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, overload
+
+from s3archivefs.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

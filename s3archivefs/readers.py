@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from s3archivefs.cache import WeightedCache
 from s3archivefs.compression import codec_for
@@ -14,6 +14,7 @@ from s3archivefs.errors import CorruptImageError
 from s3archivefs.format import EXTENDED, FragmentEntry
 from s3archivefs.inode import FileKind, InodeTable
 from s3archivefs.metadata import Block, MetadataReader
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.superblock import ID_SIZE, REFERENCE_SIZE, Extent, tables_of
 from s3archivefs.tables import ExportTable, FragmentTable, IdTable, LookupTable
 from s3archivefs.xattr import XattrTable

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from weakref import finalize
+
+from s3archivefs.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

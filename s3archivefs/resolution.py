@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from s3archivefs.cached_only import check_may_wait
 from s3archivefs.directory import uncounted
 from s3archivefs.errors import LimitExceededError
 from s3archivefs.format import InodeType
 from s3archivefs.inode import FileKind
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.names import encode, os_error
 
 if TYPE_CHECKING:

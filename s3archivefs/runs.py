@@ -8,9 +8,10 @@ from __future__ import annotations
 from functools import cache
 from itertools import repeat
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs.format import NAME_MAX, DirectoryEntry
+from s3archivefs.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

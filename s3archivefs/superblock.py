@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs.device_reads import read_decoded
 from s3archivefs.errors import (
@@ -25,6 +25,7 @@ from s3archivefs.format import (
     Superblock,
     SuperblockFlags,
 )
+from s3archivefs.named_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs.checksums import CHECKSUM, checksum_from
 from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, SquashfsError
 from s3archivefs.inode import FileKind
 from s3archivefs.listing import Listing
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.names import LinkedPath, decode
 from s3archivefs.printed import printed
 

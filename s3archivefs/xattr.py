@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from s3archivefs.cache import kept_property
 from s3archivefs.device_reads import read_decoded
@@ -15,6 +15,7 @@ from s3archivefs.format import (
     XattrTableHeader,
 )
 from s3archivefs.metadata import split_reference
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.superblock import POINTER_SIZE, REFERENCE_SIZE, Extent, block_count
 from s3archivefs.tables import LookupTable
 

@@ -38,6 +38,7 @@ LAYERS = (
     "locks",
     "single_flight",
     "cache",
+    "named_tuples",
     "names",
     "printed",
     "records",
@@ -100,7 +101,7 @@ STANDALONE = {
     "cached_only",
     "checksums",
     "locks",
-    "names",
+    "named_tuples",
     "records",
 }  # these import none of the package
 
