@@ -10,6 +10,7 @@ Format: "Data and Fragment Blocks", "Fragment Table".
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,8 +122,8 @@ class DataWriter:
                 if known is not None:
                     placed(Stored(self._placement(known, length), digest, duplicate=True))
                     return length
-                content = reopen()
-                first = self._block(content)
+                with closing(reopen()) as again:
+                    return self._store_blocks(self._block(again), again, placed)
             self._starts.add(start)
         return self._store_blocks(first, content, placed)
 

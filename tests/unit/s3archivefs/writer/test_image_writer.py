@@ -92,6 +92,19 @@ def test_duplicates_of_a_content_that_is_read_once_are_found_below_a_block_only(
     assert packed.duplicates == 1
 
 
+def test_all_that_is_opened_is_closed() -> None:
+    opened: list[io.BytesIO] = []
+
+    def content(end: bytes) -> io.BytesIO:
+        opened.append(io.BytesIO(b"x" * 5000 + end))
+        return opened[-1]
+
+    # The second is opened twice: the first holds its first block, but not the rest.
+    written([Entry(end, open=partial(content, end), reopens=True) for end in (b"a", b"b", b"bc")])
+    assert len(opened) == 5
+    assert all(each.closed for each in opened)
+
+
 def test_without_deduplication_each_content_is_stored() -> None:
     members = [file("a", b"x" * 5000), file("b", b"x" * 5000)]
     assert written(members, deduplicate=False)[1].duplicates == 0
