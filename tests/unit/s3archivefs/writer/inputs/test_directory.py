@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def content_of(entry: Entry) -> bytes | None:
     content = file.read(1 << 20)
     file.close()
     return content
+
+
+def read_whole(entry: Entry, size: int) -> bytes:
+    """Read so many bytes at a time, until there are none."""
+    assert entry.open is not None
+    with closing(entry.open()) as file:
+        return b"".join(iter(lambda: file.read(size) or b"", b""))
 
 
 @pytest.fixture
@@ -104,6 +112,28 @@ def test_what_takes_a_files_place_is_not_read(top: Path) -> None:
     (top / "file").symlink_to("d/inner")
     with pytest.raises(PackingError, match=r"file: cannot be read: "):
         content_of(entry)
+
+
+def test_a_file_as_it_was_listed_takes_one_read(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    read = os.read
+
+    def counted(descriptor: int, size: int) -> bytes:
+        calls.append(size)
+        return read(descriptor, size)
+
+    entry = entries_of(top)[b"file"]
+    monkeypatch.setattr(os, "read", counted)
+    assert read_whole(entry, 4096) == b"content"
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("now", [b"", b"shrunk", b"content", b"grown, by some bytes"])
+@pytest.mark.parametrize("size", [1, 7, 8, 4096])
+def test_a_file_is_read_to_the_end_that_it_has_now(top: Path, now: bytes, size: int) -> None:
+    entry = entries_of(top)[b"file"]
+    (top / "file").write_bytes(now)
+    assert read_whole(entry, size) == now
 
 
 def test_a_directory_that_is_none_is_one_error(tmp_path: Path) -> None:
