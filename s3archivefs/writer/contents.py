@@ -5,11 +5,13 @@ A dict would take 190 bytes for each content, 190 MB for a million files.
 
 from __future__ import annotations
 
+import sys
 from array import array
 
 __all__ = ["KnownContents"]
 
 _DIGEST = 32  # bytes of a SHA-256
+_HEAD = 8  # bytes of it, by which its slot is chosen: an item of an array "Q"
 _FREE = (1 << 32) - 1
 _LOAD = 2 / 3
 """The share of slots in use from which their number is doubled."""
@@ -49,7 +51,7 @@ class KnownContents:
     def _slot(self, digest: bytes) -> int:
         """Return the slot that holds the digest, or the free one that would."""
         slots, digests, mask = self._slots, self._digests, self._mask
-        slot = int.from_bytes(digest[:8], "little") & mask
+        slot = int.from_bytes(digest[:_HEAD], sys.byteorder) & mask
         while (item := slots[slot]) != _FREE:
             if digests.startswith(digest, item * _DIGEST):
                 return slot
@@ -60,6 +62,10 @@ class KnownContents:
         self._slots = array("I", bytes(b"\xff" * (4 * count)))
         self._mask = count - 1
         self._limit = int(count * _LOAD)
-        for item in range(len(self._numbers)):
-            start = item * _DIGEST
-            self._slots[self._slot(bytes(self._digests[start : start + _DIGEST]))] = item
+        slots, mask = self._slots, self._mask
+        with memoryview(self._digests).cast("Q") as words, words[:: _DIGEST // _HEAD] as heads:
+            for item, head in enumerate(heads):  # all differ: none is compared
+                slot = head & mask
+                while slots[slot] != _FREE:
+                    slot = (slot + 1) & mask
+                slots[slot] = item

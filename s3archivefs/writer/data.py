@@ -90,7 +90,9 @@ class DataWriter:
         self._tail_ends = options.fragments and options.tail_ends
         self._deduplicate = options.deduplicate
         self._zeros = bytes(options.block_size)
-        self._fragment = bytearray()
+        self._tails: list[bytes] = []
+        """What the fragment under way holds."""
+        self._fragment_length = 0
         self._known = KnownContents()
         self._starts: set[bytes] = set()
         """Digests of the first blocks of files that have some."""
@@ -216,16 +218,18 @@ class DataWriter:
 
     def _add_to_fragment(self, tail: bytes) -> tuple[int, int]:
         """Return the number of the fragment that takes the tail, and the tail's offset there."""
-        if len(self._fragment) + len(tail) > self._block_size:
+        if self._fragment_length + len(tail) > self._block_size:
             self._end_fragment()
-        offset = len(self._fragment)
-        self._fragment += tail
+        offset = self._fragment_length
+        self._tails.append(tail)
+        self._fragment_length = offset + len(tail)
         return self._fragment_count, offset
 
     def _end_fragment(self) -> None:
-        if self._fragment:
-            content = bytes(self._fragment)
-            self._fragment.clear()
+        if self._tails:
+            content = b"".join(self._tails)
+            self._tails.clear()
+            self._fragment_length = 0
             self._fragment_count += 1
             self._blocks.add(content, self._add_fragment_entry)
 

@@ -11,7 +11,7 @@ from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-__all__ = ["Content", "Entry", "HardLink", "Member", "UnfitError", "components"]
+__all__ = ["Content", "Entry", "HardLink", "Member", "UnfitError", "components", "is_name"]
 
 
 class UnfitError(Exception):
@@ -76,9 +76,14 @@ def components(path: bytes) -> list[bytes]:
         return []
     names = path.split(b"/")
     for name in names:
-        if name in {b"", b".", b".."} or b"\0" in name or len(name) > NAME_MAX:
+        if not is_name(name):
             raise PackingError(f"{printed(path)}: {_fault(name)}; rename it, or leave it out")
     return names
+
+
+def is_name(name: bytes) -> bool:
+    """Return whether a member can have that name."""
+    return name not in {b"", b".", b".."} and b"\0" not in name and len(name) <= NAME_MAX
 
 
 def _fault(name: bytes) -> str:

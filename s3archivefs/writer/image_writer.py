@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from s3archivefs.checksums import CHECKSUM
 from s3archivefs.errors import PackingError
 from s3archivefs.format import (
+    ABSENT_32,
     ABSENT_64,
     MAGIC,
     METADATA_BLOCK_STORED,
@@ -227,19 +228,21 @@ class ImageWriter:
         return ipc_record(entry.kind.value, attributes)
 
     def _attributes(self, entry: Entry, digest: bytes | None = None) -> Attributes:
-        xattrs = entry.xattrs
-        own = digest is not None and self._options.checksums
+        xattrs, mtime = entry.xattrs, entry.mtime
+        is_shared = True
         if digest is not None and self._options.checksums:
             others = tuple(each for each in xattrs if each[0] != CHECKSUM)
             xattrs = (*others, (CHECKSUM, digest.hex().encode()))
-        mtime = min(max(entry.mtime, 0), _TIME_MAX)
+            is_shared = False
+        if not 0 <= mtime <= _TIME_MAX:
+            mtime = 0 if mtime < 0 else _TIME_MAX
         self._newest = max(self._newest, mtime)
         return Attributes(
             entry.mode & _PERMISSIONS,
             self._ids.index(entry.uid),
             self._ids.index(entry.gid),
             mtime,
-            self._xattrs.index(xattrs, shared=not own),
+            self._xattrs.index(xattrs, shared=is_shared) if xattrs else ABSENT_32,
         )
 
     # ---- Tables ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from s3archivefs.errors import PackingError
 from s3archivefs.names import os_error
 from s3archivefs.printed import printed
-from s3archivefs.writer.entries import components
+from s3archivefs.writer.entries import components, is_name
 
 if TYPE_CHECKING:
     from s3archivefs.writer.inode_records import Attributes
@@ -111,15 +111,14 @@ class Tree:
         Raises PackingError for a path that no member can have, or of a directory.
         """
         above, _, name = path.rpartition(b"/")
+        if not is_name(name) or path.startswith(b"/"):
+            components(path)  # raises for all but the root
+            raise PackingError("the image's root is a directory: give the member a name")
         try:
-            components(name)
             directory = self.directory(above)
         except PackingError:
             components(path)  # names the whole path, where a name in it is at fault
             raise
-        if not name or path.startswith(b"/"):
-            components(path)  # raises for all but the root
-            raise PackingError("the image's root is a directory: give the member a name")
         if type(directory.children.get(name)) is Directory:
             raise PackingError(
                 f"{printed(path)}: a directory of that path came before; leave one out"
