@@ -47,14 +47,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="demo", description="Show the main job on real parts.")
     parser.add_argument("--once", action="store_true", help="end after the checks")
     options = parser.parse_args()
-    # The packed tree must not change while it is compared: nothing may write bytecode to it.
-    sys.dont_write_bytecode = True
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     # Like Ctrl-C, what ends the demo from outside leaves neither servers nor files behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     tree = Path(sysconfig.get_path("stdlib"))
     with tempfile.TemporaryDirectory(prefix="s3archivefs-demo-") as scratch:
         directory = Path(scratch)
+        # The packed tree must not change while it is compared: bytecode goes elsewhere. Without any
+        # each program would compile its modules anew.
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(directory / "bytecode")
         say("Starting an S3 server (OpenStack Swift's s3api, signatures checked)")
         with SwiftStore.start(directory / "store") as store, CountingProxy(store.url) as proxy:
             archive_bytes = pack_into(store, tree)
