@@ -37,7 +37,7 @@ PAGES_BUCKET = "my-bucket"
 BUCKET = own(PAGES_BUCKET)
 """The bucket of the pages, which each begins with empty."""
 MAPPING = f"docs|s3://{BUCKET}/docs.sqfs"
-LARGE_FILE_BYTES = 10**9 + 16
+LARGE_FILE_BYTES = 10**7 + 16
 _LEFT_OUT = (".*", "dist", "site", "__pycache__")
 _NOX = Path(".nox", f"{sys.version_info.major}.{sys.version_info.minor}", "nox")
 """The environment that noxfile.py makes for nox, in a checkout."""
