@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from stat import S_ISDIR
+from stat import S_ISBLK, S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from s3archivefs.cli.arguments import UsageError
@@ -60,7 +60,7 @@ def source_of(
 
     `packed` is called with the objects of remote sources as they are packed: tuples with names.
 
-    Raises UsageError for an empty argument, and OSError for a path that leads to nothing.
+    Raises UsageError for an empty argument, a fifo or terminal, and OSError for a path that leads to nothing.
     """
     if not argument:
         raise UsageError("a SOURCE is empty: give a path, a URL, or - for a tar stream")
@@ -72,10 +72,15 @@ def source_of(
         return Source(TarInput(sys.stdin.buffer, "standard input"), b"", False, False)  # noqa: FBT003 -- the fields are named above
     if "://" in argument:
         return _source_at(argument, opened, packed)
-    if S_ISDIR(os.stat(argument).st_mode):  # noqa: PTH116 -- pathlib takes 10 ms to import
+    mode = os.stat(argument).st_mode  # noqa: PTH116 -- pathlib takes 10 ms to import
+    if S_ISDIR(mode):
         name = encode(os.path.basename(os.path.abspath(argument)))  # noqa: PTH100, PTH119 -- likewise
         found = DirectoryInput(argument, takes=exclusion.takes, xattrs=xattrs, without=without)
         return Source(found, name, repeats=True, is_chosen=True)
+    if not (S_ISREG(mode) or S_ISBLK(mode)):  # to look for what it holds would wait, or take it
+        raise UsageError(
+            f"{argument}: is no file: if it yields a tar stream, give - and < {argument}"
+        )
     return _file_source(argument, opened, xattrs=xattrs)
 
 

@@ -33,6 +33,8 @@ _UNIX = 3  # of ZipInfo.create_system: external_attr >> 16 is a mode
 _ENCRYPTED = 0x1  # a bit of ZipInfo.flag_bits
 _TIMESTAMP = 0x5455  # the extra field "UT": seconds since the epoch
 _HAS_MTIME = 0x1
+_LAST_SIGNED_YEAR = 2037
+"""The last whole year before 2**31 s after the epoch."""
 _FAULTS = (
     zipfile.BadZipFile,
     EOFError,
@@ -103,12 +105,13 @@ def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 def _mtime(info: zipfile.ZipInfo) -> int:
     """Return the time of the last change, in seconds since the epoch."""
+    year, month, *rest = info.date_time
     extra = info.extra
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<HH", extra)
         field, extra = extra[4 : 4 + length], extra[4 + length :]
         if kind == _TIMESTAMP and len(field) >= 5 and field[0] & _HAS_MTIME:
-            return int.from_bytes(field[1:5], "little")
-    year, month, *rest = info.date_time
+            # Signed, but for writers that go on to 2106; the date, which begins in 1980, tells.
+            return int.from_bytes(field[1:5], "little", signed=year < _LAST_SIGNED_YEAR)
     # Who has no date writes zeros, for month and day too; timegm knows days of 0 alone.
     return timegm((year, min(max(month, 1), 12), *rest, 0, 0, 0))

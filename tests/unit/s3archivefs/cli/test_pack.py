@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,14 @@ def test_closed_standard_input_is_one_error(
 def test_standard_input_comes_once(tmp_path: Path) -> None:
     line = refused(run("pack", "-", "-", tmp_path / "a.sqfs"))
     assert line == "s3archivefs: -: standard input comes once, and was given twice"
+
+
+def test_a_fifo_is_told_instead_of_waited_for(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    line = refused(run("pack", fifo, tmp_path / "a.sqfs"))
+    assert line.endswith(f"{fifo}: is no file: if it yields a tar stream, give - and < {fifo}")
+    assert [*tmp_path.iterdir()] == [fifo]
 
 
 def test_a_manifest_that_exists_stays(source: Path, tmp_path: Path) -> None:

@@ -50,6 +50,20 @@ def test_members_are_what_the_archive_says(archive: Path) -> None:
     assert (plain.mode, plain.mtime) == (0o644, 1_500_000_000)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "year", "expected"),
+    [(-1, 1980, -1), (-(1 << 31), 1980, -(1 << 31)), ((1 << 31) + 5, 2038, (1 << 31) + 5)],
+)
+def test_times_before_1970_and_after_2037_are_told_apart_by_the_date(
+    tmp_path: Path, seconds: int, year: int, expected: int
+) -> None:
+    each = zipfile.ZipInfo("a", (year, 1, 19, 3, 14, 8))
+    each.extra = b"UT\x05\x00\x01" + (seconds & 0xFFFFFFFF).to_bytes(4, "little")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(each, b"")
+    assert members_of(tmp_path / "a.zip")[b"a"].mtime == expected
+
+
 def test_contents_are_read_in_turn(archive: Path) -> None:
     found = {}
     for member in ZipInput(archive):
