@@ -60,7 +60,8 @@ def source_of(
 
     `packed` is called with the objects of remote sources as they are packed: tuples with names.
 
-    Raises UsageError for an empty argument, a fifo or terminal, and OSError for a path that leads to nothing.
+    Raises UsageError for an empty argument, a fifo or a terminal, and OSError for a path that leads
+    to nothing.
     """
     if not argument:
         raise UsageError("a SOURCE is empty: give a path, a URL, or - for a tar stream")

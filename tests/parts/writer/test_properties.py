@@ -33,6 +33,7 @@ from tests.support.images.judges import (
     linux_reads,
     mounted_by_linux,
     on_disk,
+    read_by_dissect,
     skip_without_loop_devices,
     xattrs_on_disk,
 )
@@ -41,6 +42,10 @@ pytestmark = pytest.mark.property
 
 ASKED = 12
 """Paths that rdsquashfs is asked for at most, a process for each question."""
+DISSECT_LACKS = {"lz4", "lzo"}
+"""Compressors of which dissect.squashfs takes no metadata block longer than a data block."""
+DISSECT_MEMBERS = 50
+"""Members of the largest tree that it is asked for: a millisecond each."""
 NO_OWNER, NOBODY = 2**32 - 1, 65534
 
 
@@ -58,6 +63,11 @@ def test_image_reads_back_as_drawn(image: Path, data: st.DataObject) -> None:
     expected = expected_tree(drawn)
 
     assert unsquashfs_listing(image) == as_listing(expected)
+    if drawn.compressor.name not in DISSECT_LACKS and len(expected) < DISSECT_MEMBERS:
+        assert read_by_dissect(image) == {
+            each.path: (each.mode, each.uid, each.gid, each.mtime, each.sha256 or each.target)
+            for each in expected
+        }
     with s3archivefs.open(image) as fs:
         assert observe(fs) == expected
         assert xattrs(fs, expected) == expected_xattrs(drawn)

@@ -1,4 +1,4 @@
-"""What other programs make of an image: unsquashfs, rdsquashfs, the Linux kernel."""
+"""What others make of an image: unsquashfs, rdsquashfs, dissect.squashfs, the Linux kernel."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ __all__ = [
     "linux_reads",
     "mounted_by_linux",
     "on_disk",
+    "read_by_dissect",
     "skip_without_loop_devices",
     "xattrs_on_disk",
 ]
@@ -50,6 +51,28 @@ def extracted_by_rdsquashfs(image: Path) -> dict[str, str]:
         options = ("--no-dev", "--no-sock", "--no-fifo", "--no-slink", "--quiet")
         run_tool("rdsquashfs", *options, "-p", f"{name}/tree", "-u", "/", str(image))
         return _digests(Path(name, "tree"))
+
+
+def read_by_dissect(image: Path) -> dict[str, tuple[int, int, int, int, str | None]]:
+    """Mode, owner, group, time, and SHA-256 or target of all that an image holds, by path."""
+    from dissect.squashfs import SquashFS  # noqa: PLC0415 -- for the one test that asks it
+
+    found = {}
+    with image.open("rb") as file:
+        pending = [("/", SquashFS(file).root)]
+        while pending:
+            path, node = pending.pop()
+            content = None
+            if node.is_file():
+                with node.open() as opened:
+                    content = hashlib.sha256(opened.read()).hexdigest()
+            elif node.is_symlink():
+                content = node.link
+            elif node.is_dir():
+                pending += [(f"{path.rstrip('/')}/{each.name}", each) for each in node.iterdir()]
+            mtime = int(node.mtime.timestamp())
+            found[path] = (node.mode, node.uid, node.gid, mtime, content)
+    return found
 
 
 @cache
