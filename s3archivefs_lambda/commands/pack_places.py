@@ -83,8 +83,14 @@ class StoredOutput:
             self._stream.finish(superblock)
 
     def abandon(self) -> None:
-        """Leave nothing in S3."""
-        self._stream.abandon()
+        """Leave nothing in S3; say so where that cannot be."""
+        from s3archivefs_lambda.commands.upload_leftovers import tell_leftovers
+        from s3archivefs_lambda.upload.errors import UploadError
+
+        try:
+            self._stream.abandon()
+        except UploadError as error:
+            tell_leftovers(self._stream.target, error)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.upload.upload import ImageUpload
     from s3archivefs_lambda.upload.upload_target import UploadTarget
 
-__all__ = ["abort_command", "parts_deleted", "parts_named"]
+__all__ = ["abort_command", "parts_deleted", "parts_named", "tell_leftovers"]
 
 
 @contextmanager
@@ -49,11 +49,16 @@ def parts_deleted(upload: ImageUpload) -> Iterator[None]:
         try:
             upload.abort()
         except UploadError as error:
-            sys.stderr.write(
-                f"s3archivefs: what was sent is still in S3 ({error}); "
-                f"to delete it: {abort_command(upload.target)}\n"
-            )
+            tell_leftovers(upload.target, error)
         raise
+
+
+def tell_leftovers(target: UploadTarget, error: UploadError) -> None:
+    """Print that parts stay in S3, why, and the command that deletes them."""
+    sys.stderr.write(
+        f"s3archivefs: what was sent is still in S3 ({error}); "
+        f"to delete it: {abort_command(target)}\n"
+    )
 
 
 def abort_command(target: UploadTarget) -> str:

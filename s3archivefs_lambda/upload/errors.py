@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OtherObjectError", "UploadError", "upload_errors"]
 
+_PART_SIZE = "S3ARCHIVEFS_MPU_CHUNK_SIZE"
 _ADVICE_BY_CODE = {
     "ConditionalRequestConflict": "another program is writing to it: upload it again",
     "InvalidArgument": "check the storage class: the store may not have it",
@@ -62,23 +63,25 @@ class OtherObjectError(UploadError):
 
 
 @contextmanager
-def upload_errors(bucket: str, key: str) -> Iterator[None]:
+def upload_errors(bucket: str, key: str, *, part: int = 0) -> Iterator[None]:
     """Turn what a client raises about s3://bucket/key into UploadErrors.
 
-    Their messages end with advice for someone who writes the object.
+    Their messages end with advice for someone who writes the object, or sends that part of it.
     """
     try:
         with mapped_errors(bucket, key):
             yield
     except ArchiveAccessError as error:
         kind = OtherObjectError if isinstance(error, ArchiveReplacedError) else UploadError
-        raise kind(str(error).removesuffix(error.advice) + _advice(error)) from error
+        raise kind(str(error).removesuffix(error.advice) + _advice(error, part)) from error
 
 
-def _advice(error: ArchiveAccessError) -> str:
+def _advice(error: ArchiveAccessError, part: int) -> str:
     """Return what a writer of the object can do about the error."""
     response = getattr(error.__cause__, "response", None) or {}
     code = response.get("Error", {}).get("Code")
+    if code == "InvalidArgument" and part > 1:  # as Swift says of part 1,001
+        return f"the store may take fewer than {part:,} parts: set {_PART_SIZE} to more bytes"
     if code in _ADVICE_BY_CODE:
         return _ADVICE_BY_CODE[code]
     return next((text for kind, text in _ADVICE.items() if isinstance(error, kind)), error.advice)

@@ -155,11 +155,11 @@ class ExtensionStream(ImageStream):
 
     def _copied(self, start: int, end: int, number: int) -> str:
         """Let S3 copy a range of the object as a part; return its ETag."""
-        image, target = self._image, self._target
+        image, target = self._image, self.target
         source: Any = {"Bucket": target.bucket, "Key": target.key}
         if image.version_id is not None:
             source["VersionId"] = image.version_id
-        with target.errors():
+        with target.errors(part=number):
             answer: Any = target.client.upload_part_copy(
                 **target.name,
                 UploadId=self._upload_id,
@@ -194,9 +194,9 @@ class ExtensionStream(ImageStream):
             store()
 
     def _require_unchanged(self) -> None:
-        head = self._target.head()
+        head = self.target.head()
         if head is None or head["ETag"] != self._image.etag:
-            raise OtherObjectError(f"{self._target}: another program replaced it meanwhile")
+            raise OtherObjectError(f"{self.target}: another program replaced it meanwhile")
 
     def _condition(self) -> Any:  # noqa: ANN401 -- keyword arguments of several methods
         return self._required

@@ -22,6 +22,7 @@ __all__ = [
     "ImageParts",
     "Part",
     "PartBody",
+    "etag_of_parts",
     "part_size_of",
 ]
 
@@ -86,10 +87,7 @@ class ImageParts:
     def etag(self) -> str:
         """The ETag of an object of these parts, unless SSE-KMS or SSE-C encrypts it."""
         digests = [self.md5(part) for part in self.parts]
-        if len(digests) == 1:
-            return digests[0].hex()
-        whole = hashlib.md5(b"".join(digests), usedforsecurity=False)
-        return f"{whole.hexdigest()}-{len(digests)}"
+        return digests[0].hex() if len(digests) == 1 else etag_of_parts(digests)
 
     def md5(self, part: Part) -> bytes:
         """Return the MD5 of a part; read the part on the first call only."""
@@ -158,6 +156,12 @@ class PartBody(io.RawIOBase):
         self._progress(count)
         self._position += count
         return count
+
+
+def etag_of_parts(digests: list[bytes]) -> str:
+    """Return the ETag of an object that was uploaded in parts of these MD5s."""
+    whole = hashlib.md5(b"".join(digests), usedforsecurity=False)
+    return f"{whole.hexdigest()}-{len(digests)}"
 
 
 def part_size_of(size: int, wanted: int | None = None) -> int:

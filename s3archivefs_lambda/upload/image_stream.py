@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
 from s3archivefs import Lock
 from s3archivefs_lambda.store.superblock_metadata import superblock_metadata
 from s3archivefs_lambda.upload.errors import UploadError
+from s3archivefs_lambda.upload.image_parts import etag_of_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from s3archivefs_lambda.upload.upload_target import UploadTarget
 
@@ -39,6 +40,8 @@ _SPARE = 1.1
 _IN_FLIGHT_BYTES = 128 * _MIB
 """Bytes of parts that are being sent, at most, but for a single larger part."""
 _THREADS = 4
+_REFUSED = frozenset({400, 401, 403, 501})
+"""Statuses of a request that did nothing, whatever became of attempts before it."""
 _PADDING = 4096
 """Bytes that an image's length is a multiple of, as mksquashfs has it."""
 
@@ -55,7 +58,7 @@ class ImageStream:
     """Takes an image under way, for the reader's writer, and stores it in S3.
 
     `replace` allows it to take the place of an object. Raises UploadError from any method; what S3
-    then holds of the image is deleted by `abandon`.
+    then holds of the image is deleted by `abandon`, which raises it too if that cannot be.
     """
 
     def __init__(
@@ -66,7 +69,8 @@ class ImageStream:
         replace: bool = False,
         storage_class: str = "",
     ) -> None:
-        self._target = target
+        self.target = target
+        """Where the image goes."""
         self._part_bytes = part_bytes
         self._replace = replace
         self._storage_class = storage_class
@@ -107,24 +111,24 @@ class ImageStream:
         self._complete(etags)
 
     def abandon(self) -> None:
-        """Delete the parts that S3 holds, as far as it can be reached."""
+        """Delete the parts that S3 holds."""
         self._parts.stop()
-        if self._upload_id:
-            with suppress(UploadError):
-                self._target.abort(self._upload_id)
-                self._upload_id = ""
+        upload_id, self._upload_id = self._upload_id, ""  # it is tried once
+        if upload_id:
+            self.target.abort(upload_id)
 
     # ---- Requests --------------------------------------------------------------------------------
 
     def _put_whole(self, superblock: bytes) -> None:
-        with self._target.errors():
-            answer = self._target.client.put_object(
-                **self._target.name,
+        content = bytes(self._first)
+        with self._stored_anyway(hashlib.md5(content, usedforsecurity=False).hexdigest()):
+            answer = self.target.client.put_object(
+                **self.target.name,
                 **self._attributes(superblock_metadata(superblock)),
                 **self._condition(),
-                **_body(bytes(self._first)),
+                **_body(content),
             )
-        self._etag = answer.get("ETag", "")
+            self._etag = answer.get("ETag", "")
 
     def _send(self, content: bytes) -> None:
         """Send a part behind the first in the background."""
@@ -133,24 +137,24 @@ class ImageStream:
     def _start_part(self, send: Callable[[int], str]) -> None:
         """Start what makes a part of the next number, and returns its ETag."""
         if not self._upload_id:
-            with self._target.errors():
-                created = self._target.client.create_multipart_upload(
-                    **self._target.name, **self._attributes({})
+            with self.target.errors():
+                created = self.target.client.create_multipart_upload(
+                    **self.target.name, **self._attributes({})
                 )
             self._upload_id = created["UploadId"]
         number = self._parts.count + 2
         if number > _MAX_PARTS:
             raise UploadError(
-                f"{self._target}: the image is longer than {_MAX_PARTS:,} parts of"
+                f"{self.target}: the image is longer than {_MAX_PARTS:,} parts of"
                 f" {self._part_bytes:,} bytes: set S3ARCHIVEFS_MPU_CHUNK_SIZE to more"
             )
         self._parts.start(number, lambda: send(number))
 
     def _sent(self, number: int, content: bytes) -> str:
         """Send a part; return its ETag."""
-        with self._target.errors():
-            answer = self._target.client.upload_part(
-                **self._target.name,
+        with self.target.errors(part=number):
+            answer = self.target.client.upload_part(
+                **self.target.name,
                 UploadId=self._upload_id,
                 PartNumber=number,
                 **_body(content),
@@ -160,28 +164,51 @@ class ImageStream:
     def _complete(self, etags: dict[int, str]) -> None:
         """Make the object of the parts. Some stores ignore the condition: ask them before too."""
         if not self._replace:
-            self._target.require_absence()
+            self.target.require_absence()
         parts: Any = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-        with self._target.errors():
-            answer = self._target.client.complete_multipart_upload(
-                **self._target.name,
+        with self._stored_anyway(_etag_of(etags)):
+            answer = self.target.client.complete_multipart_upload(
+                **self.target.name,
                 **self._condition(),
                 UploadId=self._upload_id,
                 MultipartUpload={"Parts": parts},
             )
+            self._etag = answer.get("ETag", "")
         self._upload_id = ""
-        self._etag = answer.get("ETag", "")
         self._require_stored()
+
+    @contextmanager
+    def _stored_anyway(self, etag: str) -> Iterator[None]:
+        """Raise UploadError for a last request that fails, unless the object is the image.
+
+        An answer may be lost: the attempt after it is told that the upload is unknown, or that the
+        object exists.
+        """
+        try:
+            with self.target.errors():
+                yield
+        except UploadError as error:
+            if error.status in _REFUSED:
+                raise
+            head = None
+            with suppress(UploadError):
+                head = self.target.head()
+            if head is None or not etag or head["ETag"].strip('"') != etag:
+                raise
+            self._etag = head["ETag"]
 
     def _require_stored(self) -> None:
         """Raise UploadError where another program wrote the object at the same time."""
-        head = self._target.head()
+        try:
+            head = self.target.head()
+        except UploadError as error:
+            raise UploadError(f"{error}; the image was stored, but cannot be looked at") from error
         if head is None:
             return
         is_own = not self._etag or head["ETag"].strip('"') == self._etag.strip('"')
         if head["ContentLength"] != self._size or not is_own:
             raise UploadError(
-                f"{self._target}: another program wrote it at the same time: look at what is there"
+                f"{self.target}: another program wrote it at the same time: look at what is there"
                 " now, and run this again"
             )
 
@@ -245,6 +272,14 @@ class _Parts:
                 self._error = self._error or error
         finally:
             self._room.release()
+
+
+def _etag_of(etags: dict[int, str]) -> str:
+    """Return the ETag of the object of these parts; "" for no MD5s."""
+    try:
+        return etag_of_parts([bytes.fromhex(etags[number].strip('"')) for number in sorted(etags)])
+    except ValueError:
+        return ""
 
 
 def _body(content: bytes) -> Any:  # noqa: ANN401 -- likewise

@@ -265,7 +265,7 @@ class ImageUpload:
         if self._image.has_changed():  # by the MD5 S3 refuses any change after this
             raise self._changed()
         try:
-            with self.target.errors():
+            with self.target.errors(part=part.number):
                 yield {"Body": self._image.body(part, self.progress, stop), "ContentMD5": md5}
         except BodyEndedError as error:
             raise UploadError(f"{self.target}: {error}; try again") from error

@@ -41,9 +41,9 @@ class UploadTarget:
         return {"Bucket": self.bucket, "Key": self.key}
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn what the client raises into UploadErrors."""
-        with upload_errors(self.bucket, self.key):
+    def errors(self, *, part: int = 0) -> Iterator[None]:
+        """Turn what the client raises, as of sending a part, into UploadErrors."""
+        with upload_errors(self.bucket, self.key, part=part):
             yield
 
     # ---- The object ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import hashlib
 import json
 import signal
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.support.adapter.uploads import (
     Store,
     before,
     completes,
+    is_write,
     part_number,
     parts_sent,
     put,
@@ -123,6 +124,55 @@ def test_a_completion_that_fails_once_is_tried_again(
     uploads.run("pack", *STORED, source, URL)
     with stored(uploads, tmp_path) as fs:
         assert fs.read_bytes("/a") == b"first"
+
+
+@pytest.mark.parametrize("told", [None, Answer(404, "NoSuchUpload")], ids=repr)
+def test_a_completion_whose_answer_is_lost_is_no_failure(
+    uploads: Store, source: Path, tmp_path: Path, told: Answer | None
+) -> None:
+    """Whatever the attempt after it is told, by the store or as others have it."""
+    (source / "in" / "large").write_bytes(LARGE[: PART_BYTES + 1000])
+
+    def complete() -> None:
+        client = uploads.store.client()
+        (upload,) = client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+        target: Any = {"Bucket": BUCKET, "Key": "a.sqfs", "UploadId": upload["UploadId"]}
+        parts: Any = [
+            {"PartNumber": part["PartNumber"], "ETag": part["ETag"]}
+            for part in client.list_parts(**target)["Parts"]
+        ]
+        client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+
+    before(uploads, completes, complete, then=told)
+    uploads.run("pack", source, URL)
+    assert uploads.unfinished() == []
+    with stored(uploads, tmp_path) as fs:
+        assert fs.read_bytes("/a") == b"first"
+
+
+def test_a_small_image_whose_answer_is_lost_is_no_failure(uploads: Store, tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    uploads.run("pack", tmp_path / "small", f"s3://{BUCKET}/same.sqfs")
+    same = uploads.store.client().get_object(Bucket=BUCKET, Key="same.sqfs")["Body"].read()
+    uploads.proxy.reset()
+    before(uploads, is_write, lambda: put(uploads, same))
+    uploads.run("pack", tmp_path / "small", URL)
+    assert [each.status for each in uploads.proxy.requests if is_write(each)] == [412]
+
+
+def test_parts_that_cannot_be_deleted_are_named(swift: Store, source: Path) -> None:
+    refused = Answer(403, "AccessDenied")
+    swift.proxy.inject(refused, times=9, match=lambda request: request.method == "DELETE")
+    swift.proxy.inject(refused, times=9, match=lambda request: part_number(request) == 3)
+    written = swift.run("pack", source, URL, status=1)
+    left, error = written.splitlines()
+    assert left.startswith("s3archivefs: what was sent is still in S3 (")
+    assert left.endswith(f"; to delete it: s3archivefs upload --abort {URL}")
+    assert error.startswith(f"s3archivefs: {URL}: access was refused")
+    assert swift.unfinished() == ["a.sqfs"]
+    swift.proxy.heal()
+    swift.upload("--abort", URL)
+    assert swift.unfinished() == []
 
 
 # ---- Objects into one archive --------------------------------------------------------------------
