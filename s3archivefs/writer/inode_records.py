@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from s3archivefs.errors import PackingError
 from s3archivefs.format import (
     ABSENT_32,
     EXTENDED,
@@ -177,9 +178,17 @@ class Listed(NamedTuple):
 def directory_record(
     attributes: Attributes, listed: Listed, links: int, number: int, parent: int
 ) -> bytes:
-    """Return the record of a directory, with its number and that of its parent."""
+    """Return the record of a directory, with its number and that of its parent.
+
+    Raises PackingError for a listing that is too long.
+    """
     block, offset = listed.reference >> 16, listed.reference & _U16_MAX
     size = listed.size + 3  # the format counts `.` and `..`, which it does not store
+    if size > _U32_MAX:
+        raise PackingError(
+            f"a directory whose names take {listed.size:,} bytes, where squashfs holds"
+            f" {_U32_MAX - 3:,}: put its members in several"
+        )
     if attributes.xattr_index == ABSENT_32 and not listed.index_count and size <= _U16_MAX:
         return BasicDirectory.layout.pack(
             InodeType.DIRECTORY, *attributes[:4], number, block, links, size, offset, parent

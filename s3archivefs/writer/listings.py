@@ -18,7 +18,18 @@ from s3archivefs.format import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["IndexEntry", "Listing", "ListingEntry", "StoredListing", "index_records"]
+__all__ = [
+    "INDEX_MAX",
+    "IndexEntry",
+    "Listing",
+    "ListingEntry",
+    "StoredListing",
+    "index_records",
+    "thinned",
+]
+
+INDEX_MAX = (1 << 16) - 1
+"""Entries of an index, at most: what a directory's inode can count."""
 
 _DELTA_MAX = (1 << 15) - 1
 _HEADER = DirectoryHeader.layout.size
@@ -111,6 +122,15 @@ class Listing:
         chunk = _pack_header(len(run) - 1, block, number) + b"".join(run)
         self._chunks.append(chunk)
         self.size += len(chunk)
+
+
+def thinned(index: list[IndexEntry]) -> list[IndexEntry]:
+    """Return no more entries of an index than an inode counts.
+
+    That of a listing of 512 MB has more; every second is left then, or fewer.
+    """
+    step = -(-len(index) // INDEX_MAX) or 1
+    return index[step - 1 :: step]
 
 
 def index_records(index: Iterable[tuple[IndexEntry, int]]) -> bytes:

@@ -13,6 +13,7 @@ from array import array
 from functools import partial
 from typing import TYPE_CHECKING
 
+from s3archivefs.errors import PackingError
 from s3archivefs.format import METADATA_BLOCK_SIZE, METADATA_BLOCK_STORED
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 
     from s3archivefs.parallel import Work, Workers
 
-__all__ = ["MetadataTable", "Positions", "encoded_block", "write_lookup_table"]
+__all__ = ["START_MAX", "MetadataTable", "Positions", "encoded_block", "write_lookup_table"]
 
 _BLOCK_LOG = 13  # METADATA_BLOCK_SIZE is 1 << 13
 _OFFSET_MASK = METADATA_BLOCK_SIZE - 1
+START_MAX = (1 << 32) - 1
+"""The last byte of a table at which a block can start, as references tell."""
 _WAITING = 256
 """Blocks that may wait for their compression: 2 MiB."""
 
@@ -66,9 +69,17 @@ class MetadataTable:
         return place
 
     def settle(self) -> None:
-        """Wait until all places given out so far have references."""
+        """Wait until all places given out so far have references.
+
+        Raises PackingError where some have none.
+        """
         for work in self._waiting:
             block = work.result()
+            if self.starts[-1] > START_MAX:
+                raise PackingError(
+                    "the members' attributes and names take more than 4 GiB, which squashfs holds:"
+                    " make several images"
+                )
             self.blocks.append(block)
             self.starts.append(self.starts[-1] + len(block))
         self._waiting.clear()

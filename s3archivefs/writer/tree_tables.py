@@ -18,7 +18,7 @@ from s3archivefs.writer.inode_records import (
     numbered,
     with_links,
 )
-from s3archivefs.writer.listings import Listing, ListingEntry, StoredListing, index_records
+from s3archivefs.writer.listings import Listing, ListingEntry, StoredListing, index_records, thinned
 from s3archivefs.writer.metadata import MetadataTable
 from s3archivefs.writer.tree import Directory, LinkedInode
 
@@ -103,7 +103,7 @@ class TreeTables:
         assert stored is not None  # noqa: S101 -- levels are stored from below
         index = [
             (entry, self._block_of_directories(stored.place + entry.offset))
-            for entry in stored.headers
+            for entry in thinned(stored.headers)
         ]
         listed = Listed(
             self.directories.reference(stored.place), stored.size, len(index), index_records(index)

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 import s3archivefs
 from s3archivefs import FileKind
 from s3archivefs.errors import PackingError
+from s3archivefs.writer import listings
 from s3archivefs.writer.entries import Entry, HardLink, Member
 from s3archivefs.writer.image_writer import ImageWriter, Packed
+from s3archivefs.writer.inode_records import Attributes, Listed, directory_record
 from s3archivefs.writer.options import PackOptions
 from s3archivefs.writer.output import FileOutput, StreamOutput
 
@@ -161,6 +163,20 @@ def test_members_come_in_any_order(paths: set[str], order: Random) -> None:
         assert all(fs.read_bytes(path) == path.encode() for path in leaves)
         assert {fs.stat(path).mode for path in above if path} <= {0o40700}
         assert [*fs.verify()] == []
+
+
+def test_an_index_that_is_thinned_leads_to_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listings, "INDEX_MAX", 3)
+    names = [f"{number:0250}" for number in range(400)]
+    with opened([file(f"d/{name}") for name in names]) as fs:
+        assert fs.listdir("d") == names
+        assert [*fs.verify()] == []
+
+
+def test_a_listing_that_no_directory_holds_is_an_error() -> None:
+    listed = Listed(0, 2**32 - 3, 0, b"")
+    with pytest.raises(PackingError, match="put its members in several"):
+        directory_record(Attributes(0o755, 0, 0, 0), listed, 2, 1, 2)
 
 
 def test_directories_without_an_entry_have_the_images_time() -> None:

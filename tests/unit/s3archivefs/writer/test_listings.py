@@ -9,7 +9,14 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs.writer.listings import IndexEntry, Listing, ListingEntry, index_records
+from s3archivefs.writer.listings import (
+    INDEX_MAX,
+    IndexEntry,
+    Listing,
+    ListingEntry,
+    index_records,
+    thinned,
+)
 
 BLOCK = 8192
 
@@ -62,6 +69,16 @@ def test_it_holds_the_entries_within_its_bounds(entries: list[ListingEntry]) -> 
     # What the index leads to is one metadata block of listing away, at most.
     assert all(after - before <= BLOCK for before, after in pairwise(offsets))
     assert bool(listing.index) == (len(content) > BLOCK)
+
+
+@given(count=st.integers(0, 300_000))
+def test_an_index_has_no_more_entries_than_an_inode_counts(count: int) -> None:
+    index = [IndexEntry(8000 * number, b"") for number in range(0, count, max(1, count // 9))]
+    assert thinned(index) == index
+    long = index * (count // max(1, len(index)))
+    kept = thinned(long)
+    assert len(kept) <= INDEX_MAX
+    assert 2 * len(kept) >= min(len(long), INDEX_MAX)
 
 
 def test_an_index_is_stored_with_blocks_and_names() -> None:

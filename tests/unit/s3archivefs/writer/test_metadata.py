@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3archivefs.errors import PackingError
 from s3archivefs.parallel import Workers
+from s3archivefs.writer import metadata
 from s3archivefs.writer.metadata import (
     MetadataTable,
     Positions,
@@ -69,6 +71,18 @@ def test_references_lead_to_the_records(
     for place, record in zip(places, contents, strict=True):
         block, offset = table.reference(place) >> 16, table.reference(place) & 0xFFFF
         assert content[starts.index(block) * BLOCK + offset :].startswith(record)
+
+
+def test_a_table_that_references_cannot_reach_is_an_error(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "START_MAX", BLOCK + 2)
+    table = MetadataTable(None, workers)
+    table.append(bytes(2 * BLOCK))
+    table.settle()
+    table.append(b"more")
+    with pytest.raises(PackingError, match="more than 4 GiB"):
+        table.finish()
 
 
 def test_a_block_that_does_not_shrink_is_stored() -> None:
