@@ -21,7 +21,8 @@ import pytest
 from tests.support.aws.object_lambda import AccessPoint, RuntimeApi
 from tests.support.documents import page_programs
 from tests.support.documents.page_programs import NOWHERE
-from tests.support.documents.pages import ROOT, Block
+from tests.support.documents.pages import ROOT, Block, blocks
+from tests.support.processes.made_once import made_once
 from tests.support.servers.server_keeper import own
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ ALIAS = "my-archives-a1b2c3--ol-s3"
 PAGES_BUCKET = "my-bucket"
 BUCKET = own(PAGES_BUCKET)
 """The bucket of the pages, which each begins with empty."""
+INSTALLATION = next(block.text for block in blocks("README.md") if block.language == "sh")
+"""The commands by which the README, and the tutorial, install the project."""
 MAPPING = f"docs|s3://{BUCKET}/docs.sqfs"
 LARGE_FILE_BYTES = 10**7 + 16
 _LEFT_OUT = (".*", "dist", "site", "__pycache__")
@@ -57,8 +60,11 @@ class Reader:
     def run(self, block: Block) -> str:
         """Run the commands, or the program, of one block; returns what went to standard output.
 
-        Fails, with all that was written, where the status is not 0.
+        Fails, with all that was written, where the status is not 0. The commands that have made the
+        environment are not run again.
         """
+        if block.text == INSTALLATION:
+            return ""
         text = re.sub(rf"\b(127\.0\.0\.1|localhost):{PORT}\b", rf"\1:{self.port}", block.text)
         text = text.replace(PAGES_BUCKET, BUCKET)
         command = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": ["python", "-c"]}
@@ -114,14 +120,20 @@ def access_point(store: SwiftStore) -> Iterator[AccessPoint]:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment as a reader makes one, with the project in it as the README installs it."""
-    environment = tmp_path_factory.mktemp("reader") / "environment"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    pip = environment / "bin" / "pip"
-    environ = os.environ | _PIP
-    subprocess.run([pip, "install", "--quiet", f"{ROOT}[all]"], env=environ, check=True)
-    return environment
+def environment(run_directory: Path) -> Path:
+    """The environment that the README's first commands make in a checkout, once a run."""
+
+    def make(checkout: Path) -> None:
+        _write_checkout(checkout)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", INSTALLATION],
+            cwd=checkout,
+            env=os.environ | _PIP | {"PATH": path},
+            check=True,
+        )
+
+    return made_once(run_directory / "reader", make) / ".venv"
 
 
 @pytest.fixture
@@ -134,8 +146,7 @@ def reader(
 ) -> Iterator[Reader]:
     """A checkout that was just made, beside what a page takes to be there."""
     checkout = tmp_path / "s3archivefs"
-    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-    shutil.copytree(ROOT / ".ci", checkout / ".ci")
+    _write_checkout(checkout)
     if (ROOT / _NOX).exists():  # where noxfile.py has started these tests
         (checkout / _NOX).parent.mkdir(parents=True)
         (checkout / _NOX).symlink_to(ROOT / _NOX)
@@ -150,6 +161,7 @@ def reader(
         "aws": tools / "aws",
         "s3archivefs": environment / "bin" / "s3archivefs",
         "python3": environment / "bin" / "python3",
+        "pip": environment / "bin" / "pip",
     }
     page_programs.install(programs, real=real, port=port)
     path = [programs, environment / "bin", tools, *os.environ["PATH"].split(os.pathsep)]
@@ -168,6 +180,11 @@ def reader(
         yield reader
     finally:
         reader.end()
+
+
+def _write_checkout(checkout: Path) -> None:
+    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    shutil.copytree(ROOT / ".ci", checkout / ".ci")
 
 
 def _write_directory(directory: Path) -> None:

@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Run:
     """Run a program by its name in `tmp_path`: its status, and what it logged as done."""
     programs = tmp_path / "programs"
     tools = Path(sys.executable).parent
-    real = {"aws": tools / "aws", "python3": Path(sys.executable)}
+    real = {"aws": tools / "aws", "python3": Path(sys.executable), "pip": tools / "pip"}
     log = page_programs.install(programs, real=real, port=0)
     environ = {
         "PATH": f"{programs}:{os.environ['PATH']}",
@@ -99,6 +99,13 @@ def test_sessions_that_are_not_run_are_at_least_there(run: Run, tmp_path: Path) 
 
 def test_what_needs_more_than_a_machine_is_left_out(run: Run) -> None:
     assert run("docker", "build", ".") == (0, LEFT_OUT)
+
+
+def test_pip_leaves_out_what_is_installed_and_nothing_else(run: Run) -> None:
+    assert run("pip", "install", ".[all]") == (0, LEFT_OUT)
+    status, done = run("pip", "install", "./missing[all]")
+    assert status != 0
+    assert done == RAN
 
 
 def test_the_status_of_a_program_is_its_own(run: Run) -> None:
