@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from s3archivefs.cli import main
 from s3archivefs.cli.completion import SHELLS
 from s3archivefs.cli.table import COMMANDS
+from tests.support.images.built import build, directory, file
 
 BASH = r"""
 source "$1"; shift
@@ -18,7 +21,20 @@ COMP_WORDS=(s3archivefs "$@"); COMP_CWORD=$#; COMP_LINE="s3archivefs $*"; COMP_P
 $function s3archivefs "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
 printf '%s\n' "${COMPREPLY[@]}"
 """
+ZSH = r"""
+compdef() { }
+compadd() { while [[ $1 != -- ]]; do shift; done; shift; (( ! $# )) || print -l -- $@ }
+eval "$(<$1)"; shift
+words=("$@") CURRENT=$# PREFIX=${@[-1]}
+_s3archivefs_files_inside
+"""
 FISH = 'source $argv[1]; complete -C "s3archivefs $argv[2..]"'
+
+PROGRAMS = {
+    "bash": ["bash", "-c", BASH, "bash"],
+    "zsh": ["zsh", "-f", "-c", ZSH, "zsh"],
+    "fish": ["fish", "--no-config", "-c", FISH],
+}
 
 
 @pytest.fixture
@@ -32,9 +48,13 @@ def scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Pat
 
 
 def completed(shell: str, script: Path, *words: str) -> set[str]:
-    program = ["bash", "-c", BASH, "bash"] if shell == "bash" else ["fish", "-c", FISH]
     done = subprocess.run(
-        [*program, script, *words], cwd=script.parent, capture_output=True, text=True, check=True
+        [*PROGRAMS[shell], script, *words],
+        cwd=script.parent,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr == ""
     return {line.partition("\t")[0] for line in done.stdout.splitlines()}
@@ -60,3 +80,16 @@ def test_subcommands_options_choices_and_files_are_completed(
     found = completed(shell, script, "umount", "")
     assert {each.rstrip("/") for each in found} >= {"directory"}
     assert "script.zsh" not in found
+
+
+@pytest.mark.parametrize("shell", PROGRAMS)
+def test_paths_inside_a_local_image_are_completed(shell: str, scripts: dict[str, Path]) -> None:
+    script = scripts[shell]
+    tree = directory({b"docs": directory({b"a b": file(b""), b"c": file(b"")}), b"e": file(b"")})
+    (script.parent / "a.sqfs").write_bytes(build(tree).data)
+    within = {"docs/a b", "docs/c"}
+    at_once = within if shell == "bash" else {"docs/"}  # bash would add a space to a single one
+    assert completed(shell, script, "extract", "a.sqfs", "d") == at_once
+    assert completed(shell, script, "ls", "a.sqfs", "docs/") == within
+    assert completed(shell, script, "ls", "a.sqfs", "docs/a\\ ") >= {"docs/a b"}
+    assert "docs/" not in completed(shell, script, "ls", "s3://bucket/a.sqfs", "d")
