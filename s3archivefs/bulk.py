@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
@@ -11,7 +10,6 @@ from s3archivefs.batch import LARGE_BYTES, Wanted, weight_of_path, windows
 from s3archivefs.batch_reads import BatchReader
 from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, FormatError, LimitExceededError, SquashfsError
-from s3archivefs.format import ABSENT_32
 from s3archivefs.inode import FileKind
 from s3archivefs.names import (
     AnyPath,
@@ -22,10 +20,10 @@ from s3archivefs.names import (
     decode_all_as,
     decode_as,
 )
-from s3archivefs.opening import FileOpener
+from s3archivefs.placing import Placer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from s3archivefs.data import DataReader
     from s3archivefs.inode import ContentPlace, Inode, InodeTable, Stat
@@ -41,11 +39,10 @@ P = TypeVar("P", bound=EitherPath)
 T = TypeVar("T")
 
 _MARK_WEIGHT = 300  # bytes of memory that a mark takes, roughly: names, attributes
-_REGULAR = FileKind.FILE
 _FILE, _DIRECTORY = FileKind.FILE.value, FileKind.DIRECTORY.value
 
 
-class BulkReader(FileOpener):
+class BulkReader(Placer):
     """The part of `SquashFS` that reads many files at once, in little memory."""
 
     _readers: Readers
@@ -124,29 +121,19 @@ class BulkReader(FileOpener):
         self._check_open()
         return self._pieces_of(files, workers, is_all=is_all)
 
-    def content_start(self, stat: Stat) -> tuple[int, int]:
-        """Return the byte at which the content of a file begins, and its fragment.
+    def read_placed(
+        self, files: Iterable[tuple[T, ContentPlace, Sequence[int]]]
+    ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
+        """Yield likewise the pieces of files by places and size words of blocks.
 
-        Files that have no more than a part of one block begin where that begins. It is the order
-        in which `read_pieces` reads. The fragment is the number of the block that the file shares
-        with others, which holds its tail, or all of a small file; ABSENT_32 for a file without.
-        They are 0 and ABSENT_32 where the place is not sound: to read the file says why.
+        These are what `content_start` and `block_words` returned, of the same image. Metadata are
+        read only for a file that cannot be read so, and for fragment blocks that are not known.
 
         Format: "Data and Fragment Blocks".
         """
-        if self.closed:
-            self._check_open()
-        place = self._place_of_content(stat)
-        if place is None:
-            return 0, ABSENT_32
-        data = self._readers.data
-        _, size, start, fragment, _ = place
-        if fragment == ABSENT_32 or size >= data.block_size:
-            return start, fragment
-        try:
-            return data.fragment_block(fragment).position, fragment
-        except (SquashfsError, OSError):
-            return 0, fragment
+        self._check_open()
+        wanted = (Wanted(mark, place, words=words) for mark, place, words in files)
+        return self._pieces(wanted, self._batch_reader(None), is_all=False)
 
     # ---- Contents --------------------------------------------------------------------------------
 
@@ -186,37 +173,27 @@ class BulkReader(FileOpener):
         self, files: Iterable[tuple[T, Stat]], workers: int | None, *, is_all: bool
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         wanted = (Wanted(mark, self._place_of_content(stat), stat) for mark, stat in files)
+        reader: BatchReader[T] = self._batch_reader(workers, is_all=is_all)
+        return self._pieces(wanted, reader, is_all=is_all)
+
+    def _pieces(
+        self, wanted: Iterable[Wanted[T]], reader: BatchReader[T], *, is_all: bool
+    ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         in_windows = windows(
             wanted, self._readers.data.block_size, _weight_of_mark, is_first_whole=is_all
         )
-        reader: BatchReader[T] = self._batch_reader(workers, is_all=is_all)
         with closing(reader.pieces(in_windows)) as contents:
             for file, pieces in contents:
-                yield file.path, self._pieces_alone(file.stat) if pieces is None else pieces
+                yield file.path, self._pieces_alone(file) if pieces is None else pieces
                 self._check_open()
 
-    def _place_of_content(self, stat: Stat) -> ContentPlace | None:
-        """Return where the content of a file lies; None where reading it says why not."""
-        if stat.kind is not _REGULAR:
-            raise ValueError(f"inode {stat.inode_number} is no regular file: it has no content")
-        try:
-            return self._readers.stats.content_of(stat)
-        except (SquashfsError, OSError):
-            return None
-        except struct.error:  # the inode continues in the next block
-            pass
-        try:
-            return self._readers.inodes.inode(stat.reference).content
-        except (SquashfsError, OSError):
-            return None
-
-    def _pieces_alone(self, stat: Stat | None) -> Iterator[bytes | memoryview]:
+    def _pieces_alone(self, wanted: Wanted[T]) -> Iterator[bytes | memoryview]:
         """Yield the pieces of a file that is in no batch."""
-        assert stat is not None  # noqa: S101 -- read_pieces is given it
+        reference = wanted.stat.reference if wanted.stat else wanted.reference
 
         def found() -> tuple[Inode, InodeTable, DataReader]:
             readers = self._readers
-            return readers.inodes.inode(stat.reference), readers.inodes, readers.data
+            return readers.inodes.inode(reference), readers.inodes, readers.data
 
         def found_again() -> tuple[Inode, InodeTable, DataReader] | None:
             return found() if self._distrust() else None

@@ -213,13 +213,18 @@ class DataReader:
         stored = self.fragments.get(index)
         if stored is None:
             entry = self.fragments.table[index]
-            stored = StoredBlock(entry.start, entry.size, ANY_SIZE)
-            self._check_word(stored.word, stored.position)
-            if not stored.size:
-                raise CorruptImageError("a fragment block is empty", stored.position)
-            self.check_range(stored.position, stored.size)
-            self.fragments.keep(index, stored)
+            stored = self.know_fragment_block(index, entry.start, entry.size)
         self.fragments.latest = index
+        return stored
+
+    def know_fragment_block(self, index: int, position: int, word: int) -> StoredBlock:
+        """Keep where a fragment block lies within the image's data, and return that."""
+        stored = StoredBlock(position, word, ANY_SIZE)
+        self._check_word(word, position)
+        if not stored.size:
+            raise CorruptImageError("a fragment block is empty", position)
+        self.check_range(position, stored.size)
+        self.fragments.keep(index, stored)
         return stored
 
     def _decoded(self, stored: StoredBlock, raw: bytes | memoryview) -> bytes:

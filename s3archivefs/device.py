@@ -57,7 +57,8 @@ class BlockDevice(Protocol):
     `data`, which it returned for the range at `offset`, does not decode, or may be why metadata
     contradicts itself. The device then drops its copies of the range, and returns whether another
     read may bring other bytes: False where the source gave these twice. `remarks()` returns what
-    would make the image cheaper to read where it lies, a sentence each.
+    would make the image cheaper to read where it lies, a sentence each. `pinned(ranges)`, which may
+    be None, returns what opens the same bytes in another process: see `sources.Pin`.
     """
 
     @property

@@ -21,7 +21,7 @@ from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_e
 from s3archivefs.nodes import NodeReader
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.reopening import Origin
-from s3archivefs.sources import open_source, portable
+from s3archivefs.sources import PinnedSource, StoredSource, open_source, portable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -274,6 +274,21 @@ class SquashFS(NodeReader, BulkReader, Extractor):
         self._check_open()
         size = self._device.size
         return Origin(self._source, self._offset, self._limits, size, self.superblock)
+
+    def pinned_origin(self) -> Origin:
+        """Return the origin by which another process opens this version, and asks for nothing.
+
+        It is `origin` where the device cannot tell, as for an image that starts at an offset.
+
+        Format: "Inode Table".
+        """
+        origin, source = self.origin, self._source
+        url = source.url if isinstance(source, StoredSource | PinnedSource) else source
+        pinned = getattr(self._device, "pinned", None)
+        if pinned is None or not isinstance(url, str):
+            return origin
+        opener = pinned([self._readers.inodes.extent(self._root.inode)])
+        return origin if opener is None else origin._replace(source=PinnedSource(url, opener))
 
     def _resolve(self, path: EitherPath, *, follow: bool = True) -> Inode:
         self._check_open()

@@ -124,6 +124,12 @@ class ContentPlace(NamedTuple):
     fragment_offset: int
     """Start of the tail, in bytes from the start of the decoded fragment block."""
 
+    def block_count(self, block_size: int) -> int:
+        """Return the number of blocks, holes among them, without a tail in a fragment block."""
+        if self.fragment_index != ABSENT_32:
+            return self.size // block_size
+        return -(-self.size // block_size)
+
 
 class Inode:
     """An inode as the image stores it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from weakref import finalize
 
 from s3archivefs.named_tuples import NamedTuple
+from s3archivefs.sources import PinnedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,12 @@ class Origin(NamedTuple):
     size: int
     """Bytes of the device from `offset` on."""
     superblock: Superblock
+
+    def of_part(self, start: int, stop: int) -> Origin:
+        """Return the origin for who reads of the contents only the bytes [start, stop)."""
+        if not isinstance(self.source, PinnedSource) or start >= stop:
+            return self
+        return self._replace(source=self.source.of_part(start, stop))
 
     def check_pickles(self) -> None:
         """Raise a clear TypeError where the source is an object that cannot be pickled."""

@@ -4,20 +4,56 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, BinaryIO, cast
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from s3archivefs.device import BlockDevice, open_file
 from s3archivefs.device_reads import read_exactly
 from s3archivefs.errors import SquashfsError, UnsupportedError
+from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.superblock import is_image_start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["is_squashfs", "open_source", "portable"]
+__all__ = ["PinnedSource", "StoredSource", "is_squashfs", "open_source", "portable"]
 
 _PATH_MAX = 4096
 _TAKEN = "an image is a path, a URL, a seekable binary file or a block device"
+
+
+class StoredSource(NamedTuple):
+    """An image at a URL, and by which options its filesystem is reached."""
+
+    url: str
+    options: Mapping[str, Any]
+    """Options of the URL's filesystem, or by protocol of those of its chain."""
+
+
+class Pin(Protocol):
+    """What a device's `pinned(ranges)` returned, which can be pickled.
+
+    It opens a device with the same bytes, which asks nobody whether they are, nor for the ranges
+    [start, stop) that `pinned` was given.
+    """
+
+    def __call__(self) -> BlockDevice:
+        """Open the device."""
+
+    def of_part(self, start: int, stop: int) -> Pin:
+        """Return likewise what opens it for a reader of the bytes [start, stop) of contents."""
+
+
+class PinnedSource(NamedTuple):
+    """One version of an image at a URL, which is opened without asking for it."""
+
+    url: str
+    open: Pin
+
+    def of_part(self, start: int, stop: int) -> PinnedSource:
+        """Return the source for a reader of no contents but the bytes [start, stop)."""
+        return self._replace(open=self.open.of_part(start, stop))
 
 
 def open_source(source: object) -> tuple[BlockDevice, Callable[[], None]]:
@@ -33,6 +69,10 @@ def open_source(source: object) -> tuple[BlockDevice, Callable[[], None]]:
         raise TypeError(f"{_TAKEN}, not the class {source.__name__}")
     if isinstance(source, BlockDevice):
         return source, lambda: None
+    if isinstance(source, PinnedSource):
+        return source.open(), lambda: None
+    if isinstance(source, StoredSource):
+        return _open_stored(source)
     if scheme := _scheme(source):
         return _open_url(scheme, cast("str", source))
     if isinstance(source, bytes) and (b"\0" in source or len(source) > _PATH_MAX):
@@ -92,12 +132,31 @@ def _position(source: object) -> int | None:
         return None
 
 
-def _open_url(scheme: str, url: str) -> tuple[BlockDevice, Callable[[], None]]:
+def _open_stored(source: StoredSource) -> tuple[BlockDevice, Callable[[], None]]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- as below
+
+    url = source.url
+    scheme = _scheme(url) or "file"
+    options = dict(source.options)
+    if "::" not in url:
+        options |= options.pop(scheme, {})
+    for entry in entry_points(group="s3archivefs.targets", name=scheme):
+        with suppress(ModuleNotFoundError):
+            if (target := entry.load()(url, options)) is not None:
+                opened = target.open()
+                return opened.source, opened.close
+    return _open_url(scheme, url, options)
+
+
+def _open_url(
+    scheme: str, url: str, options: Mapping[str, Any] | None = None
+) -> tuple[BlockDevice, Callable[[], None]]:
     from importlib.metadata import entry_points  # noqa: PLC0415 -- 10 ms that a local image need not pay
 
     extra = "lambda" if scheme == "s3" else "fsspec"
     hint = f"; pip install 's3archivefs[{extra}]'"
-    for entry in entry_points(group="s3archivefs.devices", name=scheme):
+    devices = entry_points(group="s3archivefs.devices", name=scheme)
+    for entry in devices if options is None else ():
         try:
             device = entry.load()(url)
         except ModuleNotFoundError as error:
@@ -108,7 +167,7 @@ def _open_url(scheme: str, url: str) -> tuple[BlockDevice, Callable[[], None]]:
             open_any = entry.load()
         except ModuleNotFoundError as error:
             raise UnsupportedError(f"{scheme}:// URLs need {error.name}{hint}") from error
-        return _open_any(open_any, url)
+        return _open_any(partial(open_any, options=options) if options else open_any, url)
     raise UnsupportedError(f"no installed package opens {scheme}:// URLs{hint}")
 
 

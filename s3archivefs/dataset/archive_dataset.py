@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from contextlib import closing, contextmanager, suppress
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from weakref import finalize
 
-from s3archivefs.dataset.batch import Batch
+from s3archivefs.dataset.batch import Batch, check_workers
+from s3archivefs.dataset.kept_image import kept_image
 from s3archivefs.dataset.members import members_of
 from s3archivefs.dataset.partitioning import partitions_of
+from s3archivefs.dataset.places import place_of, places_of
 from s3archivefs.dataset.shared_file import mapped, shared
 from s3archivefs.dataset.tree import open_tree
 from s3archivefs.errors import SquashfsError
 from s3archivefs.file import check_limit
-from s3archivefs.image import SquashFS
 from s3archivefs.printed import printed
-from s3archivefs.reopening import reopen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from s3archivefs.dataset.members import Members
+    from s3archivefs.dataset.places import Places
     from s3archivefs.dataset.shared_file import SharedFile
-    from s3archivefs.inode import Stat
+    from s3archivefs.image import SquashFS
+    from s3archivefs.inode import ContentPlace, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.reopening import Origin
 
@@ -51,6 +52,8 @@ class ArchiveDataset(Generic[Item]):
     `s3archivefs.open` takes; the image starts at byte `offset` of it. `glob` is a pattern of
     `pathlib`, from the root, or from the directory of a chained URL
     (`squashfs://directory::s3://bucket/a.sqfs`); symlinks to files count, and `**` follows none.
+    `storage_options` are what `fsspec.open` takes for the URL of the image: options of its
+    filesystem, or those of each in a chain by protocol (`{"s3": {"endpoint_url": ...}}`).
     Members are counted from 0 in the order of the tree, names in byte order. An item is what
     `decode` returns for the content of its member, the content itself if there is none.
 
@@ -74,6 +77,7 @@ class ArchiveDataset(Generic[Item]):
         *,
         offset: int = ...,
         limits: Limits | None = ...,
+        storage_options: Mapping[str, Any] | None = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -84,6 +88,7 @@ class ArchiveDataset(Generic[Item]):
         *,
         offset: int = ...,
         limits: Limits | None = ...,
+        storage_options: Mapping[str, Any] | None = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -93,16 +98,19 @@ class ArchiveDataset(Generic[Item]):
         *,
         offset: int = 0,
         limits: Limits | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._glob = glob
         self._decode: Callable[[bytes], Item] | None = decode
-        image, self._top = open_tree(url, offset, limits)
+        image, self._top = open_tree(url, offset, limits, storage_options)
         self._close: Callable[[], object] = finalize(self, image.close)
         self._image: SquashFS | None = image
         self._origin = image.origin
         self._members: Members | None = members_of(image, glob, self._top)
         self._shared: SharedFile | None = None
         self._is_part = False
+        self._places: Places | None = None
+        """Of a partition, where its contents lie."""
         self._closed = False
         self._kept: dict[int, bytes] = {}
         """Contents of members that were read ahead."""
@@ -124,22 +132,27 @@ class ArchiveDataset(Generic[Item]):
         """Return the members in partitions of about so many bytes, for workers elsewhere.
 
         Each is a dataset of its own, with its members in the order of the disk. They are in its
-        pickle, 40 bytes and a name each: a worker lists nothing.
+        pickle, 40 bytes and a name each, and where their blocks lie: a worker lists nothing, and
+        reads contents alone. Of an archive in S3 it takes the version of this dataset without
+        asking, and fetches no byte that is another's.
 
         No two partitions share a block, nor a fragment block with the tails of files; but files
         that do, and have more than twice the mean and more than 8 MiB, are divided. None has less
-        than half of the mean. Neighbours have a chunk of the cache in common, where one ends amid
-        it. Raises ValueError where `partition_bytes` is less than 1.
+        than half of the mean. Raises ValueError where `partition_bytes` is less than 1.
         """
         if partition_bytes < 1:
             raise ValueError(f"partition_bytes is {partition_bytes}: it must be at least 1")
-        return [*map(self._part, partitions_of(self.members, partition_bytes))]
+        origin = self.image.pinned_origin()
+        partitions = partitions_of(self.members, partition_bytes)
+        return [self._part(indices, origin) for indices in partitions]
 
-    def _part(self, indices: Sequence[int]) -> Self:
+    def _part(self, indices: Sequence[int], origin: Origin) -> Self:
         """Return the dataset of some members."""
         part = object.__new__(type(self))
         vars(part).update(self._state())
         part._members, part._shared, part._is_part = self.members.taken(indices), None, True
+        part._places = places = places_of(self.image, part._members)
+        part._origin = origin if places is None else origin.of_part(places.start, places.stop)
         return part
 
     @property
@@ -159,7 +172,9 @@ class ArchiveDataset(Generic[Item]):
         if self._closed:
             raise ValueError("the dataset is closed")
         if self._image is None:
-            self._image = _opened(self._origin)
+            self._image = kept_image(self._origin)
+            if self._places is not None:
+                self._image.know_fragment_blocks(self._places.fragment_blocks)
         return self._image
 
     # ---- Items -----------------------------------------------------------------------------------
@@ -192,7 +207,7 @@ class ArchiveDataset(Generic[Item]):
         """
         ahead: Sequence[int] = ()
         if isinstance(indices, Batch):
-            _check_workers(indices.workers)
+            check_workers(indices.workers)
             ahead = indices.ahead
             if indices.is_first:
                 self._kept.clear()
@@ -222,11 +237,31 @@ class ArchiveDataset(Generic[Item]):
             if content is not None:
                 due.remove(number)
                 yield number, content
-        wanted = [*self._stats(due), *self._stats({*ahead} - {*numbers}, skip_faults=True)]
-        with closing(self.image.read_pieces(wanted)) as contents:
+        with closing(self._read(due, {*ahead} - {*numbers})) as contents:
             for number, pieces in contents:
                 with self._naming(number) if number in due else suppress(*_FAULTS):
                     yield number, b"".join(pieces)
+
+    def _read(
+        self, due: Iterable[int], ahead: Iterable[int]
+    ) -> Generator[tuple[int, Iterable[bytes | memoryview]], None, None]:
+        """Yield the pieces of members; those read ahead only where they may be read."""
+        if self._places is None:
+            return self.image.read_pieces(
+                [*self._stats(due), *self._stats(ahead, skip_faults=True)]
+            )
+        return self.image.read_placed([*self._placed(due), *self._placed(ahead, skip_faults=True)])
+
+    def _placed(
+        self, numbers: Iterable[int], *, skip_faults: bool = False
+    ) -> Iterator[tuple[int, ContentPlace, Sequence[int]]]:
+        """Yield the places of members likewise, of a partition."""
+        assert self._places is not None  # noqa: S101 -- it has them
+        members, places, most = self.members, self._places, self.image.limits.read_all_bytes
+        for number in numbers:
+            with suppress(*_FAULTS) if skip_faults else self._naming(number):
+                check_limit(members.sizes[number], most)
+                yield number, place_of(members, number), places.words_of(number)
 
     def _stats(
         self, numbers: Iterable[int], *, skip_faults: bool = False
@@ -308,36 +343,5 @@ class ArchiveDataset(Generic[Item]):
         self.close()
 
 
-def _check_workers(expected: int) -> None:
-    """Raise ValueError if this is one of another number of PyTorch's workers."""
-    torch = sys.modules.get("torch.utils.data")  # without it, none of its workers
-    info = torch.get_worker_info() if torch else None
-    if info is not None and info.num_workers != expected:
-        raise ValueError(
-            f"the DataLoader has {info.num_workers} workers, its BlockShuffle is for {expected}:"
-            f" give that workers={info.num_workers}"
-        )
-
-
-def _unopened() -> dict[str, object]:
-    """Return the state of a dataset that has opened nothing yet."""
-    return {"_image": None, "_close": _nothing, "_closed": False}
-
-
 def _nothing() -> None:
     """Close nothing: the image is not the dataset's own."""
-
-
-_kept_open: list[tuple[Origin, SquashFS]] = []
-"""The last image that was opened again, for the next partition of a worker."""
-
-
-def _opened(origin: Origin) -> SquashFS:
-    """Return a dataset's image, opened again unless it was the last to be."""
-    for known, image in [*_kept_open]:
-        if known == origin:
-            return image
-    image = reopen(SquashFS, origin)
-    if isinstance(origin.source, str | bytes):
-        _kept_open[:] = [(origin, image)]
-    return image

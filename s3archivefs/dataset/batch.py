@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "check_workers"]
 
 
 class Batch(list[int]):
@@ -34,3 +35,14 @@ class Batch(list[int]):
         """Whether it is the worker's first of an epoch."""
         self.workers = workers
         """For how many workers the epoch is."""
+
+
+def check_workers(expected: int) -> None:
+    """Raise ValueError if this is one of another number of PyTorch's workers."""
+    torch = sys.modules.get("torch.utils.data")  # without it, none of its workers
+    info = torch.get_worker_info() if torch else None
+    if info is not None and info.num_workers != expected:
+        raise ValueError(
+            f"the DataLoader has {info.num_workers} workers, its BlockShuffle is for {expected}:"
+            f" give that workers={info.num_workers}"
+        )

@@ -40,6 +40,8 @@ class Members(NamedTuple):
     """Of each, bytes of content."""
     fragments: Column
     """Of each, the number of the fragment block that it shares with others, or ABSENT_32."""
+    offsets: Column
+    """Of each, where its part of the decoded fragment block begins."""
     ends: Column
     """Of each, where its name ends in `names`."""
     parents: Column
@@ -66,6 +68,7 @@ class Members(NamedTuple):
             _taken("Q", self.starts, indices),
             _taken("Q", self.sizes, indices),
             _taken("I", self.fragments, indices),
+            _taken("I", self.offsets, indices),
             _ends(names),
             array("I", parents),
             bytearray(b"").join(names),
@@ -87,8 +90,9 @@ def members_of(image: SquashFS, pattern: str, top: str = "/") -> Members:
     They come depth first, names in byte order, each path once. Symlinks to regular files are among
     them; those that lead nowhere are not. Raises what `Path.glob` raises.
     """
-    references, starts, sizes, ends = array("Q"), array("Q"), array("Q"), array("Q")
-    fragments, parents, names = array("I"), array("I"), bytearray()
+    references, starts, sizes = array("Q"), array("Q"), array("Q")
+    fragments, offsets, parents, names = array("I"), array("I"), array("I"), bytearray()
+    ends = array("I")
     numbers: dict[str, int] = {}
     content_start = image.content_start
     for directory, name, entry in matches(image, top, pattern):
@@ -97,17 +101,20 @@ def members_of(image: SquashFS, pattern: str, top: str = "/") -> Members:
         stat = _stat(entry)
         if stat is None or stat.kind is not _FILE:
             continue
-        start, fragment = content_start(stat)
+        start, fragment, offset = content_start(stat)
         names += encode(name)
+        if len(names) > _MOST_32 and ends.typecode == "I":
+            ends = array("Q", ends)
         ends.append(len(names))
         parents.append(numbers.setdefault(directory, len(numbers)))
         references.append(stat.reference)
         starts.append(start)
         sizes.append(stat.size)
         fragments.append(fragment)
+        offsets.append(offset)
     directories = [*map(encode, numbers)]
     return Members(
-        *(references, starts, sizes, fragments, ends, parents, names),
+        *(references, starts, sizes, fragments, offsets, ends, parents, names),
         _ends(directories),
         bytearray(b"").join(directories),
     )
@@ -130,7 +137,9 @@ def _taken(typecode: Literal["Q", "I"], column: Column, indices: Sequence[int]) 
 
 def _ends(texts: Iterable[Sequence[int]]) -> array[int]:
     """Return where each of texts ends that lie one behind the other."""
-    return array("Q", accumulate(map(len, texts)))
+    ends = array("Q", accumulate(map(len, texts)))
+    return ends if ends and ends[-1] > _MOST_32 else array("I", ends)
 
 
 _FILE = FileKind.FILE
+_MOST_32 = 0xFFFFFFFF  # in a column of type "I"

@@ -7,17 +7,18 @@ import os
 from pathlib import Path
 from struct import Struct
 from tempfile import mkstemp
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 from weakref import finalize
 
 from s3archivefs.dataset.members import Members
 
 __all__ = ["SharedFile", "mapped", "shared"]
 
-_FORMATS: tuple[Literal["Q", "I", "B"], ...] = ("Q", "Q", "Q", "I", "Q", "I", "B", "Q", "B")
-"""Type of each column, as in `memoryview.cast`."""
 _TOKEN_BYTES = 16
-_lengths = Struct(f"={len(_FORMATS)}Q")
+_lengths = Struct(f"={len(Members._fields)}Q")
+_formats = Struct(f"={len(Members._fields)}s{-len(Members._fields) % 8}x")
+"""The type of each column, as in `memoryview.cast`."""
+_HEADER_BYTES = _TOKEN_BYTES + _lengths.size + _formats.size
 _ALIGNMENT = 8  # bytes: columns begin at multiples of it, as their integers must
 
 
@@ -37,9 +38,10 @@ def shared(members: Members, owner: object) -> SharedFile:
     handle, path = mkstemp(prefix="s3archivefs-", suffix=".members")
     finalize(owner, _remove, path, os.getpid())
     token = os.urandom(_TOKEN_BYTES)
+    formats = "".join(memoryview(column).format for column in members).encode("ascii")
     columns = [memoryview(column).cast("B") for column in members]
     with os.fdopen(handle, "wb") as file:
-        file.write(token + _lengths.pack(*map(len, columns)))
+        file.write(token + _lengths.pack(*map(len, columns)) + _formats.pack(formats))
         for column in columns:
             file.write(column)
             file.write(_padding(len(column)))
@@ -57,15 +59,16 @@ def mapped(file: SharedFile) -> Members | None:
             view = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError):  # ValueError: it is empty
         return None
-    at = _TOKEN_BYTES + _lengths.size
+    at = _HEADER_BYTES
     if view[:_TOKEN_BYTES] != file.token or len(view) < at:
         return None
     lengths = _lengths.unpack_from(view, _TOKEN_BYTES)
+    (formats,) = _formats.unpack_from(view, _TOKEN_BYTES + _lengths.size)
     if len(view) < at + sum(length + len(_padding(length)) for length in lengths):
         return None
     columns = []
-    for form, length in zip(_FORMATS, lengths, strict=True):
-        columns.append(view[at : at + length].cast(form))
+    for form, length in zip(formats.decode("ascii"), lengths, strict=True):
+        columns.append(view[at : at + length].cast(cast("Literal['Q', 'I', 'B']", form)))
         at += length + len(_padding(length))
     return Members(*columns)
 

@@ -156,7 +156,7 @@ class ArchiveFile(io.BufferedIOBase):
         image, stored = shared.image, self._file.storage.size
         if start and image.superblock.block_size < stored <= _WHOLE_BYTES:
             with suppress(Exception):  # the read itself raises
-                first, _ = image.content_start(image.stat("/" + self.path))
+                first, _, _ = image.content_start(image.stat("/" + self.path))
                 image.device.pread(first, stored)
 
     def __reduce_ex__(self, _protocol: SupportsIndex, /) -> tuple[object, ...]:

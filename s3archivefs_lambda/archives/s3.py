@@ -20,6 +20,7 @@ from s3archivefs_lambda.archives.archive import Archive
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
+from s3archivefs_lambda.cache.part import PartDevice, Window
 from s3archivefs_lambda.config.settings import chunk_size_for
 from s3archivefs_lambda.store.device import S3Device, current_identity
 from s3archivefs_lambda.store.errors import ArchiveReplacedError, ArchiveUnchangedError
@@ -180,13 +181,39 @@ class S3Opener:
         return OpenedDevice(device, source.identity, len(tail), version)
 
     def _reopened(self, location: Location, version: S3Version) -> OpenedDevice:
+        device = self.reopen_device(location, version)
+        held = device.recall_preloaded(version.tail_start)
+        return OpenedDevice(
+            device, device.identity, held, version, has_cached_tail=device.has_cached_tail
+        )
+
+    def reopen_device(self, location: Location, version: S3Version) -> CachedDevice:
+        """Return the version's bytes, read from the chunk cache or fetched, without a request."""
         source = self._device(location, version)
         head, has_superblock = version.superblock, version.has_superblock
         device, _ = self._cached(source, head, has_superblock=has_superblock)
-        held = device.recall_preloaded(version.tail_start)
-        return OpenedDevice(
-            device, source.identity, held, version, has_cached_tail=device.has_cached_tail
+        return device
+
+    def device_of_part(
+        self, whole: CachedDevice, location: Location, version: S3Version, part: tuple[int, int]
+    ) -> BlockDevice:
+        """Return the version's bytes, of which those of a part [start, stop) are fetched exactly.
+
+        Where the chunk cache has the part, as it keeps it for all readers, that is `whole`.
+        """
+        start, stop = part
+        size = whole.chunk_size
+        middle = (start + stop) // 2 // size
+        if whole.cached.is_in_memory(middle) or whole.cached.is_stored(middle):
+            return whole
+        chunks = CachedDevice(
+            Window(self._device(location, version), start, stop),
+            f"{whole.identity}\0{start}-{stop}",
+            size,
+            memory=self._memory,
+            store=self._store,
         )
+        return PartDevice(whole, chunks, start)
 
     def _cached(
         self, source: S3Device, head: bytes, *, has_superblock: bool

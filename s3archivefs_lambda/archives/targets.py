@@ -6,18 +6,16 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.util import find_spec
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3archivefs import Superblock
-from s3archivefs_lambda.archives.client import make_archive_client
-from s3archivefs_lambda.archives.s3 import S3Opener
-from s3archivefs_lambda.archives.url import location_of, open_current
+from s3archivefs_lambda.archives.pinned import current_settings, open_current, opener_for
+from s3archivefs_lambda.archives.url import location_of
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
@@ -27,17 +25,13 @@ from s3archivefs_lambda.store.device import current_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import TypeAlias
 
     from s3archivefs import BlockDevice
+    from s3archivefs_lambda.archives.pinned import Settings
     from s3archivefs_lambda.config.location import Location
-
-    Settings: TypeAlias = tuple[tuple[str, str], ...]
 
 __all__ = ["by_chunks", "find_in_s3"]
 
-_REQUESTS = 32  # of one reader at a time, as the reader's bulk reading makes them
-_OPENERS = 16  # stores, or ways to reach one, that a process remembers
 _BLOCK_SIZE_MIN, _BLOCK_SIZE_MAX = 4096, 1 << 20  # bytes of a block in a sound image
 _numbers = count()
 _HONOURED = {
@@ -82,10 +76,11 @@ class Opened(NamedTuple):
 class S3Target:
     """An archive in S3."""
 
-    def __init__(self, opener: S3Opener, location: Location, key: object) -> None:
-        self._opener = opener
+    def __init__(self, settings: Settings, location: Location, access: StoreAccess) -> None:
+        self._opener = opener_for(settings, access)
         self._location = location
-        self.key = key
+        self._access = access
+        self.key = (str(location), settings, access)
         """What names the archive, and the way to it, in this process."""
 
     @property
@@ -100,7 +95,7 @@ class S3Target:
 
     def open(self) -> Opened:
         """Open the current version; raise ArchiveAccessError."""
-        opened = open_current(self._opener, self._location)
+        opened = open_current(self._opener, self._location, self._access)
         return Opened(opened.device, opened.identity, _nothing)
 
 
@@ -113,9 +108,7 @@ def find_in_s3(url: str, options: Mapping[str, Any]) -> S3Target | None:
     access = _access(options)
     if access is None or "?versionId=" in url or find_spec("botocore") is None:
         return None
-    settings = _settings()
-    location = location_of(url)
-    return S3Target(_opener(settings, access), location, (str(location), settings, access))
+    return S3Target(current_settings(), location_of(url), access)
 
 
 def by_chunks(device: BlockDevice, version: str) -> BlockDevice:
@@ -127,7 +120,7 @@ def by_chunks(device: BlockDevice, version: str) -> BlockDevice:
     size = device.size
     if size < Superblock.layout.size:
         return device  # the reader raises the error
-    config, memory = _memory(_settings())
+    config, memory = _memory(current_settings())
     tail_start = max(0, size - config.tail_bytes)
     with ThreadPoolExecutor(1) as executor:
         early = executor.submit(device.pread, 0, Superblock.layout.size)
@@ -168,19 +161,6 @@ def _access(options: Mapping[str, Any]) -> StoreAccess | None:
             elif name not in _ELSEWHERE:
                 return None
     return StoreAccess(**fields)
-
-
-def _settings() -> Settings:
-    """Return the settings of the environment that decide how an archive is read."""
-    prefixes = ("AWS_", "S3ARCHIVEFS_")
-    return tuple(sorted(each for each in os.environ.items() if each[0].startswith(prefixes)))
-
-
-@lru_cache(_OPENERS)
-def _opener(settings: Settings, access: StoreAccess) -> S3Opener:
-    """Return the opener of a store: one client and one memory of chunks."""
-    make_client = partial(make_archive_client, requests=_REQUESTS, access=access)
-    return S3Opener(Config.from_environ(dict(settings)), make_client)
 
 
 @lru_cache(1)

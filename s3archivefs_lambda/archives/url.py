@@ -6,17 +6,18 @@ import os
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.archives.pinned import open_current
 from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.config.errors import SettingError
 from s3archivefs_lambda.config.location import parse_location
 from s3archivefs_lambda.config.settings import Config
+from s3archivefs_lambda.store.access import STANDARD_ACCESS
 
 if TYPE_CHECKING:
     from s3archivefs import BlockDevice
-    from s3archivefs_lambda.archives.s3 import OpenedDevice
     from s3archivefs_lambda.config.location import Location
 
-__all__ = ["location_of", "open_current", "open_url"]
+__all__ = ["location_of", "open_url"]
 
 
 def open_url(url: str) -> BlockDevice:
@@ -25,7 +26,7 @@ def open_url(url: str) -> BlockDevice:
     Settings come from the environment. Raises SettingError and ArchiveAccessError.
     """
     opener = S3Opener(Config.from_environ(os.environ), make_archive_client)
-    return open_current(opener, location_of(url)).device
+    return open_current(opener, location_of(url), STANDARD_ACCESS).device
 
 
 def location_of(url: str) -> Location:
@@ -34,15 +35,3 @@ def location_of(url: str) -> Location:
         return parse_location(url)
     except SettingError as error:
         raise SettingError(f"{url} {error}") from None
-
-
-def open_current(opener: S3Opener, location: Location) -> OpenedDevice:
-    """Open the current version of an object, and record it for the next time.
-
-    Raises ArchiveAccessError.
-    """
-    before = opener.recall(location)
-    opened = opener.open_device(location, before)
-    if opened.version is not None and opened.version != before:
-        opener.remember(location, opened.version)
-    return opened

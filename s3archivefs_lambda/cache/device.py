@@ -11,7 +11,7 @@ from s3archivefs_lambda.cache.fetch_plan import FetchPlan
 from s3archivefs_lambda.cache.readahead import ReadAhead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from s3archivefs import BlockDevice
     from s3archivefs_lambda.cache.cached_chunks import Chunk
@@ -60,6 +60,8 @@ class CachedDevice:
         """The chunks that need not be fetched."""
         self.background = memory.background
         """The threads and the memory for what is fetched ahead of readers."""
+        self.pinned: Callable[[Iterable[tuple[int, int]]], Callable[[], BlockDevice]] | None = None
+        """Tells how another process opens the same bytes: see `BlockDevice`; None if unknown."""
         metadata_start = device.size if metadata_start is None else metadata_start
         plan = FetchPlan(device.size, chunk_size, metadata_start)
         self.chunks = ChunkReader(device, self.cached, plan, self.background)

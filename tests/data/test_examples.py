@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tests.support.proxy.counting_proxy import CountingProxy
     from tests.support.servers.swift_store import SwiftStore
 
-CHUNK = 128 << 10
-"""Bytes of a chunk: a block of the images here."""
 PARTITIONS = 3
 TEXTS = {
     f"{number:04}": " ".join(
@@ -92,22 +90,21 @@ class Stored:
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
-    def fetched(self, proxy: CountingProxy) -> Counter[int]:
-        """How often each chunk of contents was fetched; to open the archive is another matter."""
-        times: Counter[int] = Counter()
+    def fetched(self, proxy: CountingProxy) -> list[tuple[int, int]]:
+        """The ranges of contents that were fetched; to open the archive is another matter."""
+        ranges = []
         for request in proxy.requests:
             start, _, end = (request.range or "").removeprefix("bytes=").partition("-")
             if start and int(end) > 96 and int(start) < self.data_end:
-                last = min(int(end), self.data_end - 1)
-                times.update(range(int(start) // CHUNK, last // CHUNK + 1))
-        return times
+                ranges.append((int(start), min(int(end) + 1, self.data_end)))
+        return sorted(ranges)
 
 
 def store_image(
     contents: dict[str, bytes], path: Path, store: SwiftStore, archives: str, name: str
 ) -> Stored:
     tree = tuple(file(name, data) for name, data in contents.items())
-    image = make_image(path, tree, "-b", str(CHUNK), "-noD", "-noF")
+    image = make_image(path, tree, "-b", "131072", "-noD", "-noF")
     return Stored(store, archives, name, image)
 
 
@@ -133,19 +130,18 @@ def check_counts(lines: list[str], expected: Counter[str]) -> None:
 
 
 def check_fetched_once(archive: Stored, proxy: CountingProxy) -> None:
-    """Check that each chunk was fetched once, but for those amid which partitions meet."""
-    times = archive.fetched(proxy)
-    assert times.keys() <= {*range(-(-archive.data_end // CHUNK))}
-    assert len(times) >= archive.data_end // CHUNK - (512 << 10) // CHUNK - 1
-    assert sum(times.values()) - len(times) <= PARTITIONS - 1
-    assert max(times.values()) <= 2
+    """Check that each byte of contents was fetched once, and nothing else but to open it once."""
+    starts, ends = zip(*archive.fetched(proxy), strict=True)
+    assert (*starts, archive.data_end) == (96, *ends)
+    others = len(proxy.requests) - len(starts)
+    assert others <= 2  # both ends of the archive, by who divides it
 
 
 def words() -> Counter[str]:
     return Counter(word for data in TEXTS.values() for word in data.decode().split())
 
 
-def test_dask_counts_words_and_fetches_each_chunk_once(texts: Stored, proxy: CountingProxy) -> None:
+def test_dask_counts_words_and_fetches_each_byte_once(texts: Stored, proxy: CountingProxy) -> None:
     lines = texts.run(proxy, "dask_wordcount", **ALONE, DASK_NUM_WORKERS="2")
     check_counts(lines, words())
     check_fetched_once(texts, proxy)
@@ -161,7 +157,7 @@ def test_a_cache_that_workers_share_is_all_that_others_need(
 
 
 @pytest.mark.timeout(900)  # its servers start and end with it
-def test_ray_counts_images_and_fetches_each_chunk_once(
+def test_ray_counts_images_and_fetches_each_byte_once(
     images: Stored, proxy: CountingProxy, tmp_path: Path
 ) -> None:
     own = {"HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
@@ -172,7 +168,7 @@ def test_ray_counts_images_and_fetches_each_chunk_once(
 
 
 @pytest.mark.timeout(900)  # its servers start and end with it
-def test_spark_counts_words_and_fetches_each_chunk_once(
+def test_spark_counts_words_and_fetches_each_byte_once(
     texts: Stored, proxy: CountingProxy, tmp_path: Path
 ) -> None:
     own = {

@@ -83,6 +83,7 @@ LAYERS = (
     "globbing",
     "pure_path",
     "path",
+    "placing",
     "bulk",
     "extraction",  # a room: what makes members of an image in a directory
     "extracting",

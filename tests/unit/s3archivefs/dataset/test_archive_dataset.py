@@ -185,6 +185,16 @@ def test_a_damaged_member_raises_by_name_and_others_are_read(damaged: Draft) -> 
     assert caught.value.__notes__ == ["while reading /b"]
 
 
+def test_a_damaged_member_of_a_partition_raises_by_name_too(damaged: Draft) -> None:
+    with ArchiveDataset(BytesDevice(bytes(damaged.data))) as dataset:
+        [part] = dataset.partitions()
+    items = {part.path(index): index for index in range(len(part))}
+    assert part.__getitems__([items["/c"], items["/a"]]) == [b"", noise(3 * BLOCK)]
+    with pytest.raises(CorruptImageError) as caught:
+        part[items["/b"]]
+    assert caught.value.__notes__ == ["while reading /b"]
+
+
 def test_a_damaged_member_that_is_read_ahead_raises_in_its_turn(damaged: Draft) -> None:
     dataset = ArchiveDataset(BytesDevice(bytes(damaged.data)))
     assert dataset.__getitems__(Batch([0], [0, 1, 2], left=2, is_first=True)) == [noise(3 * BLOCK)]

@@ -52,11 +52,11 @@ def test_members_of_a_directory_come_together_whatever_lies_below_it(tmp_path: P
 def test_members_know_size_place_and_inode(image: Path) -> None:
     with s3archivefs.open(image) as fs:
         members = members_of(fs, "**/*")
-        rows = zip(*members[:4], strict=True)
-        for index, (reference, start, size, fragment) in enumerate(rows):
+        rows = zip(*members[:5], strict=True)
+        for index, (reference, start, size, fragment, offset) in enumerate(rows):
             stat = fs.stat(members.path(index))
             assert (reference, size) == (stat.reference, stat.size)
-            assert (start, fragment) == fs.content_start(stat)
+            assert (start, fragment, offset) == fs.content_start(stat)
 
 
 @pytest.mark.property
@@ -68,7 +68,7 @@ def test_some_members_are_what_they_are_among_all(image: Path, data: st.DataObje
     indices = data.draw(st.lists(st.integers(0, count - 1), max_size=20))
     taken = members.taken(indices)
     assert [*map(taken.path, range(len(indices)))] == [*map(members.path, indices)]
-    for column in range(4):
+    for column in range(5):
         assert [*taken[column]] == [members[column][index] for index in indices]
     assert {*bytes(taken.directories).split(b"/")} <= {*bytes(members.directories).split(b"/")}
 

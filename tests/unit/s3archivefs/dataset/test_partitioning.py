@@ -40,7 +40,8 @@ def columns(places: list[tuple[int, int, int | None]]) -> Members:
     fragments = array("I", (ABSENT_32 if each is None else each for _, _, each in places))
     nothing, names = array("Q"), bytearray()
     return Members(
-        nothing, starts, sizes, fragments, nothing, array("I"), names, nothing, bytearray()
+        *(nothing, starts, sizes, fragments, nothing, nothing, array("I"), names, nothing),
+        bytearray(),
     )
 
 
@@ -146,6 +147,20 @@ def test_partitions_of_an_image_fetch_each_byte_of_content_once(tailed: Path) ->
     assert sum(map(len, blocks)) == len(set().union(*blocks))
 
 
+def test_a_partition_reads_contents_and_no_metadata_but_the_root(tailed: Path) -> None:
+    with ArchiveDataset(CountingDevice(tailed.read_bytes())) as dataset:
+        device = cast("CountingDevice", dataset.image.device)
+        partitions = dataset.partitions(BLOCK * 16)
+        superblock = dataset.image.superblock
+        root = superblock.inode_table_start + (superblock.root_inode >> 16)
+        for part in partitions:
+            device.forget()
+            found = {part.path(index): item for index, item in enumerate(part)}
+            assert found == {path: TAILS[path[1:]] for path in found}
+            metadata = {at for at, _ in device.reads if at >= superblock.inode_table_start}
+            assert metadata == {root}
+
+
 def test_a_partition_is_a_dataset(image: Path) -> None:
     with ArchiveDataset(image, "dog*/*.txt", len) as dataset:
         found = {
@@ -174,7 +189,10 @@ def test_a_pickle_of_a_partition_has_its_members_and_nothing_else(image: Path) -
     assert len(parts) > 1
     for part in parts:
         names = sum(len(os.fsencode(part.path(index))) for index in range(len(part)))
-        assert len(pickle.dumps(part)) <= 1456 + 40 * len(part) + names
+        sizes, fragments = part.members.sizes, {*part.members.fragments}
+        blocks = sum(-(-size // BLOCK) for size in sizes if size >= BLOCK)
+        places = 16 * len(fragments) + (4 * len(part) + 4 * blocks if blocks else 0)
+        assert len(pickle.dumps(part)) <= 1900 + 40 * len(part) + names + places
 
 
 def test_partitions_of_one_image_have_it_open_once_in_a_process(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from fixtures.tree import file
 from s3archivefs.dataset import ArchiveDataset
@@ -64,6 +67,42 @@ def test_a_list_that_is_made_anew_is_of_the_same_directory(
     with ArchiveDataset(f"squashfs://cat::{image}") as dataset:
         other = pickle.loads(pickle.dumps(dataset))  # noqa: S301 -- our own
     assert contents(other) == below("/cat/")
+
+
+@pytest.mark.parametrize(
+    ("chain", "options"),
+    [
+        ("simplecache::file://{}", {"simplecache": {"cache_storage": "{}"}}),
+        ("simplecache::file://{}", {"cache_storage": "{}"}),
+        ("squashfs://cat::simplecache::file://{}", {"simplecache": {"cache_storage": "{}"}}),
+    ],
+)
+def test_options_of_filesystems_reach_them_and_those_of_other_processes(
+    image: Path, tmp_path: Path, chain: str, options: dict[str, Any]
+) -> None:
+    text = json.dumps(options).replace("{}", str(tmp_path))
+    with ArchiveDataset(chain.format(image), "**/01.txt", storage_options=json.loads(text)) as data:
+        assert contents(data).items() <= CONTENTS.items()
+        assert [*tmp_path.iterdir()]
+        for each in tmp_path.iterdir():
+            each.unlink()
+        other = pickle.loads(pickle.dumps(data))  # noqa: S301 -- our own
+        assert other[0] == CONTENTS["/cat/01.txt"]
+        assert [*tmp_path.iterdir()]
+
+
+def test_options_of_a_url_without_a_chain_may_be_by_its_protocol(image: Path) -> None:
+    memory = MemoryFileSystem()
+    memory.pipe("/options.sqfs", image.read_bytes())
+    for options in ({"skip_instance_cache": True}, {"memory": {"skip_instance_cache": True}}):
+        with ArchiveDataset("memory://options.sqfs", "cat/01.txt", storage_options=options) as data:
+            assert [*data] == [CONTENTS["/cat/01.txt"]]
+    memory.rm("/options.sqfs")
+
+
+def test_options_are_for_urls(image: Path) -> None:
+    with pytest.raises(TypeError, match="storage_options are for a URL, not BytesIO"):
+        ArchiveDataset(io.BytesIO(image.read_bytes()), storage_options={"anon": True})
 
 
 def test_what_a_url_names_must_be_a_directory(image: Path) -> None:
