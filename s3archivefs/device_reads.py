@@ -24,7 +24,9 @@ T = TypeVar("T")
 _NEAR = 8192  # bytes between ranges that are discarded as one
 
 
-def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
+def read_exactly(
+    device: BlockDevice, offset: int, length: int, what: str, *, alone: bool = False
+) -> bytes:
     """Return exactly the `length` bytes of a device at `offset`.
 
     Raises TruncatedImageError, naming `what` was read, where the device has fewer, and
@@ -33,7 +35,10 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
     _check_range(device, offset, length, what)
     if not length:
         return b""  # no device need know an empty range
-    data = device.pread(offset, length)
+    read: Callable[[int, int], bytes] = device.pread
+    if alone:  # nothing around it is wanted
+        read = getattr(device, "pread_alone", read)
+    data = read(offset, length)
     _check_length(len(data or b""), offset, length, what)  # no type stops a device
     return data
 
