@@ -1,4 +1,4 @@
-"""A dataset of a million members: the memory of its list, here and in a process that maps it."""
+"""A dataset of many members: the memory of its list, here and in a process that maps it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from tests.support.processes.memory import growth
 if TYPE_CHECKING:
     from pathlib import Path
 
-MANY = 1_000_000
+MANY = 200_000
 MIB = 1 << 20
+SPARE = 2 * MIB
+"""Bytes besides: columns have a sixteenth of room to grow, the image keeps a MiB decoded."""
 NAME_BYTES = len(path_of(0).rpartition("/")[2])
 PROGRAM = """
 import pickle, re, sys
@@ -44,8 +46,9 @@ def test_a_member_takes_40_bytes_and_its_name_and_of_another_process_nothing(man
     kept: list[ArchiveDataset[bytes]] = []
     # What the image keeps decoded is bounded by itself: here it keeps next to nothing.
     limits = Limits(cache_bytes=1 * MIB)
+    ArchiveDataset(many, "0/*", limits=limits).close()  # imports what is imported on first use
     taken = growth(lambda: kept.append(ArchiveDataset(many, limits=limits)))
-    assert taken <= MANY * (40 + NAME_BYTES) + 4 * MIB
+    assert taken <= MANY * (40 + NAME_BYTES) + SPARE
     with kept.pop() as dataset:
         command = [sys.executable, "-c", PROGRAM]
         pickled = pickle.dumps(dataset)
@@ -56,7 +59,7 @@ def test_a_member_takes_40_bytes_and_its_name_and_of_another_process_nothing(man
     assert int(own) * 1024 <= 2 * MIB
 
 
-def test_partitions_of_a_million_members_take_what_the_members_take(many: Path) -> None:
+def test_partitions_take_what_the_members_take(many: Path) -> None:
     kept: list[list[ArchiveDataset[bytes]]] = []
     with ArchiveDataset(many) as dataset:
         taken = growth(lambda: kept.append(dataset.partitions(1 * MIB)))
@@ -66,5 +69,5 @@ def test_partitions_of_a_million_members_take_what_the_members_take(many: Path) 
     sizes = [sum(part.members.sizes) for part in parts]
     assert sum(sizes) == total
     assert max(sizes) <= 2 * min(sizes)
-    assert sum(len(pickle.dumps(part)) for part in parts) <= MANY * (40 + NAME_BYTES) + 4 * MIB
-    assert taken <= MANY * (44 + NAME_BYTES) + 4 * MIB  # columns have room to grow
+    assert sum(len(pickle.dumps(part)) for part in parts) <= MANY * (40 + NAME_BYTES) + SPARE
+    assert taken <= MANY * (44 + NAME_BYTES) + SPARE
