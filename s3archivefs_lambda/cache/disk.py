@@ -199,8 +199,11 @@ class ChunkStore:
     def _prepare(self) -> int:
         """Make the directory, unless it exists; return its owner's user id.
 
-        Raises OSError, also for a directory that others can put chunks into.
+        Raises OSError, also for a directory that others can put chunks into, or may: Windows has
+        access lists, and the same mode for every directory.
         """
+        if not hasattr(os, "geteuid"):
+            raise OSError(errno.ENOTSUP, "this system does not tell who else may write there")
         self._directory.mkdir(parents=True, exist_ok=True)
         if not self._root:
             self._root = f"{self._directory}/{_own_name(self._directory)}"

@@ -246,6 +246,17 @@ def test_a_directory_that_others_can_write_to_is_refused(
     assert "chmod 700" in refused(store, caplog)
 
 
+def test_without_users_there_is_no_cache_and_no_word_of_modes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, whose access lists the mode of a directory does not show."""
+    monkeypatch.delattr(os, "geteuid")
+    tmp_path.chmod(0o777)
+    message = refused(ChunkStore(tmp_path / "cache", 1 << 20), caplog)
+    assert "this system does not tell who else may write there; archives are read" in message
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize("mode", [0o1777, 0o777, 0o2775])
 def test_each_user_of_a_shared_directory_has_a_cache_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: int
