@@ -42,6 +42,7 @@ POSIX_NAMES = {
 }
 PROGRAM = f"""
 import importlib, io, json, sys
+import construct  # with pdb, by which Python 3.14's asks for what it is built with here
 for module, names in {POSIX_NAMES!r}.items():
     for name in names:
         vars(importlib.import_module(module)).pop(name)

@@ -132,7 +132,10 @@ def test_a_time_that_is_none_is_that_members_fault(mtime: str) -> None:
 
 def test_a_size_below_zero_is_that_members_fault() -> None:
     data = tar_of(info("a", pax_headers={"size": "-5"}))
-    with pytest.raises(PackingError, match=r"^it: a: a size of -5 bytes"):
+    # tarfile refuses it too where CVE-2025-8194 is mended.
+    with pytest.raises(
+        PackingError, match=r"^it: (a: a size of -5 bytes|.*header: invalid offset)"
+    ):
         read(data)
 
 
