@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from s3archivefs.browsing import Browser
 from s3archivefs.checksums import CHECKSUM, checksum_from
 from s3archivefs.content import Content
+from s3archivefs.data import SIZE_MASK
 from s3archivefs.errors import FormatError
+from s3archivefs.format import FragmentEntry
 from s3archivefs.healing import retried
 from s3archivefs.inode import FileKind
 from s3archivefs.names import os_error
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs.directory import Directory
-    from s3archivefs.inode import Inode, Stat
+    from s3archivefs.inode import ContentPlace, Inode, Stat
     from s3archivefs.opening import Found
     from s3archivefs.runs import Run
 
@@ -176,6 +178,28 @@ class NodeReader(Browser):
         """
         value = self.xattr_of_node(reference, CHECKSUM) if self.has_xattrs else None
         return None if value is None else checksum_from(value)
+
+    @retried
+    def content_place(self, stat: Stat) -> ContentPlace:
+        """Return where the content of a regular file lies, by its attributes.
+
+        Format: "File Inodes".
+        """
+        self._check_open()
+        return self._readers.content_place(stat)
+
+    @retried
+    def fragment_extents(self) -> list[tuple[int, int]]:
+        """Return the start of each fragment block, and the bytes that it takes.
+
+        Format: "Fragment Table".
+        """
+        self._check_open()
+        records = self._readers.fragments.table.records()
+        return [
+            (start, word & SIZE_MASK)
+            for start, word, _ in FragmentEntry.layout.iter_unpack(records)
+        ]
 
     def open_node(self, reference: int) -> Content:
         """Return the content of a regular file.

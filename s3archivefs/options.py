@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice
     from s3archivefs.records import Record
 
-__all__ = ["check_compressor_options", "read_compressor_options"]
+__all__ = ["check_compressor_options", "data_start", "read_compressor_options"]
 
 _START = Superblock.layout.size
 _HEADER_SIZE = 2
@@ -44,6 +44,17 @@ _RECORDS: dict[Compression, type[Record]] = {
     Compression.LZ4: Lz4Options,
     Compression.ZSTD: ZstdOptions,
 }
+
+
+def data_start(device: BlockDevice, superblock: Superblock) -> int:
+    """Return where data can start: behind the superblock, and the options that may follow it.
+
+    Raises what `check_compressor_options` raises.
+
+    Format: "Overview".
+    """
+    stored = check_compressor_options(device, superblock)
+    return _START if stored is None else _START + _HEADER_SIZE + len(stored)
 
 
 def read_compressor_options(device: BlockDevice, superblock: Superblock) -> Record | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from s3archivefs.content import block_list
@@ -89,12 +88,6 @@ class Placer(FileOpener):
         if stat.kind is not _REGULAR:
             raise ValueError(f"inode {stat.inode_number} is no regular file: it has no content")
         try:
-            return self._readers.stats.content_of(stat)
-        except (SquashfsError, OSError):
-            return None
-        except struct.error:  # the inode continues in the next block
-            pass
-        try:
-            return self._readers.inodes.inode(stat.reference).content
+            return self._readers.content_place(stat)
         except (SquashfsError, OSError):
             return None

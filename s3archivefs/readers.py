@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.device import BlockDevice
     from s3archivefs.format import Superblock
-    from s3archivefs.inode import Inode
+    from s3archivefs.inode import ContentPlace, Inode, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.runs import Entry
 
@@ -114,6 +115,13 @@ class Readers(NamedTuple):
             kind = inode.kind.name.lower()
             raise CorruptImageError(f"the root inode is a {kind}, not a directory", inode.tail[0])
         return self.directory(inode)
+
+    def content_place(self, stat: Stat) -> ContentPlace:
+        """Return where the content of a regular file lies, by its attributes."""
+        try:
+            return self.stats.content_of(stat)
+        except struct.error:  # the inode continues in the next block
+            return self.inodes.inode(stat.reference).content
 
     def entry_inode(self, entry: Entry) -> Inode:
         """Return the inode of a directory's entry.

@@ -7,7 +7,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import count, examples
-from s3archivefs.cli.changing import add_change_arguments, changed, inner_path, report
+from s3archivefs.cli.changing import (
+    abandoned_by_errors,
+    add_change_arguments,
+    changed,
+    counts,
+    inner_path,
+    report,
+)
 from s3archivefs.cli.output import counted, human_size
 from s3archivefs.cli.pack_sources import members_of, source_of
 from s3archivefs.cli.progress import add_progress, progress_shown
@@ -15,10 +22,12 @@ from s3archivefs.inode import FileKind
 from s3archivefs.names import encode
 from s3archivefs.printed import unprinted
 from s3archivefs.writer.entries import Entry
+from s3archivefs.writer.extending import ImageExtension, kept_bytes
 from s3archivefs.writer.inputs.arranged import Exclusion, below
+from s3archivefs.writer.output import padded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from s3archivefs.writer.entries import Member
 
@@ -32,6 +41,22 @@ EXAMPLES = examples(
     note="Paths are as pack has them. A member of a path that the image has takes the place of "
     "what is there; a directory gets the members of both. Data of the image stays where it lies.",
 )
+
+
+class _Nowhere:
+    """Takes an image that nobody keeps."""
+
+    def keep(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Do nothing."""
+
+    def write(self, content: bytes) -> None:
+        """Do nothing."""
+
+    def finish(self, superblock: bytes) -> None:
+        """Do nothing."""
+
+    def abandon(self) -> None:
+        """Do nothing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,17 +106,19 @@ def run(options: argparse.Namespace) -> int:
     """Add the sources to the image, and say what that took."""
     exclusion = Exclusion(options.exclude)
     into = inner_path(encode(unprinted(options.into)))
-    with (
-        ExitStack() as opened,
-        changed(options, level=options.level, checksums=options.checksums) as change,
-    ):
+    with ExitStack() as opened, changed(options) as place:
+        output = place.output() if not options.dry_run else _Nowhere()
+        writer = ImageExtension(
+            place.image, output, level=options.level, checksums=options.checksums
+        )
+        opened.enter_context(abandoned_by_errors(writer))
         sources = [
             source_of(
                 each,
                 exclusion,
                 opened,
                 xattrs=options.xattrs,
-                without=change.place.identities,
+                without=place.identities,
                 packed=_ignore,
             )
             for each in options.sources
@@ -102,11 +129,12 @@ def run(options: argparse.Namespace) -> int:
         with progress_shown(options.progress) as progress:
             for member in members:
                 is_file = isinstance(member, Entry) and member.kind is FileKind.FILE
-                progress(is_file, change.writer.add(member))
-        packed = change.writer.finish()
+                progress(is_file, writer.add(member))
+        packed = writer.finish()
         files = counted(packed.files, "file", "files")
         what = f"{files} of {human_size(packed.content_bytes)} {{}}added"
-        report(options, change, packed, what)
+        cost = place.cost([(0, kept_bytes(place.image))], padded(packed.size))
+        report(options, packed.size, cost, what, **counts(packed))
     return 0
 
 

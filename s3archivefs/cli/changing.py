@@ -1,4 +1,4 @@
-"""What `append` and `remove` share: an image that another takes the place of.
+"""What `append`, `remove` and `compact` share: an image that another takes the place of.
 
 Installed packages add places for schemes of URLs in the entry-point group `s3archivefs.extensions`:
 functions that take a URL, and return a context manager with the properties and methods of Place.
@@ -9,25 +9,31 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from s3archivefs.cli.arguments import UsageError, add_json
 from s3archivefs.cli.output import counted, human_size, named, shown, write_json
 from s3archivefs.names import encode
-from s3archivefs.writer.extending import ImageExtension, kept_bytes
-from s3archivefs.writer.output import padded
 from s3archivefs.writer.replacing import HeldImage
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from s3archivefs.image import SquashFS
     from s3archivefs.writer.extending import Cost, ExtensionOutput
-    from s3archivefs.writer.image_writer import Packed
+    from s3archivefs.writer.image_writer import ImageWriter, Packed
 
-__all__ = ["Change", "Place", "add_change_arguments", "changed", "inner_path", "report"]
+__all__ = [
+    "Place",
+    "abandoned_by_errors",
+    "add_change_arguments",
+    "changed",
+    "counts",
+    "inner_path",
+    "report",
+]
 
 
 class Place(Protocol):
@@ -41,38 +47,15 @@ class Place(Protocol):
     def identities(self) -> frozenset[tuple[int, int]]:
         """Device and inode of local files that are no input."""
 
-    def output(self) -> ExtensionOutput:
-        """Return what takes the image that replaces it."""
+    def output(self, superblock: bytes = b"") -> ExtensionOutput:
+        """Return what takes the image that replaces it, of a superblock if that is known."""
 
-    def cost(self, kept: int, size: int) -> Cost:
-        """Return what an image of `size` bytes costs, of which `kept` are there."""
-
-
-class Change(NamedTuple):
-    """A change under way."""
-
-    place: Place
-    writer: ImageExtension
-
-
-class _Nowhere:
-    """Takes an image that nobody keeps."""
-
-    def keep(self, length: int) -> None:
-        """Do nothing."""
-
-    def write(self, content: bytes) -> None:
-        """Do nothing."""
-
-    def finish(self, superblock: bytes) -> None:
-        """Do nothing."""
-
-    def abandon(self) -> None:
-        """Do nothing."""
+    def cost(self, ranges: Sequence[tuple[int, int]], size: int) -> Cost:
+        """Return what an image of `size` bytes costs, which begins with ranges of this one."""
 
 
 def add_change_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that both commands have."""
+    """Add the options that these commands have."""
     parser.add_argument(
         "-n",
         "--dry-run",
@@ -83,25 +66,27 @@ def add_change_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def changed(options: argparse.Namespace, **manner: object) -> Iterator[Change]:
+def changed(options: argparse.Namespace) -> Iterator[Place]:
     """Open the image of the arguments to change it.
 
-    An error that ends the block leaves it unchanged. `manner` are further arguments of
-    ImageExtension. Raises UsageError for no image, or a URL of which no package knows how to
-    replace what is there.
+    Raises UsageError for no image, or a URL of which no package knows how to replace what is there.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no half image behind
     if not options.image:
         raise UsageError("the name of the IMAGE is empty: give a path or a URL")
     held = _held_at(options.image) if "://" in options.image else HeldImage(options.image)
     with held as place:
-        output = _Nowhere() if options.dry_run else place.output()
-        writer = ImageExtension(place.image, output, **manner)  # type: ignore[arg-type]
-        try:
-            yield Change(place, writer)
-        except BaseException:
-            writer.abandon()
-            raise
+        yield place
+
+
+@contextmanager
+def abandoned_by_errors(writer: ImageWriter) -> Iterator[None]:
+    """Let an error that ends the block leave the image unchanged."""
+    try:
+        yield
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 def inner_path(path: bytes) -> bytes:
@@ -109,20 +94,25 @@ def inner_path(path: bytes) -> bytes:
     return b"/".join(name for name in path.split(b"/") if name)
 
 
-def report(options: argparse.Namespace, change: Change, packed: Packed, what: str) -> None:
-    """Say what was done, as `what` has it, and what it took."""
-    place = change.place
-    cost = place.cost(kept_bytes(place.image), padded(packed.size))
+def counts(packed: Packed) -> dict[str, int]:
+    """Return what was packed, for an object of JSON."""
+    return {
+        "inodes": packed.inodes,
+        "files": packed.files,
+        "content_size": packed.content_bytes,
+        "duplicates": packed.duplicates,
+    }
+
+
+def report(options: argparse.Namespace, size: int, cost: Cost, what: str, **facts: object) -> None:
+    """Say what was done, as `what` or the `facts` have it, and the cost."""
     if options.json:
         write_json(
             {
                 **named("image", encode(options.image)),
                 "dry_run": options.dry_run,
-                "size": packed.size,
-                "inodes": packed.inodes,
-                "files": packed.files,
-                "content_size": packed.content_bytes,
-                "duplicates": packed.duplicates,
+                "size": size,
+                **facts,
                 **cost._asdict(),
             }
         )
@@ -135,7 +125,7 @@ def report(options: argparse.Namespace, change: Change, packed: Packed, what: st
         parts.append(f"{human_size(cost.sent)} written")
     done = "to be " if options.dry_run else ""
     print(
-        f"{shown(options.image)}: {what.format(done)}, {human_size(packed.size)} in all: "
+        f"{shown(options.image)}: {what.format(done)}, {human_size(size)} in all: "
         f"{', '.join(parts)}",
         file=sys.stdout,
     )

@@ -11,10 +11,12 @@ from s3archivefs.cli.output import human_size, named, shown, write_json
 from s3archivefs.cli.packing_advice import FETCHED_WHOLE, FIRST_REQUEST, Advice, advice_on
 from s3archivefs.cli.totals import stats_below
 from s3archivefs.errors import UnsupportedError
-from s3archivefs.format import SuperblockFlags
+from s3archivefs.extents import Extents
+from s3archivefs.format import ABSENT_32, SuperblockFlags
 from s3archivefs.inode import FileKind
 from s3archivefs.layout import table_sizes
 from s3archivefs.names import encode
+from s3archivefs.options import data_start
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scan",
         action="store_true",
-        help="count files and bytes too, which reads all metadata: of a million files some 16M",
+        help="count files, bytes and dead data too, which reads all metadata: of a million files "
+        "some 16M",
     )
     parser.add_argument("--json", action="store_true", help="write an object of JSON")
 
@@ -58,7 +61,8 @@ def _facts(name: str, image: SquashFS, *, scan: bool) -> dict[str, Any]:
     superblock = image.superblock
     tables = table_sizes(image.device, superblock)
     padding = image.device.size - superblock.bytes_used
-    advice = [*advice_on(superblock, tables, padding)]
+    content = _content(image) if scan else {}
+    advice = [*advice_on(superblock, tables, padding, content.get("dead", 0))]
     remarks: Callable[[], list[str]] | None = getattr(image.device, "remarks", None)
     advice += (Advice("store", each) for each in (remarks() if remarks is not None else ()))
     flags = SuperblockFlags(superblock.flags)
@@ -78,7 +82,7 @@ def _facts(name: str, image: SquashFS, *, scan: bool) -> dict[str, Any]:
         "tables": tables,
         "advice": [each._asdict() for each in advice],
     }
-    return facts | (_content(image) if scan else {})
+    return facts | content
 
 
 def _compressor_options(image: SquashFS) -> dict[str, int] | None:
@@ -91,9 +95,15 @@ def _compressor_options(image: SquashFS) -> dict[str, int] | None:
 
 
 def _content(image: SquashFS) -> dict[str, Any]:
-    """Return the number of regular files, and the bytes in them: hard links count once."""
+    """Return how many regular files there are, their bytes, and those of dead data.
+
+    Hard links count once. No file refers to dead data.
+    """
+    superblock = image.superblock
     files, size = 0, 0
     seen: set[int] = set()
+    fragments: set[int] = set()
+    extents = Extents()
     for stat in stats_below(image, b"/"):
         if stat.kind is not FileKind.FILE or stat.reference in seen:
             continue
@@ -101,8 +111,16 @@ def _content(image: SquashFS) -> dict[str, Any]:
             seen.add(stat.reference)
         files += 1
         size += stat.size
-    ratio = round(image.superblock.bytes_used / size, 4) if size else None
-    return {"files": files, "content": size, "ratio": ratio}
+        place = image.content_place(stat)
+        fragments.add(place.fragment_index)
+        if place.fragment_index == ABSENT_32 or place.size >= superblock.block_size:
+            extents.add(place.blocks_start, image.open_node(stat.reference).storage.size)
+    for number, (start, length) in enumerate(image.fragment_extents()):
+        extents.add(start, length if number in fragments else 0)
+    first, end = data_start(image.device, superblock), superblock.inode_table_start
+    ratio = round(superblock.bytes_used / size, 4) if size else None
+    dead = extents.left_out(first, end)
+    return {"files": files, "content": size, "ratio": ratio, "dead": dead}
 
 
 def _write(name: str, facts: dict[str, Any]) -> None:
@@ -119,6 +137,8 @@ def _write(name: str, facts: dict[str, Any]) -> None:
         print(f"content      {facts['content']:,} bytes in {facts['files']:,} files{_share(facts)}")
     else:
         print(f"content      --scan tells: it reads {human_size(metadata)} of metadata")
+    if "dead" in facts:
+        print(f"dead data    {facts['dead']:,} bytes that no file refers to")
     tables = (f"{name} {size:,}" for name, size in facts["tables"].items())
     print(f"metadata     {metadata:,} bytes: {', '.join(tables)}")
     print(f"flags        {', '.join(facts['flags']).replace('_', ' ') or 'none'}")

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
     from s3archivefs.format import Superblock
 
-__all__ = ["FETCHED_WHOLE", "FIRST_REQUEST", "Advice", "advice_on"]
+__all__ = ["DEAD_PERCENT", "FETCHED_WHOLE", "FIRST_REQUEST", "Advice", "advice_on"]
 
 FIRST_REQUEST = 512 << 10
 """Bytes at the end of an object that opening it in S3 fetches: S3ARCHIVEFS_TAIL_BYTES."""
 FETCHED_WHOLE = 8 << 20
 """Bytes of metadata that are fetched whole at the opening: S3ARCHIVEFS_METADATA_BYTES."""
+DEAD_PERCENT = 10
+"""Percent of an image: with less that is dead, borg does not compact either."""
 
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 64 << 10, 256 << 10
 _PADDING = 4 << 10  # bytes; writers fill up a device's block of that size
@@ -41,8 +43,10 @@ class Advice(NamedTuple):
     text: str
 
 
-def advice_on(superblock: Superblock, tables: Mapping[str, int], padding: int) -> Iterator[Advice]:
-    """Yield what to change, by the bytes of the tables and of the padding."""
+def advice_on(
+    superblock: Superblock, tables: Mapping[str, int], padding: int, dead: int = 0
+) -> Iterator[Advice]:
+    """Yield what to change, by the bytes of tables, padding and dead data."""
     if (why := _COMPRESSORS.get(superblock.compression)) is not None:
         name = superblock.compression.name.lower()
         yield Advice("compressor", f"{name} {why}: pack with -comp zstd")
@@ -60,6 +64,12 @@ def advice_on(superblock: Superblock, tables: Mapping[str, int], padding: int) -
             "padding",
             f"{human_size(padding)} behind the image are fetched with its metadata: "
             f"cut the file to {superblock.bytes_used:,} bytes",
+        )
+    if 100 * dead >= DEAD_PERCENT * superblock.bytes_used:
+        yield Advice(
+            "dead",
+            f"{human_size(dead)} of it are data that no file refers to any more: s3archivefs "
+            "compact drops them",
         )
 
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import PATH_HELP, examples
-from s3archivefs.cli.changing import add_change_arguments, changed, inner_path, report
+from s3archivefs.cli.changing import (
+    abandoned_by_errors,
+    add_change_arguments,
+    changed,
+    counts,
+    inner_path,
+    report,
+)
 from s3archivefs.cli.opened import place_meant
 from s3archivefs.cli.output import counted
+from s3archivefs.writer.extending import ImageExtension
+from s3archivefs.writer.output import padded
+from s3archivefs.writer.postponed import PostponedOutput
 
 if TYPE_CHECKING:
     import argparse
@@ -17,8 +27,8 @@ __all__ = ["EXAMPLES", "add_arguments", "run"]
 EXAMPLES = examples(
     ("s3archivefs remove photos.sqfs /2019", "a directory, with all below it"),
     ("s3archivefs remove --dry-run s3://my-bucket/a.sqfs /old", "what it would take"),
-    note="The data of what is removed stays in the image, though nothing shows it any more: pack "
-    "the image anew to be rid of it.",
+    note="The data of what is removed stays in the image, though nothing shows it any more, until "
+    "s3archivefs compact drops it.",
 )
 
 
@@ -33,9 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Remove the paths from the image, and say what that took."""
-    with changed(options) as change:
-        for path in options.paths:
-            change.writer.remove(inner_path(place_meant(change.place.image, path)))
-        packed = change.writer.finish()
-        report(options, change, packed, counted(len(options.paths), "path", "paths") + " {}removed")
+    with changed(options) as place:
+        output = PostponedOutput()
+        writer = ImageExtension(place.image, output)
+        with abandoned_by_errors(writer):
+            for path in options.paths:
+                writer.remove(inner_path(place_meant(place.image, path)))
+            packed = writer.finish()
+        if not options.dry_run:
+            output.send(place.output(output.superblock))
+        what = counted(len(options.paths), "path", "paths") + " {}removed"
+        cost = place.cost(output.ranges, padded(packed.size))
+        report(options, packed.size, cost, what, **counts(packed))
     return 0

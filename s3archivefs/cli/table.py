@@ -20,6 +20,7 @@ COMMANDS = {
     "pack": "make an image of directories, archives and files",
     "append": "add members to an image, whose data stays where it lies",
     "remove": "remove members from an image",
+    "compact": "drop the data of an image that no member refers to any more",
     "info": "say what an image is",
     "hash": "write checksums of files, which sha256sum checks",
     "verify": "read all of an image and name what is damaged",

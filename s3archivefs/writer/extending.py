@@ -31,10 +31,12 @@ from s3archivefs.writer.output import Output
 from s3archivefs.writer.pruning import prune
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from s3archivefs.image import SquashFS
     from s3archivefs.writer.image_writer import Packed
 
-__all__ = ["Cost", "ExtensionOutput", "ImageExtension", "kept_bytes"]
+__all__ = ["Cost", "ExtensionOutput", "ImageExtension", "ImageRevision", "kept_bytes"]
 
 _ALL_STORED = SuperblockFlags.UNCOMPRESSED_DATA | SuperblockFlags.UNCOMPRESSED_INODES
 _LZ4_HIGHEST = 12
@@ -54,10 +56,13 @@ class Cost(NamedTuple):
 
 
 class ExtensionOutput(Output, Protocol):
-    """An output that begins with the first bytes of the image that it replaces."""
+    """An output that begins with bytes of the image that it replaces."""
 
-    def keep(self, length: int) -> None:
-        """Begin with so many bytes; nothing was written before."""
+    def keep(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin with these ranges of the image, each a start and an end, in order.
+
+        Nothing was written before.
+        """
 
 
 def kept_bytes(image: SquashFS) -> int:
@@ -76,12 +81,12 @@ def kept_bytes(image: SquashFS) -> int:
     return image.superblock.inode_table_start
 
 
-class ImageExtension(ImageWriter):
-    """Writes an image that has all members of another, with others added or removed.
+class ImageRevision(ImageWriter):
+    """Writes an image that begins with all members of another; some may be removed.
 
-    Blocks are compressed as the image's are, but at the `level` that is given. Leaving the context
-    finishes the image. Raises PackingError for images that cannot be extended, and what reading the
-    image raises.
+    Tables and new blocks are compressed as the image's are, but at the `level` that is given.
+    Leaving the context finishes the image. Raises PackingError for images that cannot be extended,
+    and what reading the image raises.
     """
 
     def __init__(
@@ -113,7 +118,7 @@ class ImageExtension(ImageWriter):
         try:
             tree.read_into(self._tree, self._ids, self._xattrs)
             self._newest = tree.newest
-            output.keep(kept)
+            self._begin(kept)
         except BaseException:
             self.abandon()
             raise
@@ -126,11 +131,30 @@ class ImageExtension(ImageWriter):
         self._data.settle()
         self._tree.remove(path)
 
-    def _finish(self) -> Packed:
-        self._data.finish()
+    def _begin(self, kept: int) -> None:
+        """Begin the output, where the image keeps the first `kept` bytes."""
+
+    def _prune(self) -> None:
+        """Leave out of the tables what nothing names any more."""
         entries = bytes(self._data.fragment_entries)
         self._ids, entries = prune(self._tree, self._ids, entries)
         self._data.fragment_entries = bytearray(entries)
+
+
+class ImageExtension(ImageRevision):
+    """Writes an image that has all members of another, with others added or removed.
+
+    The other's data stays where it lies: what is new follows it. See ImageRevision.
+    """
+
+    _output: ExtensionOutput
+
+    def _begin(self, kept: int) -> None:
+        self._output.keep([(0, kept)])
+
+    def _finish(self) -> Packed:
+        self._data.finish()
+        self._prune()
         return super()._finish()
 
 

@@ -8,8 +8,11 @@ Format: "Inode Table".
 
 from __future__ import annotations
 
+import sys
+from array import array
 from typing import NamedTuple
 
+from s3archivefs.data import SIZE_MASK
 from s3archivefs.errors import PackingError
 from s3archivefs.format import (
     ABSENT_32,
@@ -32,6 +35,7 @@ __all__ = [
     "Attributes",
     "Placement",
     "basic_type",
+    "blocks_of",
     "device_record",
     "directory_record",
     "file_record",
@@ -41,6 +45,7 @@ __all__ = [
     "owned",
     "owners_of",
     "symlink_record",
+    "with_blocks_at",
     "with_fragment",
     "with_links",
     "with_xattrs",
@@ -51,6 +56,13 @@ _U32_MAX = (1 << 32) - 1
 _OWNERS = slice(4, 8)  # of InodeHeader.uid_index and gid_index in a record
 _FRAGMENTS = {InodeType.FILE: slice(20, 24), InodeType.FILE + EXTENDED: slice(44, 48)}
 """Of fragment_index in records of files, by type."""
+_BLOCK_STARTS = {InodeType.FILE: slice(16, 20), InodeType.FILE + EXTENDED: slice(16, 24)}
+"""Of blocks_start in records of files, by type."""
+_FILE_SIZES = {
+    InodeType.FILE: BasicFile.layout.size,
+    InodeType.FILE + EXTENDED: ExtendedFile.layout.size,
+}
+"""Bytes of records of files before their block lists, by type."""
 _NUMBER = slice(12, 16)  # of InodeHeader.inode_number in a record
 _LINKS = slice(16, 20)  # of nlink in the records of all but files and directories
 
@@ -237,6 +249,24 @@ def with_fragment(record: bytes, index: int) -> bytes:
     """Return a file's record that names another fragment."""
     place = _FRAGMENTS[record[0]]
     return record[: place.start] + index.to_bytes(4, "little") + record[place.stop :]
+
+
+def blocks_of(record: bytes) -> tuple[int, int]:
+    """Return the start of a record's blocks, and the bytes that they take."""
+    place = _BLOCK_STARTS.get(record[0])
+    if place is None:
+        return 0, 0
+    words = array("I", record[_FILE_SIZES[record[0]] :])
+    if sys.byteorder == "big":  # pragma: no cover -- on no machine that runs the tests
+        words.byteswap()
+    return int.from_bytes(record[place], "little"), sum(word & SIZE_MASK for word in words)
+
+
+def with_blocks_at(record: bytes, start: int) -> bytes:
+    """Return a file's record whose blocks start elsewhere."""
+    place = _BLOCK_STARTS[record[0]]
+    moved = start.to_bytes(place.stop - place.start, "little")
+    return record[: place.start] + moved + record[place.stop :]
 
 
 def with_xattrs(record: bytes, index: int) -> bytes:

@@ -15,11 +15,8 @@ from s3archivefs.writer.inode_records import (
     owners_of,
     with_fragment,
 )
-from s3archivefs.writer.tree import Directory, LinkedInode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from s3archivefs.writer.inode_records import Attributes
     from s3archivefs.writer.tree import Tree
 
@@ -44,7 +41,7 @@ def prune(tree: Tree, ids: IdTable, fragment_entries: bytes) -> tuple[IdTable, b
         owners.update((attributes.uid_index, attributes.gid_index))
         return attributes
 
-    _replace(tree, note, note_directory)
+    tree.replace(note, note_directory)
     fragments.discard(ABSENT_32)
     if len(owners) == len(ids) and len(fragments) * entry_size == len(fragment_entries):
         return ids, fragment_entries
@@ -64,30 +61,7 @@ def prune(tree: Tree, ids: IdTable, fragment_entries: bytes) -> tuple[IdTable, b
             uid_index=new_owners[attributes.uid_index], gid_index=new_owners[attributes.gid_index]
         )
 
-    _replace(tree, renumber, renumber_directory)
+    tree.replace(renumber, renumber_directory)
     return kept, b"".join(
         fragment_entries[old * entry_size : (old + 1) * entry_size] for old in new_fragments
     )
-
-
-def _replace(
-    tree: Tree,
-    record: Callable[[bytes], bytes],
-    attributes: Callable[[Attributes], Attributes],
-) -> None:
-    """Put what the functions return in place of each inode's record or attributes, once."""
-    met: set[int] = set()
-    pending = [tree.root]
-    while pending:
-        directory = pending.pop()
-        if directory.attributes is not None:
-            directory.attributes = attributes(directory.attributes)
-        children = directory.children
-        for name, child in children.items():
-            if isinstance(child, bytes):
-                children[name] = record(child)
-            elif isinstance(child, Directory):
-                pending.append(child)
-            elif isinstance(child, LinkedInode) and id(child) not in met:
-                met.add(id(child))
-                child.record = record(child.record)

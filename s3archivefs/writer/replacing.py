@@ -1,4 +1,4 @@
-"""A local image that another takes the place of, which begins with the same bytes.
+"""A local image that another takes the place of, which begins with bytes of it.
 
 Bytes that stay are copied by the file system, which shares them where it can. The image is never
 written to: until the new one takes its name, it is what it was.
@@ -20,6 +20,7 @@ from s3archivefs.writer.extending import Cost
 from s3archivefs.writer.output import FileOutput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import BinaryIO
 
@@ -75,13 +76,14 @@ class HeldImage:
             return self._output.identities
         return frozenset({(self.stat.st_dev, self.stat.st_ino)})
 
-    def output(self) -> FileReplacement:
+    def output(self, superblock: bytes = b"") -> FileReplacement:  # noqa: ARG002 -- of Place
         """Return what takes the image that replaces it."""
         self._output = FileReplacement(self)
         return self._output
 
-    def cost(self, kept: int, size: int) -> Cost:
-        """Return what an image of `size` bytes costs, of which `kept` are there."""
+    def cost(self, ranges: Sequence[tuple[int, int]], size: int) -> Cost:
+        """Return what an image of `size` bytes costs, which begins with ranges of this one."""
+        kept = sum(end - start for start, end in ranges)
         return Cost(sent=size - kept, received=0, copied=kept, requests=0)
 
     def require_unchanged(self) -> None:
@@ -115,31 +117,34 @@ class FileReplacement(FileOutput):
         self._held = held
         super().__init__(held.path, replace=True)
 
-    def keep(self, length: int) -> None:
-        """Begin with the first bytes of the held image."""
+    def keep(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin with ranges of the held image."""
+        place = 0
         with self._named():
-            self._copy(length)
+            for start, end in ranges:
+                self._copy(start, end, place)
+                place += end - start
 
-    def _copy(self, length: int) -> None:
+    def _copy(self, start: int, end: int, place: int) -> None:
+        """Copy bytes of the held image to a place of this one."""
         source, target = self._held.file.fileno(), self._own.fileno()
-        copied = 0
-        while copied < length and hasattr(os, "copy_file_range"):
-            wanted = min(length - copied, _COPIED_TOGETHER)
+        while start < end and hasattr(os, "copy_file_range"):
+            wanted = min(end - start, _COPIED_TOGETHER)
             try:
-                done = os.copy_file_range(source, target, wanted, copied, copied)
+                done = os.copy_file_range(source, target, wanted, start, place)
             except OSError as error:
                 if error.errno not in _CANNOT_COPY:
                     raise
                 break
             if not done:
                 break
-            copied += done
-        self._own.seek(copied)
-        while copied < length:
-            device = self._held.image.device
-            piece = device.pread(copied, min(length - copied, _READ_TOGETHER))
+            start += done
+            place += done
+        self._own.seek(place)
+        while start < end:
+            piece = self._held.image.device.pread(start, min(end - start, _READ_TOGETHER))
             self._own.write(piece)
-            copied += len(piece)
+            start += len(piece)
 
     def _appear(self) -> None:
         if sys.platform != "win32":

@@ -17,6 +17,8 @@ from s3archivefs.printed import printed
 from s3archivefs.writer.entries import components, is_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from s3archivefs.writer.inode_records import Attributes
     from s3archivefs.writer.listings import StoredListing
 
@@ -180,6 +182,28 @@ class Tree:
         if type(former) is LinkedInode:
             former.links -= 1
         directory.children[name] = node
+
+    def replace(
+        self,
+        record: Callable[[bytes], bytes],
+        attributes: Callable[[Attributes], Attributes] = lambda attributes: attributes,
+    ) -> None:
+        """Put what the functions return in place of each inode's record or attributes, once."""
+        met: set[int] = set()
+        pending = [self.root]
+        while pending:
+            directory = pending.pop()
+            if directory.attributes is not None:
+                directory.attributes = attributes(directory.attributes)
+            children = directory.children
+            for name, child in children.items():
+                if isinstance(child, bytes):
+                    children[name] = record(child)
+                elif isinstance(child, Directory):
+                    pending.append(child)
+                elif isinstance(child, LinkedInode) and id(child) not in met:
+                    met.add(id(child))
+                    child.record = record(child.record)
 
     def levels(self) -> list[list[Directory]]:
         """Sort all members, number them from 1 for the root on; return directories by depth.

@@ -1,4 +1,4 @@
-"""Images in S3 for `append` and `remove`, which find this as an entry point."""
+"""Images in S3 for `append`, `remove` and `compact`, which find this as an entry point."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ from s3archivefs_lambda.commands.errors import made_client, require
 from s3archivefs_lambda.commands.pack_places import CONNECTIONS, StoredOutput, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from s3archivefs.writer import ExtensionOutput
     from s3archivefs_lambda.upload.image_extension import ExtensionStream, StoredImage
 
 __all__ = ["extension_at"]
-
-_PART_BYTES = 16 << 20
-"""Bytes of a part of what is new."""
 
 
 def extension_at(url: str) -> StoredExtension:
@@ -34,6 +31,7 @@ def extension_at(url: str) -> StoredExtension:
     from s3archivefs_lambda.config.location import parse_location
     from s3archivefs_lambda.store.client import make_upload_client
     from s3archivefs_lambda.upload.image_extension import StoredImage
+    from s3archivefs_lambda.upload.image_stream import streamed_part_size
     from s3archivefs_lambda.upload.upload_target import UploadTarget
 
     location = parse_location(url)
@@ -41,7 +39,8 @@ def extension_at(url: str) -> StoredExtension:
         require("botocore", extra="lambda", what="changing an image in S3")
         client = made_client(lambda: make_upload_client(threads=CONNECTIONS))
         image = StoredImage(UploadTarget(client, location.bucket, location.key))
-        return StoredExtension(image, url, part_bytes("", os.environ) or _PART_BYTES)
+        length = part_bytes("", os.environ) or streamed_part_size(image.size)
+        return StoredExtension(image, url, length)
 
 
 class StoredExtension:
@@ -67,23 +66,16 @@ class StoredExtension:
     ) -> None:
         self.image.close()
 
-    def output(self) -> ExtensionOutput:
-        """Return what takes the image that replaces it."""
+    def output(self, superblock: bytes = b"") -> ExtensionOutput:
+        """Return what takes the image that replaces it, of a superblock if that is known."""
         from s3archivefs_lambda.upload.image_extension import ExtensionStream
 
-        return _Output(ExtensionStream(self._stored, part_bytes=self._part_bytes), self._url)
+        stream = ExtensionStream(self._stored, part_bytes=self._part_bytes, superblock=superblock)
+        return _Output(stream, self._url)
 
-    def cost(self, kept: int, size: int) -> Cost:
-        """Return what an image of `size` bytes costs, of which `kept` are there."""
-        from s3archivefs_lambda.upload.image_extension import extension_cost
-
-        return extension_cost(
-            kept,
-            size,
-            part_bytes=self._part_bytes,
-            received=self._stored.received,
-            requests=self._stored.requests,
-        )
+    def cost(self, ranges: Sequence[tuple[int, int]], size: int) -> Cost:
+        """Return what an image of `size` bytes costs, which begins with ranges of this one."""
+        return self._stored.cost(ranges, size, part_bytes=self._part_bytes)
 
 
 class _Output(StoredOutput):
@@ -93,10 +85,10 @@ class _Output(StoredOutput):
         super().__init__(stream, url)
         self._extension = stream
 
-    def keep(self, length: int) -> None:
-        """Begin with the first bytes of the image that is there."""
+    def keep(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin with ranges of the image that is there."""
         with _replaced_explained(self._url), translated(self._url):
-            self._extension.keep(length)
+            self._extension.keep(ranges)
 
     def write(self, content: bytes) -> None:
         """Append to the image."""

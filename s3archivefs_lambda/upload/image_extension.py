@@ -1,8 +1,8 @@
-"""An image in S3 that another replaces, which begins with the same bytes.
+"""An image in S3 that another replaces, which begins with bytes of it.
 
 S3 itself copies these: ranges of the object become parts of the upload that replaces it, pinned to
-its ETag. Only the first part, which has the superblock, and the tables are fetched. An image of
-little data is fetched and sent whole, as S3 copies no part shorter than 5 MiB.
+its ETag. Only the first part, which has the superblock, and the tables are fetched, and ranges too
+short to be copied. An image of little data is fetched and sent whole.
 
 Some stores ignore conditions, so the object's ETag is asked for before the upload is completed, and
 after. Between the two such a store would let another program replace the object unnoticed.
@@ -11,29 +11,31 @@ after. Between the two such a store would let another program replace the object
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from s3archivefs import Superblock
 from s3archivefs.writer import Cost
 from s3archivefs_lambda.store.device import S3Device
 from s3archivefs_lambda.store.errors import ArchiveAccessError, ArchiveReplacedError
-from s3archivefs_lambda.store.superblock_metadata import SUPERBLOCK_METADATA, user_metadata
+from s3archivefs_lambda.store.superblock_metadata import (
+    SUPERBLOCK_METADATA,
+    superblock_metadata,
+    user_metadata,
+)
 from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 from s3archivefs_lambda.upload.image_stream import ImageStream
+from s3archivefs_lambda.upload.kept_parts import LEAST_PART, KeptParts, fetches
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s3archivefs_lambda.upload.kept_parts import Kept
     from s3archivefs_lambda.upload.upload_target import UploadTarget
 
-__all__ = ["ExtensionStream", "StoredImage", "copied_ranges", "extension_cost"]
+__all__ = ["ExtensionStream", "StoredImage", "revision_cost"]
 
-_LEAST_PART = 5 << 20
-"""Bytes of the shortest part that S3 takes but for the last."""
-_COPIED = 1 << 30
-"""Bytes of a copied part, about, where there are several: so few requests copy all."""
-_MOST_COPIED = 5 << 30
-_COPIES = 500
-"""Copied parts, at most: some stores take 1,000 parts in all."""
 _SUPERBLOCK = 96
 _MAGIC = b"hsqs"
 _NOT_IMPLEMENTED = 501
@@ -42,30 +44,14 @@ _CHECKS = 2
 _KEPT_FIELDS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage")
 
 
-def copied_ranges(kept: int) -> list[tuple[int, int]]:
-    """Return the ranges that S3 copies of an image's first `kept` bytes: starts and ends."""
-    length = kept - _LEAST_PART
-    if length < _LEAST_PART:
-        return []
-    count = -(-length // min(_MOST_COPIED, max(_COPIED, -(-length // _COPIES))))
-    bounds = [_LEAST_PART + length * number // count for number in range(count + 1)]
-    return [*pairwise(bounds)]
+def revision_cost(kept: KeptParts, size: int, *, received: int, requests: int) -> Cost:
+    """Return what an image of `size` bytes costs that keeps parts of another.
 
-
-def extension_cost(kept: int, size: int, *, part_bytes: int, received: int, requests: int) -> Cost:
-    """Return what an image of `size` bytes costs, of which `kept` are there.
-
-    `received` and `requests` are what opening the image took.
+    `received` and `requests` are what fetching took.
     """
-    copies = copied_ranges(kept)
-    if copies:
-        parts = len(copies) + -(-(size - kept) // part_bytes) + 1
-        sent, copied = _LEAST_PART + size - kept, kept - _LEAST_PART
-    else:
-        parts = -(-size // part_bytes)
-        sent, copied = size, 0
+    parts = kept.parts(size)
     stored = 1 if parts == 1 else parts + 2  # an upload is begun and completed
-    return Cost(sent, received, copied, requests + stored + _CHECKS)
+    return Cost(size - kept.copied, received, kept.copied, requests + stored + _CHECKS)
 
 
 class StoredImage:
@@ -91,7 +77,7 @@ class StoredImage:
             size=self.size,
             version_id=self.version_id,
         )
-        self._first = self._fetched(0, min(self.size, _LEAST_PART))
+        self._first = self._fetched(0, min(self.size, LEAST_PART))
         self._last_start = self._start_of_last()
         self._last = self._fetched(self._last_start, self.size - self._last_start)
         self.received = len(self._first) + len(self._last)
@@ -100,24 +86,37 @@ class StoredImage:
         """Requests that were made."""
 
     def pread(self, offset: int, length: int) -> bytes:
-        """Return bytes of the first part, or of the tables."""
-        if offset + length <= len(self._first):
-            return self._first[offset : offset + length]
-        if offset >= self._last_start:
-            offset -= self._last_start
-            return self._last[offset : offset + length]
-        head = self._first[offset:]
-        return head + self._fetched(offset + len(head), length - len(head))
+        """Return bytes of the image; first part and tables are there."""
+        end = offset + length
+        content = self._first[offset:end]
+        start, last = max(offset, len(self._first)), max(offset, self._last_start)
+        if start < min(end, last):
+            content += self._fetched(start, min(end, last) - start)
+        if last < end:
+            content += self._last[last - self._last_start : end - self._last_start]
+        return content
+
+    def cost(self, ranges: Sequence[tuple[int, int]], size: int, *, part_bytes: int) -> Cost:
+        """Return what an image of `size` bytes costs, which begins with ranges of this one.
+
+        What opening this one took is part of it.
+        """
+        kept = KeptParts(ranges, part_bytes)
+        received, requests = self.received, self.requests
+        for group in fetches(kept.pieces):
+            length = min(group[-1][1], self._last_start) - max(group[0][0], len(self._first))
+            if length > 0:
+                received += length
+                requests += 1
+        return revision_cost(kept, size, received=received, requests=requests)
 
     def _start_of_last(self) -> int:
         """Return where the last bytes start that are fetched."""
         first = self._first[:_SUPERBLOCK]
         if len(first) == _SUPERBLOCK and first.startswith(_MAGIC):
             tables = Superblock.parse(first).inode_table_start
-            if copied_ranges(tables) and tables <= self.size:
-                return tables
             if tables <= self.size:
-                return len(self._first)
+                return tables if tables >= 2 * LEAST_PART else len(self._first)
         # What is no image is told so by its ends: a streamed one has its superblock last.
         return max(len(self._first), self.size - _SUPERBLOCK)
 
@@ -136,22 +135,32 @@ class ExtensionStream(ImageStream):
     Raises UploadError from any method, OtherObjectError where another program replaces the object.
     """
 
-    def __init__(self, image: StoredImage, *, part_bytes: int) -> None:
+    def __init__(self, image: StoredImage, *, part_bytes: int, superblock: bytes = b"") -> None:
+        """Begin the image, whose metadata has the superblock, if that is known."""
         super().__init__(image.target, part_bytes=part_bytes, replace=True)
         self._image = image
         self._required: dict[str, str] = {"IfMatch": image.etag}
+        if superblock:
+            self._metadata = superblock_metadata(superblock)
 
-    def keep(self, length: int) -> None:
-        """Begin with the first bytes of the stored image."""
-        copies = copied_ranges(length)
-        if not copies:
-            self.write(self._image.pread(0, length))
-            return
-        self._first += self._image.pread(0, _LEAST_PART)
-        self._first_bytes = _LEAST_PART
-        self._size = length
-        for start, end in copies:
-            self._start_part(partial(self._copied, start, end))
+    def keep(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin with ranges of the stored image."""
+        pieces = KeptParts(ranges, self._part_bytes).pieces
+        for is_copied, alike in groupby(pieces, key=attrgetter("is_copied")):
+            if not is_copied:
+                self._send_anew([*alike])
+                continue
+            self._end_part()
+            for piece in alike:
+                self._start_part(partial(self._copied, piece.start, piece.end))
+                self._size += piece.end - piece.start
+
+    def _send_anew(self, pieces: Sequence[Kept]) -> None:
+        for group in fetches(pieces):
+            first, last = group[0][0], group[-1][1]
+            content = self._image.pread(first, last - first)
+            for start, end in group:
+                self.write(content[start - first : end - first])
 
     def _copied(self, start: int, end: int, number: int) -> str:
         """Let S3 copy a range of the object as a part; return its ETag."""

@@ -81,6 +81,8 @@ class ImageStream:
         self._size = 0
         self._parts = _Parts(max(1, min(_THREADS, _IN_FLIGHT_BYTES // part_bytes)))
         self._upload_id = ""
+        self._metadata: dict[str, str] = {}
+        """User metadata of an image in parts that is known at the start."""
         self._etag = ""
         """The ETag that the store gave the image, if it told."""
         if not replace:
@@ -104,8 +106,7 @@ class ImageStream:
         if not self._part:
             self._put_whole(superblock)
             return
-        self._send(bytes(self._part))
-        self._part.clear()
+        self._end_part()
         etags = self._parts.wait()
         etags[1] = self._sent(1, bytes(self._first))
         self._complete(etags)
@@ -118,6 +119,13 @@ class ImageStream:
             self.target.abort(upload_id)
 
     # ---- Requests --------------------------------------------------------------------------------
+
+    def _end_part(self) -> None:
+        """Let what is written next begin another part."""
+        self._first_bytes = len(self._first)
+        if self._part:
+            self._send(bytes(self._part))
+            self._part.clear()
 
     def _put_whole(self, superblock: bytes) -> None:
         content = bytes(self._first)
@@ -139,7 +147,7 @@ class ImageStream:
         if not self._upload_id:
             with self.target.errors():
                 created = self.target.client.create_multipart_upload(
-                    **self.target.name, **self._attributes({})
+                    **self.target.name, **self._attributes(self._metadata)
                 )
             self._upload_id = created["UploadId"]
         number = self._parts.count + 2

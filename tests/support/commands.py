@@ -7,7 +7,18 @@ from s3archivefs.cli.table import COMMANDS
 __all__ = ["PRINTING", "WITHOUT_PATH", "arguments_of"]
 
 _WITHOUT_OUTPUT = {
-    *("extract", "cp", "mount", "umount", "completion", "diff", "pack", "append", "remove"),
+    *(
+        "extract",
+        "cp",
+        "mount",
+        "umount",
+        "completion",
+        "diff",
+        "pack",
+        "append",
+        "remove",
+        "compact",
+    ),
 }
 """They write to other places, or read something else than one image."""
 

@@ -49,6 +49,7 @@ LAYERS = (
     "compression",
     "superblock",
     "options",
+    "extents",
     "layout",
     "sources",
     "metadata",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from fixtures.tree import Node
+from s3archivefs.writer.compacting import ImageCompaction
 from s3archivefs.writer.extending import ImageExtension
 from s3archivefs.writer.replacing import FileReplacement, HeldImage
 from tests.parts.reader.test_properties import (
@@ -82,7 +83,9 @@ def test_a_tree_in_two_steps_is_the_tree_in_one(
 
 @settings(phases=set(Phase) - {Phase.explain})
 @given(data=st.data())
-def test_what_is_removed_is_gone_and_the_rest_unchanged(image: Path, data: st.DataObject) -> None:
+def test_what_is_removed_is_gone_for_good_and_the_rest_unchanged(
+    image: Path, data: st.DataObject
+) -> None:
     drawn = data.draw(images(OWN_WRITER), label="image")
     write_drawn(drawn, image)
     paths = [node.path for node in drawn.nodes if node.path]
@@ -93,7 +96,15 @@ def test_what_is_removed_is_gone_and_the_rest_unchanged(image: Path, data: st.Da
         for path in chosen:
             if not any((path + "/").startswith(top + "/") for top in chosen if top != path):
                 extension.remove(path.encode("utf-8", "surrogateescape"))
-    check(image, replace(drawn, nodes=without(drawn, gone)))
+    left = replace(drawn, nodes=without(drawn, gone))
+    check(image, left)
+    with HeldImage(image) as held, ImageCompaction(held.image, held.output()):
+        pass
+    check(image, left)
+    with HeldImage(image) as held:
+        compaction = ImageCompaction(held.image, held.output())
+        compaction.abandon()
+        assert compaction.dead == 0
 
 
 def without(drawn: DrawnImage, gone: set[str]) -> tuple[Node, ...]:

@@ -87,12 +87,13 @@ def output(command: str, image: Path, other: Path) -> Iterator[dict[str, Any]]:
         "hash": [(image,), ("--algorithm", "md5", image), ("--algorithm", "blake2b", image)],
         "verify": [(other,), (image,)],
     }
-    if command in {"append", "remove"}:
+    if command in {"append", "remove", "compact"}:
         changing = other.parent / "changing.sqfs"
         shutil.copy(image, changing)
         run("append", changing, image, "--into", "added")
         ways["append"] = [(changing, image, "--into", "more"), ("-n", changing, image)]
         ways["remove"] = [("-n", changing, "/added"), (changing, "/added")]
+        ways["compact"] = [(changing,), ("-n", "--threshold", "0", changing)]
     if command == "stat":
         found = run("find", "-0", image).written.decode("utf-8", "surrogateescape")
         ways["stat"] = [(image, *found.split("\0")[:-1])]

@@ -1,7 +1,8 @@
-"""`append` and `remove` change an image, or leave it what it was."""
+"""`append`, `remove` and `compact` change an image, or leave it what it was."""
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,3 +80,35 @@ def test_a_dry_run_writes_nothing_and_knows_the_size(
     assert main(["append", str(image), str(image), "--into", "x"]) == 0
     planned, done = capsys.readouterr().out.splitlines()
     assert planned.replace("to be added", "added") == done
+
+
+def test_dead_data_is_told_and_dropped_where_it_is_much(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, size in (("large", 200_000), ("other", 2_000_000)):
+        (tmp_path / name).write_bytes(Random(name).randbytes(size))
+        assert main(["append", "a.sqfs", name]) == 0
+    before = contents(image)
+    assert main(["remove", "a.sqfs", "/large"]) == 0
+    size = image.stat().st_size
+    capsys.readouterr()
+
+    assert main(["compact", "a.sqfs"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("a.sqfs: stays as it is: 196K of 2.1M are dead, 9.")
+    assert line.endswith("%, less than the 10 % of --threshold")
+    assert main(["compact", "a.sqfs", "--threshold", "5", "--dry-run"]) == 0
+    assert image.stat().st_size == size
+    assert main(["compact", "a.sqfs", "--threshold", "5"]) == 0
+    planned, done = capsys.readouterr().out.splitlines()
+    assert planned.replace("to be dropped", "dropped") == done
+    assert done.startswith("a.sqfs: 196K of dead data dropped, 2.0M in all: 2.0M copied, ")
+    assert contents(image) == {path: each for path, each in before.items() if path != "/large"}
+    assert size - image.stat().st_size in range(200_000 - 4096, 200_000 + 4096)
+
+    assert main(["remove", "a.sqfs", "/other"]) == 0
+    assert main(["info", "a.sqfs", "--scan"]) == 0
+    written = capsys.readouterr().out
+    assert "\ndead data    2,000,000 bytes that no file refers to\n" in written
+    assert "2.0M of it are data that no file refers to any more: s3archivefs compact" in written
