@@ -17,6 +17,7 @@ __all__ = [
     "FormatError",
     "LimitExceededError",
     "NotSquashfsError",
+    "PackOptionsError",
     "PackingError",
     "SquashfsError",
     "TruncatedImageError",
@@ -64,6 +65,10 @@ class PackingError(SquashfsError):
 
     The message says of what, and what to do.
     """
+
+
+class PackOptionsError(PackingError, ValueError):
+    """No image can be packed with these options."""
 
 
 class UnsupportedError(SquashfsError, NotImplementedError):

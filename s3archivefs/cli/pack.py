@@ -10,26 +10,21 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import UsageError, add_json, count, examples
-from s3archivefs.cli.faults import Faults
-from s3archivefs.cli.opened import open_named
+from s3archivefs.cli.arguments import UsageError, add_json, examples
+from s3archivefs.cli.changing import counts
+from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.output import counted, human_size, named, shown, write_json
-from s3archivefs.cli.pack_sources import STANDARD_INPUT, Manifest, members_of, size_of, source_of
-from s3archivefs.cli.progress import add_progress, progress_shown
-from s3archivefs.errors import PackingError
-from s3archivefs.inode import FileKind
+from s3archivefs.cli.pack_sources import size_of
+from s3archivefs.cli.packing import Packing, add_packing_arguments, add_sources, faults_of
 from s3archivefs.names import encode
 from s3archivefs.writer.compressors import compressor_for
-from s3archivefs.writer.entries import Entry
 from s3archivefs.writer.image_writer import ImageWriter
-from s3archivefs.writer.inputs.arranged import Exclusion, order_of
 from s3archivefs.writer.options import COMPRESSORS, PackOptions
 from s3archivefs.writer.output import FileOutput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from s3archivefs.cli.progress import Progress
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.image_writer import Packed
     from s3archivefs.writer.output import Output
@@ -53,13 +48,7 @@ _EXISTS = "exists; --force replaces it"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pack`."""
-    parser.add_argument(
-        "sources",
-        nargs="+",
-        metavar="SOURCE",
-        help="a directory, a tar stream (compressed or not; - is standard input), a zip archive, a "
-        "squashfs image, any other file, or s3://bucket/prefix/, for all objects below it",
-    )
+    add_sources(parser)
     parser.add_argument(
         "target", metavar="IMAGE", help="the image to make, or its URL: s3://bucket/key"
     )
@@ -69,7 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="zstd",
         help="how blocks are compressed (zstd); none for files that are compressed already",
     )
-    parser.add_argument("--level", type=count, metavar="N", help="the compressor's level")
     parser.add_argument(
         "--block-size",
         type=_block_size,
@@ -83,106 +71,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tail-ends", action="store_true", help="let last parts of larger files share blocks too"
     )
-    parser.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="GLOB",
-        help="leave out what matches, and all below: a pattern without a slash matches names at "
-        "any depth, one with a slash paths from the source's root; may be given several times",
-    )
-    parser.add_argument(
-        "--order",
-        metavar="FILE",
-        help="store the files first that this file names: a path a line, as ls -R prints it, from "
-        "the image's root",
-    )
-    parser.add_argument(
-        "--checksums",
-        action="store_true",
-        help="give each file its SHA-256 as the attribute user.sha256",
-    )
-    parser.add_argument(
-        "--xattrs",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="pack extended attributes of files on disk, which is the default",
-    )
-    parser.add_argument(
-        "--manifest",
-        metavar="FILE",
-        help="write a line of JSON to FILE for each object of S3 that is packed: key, etag, size",
-    )
-    parser.add_argument(
-        "--verify", action="store_true", help="read all of the image back when it is made"
-    )
+    add_packing_arguments(parser)
     parser.add_argument("-f", "--force", action="store_true", help="replace an image that exists")
-    add_progress(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Pack the sources, and say what the image holds."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no half image behind
-    if options.sources.count(STANDARD_INPUT) > 1:
-        raise UsageError("-: standard input comes once, and was given twice")
     manner = _manner(options)
-    exclusion = Exclusion(options.exclude)
-    first = order_of(options.order) if options.order else []
     with _existing_explained(), ExitStack() as opened:
-        manifest = Manifest(options.manifest, opened)
+        packing = Packing(options, opened)
         # A file is made before the sources are looked at, since it may be among them.
         local = None if "://" in options.target else _file_output(options)
         if local is not None:
             opened.callback(local.abandon)  # does nothing once the image is whole
-        without = local.identities if local is not None else frozenset()
-        sources = [
-            source_of(
-                each,
-                exclusion,
-                opened,
-                xattrs=options.xattrs,
-                without=without,
-                packed=manifest.add,
-            )
-            for each in options.sources
-        ]
+        sources = packing.sources(local.identities if local is not None else frozenset())
         output = local or _remote_output(options, size_of(sources))
         opened.callback(output.abandon)
-        members = members_of(sources, exclusion, first)
-        with progress_shown(options.progress) as progress:
-            packed = _pack(members, output, manner, progress)
-    code = _verify(options) if options.verify else 0
+        packed = _pack(packing, packing.members(sources), output, manner)
+    code = faults_of(options, options.target) if options.verify else OK
     _report(options, packed)
     return code
 
 
 def _manner(options: argparse.Namespace) -> PackOptions:
-    """Return how to pack. Raises UsageError where no image can be packed so."""
-    try:
-        manner = PackOptions(
-            compressor=options.compressor,
-            level=options.level,
-            block_size=options.block_size,
-            fragments=not options.no_fragments,
-            tail_ends=options.tail_ends,
-            checksums=options.checksums,
-        )
-        compressor_for(manner)
-    except PackingError as error:
-        raise UsageError(str(error)) from error
+    """Return how to pack. Raises PackOptionsError where no image can be packed so."""
+    manner = PackOptions(
+        compressor=options.compressor,
+        level=options.level,
+        block_size=options.block_size,
+        fragments=not options.no_fragments,
+        tail_ends=options.tail_ends,
+        checksums=options.checksums,
+    )
+    compressor_for(manner)
     return manner
 
 
 def _pack(
-    members: Iterable[Member], output: Output, manner: PackOptions, progress: Progress
+    packing: Packing, members: Iterable[Member], output: Output, manner: PackOptions
 ) -> Packed:
     """Write the image, or leave none."""
     writer = ImageWriter(output, manner)
     try:
-        for member in members:
-            is_file = isinstance(member, Entry) and member.kind is FileKind.FILE
-            progress(is_file, writer.add(member))
+        packing.add(members, writer)
     except BaseException:
         writer.abandon()
         raise
@@ -214,16 +147,6 @@ def _remote_output(options: argparse.Namespace, estimate: int | None) -> Output:
     raise UsageError(f"{options.target}: no installed package writes images to {scheme}:// URLs")
 
 
-def _verify(options: argparse.Namespace) -> int:
-    """Read the image back; report what is wrong in it."""
-    faults = Faults(options.target)
-    with open_named(options.target, offset=0) as image:
-        noted = (lambda _: None) if options.checksums else None
-        for problem in image.verify(on_checksum=noted):
-            faults.report(problem.error, encode(problem.path))
-    return faults.code
-
-
 def _block_size(text: str) -> int:
     """Return a number of bytes, which may end in K or M, for argparse."""
     unit = text[-1:].upper() if text[-1:].upper() in _UNITS else ""
@@ -239,10 +162,7 @@ def _report(options: argparse.Namespace, packed: Packed) -> None:
             {
                 **named("image", encode(options.target)),
                 "size": packed.size,
-                "inodes": packed.inodes,
-                "files": packed.files,
-                "content_size": packed.content_bytes,
-                "duplicates": packed.duplicates,
+                **counts(packed),
             }
         )
         return

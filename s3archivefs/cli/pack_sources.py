@@ -1,4 +1,4 @@
-"""What the sources of `pack` are: directories, tar streams, zip archives, images, single files.
+"""What the sources of images are: directories, tar streams, zip archives, images, single files.
 
 Installed packages add sources for schemes of URLs in the entry-point group `s3archivefs.inputs`:
 functions that take a URL and what to call with each object packed, and return the members, or None
@@ -114,13 +114,15 @@ def size_of(sources: list[Source]) -> int | None:
     return sum(sizes)
 
 
-def members_of(sources: list[Source], exclusion: Exclusion, first: list[bytes]) -> Iterable[Member]:
+def members_of(
+    sources: list[Source], exclusion: Exclusion, first: list[bytes], into: bytes = b""
+) -> Iterable[Member]:
     """Return the members of all sources: each below its name, where there are several.
 
-    The files of the paths `first` come first. Raises UsageError where a source that is read once
-    would have to be read twice for them.
+    All lie below the directory `into`. The files of the paths `first` come first. Raises UsageError
+    where a source that is read once would have to be read twice for them.
     """
-    members = _All(sources, exclusion)
+    members = _All(sources, exclusion, into)
     if not first:
         return members
     if not all(source.repeats for source in sources):
@@ -131,7 +133,8 @@ def members_of(sources: list[Source], exclusion: Exclusion, first: list[bytes]) 
 class _All:
     """The members of sources in turn."""
 
-    def __init__(self, sources: list[Source], exclusion: Exclusion) -> None:
+    def __init__(self, sources: list[Source], exclusion: Exclusion, into: bytes) -> None:
+        self._into = into
         self._sources = sources
         self._exclusion = exclusion
 
@@ -142,6 +145,8 @@ class _All:
                 members = chosen(members, self._exclusion)
             if source.name and (len(self._sources) > 1):
                 members = below(members, source.name)
+            if self._into:
+                members = below(members, self._into)
             yield from members
 
 

@@ -11,7 +11,7 @@ import zlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from s3archivefs.errors import CodecUnavailableError, PackingError
+from s3archivefs.errors import CodecUnavailableError, PackOptionsError
 from s3archivefs.format import (
     METADATA_BLOCK_SIZE,
     Compression,
@@ -55,8 +55,8 @@ def compressor_for(options: PackOptions, *, xz_dictionary: int = 0) -> Compresso
 
     `xz_dictionary` are the bytes of xz's dictionary, where they are not the format's default.
 
-    Raises PackingError for a level that the compressor has not, and CodecUnavailableError, which
-    names the extra to install, where it needs a library that is not installed.
+    Raises PackOptionsError for a level that the compressor has not, and CodecUnavailableError,
+    which names the extra to install, where it needs a library that is not installed.
     """
     if options.compressor == "none":
         return Compressor(Compression.GZIP, None)
@@ -69,7 +69,7 @@ def _level(options: PackOptions, default: int, allowed: Collection[int]) -> int:
     """Return the level that is asked for, or the default."""
     level = default if options.level is None else options.level
     if level not in allowed:
-        raise PackingError(
+        raise PackOptionsError(
             f"{options.compressor} has no level {level}; it has {min(allowed)} to {max(allowed)}"
         )
     return level
@@ -111,7 +111,7 @@ def _lzo(options: PackOptions) -> Compressor:
             record,
         )
     if level == 1:
-        raise PackingError("lzo at level 1 needs python-lzo: pip install 's3archivefs[lzo]'")
+        raise PackOptionsError("lzo at level 1 needs python-lzo: pip install 's3archivefs[lzo]'")
     local = threading.local()
 
     def encode(block: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from s3archivefs.errors import PackingError
+from s3archivefs.errors import PackOptionsError
 from s3archivefs.format import BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, Compression
 
 __all__ = ["COMPRESSORS", "PackOptions"]
@@ -26,7 +26,7 @@ _DIGITS = 20
 
 @dataclass(frozen=True, slots=True)
 class PackOptions:
-    """The options of a new image. Raises PackingError for those that no image can have."""
+    """The options of a new image. Raises PackOptionsError for those that no image can have."""
 
     compressor: str = "zstd"
     """A key of COMPRESSORS, or "none" to store all as it is."""
@@ -53,20 +53,20 @@ class PackOptions:
     def __post_init__(self) -> None:
         if self.compressor not in {*COMPRESSORS, "none"}:
             names = ", ".join([*COMPRESSORS, "none"])
-            raise PackingError(f"no compressor {self.compressor!r}; there are {names}")
+            raise PackOptionsError(f"no compressor {self.compressor!r}; there are {names}")
         size = self.block_size
         if not BLOCK_SIZE_MIN <= size <= BLOCK_SIZE_MAX or size & (size - 1):
-            raise PackingError(
+            raise PackOptionsError(
                 f"a block size of {size} bytes; it is a power of two from 4 KiB to 1 MiB"
             )
         if self.time is not None and not 0 <= self.time <= _TIME_MAX:
-            raise PackingError(f"a time of {self.time} s; an image holds 0 to {_TIME_MAX}")
+            raise PackOptionsError(f"a time of {self.time} s; an image holds 0 to {_TIME_MAX}")
         self.image_time(0)  # raises now, rather than when all else is packed
 
     def image_time(self, newest: int) -> int:
         """Return the image's time, where the newest of its members has `newest`.
 
-        Raises PackingError where SOURCE_DATE_EPOCH is no time.
+        Raises PackOptionsError where SOURCE_DATE_EPOCH is no time.
         """
         if self.time is not None:
             return self.time
@@ -79,7 +79,7 @@ class PackOptions:
             or len(epoch) > _DIGITS
             or int(epoch) > _TIME_MAX
         ):
-            raise PackingError(
+            raise PackOptionsError(
                 f"SOURCE_DATE_EPOCH={epoch}: set it to seconds since the epoch, or unset it"
             )
         return int(epoch)

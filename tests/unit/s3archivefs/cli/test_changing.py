@@ -112,3 +112,34 @@ def test_dead_data_is_told_and_dropped_where_it_is_much(
     written = capsys.readouterr().out
     assert "\ndead data    2,000,000 bytes that no file refers to\n" in written
     assert "2.0M of it are data that no file refers to any more: s3archivefs compact" in written
+
+
+def test_what_pack_refuses_of_its_arguments_append_refuses_too(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = image.read_bytes()
+    capsys.readouterr()
+    assert main(["append", str(image), str(image), "--level", "40"]) == 2
+    assert main(["pack", str(image), str(tmp_path / "b.sqfs"), "--level", "40"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.endswith("zstd has no level 40; it has 1 to 22") for line in lines] == [True] * 2
+    (tmp_path / "manifest").write_bytes(b"")
+    arguments = ["append", str(image), str(image), "--manifest", str(tmp_path / "manifest")]
+    assert main(arguments) == 2
+    assert main([*arguments, "--dry-run"]) == 0  # which writes none
+    assert image.read_bytes() == before
+
+
+def test_what_is_added_first_is_stored_first_and_read_back(image: Path, tmp_path: Path) -> None:
+    source = tmp_path / "new"
+    source.mkdir()
+    for name in "abc":
+        (source / name).write_bytes(name.encode())
+    (tmp_path / "order").write_text("/x/c\n/x/a\n")
+    arguments = ["--into", "x", "--order", str(tmp_path / "order"), "--verify"]
+    assert main(["append", str(image), str(source), *arguments]) == 0
+    with s3archivefs.open(image) as fs:
+        tails = {
+            path: fs.content_place(stat).fragment_offset for path, stat, _ in fs.walk_files("/x")
+        }
+    assert sorted(tails, key=tails.__getitem__) == ["/x/c", "/x/a", "/x/b"]
