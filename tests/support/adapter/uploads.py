@@ -12,9 +12,11 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from random import Random
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.images.fixtures import run_tool
 from tests.support.proxy.counting_proxy import Answer, CountingProxy, Stall
 from tests.support.servers.server_keeper import own
 from tests.support.servers.swift_store import REGION
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 BUCKET = own("uploads")
 PART_BYTES = 5 << 20
 """The shortest that S3 takes."""
+LARGE = Random(7).randbytes(4 * PART_BYTES + 1000)
+"""The content of a file that makes an image of five parts."""
 WAIT_SECONDS = 200
 
 
@@ -194,6 +198,26 @@ def before(
         return then is not None
 
     uploads.proxy.inject(then or Answer(500), match=matched)
+
+
+def complete(uploads: Store) -> None:
+    """Complete the only unfinished upload, as an attempt does whose answer is lost."""
+    client = uploads.store.client()
+    (upload,) = client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    target: Any = {"Bucket": BUCKET, "Key": "a.sqfs", "UploadId": upload["UploadId"]}
+    parts: Any = [
+        {"PartNumber": part["PartNumber"], "ETag": part["ETag"]}
+        for part in client.list_parts(**target)["Parts"]
+    ]
+    client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+
+
+def download(uploads: Store, directory: Path, key: str = "a.sqfs") -> Path:
+    """An image of the store as a file, which another reader finds sound."""
+    path = directory / "stored.sqfs"
+    uploads.store.client().download_file(BUCKET, key, str(path))
+    run_tool("unsquashfs", "-q", "-n", "-f", "-d", str(directory / "extracted"), str(path))
+    return path
 
 
 def put(uploads: Store, content: bytes) -> None:

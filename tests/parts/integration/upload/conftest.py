@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.adapter.uploads import PART_BYTES, Store, empty_bucket
+from tests.support.adapter.uploads import LARGE, PART_BYTES, Store, empty_bucket
 from tests.support.images.trees import pack
 from tests.support.processes.forked_program import ForkedProgram
 
@@ -24,6 +24,7 @@ IMPORTED_BY_COMMANDS = (
     "botocore.httpsession",
     "botocore.session",
     "s3archivefs.cli.append",
+    "s3archivefs.cli.compact",
     "s3archivefs.cli.pack",
     "s3archivefs_lambda.commands.change_places",
     "s3archivefs_lambda.commands.pack_places",
@@ -81,3 +82,13 @@ def some_of_the_tree(tree: Path, tmp_path: Path) -> Path:
     for name in ("email", "awkward names"):
         shutil.copytree(tree / name, tmp_path / "some" / name, symlinks=True)
     return tmp_path / "some"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory whose image has five parts, and a file in the first of them."""
+    top = tmp_path / "source"
+    (top / "in").mkdir(parents=True)
+    (top / "a").write_bytes(b"first")
+    (top / "in" / "large").write_bytes(LARGE)
+    return top

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from random import Random
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,14 +11,16 @@ import pytest
 import s3archivefs
 from tests.support.adapter.uploads import (
     BUCKET,
+    LARGE,
     PART_BYTES,
     Store,
     before,
+    complete,
     completes,
+    download,
     part_number,
     put,
 )
-from tests.support.images.fixtures import run_tool
 from tests.support.proxy.counting_proxy import Answer
 
 if TYPE_CHECKING:
@@ -27,19 +29,8 @@ if TYPE_CHECKING:
     from tests.support.proxy.recorded import Request
 
 URL = f"s3://{BUCKET}/a.sqfs"
-LARGE = Random(7).randbytes(4 * PART_BYTES + 1000)
 STORED = ("--compressor", "none")
 """Spares a second and a half for LARGE, which no compressor makes smaller."""
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A directory whose image is large enough to be copied."""
-    top = tmp_path / "source"
-    (top / "in").mkdir(parents=True)
-    (top / "a").write_bytes(b"first")
-    (top / "in" / "large").write_bytes(LARGE)
-    return top
 
 
 @pytest.fixture
@@ -53,11 +44,7 @@ def new(tmp_path: Path) -> Path:
 
 def contents(uploads: Store, directory: Path) -> dict[str, bytes]:
     """All files in the store's image, downloaded, and sound by other readers."""
-    path = directory / "stored.sqfs"
-    uploads.store.client().download_file(BUCKET, "a.sqfs", str(path))
-    run_tool("unsquashfs", "-q", "-n", "-f", "-d", str(directory / "extracted"), str(path))
-    run_tool("rdsquashfs", "--describe", str(path))
-    with s3archivefs.open(path) as fs:
+    with s3archivefs.open(download(uploads, directory)) as fs:
         assert [*fs.verify()] == []
         return {found: content.read() for found, _, content in fs.walk_files()}
 
@@ -161,6 +148,16 @@ def test_a_completion_whose_answer_is_lost_once_is_tried_again(
     uploads.proxy.inject(Answer(500), match=completes)
     uploads.run("append", URL, new)
     assert contents(uploads, tmp_path)["/b"] == b"second" * 1000
+
+
+def test_a_completion_is_known_though_its_answer_is_lost(
+    uploads: Store, source: Path, new: Path, tmp_path: Path
+) -> None:
+    uploads.run("pack", source, URL)
+    before(uploads, completes, partial(complete, uploads), then=Answer(500))
+    uploads.run("append", URL, new)
+    assert contents(uploads, tmp_path)["/b"] == b"second" * 1000
+    assert uploads.unfinished() == []
 
 
 def test_what_is_not_there_or_no_image_is_told(uploads: Store, new: Path) -> None:

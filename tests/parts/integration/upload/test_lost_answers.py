@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.adapter.uploads import BUCKET, Store, before, completes, hash_of, is_write
+from tests.support.adapter.uploads import (
+    BUCKET,
+    Store,
+    before,
+    complete,
+    completes,
+    hash_of,
+    is_write,
+)
 from tests.support.proxy.counting_proxy import Answer
 
 
@@ -31,18 +39,7 @@ def test_completing_parts_when_the_answer_is_lost(
     answer: Answer | None, uploads: Store, image_in_parts: Path
 ) -> None:
     """Whatever the second attempt is told: AWS and these stores differ in that."""
-
-    def complete() -> None:
-        client = uploads.store.client()
-        (upload,) = client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
-        target: Any = {"Bucket": BUCKET, "Key": "a.sqfs", "UploadId": upload["UploadId"]}
-        parts: Any = [
-            {"PartNumber": part["PartNumber"], "ETag": part["ETag"]}
-            for part in client.list_parts(**target)["Parts"]
-        ]
-        client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
-
-    before(uploads, completes, complete, then=answer)
+    before(uploads, completes, partial(complete, uploads), then=answer)
     forbidden = Answer(403, "AccessDenied")
     uploads.proxy.inject(forbidden, times=9, match=lambda request: request.method == "DELETE")
     assert " bytes stored\n" in uploads.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")

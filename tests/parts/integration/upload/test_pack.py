@@ -5,51 +5,39 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-from random import Random
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
 import s3archivefs
 from tests.support.adapter.uploads import (
     BUCKET,
+    LARGE,
     PART_BYTES,
     Store,
     before,
+    complete,
     completes,
+    download,
     is_write,
     part_number,
     parts_sent,
     put,
 )
-from tests.support.images.fixtures import run_tool
 from tests.support.proxy.counting_proxy import Answer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 URL = f"s3://{BUCKET}/a.sqfs"
-LARGE = Random(7).randbytes(4 * PART_BYTES + 1000)
 STORED = ("--compressor", "none")
 """Spares a second and a half for LARGE, which no compressor makes smaller."""
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A directory whose image has five parts, and a file in the first of them."""
-    top = tmp_path / "source"
-    (top / "in").mkdir(parents=True)
-    (top / "a").write_bytes(b"first")
-    (top / "in" / "large").write_bytes(LARGE)
-    return top
-
-
 def stored(uploads: Store, directory: Path, key: str = "a.sqfs") -> s3archivefs.SquashFS:
     """The image in the store, downloaded, and sound by another reader."""
-    path = directory / "stored.sqfs"
-    uploads.store.client().download_file(BUCKET, key, str(path))
-    run_tool("unsquashfs", "-q", "-n", "-f", "-d", str(directory / "extracted"), str(path))
-    return s3archivefs.open(path)
+    return s3archivefs.open(download(uploads, directory, key))
 
 
 def put_object(uploads: Store, key: str, content: bytes = b"", **fields: object) -> None:
@@ -132,18 +120,7 @@ def test_a_completion_whose_answer_is_lost_is_no_failure(
 ) -> None:
     """Whatever the attempt after it is told, by the store or as others have it."""
     (source / "in" / "large").write_bytes(LARGE[: PART_BYTES + 1000])
-
-    def complete() -> None:
-        client = uploads.store.client()
-        (upload,) = client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
-        target: Any = {"Bucket": BUCKET, "Key": "a.sqfs", "UploadId": upload["UploadId"]}
-        parts: Any = [
-            {"PartNumber": part["PartNumber"], "ETag": part["ETag"]}
-            for part in client.list_parts(**target)["Parts"]
-        ]
-        client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
-
-    before(uploads, completes, complete, then=told)
+    before(uploads, completes, partial(complete, uploads), then=told)
     uploads.run("pack", source, URL)
     assert uploads.unfinished() == []
     with stored(uploads, tmp_path) as fs:
