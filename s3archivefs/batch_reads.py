@@ -12,7 +12,7 @@ from s3archivefs.batch import Batch, Planner, Run, Wanted, Window
 from s3archivefs.data import ANY_SIZE
 from s3archivefs.errors import SquashfsError
 from s3archivefs.named_tuples import NamedTuple
-from s3archivefs.parallel import Work, Workers, keep_spare, spare_workers, start_work
+from s3archivefs.parallel import Work, Workers, start_work
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -80,10 +80,7 @@ class BatchReader(Generic[P]):
         self._has_own = self._is_distant or workers is not None
         """Whether it has own threads: at a distant device they wait more than they decode."""
         most = _REQUESTS_MAX if self._is_distant else _FLIGHTS_MAX
-        self._is_shared = self._is_distant and workers is None
-        """Whether the threads are those that one reader takes over from another."""
-        make = spare_workers if self._is_shared else Workers
-        self._workers = make(workers or most, "s3archivefs-read")
+        self._workers = Workers(workers or most, "s3archivefs-read")
         workers = workers or (most if self._is_distant else os.cpu_count() or 1)
         self._flights_max = min(workers + 1, most)
         self._is_all = is_all and self._is_distant
@@ -134,10 +131,7 @@ class BatchReader(Generic[P]):
         finally:
             for flight in flights:
                 flight.work.cancel()
-            if self._is_shared:
-                keep_spare(self._workers)
-            else:
-                self._workers.end()
+            self._workers.end()
             if self._ahead_of_all is not None:
                 self._ahead_of_all.close()
 
@@ -193,24 +187,19 @@ class BatchReader(Generic[P]):
         """
         for run in runs:
             raw, first = first, None
-            is_alone = raw is None
             if raw is None:
                 try:
-                    raw = self._data.read_alone(run.start, run.end - run.start)
+                    raw = self._data.read(run.start, run.end - run.start)
                 except Exception:  # noqa: BLE001, S112 -- raised to the reader of the file concerned
                     continue
             view = memoryview(raw)
             for shared in run.blocks:
                 stored = shared.stored
                 at = stored.position - run.start
-                try:
+                with suppress(SquashfsError):
                     shared.content = self._data.decode(stored, view[at : at + stored.size])
-                except SquashfsError:
-                    if is_alone:  # else the reader of the file has the chunks discarded
-                        self._data.discard(run.start, raw)
-                    continue
-                if keeps and stored.due == ANY_SIZE:
-                    self._data.keep(stored, shared.content)
+                    if keeps and stored.due == ANY_SIZE:
+                        self._data.keep(stored, shared.content)
 
 
 def _waited_for(flight: _Flight[P]) -> Batch[P]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.cache import WeightedCache
     from s3archivefs.compression import Codec
-    from s3archivefs.device import BlockDevice, Discard, ReadAhead
+    from s3archivefs.device import BlockDevice, ReadAhead
     from s3archivefs.limits import Limits
     from s3archivefs.tables import FragmentTable
 
@@ -252,17 +252,6 @@ class DataReader:
         """
         self.check_range(position, length)
         return read_exactly(ahead or self._device, position, length, "file data")
-
-    def read_alone(self, position: int, length: int) -> bytes:
-        """Return bytes likewise, around which nothing else is wanted."""
-        self.check_range(position, length)
-        return read_exactly(self._device, position, length, "file data", alone=True)
-
-    def discard(self, position: int, raw: bytes | memoryview) -> None:
-        """Have the device discard its copy of bytes that do not decode."""
-        discard: Discard | None = getattr(self._device, "discard", None)
-        if discard is not None:
-            discard(position, bytes(raw))
 
     def check_range(self, position: int, length: int) -> None:
         """Refuse bytes that lie outside the image's data."""

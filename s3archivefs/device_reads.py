@@ -24,9 +24,7 @@ T = TypeVar("T")
 _NEAR = 8192  # bytes between ranges that are discarded as one
 
 
-def read_exactly(
-    device: BlockDevice, offset: int, length: int, what: str, *, alone: bool = False
-) -> bytes:
+def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
     """Return exactly the `length` bytes of a device at `offset`.
 
     Raises TruncatedImageError, naming `what` was read, where the device has fewer, and
@@ -35,10 +33,7 @@ def read_exactly(
     _check_range(device, offset, length, what)
     if not length:
         return b""  # no device need know an empty range
-    read: Callable[[int, int], bytes] = device.pread
-    if alone:  # nothing around it is wanted
-        read = getattr(device, "pread_alone", read)
-    data = read(offset, length)
+    data = device.pread(offset, length)
     _check_length(len(data or b""), offset, length, what)  # no type stops a device
     return data
 

@@ -95,15 +95,6 @@ class ChunkReader:
         whole = found[0] if len(found) == 1 else b"".join(found)
         return bytes(whole[start : start + length])
 
-    def has_any(self, offset: int, length: int) -> bool:
-        """Return whether a chunk of a range need not be fetched, or is in flight."""
-        return any(
-            self.flights.get(index)
-            or self.cached.is_in_memory(index)
-            or self.cached.is_stored(index)
-            for index in self.cached.indexes(offset, offset + length)
-        )
-
     # ---- Chunks for a reader that waits ----------------------------------------------------------
 
     def _chunks(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from s3archivefs_lambda.cache.cached_chunks import CachedChunks
 from s3archivefs_lambda.cache.chunk_reader import ChunkReader
 from s3archivefs_lambda.cache.fetch_plan import FetchPlan
-from s3archivefs_lambda.cache.ranges import LoneRanges
 from s3archivefs_lambda.cache.readahead import ReadAhead
 
 if TYPE_CHECKING:
@@ -25,11 +24,6 @@ _QUOTA_SHARE = 8
 """One of so many parts of the store is a file's quota.
 
 bcache leaves sequential reads out beyond 4 MiB.
-"""
-_ALONE_BYTES = 1 << 20
-"""Bytes of a range that is fetched alone, at most.
-
-The chunks of a longer one hold little else.
 """
 
 
@@ -72,8 +66,6 @@ class CachedDevice:
         plan = FetchPlan(device.size, chunk_size, metadata_start)
         self.chunks = ChunkReader(device, self.cached, plan, self.background)
         """Reads chunks, and knows those in flight."""
-        self.ranges = LoneRanges(device, archive_id, memory, store)
-        """What was fetched without the rest of its chunks."""
 
     @property
     def size(self) -> int:
@@ -104,21 +96,6 @@ class CachedDevice:
     def pread_pieces(self, offset: int, length: int) -> list[Chunk]:
         """Return the bytes as `pread` does, in pieces, each of one chunk."""
         return self.chunks.read(offset, length)
-
-    def pread_alone(self, offset: int, length: int) -> bytes:
-        """Return the bytes as `pread` does, and fetch nothing around them.
-
-        That is so where none of their chunks is at hand, and no read like it ended where this one
-        begins: who reads on in sequence gets chunks.
-        """
-        self.cached.check(offset, length)
-        if not 0 < length <= _ALONE_BYTES or self.ranges.continues(offset):
-            return self.pread(offset, length)
-        if (found := self.ranges.get(offset, length)) is not None:
-            return bytes(found)
-        if self.chunks.has_any(offset, length):
-            return self.pread(offset, length)
-        return self.ranges.fetch(offset, length)
 
     def pread_at_hand(self, offset: int, length: int) -> bytes | None:
         """Return the bytes if all their chunks are in memory, else None."""
@@ -169,7 +146,6 @@ class CachedDevice:
         nothing better for now.
         """
         end = offset + len(data)
-        self.ranges.drop(offset)
         may_differ = False
         for index in self.cached.indexes(offset, end):
             start, stop = self.cached.extent(index)
