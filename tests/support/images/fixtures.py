@@ -198,7 +198,7 @@ def unsquashfs_listing(image: Path, offset: int = 0) -> list[tuple[str, ...]]:
         "unsquashfs", "-lln", "-UTC", "-d", "root", "-o", str(offset), str(image)
     ).stdout
     # A name may hold a newline: a row starts where a mode stands.
-    rows = re.split(rb"\n(?=[-a-zST]{10} \d+/)", output.rstrip(b"\n"))
+    rows = re.split(rb"\n(?=[-a-zST]{10} \d+/)", output.removesuffix(b"\n"))
     listing = []
     for row in rows:
         match = _LISTED.fullmatch(row)
