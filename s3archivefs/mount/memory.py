@@ -40,6 +40,6 @@ def available_memory(groups: str = "/sys/fs/cgroup", own: str = "/proc/self/cgro
         limits += [f"{line[3:].strip()}/memory.max" for line in lines if line.startswith("0::")]
     for each in limits:
         # "max" where nothing limits it.
-        with suppress(OSError, ValueError), open(f"{groups}/{each}", encoding="ascii") as file:  # noqa: PTH123 -- likewise
+        with suppress(OSError, ValueError), open(f"{groups}/{each}", encoding="utf-8") as file:  # noqa: PTH123 -- likewise
             found.append(int(file.read()))
     return min(found)
