@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -90,10 +91,15 @@ def workflows(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check types with mypy, strict, and that the reader asks nothing that other systems lack."""
     install(session, group="typing", extras="all")
-    session.run("mypy")
-    for platform in ("darwin", "win32"):
-        cache = f".mypy_cache/{platform}"
-        session.run(*PORTABLE, "--platform", platform, "--cache-dir", cache)
+    # For each system a process, which uses one processor.
+    commands = [("mypy",)] + [
+        (*PORTABLE, "--platform", platform, "--cache-dir", f".mypy_cache/{platform}")
+        for platform in ("darwin", "win32")
+    ]
+    with ThreadPoolExecutor() as threads:
+        running = [threads.submit(session.run, *command) for command in commands]
+    for each in running:
+        each.result()  # raises if there were faults
 
 
 @nox.session
