@@ -97,6 +97,9 @@ def _stored(found: Opened, path: bytes, progress: Progress) -> Iterator[tuple[by
     """Yield the same as the image has it, in the order of names."""
     image = found.image
     stat = image.stat(path)
+    if not image.has_xattrs:  # one line, not one for each file
+        text = "its files have no attributes, and so no SHA-256: pack --checksums stores them"
+        raise OSError(errno.ENODATA, text)
     files: Iterable[tuple[bytes, Stat]] = [(path, stat)]
     if stat.kind is FileKind.DIRECTORY:
         files = (

@@ -109,6 +109,18 @@ def test_checksums_that_the_image_has_are_written_without_its_content(
     assert main(["hash", "--stored", "--algorithm", "md5", image]) == 2
 
 
+def test_an_image_without_stored_checksums_is_one_line(
+    odd: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["hash", "--stored", odd]) == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err == (
+        f"s3archivefs: {odd}: its files have no attributes, and so no SHA-256: pack --checksums "
+        "stores them\n"
+    )
+
+
 def test_progress_knows_how_much_there_is(odd: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hash", "--json", "--progress", odd]) == 0
     files = len(FILES) * 2 + 2
