@@ -77,12 +77,15 @@ mon addr = {monitor}
 osd data = {directory}/osd
 osd objectstore = memstore
 memstore device bytes = 8589934592
+{classes}
 [client.admin]
 rgw frontends = beast endpoint={gateway} tcp_nodelay=1
 rgw thread pool size = 16
 rgw enable gc threads = false
 rgw enable lc threads = false
 """
+# Below /usr, where the object classes are: Debian 13 looks for them below the working directory.
+CLASSES = ("lib/*/rados-classes", "lib64/rados-classes", "lib/rados-classes")
 
 
 class RadosGatewayError(RuntimeError):
@@ -111,7 +114,14 @@ class RadosGateway:
         owner = Credentials("RADOSOWNER", secrets.token_hex(20))
         monitor, gateway = (f"{HOST}:{port}" for port in _free_ports(2))
         cluster = _Cluster(directory, str(uuid.uuid4()), monitor)
-        conf = CONF.format(fsid=cluster.fsid, monitor=monitor, gateway=gateway, directory=directory)
+        found = [each for pattern in CLASSES for each in Path("/usr").glob(pattern)]
+        conf = CONF.format(
+            fsid=cluster.fsid,
+            monitor=monitor,
+            gateway=gateway,
+            directory=directory,
+            classes=f"osd class dir = {found[0]}" if found else "",
+        )
         cluster.conf.write_text(conf)
         with ExitStack() as stack:
             process = cluster.start(stack, owner)
