@@ -246,18 +246,20 @@ class ArchiveDataset(Generic[Item]):
         self, due: Iterable[int], ahead: Iterable[int]
     ) -> Generator[tuple[int, Iterable[bytes | memoryview]], None, None]:
         """Yield the pieces of members; those read ahead only where they may be read."""
-        if self._places is None:
+        places = self._places
+        if places is None:
             return self.image.read_pieces(
                 [*self._stats(due), *self._stats(ahead, skip_faults=True)]
             )
-        return self.image.read_placed([*self._placed(due), *self._placed(ahead, skip_faults=True)])
+        return self.image.read_placed(
+            [*self._placed(places, due), *self._placed(places, ahead, skip_faults=True)]
+        )
 
     def _placed(
-        self, numbers: Iterable[int], *, skip_faults: bool = False
+        self, places: Places, numbers: Iterable[int], *, skip_faults: bool = False
     ) -> Iterator[tuple[int, ContentPlace, Sequence[int]]]:
         """Yield the places of members likewise, of a partition."""
-        assert self._places is not None  # noqa: S101 -- it has them
-        members, places, most = self.members, self._places, self.image.limits.read_all_bytes
+        members, most = self.members, self.image.limits.read_all_bytes
         for number in numbers:
             with suppress(*_FAULTS) if skip_faults else self._naming(number):
                 check_limit(members.sizes[number], most)
