@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import count, examples
 from s3archivefs.cli.changing import abandoned_by_errors, add_change_arguments, changed, report
+from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.output import human_size, shown
 from s3archivefs.cli.packing_advice import DEAD_PERCENT
 from s3archivefs.writer.compacting import ImageCompaction
@@ -52,14 +52,14 @@ def run(options: argparse.Namespace) -> int:
             if not dead or share < options.threshold / 100:
                 writer.abandon()
                 _leave(options, place.image.superblock.bytes_used, dead)
-                return 0
+                return OK
             packed = writer.finish()
         if not options.dry_run:
             output.send(place.output(output.superblock))
         cost = place.cost(output.ranges, padded(packed.size))
         what = f"{human_size(dead)} of dead data {{}}dropped"
         report(options, packed.size, cost, what, dead=dead, compacted=not options.dry_run)
-    return 0
+    return OK
 
 
 def _leave(options: argparse.Namespace, size: int, dead: int) -> None:
@@ -73,4 +73,4 @@ def _leave(options: argparse.Namespace, size: int, dead: int) -> None:
             f"{human_size(dead)} of {human_size(size)} are dead, {dead / size:.1%}, less than "
             f"the {options.threshold} % of --threshold"
         )
-    print(f"{shown(options.image)}: stays as it is: {why}", file=sys.stdout)
+    print(f"{shown(options.image)}: stays as it is: {why}")
