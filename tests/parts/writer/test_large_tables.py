@@ -10,6 +10,7 @@ import os
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,8 +48,8 @@ def tables() -> list[Member]:
     ]
 
 
-def write(path: Path, members: list[Member], **options: object) -> None:
-    with ImageWriter(FileOutput(path), PackOptions(block_size=BLOCK, **options)) as image:  # type: ignore[arg-type]
+def write(path: Path, members: list[Member], **options: Any) -> None:  # noqa: ANN401 -- those of PackOptions
+    with ImageWriter(FileOutput(path), PackOptions(block_size=BLOCK, **options)) as image:
         for member in members:
             image.add(member)
 
