@@ -23,6 +23,7 @@ NAMES_MAX = 1000
 """Names that complete a word: who has more of them types on."""
 _LEVELS_MAX = 64  # of directories that hold another, and nothing else
 _QUOTES = ("", "'", '"')  # one may be open yet
+_EXPANDED = frozenset(b"$`")  # readline leaves them unquoted, so that bash would run a name
 
 
 def names_inside(words: Sequence[str]) -> Iterator[bytes]:
@@ -49,15 +50,21 @@ def names_inside(words: Sequence[str]) -> Iterator[bytes]:
 def choices_inside(words: Sequence[str]) -> list[bytes]:
     """Return likewise what to choose from: in place of a single directory, what it holds.
 
-    bash takes a word that can become but one name for complete, and adds a space to it.
+    bash takes a word that can become but one name for complete, and adds a space to it. Names that
+    it would expand are left out: an image could have it run commands.
     """
-    found = [*names_inside(words)]
+    found = _as_they_are(names_inside(words))
     for _ in range(_LEVELS_MAX):
         if len(found) != 1 or not found[0].endswith(b"/"):
             break
-        deeper = [*names_inside([*words[:-1], os.fsdecode(found[0])])]
+        deeper = _as_they_are(names_inside([*words[:-1], os.fsdecode(found[0])]))
         found = deeper or found
     return found
+
+
+def _as_they_are(names: Iterator[bytes]) -> list[bytes]:
+    """Return the names that bash takes as they are, once readline has quoted them."""
+    return [name for name in names if _EXPANDED.isdisjoint(name)]
 
 
 def unquoted(word: str) -> str:

@@ -56,6 +56,13 @@ def test_what_is_to_be_chosen_is_within_the_only_directory(tmp_path: Path) -> No
     assert {word: choices_inside(["ls", str(path), word]) for word in expected} == expected
 
 
+@pytest.mark.parametrize("name", [b"x`reboot`", b"x$HOME", b"x$(reboot)"])
+def test_bash_gets_no_name_that_it_would_expand_or_run(name: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.sqfs"
+    path.write_bytes(build(directory({name: file(b""), b"xy": file(b"")})).data)
+    assert choices_inside(["ls", str(path), "x"]) == [b"xy"]
+
+
 def test_the_image_is_the_first_word_that_is_a_local_file(image: str, tmp_path: Path) -> None:
     assert [*names_inside(["extract", "-C", str(tmp_path), image, "-n", "doz"])] == [b"dozen"]
     for words in (["ls", ""], ["ls", "s3://bucket/a.sqfs", ""], ["ls", str(tmp_path), ""], [""]):
