@@ -4,12 +4,17 @@ S3 itself copies these: ranges of the object become parts of the upload that rep
 its ETag. Only the first part, which has the superblock, and the tables are fetched, and ranges too
 short to be copied. An image of little data is fetched and sent whole.
 
+The superblock belongs in the object's metadata, which goes with the request that begins an upload.
+So what is new, mostly little, is held in memory until the superblock is known. Where it is much,
+the upload begins without, and the object has no such metadata: never that of the former image.
+
 Some stores ignore conditions, so the object's ETag is asked for before the upload is completed, and
 after. Between the two such a store would let another program replace the object unnoticed.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -41,6 +46,8 @@ _MAGIC = b"hsqs"
 _NOT_IMPLEMENTED = 501
 _CHECKS = 2
 """Requests for the object's ETag: before an upload is completed, and after."""
+_HELD_BYTES = 64 << 20
+"""Bytes that are held back until the superblock is known, at most."""
 _KEPT_FIELDS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage")
 
 
@@ -136,16 +143,48 @@ class ExtensionStream(ImageStream):
     """
 
     def __init__(self, image: StoredImage, *, part_bytes: int, superblock: bytes = b"") -> None:
-        """Begin the image, whose metadata has the superblock, if that is known."""
+        """Begin the image; nothing is held back of one whose superblock is known."""
         super().__init__(image.target, part_bytes=part_bytes, replace=True)
         self._image = image
         self._required: dict[str, str] = {"IfMatch": image.etag}
+        self._ranges: Sequence[tuple[int, int]] = ()
+        self._held: deque[bytes] | None = deque()
+        """What is held back; None once the upload has begun."""
+        self._held_bytes = 0
         if superblock:
             self._metadata = superblock_metadata(superblock)
 
     def keep(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Begin with ranges of the stored image."""
-        pieces = KeptParts(ranges, self._part_bytes).pieces
+        self._ranges = ranges
+        if self._metadata:
+            self._begin()
+
+    def write(self, content: bytes) -> None:
+        """Append to the image, once the superblock is known or too much is held back."""
+        if self._held is None:
+            super().write(content)
+            return
+        self._held.append(content)
+        self._held_bytes += len(content)
+        if self._held_bytes > _HELD_BYTES:
+            self._begin()
+
+    def finish(self, superblock: bytes) -> None:
+        """Send what is left; the image takes the place of the stored one."""
+        if self._held is not None:
+            self._metadata = superblock_metadata(superblock)
+            self._begin()
+        super().finish(superblock)
+
+    def _begin(self) -> None:
+        """Let the store copy what is kept, and send what was held back."""
+        held, self._held = self._held or deque(), None
+        self._copy(KeptParts(self._ranges, self._part_bytes).pieces)
+        while held:
+            self.write(held.popleft())
+
+    def _copy(self, pieces: Sequence[Kept]) -> None:
         for is_copied, alike in groupby(pieces, key=attrgetter("is_copied")):
             if not is_copied:
                 self._send_anew([*alike])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,9 +69,28 @@ def test_data_stays_in_s3_and_what_is_new_is_sent(
     # A store that knows no condition for completing an upload is asked again.
     assert len(uploads.proxy.requests) - done["requests"] in {0, 1}
     assert uploads.unfinished() == []
+    assert uploads.superblock("a.sqfs") == (tmp_path / "stored.sqfs").read_bytes()[:96]
 
     uploads.run("remove", URL, "/in", "/a")
     assert contents(uploads, tmp_path) == {"/b": b"second" * 1000}
+    assert uploads.superblock("a.sqfs") == (tmp_path / "stored.sqfs").read_bytes()[:96]
+
+
+def test_more_than_is_held_back_leaves_no_superblock_of_the_former_image(
+    swift: Store, new: Path, tmp_path: Path
+) -> None:
+    swift.run("pack", *STORED, new, URL)
+    assert swift.superblock("a.sqfs")
+    more = tmp_path / "more"
+    more.mkdir()
+    with (more / "long").open("wb") as file:
+        for number in range(65):
+            file.write(Random(number).randbytes(1 << 20))
+    swift.run("append", URL, more)
+    head = swift.store.client().head_object(Bucket=BUCKET, Key="a.sqfs")
+    assert {name.lower() for name in head["Metadata"]}.isdisjoint({"s3archivefs-superblock"})
+    with s3archivefs.open(download(swift, tmp_path)) as fs:
+        assert fs.read_bytes("/long") == (more / "long").read_bytes()
 
 
 def test_a_small_image_is_sent_whole_with_its_metadata(
