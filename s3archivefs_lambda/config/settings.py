@@ -239,7 +239,8 @@ SETTINGS: tuple[Setting, ...] = (
         parse=superblock_metadata,
         default="auto",
         doc='"expected": archives carry the user metadata s3archivefs-superblock, so opening one '
-        'does not fetch its first bytes ahead. "auto": they may lack it.',
+        "does not fetch its first bytes ahead, but after the last where it is missing, or that of "
+        'an image of another length. "auto": they may lack it.',
     ),
     Setting(
         name=PREFIX + "METRICS",

@@ -19,6 +19,7 @@ from s3archivefs_lambda.store.errors import (
 from s3archivefs_lambda.store.superblock_metadata import (
     SUPERBLOCK_BYTES,
     SUPERBLOCK_METADATA,
+    fitting_superblock,
     superblock_in,
     user_metadata,
 )
@@ -75,9 +76,9 @@ def open_object(
 
     One suffix GET fetches the last `tail_bytes` bytes, ETag, size and user metadata. Another GET,
     in parallel, fetches the first `head_bytes`; with `expect_superblock` it follows only if the
-    metadata lacks the superblock. Stores that refuse the suffix get a HEAD and ordinary ranges.
-    Raises ArchiveAccessError; ArchiveUnchangedError, after a single request, if the object has the
-    ETag `unless_etag`.
+    metadata lacks the superblock, or has that of an image of another length. Stores that refuse the
+    suffix get a HEAD and ordinary ranges. Raises ArchiveAccessError; ArchiveUnchangedError, after a
+    single request, if the object has the ETag `unless_etag`.
     """
     is_conditional = unless_etag is not None
     condition = {"IfNoneMatch": unless_etag} if is_conditional else {}
@@ -97,7 +98,7 @@ def open_object(
                 head = early.result().data
                 if not device.is_same_version(early.result().device):
                     raise ArchiveReplacedError.of(bucket, key, "the object was replaced meanwhile")
-            elif superblock_in(metadata) is None:
+            elif fitting_superblock(metadata, device.size) is None:
                 head = device.pread(0, min(head_bytes, device.size))
             else:
                 head = b""

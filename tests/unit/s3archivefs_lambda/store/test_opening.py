@@ -98,6 +98,24 @@ def test_a_missing_superblock_is_fetched_after_all(store: ScriptedStore) -> None
     assert result.superblock() == CONTENT[:96]
 
 
+@pytest.mark.parametrize(
+    ("length", "fits"),
+    [(9000, True), (9001, True), (12288, True), (8999, False), (12289, False), (20480, False)],
+)
+def test_a_superblock_of_an_image_of_another_length_is_not_counted_on(
+    store: ScriptedStore, length: int, *, fits: bool
+) -> None:
+    former = b"hsqs" + CONTENT[4:40] + (9000).to_bytes(8, "little") + CONTENT[48:96]
+    now = bytearray(former)
+    now[8] ^= 1  # the time that it was made
+    store.content = bytes(now) + bytes(length - 96)
+    store.metadata = superblock_metadata(former)
+    result = opened(store, expect_superblock=True)
+    assert store.ranges == ["bytes=-1000", "bytes=0-95"][: 1 if fits else 2]
+    assert result.superblock() == (former if fits else now)
+    assert result.has_superblock == fits
+
+
 def test_names_of_metadata_are_lower_case_whatever_the_store_returns(store: ScriptedStore) -> None:
     store.metadata = {"S3archivefs-Superblock": superblock_metadata().popitem()[1], "OTHER": "x"}
     result = opened(store, expect_superblock=True)
