@@ -197,9 +197,11 @@ def test_both_ends_of_an_archive_are_read_for_the_request_that_opens_it(
     assert (request_.figures["s3_requests"], request_.figures["s3_bytes"]) == (2, 3096)
 
 
-def cached(directory: Path, memory_bytes: int = 0) -> CachedDevice:
+def cached(
+    directory: Path, memory_bytes: int = 0, make_store: type[ChunkStore] = ChunkStore
+) -> CachedDevice:
     memory = ChunkMemory(memory_bytes)
-    store = ChunkStore(directory, len(CONTENT) * 2)
+    store = make_store(directory, len(CONTENT) * 2)
     return CachedDevice(BytesDevice(CONTENT), "an archive", CHUNK, memory=memory, store=store)
 
 
@@ -231,17 +233,20 @@ def test_what_is_read_ahead_is_fetched_for_the_request_that_reads(
 
 
 def test_what_has_come_ahead_and_is_not_on_disk_yet_is_found(
-    tmp_path: Path, request_: Usage, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, request_: Usage
 ) -> None:
     storing, go_on = threading.Event(), threading.Event()
 
-    def put(_: ChunkStore, __: str, index: int, *___: object) -> None:
-        if index:  # of those ahead, which have all come by then
-            storing.set()
-        assert go_on.wait(30)
+    # Not every store: another test's device may still be storing.
+    class HeldStore(ChunkStore):
+        def put(
+            self, archive_id: str, index: int, chunk: bytes | memoryview, *, replace: bool = False
+        ) -> None:
+            if index:  # of those ahead, which have all come by then
+                storing.set()
+            assert go_on.wait(30)
 
-    device = cached(tmp_path, len(CONTENT))
-    monkeypatch.setattr(ChunkStore, "put", put)
+    device = cached(tmp_path, len(CONTENT), HeldStore)
     with closing(device.readahead(0, 8 * CHUNK)) as ahead:
         ahead.will_read(0, 8 * CHUNK)
         ahead.pread(0, 10)
