@@ -27,7 +27,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.cache.eviction import TEMPORARY_SUFFIX, DirectoryLimit, occupied
+from s3archivefs_lambda.cache.eviction import TEMPORARY_SUFFIX, DirectoryLimit, Pace, occupied
 from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class ChunkStore:
         max_bytes: int,
         *,
         retry_seconds: float = _RETRY_SECONDS,
+        pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = directory
@@ -88,6 +89,7 @@ class ChunkStore:
         self.max_bytes = max_bytes
         """Bytes that the chunks may take."""
         self._retry_seconds = retry_seconds
+        self._pace = pace or Pace()
         self._clock = clock
         self._limit: DirectoryLimit | None = None
         self._owner: int | None = None  # user id of our directory and its files; None: unchecked
@@ -136,7 +138,7 @@ class ChunkStore:
 
     def _make_room(self, size: int) -> bool:
         if self._limit is None:
-            self._limit = DirectoryLimit(self._top, self.max_bytes)
+            self._limit = DirectoryLimit(self._top, self.max_bytes, pace=self._pace)
         return self._limit.make_room(size)
 
     def _path(self, archive_id: str, index: int) -> str:

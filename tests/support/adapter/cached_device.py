@@ -6,8 +6,8 @@ import random
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.cache.device import CachedDevice
-from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
+from tests.support.adapter.chunk_stores import patient_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,7 @@ def cached_device(
         "archive",
         CHUNK,
         memory=chunks,
-        store=ChunkStore(directory, store),
+        store=patient_store(directory, store),
         metadata_start=metadata_start,
     )
 

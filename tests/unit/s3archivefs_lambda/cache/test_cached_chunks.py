@@ -10,6 +10,7 @@ import pytest
 from s3archivefs_lambda.cache.cached_chunks import CachedChunks, Verdict
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
+from tests.support.adapter.chunk_stores import patient_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ def memory() -> ChunkMemory:
 
 @pytest.fixture
 def store(tmp_path: Path) -> ChunkStore:
-    return ChunkStore(tmp_path, 1 << 20)
+    return patient_store(tmp_path, 1 << 20)
 
 
 @pytest.fixture

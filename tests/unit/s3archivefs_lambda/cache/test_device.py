@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.cache.disk import ChunkStore
 from s3archivefs_lambda.cache.memory import ChunkMemory
+from tests.support.adapter.chunk_stores import patient_store
 from tests.support.processes.joined import wait_for_joined
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def cached_device(
 
 @pytest.fixture
 def store(tmp_path: Path) -> ChunkStore:
-    return ChunkStore(tmp_path, 1 << 20)
+    return patient_store(tmp_path, 1 << 20)
 
 
 @pytest.fixture

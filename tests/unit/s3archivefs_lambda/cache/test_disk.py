@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s3archivefs_lambda.cache.disk import ChunkStore
+from tests.support.adapter.chunk_stores import patient_store
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ CHUNK = random.Random(2).randbytes(8192)
 
 @pytest.fixture
 def store(tmp_path: Path) -> ChunkStore:
-    return ChunkStore(tmp_path, 1 << 20)
+    return patient_store(tmp_path, 1 << 20)
 
 
 def files(directory: Path) -> list[Path]:
@@ -116,7 +117,7 @@ def test_a_hit_marks_the_chunk_as_used_every_so_often(store: ChunkStore, tmp_pat
 
 
 def test_the_least_recently_used_chunks_go_first(tmp_path: Path) -> None:
-    store = ChunkStore(tmp_path, 10 * 12288)  # a chunk and its header fill three blocks
+    store = patient_store(tmp_path, 10 * 12288)  # a chunk and its header fill three blocks
     for index in range(10):
         store.put("archive", index, CHUNK)
         (path,) = tmp_path.glob(f"s3archivefs-cache/v1/*/*/{index}")

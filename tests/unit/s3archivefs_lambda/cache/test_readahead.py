@@ -478,7 +478,7 @@ def test_what_failed_while_nobody_waited_for_it_is_fetched_again(
         below.before = lambda: None
         for offset in range(3 * MIB, 16 * MIB, CHUNK):
             assert ahead.pread(offset, CHUNK) == DATA[offset : offset + CHUNK]
-        cached.background.wait_idle()
+            cached.background.wait_idle()  # what waits for the disk leaves less room ahead
         assert ahead.held_bytes == 0  # each chunk is released once it is read
     assert below.chunks == set(range(16 * MIB // CHUNK))
     assert len(below.reads) < 30  # nor by single chunks
