@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from s3archivefs.cached_only import NotCachedError, may_wait, only_cached
-from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, OffsetDevice, ReadAhead
+from s3archivefs.device import BlockDevice, BytesDevice, FileDevice, ReadAhead
 from s3archivefs.entry import DirEntry
 from s3archivefs.errors import (
     CodecUnavailableError,
@@ -32,6 +32,7 @@ from s3archivefs.image import SquashFS
 from s3archivefs.image import open_image as open  # noqa: A004 -- as tarfile.open: callers write s3archivefs.open
 from s3archivefs.inode import FileKind, Stat
 from s3archivefs.locks import Lock
+from s3archivefs.offset_device import OffsetDevice
 from s3archivefs.single_flight import Flight, SingleFlight
 from s3archivefs.sources import is_squashfs
 

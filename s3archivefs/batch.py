@@ -3,132 +3,35 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from s3archivefs.content import ZEROS, block_list, joined
-from s3archivefs.data import SIZE_MASK, StoredBlock
+from s3archivefs.data import ANY_SIZE, SIZE_MASK, StoredBlock
 from s3archivefs.errors import SquashfsError
 from s3archivefs.format import ABSENT_32
-from s3archivefs.inode import ContentPlace
 from s3archivefs.named_tuples import NamedTuple
-from s3archivefs.names import as_plain
+from s3archivefs.wanted import FILE_WEIGHT, LARGE_BYTES, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from s3archivefs.data import DataReader
-    from s3archivefs.inode import InodeTable, Stat
-    from s3archivefs.names import EitherPath
+    from s3archivefs.inode import InodeTable
 
-__all__ = [
-    "LARGE_BYTES",
-    "Batch",
-    "Planner",
-    "Run",
-    "SharedBlock",
-    "Wanted",
-    "Window",
-    "weight_of_path",
-    "windows",
-]
+__all__ = ["Batch", "Planner", "Run", "SharedBlock"]
 
 P = TypeVar("P")
 
-LARGE_BYTES = 4 << 20
-"""Bytes of content above which a file is in no batch.
-
-Read by itself, it is read in parallel too.
-"""
 _BATCH_BYTES = 4 << 20
 """Bytes of a full batch: its content, and what is read for it.
 
 Handing a batch to another thread takes a hundredth of what decoding it does.
 """
 _FRAGMENTS_BYTES = 8 << 20  # of fragment blocks kept for later batches, two at least
-_FILE_WEIGHT = 600  # bytes of memory that a file takes beside path and content, roughly
 _SPARE_BYTES = 1 << 20  # read in vain by one batch, at most
-# Files are put in the order of the disk together, in windows of so much memory: where the tree has
-# another order than the disk, each window decodes nearly all fragment blocks anew.
-_WINDOW_BYTES = 24 << 20
-_FIRST_WINDOW_BYTES = 384 << 10  # so that the first file does not wait for a long listing
-_BLOCK_WEIGHT = 400  # bytes of memory that a block takes, roughly
-_NOWHERE = ContentPlace(-1, 0, 0, ABSENT_32, 0)
-_CHARACTER_WEIGHT = 4  # likewise each character of a path, at most
-
-
-class Wanted(Generic[P]):
-    """A regular file whose content is wanted, and where that lies once it is planned.
-
-    Files are in the order of their `position`, the start of the first block or of the fragment
-    block. One whose inode cannot be read has no place, and is in no batch.
-    """
-
-    __slots__ = (
-        *("blocks", "fragment", "fragment_index", "fragment_offset", "path", "position"),
-        *("reference", "size", "stat", "words"),
-    )
-
-    def __init__(
-        self,
-        path: P,
-        place: ContentPlace | None,
-        stat: Stat | None = None,
-        words: Sequence[int] | None = None,
-    ) -> None:
-        # The fields of the place, and not the place: the garbage collector has fewer objects to go
-        # through, which saves a tenth of the time of the thread that plans.
-        self.path = path
-        self.reference, self.size, self.position, self.fragment_index, self.fragment_offset = (
-            place or _NOWHERE
-        )
-        self.stat = stat
-        self.words = words
-        """The size words of the blocks, if they are known."""
-        self.blocks: Sequence[StoredBlock] | None = None
-        """The blocks, holes among them; None for a file that is in no batch."""
-        self.fragment: StoredBlock | None = None
-        """The block that holds the tail."""
-
-
-class Window(NamedTuple, Generic[P]):
-    """Files that are put in the order of the disk together."""
-
-    files: list[Wanted[P]]
-    ends_many: bool
-    """Whether they are the last of many, of which no block is wanted again."""
-
-
-def weight_of_path(path: EitherPath) -> int:
-    """Return the bytes of memory that a path takes, at most."""
-    return _CHARACTER_WEIGHT * len(as_plain(path))
-
-
-def windows(
-    files: Iterable[Wanted[P]],
-    block_size: int,
-    weigh: Callable[[P], int],
-    *,
-    is_first_whole: bool = False,
-) -> Iterator[Window[P]]:
-    """Yield files in lists that take bounded memory; `weigh` weighs their paths.
-
-    The first list is short, unless it is to be as long as others.
-    """
-    window: list[Wanted[P]] = []
-    is_many = False
-    weight, most = 0, _WINDOW_BYTES if is_first_whole else _FIRST_WINDOW_BYTES
-    for file in files:
-        window.append(file)
-        weight += _FILE_WEIGHT + weigh(file.path)
-        if file.size >= block_size:
-            weight += min(file.size, LARGE_BYTES) // block_size * _BLOCK_WEIGHT
-        if weight >= most:
-            yield Window(window, ends_many=False)
-            is_many = True
-            window, weight, most = [], 0, _WINDOW_BYTES
-    if window:
-        yield Window(window, is_many or weight >= _FIRST_WINDOW_BYTES)
+_SCATTERED_LEAST = 8  # files that lie apart, before their order is taken for a random one
 
 
 class SharedBlock:
@@ -249,9 +152,14 @@ class Planner(Generic[P]):
     order of the others, but in no batch.
     """
 
-    def __init__(self, inodes: InodeTable, data: DataReader, large_bytes: int) -> None:
+    def __init__(
+        self, inodes: InodeTable, data: DataReader, large_bytes: int, *, divides: bool = False
+    ) -> None:
         self._inodes = inodes
+        self._divides = divides
         self._data = data
+        self.is_scattered = False
+        """Whether the files of the latest batch lie apart, as those of a random order."""
         self._large_bytes = min(large_bytes, LARGE_BYTES)
         self._fragments: OrderedDict[StoredBlock, SharedBlock] = OrderedDict()
         self._fragments_max = max(2, _FRAGMENTS_BYTES // data.block_size)
@@ -264,6 +172,7 @@ class Planner(Generic[P]):
         for file in files:
             self._locate(file)
         files.sort(key=_start)
+        self.is_scattered = gap is not None and _are_apart(files, gap)
         batch: Batch[P] = Batch()
         last = -1
         for file in files:
@@ -288,11 +197,20 @@ class Planner(Generic[P]):
             blocks = self._blocks(file, count) if count else ()
             if has_fragment:
                 file.fragment = self._data.fragment_block(file.fragment_index)
+                if self._divides:
+                    self._take_tail(file, file.size - count * block_size)
                 if not count:
                     file.position = file.fragment.position
         except (SquashfsError, OSError):  # raised to the reader of the file
             return
         file.blocks = blocks
+
+    def _take_tail(self, file: Wanted[P], length: int) -> None:
+        """Make a file's tail a block of its own, if it is not compressed."""
+        assert file.fragment is not None  # noqa: S101 -- just found
+        tail = self._data.tail_alone(file.fragment, file.fragment_offset, length)
+        if tail is not None:
+            file.fragment, file.fragment_offset = tail, 0
 
     def _blocks(self, file: Wanted[P], count: int) -> list[StoredBlock]:
         blocks = []
@@ -313,7 +231,7 @@ class Planner(Generic[P]):
 
     def _add(self, file: Wanted[P], batch: Batch[P]) -> None:
         batch.files.append(file)
-        batch.weight += _FILE_WEIGHT
+        batch.weight += FILE_WEIGHT
         if file.blocks is None:
             return
         batch.weight += file.size
@@ -324,7 +242,8 @@ class Planner(Generic[P]):
         if fragment is not None and fragment is not batch.last_fragment:
             batch.last_fragment = fragment
             if fragment not in batch:
-                batch.add(fragment, self._fragment(fragment), self._data.block_size)
+                weight = self._data.block_size if fragment.due == ANY_SIZE else 0
+                batch.add(fragment, self._fragment(fragment), weight)
 
     def _fragment(self, stored: StoredBlock) -> SharedBlock:
         """Return a fragment block, which one of the last batches may have too."""
@@ -339,6 +258,12 @@ class Planner(Generic[P]):
 
 
 _start = attrgetter("position")
+
+
+def _are_apart(files: list[Wanted[P]], gap: int) -> bool:
+    """Return whether most files, in the order of the disk, lie apart."""
+    apart = sum(b.position - a.position > a.size + gap for a, b in pairwise(files))
+    return apart >= max(_SCATTERED_LEAST, len(files) // 2)
 
 
 def _position(shared: SharedBlock) -> int:

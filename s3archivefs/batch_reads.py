@@ -8,11 +8,11 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from s3archivefs.batch import Batch, Planner, Run, Wanted, Window
+from s3archivefs.batch import Batch, Planner, Run
 from s3archivefs.data import ANY_SIZE
 from s3archivefs.errors import SquashfsError
 from s3archivefs.named_tuples import NamedTuple
-from s3archivefs.parallel import Work, Workers, start_work
+from s3archivefs.parallel import Work, Workers, keep_spare, spare_workers, start_work
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from s3archivefs.data import DataReader
     from s3archivefs.device import ReadAhead
     from s3archivefs.inode import InodeTable
+    from s3archivefs.wanted import Wanted, Window
 
 __all__ = ["BatchReader"]
 
@@ -66,6 +67,7 @@ class BatchReader(Generic[P]):
         workers: int | None = None,
         *,
         is_all: bool = False,
+        among: int = 0,
     ) -> None:
         self._data = data
         self._keeps = True
@@ -74,13 +76,18 @@ class BatchReader(Generic[P]):
         Those of the last of many files are not, and would only take memory, but for the very last:
         who reads on where these files end begins with it.
         """
-        self._planner: Planner[P] = Planner(inodes, data, large_bytes)
         self._is_distant = data.has_readahead
+        self._among = among if self._is_distant else 0
+        """Bytes of all files, if these are some of a random order."""
+        self._planner: Planner[P] = Planner(inodes, data, large_bytes, divides=bool(self._among))
         bytes(_FREED_BYTES)
         self._has_own = self._is_distant or workers is not None
         """Whether it has own threads: at a distant device they wait more than they decode."""
         most = _REQUESTS_MAX if self._is_distant else _FLIGHTS_MAX
-        self._workers = Workers(workers or most, "s3archivefs-read")
+        self._is_shared = self._is_distant and workers is None
+        """Whether its threads are those that one reader takes over from another."""
+        make = spare_workers if self._is_shared else Workers
+        self._workers = make(workers or most, "s3archivefs-read")
         workers = workers or (most if self._is_distant else os.cpu_count() or 1)
         self._flights_max = min(workers + 1, most)
         self._is_all = is_all and self._is_distant
@@ -113,6 +120,7 @@ class BatchReader(Generic[P]):
     def _landed(self, windows: Iterable[Window[P]]) -> Generator[Batch[P], None, None]:
         """Yield the batches of windows, decoded, in the order of the disk."""
         flights: deque[_Flight[P]] = deque()
+        weight = 0
         if self._is_all:
             self._ahead_of_all = self._data.readahead_of_all()
         try:
@@ -121,7 +129,9 @@ class BatchReader(Generic[P]):
                 with closing(self._begun(window.files)) as begun:
                     for flight in begun:
                         flights.append(flight)
-                        while self._are_many(flights):
+                        weight += flight.batch.weight
+                        while self._are_many(len(flights), weight):
+                            weight -= flights[0].batch.weight
                             yield _waited_for(flights.popleft())
             while flights:
                 batch = _waited_for(flights.popleft())
@@ -131,7 +141,10 @@ class BatchReader(Generic[P]):
         finally:
             for flight in flights:
                 flight.work.cancel()
-            self._workers.end()
+            if self._is_shared:
+                keep_spare(self._workers)
+            else:
+                self._workers.end()
             if self._ahead_of_all is not None:
                 self._ahead_of_all.close()
 
@@ -139,12 +152,11 @@ class BatchReader(Generic[P]):
         """Cache the fragment block that the last batch ends with, if it was decoded."""
         last = batch.last_fragment
         content = None if last is None else batch.decoded(last)
-        if last is not None and content is not None:
+        if last is not None and last.due == ANY_SIZE and content is not None:
             self._data.keep(last, content)
 
-    def _are_many(self, flights: deque[_Flight[P]]) -> bool:
-        weight = sum(flight.batch.weight for flight in flights)
-        return len(flights) > 1 and (len(flights) > self._flights_max or weight > _FLIGHTS_BYTES)
+    def _are_many(self, flights: int, weight: int) -> bool:
+        return flights > 1 and (flights > self._flights_max or weight > _FLIGHTS_BYTES)
 
     def _begun(self, window: list[Wanted[P]]) -> Generator[_Flight[P], None, None]:
         """Yield the batches of a window as they begin to be read."""
@@ -178,18 +190,20 @@ class BatchReader(Generic[P]):
             with suppress(Exception):  # raised to the reader of the file concerned
                 raw = self._data.read(runs[0].start, runs[0].end - runs[0].start, ahead)
         start = self._workers.start if self._has_own else start_work
-        return _Flight(batch, start(partial(self._decode, runs, raw, self._keeps)))
+        among = self._among if self._planner.is_scattered else 0
+        return _Flight(batch, start(partial(self._decode, runs, raw, self._keeps, among)))
 
-    def _decode(self, runs: list[Run], first: bytes | None, keeps: bool) -> None:  # noqa: FBT001 -- passed on by the pool
+    def _decode(self, runs: list[Run], first: bytes | None, keeps: bool, among: int) -> None:  # noqa: FBT001 -- passed on by the pool
         """Decode the blocks of runs, the first of which may have been read.
 
-        What cannot be read or decoded stays without content.
+        What is read is part of a random order of `among` bytes, unless that is 0. What cannot be
+        read or decoded stays without content.
         """
         for run in runs:
             raw, first = first, None
             if raw is None:
                 try:
-                    raw = self._data.read(run.start, run.end - run.start)
+                    raw = self._data.read(run.start, run.end - run.start, among=among)
                 except Exception:  # noqa: BLE001, S112 -- raised to the reader of the file concerned
                     continue
             view = memoryview(raw)

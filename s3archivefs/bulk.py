@@ -6,7 +6,6 @@ import io
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
-from s3archivefs.batch import LARGE_BYTES, Wanted, weight_of_path, windows
 from s3archivefs.batch_reads import BatchReader
 from s3archivefs.content import Content
 from s3archivefs.errors import CorruptImageError, FormatError, LimitExceededError, SquashfsError
@@ -21,6 +20,7 @@ from s3archivefs.names import (
     decode_as,
 )
 from s3archivefs.placing import Placer
+from s3archivefs.wanted import LARGE_BYTES, Wanted, weight_of_path, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -105,6 +105,7 @@ class BulkReader(Placer):
         *,
         workers: int | None = None,
         is_all: bool = False,
+        among: int = 0,
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
         """Yield each file's mark and the pieces of its content, in disk order.
 
@@ -114,12 +115,16 @@ class BulkReader(Placer):
         that cannot be read raises what `read_bytes` raises, to who takes its pieces. `workers` is
         the number of threads, by default that of processors, or 32 where there is a network.
         `is_all` says that nearly all blocks of the image are wanted: over a network they are
-        fetched before it is known which file has them.
+        fetched before it is known which file has them. `among`, if it is not 0, says that these are
+        some files of `among` bytes in all, asked for in random order: where they lie apart, a cache
+        that cannot hold so many bytes need not keep them.
 
         Format: "Data and Fragment Blocks".
         """
         self._check_open()
-        return self._pieces_of(files, workers, is_all=is_all)
+        wanted = (Wanted(mark, self._place_of_content(stat), stat) for mark, stat in files)
+        reader: BatchReader[T] = self._batch_reader(workers, is_all=is_all, among=among)
+        return self._pieces(wanted, reader, is_all=is_all)
 
     def read_placed(
         self, files: Iterable[tuple[T, ContentPlace, Sequence[int]]]
@@ -169,13 +174,6 @@ class BulkReader(Placer):
                     yield wanted.path, stat, file
                 self._check_open()
 
-    def _pieces_of(
-        self, files: Iterable[tuple[T, Stat]], workers: int | None, *, is_all: bool
-    ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
-        wanted = (Wanted(mark, self._place_of_content(stat), stat) for mark, stat in files)
-        reader: BatchReader[T] = self._batch_reader(workers, is_all=is_all)
-        return self._pieces(wanted, reader, is_all=is_all)
-
     def _pieces(
         self, wanted: Iterable[Wanted[T]], reader: BatchReader[T], *, is_all: bool
     ) -> Generator[tuple[T, Iterable[bytes | memoryview]], None, None]:
@@ -222,9 +220,11 @@ class BulkReader(Placer):
         reader: BatchReader[P] = self._batch_reader()
         return reader.contents(windows(files, self._readers.data.block_size, weight_of_path))
 
-    def _batch_reader(self, workers: int | None = None, *, is_all: bool = False) -> BatchReader[T]:
-        readers = self._readers
-        return BatchReader(readers.inodes, readers.data, self._large_bytes, workers, is_all=is_all)
+    def _batch_reader(
+        self, workers: int | None = None, *, is_all: bool = False, among: int = 0
+    ) -> BatchReader[T]:
+        inodes, data = self._readers.inodes, self._readers.data
+        return BatchReader(inodes, data, self._large_bytes, workers, is_all=is_all, among=among)
 
     # ---- Files -----------------------------------------------------------------------------------
 

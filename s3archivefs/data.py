@@ -217,6 +217,16 @@ class DataReader:
         self.fragments.latest = index
         return stored
 
+    def tail_alone(self, fragment: StoredBlock, offset: int, length: int) -> StoredBlock | None:
+        """Return one file's tail in a fragment block, as a block.
+
+        Return None where the fragment block is compressed, cached, or too short.
+        """
+        is_plain = fragment.word & DATA_BLOCK_STORED and self.kept(fragment) is None
+        if not is_plain or not 0 < length <= fragment.size - offset:
+            return None
+        return StoredBlock(fragment.position + offset, DATA_BLOCK_STORED | length, length)
+
     def know_fragment_block(self, index: int, position: int, word: int) -> StoredBlock:
         """Keep where a fragment block lies within the image's data, and return that."""
         stored = StoredBlock(position, word, ANY_SIZE)
@@ -245,13 +255,16 @@ class DataReader:
             )
         return content
 
-    def read(self, position: int, length: int, ahead: ReadAhead | None = None) -> bytes:
+    def read(
+        self, position: int, length: int, ahead: ReadAhead | None = None, *, among: int = 0
+    ) -> bytes:
         """Return bytes of the image's data, read through `ahead` if given.
 
+        `among` is of how many bytes they are part that are asked for in random order, if they are.
         Raises CorruptImageError where they lie outside the image's data.
         """
         self.check_range(position, length)
-        return read_exactly(ahead or self._device, position, length, "file data")
+        return read_exactly(ahead or self._device, position, length, "file data", among)
 
     def check_range(self, position: int, length: int) -> None:
         """Refuse bytes that lie outside the image's data."""

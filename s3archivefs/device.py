@@ -28,9 +28,9 @@ __all__ = [
     "BlockDevice",
     "BytesDevice",
     "FileDevice",
-    "OffsetDevice",
     "ReadAhead",
     "open_file",
+    "pread_among",
     "pread_at_hand",
     "readahead_of",
 ]
@@ -56,9 +56,11 @@ class BlockDevice(Protocol):
     of that range, or None. A device that keeps copies of what it read has `discard(offset, data)`:
     `data`, which it returned for the range at `offset`, does not decode, or may be why metadata
     contradicts itself. The device then drops its copies of the range, and returns whether another
-    read may bring other bytes: False where the source gave these twice. `remarks()` returns what
-    would make the image cheaper to read where it lies, a sentence each. `pinned(ranges)`, which may
-    be None, returns what opens the same bytes in another process: see `sources.Pin`.
+    read may bring other bytes: False where the source gave these twice. `pread_among(offset,
+    length, total)` reads bytes that are asked for as part of a random order of `total` bytes: it
+    need not keep any where it cannot keep so many. `remarks()` returns what would make the image
+    cheaper to read where it lies, a sentence each. `pinned(ranges)`, which may be None, returns
+    what opens the same bytes in another process: see `sources.Pin`.
     """
 
     @property
@@ -228,64 +230,16 @@ class MappedDevice:
         return self._mapping[offset : offset + length]
 
 
-class OffsetDevice:
-    """The part of a device from `start` on: an image embedded in a larger file."""
-
-    def __init__(self, device: BlockDevice, start: int) -> None:
-        if not 0 <= start <= device.size:
-            raise ValueError(
-                f"offset {start} lies outside the source, which has {device.size} bytes"
-            )
-        self._device = device
-        self._start = start
-
-    @property
-    def size(self) -> int:
-        """Bytes from the start of the part to the end of the whole."""
-        return self._device.size - self._start
-
-    def pread(self, offset: int, length: int) -> bytes:
-        """Return the `length` bytes at `offset` of the part."""
-        return self._device.pread(self._start + offset, length)
-
-    def pread_at_hand(self, offset: int, length: int) -> bytes | None:
-        """Return the other device's bytes if they are at hand."""
-        return pread_at_hand(self._device, self._start + offset, length)
-
-    def discard(self, offset: int, data: bytes) -> bool:
-        """Have the other device discard its copies, if it keeps any."""
-        discard: Discard | None = getattr(self._device, "discard", None)
-        return discard is not None and discard(self._start + offset, data)
-
-    def readahead(self, offset: int, length: int) -> ReadAhead | None:
-        """Return the other device's readahead for a range of the part, or None."""
-        ahead = readahead_of(self._device, self._start + offset, length)
-        return None if ahead is None else _OffsetReadAhead(ahead, self._start)
-
-
-class _OffsetReadAhead(OffsetDevice):
-    def __init__(self, ahead: ReadAhead, start: int) -> None:
-        super().__init__(ahead, start)
-        self._ahead = ahead
-
-    def will_read(self, offset: int, length: int) -> None:
-        """Announce the next reads to the other device's readahead."""
-        self._ahead.will_read(self._start + offset, length)
-
-    def will_read_once(self, offset: int, length: int) -> None:
-        """Announce likewise that they are read once."""
-        announce = getattr(self._ahead, "will_read_once", self._ahead.will_read)
-        announce(self._start + offset, length)
-
-    def close(self) -> None:
-        """Close the other device's readahead."""
-        self._ahead.close()
-
-
 def readahead_of(device: BlockDevice, offset: int, length: int) -> ReadAhead | None:
     """Return a device's readahead for one reader of the range, or None."""
     make: Callable[[int, int], ReadAhead | None] | None = getattr(device, "readahead", None)
     return None if make is None else make(offset, length)
+
+
+def pread_among(device: BlockDevice, offset: int, length: int, total: int) -> bytes:
+    """Return bytes that are asked for as part of a random order of `total` bytes."""
+    read: Callable[[int, int, int], bytes] | None = getattr(device, "pread_among", None)
+    return device.pread(offset, length) if read is None else read(offset, length, total)
 
 
 def pread_at_hand(device: BlockDevice, offset: int, length: int) -> bytes | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
 from s3archivefs.cached_only import check_may_wait
+from s3archivefs.device import pread_among
 from s3archivefs.errors import CorruptImageError, SquashfsError, TruncatedImageError
 
 if TYPE_CHECKING:
@@ -24,8 +26,10 @@ T = TypeVar("T")
 _NEAR = 8192  # bytes between ranges that are discarded as one
 
 
-def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> bytes:
+def read_exactly(device: BlockDevice, offset: int, length: int, what: str, among: int = 0) -> bytes:
     """Return exactly the `length` bytes of a device at `offset`.
+
+    `among` is of how many bytes they are part that are asked for in random order, if they are.
 
     Raises TruncatedImageError, naming `what` was read, where the device has fewer, and
     CorruptImageError where it returns more; NotCachedError within `only_cached`.
@@ -33,7 +37,8 @@ def read_exactly(device: BlockDevice, offset: int, length: int, what: str) -> by
     _check_range(device, offset, length, what)
     if not length:
         return b""  # no device need know an empty range
-    data = device.pread(offset, length)
+    read = device.pread if not among else partial(pread_among, device, total=among)
+    data = read(offset, length)
     _check_length(len(data or b""), offset, length, what)  # no type stops a device
     return data
 

@@ -6,7 +6,6 @@ import errno
 from typing import TYPE_CHECKING
 
 from s3archivefs.bulk import BulkReader
-from s3archivefs.device import OffsetDevice
 from s3archivefs.errors import (
     CorruptImageError,
     FormatError,
@@ -19,6 +18,7 @@ from s3archivefs.healing import retried
 from s3archivefs.inode import FileKind
 from s3archivefs.names import AnyPath, as_plain, decode, decode_as, encode, os_error
 from s3archivefs.nodes import NodeReader
+from s3archivefs.offset_device import OffsetDevice
 from s3archivefs.options import check_compressor_options, read_compressor_options
 from s3archivefs.reopening import Origin
 from s3archivefs.sources import PinnedSource, StoredSource, open_source, portable

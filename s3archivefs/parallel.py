@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["Work", "Workers", "map_parallel", "start_work"]
+__all__ = ["Work", "Workers", "keep_spare", "map_parallel", "spare_workers", "start_work"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -87,6 +87,25 @@ class Workers:
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._pool = None  # its threads do not exist in the child
+
+
+_spare: list[Workers] = []
+"""Threads for the next reader, which need not start up to 32 of its own."""
+
+
+def spare_workers(count: int, name: str) -> Workers:
+    """Return workers that nobody has, to be given back with `keep_spare`."""
+    with suppress(IndexError):
+        return _spare.pop()
+    return Workers(count, name)
+
+
+def keep_spare(workers: Workers) -> None:
+    """Keep workers for the next that asks, or end them if others are kept."""
+    if _spare:
+        workers.end()
+    else:
+        _spare.append(workers)
 
 
 _decoders = Workers(os.cpu_count() or 1, "s3archivefs-decode")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from s3archivefs.dataset.archive_dataset import ArchiveDataset, DecodeError
+from s3archivefs.dataset.archive_dataset import ArchiveDataset
 from s3archivefs.dataset.block_shuffle import BlockShuffle
+from s3archivefs.dataset.decoding import DecodeError
 
 __all__ = ["ArchiveDataset", "BlockShuffle", "DecodeError"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import closing, contextmanager, suppress
+from functools import cached_property, partial
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 from weakref import finalize
 
 from s3archivefs.dataset.batch import Batch, check_workers
+from s3archivefs.dataset.decoding import decoded
 from s3archivefs.dataset.kept_image import kept_image
 from s3archivefs.dataset.members import members_of
 from s3archivefs.dataset.partitioning import partitions_of
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from s3archivefs.limits import Limits
     from s3archivefs.reopening import Origin
 
-__all__ = ["ArchiveDataset", "DecodeError"]
+__all__ = ["ArchiveDataset"]
 
 Item = TypeVar("Item")
 
@@ -39,10 +41,6 @@ _AT_ONCE_BYTES = 8 << 20  # of content that an iteration reads at once, unless o
 _AT_ONCE = 4096  # likewise items
 _PARTITION_BYTES = 16 << 20
 _FAULTS = (SquashfsError, OSError)
-
-
-class DecodeError(ValueError):
-    """A member's content that `decode` failed for; its message begins with the member's path."""
 
 
 class ArchiveDataset(Generic[Item]):
@@ -249,11 +247,16 @@ class ArchiveDataset(Generic[Item]):
         places = self._places
         if places is None:
             return self.image.read_pieces(
-                [*self._stats(due), *self._stats(ahead, skip_faults=True)]
+                [*self._stats(due), *self._stats(ahead, skip_faults=True)], among=self._total
             )
         return self.image.read_placed(
             [*self._placed(places, due), *self._placed(places, ahead, skip_faults=True)]
         )
+
+    @cached_property
+    def _total(self) -> int:
+        """Bytes of all members, which an epoch reads once each."""
+        return sum(self.members.sizes)
 
     def _placed(
         self, places: Places, numbers: Iterable[int], *, skip_faults: bool = False
@@ -280,11 +283,7 @@ class ArchiveDataset(Generic[Item]):
     def _item(self, number: int, content: bytes) -> Item:
         if self._decode is None:
             return cast("Item", content)
-        try:
-            return self._decode(content)
-        except Exception as error:
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            raise DecodeError(f"{printed(self.members.path(number))}: {what}") from error
+        return decoded(self._decode, content, partial(self.members.path, number))
 
     @contextmanager
     def _naming(self, number: int) -> Iterator[None]:

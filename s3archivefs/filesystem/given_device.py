@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from s3archivefs.device import OffsetDevice, readahead_of
+from s3archivefs.device import readahead_of
 from s3archivefs.filesystem.missing import missing_archives
+from s3archivefs.offset_device import OffsetDevice
 
 if TYPE_CHECKING:
     from s3archivefs.device import BlockDevice, ReadAhead
@@ -26,6 +27,11 @@ class GivenDevice(OffsetDevice):
         """Return what the device returns; raise MissingArchiveError where it is not there."""
         with missing_archives():
             return super().pread(offset, length)
+
+    def pread_among(self, offset: int, length: int, total: int) -> bytes:
+        """Return likewise what the device returns of a random order."""
+        with missing_archives():
+            return super().pread_among(offset, length, total)
 
     def readahead(self, offset: int, length: int) -> ReadAhead | None:
         """Return the device's readahead likewise, or None."""

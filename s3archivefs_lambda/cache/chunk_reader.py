@@ -95,6 +95,24 @@ class ChunkReader:
         whole = found[0] if len(found) == 1 else b"".join(found)
         return bytes(whole[start : start + length])
 
+    def is_any_at_hand(self, offset: int, length: int) -> bool:
+        """Return whether some bytes of a range need not be fetched, or are in flight."""
+        end = offset + length
+        return self.cached.preloaded.beginning(offset, end) is not None or any(
+            self.flights.get(index)
+            or self.cached.is_in_memory(index)
+            or self.cached.is_stored(index)
+            for index in self.cached.indexes(offset, end)
+        )
+
+    def read_alone(self, offset: int, length: int) -> bytes:
+        """Fetch exactly the bytes of a range, and keep none."""
+        data = self._device.pread(offset, length)
+        if len(data) != length:
+            raise OSError(f"the device returned {len(data)} bytes of {length} at {offset}")
+        accounting.add("cache_misses")
+        return data
+
     # ---- Chunks for a reader that waits ----------------------------------------------------------
 
     def _chunks(

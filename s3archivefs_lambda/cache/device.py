@@ -97,6 +97,18 @@ class CachedDevice:
         """Return the bytes as `pread` does, in pieces, each of one chunk."""
         return self.chunks.read(offset, length)
 
+    def pread_among(self, offset: int, length: int, total: int) -> bytes:
+        """Return the bytes as `pread` does: some of `total` that are read in random order.
+
+        Where the cache cannot hold half as many, exactly these bytes are fetched, and not kept:
+        most chunks would be gone before the rest of them is asked for. Bytes at hand are used.
+        """
+        self.cached.check(offset, length)
+        room = max(self._store_max_bytes, self.cached.memory_bytes)
+        if min(total, self._size) <= 2 * room or self.chunks.is_any_at_hand(offset, length):
+            return self.pread(offset, length)
+        return self.chunks.read_alone(offset, length)
+
     def pread_at_hand(self, offset: int, length: int) -> bytes | None:
         """Return the bytes if all their chunks are in memory, else None."""
         return self.chunks.read_at_hand(offset, length)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from s3archivefs import BytesDevice
-from s3archivefs.device import OffsetDevice
+from s3archivefs.offset_device import OffsetDevice
 from s3archivefs.readers import open_readers
 from s3archivefs.resolution import Resolver
 

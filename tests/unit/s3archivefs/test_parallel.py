@@ -14,7 +14,14 @@ import pytest
 import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
-from s3archivefs.parallel import Work, Workers, map_parallel, start_work
+from s3archivefs.parallel import (
+    Work,
+    Workers,
+    keep_spare,
+    map_parallel,
+    spare_workers,
+    start_work,
+)
 from tests.support.images.fixtures import make_image
 
 if TYPE_CHECKING:
@@ -135,3 +142,18 @@ def test_an_image_is_read_while_the_interpreter_ends(image: Path, when: str) -> 
     command = [sys.executable, "-c", LATE, str(image), when]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == (str(sum(map(len, CONTENTS.values()))), "")
+
+
+def test_threads_are_taken_over_by_the_next_that_needs_some() -> None:
+    one, other = (spare_workers(1, "test") for _ in range(2))
+    assert one is not other
+    first = one.start(threading.get_ident).future
+    keep_spare(one)
+    keep_spare(other)  # one too many: it ends
+    again = spare_workers(1, "test")
+    assert again is one
+    second = again.start(threading.get_ident).future
+    assert first is not None
+    assert second is not None
+    assert first.result() == second.result()
+    again.end()

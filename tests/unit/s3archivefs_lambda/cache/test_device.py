@@ -461,3 +461,53 @@ def test_what_is_preloaded_is_at_hand_and_what_is_only_on_disk_is_not(
     assert cached.pread_at_hand(2 * CHUNK, CHUNK) == DATA[2 * CHUNK : 3 * CHUNK]
     assert cached.pread_at_hand(0, CHUNK) is None
     assert cached.pread(0, CHUNK) == DATA[:CHUNK]
+
+
+# --- reads of a random order
+
+
+def test_bytes_of_more_than_can_be_kept_are_fetched_exactly_and_not_kept(
+    below: CountingDevice,
+) -> None:
+    cached = CachedDevice(below, "archive", CHUNK, memory=ChunkMemory(4096), store=ForgetfulStore())
+    for _ in range(2):
+        assert cached.pread_among(1500, 100, 1 << 40) == DATA[1500:1600]
+    assert below.reads == [(1500, 100)] * 2
+
+
+@pytest.mark.parametrize(("total", "room"), [(8192, 4096), (1 << 40, 5000)])
+def test_bytes_of_which_half_can_be_kept_are_fetched_by_chunks(
+    below: CountingDevice, tmp_path: Path, total: int, room: int
+) -> None:
+    """Of a device of which half can be kept, whatever its content decodes to."""
+    cached = cached_device(below, ChunkStore(tmp_path, room))
+    for _ in range(2):
+        assert cached.pread_among(1500, 100, total) == DATA[1500:1600]
+        cached.background.wait_idle()
+    assert below.reads == [(1024, 1024)]
+
+
+@pytest.mark.parametrize("level", ["memory", "store", "preloaded"])
+def test_bytes_at_hand_are_used_in_a_random_order_too(
+    below: CountingDevice, tmp_path: Path, level: str
+) -> None:
+    memory = ChunkMemory(4096 if level == "memory" else 0)
+    store = ChunkStore(tmp_path, 8192 if level == "store" else 0)
+    cached = CachedDevice(below, "archive", CHUNK, memory=memory, store=store)
+    if level == "preloaded":
+        cached.preload(1024, DATA[1024:2048], store=False)
+    else:
+        cached.pread(1500, 100)
+        cached.background.wait_idle()
+    below.reads.clear()
+    assert cached.pread_among(1600, 100, 1 << 40) == DATA[1600:1700]
+    assert not below.reads
+
+
+def test_a_random_read_checks_its_range_and_what_comes(below: CountingDevice) -> None:
+    cached = cached_device(below, ForgetfulStore())
+    with pytest.raises(ValueError, match="are not within the device's 10000"):
+        cached.pread_among(9_999, 2, 1 << 40)
+    below.data = DATA[:1550]
+    with pytest.raises(OSError, match="returned 50 bytes of 100 at 1500"):
+        cached.pread_among(1500, 100, 1 << 40)
