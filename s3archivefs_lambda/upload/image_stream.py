@@ -33,12 +33,17 @@ _MAX_PARTS = 10_000
 _MIB = 1 << 20
 _PART_BYTES = 16 * _MIB
 """Bytes of a part where the image is known to be of that order."""
-_UNKNOWN_PART_BYTES = 64 * _MIB
-"""Bytes of a part where nothing is known of the image: 10,000 hold 625 GiB."""
+_UNKNOWN_PART_BYTES = 48 * _MIB
+"""Bytes of a part where nothing is known of the image: 10,000 hold 468 GiB."""
+_FEW_PARTS = 1000
+"""Parts that any store takes, such as OpenStack Swift."""
 _SPARE = 1.1
 """By how much an image may be longer than its estimate: incompressible content, and metadata."""
-_IN_FLIGHT_BYTES = 128 * _MIB
-"""Bytes of parts that are being sent, at most, but for a single larger part."""
+_IN_FLIGHT_BYTES = 96 * _MIB
+"""Bytes of parts that are being sent, at most, but for a single larger part.
+
+The first part and the next are in memory too, and up to 300 MB of a million files.
+"""
 _THREADS = 4
 _REFUSED = frozenset({400, 401, 403, 501})
 """Statuses of a request that did nothing, whatever became of attempts before it."""
@@ -47,10 +52,14 @@ _PADDING = 4096
 
 
 def streamed_part_size(estimate: int | None) -> int:
-    """Return the bytes of a part; `estimate` are those of the image, if known."""
+    """Return the bytes of a part; `estimate` are those of the image, if known.
+
+    An image of up to 42 GiB has parts that any store takes.
+    """
     if estimate is None:
         return _UNKNOWN_PART_BYTES
-    least = -(-int(estimate * _SPARE) // _MAX_PARTS)
+    most = int(estimate * _SPARE)
+    least = max(min(-(-most // _FEW_PARTS), _UNKNOWN_PART_BYTES), -(-most // _MAX_PARTS))
     return max(_PART_BYTES, -(-least // _MIB) * _MIB)
 
 
@@ -91,13 +100,16 @@ class ImageStream:
     def write(self, content: bytes) -> None:
         """Append to the image; wait where too many parts are being sent."""
         self._size += len(content)
+        rest = memoryview(content)
         if room := self._first_bytes - len(self._first):
-            self._first += content[:room]
-            content = content[room:]
-        self._part += content
-        while len(self._part) > self._part_bytes:
-            self._send(bytes(self._part[: self._part_bytes]))
-            del self._part[: self._part_bytes]
+            self._first += rest[:room]
+            rest = rest[room:]
+        while rest:
+            if len(self._part) == self._part_bytes:
+                self._send_part()
+            room = self._part_bytes - len(self._part)
+            self._part += rest[:room]
+            rest = rest[room:]
 
     def finish(self, superblock: bytes) -> None:
         """Send what is left, then the first part; the object appears."""
@@ -108,7 +120,7 @@ class ImageStream:
             return
         self._end_part()
         etags = self._parts.wait()
-        etags[1] = self._sent(1, bytes(self._first))
+        etags[1] = self._sent(1, self._first)
         self._complete(etags)
 
     def abandon(self) -> None:
@@ -124,11 +136,10 @@ class ImageStream:
         """Let what is written next begin another part."""
         self._first_bytes = len(self._first)
         if self._part:
-            self._send(bytes(self._part))
-            self._part.clear()
+            self._send_part()
 
     def _put_whole(self, superblock: bytes) -> None:
-        content = bytes(self._first)
+        content = self._first
         with self._stored_anyway(hashlib.md5(content, usedforsecurity=False).hexdigest()):
             answer = self.target.client.put_object(
                 **self.target.name,
@@ -138,8 +149,9 @@ class ImageStream:
             )
             self._etag = answer.get("ETag", "")
 
-    def _send(self, content: bytes) -> None:
-        """Send a part behind the first in the background."""
+    def _send_part(self) -> None:
+        """Send a part behind the first in the background, without a copy of it."""
+        content, self._part = self._part, bytearray()
         self._start_part(lambda number: self._sent(number, content))
 
     def _start_part(self, send: Callable[[int], str]) -> None:
@@ -158,7 +170,7 @@ class ImageStream:
             )
         self._parts.start(number, lambda: send(number))
 
-    def _sent(self, number: int, content: bytes) -> str:
+    def _sent(self, number: int, content: bytearray) -> str:
         """Send a part; return its ETag."""
         with self.target.errors(part=number):
             answer = self.target.client.upload_part(
@@ -290,6 +302,6 @@ def _etag_of(etags: dict[int, str]) -> str:
         return ""
 
 
-def _body(content: bytes) -> Any:  # noqa: ANN401 -- likewise
+def _body(content: bytearray) -> Any:  # noqa: ANN401 -- likewise
     md5 = hashlib.md5(content, usedforsecurity=False).digest()
     return {"Body": content, "ContentMD5": base64.b64encode(md5).decode()}
