@@ -116,18 +116,21 @@ class DataWriter:
         first = self._block(content)
         if len(first) < self._block_size:
             return self._store_small(first, placed)
+        digest = hashlib.sha256(first)
         if self._deduplicate:
-            start = hashlib.sha256(first).digest()
+            start = digest.digest()
             if start in self._starts and reopen is not None:
-                digest, length = self._digest(first, content)
-                known = self._known.get(digest)
+                length = len(first) + self._hash(digest, content)
+                known = self._known.get(digest.digest())
                 if known is not None:
-                    placed(Stored(self._placement(known, length), digest, duplicate=True))
+                    stored = Stored(self._placement(known, length), digest.digest(), duplicate=True)
+                    placed(stored)
                     return length
                 with closing(reopen()) as again:
-                    return self._store_blocks(self._block(again), again, placed)
+                    first = self._block(again)
+                    return self._store_blocks(first, hashlib.sha256(first), again, placed)
             self._starts.add(start)
-        return self._store_blocks(first, content, placed)
+        return self._store_blocks(first, digest, content, placed)
 
     def settle(self) -> None:
         """Write all blocks that are under way but for the fragment that is not full."""
@@ -143,7 +146,8 @@ class DataWriter:
     def _store_small(self, content: bytes, placed: Callable[[Stored], None]) -> int:
         """Store a file smaller than a block."""
         length = len(content)
-        digest = hashlib.sha256(content).digest()
+        hashed = hashlib.sha256(content)
+        digest = hashed.digest()
         if not content:
             placed(Stored(Placement(0), digest, duplicate=False))
             return 0
@@ -151,7 +155,7 @@ class DataWriter:
             placed(Stored(self._placement(known, length), digest, duplicate=True))
             return length
         if not self._fragments:
-            return self._store_blocks(content, None, placed)
+            return self._store_blocks(content, hashed, None, placed)
         index, offset = self._add_to_fragment(content)
         if self._deduplicate:
             self._known.add(digest, index << 32 | offset)
@@ -160,13 +164,15 @@ class DataWriter:
         return length
 
     def _store_blocks(
-        self, block: bytes, content: Content | None, placed: Callable[[Stored], None]
+        self,
+        block: bytes,
+        digest: hashlib._Hash,
+        content: Content | None,
+        placed: Callable[[Stored], None],
     ) -> int:
-        """Store a file as blocks, from its first one on."""
+        """Store a file as blocks, from its first one on, which is in the digest already."""
         file = _Blocks(placed)
-        digest = hashlib.sha256()
         while block:
-            digest.update(block)
             file.size += len(block)
             if len(block) < self._block_size and self._tail_ends:
                 file.fragment = self._add_to_fragment(block)
@@ -177,6 +183,7 @@ class DataWriter:
             else:
                 self._blocks.add(block, file.add)
             block = self._block(content) if content is not None else b""
+            digest.update(block)
         file.digest = digest.digest()
         if self._deduplicate and self._known.get(file.digest) is None:
             file.number = len(self._placements)
@@ -194,13 +201,13 @@ class DataWriter:
             self._blocks.write_next()
         return placement
 
-    def _digest(self, first: bytes, content: Content) -> tuple[bytes, int]:
-        digest = hashlib.sha256(first)
-        length = len(first)
+    def _hash(self, digest: hashlib._Hash, content: Content) -> int:
+        """Hash what is left of a content; return its length."""
+        length = 0
         while block := self._block(content):
             digest.update(block)
             length += len(block)
-        return digest.digest(), length
+        return length
 
     def _block(self, content: Content) -> bytes:
         """Read a block; less than one at the end of the content."""
