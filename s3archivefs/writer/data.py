@@ -106,12 +106,12 @@ class DataWriter:
         content: Content,
         placed: Callable[[Stored], None],
         reopen: Callable[[], Content] | None = None,
-    ) -> int:
-        """Store a file; return its length in bytes.
+    ) -> tuple[int, Stored | None]:
+        """Store a file; return its length in bytes, and what became of it.
 
-        `placed` is called with the outcome once the blocks have their places: during this call or a
-        later one. A content that can be opened again is compared as a whole with those of the same
-        first block, before it is stored.
+        That is None where its blocks have no places yet: `placed` is called with it once they do. A
+        content that can be opened again is compared as a whole with those of the same first block,
+        before it is stored.
         """
         first = self._block(content)
         if len(first) < self._block_size:
@@ -123,9 +123,8 @@ class DataWriter:
                 length = len(first) + self._hash(digest, content)
                 known = self._known.get(digest.digest())
                 if known is not None:
-                    stored = Stored(self._placement(known, length), digest.digest(), duplicate=True)
-                    placed(stored)
-                    return length
+                    placement = self._placement(known, length)
+                    return length, Stored(placement, digest.digest(), duplicate=True)
                 with closing(reopen()) as again:
                     first = self._block(again)
                     return self._store_blocks(first, hashlib.sha256(first), again, placed)
@@ -143,25 +142,24 @@ class DataWriter:
 
     # ---- Files -----------------------------------------------------------------------------------
 
-    def _store_small(self, content: bytes, placed: Callable[[Stored], None]) -> int:
+    def _store_small(
+        self, content: bytes, placed: Callable[[Stored], None]
+    ) -> tuple[int, Stored | None]:
         """Store a file smaller than a block."""
         length = len(content)
         hashed = hashlib.sha256(content)
         digest = hashed.digest()
         if not content:
-            placed(Stored(Placement(0), digest, duplicate=False))
-            return 0
+            return 0, Stored(Placement(0), digest, duplicate=False)
         if self._deduplicate and (known := self._known.get(digest)) is not None:
-            placed(Stored(self._placement(known, length), digest, duplicate=True))
-            return length
+            return length, Stored(self._placement(known, length), digest, duplicate=True)
         if not self._fragments:
             return self._store_blocks(content, hashed, None, placed)
         index, offset = self._add_to_fragment(content)
         if self._deduplicate:
             self._known.add(digest, index << 32 | offset)
         placement = Placement(length, 0, b"", index, offset)
-        placed(Stored(placement, digest, duplicate=False))
-        return length
+        return length, Stored(placement, digest, duplicate=False)
 
     def _store_blocks(
         self,
@@ -169,7 +167,7 @@ class DataWriter:
         digest: hashlib._Hash,
         content: Content | None,
         placed: Callable[[Stored], None],
-    ) -> int:
+    ) -> tuple[int, None]:
         """Store a file as blocks, from its first one on, which is in the digest already."""
         file = _Blocks(placed)
         while block:
@@ -190,7 +188,7 @@ class DataWriter:
             self._placements.append(None)
             self._known.add(file.digest, _PLACED | file.number)
         self._blocks.add(None, partial(self._end_file, file))
-        return file.size
+        return file.size, None
 
     def _placement(self, number: int, length: int) -> Placement:
         """Return where a known content lies."""

@@ -24,6 +24,8 @@ class IdTable:
 
     def __init__(self) -> None:
         self._indexes: dict[int, int] = {}
+        self._owners: dict[tuple[int, int], tuple[int, int]] = {}
+        """Indexes of users with their groups: few differ."""
 
     def __len__(self) -> int:
         return len(self._indexes)
@@ -40,6 +42,13 @@ class IdTable:
                 f"more than {_COUNT_MAX} owners and groups, which no image holds; make several"
             )
         return self._indexes.setdefault(number, len(self._indexes))
+
+    def owners(self, uid: int, gid: int) -> tuple[int, int]:
+        """Return the indexes of a user and a group. Raises UnfitError as `index` does."""
+        known = self._owners.get((uid, gid))
+        if known is None:
+            known = self._owners[uid, gid] = self.index(uid), self.index(gid)
+        return known
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over the ids, in the order of their indexes."""

@@ -151,10 +151,12 @@ class ImageWriter:
         try:
             if isinstance(member, HardLink):
                 self._add_link(member)
+            elif member.kind is FileKind.FILE:
+                return self._add_file(member)
             elif member.kind is FileKind.DIRECTORY:
                 self._tree.declare(member.path, self._attributes(member))
             else:
-                return self._add_other(member)
+                self._tree.put(*self._place_of(member), self._special_record(member))
         except UnfitError as error:
             raise _unfit(member, error) from error
         return 0
@@ -181,25 +183,26 @@ class ImageWriter:
             self._data.settle()
         self._tree.link(link.path, link.existing)
 
-    def _add_other(self, entry: Entry) -> int:
-        """Add what is neither a directory nor a link; return its bytes of content."""
+    def _place_of(self, entry: Entry) -> tuple[Directory, bytes]:
+        """Return the directory that a member goes into, and its name there."""
         directory, name = self._tree.parent_of(entry.path)
-        if directory.children.get(name, b"") is None:
+        if directory.children.get(name, b"") is None:  # its place may come any time
             self._data.settle()
-        if entry.kind is FileKind.FILE:
-            return self._add_file(entry, directory, name)
-        self._tree.put(directory, name, self._special_record(entry))
-        return 0
+        return directory, name
 
-    def _add_file(self, entry: Entry, directory: Directory, name: bytes) -> int:
-        self._tree.put(directory, name, None)
+    def _add_file(self, entry: Entry) -> int:
+        directory, name = self._place_of(entry)
         placed = partial(self._placed, entry, directory, name)
         opened = entry.open or _Nothing
         content = opened()
         try:
-            length = self._data.store(content, placed, opened if entry.reopens else None)
+            length, stored = self._data.store(content, placed, opened if entry.reopens else None)
         finally:
             content.close()
+        if stored is None:
+            self._tree.put(directory, name, None)
+        else:
+            placed(stored)
         if entry.size is not None and length != entry.size:
             raise PackingError(
                 f"{printed(entry.path)}: changed while it was packed: {length} bytes, where there"
@@ -239,8 +242,7 @@ class ImageWriter:
         self._newest = max(self._newest, mtime)
         return Attributes(
             entry.mode & _PERMISSIONS,
-            self._ids.index(entry.uid),
-            self._ids.index(entry.gid),
+            *self._ids.owners(entry.uid, entry.gid),
             mtime,
             self._xattrs.index(xattrs, shared=is_shared) if xattrs else ABSENT_32,
         )

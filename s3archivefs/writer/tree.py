@@ -116,11 +116,13 @@ class Tree:
         if not is_name(name) or path.startswith(b"/"):
             components(path)  # raises for all but the root
             raise PackingError("the image's root is a directory: give the member a name")
-        try:
-            directory = self.directory(above)
-        except PackingError:
-            components(path)  # names the whole path, where a name in it is at fault
-            raise
+        last, directory = self._last
+        if above != last:
+            try:
+                directory = self.directory(above)
+            except PackingError:
+                components(path)  # names the whole path, where a name in it is at fault
+                raise
         if type(directory.children.get(name)) is Directory:
             raise PackingError(
                 f"{printed(path)}: a directory of that path came before; leave one out"

@@ -113,13 +113,8 @@ def _entry(path: bytes, place: bytes, found: os.stat_result, *, xattrs: bool) ->
     attributes = (path, kind, found.st_mode, found.st_uid, found.st_gid, mtime)
     own = _xattrs_of(place) if xattrs else ()
     if kind is FileKind.FILE:
-        return Entry(
-            *attributes,
-            open=partial(_File, place, found.st_size),
-            size=found.st_size,
-            reopens=True,
-            xattrs=own,
-        )
+        size = found.st_size
+        return Entry(*attributes, partial(_File, place, size), size, True, b"", 0, own)  # noqa: FBT003 -- by name it takes longer
     if kind is FileKind.SYMLINK:
         return Entry(*attributes, target=os.readlink(place), xattrs=own)  # noqa: PTH115 -- likewise
     return Entry(*attributes, rdev=found.st_rdev, xattrs=own)
