@@ -14,7 +14,7 @@ from s3archivefs.cli.arguments import UsageError, add_json, examples
 from s3archivefs.cli.changing import counts
 from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.output import counted, human_size, named, shown, write_json
-from s3archivefs.cli.pack_sources import size_of
+from s3archivefs.cli.pack_sources import repeated_sizes_of, size_of
 from s3archivefs.cli.packing import Packing, add_packing_arguments, add_sources, faults_of
 from s3archivefs.names import encode
 from s3archivefs.writer.compressors import compressor_for
@@ -23,7 +23,7 @@ from s3archivefs.writer.options import COMPRESSORS, PackOptions
 from s3archivefs.writer.output import FileOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.image_writer import Packed
@@ -89,7 +89,8 @@ def run(options: argparse.Namespace) -> int:
         sources = packing.sources(local.identities if local is not None else frozenset())
         output = local or _remote_output(options, size_of(sources))
         opened.callback(output.abandon)
-        packed = _pack(packing, packing.members(sources), output, manner)
+        repeated = None if options.checksums else repeated_sizes_of(sources)
+        packed = _pack(packing, packing.members(sources), output, manner, repeated)
     code = faults_of(options, options.target) if options.verify else OK
     _report(options, packed)
     return code
@@ -110,10 +111,14 @@ def _manner(options: argparse.Namespace) -> PackOptions:
 
 
 def _pack(
-    packing: Packing, members: Iterable[Member], output: Output, manner: PackOptions
+    packing: Packing,
+    members: Iterable[Member],
+    output: Output,
+    manner: PackOptions,
+    repeated_sizes: Container[int] | None,
 ) -> Packed:
     """Write the image, or leave none."""
-    writer = ImageWriter(output, manner)
+    writer = ImageWriter(output, manner, repeated_sizes=repeated_sizes)
     try:
         packing.add(members, writer)
     except BaseException:

@@ -22,14 +22,22 @@ from s3archivefs.writer.inputs.directory import DirectoryInput, FileInput
 from s3archivefs.writer.output import new_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
     from contextlib import ExitStack
     from typing import TextIO
 
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.inputs.arranged import Exclusion
 
-__all__ = ["STANDARD_INPUT", "Manifest", "Source", "members_of", "size_of", "source_of"]
+__all__ = [
+    "STANDARD_INPUT",
+    "Manifest",
+    "Source",
+    "members_of",
+    "repeated_sizes_of",
+    "size_of",
+    "source_of",
+]
 
 STANDARD_INPUT = "-"
 
@@ -112,6 +120,13 @@ def size_of(sources: list[Source]) -> int | None:
         return None
     sizes: list[int] = [cast("Any", source.members).size() for source in sources]
     return sum(sizes)
+
+
+def repeated_sizes_of(sources: list[Source]) -> Container[int] | None:
+    """Return the sizes that several files have, or None where that cannot be known."""
+    if len(sources) != 1 or not isinstance(found := sources[0].members, DirectoryInput):
+        return None
+    return found.repeated_sizes()
 
 
 def members_of(

@@ -39,7 +39,7 @@ class Stored(NamedTuple):
 
     placement: Placement
     digest: bytes
-    """Its SHA-256."""
+    """Its SHA-256; empty where nothing asked for it."""
     duplicate: bool
     """Whether the image held it already."""
 
@@ -89,6 +89,7 @@ class DataWriter:
         self._fragments = options.fragments
         self._tail_ends = options.fragments and options.tail_ends
         self._deduplicate = options.deduplicate
+        self._checksums = options.checksums
         self._zeros = bytes(options.block_size)
         self._tails: list[bytes] = []
         """What the fragment under way holds."""
@@ -106,18 +107,21 @@ class DataWriter:
         content: Content,
         placed: Callable[[Stored], None],
         reopen: Callable[[], Content] | None = None,
+        *,
+        is_alone: bool = False,
     ) -> tuple[int, Stored | None]:
         """Store a file; return its length in bytes, and what became of it.
 
         That is None where its blocks have no places yet: `placed` is called with it once they do. A
         content that can be opened again is compared as a whole with those of the same first block,
-        before it is stored.
+        before it is stored. One that `is_alone`, as no other has its length, is compared with none.
         """
         first = self._block(content)
+        compared = self._deduplicate and not is_alone
+        digest = hashlib.sha256(first) if compared or self._checksums else None
         if len(first) < self._block_size:
-            return self._store_small(first, placed)
-        digest = hashlib.sha256(first)
-        if self._deduplicate:
+            return self._store_small(first, digest, placed, compared=compared)
+        if digest is not None and compared:
             start = digest.digest()
             if start in self._starts and reopen is not None:
                 length = len(first) + self._hash(digest, content)
@@ -127,9 +131,10 @@ class DataWriter:
                     return length, Stored(placement, digest.digest(), duplicate=True)
                 with closing(reopen()) as again:
                     first = self._block(again)
-                    return self._store_blocks(first, hashlib.sha256(first), again, placed)
+                    digest = hashlib.sha256(first)
+                    return self._store_blocks(first, digest, again, placed, compared=True)
             self._starts.add(start)
-        return self._store_blocks(first, digest, content, placed)
+        return self._store_blocks(first, digest, content, placed, compared=compared)
 
     def settle(self) -> None:
         """Write all blocks that are under way but for the fragment that is not full."""
@@ -143,20 +148,24 @@ class DataWriter:
     # ---- Files -----------------------------------------------------------------------------------
 
     def _store_small(
-        self, content: bytes, placed: Callable[[Stored], None]
+        self,
+        content: bytes,
+        hashed: hashlib._Hash | None,
+        placed: Callable[[Stored], None],
+        *,
+        compared: bool,
     ) -> tuple[int, Stored | None]:
         """Store a file smaller than a block."""
         length = len(content)
-        hashed = hashlib.sha256(content)
-        digest = hashed.digest()
+        digest = b"" if hashed is None else hashed.digest()
         if not content:
             return 0, Stored(Placement(0), digest, duplicate=False)
-        if self._deduplicate and (known := self._known.get(digest)) is not None:
+        if compared and (known := self._known.get(digest)) is not None:
             return length, Stored(self._placement(known, length), digest, duplicate=True)
         if not self._fragments:
-            return self._store_blocks(content, hashed, None, placed)
+            return self._store_blocks(content, hashed, None, placed, compared=compared)
         index, offset = self._add_to_fragment(content)
-        if self._deduplicate:
+        if compared:
             self._known.add(digest, index << 32 | offset)
         placement = Placement(length, 0, b"", index, offset)
         return length, Stored(placement, digest, duplicate=False)
@@ -164,11 +173,13 @@ class DataWriter:
     def _store_blocks(
         self,
         block: bytes,
-        digest: hashlib._Hash,
+        digest: hashlib._Hash | None,
         content: Content | None,
         placed: Callable[[Stored], None],
+        *,
+        compared: bool,
     ) -> tuple[int, None]:
-        """Store a file as blocks, from its first one on, which is in the digest already."""
+        """Store a file as blocks, from its first one on. That is in the digest already."""
         file = _Blocks(placed)
         while block:
             file.size += len(block)
@@ -181,9 +192,11 @@ class DataWriter:
             else:
                 self._blocks.add(block, file.add)
             block = self._block(content) if content is not None else b""
-            digest.update(block)
-        file.digest = digest.digest()
-        if self._deduplicate and self._known.get(file.digest) is None:
+            if digest is not None:
+                digest.update(block)
+        if digest is not None:
+            file.digest = digest.digest()
+        if compared and self._known.get(file.digest) is None:
             file.number = len(self._placements)
             self._placements.append(None)
             self._known.add(file.digest, _PLACED | file.number)

@@ -42,6 +42,7 @@ from s3archivefs.writer.tree_tables import TreeTables
 from s3archivefs.writer.xattrs import XattrTable
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from types import TracebackType
 
     from s3archivefs.writer.compressors import Compressor
@@ -104,8 +105,13 @@ class ImageWriter:
         compressor: Compressor | None = None,
         start: int = 0,
         fragment_entries: bytes = b"",
+        repeated_sizes: Container[int] | None = None,
     ) -> None:
-        """Begin an image; one that extends another begins at `start`, with its fragments."""
+        """Begin an image; one that extends another begins at `start`, with its fragments.
+
+        `repeated_sizes` are those that several files to come have, where that is known: others are
+        not compared, and so not hashed either.
+        """
         self._options = options = options or PackOptions()
         self._output = output
         self._compressor = compressor = compressor or compressor_for(options)
@@ -117,6 +123,7 @@ class ImageWriter:
         self._data = DataWriter(
             self._image, compressor.encode, self._workers, options, fragment_entries
         )
+        self._repeated_sizes = repeated_sizes
         self._newest = 0
         self._files = self._content_bytes = self._duplicates = 0
         if start:
@@ -194,19 +201,22 @@ class ImageWriter:
         directory, name = self._place_of(entry)
         placed = partial(self._placed, entry, directory, name)
         opened = entry.open or _Nothing
+        size, repeated = entry.size, self._repeated_sizes
+        is_alone = repeated is not None and size is not None and size not in repeated
         content = opened()
         try:
-            length, stored = self._data.store(content, placed, opened if entry.reopens else None)
+            reopen = opened if entry.reopens else None
+            length, stored = self._data.store(content, placed, reopen, is_alone=is_alone)
         finally:
             content.close()
         if stored is None:
             self._tree.put(directory, name, None)
         else:
             placed(stored)
-        if entry.size is not None and length != entry.size:
+        if size is not None and length != size:
             raise PackingError(
                 f"{printed(entry.path)}: changed while it was packed: {length} bytes, where there"
-                f" were {entry.size}; pack again while nothing writes to it"
+                f" were {size}; pack again while nothing writes to it"
             )
         self._files += 1
         self._content_bytes += length

@@ -26,8 +26,9 @@ def pack(
     """
     output = FileOutput(image)
     try:
-        with ImageWriter(output) as writer:
-            for member in DirectoryInput(directory, without=output.identities):
+        members = DirectoryInput(directory, without=output.identities)
+        with ImageWriter(output, repeated_sizes=members.repeated_sizes()) as writer:
+            for member in members:
                 is_file = isinstance(member, Entry) and member.kind is FileKind.FILE
                 progress(is_file, writer.add(member))
     finally:

@@ -6,30 +6,25 @@ import errno
 import os
 import stat
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from s3archivefs.errors import PackingError
 from s3archivefs.inode import FORMAT_BITS, FileKind
 from s3archivefs.printed import printed
 from s3archivefs.writer.entries import Entry, HardLink
+from s3archivefs.writer.inputs.sizes import sizes_below
 from s3archivefs.writer.xattrs import has_place
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
     from s3archivefs.writer.entries import Member
+    from s3archivefs.writer.inputs.sizes import Sizes, Takes
 
 __all__ = ["DirectoryInput", "FileInput"]
 
 _KINDS = {bits: kind for kind, bits in FORMAT_BITS.items()}
 _WITHOUT_XATTRS = {errno.ENOTSUP, errno.EPERM, errno.EACCES}
-
-
-class Takes(Protocol):
-    """Chooses what to pack."""
-
-    def __call__(self, path: bytes, *, is_directory: bool) -> bool:
-        """Return whether to take a path."""
 
 
 class FileInput:
@@ -56,6 +51,8 @@ class DirectoryInput:
     Symlinks are members, and not followed. `takes` says of a path in the image, and of whether it
     is a directory, whether to take it with all below; `without` are files to leave out, by device
     and inode. Raises PackingError for what cannot be read.
+
+    `size` and `repeated_sizes` look at all files first, by one walk for both.
     """
 
     def __init__(
@@ -70,6 +67,7 @@ class DirectoryInput:
         self._takes = takes
         self._without = without
         self._xattrs = xattrs
+        self._sizes: Sizes | None = None
 
     def __iter__(self) -> Iterator[Member]:
         try:
@@ -78,8 +76,20 @@ class DirectoryInput:
             raise _unreadable(error, error.filename) from error
 
     def size(self) -> int:
-        """Return the bytes of all files, by a walk. Raises PackingError."""
-        return sum(member.size or 0 for member in self if not isinstance(member, HardLink))
+        """Return the bytes of all files. Raises PackingError."""
+        return self._all_sizes().total
+
+    def repeated_sizes(self) -> Container[int]:
+        """Return the sizes that several files have, in bytes. Raises PackingError."""
+        return self._all_sizes().repeated
+
+    def _all_sizes(self) -> Sizes:
+        if self._sizes is None:
+            try:
+                self._sizes = sizes_below(self._top, self._takes, self._without)
+            except OSError as error:
+                raise _unreadable(error, error.filename) from error
+        return self._sizes
 
     def _members(self) -> Iterator[Member]:
         yield _entry(b"", self._top, os.stat(self._top), xattrs=self._xattrs)  # noqa: PTH116 -- bytes

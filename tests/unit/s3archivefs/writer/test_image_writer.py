@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -31,9 +31,15 @@ def file(path: str, content: bytes = b"", **fields: Any) -> Entry:  # noqa: ANN4
     )
 
 
-def written(members: Iterable[Member], **options: Any) -> tuple[bytes, Packed]:  # noqa: ANN401 -- likewise
+def written(
+    members: Iterable[Member],
+    *,
+    repeated_sizes: Container[int] | None = None,
+    **options: Any,  # noqa: ANN401 -- likewise
+) -> tuple[bytes, Packed]:
     image = io.BytesIO()
-    writer = ImageWriter(StreamOutput(image), PackOptions(block_size=4096, **options))
+    manner = PackOptions(block_size=4096, **options)
+    writer = ImageWriter(StreamOutput(image), manner, repeated_sizes=repeated_sizes)
     for member in members:
         writer.add(member)
     packed = writer.finish()
@@ -82,6 +88,10 @@ def test_contents_are_stored_whole_and_duplicates_once(
         assert [*fs.verify()] == []
     assert packed.duplicates == len([*filter(None, sizes)]) - len({*contents.values()} - {b""})
     assert packed.content_bytes == sum(sizes)
+    # The same is found where files are known to be alone with their size.
+    repeated = {size for size in sizes if sizes.count(size) > 1}
+    again = written(members, repeated_sizes=repeated, fragments=fragments, tail_ends=tail_ends)
+    assert again == (image, packed)
 
 
 def test_duplicates_of_a_content_that_is_read_once_are_found_below_a_block_only() -> None:
@@ -112,6 +122,16 @@ def test_without_deduplication_each_content_is_stored() -> None:
     assert written(members, deduplicate=False)[1].duplicates == 0
 
 
+@pytest.mark.parametrize("size", [1, 4095, 4096, 9000])
+def test_contents_of_sizes_that_are_not_repeated_are_not_compared(size: int) -> None:
+    members = [file("a", b"x" * size), file("b", b"x" * size)]
+    assert written(members, repeated_sizes={size})[1].duplicates == 1
+    assert written(members, repeated_sizes=())[1].duplicates == 0
+    # Of an unknown size, each is compared, as it may be any.
+    unknown = [member._replace(size=None) for member in members]
+    assert written(unknown, repeated_sizes=())[1].duplicates == 1
+
+
 def test_small_files_share_fragments_and_larger_ones_have_blocks() -> None:
     members = [file("small", b"s"), file("large", b"l" * 5000)]
     with opened(members) as fs:
@@ -135,6 +155,16 @@ def test_a_fragment_never_lies_between_the_blocks_of_a_file() -> None:
         for number in range(8):
             assert fs.read_bytes(f"{number}b") == noise[number] * 3
         assert [*fs.verify()] == []
+
+
+def test_checksums_are_attributes_of_files_that_are_not_compared_too() -> None:
+    contents = {"a": b"", "b": b"small", "c": b"large" * 2000}
+    members = [file(name, content) for name, content in contents.items()]
+    image, _ = written(members, repeated_sizes=(), checksums=True)
+    with s3archivefs.open(s3archivefs.BytesDevice(image)) as fs:
+        for name, content in contents.items():
+            found = fs.getxattr(name, "user.sha256").decode()
+            assert found == hashlib.sha256(content).hexdigest()
 
 
 def test_checksums_are_attributes() -> None:

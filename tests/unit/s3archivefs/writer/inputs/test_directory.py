@@ -91,10 +91,41 @@ def test_what_is_not_taken_is_not_entered(top: Path) -> None:
     assert (b"d", True) in asked
     assert (b"d/inner", False) not in asked
 
+    asked.clear()
+    assert DirectoryInput(top, takes=takes).size() == 7
+    assert (b"d", True) in asked
+    assert (b"d/inner", False) not in asked
+
 
 def test_the_image_itself_is_left_out(top: Path) -> None:
     found = (top / "file").stat()
-    assert b"file" not in entries_of(top, without={(found.st_dev, found.st_ino)})
+    itself = {(found.st_dev, found.st_ino)}
+    assert b"file" not in entries_of(top, without=itself)
+    assert DirectoryInput(top, without=itself).size() == 5
+
+
+def test_sizes_are_those_of_files_and_of_several_names_once(top: Path) -> None:
+    (top / "d" / "other").hardlink_to(top / "file")
+    found = DirectoryInput(top)
+    assert found.size() == len(b"contentinner")
+    assert found.repeated_sizes() == set()
+    (top / "d" / "e" / "more").write_bytes(b"other i")
+    found = DirectoryInput(top)
+    assert (found.size(), found.repeated_sizes()) == (19, {7})
+
+
+def test_sizes_are_found_by_one_walk(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = []
+    scandir = os.scandir
+
+    def counted(directory: bytes) -> object:
+        listed.append(directory)
+        return scandir(directory)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    found = DirectoryInput(top)
+    assert (found.size(), found.repeated_sizes()) == (12, set())
+    assert len(listed) == len(["top", "d", "e"])
 
 
 def test_attributes_that_the_format_holds_are_taken(top: Path) -> None:
@@ -137,6 +168,8 @@ def test_a_file_is_read_to_the_end_that_it_has_now(top: Path, now: bytes, size: 
 
 
 def test_a_directory_that_is_none_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(PackingError, match=r"nothing: cannot be read: No such file"):
+        DirectoryInput(tmp_path / "nothing").size()
     with pytest.raises(PackingError, match=r"nothing: cannot be read: No such file"):
         [*DirectoryInput(tmp_path / "nothing")]
 
