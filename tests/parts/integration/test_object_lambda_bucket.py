@@ -17,6 +17,7 @@ from fixtures.tree import file
 from tests.support.aws.object_lambda import AccessPoint, RuntimeApi
 from tests.support.aws.supporting_point import SupportingPoint
 from tests.support.images.fixtures import make_image
+from tests.support.servers.buckets import new_bucket
 from tests.support.servers.server_keeper import own
 
 if TYPE_CHECKING:
@@ -44,17 +45,17 @@ class Behind:
 @pytest.fixture(scope="module")
 def behind(store: SwiftStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     inside = store.client()
-    inside.create_bucket(Bucket=BUCKET)
     directory = tmp_path_factory.mktemp("behind")
     tree = (file("x", b"in x"), directory_node("sub"), file("sub/y", b"in sub"))
     image = make_image(directory, tree)
-    inside.put_object(Bucket=BUCKET, Key="d/a.sqfs", Body=image.read_bytes())
-    inside.put_object(Bucket=BUCKET, Key="d/a.sqfs-old", Body=b"old")
-    inside.put_object(Bucket=BUCKET, Key="large \u00fc+%41", Body=LARGE, Metadata={"who": "me"})
     with (
+        new_bucket(inside, BUCKET),
         _access_point(store, store.owner, directory / "owner") as owner,
         _access_point(store, store.stranger, directory / "stranger") as stranger,
     ):
+        inside.put_object(Bucket=BUCKET, Key="d/a.sqfs", Body=image.read_bytes())
+        inside.put_object(Bucket=BUCKET, Key="d/a.sqfs-old", Body=b"old")
+        inside.put_object(Bucket=BUCKET, Key="large \u00fc+%41", Body=LARGE, Metadata={"who": "me"})
         yield Behind(owner, stranger)
 
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from tests.parts.integration.clients.conftest import contents, run
 from tests.support.images.trees import pack
+from tests.support.servers.buckets import new_bucket
 from tests.support.servers.served import served
 from tests.support.servers.server_keeper import own
 from tests.support.servers.swift_store import environ_of
@@ -72,14 +73,16 @@ def bucket(
     """A bucket of each store, served."""
     server = request.getfixturevalue("store" if request.param == "swift" else "gateway")
     inside: S3Client = server.client()
-    inside.create_bucket(Bucket=BUCKET)
     directory = tmp_path_factory.mktemp(f"merged-{request.param}")
     image = pack(sample, directory / "sample.sqfs")
-    for key, body in (BESIDE | HIDDEN | {"data/sample.sqfs": image.read_bytes()}).items():
-        inside.put_object(Bucket=BUCKET, Key=key, Body=body)
-    inside.put_object(Bucket=BUCKET, Key="odd headers", Body=b"br", **HEADERS)
     environ = environ_of(server.owner, server.url) | {"S3ARCHIVEFS_CACHE_DIR": str(directory)}
-    with served("--bucket", f"s3://{BUCKET}", environ=environ, log=directory / "log") as url:
+    with (
+        new_bucket(inside, BUCKET),
+        served("--bucket", f"s3://{BUCKET}", environ=environ, log=directory / "log") as url,
+    ):
+        for key, body in (BESIDE | HIDDEN | {"data/sample.sqfs": image.read_bytes()}).items():
+            inside.put_object(Bucket=BUCKET, Key=key, Body=body)
+        inside.put_object(Bucket=BUCKET, Key="odd headers", Body=b"br", **HEADERS)
         client: S3Client = boto3.client(
             "s3",
             endpoint_url=url,
