@@ -37,7 +37,7 @@ UNIMPLEMENTED = {"put-bucket-lifecycle-configuration"}
 """Commands of `aws s3api` that the store takes for others."""
 NOWHERE = "http://127.0.0.1:9"
 """The address of AWS's other services: the discard port, where nobody listens."""
-READY_SECONDS = 30
+READY_SECONDS = 200
 
 _SESSION = re.compile(r"^@nox\.session(?:\(name=\"(\w+)\"\))?\ndef (\w+)", re.MULTILINE)
 

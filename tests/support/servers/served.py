@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVE = (sys.executable, "-m", "s3archivefs.cli", "serve", "--port", "0")
-READY_SECONDS = 30
-STOP_SECONDS = 10
+READY_SECONDS = STOP_SECONDS = 200
+"""However busy the machine is: one that ends is known at once."""
 
 
 class ServeError(RuntimeError):
