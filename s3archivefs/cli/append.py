@@ -77,7 +77,11 @@ def run(options: argparse.Namespace) -> int:
         packing = Packing(options, opened, without_manifest=options.dry_run)
         output = place.output() if not options.dry_run else _Nowhere()
         writer = ImageExtension(
-            place.image, output, level=options.level, checksums=options.checksums
+            place.image,
+            output,
+            level=options.level,
+            checksums=options.checksums,
+            claimed=place.claimed,
         )
         opened.enter_context(abandoned_by_errors(writer))
         sources = packing.sources(place.identities)

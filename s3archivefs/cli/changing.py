@@ -47,6 +47,10 @@ class Place(Protocol):
     def identities(self) -> frozenset[tuple[int, int]]:
         """Device and inode of local files that are no input."""
 
+    @property
+    def claimed(self) -> int | None:
+        """Bytes of contents that are found by their checksums; None for all: see ImageExtension."""
+
     def output(self, superblock: bytes = b"") -> ExtensionOutput:
         """Return what takes the image that replaces it, of a superblock if that is known."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.parallel import Workers
     from s3archivefs.writer.entries import Content
+    from s3archivefs.writer.kept_contents import KeptContents
     from s3archivefs.writer.metadata import Positions
     from s3archivefs.writer.options import PackOptions
 
@@ -98,6 +99,8 @@ class DataWriter:
         self._starts: set[bytes] = set()
         """Digests of the first blocks of files that have some."""
         self._placements: list[Placement | None] = []
+        self.kept: KeptContents | None = None
+        """Finds contents that the image has from before, if it has some."""
         self.fragment_entries = bytearray(fragment_entries)
         """The fragment table: FragmentEntry records."""
         self._fragment_count = len(fragment_entries) // FragmentEntry.layout.size
@@ -108,9 +111,12 @@ class DataWriter:
         placed: Callable[[Stored], None],
         reopen: Callable[[], Content] | None = None,
         *,
+        size: int | None = None,
         is_alone: bool = False,
     ) -> tuple[int, Stored | None]:
-        """Store a file; return its length in bytes, and what became of it.
+        """Store a file, of `size` bytes if that is known.
+
+        Return its length, and what became of it.
 
         That is None where its blocks have no places yet: `placed` is called with it once they do. A
         content that can be opened again is compared as a whole with those of the same first block,
@@ -123,12 +129,11 @@ class DataWriter:
             return self._store_small(first, digest, placed, compared=compared)
         if digest is not None and compared:
             start = digest.digest()
-            if start in self._starts and reopen is not None:
+            if reopen is not None and self._may_hold(start, size):
                 length = len(first) + self._hash(digest, content)
-                known = self._known.get(digest.digest())
+                known = self._found(digest.digest(), start, length)
                 if known is not None:
-                    placement = self._placement(known, length)
-                    return length, Stored(placement, digest.digest(), duplicate=True)
+                    return length, Stored(known, digest.digest(), duplicate=True)
                 with closing(reopen()) as again:
                     first = self._block(again)
                     digest = hashlib.sha256(first)
@@ -160,8 +165,8 @@ class DataWriter:
         digest = b"" if hashed is None else hashed.digest()
         if not content:
             return 0, Stored(Placement(0), digest, duplicate=False)
-        if compared and (known := self._known.get(digest)) is not None:
-            return length, Stored(self._placement(known, length), digest, duplicate=True)
+        if compared and (known := self._found(digest, digest, length)) is not None:
+            return length, Stored(known, digest, duplicate=True)
         if not self._fragments:
             return self._store_blocks(content, hashed, None, placed, compared=compared)
         index, offset = self._add_to_fragment(content)
@@ -202,6 +207,23 @@ class DataWriter:
             self._known.add(file.digest, _PLACED | file.number)
         self._blocks.add(None, partial(self._end_file, file))
         return file.size, None
+
+    def _may_hold(self, start: bytes, size: int | None) -> bool:
+        """Return whether a content whose first block has that digest may be known."""
+        if start in self._starts:
+            return True
+        return self.kept is not None and size is not None and self.kept.may_hold(start, size)
+
+    def _found(self, digest: bytes, start: bytes, length: int) -> Placement | None:
+        """Return where a content lies if it is known."""
+        known = self._known.get(digest)
+        if known is not None:
+            return self._placement(known, length)
+        placement = None if self.kept is None else self.kept.find(digest, start, length)
+        if placement is not None:
+            self._known.add(digest, _PLACED | len(self._placements))
+            self._placements.append(placement)
+        return placement
 
     def _placement(self, number: int, length: int) -> Placement:
         """Return where a known content lies."""

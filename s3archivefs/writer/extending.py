@@ -116,6 +116,7 @@ class ImageRevision(ImageWriter):
             fragment_entries=tree.fragment_entries,
         )
         try:
+            self._begin_reading(tree)
             tree.read_into(self._tree, self._ids, self._xattrs)
             self._newest = tree.newest
             self._begin(kept)
@@ -131,6 +132,9 @@ class ImageRevision(ImageWriter):
         self._data.settle()
         self._tree.remove(path)
 
+    def _begin_reading(self, tree: KeptTree) -> None:
+        """Prepare for the members of the image."""
+
     def _begin(self, kept: int) -> None:
         """Begin the output, where the image keeps the first `kept` bytes."""
 
@@ -144,10 +148,29 @@ class ImageRevision(ImageWriter):
 class ImageExtension(ImageRevision):
     """Writes an image that has all members of another, with others added or removed.
 
-    The other's data stays where it lies: what is new follows it. See ImageRevision.
+    The other's data stays where it lies: what is new follows it. A file that is added and whose
+    content the other has shares its data. To find that, files of the other are read, in proportion
+    to what is added; with `claimed`, only those that have the SHA-256 as an attribute and take so
+    many bytes. See ImageRevision.
     """
 
     _output: ExtensionOutput
+
+    def __init__(
+        self,
+        image: SquashFS,
+        output: ExtensionOutput,
+        *,
+        level: int | None = None,
+        checksums: bool = False,
+        time: int | None = None,
+        claimed: int | None = None,
+    ) -> None:
+        self._claimed = claimed
+        super().__init__(image, output, level=level, checksums=checksums, time=time)
+
+    def _begin_reading(self, tree: KeptTree) -> None:
+        self._data.kept = tree.contents(self._claimed)
 
     def _begin(self, kept: int) -> None:
         self._output.keep([(0, kept)])

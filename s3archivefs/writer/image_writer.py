@@ -206,7 +206,7 @@ class ImageWriter:
         content = opened()
         try:
             reopen = opened if entry.reopens else None
-            length, stored = self._data.store(content, placed, reopen, is_alone=is_alone)
+            length, stored = self._data.store(content, placed, reopen, size=size, is_alone=is_alone)
         finally:
             content.close()
         if stored is None:

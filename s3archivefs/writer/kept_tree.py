@@ -24,12 +24,14 @@ from s3archivefs.limits import Limits
 from s3archivefs.metadata import split_reference
 from s3archivefs.readers import open_readers
 from s3archivefs.writer.inode_records import Attributes, owned, with_xattrs
+from s3archivefs.writer.kept_contents import ClaimedContents, ReadContents
 from s3archivefs.writer.tree import Directory, LinkedInode
 
 if TYPE_CHECKING:
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.writer.ids import IdTable
+    from s3archivefs.writer.kept_contents import KeptContents
     from s3archivefs.writer.tree import Tree
     from s3archivefs.writer.xattrs import XattrTable
 
@@ -48,12 +50,25 @@ class KeptTree:
         self._data_end = image.superblock.inode_table_start
         self.fragment_entries = self._readers.fragments.table.records()
         """The fragment table: FragmentEntry records."""
+        self._contents: KeptContents | None = None
         self._sets: dict[int, int] = {}
         """New indexes of sets of attributes, by old ones."""
         self.newest = 0
         """The newest time of a member, in seconds since the epoch."""
         for start, word, _ in FragmentEntry.layout.iter_unpack(self.fragment_entries):
             self._check_place(start, word & SIZE_MASK)
+
+    def contents(self, claimed: int | None) -> KeptContents:
+        """Return what finds contents among those of the image; `read_into` tells it of all.
+
+        With `claimed`, it reads only files with checksums that take so many bytes.
+        """
+        self._contents = (
+            ReadContents(self._readers)
+            if claimed is None
+            else ClaimedContents(self._readers, claimed)
+        )
+        return self._contents
 
     def read_into(self, tree: Tree, ids: IdTable, xattrs: XattrTable) -> None:
         """Make all members those of an empty tree, and note what their records name."""
@@ -109,6 +124,8 @@ class KeptTree:
         record = cursor.take(inode.header.layout.size)
         if inode.kind is FileKind.FILE:
             record += self._block_list(inode)
+            if self._contents is not None:
+                self._contents.note(inode)
         elif inode.kind is FileKind.SYMLINK:
             size = inode.symlink.target_size
             size += 4 if isinstance(inode.header, ExtendedSymlink) else 0

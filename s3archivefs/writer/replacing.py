@@ -39,6 +39,9 @@ class HeldImage:
     what opening an image raises.
     """
 
+    claimed = None
+    """Contents are found whether they have a checksum or none: see ImageExtension."""
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 -- names the path that was given
             raise PackingError(f"{path}: no regular file: nothing can take its place")

@@ -88,17 +88,23 @@ class StoredImage:
         self._last_start = self._start_of_last()
         self._last = self._fetched(self._last_start, self.size - self._last_start)
         self.received = len(self._first) + len(self._last)
-        """Bytes that were fetched."""
+        """Bytes that were fetched, but for those to be sent again."""
         self.requests = 2 + bool(self._last)
-        """Requests that were made."""
+        """Requests that were made for them."""
 
     def pread(self, offset: int, length: int) -> bytes:
         """Return bytes of the image; first part and tables are there."""
-        end = offset + length
+        if missing := self._missing(offset, offset + length):
+            self.received += missing
+            self.requests += 1
+        return self.content(offset, offset + length)
+
+    def content(self, offset: int, end: int) -> bytes:
+        """Return bytes of the image that are sent again: `cost` has them."""
         content = self._first[offset:end]
-        start, last = max(offset, len(self._first)), max(offset, self._last_start)
-        if start < min(end, last):
-            content += self._fetched(start, min(end, last) - start)
+        if missing := self._missing(offset, end):
+            content += self._fetched(max(offset, len(self._first)), missing)
+        last = max(offset, self._last_start)
         if last < end:
             content += self._last[last - self._last_start : end - self._last_start]
         return content
@@ -111,11 +117,14 @@ class StoredImage:
         kept = KeptParts(ranges, part_bytes)
         received, requests = self.received, self.requests
         for group in fetches(kept.pieces):
-            length = min(group[-1][1], self._last_start) - max(group[0][0], len(self._first))
-            if length > 0:
-                received += length
+            if missing := self._missing(group[0][0], group[-1][1]):
+                received += missing
                 requests += 1
         return revision_cost(kept, size, received=received, requests=requests)
+
+    def _missing(self, start: int, end: int) -> int:
+        """Return how many bytes of a range are not there."""
+        return max(0, min(end, self._last_start) - max(start, len(self._first)))
 
     def _start_of_last(self) -> int:
         """Return where the last bytes start that are fetched."""
@@ -197,7 +206,7 @@ class ExtensionStream(ImageStream):
     def _send_anew(self, pieces: Sequence[Kept]) -> None:
         for group in fetches(pieces):
             first, last = group[0][0], group[-1][1]
-            content = self._image.pread(first, last - first)
+            content = self._image.content(first, last)
             for start, end in group:
                 self.write(content[start - first : end - first])
 

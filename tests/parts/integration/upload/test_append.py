@@ -93,6 +93,34 @@ def test_more_than_is_held_back_leaves_no_superblock_of_the_former_image(
         assert fs.read_bytes("/long") == (more / "long").read_bytes()
 
 
+def test_what_has_a_checksum_is_fetched_in_place_of_being_sent_again(
+    uploads: Store, source: Path, tmp_path: Path
+) -> None:
+    more = LARGE[PART_BYTES:]  # of as many bytes as another that it is not
+    (source / "more").write_bytes(more)
+    uploads.run("pack", *STORED, "--checksums", source, URL)
+    new = tmp_path / "new"
+    new.mkdir()
+    for name, content in {"a": b"first", "b": LARGE, "c": more[1:] + b"x", "d": LARGE}.items():
+        (new / name).write_bytes(content)
+    planned = json.loads(uploads.run("append", URL, new, "--into", "new", "--dry-run", "--json"))
+    assert planned["duplicates"] == 2
+    uploads.proxy.reset()
+    done = json.loads(uploads.run("append", URL, new, "--into", "new", "--json"))
+    assert done == planned | {"dry_run": False}
+    assert len(LARGE) - PART_BYTES < done["received"] < len(LARGE) + PART_BYTES + 40_000
+    assert done["sent"] < len(more) + PART_BYTES + 40_000
+    assert len(uploads.proxy.requests) - done["requests"] in {0, 1}
+    with s3archivefs.open(download(uploads, tmp_path)) as fs:
+        assert [*fs.verify()] == []
+        assert {path: fs.read_bytes(f"/new/{path}") for path in "abcd"} == {
+            "a": b"first",
+            "b": LARGE,
+            "c": more[1:] + b"x",
+            "d": LARGE,
+        }
+
+
 def test_a_small_image_is_sent_whole_with_its_metadata(
     uploads: Store, new: Path, tmp_path: Path
 ) -> None:

@@ -134,7 +134,7 @@ def test_what_is_added_first_is_stored_first_and_read_back(image: Path, tmp_path
     source = tmp_path / "new"
     source.mkdir()
     for name in "abc":
-        (source / name).write_bytes(name.encode())
+        (source / name).write_bytes(name.encode() * 2)
     (tmp_path / "order").write_text("/x/c\n/x/a\n")
     arguments = ["--into", "x", "--order", str(tmp_path / "order"), "--verify"]
     assert main(["append", str(image), str(source), *arguments]) == 0
