@@ -16,7 +16,8 @@ from s3archivefs.cli.changing import (
 )
 from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.output import counted, human_size
-from s3archivefs.cli.packing import Packing, add_packing_arguments, add_sources, faults_of
+from s3archivefs.cli.packing import Packing, add_packing_arguments, add_sources
+from s3archivefs.cli.read_back import faults_of
 from s3archivefs.names import encode
 from s3archivefs.printed import unprinted
 from s3archivefs.writer.extending import ImageExtension, kept_bytes
@@ -88,7 +89,9 @@ def run(options: argparse.Namespace) -> int:
         packing.add(packing.members(sources, into), writer)
         packed = writer.finish()
         cost = place.cost([(0, kept_bytes(place.image))], padded(packed.size))
-    code = faults_of(options, options.image) if options.verify and not options.dry_run else OK
+    code = OK
+    if options.verify and not options.dry_run:
+        code = faults_of(options.image, checksums=options.checksums)
     files = counted(packed.files, "file", "files")
     what = f"{files} of {human_size(packed.content_bytes)} {{}}added"
     report(options, packed.size, cost, what, **counts(packed))

@@ -9,6 +9,7 @@ from s3archivefs.cli.changing import abandoned_by_errors, add_change_arguments, 
 from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.output import human_size, shown
 from s3archivefs.cli.packing_advice import DEAD_PERCENT
+from s3archivefs.cli.read_back import add_verify, faults_of
 from s3archivefs.writer.compacting import ImageCompaction
 from s3archivefs.writer.extending import Cost
 from s3archivefs.writer.output import padded
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         help="leave an image as it is of which less than that is dead (%(default)s)",
     )
+    add_verify(parser)
     add_change_arguments(parser)
 
 
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         cost = place.cost(output.ranges, padded(packed.size))
         what = f"{human_size(dead)} of dead data {{}}dropped"
         report(options, packed.size, cost, what, dead=dead, compacted=not options.dry_run)
-    return OK
+    return faults_of(options.image) if options.verify and not options.dry_run else OK
 
 
 def _leave(options: argparse.Namespace, size: int, dead: int) -> None:

@@ -15,7 +15,8 @@ from s3archivefs.cli.changing import counts
 from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.output import counted, human_size, named, shown, write_json
 from s3archivefs.cli.pack_sources import repeated_sizes_of, size_of
-from s3archivefs.cli.packing import Packing, add_packing_arguments, add_sources, faults_of
+from s3archivefs.cli.packing import Packing, add_packing_arguments, add_sources
+from s3archivefs.cli.read_back import faults_of
 from s3archivefs.names import encode
 from s3archivefs.writer.compressors import compressor_for
 from s3archivefs.writer.image_writer import ImageWriter
@@ -91,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         opened.callback(output.abandon)
         repeated = None if options.checksums else repeated_sizes_of(sources)
         packed = _pack(packing, packing.members(sources), output, manner, repeated)
-    code = faults_of(options, options.target) if options.verify else OK
+    code = faults_of(options.target, checksums=options.checksums) if options.verify else OK
     _report(options, packed)
     return code
 

@@ -6,12 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import UsageError, count
-from s3archivefs.cli.faults import Faults
-from s3archivefs.cli.opened import open_named
 from s3archivefs.cli.pack_sources import STANDARD_INPUT, Manifest, members_of, source_of
 from s3archivefs.cli.progress import add_progress, progress_shown
+from s3archivefs.cli.read_back import add_verify
 from s3archivefs.inode import FileKind
-from s3archivefs.names import encode
 from s3archivefs.writer.entries import Entry
 from s3archivefs.writer.inputs.arranged import Exclusion, order_of
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.image_writer import ImageWriter
 
-__all__ = ["Packing", "add_packing_arguments", "add_sources", "faults_of"]
+__all__ = ["Packing", "add_packing_arguments", "add_sources"]
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +70,7 @@ def add_packing_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write a line of JSON to FILE for each object of S3 that is packed: key, etag, size",
     )
-    parser.add_argument(
-        "--verify", action="store_true", help="read all of the image back when it is made"
-    )
+    add_verify(parser)
     add_progress(parser)
 
 
@@ -120,13 +116,3 @@ class Packing:
             for member in members:
                 is_file = isinstance(member, Entry) and member.kind is FileKind.FILE
                 progress(is_file, writer.add(member))
-
-
-def faults_of(options: argparse.Namespace, image: str) -> int:
-    """Read an image back, and report what is wrong in it; return the exit code."""
-    faults = Faults(image)
-    with open_named(image, offset=0) as opened:
-        noted = (lambda _: None) if options.checksums else None
-        for problem in opened.verify(on_checksum=noted):
-            faults.report(problem.error, encode(problem.path))
-    return faults.code

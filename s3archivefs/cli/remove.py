@@ -13,8 +13,10 @@ from s3archivefs.cli.changing import (
     inner_path,
     report,
 )
+from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.opened import place_meant
 from s3archivefs.cli.output import counted
+from s3archivefs.cli.read_back import add_verify, faults_of
 from s3archivefs.writer.extending import ImageExtension
 from s3archivefs.writer.output import padded
 from s3archivefs.writer.postponed import PostponedOutput
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "image", metavar="IMAGE", help="the image to remove from, or its URL: s3://bucket/key"
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help=PATH_HELP)
+    add_verify(parser)
     add_change_arguments(parser)
 
 
@@ -55,4 +58,4 @@ def run(options: argparse.Namespace) -> int:
         what = counted(len(options.paths), "path", "paths") + " {}removed"
         cost = place.cost(output.ranges, padded(packed.size))
         report(options, packed.size, cost, what, **counts(packed))
-    return 0
+    return faults_of(options.image) if options.verify and not options.dry_run else OK

@@ -143,3 +143,39 @@ def test_what_is_added_first_is_stored_first_and_read_back(image: Path, tmp_path
             path: fs.content_place(stat).fragment_offset for path, stat, _ in fs.walk_files("/x")
         }
     assert sorted(tails, key=tails.__getitem__) == ["/x/c", "/x/a", "/x/b"]
+
+
+@pytest.mark.parametrize("command", ["append", "remove", "compact"])
+def test_damage_that_an_image_keeps_is_told_when_it_is_read_back(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes(bytes(range(256)) * 1000)
+    (source / "b").write_bytes(Random(1).randbytes(200_000))
+    image = tmp_path / "a.sqfs"
+    assert main(["pack", str(source), str(image), "--compressor", "gzip"]) == 0
+    with s3archivefs.open(image) as fs:
+        content, start = bytearray(image.read_bytes()), fs.content_place(fs.stat("/a")).blocks_start
+    content[start : start + 100] = bytes(100)
+    image.write_bytes(content)
+    assert main(["remove", str(image), "/b"]) == 0  # which is dead then
+    arguments = {"append": [str(source / "b")], "remove": ["/new"], "compact": []}[command]
+    if command == "remove":
+        (tmp_path / "new").write_bytes(b"")
+        assert main(["append", str(image), str(tmp_path / "new")]) == 0
+    capsys.readouterr()
+    assert main([command, str(image), *arguments, "--verify", "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([command, str(image), *arguments, "--verify"]) == 4
+    written = capsys.readouterr()
+    assert "/a" in written.err
+    assert len(written.out.splitlines()) == 1
+
+
+def test_a_sound_image_is_read_back_quietly(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["remove", str(image), "/in", "--verify"]) == 0
+    assert main(["compact", str(image), "--threshold", "0", "--verify"]) == 0
+    assert capsys.readouterr().err == ""
