@@ -15,8 +15,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from s3archivefs_lambda import accounting
 from s3archivefs_lambda.store.access import STANDARD_ACCESS, StoreAccess
+from s3archivefs_lambda.store.prepared_gets import before_send, prepare_gets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +43,11 @@ def make_s3_client(
     access: StoreAccess = STANDARD_ACCESS,
 ) -> S3Client:
     """Make the client that reads objects, with `connections` requests in flight at most."""
-    return _reading_client(
+    client = _reading_client(
         access=access, max_pool_connections=connections, read_timeout=read_timeout
     )
+    prepare_gets(client)
+    return client
 
 
 def make_unsigned_client() -> S3Client:
@@ -64,9 +66,7 @@ def _reading_client(*, access: StoreAccess, **settings: Any) -> S3Client:  # noq
         response_checksum_validation="when_required",
         **settings,
     )
-    # botocore calls this for each attempt, in the thread that makes it, and would take a result
-    # other than None for the answer.
-    client.meta.events.register("before-send.s3", lambda **_: accounting.add("s3_requests"))
+    client.meta.events.register("before-send.s3", before_send)
     return client
 
 

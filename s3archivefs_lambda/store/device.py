@@ -27,6 +27,7 @@ from s3archivefs_lambda.store.errors import (
     object_url,
 )
 from s3archivefs_lambda.store.identity import version_identity
+from s3archivefs_lambda.store.ranged_gets import RangedGets
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -81,6 +82,7 @@ class S3Device:
         """The version's id, if the bucket keeps versions."""
         self._asks_for_version = version_id is not None
         self._patience = patience
+        self._gets = RangedGets(client, bucket, key, etag=etag, size=size)
 
     @property
     def identity(self) -> str:
@@ -126,7 +128,11 @@ class S3Device:
         answer to a GET of this range, if there is one already. Raises ArchiveAccessError.
         """
         url = object_url(self.bucket, self.key)
-        request = partial(self._request, offset, length)
+        firsts = iter([body is None])
+
+        def request(done: int) -> StreamingBody:
+            return self._request(offset + done, offset + length, is_first=next(firsts, False))
+
         source = ResumedBody(request, length, url, body, patience=self._patience)
         try:
             yield from in_pieces(source, length, piece_bytes, take)
@@ -137,10 +143,18 @@ class S3Device:
         """Return whether both have the same ETag and size."""
         return self.etag.strip('"') == other.etag.strip('"') and self.size == other.size
 
-    def _request(self, offset: int, length: int, done: int) -> StreamingBody:
-        """Request the range without its first `done` bytes; return the unread body."""
-        answer = self._pinned_answer(Range(offset + done, length - done))
+    def _request(self, start: int, end: int, *, is_first: bool) -> StreamingBody:
+        """Request the bytes from `start` to `end`; return the unread body.
+
+        All but the first request of a read are the client's own: a prepared one that gets no answer
+        prolongs a read once at most.
+        """
+        version_id = self.version_id if self._asks_for_version else None
+        if is_first and (body := self._gets.body(start, end, version_id)) is not None:
+            return body
+        answer = self._pinned_answer(Range(start, end - start))
         if self.is_same_version(answer.device):
+            self._gets.note_answer()
             return answer.body
         answer.body.close()  # the store ignores If-Match, as rclone does
         raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")

@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -92,7 +93,9 @@ class _Rule:
 class ScriptedStore:
     """The store; `content`, `etag` and `metadata` may change at any time and hold for every key."""
 
-    def __init__(self, content: bytes, etag: str = '"v1"') -> None:
+    def __init__(
+        self, content: bytes, etag: str = '"v1"', *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.content = content
         self.etag = etag
         self.metadata: dict[str, str] = {}
@@ -102,6 +105,9 @@ class ScriptedStore:
         self._clients: list[S3Client] = []
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"store": self}))
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     def script(self, change: Change, match: str = "", times: int = 1) -> None:
@@ -128,7 +134,7 @@ class ScriptedStore:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def ranges(self) -> list[str | None]:

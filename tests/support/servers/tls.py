@@ -60,3 +60,10 @@ def trusting(*names: str, version: ssl.TLSVersion | None = None) -> ssl.SSLConte
     if version is not None:
         context.minimum_version = context.maximum_version = version
     return context
+
+
+def serving(certificate: Path, key: Path) -> ssl.SSLContext:
+    """The settings of a server with this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
