@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -32,6 +33,17 @@ def tree_of(top: Path) -> Tree:
         else:
             found[name] = path.read_bytes() if stat.S_ISREG(mode) else None
     return found
+
+
+def open_to_owner(top: Path) -> None:
+    """Let its owner read and remove all of a tree, who need not be root."""
+    os.chmod(top, 0o700)  # noqa: PTH101 -- as below
+    for above, directories, files in os.walk(os.fsencode(top)):
+        for name in directories + files:
+            path = os.path.join(above, name)  # noqa: PTH118 -- no Path has bytes
+            mode = os.lstat(path).st_mode
+            if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+                os.chmod(path, 0o700 if stat.S_ISDIR(mode) else 0o600)  # noqa: PTH101
 
 
 def mode_of(path: Path) -> int:
