@@ -1,6 +1,6 @@
 """`s3archivefs extract` on a disk that fills up: what is there is whole, and another run goes on.
 
-The disk is in memory, mounted in a namespace of its own, which ends with the shell. It takes root.
+The disk is in memory, mounted in a namespace of its own, which ends with the shell.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from pathlib import Path
 from fixtures.shapes import noise
 from fixtures.tree import file
 from tests.support.images.fixtures import make_image
+from tests.support.processes.namespaces import WITH_MOUNTS_OF_ITS_OWN
 
 CONTENTS = {f"d{number // 10}/{number:02}": noise(20_000, str(number)) for number in range(50)}
+# Named whole, the disk is not given its options again, such as an owner unknown in the namespace.
 SCRIPT = """
 mount -t tmpfs -o size=400k tmpfs "$disk"
 "$python" -m s3archivefs.cli extract --json "$image" -C "$disk" && exit 9
 echo "ended with $?"
 cp -a "$disk" "$first"
-mount -o remount,size=40m "$disk"
+mount -t tmpfs -o remount,size=40m tmpfs "$disk"
 "$python" -m s3archivefs.cli extract --json -n "$image" -C "$disk"
 cp -a "$disk" "$second"
 """
@@ -38,7 +40,7 @@ def test_a_full_disk_is_one_line_and_another_run_goes_on(tmp_path: Path) -> None
     places = {name: tmp_path / name for name in ("disk", "first", "second")}
     places["disk"].mkdir()
     done = subprocess.run(
-        ["unshare", "--mount", "bash", "-eu", "-c", SCRIPT],
+        [*WITH_MOUNTS_OF_ITS_OWN, "bash", "-eu", "-c", SCRIPT],
         env={
             **{name: str(path) for name, path in places.items()},
             "image": str(make_image(tmp_path, tree)),

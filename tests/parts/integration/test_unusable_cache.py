@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes.namespaces import WITH_MOUNTS_OF_ITS_OWN
 from tests.support.servers.swift_store import SwiftStore
-
-NAMESPACE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-"""Runs a program that may mount file systems, which it alone sees."""
 
 
 def usable(_: Path) -> list[str]:
@@ -24,11 +22,13 @@ def usable(_: Path) -> list[str]:
 def full(directory: Path) -> list[str]:
     """Likewise, a file system that is smaller than a chunk."""
     mount = f"mount -t tmpfs -o size=64k tmpfs '{directory}'"
-    if subprocess.run([*NAMESPACE, "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+    if subprocess.run(
+        [*WITH_MOUNTS_OF_ITS_OWN, "true"], check=False, stderr=subprocess.DEVNULL
+    ).returncode:
         # Not allowed here, as in most containers. No file may be as large as a chunk then, which
         # breaks a write in the middle just as well.
         return ["sh", "-c", 'ulimit -f 64 && exec "$@"', "sh"]
-    return [*NAMESPACE, "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    return [*WITH_MOUNTS_OF_ITS_OWN, "sh", "-c", f'{mount} && exec "$@"', "sh"]
 
 
 def read_only(directory: Path) -> list[str]:
