@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from tests.support.servers.swift_store import SwiftStore
 
 
+_PAGE_KEYS = 1000
+"""What one page of a listing holds at most."""
+
+
 @pytest.fixture(scope="session")
 def store(store: SwiftStore) -> SwiftStore:
     """A real S3 server with the bucket of archives."""
@@ -38,7 +42,7 @@ def tree(run_directory: Path) -> Path:
 
 
 def _make_tree(path: Path) -> None:
-    # Without Python's own tests: a thousand files, as many as the largest page of a listing.
+    # Python's own tests would only cost time.
     tree = standard_library_tree(path, leave_out=["test"])
     awkward = tree / "awkward names"
     awkward.mkdir()
@@ -50,6 +54,11 @@ def _make_tree(path: Path) -> None:
     (awkward / "empty directory").mkdir()
     (awkward / "link").symlink_to("a b")
     (awkward / "dangling").symlink_to("nowhere")
+    # More than a page in any case: Debian has a third of the library in other packages.
+    fillers = tree / "fillers"
+    fillers.mkdir()
+    for number in range(_PAGE_KEYS + 1 - sum(path.is_file() for path in tree.rglob("*"))):
+        (fillers / f"{number}").touch()
 
 
 @pytest.fixture(scope="session")
