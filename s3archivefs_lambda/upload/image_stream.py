@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +84,10 @@ class ImageStream:
         self._part_bytes = part_bytes
         self._replace = replace
         self._storage_class = storage_class
-        self._first = bytearray()
+        self._first = BytesIO()
         self._first_bytes = part_bytes
         """Bytes of the part that is held back."""
-        self._part = bytearray()
+        self._part = BytesIO()
         self._size = 0
         self._parts = _Parts(max(1, min(_THREADS, _IN_FLIGHT_BYTES // part_bytes)))
         self._upload_id = ""
@@ -101,21 +102,18 @@ class ImageStream:
         """Append to the image; wait where too many parts are being sent."""
         self._size += len(content)
         rest = memoryview(content)
-        if room := self._first_bytes - len(self._first):
-            self._first += rest[:room]
-            rest = rest[room:]
+        rest = rest[self._first.write(rest[: self._first_bytes - self._first.tell()]) :]
         while rest:
-            if len(self._part) == self._part_bytes:
+            if self._part.tell() == self._part_bytes:
                 self._send_part()
-            room = self._part_bytes - len(self._part)
-            self._part += rest[:room]
-            rest = rest[room:]
+            rest = rest[self._part.write(rest[: self._part_bytes - self._part.tell()]) :]
 
     def finish(self, superblock: bytes) -> None:
         """Send what is left, then the first part; the object appears."""
         self.write(bytes(-self._size % _PADDING))
-        self._first[: len(superblock)] = superblock
-        if not self._part:
+        with self._first.getbuffer() as first:
+            first[: len(superblock)] = superblock
+        if not self._part.tell():
             self._put_whole(superblock)
             return
         self._end_part()
@@ -134,24 +132,23 @@ class ImageStream:
 
     def _end_part(self) -> None:
         """Let what is written next begin another part."""
-        self._first_bytes = len(self._first)
-        if self._part:
+        self._first_bytes = self._first.tell()
+        if self._part.tell():
             self._send_part()
 
     def _put_whole(self, superblock: bytes) -> None:
-        content = self._first
-        with self._stored_anyway(hashlib.md5(content, usedforsecurity=False).hexdigest()):
+        with self._stored_anyway(_md5(self._first).hex()):
             answer = self.target.client.put_object(
                 **self.target.name,
                 **self._attributes(superblock_metadata(superblock)),
                 **self._condition(),
-                **_body(content),
+                **_body(self._first),
             )
             self._etag = answer.get("ETag", "")
 
     def _send_part(self) -> None:
         """Send a part behind the first in the background, without a copy of it."""
-        content, self._part = self._part, bytearray()
+        content, self._part = self._part, BytesIO()
         self._start_part(lambda number: self._sent(number, content))
 
     def _start_part(self, send: Callable[[int], str]) -> None:
@@ -170,9 +167,13 @@ class ImageStream:
             )
         self._parts.start(number, lambda: send(number))
 
-    def _sent(self, number: int, content: bytearray) -> str:
-        """Send a part; return its ETag."""
-        with self.target.errors(part=number):
+    def _sent(self, number: int, content: BytesIO) -> str:
+        """Send a part; return its ETag.
+
+        Nothing is left of the content, though botocore keeps requests whose attempts failed, in
+        cycles that Python collects late: some of them would fill the memory.
+        """
+        with content, self.target.errors(part=number):
             answer = self.target.client.upload_part(
                 **self.target.name,
                 UploadId=self._upload_id,
@@ -302,6 +303,11 @@ def _etag_of(etags: dict[int, str]) -> str:
         return ""
 
 
-def _body(content: bytearray) -> Any:  # noqa: ANN401 -- likewise
-    md5 = hashlib.md5(content, usedforsecurity=False).digest()
-    return {"Body": content, "ContentMD5": base64.b64encode(md5).decode()}
+def _body(content: BytesIO) -> Any:  # noqa: ANN401 -- likewise
+    content.seek(0)
+    return {"Body": content, "ContentMD5": base64.b64encode(_md5(content)).decode()}
+
+
+def _md5(content: BytesIO) -> bytes:
+    with content.getbuffer() as whole:
+        return hashlib.md5(whole, usedforsecurity=False).digest()
