@@ -97,6 +97,11 @@ PROXY_CONF = "\n".join(
         "use = egg:swift#proxy",
         "account_autocreate = true",
         "allow_account_management = true",
+        # Half a second to connect, and ten for an answer, are too few for a machine at its limit;
+        # and after ten such faults Swift would refuse all requests for a minute.
+        "conn_timeout = 30",
+        "node_timeout = 60",
+        "error_suppression_limit = 1000000",
         *(f"[filter:{name}]\nuse = egg:swift#{name}\n{set_}" for name, set_ in FILTERS.items()),
     )
 )
