@@ -29,6 +29,8 @@ START_MAX = (1 << 32) - 1
 """The last byte of a table at which a block can start, as references tell."""
 _WAITING = 256
 """Blocks that may wait for their compression: 2 MiB."""
+_BATCH = 16
+"""Blocks that are handed over at once. Of single ones, that takes longer than lz4 does."""
 
 
 def encoded_block(content: bytes, encode: Callable[[bytes], bytes] | None) -> bytes:
@@ -40,6 +42,10 @@ def encoded_block(content: bytes, encode: Callable[[bytes], bytes] | None) -> by
     return (len(content) | METADATA_BLOCK_STORED).to_bytes(2, "little") + content
 
 
+def _encoded_blocks(contents: list[bytes], encode: Callable[[bytes], bytes] | None) -> list[bytes]:
+    return [encoded_block(content, encode) for content in contents]
+
+
 class MetadataTable:
     """A table under way: records in order, in metadata blocks."""
 
@@ -48,7 +54,9 @@ class MetadataTable:
         self._workers = workers
         self._raw = bytearray()
         """What no block was made of yet, less than a block between two calls."""
-        self._waiting: list[Work[bytes]] = []
+        self._batch: list[bytes] = []
+        """Contents of blocks that are to be handed over."""
+        self._waiting: list[Work[list[bytes]]] = []
         self.blocks: list[bytes] = []
         """The blocks in order, as they are stored."""
         self.starts = array("Q", [0])
@@ -73,15 +81,16 @@ class MetadataTable:
 
         Raises PackingError where some have none.
         """
+        self._hand_over()
         for work in self._waiting:
-            block = work.result()
-            if self.starts[-1] > START_MAX:
-                raise PackingError(
-                    "the members' attributes and names take more than 4 GiB, which squashfs holds:"
-                    " make several images"
-                )
-            self.blocks.append(block)
-            self.starts.append(self.starts[-1] + len(block))
+            for block in work.result():
+                if self.starts[-1] > START_MAX:
+                    raise PackingError(
+                        "the members' attributes and names take more than 4 GiB, which squashfs"
+                        " holds: make several images"
+                    )
+                self.blocks.append(block)
+                self.starts.append(self.starts[-1] + len(block))
         self._waiting.clear()
 
     def reference(self, place: int) -> int:
@@ -91,7 +100,7 @@ class MetadataTable:
     def finish(self) -> None:
         """Make a last block of what is left."""
         if self._raw:
-            self._start(bytes(self._raw))
+            self._begin(bytes(self._raw))
             self._raw.clear()
         self.settle()
 
@@ -100,13 +109,21 @@ class MetadataTable:
         view = bytes(self._raw[:whole])
         del self._raw[:whole]
         for start in range(0, whole, METADATA_BLOCK_SIZE):
-            self._start(view[start : start + METADATA_BLOCK_SIZE])
-            if len(self._waiting) >= _WAITING:
+            self._begin(view[start : start + METADATA_BLOCK_SIZE])
+            if len(self._waiting) * _BATCH >= _WAITING:
                 self.settle()
 
-    def _start(self, content: bytes) -> None:
-        self._waiting.append(self._workers.start(partial(encoded_block, content, self._encode)))
+    def _begin(self, content: bytes) -> None:
+        self._batch.append(content)
         self._begun += 1
+        if len(self._batch) == _BATCH:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._batch:
+            encoded = partial(_encoded_blocks, self._batch, self._encode)
+            self._waiting.append(self._workers.start(encoded))
+            self._batch = []
 
 
 class Positions:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs.errors import PackingError
-from s3archivefs.parallel import Workers
+from s3archivefs.parallel import Work, Workers
 from s3archivefs.writer import metadata
 from s3archivefs.writer.metadata import (
     MetadataTable,
@@ -19,6 +20,7 @@ from s3archivefs.writer.metadata import (
     write_lookup_table,
 )
 
+R = TypeVar("R")
 BLOCK = 8192
 STORED = 0x8000
 ENCODERS = st.sampled_from([None, zlib.compress])
@@ -71,6 +73,23 @@ def test_references_lead_to_the_records(
     for place, record in zip(places, contents, strict=True):
         block, offset = table.reference(place) >> 16, table.reference(place) & 0xFFFF
         assert content[starts.index(block) * BLOCK + offset :].startswith(record)
+
+
+def test_blocks_are_handed_over_many_at_once() -> None:
+    class CountedWorkers(Workers):
+        handed_over = 0
+
+        def start(self, do: Callable[[], R]) -> Work[R]:
+            self.handed_over += 1
+            return super().start(do)
+
+    found = CountedWorkers(2, "test")
+    table = MetadataTable(zlib.compress, found)
+    for _ in range(40):
+        table.append(bytes(BLOCK))
+    table.finish()
+    found.end()
+    assert (len(table.blocks), found.handed_over) == (40, 3)
 
 
 def test_a_table_that_references_cannot_reach_is_an_error(
