@@ -84,7 +84,8 @@ def source_of(
     mode = os.stat(argument).st_mode  # noqa: PTH116 -- pathlib takes 10 ms to import
     if S_ISDIR(mode):
         name = encode(os.path.basename(os.path.abspath(argument)))  # noqa: PTH100, PTH119 -- likewise
-        found = DirectoryInput(argument, takes=exclusion.takes, xattrs=xattrs, without=without)
+        takes = None if exclusion.is_none else exclusion.takes
+        found = DirectoryInput(argument, takes=takes, xattrs=xattrs, without=without)
         return Source(found, name, repeats=True, is_chosen=True)
     if not (S_ISREG(mode) or S_ISBLK(mode)):  # to look for what it holds would wait, or take it
         raise UsageError(

@@ -27,6 +27,11 @@ class Exclusion:
         self._selection = Selection((), patterns)
         self._above: tuple[bytes, State | None] = b"", self._selection.start
 
+    @property
+    def is_none(self) -> bool:
+        """Whether no path is left."""
+        return self._selection.is_all
+
     def takes(self, path: bytes, *, is_directory: bool) -> bool:
         """Return whether a path is left in, with those above it."""
         if self._selection.is_all or not path:
