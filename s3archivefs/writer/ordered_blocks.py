@@ -22,11 +22,12 @@ __all__ = ["OrderedBlocks"]
 _UNDER_WAY = 32 << 20
 """Bytes of content that may wait for compression or for their turn to be written."""
 _BATCH = 1 << 20
-"""Bytes of content from which on a batch is handed over; fewer to many workers."""
-_BATCHES_EACH = 4
-"""Batches under way that each worker finds, at least, while content comes."""
+"""Bytes of content from which on a batch is complete. Many workers get shares of it."""
+_SHARES_EACH = 4
+"""Shares under way that each worker finds, at least, while content comes."""
 
 _Placed: TypeAlias = "Callable[[int, int], None]"
+_Encoded: TypeAlias = "tuple[bytes, list[int]]"
 
 
 class OrderedBlocks:
@@ -41,15 +42,20 @@ class OrderedBlocks:
         self._image = image
         self._encode = encode
         self._workers = workers
-        self._batch = min(_BATCH, _UNDER_WAY // (_BATCHES_EACH * workers.count))
+        self._share = min(_BATCH, _UNDER_WAY // (_SHARES_EACH * workers.count))
+        """Bytes of content from which on a share is handed over."""
         self._blocks: list[bytes | None] = []
-        """The next batch."""
+        """The next share."""
+        self._share_length = 0
+        """Its bytes."""
+        self._works: list[Work[_Encoded]] = []
+        """The shares of the next batch that are handed over."""
         self._placed: list[_Placed] = []
         """What to call of each of its blocks."""
         self._length = 0
         """Its bytes."""
-        self._batches: deque[tuple[list[_Placed], int, Work[tuple[bytes, list[int]]]]] = deque()
-        """Those handed over, with their bytes of content."""
+        self._batches: deque[tuple[list[_Placed], int, list[Work[_Encoded]]]] = deque()
+        """Those that are complete, with their bytes of content."""
         self._under_way = 0
         """Bytes of content in them."""
 
@@ -57,44 +63,58 @@ class OrderedBlocks:
         """Store a block, and others before it if they take too much memory.
 
         `placed` is called with the block's start in the image and its size word: now or later, and
-        in order. It is called for None too, in its turn: with the next start, and 0.
+        in order. It is called for None too, in its turn: with the next start, and 0. When, does not
+        depend on the workers, since what an image holds may lie in that order.
         """
         self._blocks.append(block)
         self._placed.append(placed)
         if block is not None:
             self._length += len(block)
-            if self._length >= self._batch:
-                self._hand_over()
+            self._share_length += len(block)
+            if self._length >= _BATCH:
+                self._complete()
                 while self._under_way > _UNDER_WAY:
                     self.write_next()
+            elif self._share_length >= self._share:
+                self._hand_over()
 
     def write_next(self) -> None:
         """Write the next batch, as soon as it is compressed."""
         if not self._batches:
-            self._hand_over()
-        all_placed, length, work = self._batches.popleft()
-        content, words = work.result()
+            self._complete()
+        all_placed, length, works = self._batches.popleft()
         self._under_way -= length
-        position = self._image.write(content)
-        for placed, word in zip(all_placed, words, strict=True):
-            placed(position, word)
-            position += word & ~DATA_BLOCK_STORED
+        starts, words = [], []
+        for work in works:
+            content, own = work.result()
+            position = self._image.write(content)
+            for word in own:
+                starts.append(position)
+                position += word & ~DATA_BLOCK_STORED
+            words += own
+        for placed, start, word in zip(all_placed, starts, words, strict=True):
+            placed(start, word)
 
     def settle(self) -> None:
         """Write all blocks."""
-        while self._batches or self._blocks:
+        while self._batches or self._placed:
             self.write_next()
 
     def _hand_over(self) -> None:
-        work = self._workers.start(partial(_encoded, self._blocks, self._encode))
-        self._batches.append((self._placed, self._length, work))
+        """Hand the next share over."""
+        self._works.append(self._workers.start(partial(_encoded, self._blocks, self._encode)))
+        self._blocks, self._share_length = [], 0
+
+    def _complete(self) -> None:
+        """Complete the next batch."""
+        if self._blocks:
+            self._hand_over()
+        self._batches.append((self._placed, self._length, self._works))
         self._under_way += self._length
-        self._blocks, self._placed, self._length = [], [], 0
+        self._placed, self._length, self._works = [], 0, []
 
 
-def _encoded(
-    blocks: list[bytes | None], encode: Callable[[bytes], bytes] | None
-) -> tuple[bytes, list[int]]:
+def _encoded(blocks: list[bytes | None], encode: Callable[[bytes], bytes] | None) -> _Encoded:
     """Return blocks as they are stored, joined, and the words of their sizes."""
     stored, words = [], []
     for block in blocks:

@@ -89,6 +89,25 @@ def test_blocks_are_handed_over_many_at_once_and_fewer_to_many_workers() -> None
             ordered.settle()
 
 
+def test_blocks_are_told_their_places_at_the_same_time_by_any_workers() -> None:
+    """An image has owners, say, in the order in which files get their places."""
+    blocks = [bytes(100_000), None, bytes(131_072)] * 150
+
+    def told(count: int) -> list[int]:
+        placed: list[int] = []
+        with workers(count) as found:
+            ordered = OrderedBlocks(Positions(lambda _: None), None, found)
+            times = []
+            for block in blocks:
+                ordered.add(block, lambda start, _: placed.append(start))
+                times.append(len(placed))
+            ordered.settle()
+        return times + placed
+
+    assert told(2)[len(blocks) - 1] > 0
+    assert told(2) == told(16) == told(64)
+
+
 def test_no_more_than_32_mib_are_under_way() -> None:
     placed = [0, 0]
 
