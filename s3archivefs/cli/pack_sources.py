@@ -124,7 +124,7 @@ def size_of(sources: list[Source]) -> int | None:
 
 
 def repeated_sizes_of(sources: list[Source]) -> Container[int] | None:
-    """Return the sizes that several files have, or None where that cannot be known."""
+    """Return the sizes that several files have, or None where that is not known."""
     if len(sources) != 1 or not isinstance(found := sources[0].members, DirectoryInput):
         return None
     return found.repeated_sizes()

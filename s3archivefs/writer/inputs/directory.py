@@ -52,7 +52,7 @@ class DirectoryInput:
     is a directory, whether to take it with all below; `without` are files to leave out, by device
     and inode. Raises PackingError for what cannot be read.
 
-    `size` and `repeated_sizes` look at all files first, by one walk for both.
+    `size` and `repeated_sizes` look at all files first, by one walk for both, in this order.
     """
 
     def __init__(
@@ -77,16 +77,24 @@ class DirectoryInput:
 
     def size(self) -> int:
         """Return the bytes of all files. Raises PackingError."""
-        return self._all_sizes().total
+        found = self._all_sizes()
+        assert found is not None  # noqa: S101 -- nothing ended the walk
+        return found.total
 
-    def repeated_sizes(self) -> Container[int]:
-        """Return the sizes that several files have, in bytes. Raises PackingError."""
-        return self._all_sizes().repeated
+    def repeated_sizes(self) -> Container[int] | None:
+        """Return the sizes that several files have, in bytes. Raises PackingError.
 
-    def _all_sizes(self) -> Sizes:
+        None where files are so small that to find out takes longer than to hash them all.
+        """
+        found = self._all_sizes(if_worthwhile=True)
+        return found.repeated if found is not None else None
+
+    def _all_sizes(self, *, if_worthwhile: bool = False) -> Sizes | None:
         if self._sizes is None:
             try:
-                self._sizes = sizes_below(self._top, self._takes, self._without)
+                self._sizes = sizes_below(
+                    self._top, self._takes, self._without, if_worthwhile=if_worthwhile
+                )
             except OSError as error:
                 raise _unreadable(error, error.filename) from error
         return self._sizes

@@ -114,6 +114,17 @@ def test_sizes_are_those_of_files_and_of_several_names_once(top: Path) -> None:
     assert (found.size(), found.repeated_sizes()) == (19, {7})
 
 
+def test_small_files_are_not_looked_at_first(top: Path) -> None:
+    for number in range(1022):
+        (top / "d" / f"{number}").write_bytes(b"small")
+    assert DirectoryInput(top).repeated_sizes() is None
+    found = DirectoryInput(top)
+    assert found.size() == 12 + 5 * 1022
+    assert found.repeated_sizes() == {5}  # by the walk for their size
+    (top / "d" / "large").write_bytes(bytes(1026 * 8192))
+    assert DirectoryInput(top).repeated_sizes() == {5}
+
+
 def test_sizes_are_found_by_one_walk(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = []
     scandir = os.scandir
