@@ -81,6 +81,7 @@ class StoredOutput:
         """Store the rest; the object appears."""
         with translated(self._url):
             self._stream.finish(superblock)
+        self._tell_others()
 
     def abandon(self) -> None:
         """Leave nothing in S3; say so where that cannot be."""
@@ -91,6 +92,16 @@ class StoredOutput:
             self._stream.abandon()
         except UploadError as error:
             tell_leftovers(self._stream.target, error)
+            return
+        self._tell_others()
+
+    def _tell_others(self) -> None:
+        """Tell of an upload without parts, which an answer that was lost may have left."""
+        from s3archivefs_lambda.commands.upload_leftovers import tell_others
+
+        if self._stream.was_begun_again:
+            self._stream.was_begun_again = False  # it is told once
+            tell_others(self._stream.target)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import os
 import signal
 import stat
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,19 +235,11 @@ def _send(upload: ImageUpload, *, wanted: bool | None) -> None:
 
     `wanted` is the option that says whether to show progress.
     """
-    from s3archivefs_lambda.commands.upload_leftovers import abort_command
-    from s3archivefs_lambda.upload.errors import UploadError
+    from s3archivefs_lambda.commands.upload_leftovers import tell_others
 
     with progress_shown(wanted, size=upload.size) as progress:
         upload.progress = partial(progress, 0)
         stored = upload.run()
     how = "stored" if stored else "stored already"
     sys.stdout.write(f"{upload.target}: {upload.size:,} bytes {how}\n")
-    others = 0
-    with suppress(UploadError):  # the image is stored
-        others = len(upload.unfinished())
-    if others:
-        sys.stderr.write(
-            f"s3archivefs: unfinished uploads to it keep parts in S3 ({others} of them); if they "
-            f"are nobody's, delete them: {abort_command(upload.target)}\n"
-        )
+    tell_others(upload.target)

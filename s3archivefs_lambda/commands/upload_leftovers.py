@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.text import shell_command
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.upload.upload import ImageUpload
     from s3archivefs_lambda.upload.upload_target import UploadTarget
 
-__all__ = ["abort_command", "parts_deleted", "parts_named", "tell_leftovers"]
+__all__ = ["abort_command", "parts_deleted", "parts_named", "tell_leftovers", "tell_others"]
 
 
 @contextmanager
@@ -59,6 +59,21 @@ def tell_leftovers(target: UploadTarget, error: UploadError) -> None:
         f"s3archivefs: what was sent is still in S3 ({error}); "
         f"to delete it: {abort_command(target)}\n"
     )
+
+
+def tell_others(target: UploadTarget) -> None:
+    """Print the command that deletes unfinished uploads to the target, if there are any.
+
+    Nothing in S3 tells whether another program is at them.
+    """
+    count = 0
+    with suppress(UploadError):  # these credentials may not list them
+        count = len(target.unfinished())
+    if count:
+        sys.stderr.write(
+            f"s3archivefs: S3 holds unfinished uploads to it ({count} of them); if they are "
+            f"nobody's, delete them: {abort_command(target)}\n"
+        )
 
 
 def abort_command(target: UploadTarget) -> str:

@@ -91,6 +91,8 @@ class ImageStream:
         self._size = 0
         self._parts = _Parts(max(1, min(_THREADS, _IN_FLIGHT_BYTES // part_bytes)))
         self._upload_id = ""
+        self.was_begun_again = False
+        """Whether S3 may hold an upload without parts, as an answer was lost."""
         self._metadata: dict[str, str] = {}
         """User metadata of an image in parts that is known at the start."""
         self._etag = ""
@@ -159,6 +161,7 @@ class ImageStream:
                     **self.target.name, **self._attributes(self._metadata)
                 )
             self._upload_id = created["UploadId"]
+            self.was_begun_again = bool(created["ResponseMetadata"].get("RetryAttempts"))
         number = self._parts.count + 2
         if number > _MAX_PARTS:
             raise UploadError(

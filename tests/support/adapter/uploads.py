@@ -174,6 +174,10 @@ def is_write(request: Request) -> bool:
     return request.method in {"PUT", "POST"}
 
 
+def begins(request: Request) -> bool:
+    return request.method == "POST" and request.path.endswith("?uploads")
+
+
 def completes(request: Request) -> bool:
     return request.method == "POST" and "uploadId=" in request.path
 

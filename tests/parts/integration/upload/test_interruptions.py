@@ -69,7 +69,7 @@ def test_other_uploads_are_left_alone_and_named(uploads: Store, image_in_parts: 
     written = uploads.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
     assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
     assert uploads.unfinished() == ["a.sqfs", "a.sqfs"]
-    assert "keep parts in S3 (2 of them)" in written
+    assert "S3 holds unfinished uploads to it (2 of them)" in written
     assert f"s3archivefs upload --abort s3://{BUCKET}/a.sqfs" in written
 
 

@@ -12,10 +12,12 @@ from tests.support.adapter.uploads import (
     BUCKET,
     Store,
     before,
+    begins,
     complete,
     completes,
     hash_of,
     is_write,
+    part_number,
 )
 from tests.support.proxy.counting_proxy import Answer
 
@@ -45,6 +47,27 @@ def test_completing_parts_when_the_answer_is_lost(
     assert " bytes stored\n" in uploads.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
     assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
     assert uploads.unfinished() == []
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_beginning_an_upload_when_the_answer_is_lost(
+    uploads: Store, source: Path, *, refused: bool
+) -> None:
+    """The upload that nobody knows has no parts, so costs nothing; how to delete it is told."""
+    begin = partial(uploads.store.client().create_multipart_upload, Bucket=BUCKET, Key="a.sqfs")
+    before(uploads, begins, begin, then=Answer(500))
+    if refused:
+        forbidden = Answer(403, "AccessDenied")
+        uploads.proxy.inject(forbidden, times=99, match=lambda request: part_number(request) == 2)
+    written = uploads.run(
+        "pack", "--compressor", "none", source, f"s3://{BUCKET}/a.sqfs", status=int(refused)
+    )
+    command = f"s3archivefs upload --abort s3://{BUCKET}/a.sqfs"
+    (line,) = [line for line in written.splitlines() if "unfinished" in line]
+    assert line.endswith(f" (1 of them); if they are nobody's, delete them: {command}")
+    assert uploads.unfinished() == ["a.sqfs"]
+    assert "1 unfinished upload deleted" in uploads.upload("--abort", f"s3://{BUCKET}/a.sqfs")
+    assert uploads.keys() == ([] if refused else ["a.sqfs"])
 
 
 def test_an_upload_that_another_program_ends(swift: Store, image_in_parts: Path) -> None:

@@ -22,7 +22,7 @@ class Store:
         self._together = Barrier(IN_FLIGHT)
 
     def create_multipart_upload(self, **_: object) -> Any:  # noqa: ANN401 -- as botocore has it
-        return {"UploadId": "1"}
+        return {"UploadId": "1", "ResponseMetadata": {"RetryAttempts": 0}}
 
     def upload_part(self, *, PartNumber: int, Body: BinaryIO, **_: object) -> Any:  # noqa: ANN401, N803 -- likewise
         self.bodies.append(Body)
