@@ -143,6 +143,10 @@ class S3Device:
         """Return whether both have the same ETag and size."""
         return self.etag.strip('"') == other.etag.strip('"') and self.size == other.size
 
+    def note_answer(self) -> None:
+        """Note that the client brought a range as the device will ask for others."""
+        self._gets.note_answer()
+
     def _request(self, start: int, end: int, *, is_first: bool) -> StreamingBody:
         """Request the bytes from `start` to `end`; return the unread body.
 
@@ -154,7 +158,7 @@ class S3Device:
             return body
         answer = self._pinned_answer(Range(start, end - start))
         if self.is_same_version(answer.device):
-            self._gets.note_answer()
+            self.note_answer()
             return answer.body
         answer.body.close()  # the store ignores If-Match, as rclone does
         raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")
@@ -229,7 +233,10 @@ def get_range(client: S3Client, bucket: str, key: str, wanted: Range, **pin: Any
         facts: Facts = client.get_object(Bucket=bucket, Key=key, Range=wanted.header(), **pin)
     try:
         start, end, size = _verified_range(facts, bucket, key, wanted)
-        return PinnedAnswer(pinned(client, bucket, key, facts, size), start, end, facts)
+        device = pinned(client, bucket, key, facts, size)
+        if pin.get("VersionId") == device.version_id:
+            device.note_answer()
+        return PinnedAnswer(device, start, end, facts)
     except ArchiveAccessError:
         facts["Body"].close()  # unread, as it may be the whole archive
         raise

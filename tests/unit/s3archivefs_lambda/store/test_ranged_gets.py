@@ -24,6 +24,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveReplacedError,
     ArchiveUnavailableError,
 )
+from s3archivefs_lambda.store.opening import open_object
 from s3archivefs_lambda.store.prepared_gets import prepare_gets
 from s3archivefs_lambda.store.process_client import process_client
 from tests.support.adapter.scripted_device import CONTENT, SIZE
@@ -65,7 +66,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def client(environ: pytest.MonkeyPatch, clock: Clock) -> Iterator[S3Client]:
-    with closing(make_s3_client(read_timeout=0.5)) as made:
+    with closing(make_s3_client()) as made:
         prepare_gets(made, clock=clock)
         yield made
 
@@ -124,6 +125,25 @@ def test_the_first_range_is_the_clients_and_the_next_ones_share_a_signature(
     assert len({request.headers["user-agent"] for request in store.requests}) == 1
     assert len(made) == 2
     assert len(store.connections) == 1
+
+
+def test_an_object_that_the_client_opened_is_read_by_prepared_gets(
+    client: S3Client, store: ScriptedStore
+) -> None:
+    opened = open_object(client, "bucket", "key", tail_bytes=100)
+    opened.device.pread(5, 5)
+    assert sorted(ways(store)) == ["client", "client", "prepared"]
+
+
+def test_whether_a_version_may_be_asked_for_is_not_known_from_opening(
+    client: S3Client, store: ScriptedStore
+) -> None:
+    store.script(lambda _, reply: reply.with_headers(x_amz_version_id="v7"), times=9)
+    opened = open_object(client, "bucket", "key", tail_bytes=100)
+    for _ in range(2):
+        opened.device.pread(5, 5)
+    assert ways(store)[2:] == ["client", "prepared"]
+    assert store.requests[-1].path == "/bucket/key?versionId=v7"
 
 
 def test_a_new_one_is_prepared_when_its_time_is_over(
@@ -219,7 +239,6 @@ FAULTS: dict[str, Change] = {
     "more bytes": lambda _, reply: replace(reply, body=reply.body + b"more"),
     "no answer": always(Reply(0, cut=0)),
     "a reset": always(Reply(0, cut=0, ending="reset")),
-    "silence": always(Reply(0, cut=0, ending="stall")),
     "noise": always(Reply(206, {"\x00\r\n\x01": "\x02"}, b"\xff", cut=1)),
 } | {
     str(status): always(error_reply(status, code))
@@ -340,12 +359,16 @@ def test_a_silent_store_costs_one_more_time_out_at_most(
     store: ScriptedStore, environ: pytest.MonkeyPatch
 ) -> None:
     environ.setenv("AWS_MAX_ATTEMPTS", "2")
-    with closing(make_s3_client(read_timeout=0.1)) as client:
-        device = warm(client, store)
-        store.script(FAULTS["silence"], times=1000)
+    store.script(always(Reply(0, cut=0, ending="stall")), times=1000)
+    usage = Usage()
+    with closing(make_s3_client(read_timeout=0.1)) as client, accounting.request_scope(usage):
+        made = calls(client)
+        device = device_of(client)
+        device.note_answer()
         with pytest.raises(ArchiveUnavailableError):
             device.pread(10, 100)
-    assert ways(store) == ["prepared", "client", "client"]
+    assert usage.figures["s3_requests"] == 3
+    assert len(made) == 2  # a preparation, and the client's own way with its two attempts
 
 
 # ---- Credentials, proxies, certificates ----------------------------------------------------------
