@@ -26,8 +26,7 @@ def make_archive_client(
 ) -> S3Client:
     """Make the client, for `requests` requests answered in parallel.
 
-    It keeps connections for `bodies` that pass through besides. Raises botocore's errors for
-    unusable AWS settings.
+    It keeps connections for `bodies` that pass through besides. Raises StoreSettingsError.
     """
     opening = _CONNECTIONS_PER_REQUEST * (requests + OPEN_AHEAD_THREADS)
     connections = opening + AHEAD_THREADS + bodies

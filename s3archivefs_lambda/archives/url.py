@@ -23,7 +23,8 @@ __all__ = ["location_of", "open_url"]
 def open_url(url: str) -> BlockDevice:
     """Return the block device of the object at an s3:// URL.
 
-    Settings come from the environment. Raises SettingError and ArchiveAccessError.
+    Settings come from the environment. Raises SettingError, StoreSettingsError and
+    ArchiveAccessError.
     """
     opener = S3Opener(Config.from_environ(os.environ), make_archive_client)
     return open_current(opener, location_of(url), STANDARD_ACCESS).device

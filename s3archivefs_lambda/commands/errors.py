@@ -6,6 +6,8 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
+from s3archivefs_lambda.store.errors import StoreSettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,11 +35,9 @@ def require(module: str, *, extra: str, what: str) -> None:
 def made_client(make: Callable[[], T]) -> T:
     """Return the AWS client that `make` returns.
 
-    Raises UsageError for unusable AWS settings: a profile, a region, an endpoint, ...
+    Raises UsageError for unusable AWS settings.
     """
-    from botocore.exceptions import BotoCoreError
-
     try:
         return make()
-    except (BotoCoreError, ValueError) as error:
-        raise UsageError(f"the settings for AWS: {error}") from error
+    except StoreSettingsError as error:
+        raise UsageError(str(error)) from error

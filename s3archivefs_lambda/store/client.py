@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs_lambda.store.access import STANDARD_ACCESS, StoreAccess
+from s3archivefs_lambda.store.errors import StoreSettingsError
 from s3archivefs_lambda.store.prepared_gets import before_send, prepare_gets
 
 if TYPE_CHECKING:
@@ -114,6 +115,19 @@ def _client(
     s3: Mapping[str, Any] = {},
     access: StoreAccess = STANDARD_ACCESS,
     **settings: Any,  # noqa: ANN401 -- botocore's settings
+) -> S3Client:
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 -- 0.1 s, not needed for local images
+
+    try:
+        return _client_of_settings(s3, access, settings)
+    # Whoever gives credentials, or keeps the settings, may be no file that can be run, or read.
+    except (BotoCoreError, ValueError, FileNotFoundError, PermissionError) as error:
+        what = " ".join(str(error).split())  # on one line
+        raise StoreSettingsError(f"the settings for AWS: {what}") from error
+
+
+def _client_of_settings(
+    s3: Mapping[str, Any], access: StoreAccess, settings: dict[str, Any]
 ) -> S3Client:
     from botocore import UNSIGNED  # noqa: PLC0415 -- 0.1 s, not needed for local images
     from botocore.config import Config  # noqa: PLC0415 -- likewise

@@ -24,6 +24,7 @@ __all__ = [
     "ArchiveUnavailableError",
     "ArchiveUnchangedError",
     "StoreRefusedError",
+    "StoreSettingsError",
     "client_faults",
     "mapped_errors",
     "object_url",
@@ -98,6 +99,10 @@ class ArchiveUnavailableError(ArchiveAccessError):
 
 class ArchiveSilentError(ArchiveUnavailableError):
     """No answer came at all; most likely none comes for the store's other objects either."""
+
+
+class StoreSettingsError(ValueError):
+    """Settings for AWS cannot be used: a profile, half a key, an endpoint, ..."""
 
 
 class StoreRefusedError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +16,13 @@ from s3archivefs_lambda.store.client import (
     make_upload_client,
 )
 from s3archivefs_lambda.store.device import S3Device, head_object
-from s3archivefs_lambda.store.errors import ArchiveUnavailableError
+from s3archivefs_lambda.store.errors import ArchiveUnavailableError, StoreSettingsError
 from s3archivefs_lambda.upload.errors import UploadError, upload_errors
 from tests.support.servers.scripted_store import SECRETS, Reply, ScriptedStore, always
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.servers.scripted_store import Change
 
@@ -49,6 +51,41 @@ def store() -> Iterator[ScriptedStore]:
 
 def settings_of(client: Any) -> Any:  # noqa: ANN401 -- the stubs' Config lacks its attributes
     return client.meta.config
+
+
+# ---- Settings that cannot be used ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("AWS_PROFILE", "none-such", "none-such"),
+        ("AWS_ENDPOINT_URL", "nowhere", "nowhere"),
+        ("AWS_REGION", "no region", "no region"),
+        ("AWS_RETRY_MODE", "none-such", "none-such"),
+        ("AWS_MAX_ATTEMPTS", "many", "many"),
+        ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY"),
+        ("AWS_CONFIG_FILE", "no section\n", "config"),
+        ("AWS_CONFIG_FILE", "[profile a]\ncredential_process = /none/such\n", "/none/such"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_told_in_a_line(
+    environ: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, told: str
+) -> None:
+    if name == "AWS_CONFIG_FILE":
+        (tmp_path / "config").write_text(value)
+        value = str(tmp_path / "config")
+    if told == "/none/such":
+        environ.setenv("AWS_PROFILE", "a")
+        environ.delenv("AWS_ACCESS_KEY_ID")
+    environ.setenv(name, value)
+    for make in (make_s3_client, partial(make_upload_client, threads=1)):
+        with pytest.raises(StoreSettingsError) as raised:
+            make()
+        said = str(raised.value)
+        assert said.startswith("the settings for AWS: ")
+        assert told in said
+        assert "\n" not in said
 
 
 # ---- Endpoint and region -------------------------------------------------------------------------
