@@ -34,8 +34,9 @@ SECRET = "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY"
 
 
 @pytest.fixture(autouse=True)
-def log_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command takes over the request log."""
+def log_as_it_was(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The command takes over the request log, and sets a level."""
+    caplog.set_level(logging.NOTSET, "s3archivefs")  # which restores it
     log = logging.getLogger("s3archivefs.requests")
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(log, "propagate", log.propagate)
