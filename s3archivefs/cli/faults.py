@@ -75,6 +75,13 @@ def line_of(error: Exception, place: str | bytes | None) -> str:
     what, where = str(error).replace("\n", " "), place
     if isinstance(error, OSError) and error.strerror:
         what, where = error.strerror, error.filename or place
-    if where is None or (isinstance(where, str) and where in what):
+    elif isinstance(place, str) and _names(what, place):
+        return what
+    if where is None:
         return what
     return f"{shown(os.fspath(where), sys.stderr)}: {what}"
+
+
+def _names(what: str, place: str) -> bool:
+    """Return whether a message names a place, which may be short."""
+    return what.startswith(f"{place}: ") or ("://" in place and place in what)

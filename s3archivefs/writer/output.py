@@ -89,7 +89,8 @@ class FileOutput(StreamOutput):
         if self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         self._partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.partial")
-        self._own = self._partial.open("xb")
+        with self._named():
+            self._own = self._partial.open("xb")
         super().__init__(self._own)
 
     @property

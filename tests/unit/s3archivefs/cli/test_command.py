@@ -57,6 +57,32 @@ def test_fault_is_one_line_and_has_its_exit_code(
     assert written.out == ""
 
 
+@pytest.mark.parametrize("name", ["o", "a", "image", "file"])
+def test_a_name_that_is_a_part_of_the_message_is_told_all_the_same(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["ls", name]) == 3
+    assert capsys.readouterr().err == f"s3archivefs: {name}: No such file or directory\n"
+    (tmp_path / name).write_bytes(b"no squashfs")
+    assert main(["ls", name]) == 4
+    assert capsys.readouterr().err.startswith(f"s3archivefs: {name}: not a squashfs image")
+    assert main(["pack", str(tmp_path), name]) == 1
+    said = f"s3archivefs: {name}: exists; --force replaces it\n"
+    assert capsys.readouterr().err == said
+
+
+def test_what_cannot_be_made_is_told_by_its_own_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "nowhere" / "image.sqfs"
+    assert main(["pack", str(tmp_path), str(image)]) == 3
+    assert capsys.readouterr().err == f"s3archivefs: {image}: No such file or directory\n"
+
+
 def test_a_pipe_is_no_image_and_the_advice_is_for_a_shell(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
