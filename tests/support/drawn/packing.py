@@ -43,8 +43,10 @@ def pack_drawn(drawn: DrawnImage, image: Path) -> None:
     root = drawn.nodes[0]
     match drawn.writer.name:
         case "mksquashfs-tar":
+            as_root = ["fakeroot"] if os.geteuid() else []  # whose else the root would be
+            command = [*as_root, "mksquashfs", "-", str(image), "-tar"]
             mode = ("-root-mode", f"{root.mode:o}")
-            _run("mksquashfs", "-", str(image), "-tar", *mode, *options, feed=_tar(drawn.nodes[1:]))
+            _run(*command, *mode, *options, feed=_tar(drawn.nodes[1:]))
         case "tar2sqfs":
             _run("tar2sqfs", "--no-skip", *options, str(image), feed=_tar(drawn.nodes))
         case "mksquashfs-pseudo":
