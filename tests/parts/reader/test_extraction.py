@@ -189,6 +189,11 @@ def _without_lacking_links(
     }
 
 
+def _xattrs_of_users(fs: s3archivefs.SquashFS, path: bytes) -> dict[str, bytes]:
+    names = [name for name in fs.listxattr(path) if name.startswith("user.")]
+    return {name: fs.getxattr(path, name) for name in names}
+
+
 def unwarranted(attributes: s3archivefs.Stat, mode: int) -> int:
     """Return the set-id bits for an owner or group that no system has.
 
@@ -230,5 +235,9 @@ def test_drawn_trees_are_extracted_as_by_unsquashfs(
             mode = one.mode & ~unwarranted(attributes, one.mode)
             # unsquashfs writes the last byte of a file that ends with a hole of one byte.
             blocks = min(one.blocks, found[path].blocks)
-            theirs[path] = one._replace(mode=mode, blocks=blocks)
+            xattrs = one.xattrs
+            if not (_IS_ROOT or one.mode & stat.S_IWUSR or stat.S_ISLNK(one.mode)):
+                # To users unsquashfs 4.5.1 can set none once the mode is set.
+                xattrs = _xattrs_of_users(fs, path or b"/")
+            theirs[path] = one._replace(mode=mode, blocks=blocks, xattrs=xattrs)
     assert (found if _IS_ROOT else _without_lacking_links(found, theirs)) == theirs
