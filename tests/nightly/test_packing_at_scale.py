@@ -2,11 +2,14 @@
 
     TESTS_PACKED_BYTES=20000000000 pytest -s tests/nightly/test_packing_at_scale.py
 
+`TESTS_PACKED_FILES` is the number of small files of the other test.
+
 The store needs as much room on disk as is packed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from s3archivefs_lambda.upload.image_stream import streamed_part_size
+from tests.support.images.many_files import noise_of, path_of, tar_of_many
 from tests.support.images.streamed import StreamedTar
 from tests.support.processes.confined import confined
 from tests.support.servers.transports import STORE_BUCKET
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from tests.support.servers.swift_store import SwiftStore
 
 PACKED_BYTES = int(os.environ.get("TESTS_PACKED_BYTES", "2000000000"))
+PACKED_FILES = int(os.environ.get("TESTS_PACKED_FILES", "1000000"))
 MEMORY = 512 << 20
 SWIFT_PARTS = 1000
 """Parts that Swift takes of an object, at most."""
@@ -95,4 +100,15 @@ def test_gigabytes_need_no_disk_and_512_mb(store: SwiftStore, tmp_path: Path) ->
     assert sums_of(store, "--stored") == tar.sums
     sample = [*tar.sums][1::SAMPLED]  # the large file at the start would be most of it
     assert sums_of(store, *sample) == {path: tar.sums[path] for path in sample}
+    store.client().delete_object(Bucket=STORE_BUCKET, Key=KEY)
+
+
+@pytest.mark.timeout(3600)
+def test_a_million_files_need_512_mb_whoever_sends_them(store: SwiftStore, tmp_path: Path) -> None:
+    packed = pack(store, tmp_path, tar_of_many(PACKED_FILES, noise_of))
+    assert packed["files"] == PACKED_FILES
+    sample = range(0, PACKED_FILES, PACKED_FILES // 50)
+    assert sums_of(store, *map(path_of, sample)) == {
+        path_of(number): hashlib.sha256(noise_of(number)).hexdigest() for number in sample
+    }
     store.client().delete_object(Bucket=STORE_BUCKET, Key=KEY)
