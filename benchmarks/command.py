@@ -9,7 +9,6 @@ time / processor time / memory, medians; the verdict is that of the wall time.
 from __future__ import annotations
 
 import argparse
-import compileall
 import subprocess
 import sys
 import tempfile
@@ -59,8 +58,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where images are, and stay")
     options = parser.parse_args(arguments)
-    for package in ("s3archivefs", "s3archivefs_lambda"):
-        compileall.compile_dir(ROOT / package, quiet=1)  # as pip does, where it may be off here
     with tempfile.TemporaryDirectory() as scratch:
         directory: Path = options.keep or Path(scratch)
         directory.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ Markdown.
 from __future__ import annotations
 
 import argparse
-import compileall
 import subprocess
 import sys
 import tempfile
@@ -32,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     sizes = QUICK if options.quick else FULL
     repetitions = options.repetitions or (1 if options.quick else 5)
-    compileall.compile_dir(ROOT / "s3archivefs", quiet=1)  # as pip does, where it may be off here
     memory = Path("/dev/shm")  # noqa: S108 -- a private directory in it
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         scratch = Path(name)
