@@ -44,7 +44,10 @@ def extension_at(url: str) -> StoredExtension:
 
 
 class StoredExtension:
-    """An image in S3 that is about to be replaced; a context manager."""
+    """An image in S3 that is about to be replaced; a context manager.
+
+    Leaving it translates what reading the image raised.
+    """
 
     identities: frozenset[tuple[int, int]] = frozenset()
     """Local files that are no input: none."""
@@ -66,7 +69,12 @@ class StoredExtension:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        from s3archivefs_lambda.upload.errors import UploadError
+
         self.image.close()
+        if isinstance(error, UploadError):
+            with _replaced_explained(self._url), translated(self._url):
+                raise error
 
     def output(self, superblock: bytes = b"") -> ExtensionOutput:
         """Return what takes the image that replaces it, of a superblock if that is known."""

@@ -189,6 +189,31 @@ def test_a_part_that_is_refused_leaves_the_image(uploads: Store, source: Path, n
     assert uploads.unfinished() == []
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_content_that_cannot_be_fetched_to_compare_is_told_in_one_line(
+    uploads: Store, source: Path, tmp_path: Path, *, is_replaced: bool
+) -> None:
+    uploads.run("pack", *STORED, "--checksums", source, URL)
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "b").write_bytes(LARGE)
+
+    def is_data(request: Request) -> bool:
+        start = (request.range or "bytes=0-").removeprefix("bytes=").partition("-")[0]
+        return request.method == "GET" and PART_BYTES <= int(start) < len(LARGE)
+
+    if is_replaced:
+        before(uploads, is_data, partial(put, uploads, b"of another program"))
+        expected = f"{URL}: another program replaced it meanwhile: run this again\n"
+    else:
+        uploads.proxy.inject(Answer(403, "AccessDenied"), times=99, match=is_data)
+        expected = "check the credentials, and that they allow s3:GetObject on this object\n"
+    written = uploads.run("append", URL, new, status=1)
+    assert written.endswith(expected)
+    assert len(written.splitlines()) == 1
+    assert uploads.unfinished() == []
+
+
 def test_a_completion_whose_answer_is_lost_once_is_tried_again(
     uploads: Store, source: Path, new: Path, tmp_path: Path
 ) -> None:
