@@ -32,8 +32,8 @@ _LIFETIME_SECONDS = 60.0
 
 S3 takes a signature for 15 minutes, and sessions of S3 Express live for five.
 """
-_LONGEST_REST_SECONDS = 64.0
-"""Seconds at most until the next prepared GET after those that failed.
+_MOST_FAILURES = 6
+"""Failures that count: each doubles the rest that follows, to 64 s.
 
 A store that takes none gets no more requests in vain than that.
 """
@@ -116,14 +116,15 @@ class PreparedGets:
         self._clock = clock
         self._failures = 0
         self._failed_at = 0.0
+        self._noting = Lock()
         self._preparing = Lock()
         renew_after_fork(self, PreparedGets._renew)
 
     @property
     def are_resting(self) -> bool:
         """Whether none is to be sent for now, as the last ones failed."""
-        rest = min(2.0**self._failures, _LONGEST_REST_SECONDS)
-        return bool(self._failures) and self._is_within(self._failed_at, rest)
+        failures = self._failures
+        return failures > 0 and self._is_within(self._failed_at, 2.0**failures)
 
     def is_fresh(self, get: PreparedGet) -> bool:
         """Return whether a GET may still be sent."""
@@ -163,12 +164,16 @@ class PreparedGets:
     def note_success(self) -> None:
         """Note that an answer was the expected one."""
         if self._failures:
-            self._failures = 0
+            with self._noting:
+                self._failures = 0
 
     def note_failure(self) -> None:
         """Note that none came, or another."""
-        self._failures += 1
-        self._failed_at = self._clock()
+        with self._noting:
+            # Those in flight at the first failure are no further ones: one fault met them all.
+            if not self.are_resting:
+                self._failed_at = self._clock()
+                self._failures = min(self._failures + 1, _MOST_FAILURES)
 
     def _prepare(self, client: S3Client, parameters: Mapping[str, Any]) -> PreparedGet | None:
         now, trace, taker = self._clock(), os.environ.get(_TRACE_VARIABLE), _Taker()
@@ -192,4 +197,5 @@ class PreparedGets:
         return 0 <= self._clock() - since < seconds
 
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._noting = Lock()
         self._preparing = Lock()

@@ -168,6 +168,15 @@ def test_failures_bring_ever_longer_rests_until_one_succeeds(
     assert not gets.are_resting
 
 
+def test_any_number_of_failures_brings_a_rest_that_ends(client: S3Client, clock: Clock) -> None:
+    gets = gets_of(client)
+    for _ in range(2000):
+        gets.note_failure()
+        assert gets.are_resting
+        clock.now += 64
+        assert not gets.are_resting
+
+
 # ---- For which clients ---------------------------------------------------------------------------
 
 

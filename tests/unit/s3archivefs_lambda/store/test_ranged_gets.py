@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -293,6 +294,26 @@ def test_other_objects_wait_until_the_store_takes_prepared_gets_again(
     clock.now += 3
     other.pread(10, 100)
     assert ways(store) == ["client", "prepared"]
+
+
+def test_reads_that_fail_together_bring_one_short_rest(
+    client: S3Client, device: S3Device, store: ScriptedStore, clock: Clock
+) -> None:
+    device.pread(10, 100)
+    in_flight = Barrier(32)
+
+    def fail_together(request: Request, reply: Reply) -> Reply:
+        in_flight.wait(60)
+        return FAULTS["503"](request, reply)
+
+    store.script(only_prepared(fail_together), times=64)  # each of the 32, and the client's own
+    with ThreadPoolExecutor(32) as executor:
+        read = [*executor.map(lambda _: device.pread(10, 100), range(32))]
+    assert read == [CONTENT[10:110]] * 32
+    store.requests.clear()
+    clock.now += 3
+    device.pread(10, 100)
+    assert ways(store) == ["prepared"]
 
 
 def test_one_that_is_gone_is_no_reason_for_others_to_wait(
