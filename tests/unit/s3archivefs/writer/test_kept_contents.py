@@ -125,6 +125,36 @@ def test_files_of_one_size_that_differ_are_stored(content: bytes, tmp_path: Path
     assert packed.duplicates == 1
 
 
+@pytest.mark.parametrize("number", range(6))
+def test_of_files_with_one_size_and_first_block_each_is_found(number: int, tmp_path: Path) -> None:
+    kept = [LARGE + bytes([each]) for each in range(6)]
+    image = pack(tmp_path / "a", *(file(f"{each[-1]}", each) for each in kept))
+    packed, _ = extend(image, file("in", kept[number]))
+    assert packed.duplicates == 1
+
+
+def test_of_many_files_with_one_size_and_first_block_a_part_is_read_for_each(
+    tmp_path: Path,
+) -> None:
+    kept = [LARGE + bytes([each]) for each in range(32)]
+    image = pack(tmp_path / "a", *(file(f"{each[-1]}", each) for each in kept), compressor="none")
+    other = LARGE + b"x"
+    packed, read = extend(image, file("other", other))
+    assert packed.duplicates == 0
+    assert read <= 8 * 5 * BLOCK + 32 * BLOCK
+    packed, _ = extend(image, *(file(f"in/{each[-1]}", each) for each in kept))
+    assert 32 - 32 // 8 < packed.duplicates <= 32
+
+
+def test_a_file_that_may_be_equal_is_read_once(tmp_path: Path) -> None:
+    kept = Random(2).randbytes(50 * BLOCK)
+    image = pack(tmp_path / "a", file("a", kept), compressor="none")
+    others = [kept[:-1] + bytes([each]) for each in range(101) if each != kept[-1]][:100]
+    packed, read = extend(image, *(file(f"in/{each[-1]}", each) for each in others))
+    assert packed.duplicates == 0
+    assert read <= 51 * BLOCK
+
+
 def test_long_files_that_come_once_are_stored(tmp_path: Path) -> None:
     image = pack(tmp_path / "a", file("a", LARGE), file("b", SMALL))
     packed, _ = extend(image, file("c", LARGE, reopens=False), file("d", SMALL, reopens=False))
