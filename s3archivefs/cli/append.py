@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import examples
@@ -16,6 +17,7 @@ from s3archivefs.cli.changing import (
 )
 from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.output import counted, human_size
+from s3archivefs.cli.pack_sources import size_of
 from s3archivefs.cli.packing import Packing, add_packing_arguments, add_sources
 from s3archivefs.cli.read_back import faults_of
 from s3archivefs.names import encode
@@ -76,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
     into = inner_path(encode(unprinted(options.into)))
     with ExitStack() as opened, changed(options) as place:
         packing = Packing(options, opened, without_manifest=options.dry_run)
-        output = place.output() if not options.dry_run else _Nowhere()
+        sources = packing.sources(place.identities)
+        added = partial(size_of, sources)
+        output = place.output(added=added) if not options.dry_run else _Nowhere()
         writer = ImageExtension(
             place.image,
             output,
@@ -85,7 +89,6 @@ def run(options: argparse.Namespace) -> int:
             claimed=place.claimed,
         )
         opened.enter_context(abandoned_by_errors(writer))
-        sources = packing.sources(place.identities)
         packing.add(packing.members(sources, into), writer)
         packed = writer.finish()
         cost = place.cost([(0, kept_bytes(place.image))], padded(packed.size))

@@ -18,7 +18,7 @@ from s3archivefs.writer.replacing import HeldImage
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from s3archivefs.image import SquashFS
@@ -44,15 +44,20 @@ class Place(Protocol):
         """The image that is there."""
 
     @property
-    def identities(self) -> frozenset[tuple[int, int]]:
-        """Device and inode of local files that are no input."""
+    def identities(self) -> Container[tuple[int, int]]:
+        """Device and inode of local files that are no input, those of `output` among them."""
 
     @property
     def claimed(self) -> int | None:
         """Bytes of contents that are found by their checksums; None for all: see ImageExtension."""
 
-    def output(self, superblock: bytes = b"") -> ExtensionOutput:
-        """Return what takes the image that replaces it, of a superblock if that is known."""
+    def output(
+        self, superblock: bytes = b"", added: Callable[[], int | None] = lambda: 0
+    ) -> ExtensionOutput:
+        """Return what takes the image that replaces it, of a superblock if that is known.
+
+        `added` returns the bytes of the sources to come, or None if nobody knows.
+        """
 
     def cost(self, ranges: Sequence[tuple[int, int]], size: int) -> Cost:
         """Return what an image of `size` bytes costs, which begins with ranges of this one."""

@@ -61,7 +61,7 @@ def source_of(
     opened: ExitStack,
     *,
     xattrs: bool,
-    without: frozenset[tuple[int, int]],
+    without: Container[tuple[int, int]],
     packed: Callable[[Any], object],
 ) -> Source:
     """Return what an argument names, but files of inodes to go `without`; `opened` closes it.

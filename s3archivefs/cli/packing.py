@@ -14,7 +14,7 @@ from s3archivefs.writer.entries import Entry
 from s3archivefs.writer.inputs.arranged import Exclusion, order_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
     from contextlib import ExitStack
 
     from s3archivefs.cli.pack_sources import Source
@@ -92,7 +92,7 @@ class Packing:
         self._first = order_of(options.order) if options.order else []
         self._manifest = Manifest(None if without_manifest else options.manifest, opened)
 
-    def sources(self, without: frozenset[tuple[int, int]]) -> list[Source]:
+    def sources(self, without: Container[tuple[int, int]]) -> list[Source]:
         """Return the sources, but files of inodes to go `without`."""
         return [
             source_of(

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from s3archivefs.errors import PackingError
 from s3archivefs.image import SquashFS
@@ -20,7 +20,7 @@ from s3archivefs.writer.extending import Cost
 from s3archivefs.writer.output import FileOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Container, Sequence
     from types import TracebackType
     from typing import BinaryIO
 
@@ -30,6 +30,16 @@ _COPIED_TOGETHER = 64 << 20
 _READ_TOGETHER = 1 << 20
 _CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
 """Errors of a file system that leaves the copying to the program."""
+
+
+class _Identities:
+    """The files of a held image, those included that it makes later."""
+
+    def __init__(self, held: HeldImage) -> None:
+        self._held = held
+
+    def __contains__(self, identity: object) -> bool:
+        return self._held.is_own(cast("tuple[int, int]", identity))
 
 
 class HeldImage:
@@ -73,13 +83,21 @@ class HeldImage:
         self.file.close()
 
     @property
-    def identities(self) -> frozenset[tuple[int, int]]:
+    def identities(self) -> Container[tuple[int, int]]:
         """Device and inode of the file, and of what replaces it: none is input."""
-        if self._output is not None:
-            return self._output.identities
-        return frozenset({(self.stat.st_dev, self.stat.st_ino)})
+        return _Identities(self)
 
-    def output(self, superblock: bytes = b"") -> FileReplacement:  # noqa: ARG002 -- of Place
+    def is_own(self, identity: tuple[int, int]) -> bool:
+        """Return whether a file is the image, or what is to replace it by now."""
+        if self._output is not None:
+            return identity in self._output.identities
+        return identity == (self.stat.st_dev, self.stat.st_ino)
+
+    def output(
+        self,
+        superblock: bytes = b"",  # noqa: ARG002 -- of Place
+        added: Callable[[], int | None] = lambda: 0,  # noqa: ARG002 -- likewise
+    ) -> FileReplacement:
         """Return what takes the image that replaces it."""
         self._output = FileReplacement(self)
         return self._output

@@ -13,7 +13,7 @@ from s3archivefs_lambda.commands.errors import made_client, require
 from s3archivefs_lambda.commands.pack_places import CONNECTIONS, StoredOutput, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
     from types import TracebackType
 
     from s3archivefs.writer import ExtensionOutput
@@ -31,7 +31,6 @@ def extension_at(url: str) -> StoredExtension:
     from s3archivefs_lambda.config.location import parse_location
     from s3archivefs_lambda.store.client import make_upload_client
     from s3archivefs_lambda.upload.image_extension import StoredImage
-    from s3archivefs_lambda.upload.image_stream import streamed_part_size
     from s3archivefs_lambda.upload.upload_target import UploadTarget
 
     location = parse_location(url)
@@ -39,8 +38,7 @@ def extension_at(url: str) -> StoredExtension:
         require("botocore", extra="lambda", what="changing an image in S3")
         client = made_client(lambda: make_upload_client(threads=CONNECTIONS))
         image = StoredImage(UploadTarget(client, location.bucket, location.key))
-        length = part_bytes("", os.environ) or streamed_part_size(image.size)
-        return StoredExtension(image, url, length)
+        return StoredExtension(image, url, part_bytes("", os.environ))
 
 
 class StoredExtension:
@@ -49,12 +47,13 @@ class StoredExtension:
     Leaving it translates what reading the image raised.
     """
 
-    identities: frozenset[tuple[int, int]] = frozenset()
+    identities: Container[tuple[int, int]] = frozenset()
     """Local files that are no input: none."""
     claimed = 1 << 20
     """Bytes of contents that are found by their checksums: a request for fewer costs more."""
 
-    def __init__(self, stored: StoredImage, url: str, part_bytes: int) -> None:
+    def __init__(self, stored: StoredImage, url: str, part_bytes: int | None) -> None:
+        """Take the image, and the bytes of a part if they are set."""
         self._stored = stored
         self._url = url
         self._part_bytes = part_bytes
@@ -76,16 +75,29 @@ class StoredExtension:
             with _replaced_explained(self._url), translated(self._url):
                 raise error
 
-    def output(self, superblock: bytes = b"") -> ExtensionOutput:
-        """Return what takes the image that replaces it, of a superblock if that is known."""
-        from s3archivefs_lambda.upload.image_extension import ExtensionStream
+    def output(
+        self, superblock: bytes = b"", added: Callable[[], int | None] = lambda: 0
+    ) -> ExtensionOutput:
+        """Return what takes the image that replaces it, of a superblock if that is known.
 
+        `added` returns the bytes of the sources to come, which its parts have to hold too.
+        """
+        from s3archivefs_lambda.upload.image_extension import ExtensionStream
+        from s3archivefs_lambda.upload.image_stream import streamed_part_size
+
+        if self._part_bytes is None:
+            more = added()
+            size = None if more is None else self._stored.size + more
+            self._part_bytes = streamed_part_size(size)
         stream = ExtensionStream(self._stored, part_bytes=self._part_bytes, superblock=superblock)
         return _Output(stream, self._url)
 
     def cost(self, ranges: Sequence[tuple[int, int]], size: int) -> Cost:
         """Return what an image of `size` bytes costs, which begins with ranges of this one."""
-        return self._stored.cost(ranges, size, part_bytes=self._part_bytes)
+        from s3archivefs_lambda.upload.image_stream import streamed_part_size
+
+        part_bytes = self._part_bytes or streamed_part_size(max(size, self._stored.size))
+        return self._stored.cost(ranges, size, part_bytes=part_bytes)
 
 
 class _Output(StoredOutput):
