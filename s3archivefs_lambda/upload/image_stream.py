@@ -156,12 +156,7 @@ class ImageStream:
     def _start_part(self, send: Callable[[int], str]) -> None:
         """Start what makes a part of the next number, and returns its ETag."""
         if not self._upload_id:
-            with self.target.errors():
-                created = self.target.client.create_multipart_upload(
-                    **self.target.name, **self._attributes(self._metadata)
-                )
-            self._upload_id = created["UploadId"]
-            self.was_begun_again = bool(created["ResponseMetadata"].get("RetryAttempts"))
+            self._create()
         number = self._parts.count + 2
         if number > _MAX_PARTS:
             raise UploadError(
@@ -169,6 +164,20 @@ class ImageStream:
                 f" {self._part_bytes:,} bytes: set S3ARCHIVEFS_MPU_CHUNK_SIZE to more"
             )
         self._parts.start(number, lambda: send(number))
+
+    def _create(self) -> None:
+        """Begin an upload, and note whether attempts before may have begun others."""
+        try:
+            with self.target.errors():
+                created = self.target.client.create_multipart_upload(
+                    **self.target.name, **self._attributes(self._metadata)
+                )
+        except UploadError as error:
+            # Where no answer comes at all, to ask for others would take as long once more.
+            self.was_begun_again = error.status is not None and error.status >= 500
+            raise
+        self._upload_id = created["UploadId"]
+        self.was_begun_again = bool(created["ResponseMetadata"].get("RetryAttempts"))
 
     def _sent(self, number: int, content: BytesIO) -> str:
         """Send a part; return its ETag.

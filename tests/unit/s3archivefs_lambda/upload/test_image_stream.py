@@ -6,6 +6,10 @@ import tracemalloc
 from threading import Barrier
 from typing import Any, BinaryIO
 
+import pytest
+from botocore.exceptions import ClientError
+
+from s3archivefs_lambda.upload.errors import UploadError
 from s3archivefs_lambda.upload.image_stream import ImageStream, streamed_part_size
 from s3archivefs_lambda.upload.upload_target import UploadTarget
 
@@ -70,3 +74,18 @@ def test_a_known_length_fits_into_the_parts_that_s3_takes() -> None:
 def test_parts_grow_no_longer_for_few_stores_than_memory_has_room_for() -> None:
     for size in (10**10, 42 << 30, 10**11, 4 * 10**11):
         assert streamed_part_size(size) <= streamed_part_size(None) == 48 * MIB
+
+
+@pytest.mark.parametrize(("status", "is_left"), [(500, True), (503, True), (403, False)])
+def test_attempts_that_may_have_begun_an_upload_are_known(status: int, is_left: bool) -> None:  # noqa: FBT001 -- a case
+    class Refusing(Store):
+        def create_multipart_upload(self, **_: object) -> Any:  # noqa: ANN401 -- likewise
+            facts: Any = {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(facts, "CreateMultipartUpload")
+
+    client: Any = Refusing()
+    stream = ImageStream(UploadTarget(client, "b", "k"), part_bytes=MIB, replace=True)
+    stream.write(bytes(2 * MIB))
+    with pytest.raises(UploadError):
+        stream.write(bytes(2 * MIB))
+    assert stream.was_begun_again == is_left
