@@ -54,13 +54,18 @@ def run(options: argparse.Namespace) -> int:
             if not dead or share < options.threshold / 100:
                 writer.abandon()
                 _leave(options, place.image.superblock.bytes_used, dead)
-                return OK
+                return _read_back(options)
             packed = writer.finish()
         if not options.dry_run:
             output.send(place.output(output.superblock))
         cost = place.cost(output.ranges, padded(packed.size))
         what = f"{human_size(dead)} of dead data {{}}dropped"
         report(options, packed.size, cost, what, dead=dead, compacted=not options.dry_run)
+    return _read_back(options)
+
+
+def _read_back(options: argparse.Namespace) -> int:
+    """Return the exit code of reading the image, where that is asked for."""
     return faults_of(options.image) if options.verify and not options.dry_run else OK
 
 

@@ -173,6 +173,23 @@ def test_damage_that_an_image_keeps_is_told_when_it_is_read_back(
     assert len(written.out.splitlines()) == 1
 
 
+def test_an_image_that_compact_leaves_is_read_back_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(256)) * 1000)
+    image = tmp_path / "a.sqfs"
+    assert main(["pack", str(tmp_path / "a"), str(image), "--compressor", "gzip"]) == 0
+    content = bytearray(image.read_bytes())
+    content[96:196] = bytes(100)
+    image.write_bytes(content)
+    assert main(["compact", str(image)]) == 0
+    capsys.readouterr()
+    assert main(["compact", str(image), "--verify"]) == 4
+    written = capsys.readouterr()
+    assert "stays as it is" in written.out
+    assert "/a" in written.err
+
+
 def test_a_sound_image_is_read_back_quietly(
     image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
