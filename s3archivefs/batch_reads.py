@@ -141,7 +141,7 @@ class BatchReader(Generic[P]):
         finally:
             for flight in flights:
                 flight.work.cancel()
-            if self._is_shared:
+            if self._is_shared and not flights:  # else threads may be stuck at this device
                 keep_spare(self._workers)
             else:
                 self._workers.end()

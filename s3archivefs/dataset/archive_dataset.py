@@ -315,8 +315,9 @@ class ArchiveDataset(Generic[Item]):
 
     def _state(self) -> dict[str, object]:
         """Return what makes the dataset in another process, without its members."""
+        kept = {name: value for name, value in vars(self).items() if name != "_total"}
         return {
-            **vars(self),
+            **kept,
             "_image": None,
             "_members": None,
             "_kept": {},

@@ -110,7 +110,7 @@ class ChunkReader:
         data = self._device.pread(offset, length)
         if len(data) != length:
             raise OSError(f"the device returned {len(data)} bytes of {length} at {offset}")
-        accounting.add("cache_misses")
+        accounting.add("cache_misses", len(self.cached.indexes(offset, offset + length)))
         return data
 
     # ---- Chunks for a reader that waits ----------------------------------------------------------

@@ -132,19 +132,30 @@ def test_a_file_longer_than_a_block_is_read_with_its_tail(
 ) -> None:
     contents = {f"/{number:02}": noise(300 * KIB + number, str(number)) for number in range(60)}
     image = packed(tmp_path_factory, contents, "-always-use-fragments")
-    with s3archivefs.open(RandomDevice(image)) as fs:
+    device = RandomDevice(image)
+    with s3archivefs.open(device) as fs:
         apart = [*contents][::3]
         assert read(fs, apart) == {path: contents[path] for path in apart}
+    # Tails beside each other are read together; those that lie apart from others each alone.
+    lengths = {length for _, length, _ in device.random}
+    assert len(lengths & {len(contents[path]) % (128 * KIB) for path in apart}) > 5
 
 
-def test_a_damaged_place_raises_what_reading_the_file_alone_raises(image: bytes) -> None:
+def test_a_read_of_a_random_order_that_fails_is_made_again_as_others_are(image: bytes) -> None:
     cut = RandomDevice(image)
     with s3archivefs.open(cut) as fs:
         stats = [(path, fs.stat(path)) for path in SCATTERED]
-        cut.pread_among = lambda *_: b""  # type: ignore[method-assign]
+        asked: list[int] = []
+
+        def cut_short(offset: int, _length: int, _total: int) -> bytes:
+            asked.append(offset)
+            return b""
+
+        cut.pread_among = cut_short  # type: ignore[method-assign,assignment]
         assert {path: b"".join(each) for path, each in fs.read_pieces(stats, among=TOTAL)} == {
             path: CONTENTS[path] for path in SCATTERED
         }
+        assert len(asked) == len(SCATTERED)
 
 
 def test_a_dataset_asks_so_with_the_bytes_of_its_members(image: bytes) -> None:

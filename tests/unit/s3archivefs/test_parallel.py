@@ -145,6 +145,7 @@ def test_an_image_is_read_while_the_interpreter_ends(image: Path, when: str) -> 
 
 
 def test_threads_are_taken_over_by_the_next_that_needs_some() -> None:
+    spare_workers(1, "test").end()  # those that another test left
     one, other = (spare_workers(1, "test") for _ in range(2))
     assert one is not other
     first = one.start(threading.get_ident).future
