@@ -121,7 +121,7 @@ def _client(
     try:
         return _client_of_settings(s3, access, settings)
     # Whoever gives credentials, or keeps the settings, may be no file that can be run, or read.
-    except (BotoCoreError, ValueError, FileNotFoundError, PermissionError) as error:
+    except (BotoCoreError, ValueError, OSError) as error:
         what = " ".join(str(error).split())  # on one line
         raise StoreSettingsError(f"the settings for AWS: {what}") from error
 
@@ -150,16 +150,20 @@ def _client_of_settings(
     parsers.set_parser_defaults(timestamp_parser=_timestamp)
     # botocore itself reads AWS_DEFAULT_REGION alone; as in the other SDKs, AWS_REGION comes first.
     region = access.region_name or os.environ.get("AWS_REGION") or None
-    made = session.create_client(
-        "s3",
-        region_name=region,
-        endpoint_url=access.endpoint_url,
-        verify=access.verify,
-        aws_access_key_id=access.access_key_id,
-        aws_secret_access_key=access.secret_access_key,
-        aws_session_token=access.session_token,
-        config=config,
-    )
+    try:
+        made = session.create_client(
+            "s3",
+            region_name=region,
+            endpoint_url=access.endpoint_url,
+            verify=access.verify,
+            aws_access_key_id=access.access_key_id,
+            aws_secret_access_key=access.secret_access_key,
+            aws_session_token=access.session_token,
+            config=config,
+        )
+    # botocore takes it for granted that a program is named, and that it prints an object of JSON.
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"botocore cannot use them ({type(error).__name__}: {error})") from error
     client = cast("S3Client", made)
     client.meta.events.register("needs-retry.s3.HeadBucket", _end_redirects)
     return client

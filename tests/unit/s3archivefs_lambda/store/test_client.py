@@ -67,17 +67,27 @@ def settings_of(client: Any) -> Any:  # noqa: ANN401 -- the stubs' Config lacks 
         ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY"),
         ("AWS_CONFIG_FILE", "no section\n", "config"),
         ("AWS_CONFIG_FILE", "[profile a]\ncredential_process = /none/such\n", "/none/such"),
+        (
+            "AWS_CONFIG_FILE",
+            "[profile a]\ncredential_process = FOLDER/config\n",
+            "Exec format error",
+        ),
+        ("AWS_CONFIG_FILE", "[profile a]\ncredential_process = FOLDER/config/x\n", "config/x"),
+        ("AWS_CONFIG_FILE", "[profile a]\ncredential_process = echo []\n", "AttributeError"),
+        ("AWS_CONFIG_FILE", "[profile a]\ncredential_process =\n", "IndexError"),
     ],
 )
 def test_settings_that_cannot_be_used_are_told_in_a_line(
     environ: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, told: str
 ) -> None:
     if name == "AWS_CONFIG_FILE":
-        (tmp_path / "config").write_text(value)
-        value = str(tmp_path / "config")
-    if told == "/none/such":
-        environ.setenv("AWS_PROFILE", "a")
-        environ.delenv("AWS_ACCESS_KEY_ID")
+        config = tmp_path / "config"
+        config.write_text(value.replace("FOLDER", str(tmp_path)))
+        config.chmod(0o700)  # of those that give credentials, one that is no program
+        if "credential_process" in value:
+            environ.setenv("AWS_PROFILE", "a")
+            environ.delenv("AWS_ACCESS_KEY_ID")
+        value = str(config)
     environ.setenv(name, value)
     for make in (make_s3_client, partial(make_upload_client, threads=1)):
         with pytest.raises(StoreSettingsError) as raised:
