@@ -134,19 +134,27 @@ class PreparedGets:
     def prepare(
         self,
         kept: Callable[[], PreparedGet | None],
+        keep: Callable[[PreparedGet], None],
         client: S3Client,
         **parameters: Any,  # noqa: ANN401 -- GetObject's
     ) -> PreparedGet | None:
-        """Have `client` prepare a GET, unless another thread meanwhile did so: then `kept`.
+        """Have `client` prepare a GET to `keep`, unless another thread meanwhile did: `kept`.
 
         Return None if that takes too long. Raises botocore's errors.
         """
-        if not self._preparing.acquire(timeout=_PREPARING_SECONDS):
-            return None
+        taken: list[bool] = []
         try:
-            return kept() or self._prepare(client, parameters)
+            # One call locks and notes it: a signal is handled before it, or after. See `Lock`.
+            taken.extend(map(self._preparing.acquire, (True,), (_PREPARING_SECONDS,)))
+            if True not in taken:
+                return None
+            made = kept()
+            if made is None and (made := self._prepare(client, parameters)) is not None:
+                keep(made)
+            return made
         finally:
-            self._preparing.release()
+            if True in taken:
+                self._preparing.release()
 
     def send(self, get: PreparedGet, headers: Mapping[str, str]) -> BaseHTTPResponse:
         """Send a GET with further headers; return the unread answer, whatever it is.
@@ -177,11 +185,11 @@ class PreparedGets:
 
     def _prepare(self, client: S3Client, parameters: Mapping[str, Any]) -> PreparedGet | None:
         now, trace, taker = self._clock(), os.environ.get(_TRACE_VARIABLE), _Taker()
-        token = _taker.set(taker)
         try:
+            _taker.set(taker)
             client.get_object(**parameters)
         finally:
-            _taker.reset(token)
+            _taker.set(None)  # by its token, an interruption behind `set` would leave it there
         if taker.request is None:  # another handler of the event answered
             return None
         headers = {

@@ -59,7 +59,10 @@ class RangedGets:
         """Return the unread body of a range, verified; or None: the client is to ask."""
         if not self._is_known:
             return None
-        gets = prepared_gets_of(self._client)
+        try:
+            gets = prepared_gets_of(self._client)
+        except client_faults():  # a forked child makes its client here: the next try tells of it
+            gets = None
         if gets is None or gets.are_resting:
             return None
         try:
@@ -87,12 +90,13 @@ class RangedGets:
                 return None
             return prepared[1]
 
+        def keep(made: PreparedGet) -> None:
+            self._prepared = version_id, made
+
         if (found := kept()) is not None:
             return found
         pin = {} if version_id is None else {"VersionId": version_id}
-        made = gets.prepare(kept, self._client, Bucket=self._bucket, Key=self._key, **pin)
-        self._prepared = None if made is None else (version_id, made)
-        return made
+        return gets.prepare(kept, keep, self._client, Bucket=self._bucket, Key=self._key, **pin)
 
     def _is_expected(self, answer: BaseHTTPResponse, start: int, end: int) -> bool:
         fields = answer.headers

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from s3archivefs_lambda.store import prepared_gets
 from s3archivefs_lambda.store.access import StoreAccess
 from s3archivefs_lambda.store.client import make_s3_client, make_unsigned_client
-from s3archivefs_lambda.store.prepared_gets import PreparedGet, prepare_gets, prepared_gets_of
+from s3archivefs_lambda.store.prepared_gets import (
+    PreparedGet,
+    before_send,
+    prepare_gets,
+    prepared_gets_of,
+)
 from tests.support.clock import Clock
+from tests.support.processes.interrupted import interrupted_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +61,24 @@ def gets_of(client: S3Client) -> PreparedGets:
 def prepared(
     client: S3Client, bucket: str = "bucket", key: str = "key", **more: str
 ) -> PreparedGet:
-    made = gets_of(client).prepare(lambda: None, client, Bucket=bucket, Key=key, **more)
+    kept: list[PreparedGet] = []
+    made = gets_of(client).prepare(
+        lambda: None, kept.append, client, Bucket=bucket, Key=key, **more
+    )
     assert made is not None
+    assert kept == [made]
     return made
+
+
+def prepares_elsewhere(gets: PreparedGets, client: S3Client) -> bool:
+    """Whether another thread may prepare at once."""
+
+    def kept() -> PreparedGet:
+        return PreparedGet("", {}, 0, None)
+
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(gets.prepare, kept, lambda _: None, client, Bucket="b", Key="k")
+        return made.result() is not None
 
 
 def test_a_prepared_get_is_botocores_but_for_what_names_one_call(client: S3Client) -> None:
@@ -145,8 +170,38 @@ def test_another_invocation_of_a_function_has_its_own(
 
 
 def test_what_another_thread_prepared_meanwhile_is_taken(client: S3Client) -> None:
-    get = prepared(client)
-    assert gets_of(client).prepare(lambda: get, client, Bucket="other", Key="key") is get
+    get, kept = prepared(client), list[PreparedGet]()
+    gets = gets_of(client)
+    assert gets.prepare(lambda: get, kept.append, client, Bucket="other", Key="key") is get
+    assert kept == []
+
+
+def test_what_is_prepared_is_kept_before_another_thread_looks(client: S3Client) -> None:
+    gets, seen = gets_of(client), list[bool]()
+
+    def keep(_: PreparedGet) -> None:
+        seen.append(prepares_elsewhere(gets, client))
+
+    gets.prepare(lambda: None, keep, client, Bucket="bucket", Key="key")
+    assert seen == [False]
+    assert prepares_elsewhere(gets, client)
+
+
+def test_an_interruption_lets_others_prepare_and_the_thread_send(
+    client: S3Client, environ: pytest.MonkeyPatch
+) -> None:
+    gets, kept = gets_of(client), list[PreparedGet]()
+    get_object, answers = client.get_object, list[object]()
+    # Kept, as an interruption where an answer is freed would be lost.
+    environ.setattr(client, "get_object", lambda **asked: answers.append(get_object(**asked)))
+    act = partial(gets.prepare, lambda: None, kept.append, client, Bucket="bucket", Key="key")
+    for event in count(1):
+        was_interrupted = interrupted_at(event, act, prepared_gets)
+        assert prepares_elsewhere(gets, client)
+        assert before_send(None, "before-send.s3.GetObject") is None
+        if not was_interrupted:
+            break
+    assert event > 15
 
 
 def test_failures_bring_ever_longer_rests_until_one_succeeds(

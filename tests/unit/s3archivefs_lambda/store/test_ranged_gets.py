@@ -26,7 +26,7 @@ from s3archivefs_lambda.store.errors import (
     ArchiveUnavailableError,
 )
 from s3archivefs_lambda.store.opening import open_object
-from s3archivefs_lambda.store.prepared_gets import prepare_gets
+from s3archivefs_lambda.store.prepared_gets import PreparedGets, prepare_gets
 from s3archivefs_lambda.store.process_client import process_client
 from tests.support.adapter.scripted_device import CONTENT, SIZE
 from tests.support.clock import Clock
@@ -195,11 +195,37 @@ def test_many_threads_share_one_preparation(client: S3Client, device: S3Device) 
     assert len(made) == 1
 
 
+def test_a_thread_that_waited_in_vain_leaves_what_another_prepared(
+    client: S3Client, device: S3Device, store: ScriptedStore, environ: pytest.MonkeyPatch
+) -> None:
+    made, prepare = calls(client), PreparedGets.prepare
+
+    def wait_in_vain(*_: object, **__: object) -> None:
+        environ.setattr(PreparedGets, "prepare", prepare)
+        device.pread(0, 5)  # the other thread's
+
+    environ.setattr(PreparedGets, "prepare", wait_in_vain)
+    for offset in (5, 10):
+        device.pread(offset, 5)
+    assert ways(store) == ["prepared", "client", "prepared"]
+    assert len(made) == 2
+
+
 def test_what_stands_for_a_client_sends_prepared_gets_too(store: ScriptedStore) -> None:
     client = process_client(make_s3_client)
     warm(client, store).pread(5, 5)
     client.close()
     assert ways(store) == ["prepared"]
+
+
+def test_a_client_that_cannot_be_made_in_a_child_is_an_error_of_access(
+    environ: pytest.MonkeyPatch,
+) -> None:
+    device = device_of(process_client(make_s3_client))
+    device.note_answer()  # of its parent's client
+    environ.setenv("AWS_PROFILE", "none-such")
+    with pytest.raises(ArchiveAccessError, match="StoreSettingsError"):
+        device.pread(5, 5)
 
 
 def test_the_log_has_no_signature(
