@@ -37,7 +37,8 @@ EXAMPLES = examples(
     ("tar c docs | s3archivefs append a.sqfs -", "a tar stream"),
     ("s3archivefs append --dry-run s3://my-bucket/a.sqfs new", "what it would take"),
     note="Paths are as pack has them. A member of a path that the image has takes the place of "
-    "what is there; a directory gets the members of both. Data of the image stays where it lies.",
+    "what is there; a directory gets the members of both. Data of the image stays where it lies. "
+    "In S3, --dry-run too fetches what it compares with files that are added.",
 )
 
 

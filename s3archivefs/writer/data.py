@@ -113,6 +113,7 @@ class DataWriter:
         *,
         size: int | None = None,
         is_alone: bool = False,
+        is_at_hand: bool = False,
     ) -> tuple[int, Stored | None]:
         """Store a file, of `size` bytes if that is known.
 
@@ -120,7 +121,8 @@ class DataWriter:
 
         That is None where its blocks have no places yet: `placed` is called with it once they do. A
         content that can be opened again is compared as a whole with those of the same first block,
-        before it is stored. One that `is_alone`, as no other has its length, is compared with none.
+        before it is stored; `is_at_hand` says that this costs little. One that `is_alone`, as no
+        other has its length, is compared with none.
         """
         first = self._block(content)
         compared = self._deduplicate and not is_alone
@@ -129,7 +131,7 @@ class DataWriter:
             return self._store_small(first, digest, placed, compared=compared)
         if digest is not None and compared:
             start = digest.digest()
-            if reopen is not None and self._may_hold(start, size):
+            if reopen is not None and self._may_hold(start, size, is_at_hand=is_at_hand):
                 length = len(first) + self._hash(digest, content)
                 known = self._found(digest.digest(), start, length)
                 if known is not None:
@@ -208,11 +210,16 @@ class DataWriter:
         self._blocks.add(None, partial(self._end_file, file))
         return file.size, None
 
-    def _may_hold(self, start: bytes, size: int | None) -> bool:
+    def _may_hold(self, start: bytes, size: int | None, *, is_at_hand: bool) -> bool:
         """Return whether a content whose first block has that digest may be known."""
         if start in self._starts:
             return True
-        return self.kept is not None and size is not None and self.kept.may_hold(start, size)
+        kept = self.kept
+        return (
+            kept is not None
+            and size is not None
+            and kept.may_hold(start, size, is_at_hand=is_at_hand)
+        )
 
     def _found(self, digest: bytes, start: bytes, length: int) -> Placement | None:
         """Return where a content lies if it is known."""

@@ -52,6 +52,8 @@ class Entry(NamedTuple):
     """The number of a device, in Linux's encoding of 32 bits."""
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
     """Names, with their prefix, and values."""
+    is_at_hand: bool = False
+    """Whether what reopens is read again without a request, and without decoding."""
 
 
 class HardLink(NamedTuple):

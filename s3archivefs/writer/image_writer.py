@@ -206,7 +206,14 @@ class ImageWriter:
         content = opened()
         try:
             reopen = opened if entry.reopens else None
-            length, stored = self._data.store(content, placed, reopen, size=size, is_alone=is_alone)
+            length, stored = self._data.store(
+                content,
+                placed,
+                reopen,
+                size=size,
+                is_alone=is_alone,
+                is_at_hand=entry.is_at_hand,
+            )
         finally:
             content.close()
         if stored is None:

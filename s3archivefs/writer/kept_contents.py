@@ -47,8 +47,11 @@ class KeptContents(Protocol):
     def note(self, inode: Inode) -> None:
         """Take a file of the image."""
 
-    def may_hold(self, start: bytes, size: int) -> bool:
-        """Return whether a file of that size and first block may be there."""
+    def may_hold(self, start: bytes, size: int, *, is_at_hand: bool) -> bool:
+        """Return whether a file of that size and first block may be there.
+
+        If so, the content that is sought is read twice: `is_at_hand` says that this costs little.
+        """
 
     def find(self, digest: bytes, start: bytes, size: int) -> Placement | None:
         """Return where the content of a digest lies. `start` is that of its first block."""
@@ -94,7 +97,7 @@ class ReadContents:
             self._large.append(inode.reference)
             self._large_sizes.append(size)
 
-    def may_hold(self, start: bytes, size: int) -> bool:
+    def may_hold(self, start: bytes, size: int, *, is_at_hand: bool) -> bool:  # noqa: ARG002 -- of KeptContents
         """Return whether a file of that size and first block is there."""
         self._sort()
         self._asked += 1
@@ -239,9 +242,12 @@ class ClaimedContents:
             self._references.append(inode.reference)
             self._sizes.add(inode.file.size)
 
-    def may_hold(self, start: bytes, size: int) -> bool:  # noqa: ARG002 -- of KeptContents
-        """Return whether a file of that size has a checksum."""
-        return size in self._sizes
+    def may_hold(self, start: bytes, size: int, *, is_at_hand: bool) -> bool:  # noqa: ARG002 -- likewise
+        """Return whether a file of that size has a checksum.
+
+        A size says little, so what costs much to read twice is not looked for.
+        """
+        return is_at_hand and size in self._sizes
 
     def find(self, digest: bytes, start: bytes, size: int) -> Placement | None:  # noqa: ARG002
         """Return where the content of a digest lies."""

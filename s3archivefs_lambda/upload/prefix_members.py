@@ -133,6 +133,7 @@ class PrefixMembers:
             open=opened,
             size=each.size,
             reopens=True,
+            is_at_hand=fetch is not None,
             mode=_attribute(metadata, "file-permissions", 0o644),
             uid=_attribute(metadata, "file-owner", 0),
             gid=_attribute(metadata, "file-group", 0),

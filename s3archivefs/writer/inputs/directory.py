@@ -132,7 +132,7 @@ def _entry(path: bytes, place: bytes, found: os.stat_result, *, xattrs: bool) ->
     own = _xattrs_of(place) if xattrs else ()
     if kind is FileKind.FILE:
         size = found.st_size
-        return Entry(*attributes, partial(_File, place, size), size, True, b"", 0, own)  # noqa: FBT003 -- by name it takes longer
+        return Entry(*attributes, partial(_File, place, size), size, True, b"", 0, own, True)  # noqa: FBT003 -- by name it takes longer
     if kind is FileKind.SYMLINK:
         return Entry(*attributes, target=os.readlink(place), xattrs=own)  # noqa: PTH115 -- likewise
     return Entry(*attributes, rdev=found.st_rdev, xattrs=own)

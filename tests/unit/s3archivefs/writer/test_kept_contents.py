@@ -26,13 +26,21 @@ LARGE = Random(1).randbytes(20_000)
 SMALL = LARGE[:1000]
 
 
-def file(path: str, content: bytes, *, reopens: bool = True, claim: bytes | None = None) -> Entry:
+def file(
+    path: str,
+    content: bytes,
+    *,
+    reopens: bool = True,
+    is_at_hand: bool = True,
+    claim: bytes | None = None,
+) -> Entry:
     claimed = hashlib.sha256(content if claim is None else claim).hexdigest().encode()
     return Entry(
         path.encode(),
         open=partial(io.BytesIO, content),
         size=len(content),
         reopens=reopens,
+        is_at_hand=is_at_hand,
         xattrs=() if claim is None else ((b"user.sha256", claimed),),
     )
 
@@ -59,6 +67,18 @@ class Counting(HeldImage):
             return pread(offset, length)
 
         device.pread = counted  # type: ignore[method-assign]
+
+
+class Opened:
+    """Counts how often a content is opened."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.times = 0
+
+    def __call__(self) -> io.BytesIO:
+        self.times += 1
+        return io.BytesIO(self._content)
 
 
 def content_of(member: Member) -> bytes:
@@ -210,3 +230,20 @@ def test_a_claim_is_believed_only_when_the_content_was_read(tmp_path: Path) -> N
     packed, read = extend(image, *members, least=BLOCK)
     assert packed.duplicates == 2
     assert 2 * len(LARGE) <= read <= 2 * len(LARGE) + 100
+
+
+@pytest.mark.parametrize("is_at_hand", [False, True])
+def test_for_a_claim_only_contents_at_hand_are_read_twice(
+    *, is_at_hand: bool, tmp_path: Path
+) -> None:
+    image = pack(tmp_path / "a", file("a", LARGE, claim=LARGE))
+    opened = {"other": Opened(LARGE[::-1]), "equal": Opened(LARGE)}
+    with HeldImage(image) as held:
+        extension = ImageExtension(held.image, FileReplacement(held), claimed=BLOCK)
+        for name, content in opened.items():
+            member = file(f"in/{name}", LARGE, is_at_hand=is_at_hand)
+            extension.add(member._replace(open=content))
+        packed = extension.finish()
+    assert packed.duplicates == int(is_at_hand)
+    assert opened["other"].times == 1 + is_at_hand
+    assert opened["equal"].times == 1
