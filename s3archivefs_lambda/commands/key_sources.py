@@ -106,8 +106,13 @@ def _secret_string(name: str, origin: str) -> str:
             config=config,
         )
         answer = client.get_secret_value(SecretId=name)
-    except (BotoCoreError, ClientError, ValueError) as error:
-        raise UsageError(f"{origin}: cannot be read: {error}") from None
+    except (BotoCoreError, ClientError, ValueError, OSError) as error:
+        what = " ".join(str(error).split())  # on one line, whatever a program for credentials said
+        raise UsageError(f"{origin}: cannot be read: {what}") from None
+    # botocore trips over a program for credentials that is not named, or prints no JSON object.
+    except (AttributeError, LookupError, TypeError) as error:
+        what = f"botocore cannot use the settings for AWS ({type(error).__name__}: {error})"
+        raise UsageError(f"{origin}: cannot be read: {what}") from None
     text = answer.get("SecretString")
     if not isinstance(text, str):
         raise UsageError(f"{origin}: has no text; store the document as its SecretString")

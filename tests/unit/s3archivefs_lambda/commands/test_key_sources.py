@@ -128,6 +128,34 @@ def test_a_secret_that_cannot_be_used_is_named_on_one_line(
     assert SECRET not in told
 
 
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("/none/such", "/none/such"),
+        ("FOLDER/config/x", "config/x"),
+        ("sh -c 'echo one >&2; echo two >&2; exit 1'", "one two"),
+        ("echo []", "AttributeError"),
+        ("", "IndexError"),
+    ],
+)
+def test_a_secret_that_no_credentials_can_be_had_for_is_named_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, said: str
+) -> None:
+    config = tmp_path / "config"
+    program = program.replace("FOLDER", str(tmp_path))
+    config.write_text(f"[profile a]\ncredential_process = {program}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "a")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    source = key_source({KEYS_SECRET: "endpoint/keys"}, {}, "archive")
+    assert source
+    with pytest.raises(UsageError, match=r"^the secret endpoint/keys: cannot be read: ") as caught:
+        source.load()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_secret_needs_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "botocore", None)
     source = key_source({KEYS_SECRET: "x"}, {}, "archive")
