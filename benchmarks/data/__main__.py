@@ -24,7 +24,7 @@ from benchmarks.remote.store import BANDWIDTH_MBS, LATENCY_MS, Store
 
 __all__ = ["STORIES", "main"]
 
-STORIES = ("images", "subjects", "zarr_chunks", "parquet", "words")
+STORIES = ("images", "subjects", "zarr_chunks", "parquet", "words", "prefixes")
 """Modules of this package; each has its `STORY`."""
 _PYTHON = "BENCHMARKS_DATA_PYTHON"
 
