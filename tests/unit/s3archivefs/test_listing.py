@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 MUTATOR = Mutator({name: fixture.image.read_bytes() for name, fixture in FIXTURES.items()})
 NAMES = st.binary(min_size=1, max_size=12) | st.binary(min_size=250, max_size=257)
-SOUND_NAMES = NAMES.filter(
-    lambda name: len(name) <= 256 and not {*b"\0/"} & {*name} and name not in {b".", b".."}
-)
+SOUND_NAMES = NAMES.map(  # few long ones have neither byte: to filter them would leave few
+    lambda name: name[:256].replace(b"\0", b"0").replace(b"/", b"1")
+).filter(lambda name: name not in {b".", b".."})
 RUN = st.tuples(
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**31 - 1),
