@@ -35,7 +35,7 @@ def packed(task: Task, clock: Clock) -> None:
 
 @contextmanager
 def _output_to_errors() -> Iterator[None]:
-    """Have commands say what they packed where errors are told: what is measured goes to output."""
+    """Have commands write to standard error, as output is what was measured."""
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
