@@ -196,21 +196,23 @@ class Planner(Generic[P]):
         try:
             blocks = self._blocks(file, count) if count else ()
             if has_fragment:
-                file.fragment = self._data.fragment_block(file.fragment_index)
+                fragment = self._data.fragment_block(file.fragment_index)
+                file.fragment = fragment
                 if self._divides:
-                    self._take_tail(file, file.size - count * block_size)
+                    fragment = self._take_tail(file, fragment, file.size - count * block_size)
                 if not count:
-                    file.position = file.fragment.position
+                    file.position = fragment.position
         except (SquashfsError, OSError):  # raised to the reader of the file
             return
         file.blocks = blocks
 
-    def _take_tail(self, file: Wanted[P], length: int) -> None:
-        """Make a file's tail a block of its own, if it is not compressed."""
-        assert file.fragment is not None  # noqa: S101 -- just found
-        tail = self._data.tail_alone(file.fragment, file.fragment_offset, length)
-        if tail is not None:
-            file.fragment, file.fragment_offset = tail, 0
+    def _take_tail(self, file: Wanted[P], fragment: StoredBlock, length: int) -> StoredBlock:
+        """Return the block of a file's tail: its own, if it is not compressed."""
+        tail = self._data.tail_alone(fragment, file.fragment_offset, length)
+        if tail is None:
+            return fragment
+        file.fragment, file.fragment_offset = tail, 0
+        return tail
 
     def _blocks(self, file: Wanted[P], count: int) -> list[StoredBlock]:
         blocks = []

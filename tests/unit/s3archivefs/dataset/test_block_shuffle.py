@@ -129,10 +129,11 @@ def test_a_batch_is_drawn_from_many_runs(shuffled: ArchiveDataset[bytes]) -> Non
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """400 files of some 25 KB, which do not compress, in blocks of 128 KiB."""
+    """400 files of some 25 KB, which compress by a tenth, in blocks of 128 KiB."""
     sizes = (5_000 + number * 1_237 % 40_000 for number in range(400))
     tree = tuple(
-        file(f"{number:03}", noise(size, str(number))) for number, size in enumerate(sizes)
+        file(f"{number:03}", noise(size, str(number)) + bytes(size // 10))
+        for number, size in enumerate(sizes)
     )
     directory = tmp_path_factory.mktemp("images")
     return make_image(directory, tree, "-b", "128K").read_bytes()
@@ -160,7 +161,7 @@ def test_a_shuffle_by_blocks_fetches_next_to_nothing_twice(images: bytes) -> Non
     of_all, ratio_of_all = fetched(images, by_blocks=False)
     print(requests, of_all, ratio, ratio_of_all)
     assert ratio <= 1.1
-    assert ratio_of_all > 1.3
+    assert ratio_of_all > 2
     assert requests * 10 < of_all
 
 
