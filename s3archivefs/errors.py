@@ -9,7 +9,11 @@ own errors pass through unchanged.
 from __future__ import annotations
 
 import errno
-from typing import Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "CodecUnavailableError",
@@ -23,6 +27,7 @@ __all__ = [
     "TruncatedImageError",
     "UnsupportedError",
     "leads_nowhere",
+    "naming",
 ]
 
 _PATH_FAULTS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -30,6 +35,9 @@ _PATH_FAULTS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 class SquashfsError(Exception):
     """Base of every error that concerns the image itself."""
+
+    image: str | None = None
+    """The name of that image, where the caller gave several."""
 
 
 class FormatError(SquashfsError, ValueError):
@@ -108,3 +116,13 @@ def leads_nowhere(error: OSError) -> bool:
     raises is the device's own, or refuses what the path leads to.
     """
     return error.errno in _PATH_FAULTS
+
+
+@contextmanager
+def naming(image: str | None) -> Iterator[None]:
+    """Give errors that end the block the name of the image, unless they have one."""
+    try:
+        yield
+    except SquashfsError as error:
+        error.image = error.image or image
+        raise

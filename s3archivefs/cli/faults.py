@@ -72,6 +72,8 @@ def complain(line: str) -> None:
 
 def line_of(error: Exception, place: str | bytes | None) -> str:
     """Return an error as one line, with the path that it names, else the place."""
+    if isinstance(error, SquashfsError):
+        place = error.image or place
     what, where = str(error).replace("\n", " "), place
     if isinstance(error, OSError) and error.strerror:
         what, where = error.strerror, error.filename or place

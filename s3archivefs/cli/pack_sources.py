@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from s3archivefs.cli.arguments import UsageError
 from s3archivefs.cli.opened import open_named
 from s3archivefs.cli.output import json_line
+from s3archivefs.errors import naming
 from s3archivefs.names import encode
 from s3archivefs.sources import is_squashfs
 from s3archivefs.writer.inputs.arranged import below, chosen, in_order
@@ -170,13 +171,11 @@ def _file_source(path: str, opened: ExitStack, *, xattrs: bool) -> Source:
     """Return what a local file holds: an archive's members, or itself."""
     import zipfile  # noqa: PLC0415 -- few commands need them
 
-    from s3archivefs.writer.inputs.image import ImageInput  # noqa: PLC0415
     from s3archivefs.writer.inputs.tar import TarFileInput, is_tar  # noqa: PLC0415
     from s3archivefs.writer.inputs.zip import ZipInput  # noqa: PLC0415
 
     if is_squashfs(path):
-        image = opened.enter_context(open_named(path, offset=0))
-        return Source(ImageInput(image), b"", repeats=True, is_chosen=False)
+        return _image_source(path, opened)
     if zipfile.is_zipfile(path):
         return Source(ZipInput(path), b"", repeats=True, is_chosen=False)
     if os.path.isfile(path) and is_tar(path):  # noqa: PTH113 -- likewise
@@ -188,12 +187,18 @@ def _source_at(url: str, opened: ExitStack, packed: Callable[[Any], object]) -> 
     """Return what a URL names: what its scheme's package finds there, or an image."""
     from importlib.metadata import entry_points  # noqa: PLC0415 -- 20 ms, and few commands need it
 
-    from s3archivefs.writer.inputs.image import ImageInput  # noqa: PLC0415 -- likewise
-
     scheme = url.partition("://")[0]
     for entry in entry_points(group="s3archivefs.inputs", name=scheme):
         members = cast("Iterable[Member] | None", entry.load()(url, packed))
         if members is not None:
             return Source(members, b"", repeats=True, is_chosen=False)
-    image = opened.enter_context(open_named(url, offset=0))
-    return Source(ImageInput(image), b"", repeats=True, is_chosen=False)
+    return _image_source(url, opened)
+
+
+def _image_source(name: str, opened: ExitStack) -> Source:
+    """Return the members of an image, which its faults name."""
+    from s3archivefs.writer.inputs.image import ImageInput  # noqa: PLC0415 -- few commands need it
+
+    with naming(name):
+        image = opened.enter_context(open_named(name, offset=0))
+    return Source(ImageInput(image, name), b"", repeats=True, is_chosen=False)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from s3archivefs.errors import naming
 from s3archivefs.inode import FileKind
 from s3archivefs.names import encode
 from s3archivefs.writer.entries import Entry, HardLink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
-from s3archivefs.writer.entries import Member
+    from s3archivefs.writer.entries import Content, Member
 
 __all__ = ["ImageInput"]
 
@@ -23,13 +23,18 @@ __all__ = ["ImageInput"]
 class ImageInput:
     """Yields the members of an open image, files of one directory together.
 
-    Raises what reading the image raises.
+    Raises what reading the image raises; where it has a name, errors that concern it tell that.
     """
 
-    def __init__(self, image: SquashFS) -> None:
+    def __init__(self, image: SquashFS, name: str | None = None) -> None:
         self._image = image
+        self._name = name
 
     def __iter__(self) -> Iterator[Member]:
+        with naming(self._name):
+            yield from self._members()
+
+    def _members(self) -> Iterator[Member]:
         linked: dict[int, bytes] = {}
         yield self._entry(b"", self._image.stat(b"/"))
         pending = [b""]
@@ -62,7 +67,7 @@ class ImageInput:
             found.uid,
             found.gid,
             found.mtime,
-            open=cast("partial[BinaryIO]", partial(image.open, place)) if is_file else None,
+            open=partial(self._open, place) if is_file else None,
             size=found.size if is_file else None,
             reopens=True,
             target=image.readlink(place) if found.kind is FileKind.SYMLINK else b"",
@@ -72,3 +77,22 @@ class ImageInput:
                 for name in image.listxattr(place, follow_symlinks=False)
             ),
         )
+
+    def _open(self, place: bytes) -> Content:
+        with naming(self._name):
+            return _Content(self._image.open(place), self._name)
+
+
+class _Content:
+    """The content of a file, whose faults are those of its image."""
+
+    def __init__(self, file: Content, image: str | None) -> None:
+        self._file = file
+        self._image = image
+
+    def read(self, size: int, /) -> bytes | None:
+        with naming(self._image):
+            return self._file.read(size)
+
+    def close(self) -> None:
+        self._file.close()

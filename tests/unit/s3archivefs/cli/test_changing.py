@@ -196,3 +196,33 @@ def test_a_sound_image_is_read_back_quietly(
     assert main(["remove", str(image), "/in", "--verify"]) == 0
     assert main(["compact", str(image), "--threshold", "0", "--verify"]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("at", ["end", "inodes", "content"])
+def test_a_damaged_source_is_named_instead_of_the_image(
+    at: str, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(256)) * 1000)
+    source = tmp_path / "s.sqfs"
+    assert main(["pack", str(tmp_path / "a"), str(source), "--compressor", "gzip"]) == 0
+    with s3archivefs.open(source) as fs:
+        damaged = {
+            "end": fs.superblock.bytes_used,
+            "inodes": fs.superblock.inode_table_start + 2 + 20,
+            "content": fs.content_place(fs.stat("/a")).blocks_start + 100,
+        }[at]
+    content = bytearray(source.read_bytes())
+    content[damaged - 20 : damaged] = bytes(20)
+    if at == "end":
+        del content[damaged - 1 :]
+    source.write_bytes(content)
+    before = image.read_bytes()
+    capsys.readouterr()
+    assert main(["append", str(image), str(source)]) == 4
+    assert main(["pack", str(source), str(tmp_path / "new.sqfs")]) == 4
+    written = capsys.readouterr()
+    assert written.out == ""
+    for line in written.err.splitlines():
+        assert line.startswith(f"s3archivefs: {source}: ")
+    assert image.read_bytes() == before
+    assert not (tmp_path / "new.sqfs").exists()
