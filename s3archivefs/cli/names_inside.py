@@ -30,7 +30,8 @@ def names_inside(words: Sequence[str]) -> Iterator[bytes]:
     """Yield what the last of a command's words may become, directories with a slash.
 
     The image is the first word that names a local file. Names with characters for terminals are
-    left out. Raises what opening and reading the image do.
+    left out, and those that would pass for options begin with `./`. Raises what opening and reading
+    the image do.
     """
     *before, last = words
     source = next(filter(_is_file, before), None)
@@ -44,7 +45,8 @@ def names_inside(words: Sequence[str]) -> Iterator[bytes]:
                 return
             if min(entry.name) >= ord(" "):
                 end = b"/" if entry.kind is FileKind.DIRECTORY else b""
-                yield above + slash + entry.name + end
+                path = above + slash + entry.name + end
+                yield b"./" + path if path.startswith(b"-") else path
 
 
 def choices_inside(words: Sequence[str]) -> list[bytes]:

@@ -48,6 +48,20 @@ def test_a_word_becomes_names_that_begin_so_and_directories_end_with_a_slash(ima
     assert found == expected
 
 
+def test_no_name_passes_for_an_option(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqfs"
+    inside = directory({b"-l": file(b"")})
+    path.write_bytes(build(directory({b"-R": file(b""), b"-d": inside, b"e": file(b"")})).data)
+    expected = {
+        "": [b"./-R", b"./-d/", b"e"],
+        "./-": [b"./-R", b"./-d/"],
+        "./-d/": [b"./-d/-l"],
+        "/-": [b"/-R", b"/-d/"],
+    }
+    assert {word: [*names_inside(["ls", str(path), word])] for word in expected} == expected
+    assert main(["ls", str(path), "./-d/-l", "./-R"]) == 0
+
+
 def test_what_is_to_be_chosen_is_within_the_only_directory(tmp_path: Path) -> None:
     path = tmp_path / "a.sqfs"
     single = directory({b"c": directory({b"1": file(b""), b"2": file(b"")})})
