@@ -79,6 +79,28 @@ class Workers:
             work.future = self._pool.submit(copy_context().run, work.do)
         return work
 
+    def hand_over(self, do: Callable[[], object]) -> bool:
+        """Have a thread do work that nobody asks for.
+
+        Returns False where no thread can start: the work is left to the caller.
+        """
+        claims = [do]
+
+        def do_claimed() -> None:
+            try:
+                claimed = claims.pop()
+            except IndexError:  # it was left to the caller, and yet stays in the pool's queue
+                return
+            claimed()
+
+        if self.start(do_claimed).future is not None:
+            return True
+        try:
+            claims.pop()
+        except IndexError:  # a thread that was there has found it in the queue
+            return True
+        return False
+
     def end(self) -> None:
         """End the threads when they have done what was started."""
         pool, self._pool = self._pool, None

@@ -23,7 +23,10 @@ NO_LANE = 0
 
 
 class Lanes:
-    """Threads, up to `count` for each archive, started when there is work."""
+    """Threads, up to `count` for each archive, started when there is work.
+
+    Where none can start, as at a limit of processes, the caller's thread does the work.
+    """
 
     def __init__(self, count: int, name: str) -> None:
         self._count = count
@@ -37,15 +40,13 @@ class Lanes:
         """
 
     def start(self, archive: int, lane: int, do: Callable[[], object]) -> None:
-        """Do work in another thread, behind what stands in its lane.
-
-        One thread starts work.
-        """
+        """Have work done, behind what stands in its lane. One thread starts work."""
         workers = self._workers.get(archive)
         if workers is None:
             workers = self._workers[archive] = Workers(self._count, f"{self._name}-{archive}")
         if lane == NO_LANE:
-            workers.start(do)
+            if not workers.hand_over(do):
+                do()
             return
         with self._lock:
             queue = self._queues.get(lane)
@@ -53,17 +54,26 @@ class Lanes:
                 queue.append(do)
                 return
             self._queues[lane] = deque()
-        workers.start(partial(self._do, workers, lane, do))
+        if not workers.hand_over(partial(self._do, workers, lane, do)):
+            self._do(workers, lane, do)
 
     def _do(self, workers: Workers, lane: int, do: Callable[[], object]) -> None:
-        """Do work, and start what waits behind it."""
-        try:
-            do()
-        finally:
-            with self._lock:
-                queue = self._queues[lane]
-                following = queue.popleft() if queue else None
-                if following is None:
-                    del self._queues[lane]
-            if following is not None:
-                workers.start(partial(self._do, workers, lane, following))
+        """Do work, and have done what waits behind it."""
+        following: Callable[[], object] | None = do
+        while following is not None:
+            try:
+                following()
+            finally:
+                following = self._following(lane)
+                # Other lanes have their turn first.
+                if following and workers.hand_over(partial(self._do, workers, lane, following)):
+                    following = None
+
+    def _following(self, lane: int) -> Callable[[], object] | None:
+        """Return what waits next in a lane, which ends where nothing does."""
+        with self._lock:
+            queue = self._queues[lane]
+            if queue:
+                return queue.popleft()
+            del self._queues[lane]
+            return None

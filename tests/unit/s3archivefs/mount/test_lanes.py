@@ -57,3 +57,37 @@ def test_a_lane_goes_on_behind_work_that_fails() -> None:
     lanes.start(0, 7, fail)
     lanes.start(0, 7, done.set)
     assert done.wait(60)
+
+
+def refuse(_: threading.Thread) -> None:
+    """Start no thread, as at a limit of processes."""
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize("lane", [NO_LANE, 7])
+def test_work_is_done_once_where_no_thread_can_start(
+    lane: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    lanes = Lanes(2, "test-lanes")
+    done: list[int] = []
+    for number in range(3):
+        lanes.start(0, lane, lambda number=number: done.append(number))  # type: ignore[misc]
+    assert done == [*range(3)]
+
+
+def test_a_lane_is_emptied_and_done_once_by_the_only_thread_that_started(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = Lanes(2, "test-lanes")
+    count = 2000  # more than calls may stand in each other
+    done: list[int] = []
+    last = threading.Event()
+    lanes.start(0, 7, gate.wait)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for number in range(count):
+        lanes.start(0, 7, lambda number=number: done.append(number))  # type: ignore[misc]
+    lanes.start(0, 7, last.set)
+    gate.set()
+    assert last.wait(60)
+    assert done == [*range(count)]
