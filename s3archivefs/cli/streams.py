@@ -31,12 +31,13 @@ class OutputError(Exception):
 def standard_streams() -> Iterator[None]:
     """Let writes to standard output raise OutputError meanwhile, also where it is closed.
 
-    What was not flushed is dropped at the end, and so is what goes to a closed standard error.
+    What was not flushed is dropped at the end. Where standard error is closed, or cannot be written
+    to, what goes there is dropped: no exit code, and no work, hangs on it.
     """
     before = sys.stdout, sys.stderr
-    if cast("TextIO | None", sys.stderr) is None:
-        sys.stderr = io.TextIOWrapper(io.BytesIO())
-    wrapped = _wrapped(sys.stdout)
+    if (errors := _wrapped(sys.stderr, is_output=False)) is not None:
+        sys.stderr, _ = errors
+    wrapped = _wrapped(sys.stdout, is_output=True)
     if wrapped is not None:
         sys.stdout, output = wrapped
     try:
@@ -49,22 +50,22 @@ def standard_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def _wrapped(stream: TextIO | None) -> tuple[TextIO, _Output] | None:
+def _wrapped(stream: TextIO | None, *, is_output: bool) -> tuple[TextIO, _Output] | None:
     """Return a stream to the same descriptor; None for a stream that has none."""
     if stream is None:
-        output = _Output(None)
+        output = _Output(None, is_output=is_output)
         return io.TextIOWrapper(io.BufferedWriter(output), "utf-8"), output
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)  # unbuffered where Python was told so
     if not isinstance(raw, io.FileIO):
         return None
     stream.flush()
-    output = _Output(raw)
+    output = _Output(raw, is_output=is_output)
     wrapped = io.TextIOWrapper(
         cast("io.BufferedWriter", output) if raw is buffer else io.BufferedWriter(output),
         stream.encoding,
         stream.errors,
-        line_buffering=stream.isatty(),
+        line_buffering=not is_output or stream.isatty(),
         write_through=raw is buffer,
     )
     return wrapped, output
@@ -73,8 +74,9 @@ def _wrapped(stream: TextIO | None) -> tuple[TextIO, _Output] | None:
 class _Output(io.RawIOBase):
     """The descriptor of another stream, if there is one."""
 
-    def __init__(self, raw: io.FileIO | None) -> None:
+    def __init__(self, raw: io.FileIO | None, *, is_output: bool) -> None:
         self._raw = raw
+        self._is_output = is_output
         self.is_dropped = False
         """Whether what is written goes nowhere from now on."""
 
@@ -92,13 +94,17 @@ class _Output(io.RawIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int | None:
         """Write some of the data."""
-        if self.is_dropped:
-            return memoryview(data).nbytes
-        if self._raw is None:
-            raise OutputError(OSError(errno.EBADF, os.strerror(errno.EBADF)))
         try:
-            return self._raw.write(data)
+            if not self.is_dropped:
+                return self._written(data)
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(error) from error
+            if self._is_output:
+                raise OutputError(error) from error
+        return memoryview(data).nbytes
+
+    def _written(self, data: ReadableBuffer) -> int | None:
+        if self._raw is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._raw.write(data)

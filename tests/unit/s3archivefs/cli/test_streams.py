@@ -15,7 +15,7 @@ import pytest
 from fixtures.tree import file
 from s3archivefs.cli import main
 from s3archivefs.cli.streams import OutputError, standard_streams
-from tests.support.commands import PRINTING, arguments_of
+from tests.support.commands import PRINTING, WITHOUT_PATH, arguments_of
 from tests.support.images.drafts import draft
 from tests.support.images.fixtures import FIXTURES
 
@@ -100,6 +100,27 @@ def test_faults_go_nowhere_where_standard_error_is_closed(
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["ls", str(tmp_path / "nowhere")]) == 3
     assert sys.stderr is None
+
+
+@pytest.mark.parametrize("command", PRINTING)
+def test_neither_the_output_nor_the_code_hangs_on_standard_error(
+    command: str, image: str, tmp_path: Path
+) -> None:
+    arguments = arguments_of(command, image, "/good")
+    if command not in WITHOUT_PATH:
+        arguments.insert(-1, "/nowhere")
+    told, untold = tmp_path / "told", tmp_path / "untold"
+    with told.open("w") as output:
+        code, errors = ran(arguments, output)
+    assert (code, bool(errors)) == ({"info": 0, "verify": 4}.get(command, 3), command != "info")
+    with (
+        open("/dev/full", "w", encoding="utf-8") as full,  # noqa: PTH123 -- a device
+        untold.open("w") as output,
+        redirect_stdout(output),
+        redirect_stderr(full),
+    ):
+        assert main(arguments) == code
+    assert untold.read_bytes() == told.read_bytes()
 
 
 @pytest.mark.parametrize("command", PRINTING)
