@@ -28,13 +28,11 @@ from s3archivefs.writer.image_writer import ImageWriter
 from s3archivefs.writer.kept_tree import KeptTree
 from s3archivefs.writer.options import PackOptions
 from s3archivefs.writer.output import Output
-from s3archivefs.writer.pruning import prune
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from s3archivefs.image import SquashFS
-    from s3archivefs.writer.image_writer import Packed
 
 __all__ = ["Cost", "ExtensionOutput", "ImageExtension", "ImageRevision", "kept_bytes"]
 
@@ -138,12 +136,6 @@ class ImageRevision(ImageWriter):
     def _begin(self, kept: int) -> None:
         """Begin the output, where the image keeps the first `kept` bytes."""
 
-    def _prune(self) -> None:
-        """Leave out of the tables what nothing names any more."""
-        entries = bytes(self._data.fragment_entries)
-        self._ids, entries = prune(self._tree, self._ids, entries)
-        self._data.fragment_entries = bytearray(entries)
-
 
 class ImageExtension(ImageRevision):
     """Writes an image that has all members of another, with others added or removed.
@@ -174,11 +166,6 @@ class ImageExtension(ImageRevision):
 
     def _begin(self, kept: int) -> None:
         self._output.keep([(0, kept)])
-
-    def _finish(self) -> Packed:
-        self._data.finish()
-        self._prune()
-        return super()._finish()
 
 
 def _options(

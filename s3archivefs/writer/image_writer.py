@@ -37,6 +37,7 @@ from s3archivefs.writer.inode_records import (
 )
 from s3archivefs.writer.metadata import Positions, write_lookup_table
 from s3archivefs.writer.options import PackOptions
+from s3archivefs.writer.pruning import prune
 from s3archivefs.writer.tree import Directory, Tree
 from s3archivefs.writer.tree_tables import TreeTables
 from s3archivefs.writer.xattrs import XattrTable
@@ -268,6 +269,7 @@ class ImageWriter:
 
     def _finish(self) -> Packed:
         self._data.finish()
+        self._prune()
         time = self._options.image_time(self._newest)
         # unsquashfs refuses images of more ids than two an inode: none is noted unused.
         owner = self._ids.index(0) if self._tree.undeclared else 0
@@ -297,6 +299,18 @@ class ImageWriter:
             self._content_bytes,
             self._duplicates,
         )
+
+    def _prune(self) -> None:
+        """Leave out of the tables what nothing names any more.
+
+        It looks at all members, which takes 4 % of the time of packing small ones: where none was
+        replaced or removed, there is nothing to find.
+        """
+        if self._tree.has_losses:
+            entries = bytes(self._data.fragment_entries)
+            self._ids, entries = prune(self._tree, self._ids, entries)
+            self._data.fragment_entries = bytearray(entries)
+            self._tree.has_losses = False
 
     def _write_tables(self, tables: TreeTables, fragments: bytes) -> tuple[int, ...]:
         """Write all tables, in mksquashfs's order; return the end of the image and their starts.

@@ -73,6 +73,7 @@ class KeptTree:
     def read_into(self, tree: Tree, ids: IdTable, xattrs: XattrTable) -> None:
         """Make all members those of an empty tree, and note what their records name."""
         readers = self._readers
+        tree.has_losses = True  # the image's fragments may be of files that it lost earlier
         root = readers.root(self._superblock.root_inode).inode
         tree.declare(b"", self._attributes(root, ids, xattrs))
         seen = {root.reference}

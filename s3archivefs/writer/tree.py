@@ -77,12 +77,17 @@ class Tree:
         """The number of inodes, once `levels` counted them."""
         self.undeclared = 1
         """The number of directories without an entry of their own."""
+        self.has_losses = False
+        """Whether a record left it, so that tables may hold what no other names."""
         self._last: tuple[bytes, Directory] = (b"", self.root)
 
     def declare(self, path: bytes, attributes: Attributes) -> None:
         """Set the attributes of a directory, made if need be. Raises PackingError."""
         directory = self.directory(path)
-        self.undeclared -= directory.attributes is None
+        if directory.attributes is None:
+            self.undeclared -= 1
+        else:
+            self.has_losses = True
         directory.attributes = attributes
 
     def directory(self, path: bytes) -> Directory:
@@ -167,6 +172,7 @@ class Tree:
         holder = self._existing_directory(above)
         if holder is None or name not in holder.children:
             raise os_error(errno.ENOENT, path)
+        self.has_losses = True
         pending: list[Node] = [holder.children.pop(name)]
         while pending:
             node = pending.pop()
@@ -177,12 +183,13 @@ class Tree:
                 pending += node.children.values()
         self._last = b"", self.root
 
-    @staticmethod
-    def put(directory: Directory, name: bytes, node: Node) -> None:
+    def put(self, directory: Directory, name: bytes, node: Node) -> None:
         """Make a node a member, in place of another of its name."""
         former = directory.children.get(name)
-        if type(former) is LinkedInode:
-            former.links -= 1
+        if former is not None:
+            self.has_losses = True
+            if type(former) is LinkedInode:
+                former.links -= 1
         directory.children[name] = node
 
     def replace(
