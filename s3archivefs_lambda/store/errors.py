@@ -175,10 +175,13 @@ def client_faults() -> tuple[type[Exception], ...]:
 def mapped_errors(bucket: str, key: str) -> Iterator[None]:
     """Turn what the client raises about s3://bucket/key into ArchiveAccessErrors.
 
-    Their messages repeat codes and types only, as the originals may hold URLs and headers.
+    Their messages repeat codes and types only, as the originals may hold URLs and headers. An
+    ArchiveAccessError, which is an OSError too, stays as it is.
     """
     try:
         yield
+    except ArchiveAccessError:
+        raise
     except client_faults() as error:
         raise _access_error(error, bucket, key) from error
 
