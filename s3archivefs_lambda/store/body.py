@@ -24,12 +24,19 @@ if TYPE_CHECKING:
     Take: TypeAlias = Callable[[int], memoryview]
     """Returns writable memory of so many bytes."""
 
-__all__ = ["BodyBrokenError", "Patience", "ResumedBody", "in_pieces", "new_memory"]
+__all__ = [
+    "LASTING_PATIENCE",
+    "BodyBrokenError",
+    "Patience",
+    "ResumedBody",
+    "in_pieces",
+    "new_memory",
+]
 
 _LOG = logging.getLogger("s3archivefs")
 
 _ATTEMPTS = 5
-"""GETs for one range, as many as mountpoint-s3 and s3transfer make."""
+"""GETs without progress between them, as many as mountpoint-s3 and s3transfer make for a range."""
 _BACKOFF_SECONDS = 0.05
 """Seconds of the first pause, doubled for each further attempt.
 
@@ -45,8 +52,8 @@ class Patience(NamedTuple):
     last_attempt_seconds: float = 15.0
     """Seconds after which no attempt begins.
 
-    Together with the client's retries within the last one, a read stays below the 60 s that S3
-    Object Lambda gives a function.
+    Those that the caller takes between reads do not count. Together with the client's retries
+    within the last one, a read stays below the 60 s that S3 Object Lambda gives a function.
     """
     progress_seconds: float = 10.0
     """Seconds within which a body must bring `progress_bytes`."""
@@ -56,6 +63,21 @@ class Patience(NamedTuple):
     The client's own time-out covers each piece alone: 8 MiB may come one byte every four seconds,
     for a year. With this bound a read of 8 MiB ends within three minutes.
     """
+    renewing_bytes: int | None = None
+    """Bytes after which time and attempts count anew.
+
+    None where a read must end in time. So much is progress. A single byte is none: a store that
+    brings one an attempt would hold a reader of many for ever.
+    """
+
+
+LASTING_PATIENCE = Patience(
+    last_attempt_seconds=300.0, progress_seconds=60.0, renewing_bytes=512 * 1024
+)
+"""Patience of what may take hours, as packing does.
+
+Its clients wait 60 s for a piece, so five attempts take 300. And 32 bodies may share a slow line.
+"""
 
 
 class BodyBrokenError(Exception):
@@ -86,15 +108,19 @@ class ResumedBody:
         self._url = url
         self._patience = patience
         self._done = 0
+        self._renewed_at = 0
+        """Bytes that were there when time and attempts began to count."""
         self._started = time.monotonic()
         self._attempts = 1
         self._open(request(0) if body is None else body)
+        self._returned = time.monotonic()
 
     def read_into(self, place: memoryview) -> int:
         """Read at least one byte, at most as many as fit; return how many.
 
         Raises BodyBrokenError after the last attempt, and what `request` raises.
         """
+        self._started += time.monotonic() - self._returned  # that was the caller's time
         while True:
             try:
                 count = self._reader.read_into(place)
@@ -103,6 +129,7 @@ class ResumedBody:
             else:
                 self._done += count
                 accounting.add("s3_bytes", count)
+                self._returned = time.monotonic()
                 return count
 
     def close(self) -> None:
@@ -117,9 +144,17 @@ class ResumedBody:
         """Request the missing bytes after a pause, or raise BodyBrokenError if too late."""
         self.close()
         what = f"{fault} with {self._length - self._done} of {self._length} bytes missing"
-        is_late = time.monotonic() - self._started > self._patience.last_attempt_seconds
-        if self._attempts == _ATTEMPTS or is_late:
+        renewing = self._patience.renewing_bytes
+        if renewing is not None and self._done - self._renewed_at >= renewing:
+            self._renewed_at, self._started, self._attempts = self._done, time.monotonic(), 0
+        seconds = time.monotonic() - self._started
+        is_late = seconds > self._patience.last_attempt_seconds
+        if self._attempts == _ATTEMPTS or (is_late and self._attempts > 1):
             raise BodyBrokenError(f"{what}, also when asked for again") from fault
+        if is_late:
+            raise BodyBrokenError(
+                f"{what}; after {seconds:.0f} seconds it is not asked for again"
+            ) from fault
         _LOG.info("%s: %s", self._url, what)
         time.sleep(random.uniform(0, _BACKOFF_SECONDS * 2**self._attempts))  # noqa: S311 -- jitter
         self._attempts += 1

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3archivefs_lambda.store.body import (
+    LASTING_PATIENCE,
     BodyBrokenError,
     Patience,
     ResumedBody,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     Facts: TypeAlias = Mapping[str, Any]
 
 __all__ = [
+    "LASTING_PATIENCE",
     "PinnedAnswer",
     "Range",
     "S3Device",
@@ -278,13 +280,23 @@ def head_object(client: S3Client, bucket: str, key: str) -> Facts:
         return client.head_object(Bucket=bucket, Key=key)
 
 
-def pinned(client: S3Client, bucket: str, key: str, facts: Facts, size: int | None) -> S3Device:
+def pinned(
+    client: S3Client,
+    bucket: str,
+    key: str,
+    facts: Facts,
+    size: int | None,
+    *,
+    patience: Patience = _PATIENCE,
+) -> S3Device:
     """Return the device pinned to the version that an answer describes."""
     etag, version = facts.get("ETag"), facts.get("VersionId")
     if version in {"", "null"}:  # the object is older than the bucket's versioning
         version = None
     if etag and size is not None:
-        return S3Device(client, bucket, key, etag=etag, size=size, version_id=version)
+        return S3Device(
+            client, bucket, key, etag=etag, size=size, version_id=version, patience=patience
+        )
     # Without an ETag, bytes of two versions could be mixed unnoticed.
     what = "the store's answer lacks ETag or Content-Length"
     status = facts["ResponseMetadata"]["HTTPStatusCode"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from s3archivefs_lambda.store.body import Patience
 from s3archivefs_lambda.store.device import answered_range, pinned
 from s3archivefs_lambda.store.errors import ArchiveUnavailableError, mapped_errors, refusals
 
@@ -20,6 +20,8 @@ __all__ = ["StoredObject", "get_object", "head_object"]
 
 _PIECE_BYTES = 1 << 20
 """Bytes of a body's piece: what an answer holds in memory."""
+_PATIENCE = Patience(renewing_bytes=512 * 1024)
+"""As for ranges of archives, but a body may take hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def get_object(
             what = f"the store answered with status {status} and a length of its own"
             raise ArchiveUnavailableError.of(bucket, key, what, status)
         start, end, size = answered
-        device = pinned(client, bucket, key, facts, size)
+        device = pinned(client, bucket, key, facts, size, patience=_PATIENCE)
     except ArchiveUnavailableError:
         facts["Body"].close()
         raise
@@ -83,25 +85,10 @@ def _answer(
 def _pieces(
     device: S3Device, position: int, end: int, facts: Facts
 ) -> Generator[bytes | memoryview, None, None]:
-    """Yield nothing, then the pieces of a body, from as many GETs as it takes.
-
-    One that brings a piece may break off: the next goes on behind that.
-    """
-    body = facts["Body"]
+    """Yield nothing, then the pieces of a body, from as many GETs as it takes."""
     try:
         yield b""
-        while position < end:
-            began = position
-            try:
-                rest = device.stream(position, end - position, _PIECE_BYTES, body)
-                with closing(rest):
-                    for piece in rest:
-                        position += len(piece)
-                        yield piece
-            except ArchiveUnavailableError:
-                if position == began:
-                    raise
-                body = None
+        yield from device.stream(position, end - position, _PIECE_BYTES, facts["Body"])
     finally:
         facts["Body"].close()
 

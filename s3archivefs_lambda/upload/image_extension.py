@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3archivefs import Superblock
 from s3archivefs.writer import Cost
-from s3archivefs_lambda.store.device import S3Device
+from s3archivefs_lambda.store.device import LASTING_PATIENCE, S3Device
 from s3archivefs_lambda.store.errors import ArchiveAccessError, ArchiveReplacedError
 from s3archivefs_lambda.store.superblock_metadata import (
     SUPERBLOCK_METADATA,
@@ -83,6 +83,7 @@ class StoredImage:
             etag=self.etag,
             size=self.size,
             version_id=self.version_id,
+            patience=LASTING_PATIENCE,
         )
         self._first = self._fetched(0, min(self.size, LEAST_PART))
         self._last_start = self._start_of_last()

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3archivefs.writer import Entry, FileKind, PackingError
-from s3archivefs_lambda.store.device import S3Device
+from s3archivefs_lambda.store.device import LASTING_PATIENCE, S3Device
 from s3archivefs_lambda.store.errors import ArchiveAccessError, mapped_errors
 from s3archivefs_lambda.store.superblock_metadata import user_metadata
 
@@ -153,7 +153,14 @@ class PrefixMembers:
         return _Streamed(self._device(each), partial(self._errors, each.key))
 
     def _device(self, each: PackedObject) -> S3Device:
-        return S3Device(self._client, self._bucket, each.key, etag=each.etag, size=each.size)
+        return S3Device(
+            self._client,
+            self._bucket,
+            each.key,
+            etag=each.etag,
+            size=each.size,
+            patience=LASTING_PATIENCE,
+        )
 
     def _get(self, each: PackedObject) -> Any:  # noqa: ANN401 -- types of S3's answers are not there at run time
         return self._client.get_object(Bucket=self._bucket, Key=each.key, IfMatch=each.etag)

@@ -25,10 +25,12 @@ from tests.support.adapter.uploads import (
     parts_sent,
     put,
 )
-from tests.support.proxy.counting_proxy import Answer
+from tests.support.proxy.counting_proxy import Answer, CutBody
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.proxy.recorded import Recorded, Request
 
 URL = f"s3://{BUCKET}/a.sqfs"
 STORED = ("--compressor", "none")
@@ -155,6 +157,10 @@ def test_parts_that_cannot_be_deleted_are_named(swift: Store, source: Path) -> N
 # ---- Objects into one archive --------------------------------------------------------------------
 
 
+def is_get_of(key: str, request: Request | Recorded) -> bool:
+    return request.method == "GET" and request.path.endswith(key)
+
+
 def test_objects_below_a_prefix_become_members(uploads: Store, tmp_path: Path) -> None:
     contents = {f"in/{number % 3}/{number}": bytes([number]) * number for number in range(40)}
     contents |= {"in/large": LARGE, "in/\u00fc ?&": b"odd", "other/x": b"not below"}
@@ -201,6 +207,28 @@ def test_an_object_that_is_replaced_meanwhile_is_an_error(uploads: Store) -> Non
     written = uploads.run("pack", f"s3://{BUCKET}/in/", URL, status=1)
     assert f"s3archivefs: s3://{BUCKET}/in/1: the object was replaced" in written
     assert uploads.keys().count("a.sqfs") == 0
+
+
+def test_an_object_whose_connection_is_lost_again_and_again_is_packed(
+    swift: Store, tmp_path: Path
+) -> None:
+    put_object(swift, "in/large", LARGE)
+    put_object(swift, "in/small", LARGE[:100_000])
+    swift.proxy.inject(CutBody(1 << 20), times=15, match=partial(is_get_of, "in/large"))
+    swift.proxy.inject(CutBody(10), times=4, match=partial(is_get_of, "in/small"))
+    swift.run("pack", *STORED, f"s3://{BUCKET}/in/", URL)
+    assert sum(is_get_of("in/large", each) for each in swift.proxy.requests) == 16
+    with stored(swift, tmp_path) as fs:
+        assert fs.read_bytes("/large") == LARGE
+        assert fs.read_bytes("/small") == LARGE[:100_000]
+
+
+def test_an_object_whose_connection_stays_lost_is_told(swift: Store) -> None:
+    put_object(swift, "in/large", LARGE)
+    swift.proxy.inject(CutBody(1000), times=99, match=partial(is_get_of, "in/large"))
+    written = swift.run("pack", *STORED, f"s3://{BUCKET}/in/", URL, status=1)
+    missing = f"{len(LARGE) - 5000} of {len(LARGE)} bytes missing, also when asked for again"
+    assert f"s3://{BUCKET}/in/large: the body ended with {missing}; " in written
 
 
 @pytest.mark.parametrize("key", ["a//b", "/b", "../b", "a/./b", "b/"])

@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
-from s3archivefs_lambda.store.body import Patience, ResumedBody, in_pieces
+from s3archivefs_lambda.store.body import (
+    LASTING_PATIENCE,
+    BodyBrokenError,
+    Patience,
+    ResumedBody,
+    in_pieces,
+)
 from s3archivefs_lambda.store.errors import (
     ArchiveReplacedError,
     ArchiveUnavailableError,
 )
 from tests.support.adapter.scripted_device import CONTENT, SIZE, device_of
+from tests.support.clock import Clock
 from tests.support.servers.scripted_store import Reply, Request, ScriptedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Body(io.BytesIO):
+    """Arrives in bits of at most 7,000 bytes, and its end takes some seconds to come."""
+
+    def __init__(self, content: bytes, clock: Clock | None = None, seconds: float = 0.0) -> None:
+        super().__init__(content)
+        self._clock, self._seconds = clock, seconds
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        bit = self.read(7000 if size is None else min(size, 7000))
+        if not bit and self._clock is not None:
+            self._clock.now += self._seconds
+        return bit
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of bodies."""
+    clock = Clock()
+    monkeypatch.setattr("s3archivefs_lambda.store.body.time.monotonic", clock)
+    return clock
+
+
+def resumed(bodies: Iterator[Body], patience: Patience = Patience()) -> ResumedBody:  # noqa: B008 -- immutable
+    return ResumedBody(lambda _: next(bodies), SIZE, "url", patience=patience)  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 70_000, 499_999])
@@ -63,9 +100,65 @@ def test_a_body_that_always_breaks_is_given_up(store: ScriptedStore) -> None:
 
 def test_no_attempt_begins_late(store: ScriptedStore) -> None:
     store.script(lambda _, reply: replace(reply, cut=1))
-    with pytest.raises(ArchiveUnavailableError):
+    with pytest.raises(
+        ArchiveUnavailableError, match="; after 0 seconds it is not asked for again"
+    ):
         device_of(store, patience=Patience(last_attempt_seconds=-1)).pread(10, 100)
     assert len(store.requests) == 1
+
+
+def test_a_read_that_must_end_in_time_is_asked_for_five_times_whatever_it_brings(
+    store: ScriptedStore,
+) -> None:
+    store.script(lambda _, reply: replace(reply, cut=SIZE // 10), times=1000)
+    with pytest.raises(ArchiveUnavailableError, match="also when asked for again"):
+        device_of(store).pread(0, SIZE)
+    assert len(store.requests) == 5
+
+
+def test_a_long_body_is_resumed_as_often_as_it_goes_on(store: ScriptedStore) -> None:
+    # The least that counts as progress comes with every fifth attempt.
+    patience = LASTING_PATIENCE._replace(renewing_bytes=50_000)
+    store.script(lambda _, reply: replace(reply, cut=10_000), times=1000)
+    assert device_of(store, patience=patience).pread(0, SIZE) == CONTENT
+    assert len(store.requests) == SIZE // 10_000
+
+
+def test_a_long_body_that_all_but_stands_still_is_given_up(store: ScriptedStore) -> None:
+    store.script(lambda _, reply: replace(reply, cut=1_000_000), match="bytes=0-")
+    store.script(lambda _, reply: replace(reply, cut=1), match="bytes=1", times=1000)
+    with pytest.raises(ArchiveUnavailableError, match="also when asked for again"):
+        device_of(store, patience=LASTING_PATIENCE).pread(0, SIZE)
+    firsts = (0, *range(1_000_000, 1_000_005))
+    assert store.ranges == [f"bytes={first}-{SIZE - 1}" for first in firsts]
+
+
+def test_a_long_body_that_breaks_late_is_asked_for_again(clock: Clock) -> None:
+    bodies = iter([Body(CONTENT[:2_000_000], clock, seconds=10_000), Body(CONTENT[2_000_000:])])
+    assert b"".join(in_pieces(resumed(bodies, LASTING_PATIENCE), SIZE, SIZE)) == CONTENT
+
+
+def test_a_read_that_must_end_in_time_is_not_asked_for_again_late(clock: Clock) -> None:
+    bodies = iter([Body(CONTENT[:2_000_000], clock, seconds=16)])
+    with pytest.raises(BodyBrokenError, match="; after 16 seconds it is not asked for again"):
+        b"".join(in_pieces(resumed(bodies, Patience()), SIZE, SIZE))
+
+
+def test_a_long_body_that_makes_no_progress_is_given_up_in_time(clock: Clock) -> None:
+    bodies = iter([Body(CONTENT[:10], clock, seconds=301) for _ in range(2)])
+    with pytest.raises(BodyBrokenError, match="after 301 seconds it is not asked for again"):
+        b"".join(in_pieces(resumed(bodies, LASTING_PATIENCE), SIZE, SIZE))
+
+
+def test_the_time_that_the_reader_of_a_body_takes_does_not_make_an_attempt_late(
+    clock: Clock,
+) -> None:
+    bodies = iter([Body(CONTENT[:15_000]), Body(CONTENT[15_000:])])
+    read = []
+    for piece in in_pieces(resumed(bodies), SIZE, 10_000):
+        read.append(piece)
+        clock.now += 60
+    assert b"".join(read) == CONTENT
 
 
 def test_a_broken_body_is_not_resumed_with_another_version(store: ScriptedStore) -> None:
@@ -146,10 +239,3 @@ def test_a_body_ends_anywhere_in_a_piece_and_its_connection_is_used_again(
     for length in range(1, 17):
         assert b"".join(device.stream(3, length, piece_bytes)) == CONTENT[3 : 3 + length]
     assert len(store.connections) == 1
-
-
-class Body(io.BytesIO):
-    """Arrives in bits of at most 7,000 bytes."""
-
-    def read1(self, size: int | None = -1, /) -> bytes:
-        return self.read(7000 if size is None else min(size, 7000))
