@@ -227,7 +227,7 @@ CODECS = {
 CODEC_MODULES = {
     "compression.py",
     "writer/compressors.py",
-    "writer/inputs/tar.py",
+    "writer/inputs/decompressed.py",
     "writer/inputs/zip.py",
 }
 STANDARD_CODECS = {"zlib"}  # always there and loaded in microseconds: no need to wait

@@ -1,15 +1,11 @@
-"""The members of a tar stream, in its order: uncompressed, gzip, bzip2, xz or zstd."""
+"""The members of a tar stream, in its order, compressed or not."""
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import tarfile
-import zlib
 from functools import partial
-from importlib import import_module
-from lzma import LZMAError
 from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs.errors import PackingError
@@ -17,18 +13,18 @@ from s3archivefs.inode import FileKind
 from s3archivefs.names import encode
 from s3archivefs.printed import printed
 from s3archivefs.writer.entries import Entry, HardLink
+from s3archivefs.writer.inputs.decompressed import Decompressed, DecompressionError
 from s3archivefs.writer.inputs.guarded import GuardedContent
 from s3archivefs.writer.xattrs import has_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import BinaryIO, Self
 
     from s3archivefs.writer.entries import Member
 
 __all__ = ["TarFileInput", "TarInput", "is_tar", "plain_path"]
 
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _XATTR = "SCHILY.xattr."
 _HEADERS = {
     tarfile.XHDTYPE,
@@ -53,9 +49,7 @@ _KINDS = {
 }
 _FAULTS: tuple[type[Exception], ...] = (
     tarfile.TarError,
-    EOFError,
-    zlib.error,
-    LZMAError,
+    DecompressionError,
     OSError,
 )
 _HeaderError, _ReadError = tarfile.HeaderError, tarfile.ReadError
@@ -99,9 +93,8 @@ class TarInput:
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file: Any = file if hasattr(file, "peek") else io.BufferedReader(cast("Any", file))
+        self._file = file
         self._name = name
-        self._faults = _FAULTS  # and those of the library that decodes zstd
 
     def __iter__(self) -> Iterator[Member]:
         try:
@@ -109,7 +102,7 @@ class TarInput:
                 while (info := stream.next()) is not None:
                     yield self._member(stream, info)
                     cast("Any", stream).members.clear()  # else it keeps all, 2 KB each
-        except self._faults as error:
+        except _FAULTS as error:
             raise PackingError(
                 f"{self._name}: is no tar stream, or a damaged one: {error}"
             ) from error
@@ -119,29 +112,13 @@ class TarInput:
         try:
             with self._stream() as stream:
                 return stream.firstmember is not None  # type: ignore[attr-defined]
-        except self._faults:
+        except _FAULTS:
             return False
 
     def _stream(self) -> tarfile.TarFile:
-        return tarfile.open(
-            fileobj=self._uncompressed(), mode="r|*", errors="surrogateescape", tarinfo=_Info
-        )
-
-    def _uncompressed(self) -> Any:  # noqa: ANN401 -- anything that has read()
-        """Return what tarfile takes: it knows zstd from Python 3.14 on only."""
-        if not self._file.peek(len(_ZSTD_MAGIC)).startswith(_ZSTD_MAGIC):
-            return self._file
-        for name, reader in _ZSTD_READERS.items():
-            try:
-                module: Any = import_module(name)
-            except ImportError:
-                continue
-            self._faults = (*_FAULTS, module.ZstdError)
-            return reader(module, self._file)
-        raise PackingError(
-            f"{self._name}: is compressed with zstd, which needs a library:"
-            " pip install 's3archivefs[zstd]'"
-        )
+        source: Any = Decompressed(self._file, self._name)
+        # tarfile's own decompression ends with the first of several parts, and checks nothing.
+        return tarfile.open(fileobj=source, mode="r|", errors="surrogateescape", tarinfo=_Info)
 
     def _member(self, stream: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
         path = plain_path(encode(info.name))
@@ -179,7 +156,7 @@ class TarInput:
         self, stream: tarfile.TarFile, info: tarfile.TarInfo, path: bytes
     ) -> GuardedContent:
         file = cast("BinaryIO", stream.extractfile(info))
-        return GuardedContent(file, f"{self._name}: {printed(path)}", self._faults)
+        return GuardedContent(file, f"{self._name}: {printed(path)}", _FAULTS)
 
 
 def plain_path(path: bytes) -> bytes:
@@ -197,14 +174,6 @@ def _xattrs(info: tarfile.TarInfo) -> Iterator[tuple[bytes, bytes]]:
         name = encode(key.removeprefix(_XATTR))
         if key.startswith(_XATTR) and has_place(name):
             yield name, encode(value)
-
-
-_ZSTD_READERS: dict[str, Callable[[Any, BinaryIO], Any]] = {
-    "zstandard": lambda module, file: module.ZstdDecompressor().stream_reader(
-        file, read_across_frames=True
-    ),
-    "compression.zstd": lambda module, file: module.ZstdFile(file),
-}
 
 
 class TarFileInput:

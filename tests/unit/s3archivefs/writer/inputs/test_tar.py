@@ -150,3 +150,16 @@ def test_a_header_that_would_fill_the_memory_is_not_read(kind: bytes) -> None:
     with pytest.raises(PackingError, match=r"^it: .*a header of 8589934592 bytes"):
         [*TarInput(stream, "it")]
     assert stream.tell() < 1 << 20
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_members_of_all_compressed_parts_are_read(compress: Callable[[bytes], bytes]) -> None:
+    data = tar_of(info("a"), info("b"), info("c"), content=b"x" * 700)
+    for length in (512, 700, 1536):  # of a part: within a member, and from one to the next
+        parts = [data[at : at + length] for at in range(0, len(data), length)]
+        found = read(b"".join(map(compress, parts)))
+        assert [(each.path, content) for each, content in found] == [
+            (b"a", b"x" * 700),
+            (b"b", b"x" * 700),
+            (b"c", b"x" * 700),
+        ]
