@@ -1,8 +1,8 @@
 """What the sources of images are: directories, tar streams, zip archives, images, single files.
 
 Installed packages add sources for schemes of URLs in the entry-point group `s3archivefs.inputs`:
-functions that take a URL and what to call with each object packed, and return the members, or None
-for a URL of a single object.
+functions that take a URL, what to call with each object packed, and what says of a path whether to
+take it (None for all), and return the members, or None for a URL of a single object.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from s3archivefs.cli.output import json_line
 from s3archivefs.errors import naming
 from s3archivefs.names import encode
 from s3archivefs.sources import is_squashfs
-from s3archivefs.writer.inputs.arranged import below, chosen, in_order
+from s3archivefs.writer.inputs.arranged import Chosen, below, in_order
 from s3archivefs.writer.inputs.directory import DirectoryInput, FileInput
 from s3archivefs.writer.output import new_lines
 
@@ -81,18 +81,17 @@ def source_of(
             raise UsageError("-: standard input is closed: give it a tar stream")
         return Source(TarInput(sys.stdin.buffer, "standard input"), b"", False, False)  # noqa: FBT003 -- the fields are named above
     if "://" in argument:
-        return _source_at(argument, opened, packed)
+        return _source_at(argument, exclusion, opened, packed)
     mode = os.stat(argument).st_mode  # noqa: PTH116 -- pathlib takes 10 ms to import
     if S_ISDIR(mode):
         name = encode(os.path.basename(os.path.abspath(argument)))  # noqa: PTH100, PTH119 -- likewise
-        takes = None if exclusion.is_none else exclusion.takes
-        found = DirectoryInput(argument, takes=takes, xattrs=xattrs, without=without)
+        found = DirectoryInput(argument, takes=exclusion.taken, xattrs=xattrs, without=without)
         return Source(found, name, repeats=True, is_chosen=True)
     if not (S_ISREG(mode) or S_ISBLK(mode)):  # to look for what it holds would wait, or take it
         raise UsageError(
             f"{argument}: is no file: if it yields a tar stream, give - and < {argument}"
         )
-    return _file_source(argument, opened, xattrs=xattrs)
+    return _file_source(argument, exclusion, opened, xattrs=xattrs)
 
 
 class Manifest:
@@ -159,7 +158,7 @@ class _All:
         for source in self._sources:
             members: Iterable[Member] = source.members
             if not source.is_chosen:
-                members = chosen(members, self._exclusion)
+                members = Chosen(members, self._exclusion, repeats=source.repeats)
             if source.name and (len(self._sources) > 1):
                 members = below(members, source.name)
             if self._into:
@@ -167,7 +166,7 @@ class _All:
             yield from members
 
 
-def _file_source(path: str, opened: ExitStack, *, xattrs: bool) -> Source:
+def _file_source(path: str, exclusion: Exclusion, opened: ExitStack, *, xattrs: bool) -> Source:
     """Return what a local file holds: an archive's members, or itself."""
     import zipfile  # noqa: PLC0415 -- few commands need them
 
@@ -175,7 +174,7 @@ def _file_source(path: str, opened: ExitStack, *, xattrs: bool) -> Source:
     from s3archivefs.writer.inputs.zip import ZipInput  # noqa: PLC0415
 
     if is_squashfs(path):
-        return _image_source(path, opened)
+        return _image_source(path, exclusion, opened)
     if zipfile.is_zipfile(path):
         return Source(ZipInput(path), b"", repeats=True, is_chosen=False)
     if os.path.isfile(path) and is_tar(path):  # noqa: PTH113 -- likewise
@@ -183,22 +182,25 @@ def _file_source(path: str, opened: ExitStack, *, xattrs: bool) -> Source:
     return Source(FileInput(path, xattrs=xattrs), b"", repeats=True, is_chosen=False)
 
 
-def _source_at(url: str, opened: ExitStack, packed: Callable[[Any], object]) -> Source:
+def _source_at(
+    url: str, exclusion: Exclusion, opened: ExitStack, packed: Callable[[Any], object]
+) -> Source:
     """Return what a URL names: what its scheme's package finds there, or an image."""
     from importlib.metadata import entry_points  # noqa: PLC0415 -- 20 ms, and few commands need it
 
     scheme = url.partition("://")[0]
     for entry in entry_points(group="s3archivefs.inputs", name=scheme):
-        members = cast("Iterable[Member] | None", entry.load()(url, packed))
+        members = cast("Iterable[Member] | None", entry.load()(url, packed, exclusion.taken))
         if members is not None:
-            return Source(members, b"", repeats=True, is_chosen=False)
-    return _image_source(url, opened)
+            return Source(members, b"", repeats=True, is_chosen=True)
+    return _image_source(url, exclusion, opened)
 
 
-def _image_source(name: str, opened: ExitStack) -> Source:
+def _image_source(name: str, exclusion: Exclusion, opened: ExitStack) -> Source:
     """Return the members of an image, which its faults name."""
     from s3archivefs.writer.inputs.image import ImageInput  # noqa: PLC0415 -- few commands need it
 
     with naming(name):
         image = opened.enter_context(open_named(name, offset=0))
-    return Source(ImageInput(image, name), b"", repeats=True, is_chosen=False)
+    found = ImageInput(image, name, takes=exclusion.taken)
+    return Source(found, b"", repeats=True, is_chosen=True)

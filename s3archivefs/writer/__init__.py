@@ -20,6 +20,7 @@ from s3archivefs.writer.extending import Cost, ExtensionOutput, ImageExtension
 from s3archivefs.writer.image_writer import ImageWriter, Packed
 from s3archivefs.writer.inputs.directory import DirectoryInput
 from s3archivefs.writer.inputs.image import ImageInput
+from s3archivefs.writer.inputs.sizes import Takes
 from s3archivefs.writer.options import COMPRESSORS, PackOptions
 from s3archivefs.writer.output import FileOutput, Output, StreamOutput, padded
 from s3archivefs.writer.postponed import PostponedOutput
@@ -48,5 +49,6 @@ __all__ = [
     "PackingError",
     "PostponedOutput",
     "StreamOutput",
+    "Takes",
     "padded",
 ]

@@ -14,6 +14,7 @@ from s3archivefs_lambda.commands.errors import UsageError, made_client, require
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from s3archivefs.writer import Takes
     from s3archivefs_lambda.upload.image_stream import ImageStream
     from s3archivefs_lambda.upload.prefix_members import PackedObject, PrefixMembers
 
@@ -51,8 +52,13 @@ def output_at(url: str, *, estimate: int | None, replace: bool) -> StoredOutput:
     return StoredOutput(stream, url)
 
 
-def members_at(url: str, packed: Callable[[PackedObject], object]) -> PrefixMembers | None:
-    """Return the objects below s3://bucket/prefix/ as members, or None for a URL of one object."""
+def members_at(
+    url: str, packed: Callable[[PackedObject], object], takes: Takes | None
+) -> PrefixMembers | None:
+    """Return the objects below s3://bucket/prefix/ as members, or None for a URL of one object.
+
+    `takes` is as that of PrefixMembers.
+    """
     from s3archivefs_lambda.store.client import make_s3_client
     from s3archivefs_lambda.upload.prefix_members import PrefixMembers
 
@@ -62,7 +68,7 @@ def members_at(url: str, packed: Callable[[PackedObject], object]) -> PrefixMemb
     with translated(url):
         require("botocore", extra="lambda", what="packing from S3")
         client = made_client(lambda: make_s3_client(connections=CONNECTIONS, read_timeout=60))
-    return PrefixMembers(client, bucket, prefix, packed=packed)
+    return PrefixMembers(client, bucket, prefix, packed=packed, takes=takes)
 
 
 class StoredOutput:

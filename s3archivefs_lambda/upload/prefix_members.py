@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3 import S3Client
 
-    from s3archivefs.writer import Content
+    from s3archivefs.writer import Content, Takes
 
 __all__ = ["PackedObject", "PrefixMembers"]
 
@@ -58,8 +58,10 @@ class PackedObject(NamedTuple):
 class PrefixMembers:
     """Yields an entry for each object below s3://bucket/prefix, its path the rest of the key.
 
-    `packed` is called with each object as it is yielded. An object that stands for a directory, as
-    the console makes them, is one. Raises PackingError for an object that cannot be read.
+    `takes` says of a path, and of whether it is a directory, whether to take it; what is left out
+    is not fetched. `packed` is called with each object as it is yielded. An object that stands for
+    a directory, as the console makes them, is one. Raises PackingError for an object that cannot be
+    read.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class PrefixMembers:
         prefix: str,
         *,
         packed: Callable[[PackedObject], object] = lambda _: None,
+        takes: Takes | None = None,
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
         self._packed = packed
+        self._takes = takes
 
     def __iter__(self) -> Iterator[Entry]:
         executor = ThreadPoolExecutor(_THREADS, "s3archivefs-fetch")
@@ -114,12 +118,21 @@ class PrefixMembers:
                     if each["Key"] == self._prefix and not each["Size"]:
                         continue  # it stands for the prefix itself
                     found = PackedObject(each["Key"], each["ETag"], each["Size"])
-                    yield found, int(each["LastModified"].timestamp())
+                    path, is_directory = self._path_of(found)
+                    if self._takes is None or self._takes(path, is_directory=is_directory):
+                        yield found, int(each["LastModified"].timestamp())
 
-    def _entry(self, each: PackedObject, mtime: int, fetch: Future[Any] | None) -> Entry:
+    def _path_of(self, each: PackedObject) -> tuple[bytes, bool]:
+        """Return the path of an object, and whether it stands for a directory."""
         path = each.key.removeprefix(self._prefix).encode()  # its slashes are its own
         if path.endswith(b"/") and not each.size:
-            return Entry(path[:-1], FileKind.DIRECTORY, 0o755, mtime=mtime)
+            return path[:-1], True
+        return path, False
+
+    def _entry(self, each: PackedObject, mtime: int, fetch: Future[Any] | None) -> Entry:
+        path, is_directory = self._path_of(each)
+        if is_directory:
+            return Entry(path, FileKind.DIRECTORY, 0o755, mtime=mtime)
         if fetch is None:
             opened: Callable[[], Content] = partial(self._opened, each)
             metadata: dict[str, str] = {}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
     from s3archivefs.writer.entries import Content, Member
+    from s3archivefs.writer.inputs.sizes import Takes
 
 __all__ = ["ImageInput"]
 
@@ -23,12 +24,16 @@ __all__ = ["ImageInput"]
 class ImageInput:
     """Yields the members of an open image, files of one directory together.
 
+    `takes` says of a path, and of whether it is a directory, whether to take it with all below.
     Raises what reading the image raises; where it has a name, errors that concern it tell that.
     """
 
-    def __init__(self, image: SquashFS, name: str | None = None) -> None:
+    def __init__(
+        self, image: SquashFS, name: str | None = None, *, takes: Takes | None = None
+    ) -> None:
         self._image = image
         self._name = name
+        self._takes = takes
 
     def __iter__(self) -> Iterator[Member]:
         with naming(self._name):
@@ -43,7 +48,10 @@ class ImageInput:
             below = []
             for name, found in self._image.scandir_stats(b"/" + above):
                 path = above + b"/" + name if above else name
-                if found.kind is FileKind.DIRECTORY:
+                is_directory = found.kind is FileKind.DIRECTORY
+                if self._takes is not None and not self._takes(path, is_directory=is_directory):
+                    continue
+                if is_directory:
                     below.append(path)
                 elif (
                     found.nlink > 1 and (first := linked.setdefault(found.reference, path)) != path

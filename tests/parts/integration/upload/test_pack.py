@@ -46,6 +46,13 @@ def put_object(uploads: Store, key: str, content: bytes = b"", **fields: object)
     uploads.store.client().put_object(Bucket=BUCKET, Key=key, Body=content, **fields)  # type: ignore[arg-type]
 
 
+def fetched(uploads: Store) -> list[str]:
+    """The keys of the objects that were asked for, but for the image, sorted."""
+    paths = [each.path.partition("?")[0] for each in uploads.proxy.requests if each.method == "GET"]
+    keys = [path.removeprefix(f"/{BUCKET}/") for path in paths if path != f"/{BUCKET}"]
+    return sorted(key for key in keys if key and key != "a.sqfs")
+
+
 def test_an_image_streams_into_s3_with_its_first_part_last(
     uploads: Store, source: Path, tmp_path: Path
 ) -> None:
@@ -194,6 +201,21 @@ def test_objects_below_a_prefix_become_members(uploads: Store, tmp_path: Path) -
     sizes |= {"in/own": 3, "in/empty/": 0}
     assert all(line["size"] == sizes[line["key"]] for line in lines)
     assert {*contents} <= {*uploads.keys()}
+
+
+def test_objects_that_are_left_out_are_neither_fetched_nor_listed(
+    uploads: Store, tmp_path: Path
+) -> None:
+    for key in ("in/a", "in/b.tmp", "in/c.tmp/d", "in/e/f", "in/e/g.tmp/"):
+        put_object(uploads, key, b"" if key.endswith("/") else b"content")
+    manifest = tmp_path / "manifest"
+    options = ("--exclude", "*.tmp", "--manifest", manifest)
+    uploads.run("pack", *options, f"s3://{BUCKET}/in/", URL)
+    with stored(uploads, tmp_path) as fs:
+        assert [path for path, _, _ in fs.walk_files()] == ["/a", "/e/f"]
+    keys = [json.loads(line)["key"] for line in manifest.read_text().splitlines()]
+    assert keys == ["in/a", "in/e/f"]
+    assert fetched(uploads) == ["in/a", "in/e/f"]
 
 
 def test_an_object_that_is_replaced_meanwhile_is_an_error(uploads: Store) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
+import s3archivefs
 from tests.support.command_line import Ran, run
 
 
@@ -69,3 +73,42 @@ def test_a_directory_as_the_image_is_one_error(source: Path, tmp_path: Path) -> 
     target.mkdir()
     line = refused(run("pack", "--force", source, target))
     assert line == f"s3archivefs: {target}: Is a directory"
+
+
+# ---- What is left out ----------------------------------------------------------------------------
+
+
+def test_any_name_of_a_file_may_be_left_out(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes(b"content")
+    for name in ("b", "c"):
+        (source / name).hardlink_to(source / "a")
+    subprocess.run(["tar", "-cf", tmp_path / "a.tar", "-C", source, "a", "b", "c"], check=True)
+    assert run("pack", source, tmp_path / "a.sqfs").code == 0
+    for kind in ("source", "a.tar", "a.sqfs"):
+        image = tmp_path / "packed.sqfs"
+        assert run("pack", "--force", "--exclude", "a", tmp_path / kind, image).code == 0
+        with s3archivefs.open(image) as fs:
+            assert fs.listdir("/") == ["b", "c"]
+            assert fs.read_bytes("b") == b"content"
+            assert fs.stat("b").nlink == 2
+            assert fs.stat("c").inode_number == fs.stat("b").inode_number
+
+
+def test_a_link_to_what_is_left_out_of_a_stream_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("a"))
+        link = tarfile.TarInfo("b")
+        link.type, link.linkname = tarfile.LNKTYPE, "a"
+        tar.addfile(link)
+    content.seek(0)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(content))
+    line = refused(run("pack", "--exclude", "a", "-", tmp_path / "a.sqfs"))
+    assert line == (
+        "s3archivefs: b: a hard link to a, which --exclude leaves out; leave out both, or give a"
+        " file, which can be read twice"
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import s3archivefs
 from s3archivefs.writer.entries import Entry, HardLink
 from s3archivefs.writer.image_writer import ImageWriter
+from s3archivefs.writer.inputs.arranged import Exclusion
 from s3archivefs.writer.inputs.image import ImageInput
 from s3archivefs.writer.output import FileOutput
 from tests.support.images.fixtures import FIXTURES, Fixture, observe, open_fixture
@@ -39,3 +42,17 @@ def test_later_names_of_an_inode_are_hard_links() -> None:
         links = [each for each in members if isinstance(each, HardLink)]
         paths = [each.path for each in members if isinstance(each, Entry)]
         assert all(each.existing in paths for each in links)
+
+
+def test_of_an_inode_any_name_may_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqfs"
+    with ImageWriter(FileOutput(path)) as image:
+        image.add(Entry(b"d/a", mtime=7))
+        for name in (b"b", b"c", b"d/e"):
+            image.add(HardLink(name, b"d/a"))
+    with s3archivefs.open(path) as fs:
+        members = [*ImageInput(fs, takes=Exclusion(["b"]).takes)]
+        assert [each.path for each in members] == [b"", b"c", b"d", b"d/a", b"d/e"]
+        assert members[3:] == [HardLink(b"d/a", b"c"), HardLink(b"d/e", b"c")]
+        members = [*ImageInput(fs, takes=Exclusion(["d"]).takes)]
+        assert [each.path for each in members] == [b"", b"b", b"c"]
