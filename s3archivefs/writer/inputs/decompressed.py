@@ -6,6 +6,7 @@ import bz2
 import lzma
 import re
 import zlib
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,6 +26,10 @@ _START = 10
 
 class DecompressionError(Exception):
     """A stream does not decompress, or ends too early."""
+
+
+class _TrailingDataError(DecompressionError):
+    """What follows the compressed parts is neither another nor padding."""
 
 
 class Decompressed:
@@ -54,6 +59,15 @@ class Decompressed:
             return self._source.read(size)
         except self._errors as error:
             raise DecompressionError(str(error)) from error
+
+    def drain(self) -> None:
+        """Read to the end, where checksums are compared. Raises DecompressionError.
+
+        What is there beside compressed data is left, as GNU tar and others leave it.
+        """
+        with suppress(_TrailingDataError):
+            while self.read(_READ):
+                pass
 
     def _of_zstd(
         self, start: bytes, file: BinaryIO, pattern: re.Pattern[bytes], name: str
@@ -166,7 +180,7 @@ class _Parts:
                 return False
         rest += self._file.read(_START)
         if not self._pattern.match(rest):
-            raise EOFError("what follows its compressed data is no more of it")
+            raise _TrailingDataError("what follows its compressed data is no more of it")
         self._undecoded = rest
         self._decoder = self._new_decoder()
         return True

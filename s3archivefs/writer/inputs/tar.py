@@ -98,10 +98,12 @@ class TarInput:
 
     def __iter__(self) -> Iterator[Member]:
         try:
-            with self._stream() as stream:
+            source = Decompressed(self._file, self._name)
+            with _stream(source) as stream:
                 while (info := stream.next()) is not None:
                     yield self._member(stream, info)
                     cast("Any", stream).members.clear()  # else it keeps all, 2 KB each
+            source.drain()  # or gzip's checksum is never read, and who writes into a pipe fails
         except _FAULTS as error:
             raise PackingError(
                 f"{self._name}: is no tar stream, or a damaged one: {error}"
@@ -110,15 +112,10 @@ class TarInput:
     def starts_well(self) -> bool:
         """Return whether the stream starts as a tar stream does; reads its start."""
         try:
-            with self._stream() as stream:
+            with _stream(Decompressed(self._file, self._name)) as stream:
                 return stream.firstmember is not None  # type: ignore[attr-defined]
         except _FAULTS:
             return False
-
-    def _stream(self) -> tarfile.TarFile:
-        source: Any = Decompressed(self._file, self._name)
-        # tarfile's own decompression ends with the first of several parts, and checks nothing.
-        return tarfile.open(fileobj=source, mode="r|", errors="surrogateescape", tarinfo=_Info)
 
     def _member(self, stream: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
         path = plain_path(encode(info.name))
@@ -157,6 +154,11 @@ class TarInput:
     ) -> GuardedContent:
         file = cast("BinaryIO", stream.extractfile(info))
         return GuardedContent(file, f"{self._name}: {printed(path)}", _FAULTS)
+
+
+def _stream(source: Any) -> tarfile.TarFile:  # noqa: ANN401 -- anything that has read()
+    # tarfile's own decompression ends with the first of several parts, and checks nothing.
+    return tarfile.open(fileobj=source, mode="r|", errors="surrogateescape", tarinfo=_Info)
 
 
 def plain_path(path: bytes) -> bytes:

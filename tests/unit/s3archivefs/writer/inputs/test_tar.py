@@ -163,3 +163,35 @@ def test_members_of_all_compressed_parts_are_read(compress: Callable[[bytes], by
             (b"b", b"x" * 700),
             (b"c", b"x" * 700),
         ]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_damage_at_the_end_of_what_is_compressed_is_an_error(
+    compress: Callable[[bytes], bytes],
+) -> None:
+    # What decompresses first would pass: the end is long, and has but zeros and a checksum.
+    data = compress(tar_of(info("a"), content=b"x" * 700) + bytes(1 << 20))
+    read(data)
+    for damaged in (data[:-8], data[:-1], data[:-5] + b"\xff" * 5):
+        with pytest.raises(PackingError, match=r"^it: is no tar stream, or a damaged one: \S"):
+            read(damaged)
+
+
+def test_content_that_gzip_only_stores_is_held_against_its_checksum() -> None:
+    data = bytearray(gzip.compress(tar_of(info("a"), content=b"content"), compresslevel=0))
+    data[data.index(b"content")] ^= 1
+    with pytest.raises(PackingError, match="incorrect data check"):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("rest", [bytes(100_000), b"no archive" * 10_000])
+def test_what_follows_an_archive_is_read_and_left(
+    compress: Callable[[bytes], bytes], rest: bytes
+) -> None:
+    data = tar_of(info("a"), content=b"x")
+    for stream in (compress(data) + rest, compress(data + rest)):
+        assert [content for _, content in read(stream)] == [b"x"]
+    file = io.BytesIO(compress(data + rest))
+    assert len([*TarInput(file, "it")]) == 1
+    assert file.read() == b""  # else who writes it into a pipe would fail
