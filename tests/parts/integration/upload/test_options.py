@@ -82,8 +82,9 @@ def test_a_terminal_shows_progress(swift: Store, image_in_parts: Path) -> None:
     with os.fdopen(terminal, "rb", buffering=0) as shown:
         with os.fdopen(its_end, "wb", buffering=0) as stderr:
             command = swift.command(image_in_parts, f"s3://{BUCKET}/a.sqfs")
+            environ = swift.environ | {"TERM": "xterm"}
             done = subprocess.run(
-                command, env=swift.environ, check=True, stdout=subprocess.PIPE, stderr=stderr
+                command, env=environ, check=True, stdout=subprocess.PIPE, stderr=stderr
             )
             assert b"bytes stored\n" in done.stdout
             os.write(its_end, b"END")
