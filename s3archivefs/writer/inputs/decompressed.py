@@ -45,6 +45,10 @@ class Decompressed:
         start = file.read(_START)
         found = next((each for each in _FORMATS if each.start.match(start)), None)
         self._errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError)
+        self.tells_its_end = found is not None and found.decoder is not None
+        """Whether a stream that is cut short is an error; zstandard tells none."""
+        self.has_ended = False
+        """Whether the end was read."""
         self._source: _Readable
         if found is None:
             self._source = _Rejoined(start, file)
@@ -54,11 +58,18 @@ class Decompressed:
             self._source = self._of_zstd(start, file, found.start, name)
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes; none at the end. Raises DecompressionError."""
+        """Return up to `size` bytes; none at the end, once. Raises DecompressionError.
+
+        tarfile skips content in steps of 10 KB, and past the end too: for years, for a large size.
+        """
+        if self.has_ended:
+            raise DecompressionError("unexpected end of data")
         try:
-            return self._source.read(size)
+            content = self._source.read(size)
         except self._errors as error:
             raise DecompressionError(str(error)) from error
+        self.has_ended = not content
+        return content
 
     def drain(self) -> None:
         """Read to the end, where checksums are compared. Raises DecompressionError.
@@ -66,8 +77,8 @@ class Decompressed:
         What is there beside compressed data is left, as GNU tar and others leave it.
         """
         with suppress(_TrailingDataError):
-            while self.read(_READ):
-                pass
+            while not self.has_ended:
+                self.read(_READ)
 
     def _of_zstd(
         self, start: bytes, file: BinaryIO, pattern: re.Pattern[bytes], name: str

@@ -103,6 +103,11 @@ class TarInput:
                 while (info := stream.next()) is not None:
                     yield self._member(stream, info)
                     cast("Any", stream).members.clear()  # else it keeps all, 2 KB each
+            if source.has_ended and not source.tells_its_end:
+                raise PackingError(
+                    f"{self._name}: ends without its end-of-archive mark: cut short? If it is"
+                    " whole, let 1,024 zero bytes follow it, which are the mark"
+                )
             source.drain()  # or gzip's checksum is never read, and who writes into a pipe fails
         except _FAULTS as error:
             raise PackingError(

@@ -17,6 +17,7 @@ from s3archivefs import FileKind
 from s3archivefs.errors import PackingError
 from s3archivefs.writer.entries import Entry, HardLink, Member
 from s3archivefs.writer.inputs.tar import TarFileInput, TarInput, is_tar, plain_path
+from tests.support.images.standard_zstd import use_standard_zstd
 
 
 def tar_of(*members: tarfile.TarInfo, content: bytes = b"", **options: object) -> bytes:
@@ -195,3 +196,46 @@ def test_what_follows_an_archive_is_read_and_left(
     file = io.BytesIO(compress(data + rest))
     assert len([*TarInput(file, "it")]) == 1
     assert file.read() == b""  # else who writes it into a pipe would fail
+
+
+@pytest.mark.parametrize("compress", [bytes, zstandard.compress])
+def test_an_archive_without_its_end_mark_may_be_cut_short(
+    compress: Callable[[bytes], bytes],
+) -> None:
+    data = tar_of(info("a"), info("b"), content=b"x" * 700)
+    size = 512 + 1024  # of each member
+    for cut in (data[:size], data[: 2 * size]):
+        with pytest.raises(PackingError, match=r"^it: ends without its end-of-archive mark: cut"):
+            read(compress(cut))
+    for zeros in (512, 1024):
+        assert len(read(compress(data[:size] + bytes(zeros)))) == 1
+
+
+def test_a_zstd_stream_that_is_cut_short_at_a_header_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, rest = (data := tar_of(info("a"), info("b"), content=b"x" * 700))[:1536], data[1536:]
+    stream = zstandard.compress(first) + zstandard.compress(rest)
+    cut = stream[: len(zstandard.compress(first))]
+    for _ in range(2):  # with each library
+        with pytest.raises(PackingError, match=r"^it: ends without its end-of-archive mark"):
+            read(cut)
+        use_standard_zstd(monkeypatch)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_an_archive_needs_no_end_mark_where_its_compression_tells_the_end(
+    compress: Callable[[bytes], bytes],
+) -> None:
+    data = compress(tar_of(info("a"), content=b"x" * 700)[:1536])
+    assert [content for _, content in read(data)] == [b"x" * 700]
+    with pytest.raises(PackingError):
+        read(data[:-1])
+
+
+def test_a_size_far_past_the_end_ends_at_once() -> None:
+    member = info("a")
+    member.size = 1 << 60
+    data = member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    with pytest.raises(PackingError, match=r"^it: .*unexpected end of data"):
+        [*TarInput(io.BytesIO(data), "it")]  # which skips the content
