@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import chain
 from stat import S_ISBLK, S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -18,12 +19,13 @@ from s3archivefs.cli.output import json_line
 from s3archivefs.errors import naming
 from s3archivefs.names import encode
 from s3archivefs.sources import is_squashfs
-from s3archivefs.writer.inputs.arranged import Chosen, below, in_order
+from s3archivefs.writer.inputs.arranged import Chosen, below
 from s3archivefs.writer.inputs.directory import DirectoryInput, FileInput
+from s3archivefs.writer.inputs.ordered import OrderableSource, in_order
 from s3archivefs.writer.output import new_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable
     from contextlib import ExitStack
     from typing import TextIO
 
@@ -54,6 +56,8 @@ class Source(NamedTuple):
     """Whether the members can be asked for again."""
     is_chosen: bool
     """Whether exclusions are applied already."""
+    lasts: bool = True
+    """Whether contents can still be opened once later members have come."""
 
 
 def source_of(
@@ -136,34 +140,29 @@ def members_of(
     """Return the members of all sources: each below its name, where there are several.
 
     All lie below the directory `into`. The files of the paths `first` come first. Raises UsageError
-    where a source that is read once would have to be read twice for them.
+    where a source that comes once would have to be read again for them.
     """
-    members = _All(sources, exclusion, into)
+    placed = [_placed(source, exclusion, into, is_alone=len(sources) == 1) for source in sources]
     if not first:
-        return members
+        return chain.from_iterable(
+            below(each.members, each.top) if each.top else each.members for each in placed
+        )
     if not all(source.repeats for source in sources):
-        raise UsageError("--order reads the sources twice, and standard input comes once")
-    return in_order(members, first)
+        raise UsageError(
+            "--order reads the sources several times; standard input comes once: give a file"
+        )
+    return in_order(placed, first)
 
 
-class _All:
-    """The members of sources in turn."""
-
-    def __init__(self, sources: list[Source], exclusion: Exclusion, into: bytes) -> None:
-        self._into = into
-        self._sources = sources
-        self._exclusion = exclusion
-
-    def __iter__(self) -> Iterator[Member]:
-        for source in self._sources:
-            members: Iterable[Member] = source.members
-            if not source.is_chosen:
-                members = Chosen(members, self._exclusion, repeats=source.repeats)
-            if source.name and (len(self._sources) > 1):
-                members = below(members, source.name)
-            if self._into:
-                members = below(members, self._into)
-            yield from members
+def _placed(
+    source: Source, exclusion: Exclusion, into: bytes, *, is_alone: bool
+) -> OrderableSource:
+    """Return the members of a source that are not excluded, and where they go."""
+    members = source.members
+    if not source.is_chosen:
+        members = Chosen(members, exclusion, repeats=source.repeats)
+    name = b"" if is_alone else source.name
+    return OrderableSource(members, b"/".join(filter(None, (into, name))), source.lasts)
 
 
 def _file_source(path: str, exclusion: Exclusion, opened: ExitStack, *, xattrs: bool) -> Source:
@@ -176,9 +175,9 @@ def _file_source(path: str, exclusion: Exclusion, opened: ExitStack, *, xattrs: 
     if is_squashfs(path):
         return _image_source(path, exclusion, opened)
     if zipfile.is_zipfile(path):
-        return Source(ZipInput(path), b"", repeats=True, is_chosen=False)
+        return Source(ZipInput(path), b"", repeats=True, is_chosen=False, lasts=False)
     if os.path.isfile(path) and is_tar(path):  # noqa: PTH113 -- likewise
-        return Source(TarFileInput(path), b"", repeats=True, is_chosen=False)
+        return Source(TarFileInput(path), b"", repeats=True, is_chosen=False, lasts=False)
     return Source(FileInput(path, xattrs=xattrs), b"", repeats=True, is_chosen=False)
 
 

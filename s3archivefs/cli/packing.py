@@ -11,7 +11,8 @@ from s3archivefs.cli.progress import add_progress, progress_shown
 from s3archivefs.cli.read_back import add_verify
 from s3archivefs.inode import FileKind
 from s3archivefs.writer.entries import Entry
-from s3archivefs.writer.inputs.arranged import Exclusion, order_of
+from s3archivefs.writer.inputs.arranged import Exclusion
+from s3archivefs.writer.inputs.ordered import order_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,7 +21,7 @@ from s3archivefs_lambda.store.errors import ArchiveAccessError, mapped_errors
 from s3archivefs_lambda.store.superblock_metadata import user_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Generator, Iterator, Sequence
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
@@ -55,6 +55,17 @@ class PackedObject(NamedTuple):
     """Bytes."""
 
 
+class _Listed(NamedTuple):
+    """An object as it is listed."""
+
+    object: PackedObject
+    path: bytes
+    """The path of the member."""
+    is_directory: bool
+    mtime: int
+    """Seconds since the epoch."""
+
+
 class PrefixMembers:
     """Yields an entry for each object below s3://bucket/prefix, its path the rest of the key.
 
@@ -80,35 +91,43 @@ class PrefixMembers:
         self._takes = takes
 
     def __iter__(self) -> Iterator[Entry]:
+        return self._entries(self._listed(), self._packed)
+
+    def files_first(self, wanted: Sequence[bytes]) -> _ObjectsFirst:
+        """Return the members with the files of some paths first; each is fetched once."""
+        return _ObjectsFirst(wanted, self._listed, self._entries, self._packed)
+
+    def _entries(
+        self, listed: Iterator[_Listed], packed: Callable[[PackedObject], object]
+    ) -> Generator[Entry, None, None]:
         executor = ThreadPoolExecutor(_THREADS, "s3archivefs-fetch")
-        waiting: deque[tuple[PackedObject, int, Future[Any] | None]] = deque()
+        waiting: deque[tuple[_Listed, Future[Any] | None]] = deque()
         ahead = 0
-        listed = self._listed()
         try:
             while True:
                 while ahead < _AHEAD_BYTES and len(waiting) < _AHEAD_OBJECTS:
                     if not (found := [*islice(listed, 1)]):
                         break
-                    each, mtime = found[0]
+                    each = found[0].object
                     small = each.size <= _SMALL
                     fetch = executor.submit(self._fetched, each) if small else None
-                    waiting.append((each, mtime, fetch))
+                    waiting.append((found[0], fetch))
                     ahead += each.size if small else 0
                 if not waiting:
                     return
-                each, mtime, fetch = waiting.popleft()
-                yield self._entry(each, mtime, fetch)
-                self._packed(each)
-                ahead -= each.size if fetch is not None else 0
+                next_listed, fetch = waiting.popleft()
+                yield self._entry(next_listed, fetch)
+                packed(next_listed.object)
+                ahead -= next_listed.object.size if fetch is not None else 0
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
     def size(self) -> int:
         """Return the bytes of all objects, by listing them."""
-        return sum(each.size for each, _ in self._listed())
+        return sum(each.object.size for each in self._listed())
 
-    def _listed(self) -> Iterator[tuple[PackedObject, int]]:
-        """Yield the objects in the order of their keys, with their times."""
+    def _listed(self) -> Iterator[_Listed]:
+        """Yield the objects that are taken, in the order of their keys."""
         with self._errors(self._prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix
@@ -118,19 +137,15 @@ class PrefixMembers:
                     if each["Key"] == self._prefix and not each["Size"]:
                         continue  # it stands for the prefix itself
                     found = PackedObject(each["Key"], each["ETag"], each["Size"])
-                    path, is_directory = self._path_of(found)
+                    path = found.key.removeprefix(self._prefix).encode()  # its slashes are its own
+                    is_directory = path.endswith(b"/") and not found.size
+                    path = path[:-1] if is_directory else path
                     if self._takes is None or self._takes(path, is_directory=is_directory):
-                        yield found, int(each["LastModified"].timestamp())
+                        mtime = int(each["LastModified"].timestamp())
+                        yield _Listed(found, path, is_directory, mtime)
 
-    def _path_of(self, each: PackedObject) -> tuple[bytes, bool]:
-        """Return the path of an object, and whether it stands for a directory."""
-        path = each.key.removeprefix(self._prefix).encode()  # its slashes are its own
-        if path.endswith(b"/") and not each.size:
-            return path[:-1], True
-        return path, False
-
-    def _entry(self, each: PackedObject, mtime: int, fetch: Future[Any] | None) -> Entry:
-        path, is_directory = self._path_of(each)
+    def _entry(self, listed: _Listed, fetch: Future[Any] | None) -> Entry:
+        each, path, is_directory, mtime = listed
         if is_directory:
             return Entry(path, FileKind.DIRECTORY, 0o755, mtime=mtime)
         if fetch is None:
@@ -185,6 +200,41 @@ class PrefixMembers:
                 yield
         except ArchiveAccessError as error:
             raise PackingError(str(error)) from error
+
+
+class _ObjectsFirst:
+    """Objects below a prefix, of which those of given paths come first."""
+
+    def __init__(
+        self,
+        wanted: Sequence[bytes],
+        listed: Callable[[], Iterator[_Listed]],
+        entries: Callable[..., Generator[Entry, None, None]],
+        packed: Callable[[PackedObject], object],
+    ) -> None:
+        self._listed = listed
+        self._entries = entries
+        self._packed = packed
+        names = {*wanted}
+        found = [each for each in listed() if each.path in names]
+        self.counts = Counter(each.path for each in found)
+        self._objects = {each.path: each for each in found if not each.is_directory}
+        self.files = {path: path for path in wanted if path in self._objects}
+        self._told = {self._objects[path].object for path in self.files}
+
+    def first(self) -> Generator[Entry, None, None]:
+        """Yield the entries of `files`, each once, in the order of the given paths."""
+        return self._entries((self._objects[path] for path in self.files), self._packed)
+
+    def rest(self, without: Container[bytes]) -> Iterator[Entry]:
+        """Yield all members but those of some paths that came first."""
+        listed = (each for each in self._listed() if each.path not in without)
+        return self._entries(listed, self._tell)
+
+    def _tell(self, each: PackedObject) -> None:
+        """Tell of an object, unless it came first."""
+        if each not in self._told:
+            self._packed(each)
 
 
 class _Streamed:

@@ -1,4 +1,4 @@
-"""Members of other inputs, chosen, moved below a directory, or in another order."""
+"""Members of other inputs, chosen, or moved below a directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from s3archivefs.errors import PackingError
 from s3archivefs.extraction.selection import Selection
 from s3archivefs.inode import FileKind
 from s3archivefs.names import decode
-from s3archivefs.printed import printed, unprinted
+from s3archivefs.printed import printed
 from s3archivefs.writer.entries import Entry, HardLink
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.inputs.sizes import Takes
 
-__all__ = ["Chosen", "Exclusion", "below", "in_order", "order_of"]
+__all__ = ["Chosen", "Exclusion", "below"]
 
 
 class Exclusion:
@@ -131,28 +131,3 @@ def below(members: Iterable[Member], directory: bytes) -> Iterator[Member]:
             yield HardLink(path, directory + b"/" + member.existing)
         else:
             yield member._replace(path=path)
-
-
-def order_of(file: str) -> list[bytes]:
-    """Return the paths that a file names, one a line, as commands print them."""
-    with open(file, "rb") as lines:  # noqa: PTH123 -- pathlib takes 10 ms to import
-        return [unprinted(decode(line.rstrip(b"\n"))).strip(b"/") for line in lines if line.strip()]
-
-
-def in_order(members: Iterable[Member], first: list[bytes]) -> Iterator[Member]:
-    """Yield the files of these paths first, in this order, then all else.
-
-    `members` are asked twice. Raises PackingError for a path that is no file among them.
-    """
-    wanted = dict.fromkeys(first)
-    found: dict[bytes, Entry] = {}
-    for member in members:
-        if isinstance(member, Entry) and member.kind is FileKind.FILE and member.path in wanted:
-            found[member.path] = member
-    for path in wanted:
-        if path not in found:
-            raise PackingError(f"{printed(path)}: is to come first, and is no file of the sources")
-        yield found[path]
-    for member in members:
-        if member.path not in found:
-            yield member

@@ -218,6 +218,25 @@ def test_objects_that_are_left_out_are_neither_fetched_nor_listed(
     assert fetched(uploads) == ["in/a", "in/e/f"]
 
 
+def test_objects_that_come_first_are_fetched_once(uploads: Store, tmp_path: Path) -> None:
+    keys = [f"in/{number % 3}/{number}" for number in range(20)]
+    for key in keys:
+        put_object(uploads, key, key.encode())
+    put_object(uploads, "in/large", LARGE)
+    order, manifest = tmp_path / "order", tmp_path / "manifest"
+    order.write_text("2/17\nlarge\n0/3\n")
+    options = ("--order", order, "--manifest", manifest)
+    uploads.run("pack", *STORED, *options, f"s3://{BUCKET}/in/", URL)
+    with stored(uploads, tmp_path) as fs:
+        assert {path[1:]: file.read() for path, _, file in fs.walk_files()} == {
+            **{key[3:]: key.encode() for key in keys},
+            "large": LARGE,
+        }
+    listed = [json.loads(line)["key"] for line in manifest.read_text().splitlines()]
+    assert listed[:3] == ["in/2/17", "in/large", "in/0/3"]
+    assert sorted(listed) == fetched(uploads) == sorted([*keys, "in/large"])
+
+
 def test_an_object_that_is_replaced_meanwhile_is_an_error(uploads: Store) -> None:
     for number in range(3):
         put_object(uploads, f"in/{number}", b"content")

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,46 @@ def test_a_link_to_what_is_left_out_of_a_stream_is_one_error(
         "s3archivefs: b: a hard link to a, which --exclude leaves out; leave out both, or give a"
         " file, which can be read twice"
     )
+
+
+# ---- Files that come first -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Path]:
+    """A directory, and archives of it."""
+    source = tmp_path / "source"
+    (source / "d").mkdir(parents=True)
+    for number in range(20):
+        (source / f"d/{number:02}").write_bytes(b"%d" % number * 3000)
+    (source / "link").hardlink_to(source / "d/07")
+    archives = [tmp_path / f"a.{kind}" for kind in ("tar", "tar.gz", "zip", "sqfs")]
+    with tarfile.open(archives[0], "w") as tar, tarfile.open(archives[1], "w:gz") as compressed:
+        for archive in (tar, compressed):
+            archive.add(source, "")
+    with zipfile.ZipFile(archives[2], "w") as zipped:
+        for path in sorted(source.rglob("*")):
+            zipped.write(path, path.relative_to(source))
+    assert run("pack", source, archives[3]).code == 0
+    return [source, *archives]
+
+
+def test_files_of_all_sources_come_first_in_an_order(sources: list[Path], tmp_path: Path) -> None:
+    paths = ["d/13", "link", "d/02", "d/19"]
+    (tmp_path / "first").write_text("\n".join(paths))
+    for source in sources:
+        image, plain = tmp_path / "b.sqfs", tmp_path / "c.sqfs"
+        options = ("--force", "--no-fragments", "--order", tmp_path / "first")
+        ran = run("pack", *options, source, image)
+        assert (ran.code, ran.errors) == (0, ""), source
+        assert run("pack", "--force", source, plain).code == 0
+        assert run("diff", "--times", plain, image).code == 0, source
+        lines = run("hash", image).text.splitlines()  # in the order of the disk
+        names = [line.split("  ")[1].lstrip("/") for line in lines]
+        assert [name for name in names if name != "d/07"][:4] == paths, source
+
+
+def test_an_order_needs_what_can_be_read_again(tmp_path: Path) -> None:
+    (tmp_path / "first").write_text("a\n")
+    line = refused(run("pack", "--order", tmp_path / "first", "-", tmp_path / "a.sqfs"))
+    assert line.endswith("reads the sources several times; standard input comes once: give a file")

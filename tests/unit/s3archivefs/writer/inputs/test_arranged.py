@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from s3archivefs import FileKind
 from s3archivefs.errors import PackingError
 from s3archivefs.writer.entries import Entry, HardLink, Member
-from s3archivefs.writer.inputs.arranged import Chosen, Exclusion, below, in_order, order_of
+from s3archivefs.writer.inputs.arranged import Chosen, Exclusion, below
 
 MEMBERS: list[Member] = [
     Entry(b"", FileKind.DIRECTORY),
@@ -105,18 +104,3 @@ def test_members_move_below_a_directory() -> None:
         b"top/d/a.tmp",
     ]
     assert HardLink(b"top/d/c", b"top/d/b") in [*below(MEMBERS, b"top")]
-
-
-def test_files_come_first_in_an_order() -> None:
-    found = [each.path for each in in_order(MEMBERS, [b"e/d/x", b"d/b", b"e/d/x"])]
-    assert found[:2] == [b"e/d/x", b"d/b"]
-    assert sorted(found) == sorted(each.path for each in MEMBERS)
-    for wrong in (b"nothing", b"d", b"d/c"):
-        with pytest.raises(PackingError, match="is to come first, and is no file"):
-            [*in_order(MEMBERS, [wrong])]
-
-
-def test_an_order_is_a_path_a_line_as_commands_print_it(tmp_path: Path) -> None:
-    path = tmp_path / "order"
-    path.write_bytes(b"/a/b\n\nback\\\\slash\nn\\x0aewline\nraw \xff\n")
-    assert order_of(str(path)) == [b"a/b", b"back\\slash", b"n\newline", b"raw \xff"]
