@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from s3archivefs.errors import PackingError
@@ -9,7 +10,17 @@ from s3archivefs.errors import PackingError
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["GuardedContent"]
+__all__ = ["PARSING_FAULTS", "GuardedContent"]
+
+PARSING_FAULTS: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,  # UnicodeDecodeError too
+    OverflowError,
+    LookupError,
+    struct.error,
+)
+"""What tarfile and zipfile raise for damage, beside errors of their own."""
 
 
 class GuardedContent:

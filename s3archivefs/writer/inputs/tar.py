@@ -14,7 +14,7 @@ from s3archivefs.names import encode
 from s3archivefs.printed import printed
 from s3archivefs.writer.entries import Entry, HardLink
 from s3archivefs.writer.inputs.decompressed import Decompressed, DecompressionError
-from s3archivefs.writer.inputs.guarded import GuardedContent
+from s3archivefs.writer.inputs.guarded import PARSING_FAULTS, GuardedContent
 from s3archivefs.writer.xattrs import has_place
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _KINDS = {
 _FAULTS: tuple[type[Exception], ...] = (
     tarfile.TarError,
     DecompressionError,
-    OSError,
+    *PARSING_FAULTS,
 )
 _HeaderError, _ReadError = tarfile.HeaderError, tarfile.ReadError
 _DAMAGED = {"InvalidHeaderError", "TruncatedHeaderError"}  # no public names of tarfile
@@ -76,14 +76,21 @@ class _Info(tarfile.TarInfo):
     def _proc_member(self, tarfile: tarfile.TarFile) -> Self:
         """Read what follows the header; fromtarfile() calls it.
 
-        Raises ReadError for what would fill the memory.
+        Raises ReadError for damage, and for what would fill the memory.
         """
-        if self.type in _HEADERS and self.size > _HEADER_MAX:
+        if self.type in _HEADERS and not 0 <= self.size <= _HEADER_MAX:
             raise _ReadError(
-                f"{self.name}: a header of {self.size} bytes, where {_HEADER_MAX} are the most"
+                f"{self._printed}: a header of {self.size} bytes, where {_HEADER_MAX} are the most"
             )
         parent: Any = super()
-        return cast("Self", parent._proc_member(tarfile))  # noqa: SLF001 -- there is no other place
+        try:
+            return cast("Self", parent._proc_member(tarfile))  # noqa: SLF001 -- there is no other place
+        except PARSING_FAULTS as error:
+            raise _ReadError(f"{self._printed}: {error}") from error
+
+    @property
+    def _printed(self) -> str:
+        return printed(encode(self.name))
 
 
 class TarInput:

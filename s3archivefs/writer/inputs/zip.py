@@ -7,9 +7,11 @@ import struct
 import zipfile
 import zlib
 from calendar import timegm
+from contextlib import closing
 from functools import partial
+from importlib import import_module
 from lzma import LZMAError
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from s3archivefs.errors import PackingError
 from s3archivefs.format import SYMLINK_MAX
@@ -17,7 +19,7 @@ from s3archivefs.inode import FileKind
 from s3archivefs.names import encode
 from s3archivefs.printed import printed
 from s3archivefs.writer.entries import Entry
-from s3archivefs.writer.inputs.guarded import GuardedContent
+from s3archivefs.writer.inputs.guarded import PARSING_FAULTS, GuardedContent
 from s3archivefs.writer.inputs.tar import plain_path
 
 if TYPE_CHECKING:
@@ -35,15 +37,19 @@ _TIMESTAMP = 0x5455  # the extra field "UT": seconds since the epoch
 _HAS_MTIME = 0x1
 _LAST_SIGNED_YEAR = 2037
 """The last whole year before 2**31 s after the epoch."""
-_FAULTS = (
+_FAULTS: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
-    EOFError,
     zlib.error,
     LZMAError,
-    NotImplementedError,
-    RuntimeError,
-    OSError,
+    RuntimeError,  # NotImplementedError too
+    *PARSING_FAULTS,
 )
+try:
+    _zstd: Any = import_module("compression.zstd")
+except ImportError:  # before Python 3.14, whose zipfile decodes zstd
+    pass
+else:
+    _FAULTS = (*_FAULTS, _zstd.ZstdError)
 
 
 class ZipInput:
@@ -71,20 +77,23 @@ class ZipInput:
 
     def _entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
         path = plain_path(encode(info.filename))
+        what = f"{self._path}: {printed(path)}"
         if info.flag_bits & _ENCRYPTED:
-            raise PackingError(f"{self._path}: {printed(path)}: is encrypted; leave it out")
+            raise PackingError(f"{what}: is encrypted; leave it out")
         mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
         mtime = _mtime(info)
-        if info.is_dir():
+        if info.filename.endswith("/"):  # is_dir() fails for an empty one before Python 3.12
             return Entry(path, FileKind.DIRECTORY, stat.S_IMODE(mode) or 0o755, mtime=mtime)
         if stat.S_ISLNK(mode):
-            return Entry(path, FileKind.SYMLINK, 0o777, mtime=mtime, target=_target(archive, info))
+            return Entry(
+                path, FileKind.SYMLINK, 0o777, mtime=mtime, target=_target(archive, info, what)
+            )
         return Entry(
             path,
             FileKind.FILE,
             stat.S_IMODE(mode) or 0o644,
             mtime=mtime,
-            open=partial(_content, archive, info, f"{self._path}: {printed(path)}"),
+            open=partial(_content, archive, info, what),
             size=info.file_size,
             reopens=True,
         )
@@ -97,9 +106,9 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> Guar
         raise PackingError(f"{what}: cannot be read: {error}; leave it out") from error
 
 
-def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> bytes:
     """Return a symlink's target; of one too long, no more than shows that."""
-    with archive.open(info) as content:
+    with closing(_content(archive, info, what)) as content:
         return content.read(SYMLINK_MAX + 1)
 
 

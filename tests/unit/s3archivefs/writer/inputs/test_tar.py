@@ -239,3 +239,23 @@ def test_a_size_far_past_the_end_ends_at_once() -> None:
     data = member.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
     with pytest.raises(PackingError, match=r"^it: .*unexpected end of data"):
         [*TarInput(io.BytesIO(data), "it")]  # which skips the content
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.map": "a,b", "GNU.sparse.size": "9"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"},
+        {"size": "9" * 25},
+    ],
+)
+def test_a_header_that_cannot_be_understood_is_damage(headers: dict[str, str]) -> None:
+    with pytest.raises(PackingError, match=r"^it: (is no tar stream, or a damaged one|a\\x0a): \S"):
+        read(tar_of(info("a\n", pax_headers=headers), content=b"content"))
+
+
+def test_a_header_of_less_than_no_bytes_is_damage() -> None:
+    header = info("././@Pax\nHeader", tarfile.XHDTYPE)
+    header.size = -(1 << 70)
+    with pytest.raises(PackingError, match=r"damaged one: \./\./@Pax\\x0aHeader: a header of -"):
+        read(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))

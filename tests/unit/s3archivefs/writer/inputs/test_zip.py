@@ -116,3 +116,17 @@ def test_a_symlinks_target_is_read_up_to_what_an_image_holds(tmp_path: Path) -> 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(info("link", stat.S_IFLNK | 0o777), b"t" * (1 << 20))
     assert len(members_of(path)[b"link"].target) == SYMLINK_MAX + 1
+
+
+def test_a_name_that_is_not_in_its_encoding_is_damage(archive: Path) -> None:
+    data = archive.read_bytes().replace("\u00fc".encode(), b"\xff\xff")
+    archive.write_bytes(data)
+    with pytest.raises(PackingError, match=r"a\.zip: is no zip archive, or a damaged one: 'utf-8'"):
+        members_of(archive)
+
+
+def test_a_symlink_whose_target_is_damaged_is_named(archive: Path) -> None:
+    archive.write_bytes(archive.read_bytes().replace(b"d/target", b"d/TARGET"))
+    archive.write_bytes(archive.read_bytes().replace(b"\x4b\xd1\x2f", b"\xff\xff\xff"))
+    with pytest.raises(PackingError, match=r"a\.zip: link: cannot be read: "):
+        members_of(archive)
