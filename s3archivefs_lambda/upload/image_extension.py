@@ -34,7 +34,7 @@ from s3archivefs_lambda.upload.image_stream import ImageStream
 from s3archivefs_lambda.upload.kept_parts import LEAST_PART, KeptParts, fetches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from s3archivefs_lambda.upload.kept_parts import Kept
     from s3archivefs_lambda.upload.upload_target import UploadTarget
@@ -48,6 +48,12 @@ _CHECKS = 2
 """Requests for the object's ETag: before an upload is completed, and after."""
 _HELD_BYTES = 64 << 20
 """Bytes that are held back until the superblock is known, at most."""
+_TABLES_BYTES = 512 << 20
+"""Bytes of tables that are fetched at once, at most.
+
+Those of some ten million files have as many. A superblock may claim any number: what lies beyond is
+fetched as it is read.
+"""
 _KEPT_FIELDS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage")
 
 
@@ -67,7 +73,8 @@ class StoredImage:
     It is a block device whose first part and tables need no request. Raises UploadError.
     """
 
-    def __init__(self, target: UploadTarget) -> None:
+    def __init__(self, target: UploadTarget, *, tables_bytes: int = _TABLES_BYTES) -> None:
+        """Fetch the first part, and at most `tables_bytes` of the tables."""
         self.target = target
         with target.errors():
             head: Any = target.client.head_object(**target.name)
@@ -86,8 +93,9 @@ class StoredImage:
             patience=LASTING_PATIENCE,
         )
         self._first = self._fetched(0, min(self.size, LEAST_PART))
-        self._last_start = self._start_of_last()
-        self._last = self._fetched(self._last_start, self.size - self._last_start)
+        self._last_start, end = self._place_of_last()
+        end = min(end, self._last_start + tables_bytes)
+        self._last = self._fetched(self._last_start, end - self._last_start)
         self.received = len(self._first) + len(self._last)
         """Bytes that were fetched, but for those to be sent again."""
         self.requests = 2 + bool(self._last)
@@ -102,13 +110,14 @@ class StoredImage:
 
     def content(self, offset: int, end: int) -> bytes:
         """Return bytes of the image that are sent again: `cost` has them."""
-        content = self._first[offset:end]
-        if missing := self._missing(offset, end):
-            content += self._fetched(max(offset, len(self._first)), missing)
-        last = max(offset, self._last_start)
-        if last < end:
-            content += self._last[last - self._last_start : end - self._last_start]
-        return content
+        pieces = []
+        for start, held in self._held():
+            if offset < (gap_end := min(start, end)):
+                pieces.append(self._fetched(offset, gap_end - offset))
+                offset = gap_end
+            pieces.append(held[offset - start : end - start])
+            offset += len(pieces[-1])
+        return b"".join(pieces)
 
     def cost(self, ranges: Sequence[tuple[int, int]], size: int, *, part_bytes: int) -> Cost:
         """Return what an image of `size` bytes costs, which begins with ranges of this one.
@@ -123,19 +132,28 @@ class StoredImage:
                 requests += 1
         return revision_cost(kept, size, received=received, requests=requests)
 
+    def _held(self) -> Iterator[tuple[int, bytes]]:
+        """Yield what is there, from where on, up to an empty piece at the end."""
+        yield 0, self._first
+        yield self._last_start, self._last
+        yield self.size, b""
+
     def _missing(self, start: int, end: int) -> int:
         """Return how many bytes of a range are not there."""
-        return max(0, min(end, self._last_start) - max(start, len(self._first)))
+        there = (min(end, first + len(held)) - max(start, first) for first, held in self._held())
+        return end - start - sum(max(0, each) for each in there)
 
-    def _start_of_last(self) -> int:
-        """Return where the last bytes start that are fetched."""
+    def _place_of_last(self) -> tuple[int, int]:
+        """Return where the last bytes that are fetched start and end."""
         first = self._first[:_SUPERBLOCK]
         if len(first) == _SUPERBLOCK and first.startswith(_MAGIC):
-            tables = Superblock.parse(first).inode_table_start
-            if tables <= self.size:
-                return tables if tables >= 2 * LEAST_PART else len(self._first)
+            superblock = Superblock.parse(first)
+            tables, end = superblock.inode_table_start, superblock.bytes_used
+            if tables <= end <= self.size:
+                start = tables if tables >= 2 * LEAST_PART else len(self._first)
+                return start, max(start, end)
         # What is no image is told so by its ends: a streamed one has its superblock last.
-        return max(len(self._first), self.size - _SUPERBLOCK)
+        return max(len(self._first), self.size - _SUPERBLOCK), self.size
 
     def _fetched(self, offset: int, length: int) -> bytes:
         try:
