@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs_lambda.endpoint.request_target import parse_target
+from s3archivefs_lambda.endpoint.request_target import MAX_PARAMETERS, parse_target
 from s3archivefs_lambda.s3api.messages import S3Error
 
 
@@ -67,6 +67,15 @@ def test_a_fault_does_not_repeat_the_query() -> None:
     with pytest.raises(S3Error) as caught:
         parse_target("/%?X-Amz-Signature=abc")
     assert caught.value.extra == {"URI": "/%"}
+
+
+def test_a_query_of_too_many_parameters_is_refused_whether_or_not_they_are_empty() -> None:
+    for parameter in ("a", "a=b", ""):
+        at_most = "&".join([parameter] * MAX_PARAMETERS)
+        assert len(parse_target(f"/k?{at_most}").query) in {0, MAX_PARAMETERS}
+        with pytest.raises(S3Error) as caught:
+            parse_target(f"/k?{at_most}&a")
+        assert (caught.value.code, caught.value.status) == ("InvalidRequest", 400)
 
 
 @pytest.mark.property

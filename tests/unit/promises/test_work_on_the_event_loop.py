@@ -1,0 +1,134 @@
+"""A head of 60 KB costs the event loop no more calls than it has bytes, whatever it says.
+
+All clients of a worker wait for its event loop. There heads are read, signatures are checked, and
+what is at hand is answered.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+import pytest
+
+from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
+from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.authentication import Verifier
+from s3archivefs_lambda.endpoint.browsing.page import BrowsedOperations
+from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
+from s3archivefs_lambda.endpoint.cors import Cors
+from s3archivefs_lambda.endpoint.head import HeadBuffer, MalformedHeadError
+from s3archivefs_lambda.endpoint.proxies import Proxies
+from tests.support.adapter.local_archives import operations_on
+from tests.support.images.fixtures import FIXTURES
+from tests.support.laws.counted_calls import calls_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3archivefs_lambda.endpoint.messages import HttpApplication
+
+BYTES = 60_000
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TIME = "20260102T030405Z"
+SCOPE = "AKIDEXAMPLE/20260102/us-east-1/s3/aws4_request"
+VERSION_4 = (
+    f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={SCOPE}&X-Amz-Date={TIME}"
+    "&X-Amz-SignedHeaders=host&X-Amz-Expires=60&X-Amz-Signature=0"
+)
+VERSION_2 = f"AWSAccessKeyId=AKIDEXAMPLE&Expires={int(NOW.timestamp()) + 60}&Signature=0"
+HTML = "Accept: text/html"
+
+
+def again(word: str) -> str:
+    """The word over and over."""
+    return word * (BYTES // len(word))
+
+
+def numbered(word: str, count: int) -> str:
+    """The word with each of so many numbers."""
+    return "".join(word.format(f"{number:x}") for number in range(count))
+
+
+def signed_header(names: str = "host;x-amz-content-sha256;x-amz-date") -> str:
+    """A signature of Version 4 in the header."""
+    return (
+        f"Authorization: AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders={names},"
+        f" Signature=0\r\nx-amz-date: {TIME}\r\nx-amz-content-sha256: UNSIGNED-PAYLOAD"
+    )
+
+
+def head(target: str, *fields: str) -> bytes:
+    """A head of a request."""
+    lines = [f"GET {target} HTTP/1.1", "Host: localhost", *(field for field in fields if field)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def asked(path: str, query: str = "", *fields: str) -> list[bytes]:
+    """Heads that ask for it: unsigned, as a browser, and with each kind of signature."""
+    return [
+        head(f"{path}?{query}", *fields),
+        head(f"{path}?{query}", *fields, HTML),
+        head(f"{path}?{query}", *fields, signed_header()),
+        head(f"{path}?{VERSION_4}&{query}", *fields),
+        head(f"{path}?{VERSION_2}&{query}", *fields),
+    ]
+
+
+KEY = "/archive/plain/short.txt"
+HEADS = {
+    "nothing special": asked(KEY),
+    **{
+        f"a query of many {word}": asked(KEY, again(word))
+        for word in (
+            *("a&", "&", "a=&", "a=b&", "%41&", "\xe9&", "%e9&", "cors&", "prefix=a&"),
+            *("X-Amz-a&", "x-amz-a=1&"),
+        )
+    },
+    "a query of many names": asked(KEY, numbered("{}&", 11_000)),
+}
+
+
+@pytest.fixture(scope="module")
+def applications() -> list[HttpApplication]:
+    """The endpoint over an image, with credentials and without."""
+    keys = AccessKeys([AccessKey("AKIDEXAMPLE", "secret", {"archive": ("plain/",)})])
+    make = partial(
+        make_app,
+        {"archive": ServedBucket(operations_on({"plain": FIXTURES["gzip"].image}))},
+        proxies=Proxies([ip_network("0.0.0.0/0")]),
+        cors=Cors(["https://*.example.com"]),
+        page=partial(BrowsedOperations, scheme="http"),
+    )
+    return [make(verifier=Verifier(keys, clock=NOW.timestamp)), make(verifier=None)]
+
+
+def read_and_answered(app: HttpApplication, received: bytes) -> Callable[[], None]:
+    """What the event loop does with a head."""
+
+    def do() -> None:
+        buffer = HeadBuffer()
+        buffer.add(received)
+        try:
+            found = buffer.take("192.0.2.1")
+        except MalformedHeadError:
+            return
+        assert found is not None
+        response = app(found.request).at_once()
+        if response is not None:
+            for _ in response.body:
+                pass
+            response.body.close()
+
+    return do
+
+
+@pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())
+def test_no_head_costs_more_calls_than_it_may_have_bytes(
+    heads: list[bytes], applications: list[HttpApplication]
+) -> None:
+    for received in heads:
+        for app in applications:
+            assert calls_of(read_and_answered(app, received)) < BYTES, received[:200]
