@@ -114,7 +114,7 @@ def passed_through(store: StoreObjects, request: S3Request, *, with_body: bool) 
 
 
 def check_caller(store: StoreObjects, operation: str, request: S3Request) -> None:
-    """Raise S3Error if the store refuses the caller itself what it asks for.
+    """Raise S3Error unless the store lets the caller itself have what it asks for.
 
     Without a URL of the caller's, whoever is answered may have it all.
     """
@@ -122,6 +122,8 @@ def check_caller(store: StoreObjects, operation: str, request: S3Request) -> Non
         return
     try:
         store.for_caller(request.callers_url, request.headers).check(operation, request.key)
+    except StoreRefusedError as error:
+        raise refusal(error) from error
     except ArchiveAccessError as error:
         location = store.location(to_bytes(request.key))
         raise ArchiveFaultError(error, location, request.key) from error

@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
 
 from s3archivefs_lambda.store.client import make_unsigned_client
-from s3archivefs_lambda.store.errors import (
-    ArchiveForbiddenError,
-    StoreRefusedError,
-    mapped_errors,
-    refusals,
-)
+from s3archivefs_lambda.store.errors import StoreRefusedError, mapped_errors, refusals
 from s3archivefs_lambda.store.objects import StoredObject, get_object, head_object
 from s3archivefs_lambda.store.process_client import process_client
 
@@ -33,6 +28,14 @@ _BUCKET = "presigned"
 """The bucket of requests before they go to their URL."""
 _SIGNED_PARAMETERS = {"ChecksumMode", "ExpectedBucketOwner", "RequestPayer", "VersionId"}
 """What a URL's signature covers: it says so itself, or it is not asked for."""
+
+_NOT_THERE = {"NoSuchKey", "NoSuchVersion"}
+"""S3's codes of what is not there. Who may not know that is told 403.
+
+What else S3 refuses, such as a key that is too long, it may refuse before it judges rights.
+"""
+_PLACE = "continuation-token"
+"""The parameter of a listing that holds where a page begins."""
 
 
 class _Target(NamedTuple):
@@ -73,7 +76,9 @@ class CallersObjects:
         `bucket` is for messages: the URL knows which it is.
         """
         self._bucket = bucket
-        signed = parse_qs(urlsplit(url).query).get("X-Amz-SignedHeaders", [""])[0].split(";")
+        query = parse_qs(urlsplit(url).query)
+        self._has_token = _PLACE in query
+        signed = query.get("X-Amz-SignedHeaders", [""])[0].split(";")
         # All that are signed must be sent again, but for the host, which goes with the URL.
         self._target = _Target(
             url, {name: headers[name] for name in signed if name != "host" and name in headers}
@@ -88,10 +93,10 @@ class CallersObjects:
         return head_object(cast("S3Client", self), self._bucket, key, _unsigned(parameters))
 
     def check(self, operation: str, key: str) -> None:
-        """Raise ArchiveForbiddenError if S3 refuses the caller what is asked for.
+        """Return if S3's answer says that the caller may have what is asked for.
 
-        That something else is wrong with it, as that there is no such object, is no refusal. Raises
-        ArchiveAccessError too.
+        So does an object, that there is none, and a listing, or that its token is unknown. Raises
+        StoreRefusedError for any other refusal, and ArchiveAccessError.
         """
         try:
             match operation:
@@ -107,10 +112,17 @@ class CallersObjects:
                     ):
                         CLIENT.list_objects_v2(Bucket=_BUCKET)
         except StoreRefusedError as error:
-            if error.status in {401, 403}:
-                raise ArchiveForbiddenError.of(
-                    self._bucket, key, str(error), error.status
-                ) from error
+            is_listing = operation not in {"GetObject", "HeadObject"}
+            if not (self._is_token_unknown(error) if is_listing else error.code in _NOT_THERE):
+                raise
+
+    def _is_token_unknown(self, error: StoreRefusedError) -> bool:
+        """Return whether S3 has nothing against a listing but the function's own token."""
+        return (
+            self._has_token
+            and error.code == "InvalidArgument"
+            and error.elements.get("ArgumentName") == _PLACE
+        )
 
     # ---- What `store.objects` needs of a client --------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.tree import file
+from s3archivefs_lambda.s3api.listing import encode_token
 from s3archivefs_lambda.s3api.messages import S3Error, S3Request
 from s3archivefs_lambda.store.presigned import CLIENT
 from tests.support.adapter.local_archives import ask, content
@@ -79,6 +80,17 @@ def test_a_member_is_read_where_the_url_does_not_refuse_its_key(
     assert refused(operations, "HeadObject", request(callers, "a.sqfs/none")) == "AccessDenied"
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "KeyTooLongError"), (405, "MethodNotAllowed"), (416, "InvalidRange")]
+)
+def test_a_member_is_refused_as_the_url_refuses_its_key(
+    callers: ScriptedStore, operations: Operations, status: int, code: str
+) -> None:
+    callers.script(always(error_reply(status, code)))
+    answer = operations.answer("GetObject", request(callers, "a.sqfs/x"))
+    assert (answer.status, answer.error_code) == (status, code)
+
+
 def test_a_listing_is_given_where_the_url_gives_one(
     callers: ScriptedStore, operations: Operations
 ) -> None:
@@ -88,6 +100,27 @@ def test_a_listing_is_given_where_the_url_gives_one(
     assert len(callers.requests) == 1
     callers.script(always(error_reply(403, "AccessDenied")))
     assert refused(operations, "ListObjects", request(callers)) == "AccessDenied"
+
+
+def test_a_listing_is_refused_as_the_url_refuses_it(
+    callers: ScriptedStore, operations: Operations
+) -> None:
+    callers.script(always(error_reply(400, "InvalidArgument")))
+    assert refused(operations, "ListObjectsV2", request(callers)) == "InvalidArgument"
+
+
+def test_a_page_that_a_token_begins_is_given_where_s3_knows_only_the_token_not(
+    callers: ScriptedStore, operations: Operations
+) -> None:
+    token = encode_token(b"a.sqfs/")
+    query = {"list-type": "2", "continuation-token": token}
+    url = f"{callers.url}/{QUERY}&continuation-token={token}"
+    page_2 = S3Request(query=query, callers_url=url)
+    told = b"<Code>InvalidArgument</Code><ArgumentName>continuation-token</ArgumentName>"
+    callers.script(always(Reply(400, {}, b"<Error>" + told + b"</Error>")))
+    assert b"<Key>a.sqfs/x</Key>" in content(ask(operations, "ListObjectsV2", page_2))
+    callers.script(always(error_reply(400, "InvalidArgument")))
+    assert refused(operations, "ListObjectsV2", page_2) == "InvalidArgument"
 
 
 def test_a_part_of_an_object_cannot_be_asked_for_at_the_url(

@@ -70,21 +70,80 @@ OPERATIONS = ("GetObject", "HeadObject", "ListObjects")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_check_passes_where_the_caller_may_ask_though_nothing_is_there(
+def test_a_check_passes_where_the_caller_is_answered(
     store: ScriptedStore, objects: CallersObjects, operation: str
 ) -> None:
-    store.script(always(error_reply(404, "NoSuchKey")))
-    objects.check(operation, "key")
     store.script(always(Reply(200, {"ETag": '"v1"'}, b"<ListBucketResult/>")))
     objects.check(operation, "key")
-    assert len(store.requests) == 2
+    assert len(store.requests) == 1
 
 
-def test_a_check_passes_where_the_caller_may_list_though_not_from_a_token_of_ours(
-    store: ScriptedStore, objects: CallersObjects
+@pytest.mark.parametrize("operation", ["GetObject", "HeadObject"])
+@pytest.mark.parametrize("code", ["NoSuchKey", "NoSuchVersion"])
+def test_a_check_passes_where_the_caller_is_told_that_nothing_is_there(
+    store: ScriptedStore, objects: CallersObjects, operation: str, code: str
 ) -> None:
-    store.script(always(error_reply(400, "InvalidArgument")))
-    objects.check("ListObjects", "")
+    store.script(always(error_reply(404, code)))
+    objects.check(operation, "key")
+    assert len(store.requests) == 1
+
+
+def token_reply(argument: str = "continuation-token", code: str = "InvalidArgument") -> Reply:
+    """What S3 answers to a token that is not its own."""
+    told = f"<Code>{code}</Code><Message>m</Message><ArgumentName>{argument}</ArgumentName>"
+    return Reply(400, {"Content-Type": "application/xml"}, f"<Error>{told}</Error>".encode())
+
+
+PAGE_2 = "/?list-type=2&prefix=a&continuation-token=ours&X-Amz-SignedHeaders=host&X-Amz-Signature=0"
+PAGE_1 = PAGE_2.replace("&continuation-token=ours", "")
+
+
+def test_a_check_passes_where_only_our_token_is_unknown(store: ScriptedStore) -> None:
+    store.script(always(token_reply()))
+    CallersObjects("my-bucket", store.url + PAGE_2, {}).check("ListObjects", "")
+    CLIENT.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "answer"),
+    [
+        (PAGE_1, token_reply()),
+        (PAGE_2, token_reply("prefix")),
+        (PAGE_2, token_reply(code="InvalidRequest")),
+        (PAGE_2, error_reply(400, "InvalidArgument")),
+        (PAGE_2, error_reply(400, "KeyTooLongError")),
+        (PAGE_2, error_reply(404, "NoSuchBucket")),
+    ],
+)
+def test_a_check_of_a_listing_fails_by_any_other_refusal(
+    store: ScriptedStore, page: str, answer: Reply
+) -> None:
+    store.script(always(answer))
+    with pytest.raises(StoreRefusedError):
+        CallersObjects("my-bucket", store.url + page, {}).check("ListObjects", "")
+    CLIENT.close()
+
+
+REFUSALS = [
+    (304, "NotModified"),
+    (400, "InvalidArgument"),
+    (400, "KeyTooLongError"),
+    (403, "InvalidObjectState"),
+    (404, "NoSuchBucket"),
+    (405, "MethodNotAllowed"),
+    (412, "PreconditionFailed"),
+    (416, "InvalidRange"),
+]
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+def test_a_check_of_an_object_fails_by_what_does_not_say_that_the_caller_may_read_it(
+    store: ScriptedStore, objects: CallersObjects, status: int, code: str
+) -> None:
+    store.script(always(error_reply(status, code)))
+    with pytest.raises(StoreRefusedError) as error:
+        objects.check("GetObject", "key")
+    assert (error.value.status, error.value.code) == (status, code)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
