@@ -106,7 +106,7 @@ class SigV2Claim:
             digest = hmac.digest(secret, to_sign, "sha1")
             if equal(base64.b64encode(digest).decode(), self.signature):
                 return
-        raise does_not_match(self.access_key_id, to_sign, self.signature)
+        raise does_not_match(self.access_key_id, self.signature, to_sign)
 
     def _spellings(self) -> list[bytes]:
         """Return the spellings of the path that may have been signed.

@@ -113,11 +113,7 @@ class SigV4Claim(ABC):
         to_sign = to_bytes(f"{ALGORITHM}\n{self.timestamp}\n{scope}\n{digest}")
         signature = hmac.digest(key.signing_key(self.scope), to_sign, "sha256").hex()
         if not equal(signature, self.signature):
-            extra = {
-                "CanonicalRequest": canonical_request.decode("utf-8", "replace"),
-                "CanonicalRequestBytes": canonical_request.hex(" "),
-            }
-            raise does_not_match(self.access_key_id, to_sign, self.signature, extra)
+            raise does_not_match(self.access_key_id, self.signature, to_sign, canonical_request)
 
     def _canonical_request(self) -> bytes:
         request = self.request

@@ -6,6 +6,7 @@ import hmac
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import botocore.credentials
 import pytest
@@ -194,6 +195,24 @@ def test_what_signs_a_query_is_no_part_of_the_question() -> None:
     for sent in (presigned("/archive/k?partNumber=1"), presigned_v2("/archive/k?partNumber=1")):
         asked = as_signed_request(sent)
         assert list(without_signature(asked.target.query)) == [("partNumber", "1")]
+
+
+@pytest.mark.parametrize("sent", [signed, presigned, presigned_v2])
+def test_a_client_is_shown_what_it_should_have_signed_unless_that_is_much(
+    sent: Callable[..., Sent],
+) -> None:
+    def shown(target: str) -> set[str]:
+        error = refusal(sent(target, credentials=botocore.credentials.Credentials(ACCESS_KEY, "x")))
+        assert error.code == "SignatureDoesNotMatch"
+        assert len(error.to_xml("id")) < 5 * 8192
+        return error.extra.keys() - {"AWSAccessKeyId", "SignatureProvided"}
+
+    to_sign = {"StringToSign", "StringToSignBytes"}
+    both = {"CanonicalRequest", "CanonicalRequestBytes", *to_sign}
+    longest_key = f"/archive/{quote('€' * 341)}"
+    assert shown(longest_key) == (to_sign if sent is presigned_v2 else both)
+    much = shown(f"/archive/k?response-content-type={'a' * 8192}")
+    assert much == (set() if sent is presigned_v2 else to_sign)
 
 
 # ---- Garbage -------------------------------------------------------------------------------------
