@@ -216,15 +216,18 @@ class Resolver:
         """
         if strict:
             self.inode(path)
-        todo: list[bytes | int] = [*reversed(encode(path).split(b"/"))]
-        followed: set[int] = set()
-        """References of the links being followed; in `todo` each stands behind its target."""
+        todo: list[bytes | None] = [*reversed(encode(path).split(b"/"))]
+        followed: list[bytes] = []
+        """Links being followed; in `todo`, None stands for each behind its target.
+
+        They are known by their paths: a hard link of one may lead on where it led before.
+        """
         here, names, beyond, hops = self._root, list[bytes](), 0, 0
         steps = _Steps(self._limits)
         while todo:
             part = todo.pop()
-            if isinstance(part, int):
-                followed.discard(part)
+            if part is None:
+                followed.pop()
                 continue
             steps.next()
             if part == b"..":
@@ -237,13 +240,13 @@ class Resolver:
                 if (
                     inode is not None
                     and kind is FileKind.SYMLINK
-                    and inode.reference not in followed
                     and hops < self._limits.symlink_hops
+                    and (link := b"/".join((*names, part))) not in followed
                 ):
                     hops += 1
-                    followed.add(inode.reference)
+                    followed.append(link)
                     target = self._readers.inodes.target(inode)
-                    todo += (inode.reference, *reversed(target.split(b"/")))
+                    todo += (None, *reversed(target.split(b"/")))
                     if target.startswith(b"/"):
                         here, names = self._root, []
                     continue

@@ -32,6 +32,11 @@ TREE = (
     symlink("ring-2", "ring-1"),
     symlink("a/up", ".."),
     symlink("a/b/here", "."),
+    # Followed, one inode leads from name to name, three directories deep.
+    symlink("linked", "a/linked"),
+    hard_link("a/linked", "linked"),
+    directory("a/a"),
+    file("a/a/linked"),
 )
 NOBODYS = file("nobodys", uid=4_000_000_000, gid=4_000_000_001)
 
@@ -51,7 +56,7 @@ def fs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3archivefs.SquashF
 NAMES = st.sampled_from(
     [
         *("a", "b", "c", "file", "to-a", "to-c", "dangling", "loop", "ring-1", "ring-2"),
-        *("up", "here", "..", ".", "missing"),
+        *("up", "here", "..", ".", "missing", "linked"),
     ]
 )
 

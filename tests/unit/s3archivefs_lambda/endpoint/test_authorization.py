@@ -165,7 +165,11 @@ def linked(tmp_path: Path) -> HttpApplication:
         b"through": built.symlink(b"/secret"),
         b"sub": built.directory({b"up-to-a": built.symlink(b"../a")}),
     }
-    secret = built.directory({b"s": built.file(b"not mine")})
+    # One symlink of two names, of which the second leads out.
+    two_names = built.symlink(b"way/two-names")
+    tree[b"two-names"] = two_names
+    tree[b"way"] = built.directory({b"two-names": two_names, b"way": built.symlink(b"/secret")})
+    secret = built.directory({b"s": built.file(b"not mine"), b"two-names": built.file(b"nor this")})
     docs = built.directory(dict(sorted(tree.items())))
     image = built.build(built.directory({b"docs": docs, b"secret": secret}))
     (tmp_path / "image").write_bytes(bytes(image))
@@ -186,6 +190,7 @@ def answer_to(app: HttpApplication, target: str, key: AccessKey) -> Answer:
     [
         *(("docs/a", 200), ("docs/to-a", 200), ("docs/sub/up-to-a", 200), ("docs/through/s", 403)),
         *(("docs/to-s", 403), ("docs/to-to-s", 403), ("docs/to-docs/a", 200), ("docs/none", 404)),
+        ("docs/two-names", 403),
     ],
 )
 def test_symlinks_lead_to_nothing_that_the_key_may_not_read(
@@ -203,7 +208,8 @@ def test_symlinks_to_what_the_key_may_not_read_are_not_listed(linked: HttpApplic
 
     mine = [b"m/docs/a", b"m/docs/sub/up-to-a", b"m/docs/to-a"]
     assert keys_for(FEW) == mine
-    assert keys_for(ALL) == [*mine, b"m/docs/to-s", b"m/docs/to-to-s"]
+    others = [b"m/docs/to-s", b"m/docs/to-to-s", b"m/docs/two-names", b"m/docs/way/two-names"]
+    assert keys_for(ALL) == [*mine, *others]
 
 
 @pytest.mark.parametrize(
