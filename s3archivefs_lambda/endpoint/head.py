@@ -14,10 +14,15 @@ from functools import lru_cache
 
 from s3archivefs_lambda.endpoint.messages import HttpRequest
 
-__all__ = ["MAX_HEAD_BYTES", "Head", "HeadBuffer", "MalformedHeadError"]
+__all__ = ["MAX_FIELDS", "MAX_HEAD_BYTES", "Head", "HeadBuffer", "MalformedHeadError"]
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of a head, at most: several times what signed requests take."""
+MAX_FIELDS = 200
+"""Header fields of a request, at most: Apache and Python's http.client take 100.
+
+Each takes most of a microsecond on the event loop, however short it is.
+"""
 
 _KEPT = 1024
 """Bytes of fields, at most, that are kept as they were read."""
@@ -118,11 +123,11 @@ def _has_bare_line_feed(received: bytearray, start: int, stop: int) -> bool:
 def _too_long(received: bytearray) -> MalformedHeadError:
     if received.find(b"\r\n", 2, MAX_HEAD_BYTES) < 0:
         return MalformedHeadError("the request target is too long", status=414, code="InvalidURI")
-    return MalformedHeadError(
-        f"its header section exceeds {MAX_HEAD_BYTES} bytes",
-        status=431,
-        code="RequestHeaderSectionTooLarge",
-    )
+    return _too_large(f"its header section exceeds {MAX_HEAD_BYTES} bytes")
+
+
+def _too_large(what: str) -> MalformedHeadError:
+    return MalformedHeadError(what, status=431, code="RequestHeaderSectionTooLarge")
 
 
 def _parse(head: bytes, client: str) -> Head:
@@ -133,6 +138,8 @@ def _parse(head: bytes, client: str) -> Head:
     method, target, minor = request_line.groups()
     if _TARGET.fullmatch(target) is None:
         raise MalformedHeadError("the request target is malformed")
+    if block.count(b"\r\n") >= MAX_FIELDS:
+        raise _too_large(f"it has more than {MAX_FIELDS} header fields")
     fields, single, connection = (_fields if len(block) <= _KEPT else _fields.__wrapped__)(block)
     is_http_1_0 = minor == b"0"
     _check_host(single.get("host"), needed=not is_http_1_0)

@@ -88,6 +88,11 @@ HEADS = {
         )
     },
     "a query of many names": asked(KEY, numbered("{}&", 11_000)),
+    "many fields": asked(KEY, "", again("a:\r\n").rstrip()),
+    "many fields of S3": asked(KEY, "", numbered("x-amz-{}:\r\n", 4500).rstrip()),
+    "many signed fields": [
+        head(KEY, numbered("{}:\r\n", 4500), signed_header(numbered("{};", 4500) + "host"))
+    ],
 }
 
 
