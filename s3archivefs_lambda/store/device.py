@@ -141,6 +141,18 @@ class S3Device:
         except BodyBrokenError as error:
             raise ArchiveUnavailableError.of(self.bucket, self.key, str(error)) from error
 
+    def answer(self, offset: int, length: int) -> PinnedAnswer:
+        """Request a range, and return the verified answer; its body is unread.
+
+        Raises ArchiveAccessError.
+        """
+        answer = self._pinned_answer(Range(offset, length))
+        if self.is_same_version(answer.device):
+            self.note_answer()
+            return answer
+        answer.body.close()  # the store ignores If-Match, as rclone does
+        raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")
+
     def is_same_version(self, other: S3Device) -> bool:
         """Return whether both have the same ETag and size."""
         return self.etag.strip('"') == other.etag.strip('"') and self.size == other.size
@@ -158,12 +170,7 @@ class S3Device:
         version_id = self.version_id if self._asks_for_version else None
         if is_first and (body := self._gets.body(start, end, version_id)) is not None:
             return body
-        answer = self._pinned_answer(Range(start, end - start))
-        if self.is_same_version(answer.device):
-            self.note_answer()
-            return answer.body
-        answer.body.close()  # the store ignores If-Match, as rclone does
-        raise ArchiveReplacedError.of(self.bucket, self.key, "the object was replaced")
+        return self.answer(start, end - start).body
 
     def _pinned_answer(self, wanted: Range) -> PinnedAnswer:
         """Request a range by version id and ETag, or, if forbidden, by ETag alone."""

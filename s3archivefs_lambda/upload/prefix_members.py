@@ -1,7 +1,9 @@
 """The objects below a prefix of S3, as members of an image to be.
 
 Objects are fetched ahead, several at a time, and come in the order of their keys. A listing says
-which version each is; one that was replaced meanwhile is an error, and no mixture.
+which version each is; one that was replaced meanwhile is an error, and no mixture. The answer that
+brings a content has its attributes too, so a long object is asked for when its turn comes, and read
+from that answer.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import io
 import re
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
     from s3archivefs.writer import Content, Takes
+    from s3archivefs_lambda.store.device import PinnedAnswer
 
 __all__ = ["PackedObject", "PrefixMembers"]
 
@@ -101,7 +104,7 @@ class PrefixMembers:
         self, listed: Iterator[_Listed], packed: Callable[[PackedObject], object]
     ) -> Generator[Entry, None, None]:
         executor = ThreadPoolExecutor(_THREADS, "s3archivefs-fetch")
-        waiting: deque[tuple[_Listed, Future[Any] | None]] = deque()
+        waiting: deque[tuple[_Listed, Future[_Small] | None]] = deque()
         ahead = 0
         try:
             while True:
@@ -116,7 +119,9 @@ class PrefixMembers:
                 if not waiting:
                     return
                 next_listed, fetch = waiting.popleft()
-                yield self._entry(next_listed, fetch)
+                opens = self._large(next_listed.object) if fetch is None else fetch.result()
+                with closing(opens):
+                    yield _entry(next_listed, opens)
                 packed(next_listed.object)
                 ahead -= next_listed.object.size if fetch is not None else 0
         finally:
@@ -144,41 +149,23 @@ class PrefixMembers:
                         mtime = int(each["LastModified"].timestamp())
                         yield _Listed(found, path, is_directory, mtime)
 
-    def _entry(self, listed: _Listed, fetch: Future[Any] | None) -> Entry:
-        each, path, is_directory, mtime = listed
-        if is_directory:
-            return Entry(path, FileKind.DIRECTORY, 0o755, mtime=mtime)
-        if fetch is None:
-            opened: Callable[[], Content] = partial(self._opened, each)
-            metadata: dict[str, str] = {}
-        else:
-            content, metadata = fetch.result()
-            opened = partial(io.BytesIO, content)
-        return Entry(
-            path,
-            FileKind.FILE,
-            mtime=_mtime(metadata, mtime),
-            open=opened,
-            size=each.size,
-            reopens=True,
-            is_at_hand=fetch is not None,
-            mode=_attribute(metadata, "file-permissions", 0o644),
-            uid=_attribute(metadata, "file-owner", 0),
-            gid=_attribute(metadata, "file-group", 0),
-        )
-
-    def _fetched(self, each: PackedObject) -> tuple[bytes, dict[str, str]]:
-        """Return the content of a small object, and its user metadata."""
+    def _fetched(self, each: PackedObject) -> _Small:
+        """Return a small object, as a whole."""
         with self._errors(each.key):
             answer = self._get(each)
+            metadata = user_metadata(answer)
             with suppress(ArchiveAccessError), mapped_errors(self._bucket, each.key):
                 content = answer["Body"].read()
                 if len(content) == each.size:
-                    return content, user_metadata(answer)
-            return self._device(each).pread(0, each.size), user_metadata(answer)  # it broke off
+                    return _Small(metadata, content)
+            return _Small(metadata, self._device(each).pread(0, each.size))  # it broke off
 
-    def _opened(self, each: PackedObject) -> Content:
-        return _Streamed(self._device(each), partial(self._errors, each.key))
+    def _large(self, each: PackedObject) -> _Large:
+        """Ask for a large object."""
+        device = self._device(each)
+        with self._errors(each.key):
+            answer = device.answer(0, each.size)
+        return _Large(device, answer, partial(self._errors, each.key))
 
     def _device(self, each: PackedObject) -> S3Device:
         return S3Device(
@@ -237,13 +224,62 @@ class _ObjectsFirst:
             self._packed(each)
 
 
+class _Small:
+    """An object in memory."""
+
+    is_at_hand = True
+
+    def __init__(self, metadata: dict[str, str], content: bytes) -> None:
+        self.metadata = metadata
+        self._content = content
+
+    def open(self) -> Content:
+        """Return its content, to be read."""
+        return io.BytesIO(self._content)
+
+    def close(self) -> None:
+        """Do nothing: the entry keeps the content."""
+
+
+class _Large:
+    """An object that is streamed, to who opens it first from the first answer."""
+
+    is_at_hand = False
+
+    def __init__(
+        self,
+        device: S3Device,
+        answer: PinnedAnswer,
+        errors: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self.metadata = user_metadata(answer.facts)
+        self._device = device
+        self._answer: PinnedAnswer | None = answer
+        self._errors = errors
+
+    def open(self) -> Content:
+        """Return its content, to be read; after the first time, it is asked for again."""
+        answer, self._answer = self._answer, None
+        return _Streamed(self._device, answer, self._errors)
+
+    def close(self) -> None:
+        """End the request if nobody opened it; it can be opened all the same."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.body.close()
+
+
 class _Streamed:
     """The content of a large object, as it arrives."""
 
     def __init__(
-        self, device: S3Device, errors: Callable[[], AbstractContextManager[None]]
+        self,
+        device: S3Device,
+        answer: PinnedAnswer | None,
+        errors: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self._pieces = device.stream(0, device.size, _PIECE)
+        self._body = None if answer is None else answer.body
+        self._pieces = device.stream(0, device.size, _PIECE, self._body)
         self._errors = errors
         self._rest = memoryview(b"")
 
@@ -258,6 +294,26 @@ class _Streamed:
     def close(self) -> None:
         """End the request."""
         self._pieces.close()
+        if self._body is not None:  # perhaps no piece was read
+            self._body.close()
+
+
+def _entry(listed: _Listed, found: _Small | _Large) -> Entry:
+    """Return the member that an object becomes."""
+    if listed.is_directory:
+        return Entry(listed.path, FileKind.DIRECTORY, 0o755, mtime=listed.mtime)
+    return Entry(
+        listed.path,
+        FileKind.FILE,
+        mtime=_mtime(found.metadata, listed.mtime),
+        open=found.open,
+        size=listed.object.size,
+        reopens=True,
+        is_at_hand=found.is_at_hand,
+        mode=_attribute(found.metadata, "file-permissions", 0o644),
+        uid=_attribute(found.metadata, "file-owner", 0),
+        gid=_attribute(found.metadata, "file-group", 0),
+    )
 
 
 def _attribute(metadata: dict[str, str], name: str, default: int) -> int:

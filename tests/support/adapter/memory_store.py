@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from types_boto3_s3 import S3Client
 
 __all__ = ["MODIFIED", "MemoryStore"]
@@ -110,6 +112,19 @@ class MemoryStore:
                 }
             )
         return answer
+
+    def get_paginator(self, operation: str) -> MemoryStore:
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, **parameters: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 -- botocore's
+        token: dict[str, str] = {}
+        while True:
+            page = self.list_objects_v2(MaxKeys=1000, **parameters, **token)
+            yield page
+            if not page["IsTruncated"]:
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _found(self, operation: str, parameters: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
         key = parameters["Key"]

@@ -164,6 +164,15 @@ def test_parts_that_cannot_be_deleted_are_named(swift: Store, source: Path) -> N
 # ---- Objects into one archive --------------------------------------------------------------------
 
 
+ATTRIBUTES = {
+    "file-permissions": "0100600",
+    "file-owner": "1000",
+    "file-group": "100",
+    "file-mtime": "1600000000000000000ns",
+}
+"""As AWS DataSync keeps them in an object's metadata."""
+
+
 def is_get_of(key: str, request: Request | Recorded) -> bool:
     return request.method == "GET" and request.path.endswith(key)
 
@@ -174,13 +183,9 @@ def test_objects_below_a_prefix_become_members(uploads: Store, tmp_path: Path) -
     for key, content in contents.items():
         put_object(uploads, key, content)
     put_object(uploads, "in/empty/")
-    attributes = {
-        "file-permissions": "0100600",
-        "file-owner": "1000",
-        "file-group": "100",
-        "file-mtime": "1600000000000000000ns",
-    }
-    put_object(uploads, "in/own", b"own", Metadata=attributes)
+    put_object(uploads, "in/own", b"own", Metadata=ATTRIBUTES)
+    put_object(uploads, "in/large", LARGE, Metadata=ATTRIBUTES)
+    uploads.proxy.reset()
 
     manifest = tmp_path / "manifest"
     uploads.run("pack", *STORED, f"s3://{BUCKET}/in/", URL, "--verify", "--manifest", manifest)
@@ -189,8 +194,9 @@ def test_objects_below_a_prefix_become_members(uploads: Store, tmp_path: Path) -
         found = {path[1:]: file.read() for path, _, file in fs.walk_files()}
         assert found == below | {"own": b"own"}
         assert fs.stat("/empty").kind is s3archivefs.FileKind.DIRECTORY
-        own = fs.stat("/own")
-        assert (own.mode, own.uid, own.gid, own.mtime) == (0o100600, 1000, 100, 1_600_000_000)
+        for own in (fs.stat("/own"), fs.stat("/large")):
+            assert (own.mode, own.uid, own.gid, own.mtime) == (0o100600, 1000, 100, 1_600_000_000)
+    assert sum(is_get_of("in/large", each) for each in uploads.proxy.requests) == 1
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     assert {line["key"] for line in lines} == {
         *(key for key in contents if key.startswith("in/")),
