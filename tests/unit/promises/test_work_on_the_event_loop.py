@@ -88,6 +88,7 @@ HEADS = {
         )
     },
     "a query of many names": asked(KEY, numbered("{}&", 11_000)),
+    "proxies": asked(KEY, "", "X-Forwarded-For: " + numbered("::{},", 8000) + "::1"),
     "many fields": asked(KEY, "", again("a:\r\n").rstrip()),
     "many fields of S3": asked(KEY, "", numbered("x-amz-{}:\r\n", 4500).rstrip()),
     "many signed fields": [
@@ -103,7 +104,7 @@ def applications() -> list[HttpApplication]:
     make = partial(
         make_app,
         {"archive": ServedBucket(operations_on({"plain": FIXTURES["gzip"].image}))},
-        proxies=Proxies([ip_network("0.0.0.0/0")]),
+        proxies=Proxies([ip_network("192.0.2.0/24"), ip_network("::/0")]),
         cors=Cors(["https://*.example.com"]),
         page=partial(BrowsedOperations, scheme="http"),
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from s3archivefs_lambda.endpoint.application import make_app
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
 from s3archivefs_lambda.endpoint.messages import HttpRequest
-from s3archivefs_lambda.endpoint.proxies import Proxies
+from s3archivefs_lambda.endpoint.proxies import MOST_PROXIES, Proxies
 from tests.support.adapter.request_lines import logged_lines
 
 if TYPE_CHECKING:
@@ -54,6 +54,14 @@ def test_the_client_is_the_last_that_is_no_proxy(
     sender: str, forwarded: list[str], client: str
 ) -> None:
     assert PROXIES.client_of(asked(sender, *forwarded)) == client
+
+
+def test_proxies_are_believed_as_far_as_a_chain_of_them_is_long() -> None:
+    addresses = [f"10.0.{number}.1" for number in range(MOST_PROXIES + 1)]
+    assert PROXIES.client_of(asked("10.0.0.1", ",".join(addresses))) == addresses[1]
+    assert PROXIES.client_of(asked("10.0.0.1", *addresses)) == addresses[1]
+    behind_most = ["198.51.100.1", *addresses[2:]]
+    assert PROXIES.client_of(asked("10.0.0.1", *behind_most)) == "198.51.100.1"
 
 
 @pytest.mark.property
