@@ -243,6 +243,7 @@ class Resolver:
                     and hops < self._limits.symlink_hops
                     and (link := b"/".join((*names, part))) not in followed
                 ):
+                    check_may_wait()  # as in _followed
                     hops += 1
                     followed.append(link)
                     target = self._readers.inodes.target(inode)

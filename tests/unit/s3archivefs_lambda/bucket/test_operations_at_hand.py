@@ -70,6 +70,13 @@ def test_what_may_take_long_is_not_at_hand(operations: Operations, key: str) -> 
     assert at_hand(operations, key) is None
 
 
+def test_what_a_symlink_leads_to_is_not_judged_at_hand(operations: Operations) -> None:
+    asked = S3Request(key="a/d/link", may_read=lambda key: key == "a/d/link")
+    for _ in range(2):
+        assert operations.at_hand("GetObject", asked) is None
+        assert operations.answer("GetObject", asked).error_code == "AccessDenied"
+
+
 def test_a_long_key_is_not_at_hand(operations: Operations) -> None:
     get(operations, "a/d/small")
     with pytest.raises(S3Error, match="NoSuchKey"):

@@ -169,10 +169,16 @@ def linked(tmp_path: Path) -> HttpApplication:
     two_names = built.symlink(b"way/two-names")
     tree[b"two-names"] = two_names
     tree[b"way"] = built.directory({b"two-names": two_names, b"way": built.symlink(b"/secret")})
-    secret = built.directory({b"s": built.file(b"not mine"), b"two-names": built.file(b"nor this")})
-    docs = built.directory(dict(sorted(tree.items())))
-    image = built.build(built.directory({b"docs": docs, b"secret": secret}))
-    (tmp_path / "image").write_bytes(bytes(image))
+    secret = {b"s": built.file(b"not mine"), b"two-names": built.file(b"nor this")}
+    return endpoint_of(tmp_path, {b"docs": dict(sorted(tree.items())), b"secret": secret})
+
+
+def endpoint_of(
+    tmp_path: Path, directories: Mapping[bytes, Mapping[bytes, built.Node]]
+) -> HttpApplication:
+    """An endpoint over an archive that has these directories, for FEW and ALL."""
+    root = {name: built.directory(entries) for name, entries in directories.items()}
+    (tmp_path / "image").write_bytes(bytes(built.build(built.directory(root))))
     operations = operations_on({"m": tmp_path / "image"})
     keys = AccessKeys([FEW, ALL])
     return make_app({"archive": ServedBucket(operations)}, verifier=Verifier(keys))
@@ -210,6 +216,43 @@ def test_symlinks_to_what_the_key_may_not_read_are_not_listed(linked: HttpApplic
     assert keys_for(FEW) == mine
     others = [b"m/docs/to-s", b"m/docs/to-to-s", b"m/docs/two-names", b"m/docs/way/two-names"]
     assert keys_for(ALL) == [*mine, *others]
+
+
+OUTSIDE = {
+    "nothing": {},
+    "a file": {b"s": built.file(b"not mine")},
+    "a directory": {b"s": built.directory({b"t": built.file(b"not mine")})},
+    "a loop": {b"s": built.symlink(b"s")},
+    "a dangling link": {b"s": built.symlink(b"none")},
+    "a device": {b"s": built.special(4)},
+}
+"""Directories that FEW may not read, by what they hold."""
+
+
+DENIED = ("through", "through/s", "through/s/t", "through/none", "to-s", "to-s/t", "to-none")
+SUB = ("", "?attributes", "?tagging")
+NOT_THERE = ("none", "to-missing", "loop", "a/b", "to-a/b")
+
+
+@pytest.mark.parametrize("kind", OUTSIDE)
+def test_an_answer_does_not_tell_what_is_where_the_key_may_not_read(
+    tmp_path: Path, kind: str
+) -> None:
+    tree = {
+        b"a": built.file(b"mine"),
+        b"loop": built.symlink(b"loop"),
+        b"through": built.symlink(b"/secret"),
+        b"to-a": built.symlink(b"a"),
+        b"to-missing": built.symlink(b"missing"),
+        b"to-none": built.symlink(b"../secret/none"),
+        b"to-s": built.symlink(b"../secret/s"),
+    }
+    app = endpoint_of(tmp_path, {b"docs": tree, b"secret": OUTSIDE[kind]})
+    for status, paths in ((403, DENIED), (404, NOT_THERE)):
+        for target in (f"/archive/m/docs/{path}{query}" for path in paths for query in SUB):
+            assert answer_to(app, target, FEW).status == status, target
+    page = parse_page(answer_to(app, "/archive?list-type=2&prefix=m%2Fdocs%2F", FEW).body)
+    assert [each.key for each in page.objects] == [b"m/docs/a", b"m/docs/to-a"]
 
 
 @pytest.mark.parametrize(
