@@ -174,7 +174,7 @@ def _fields(block: bytes) -> tuple[tuple[tuple[str, str], ...], dict[str, str], 
                 raise MalformedHeadError(f"the header field {name} is repeated")
             single[name] = value
         elif name == "connection":
-            connection += (option.strip(" \t").lower() for option in value.split(","))
+            connection += [option.strip(" \t") for option in value.lower().split(",")]
     return tuple(fields), single, connection
 
 

@@ -6,6 +6,7 @@ So the check of the signature and the answer read the same bytes in the same way
 from __future__ import annotations
 
 import re
+from binascii import unhexlify
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +26,7 @@ _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]++)(.*)", re.DOTALL)
 _PLAIN = frozenset(range(0x21, 0x7F)).difference(b"%?")
 """Bytes that stand for themselves in a path."""
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 @dataclass(slots=True)  # frozen, it would take three times as long to make
@@ -74,4 +76,6 @@ def parse_target(raw: str) -> RequestTarget:
 
 
 def _text(encoded: bytes) -> str:
+    if _BROKEN_ESCAPE.search(encoded):  # at 0.3 µs each, these would take urllib 20 ms
+        return to_text(_ESCAPE.sub(lambda escape: unhexlify(escape[1]), encoded))
     return to_text(unquote_to_bytes(encoded))

@@ -19,6 +19,8 @@ BROWSE = "Browse"
 """The operation of a browser that sees the page."""
 SIGN_IN = "SignIn"
 """The operation of a browser that gets the form to sign in."""
+_LONGEST_ACCEPT = 1024
+"""Characters of an Accept header, at most, of a browser; theirs have some 200."""
 _OF_LISTINGS = {"after", "find"}
 _QUALITY = re.compile(r"[ \t]*q=([01](?:\.[0-9]{0,3})?)[ \t]*", re.IGNORECASE)
 
@@ -39,6 +41,8 @@ def is_page(method: str, accept: str, key: str, query: Iterable[tuple[str, str]]
 
 def prefers_html(accept: str) -> bool:
     """Return whether an Accept header (RFC 9110, 12.5.1) has HTML before XML."""
+    if len(accept) > _LONGEST_ACCEPT:  # it is read on the event loop
+        return False
     qualities: dict[str, float] = {}
     for part in accept.split(","):
         name, *parameters = part.split(";")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 import pytest
 from hypothesis import given
@@ -89,3 +89,12 @@ def test_whatever_was_encoded_comes_back(path: bytes, query: list[tuple[bytes, b
         assert target.path == b"/" + path
         pairs = [tuple(t.encode("utf-8", "surrogateescape") for t in pair) for pair in target.query]
         assert pairs == query
+
+
+@pytest.mark.property
+@given(
+    st.lists(st.sampled_from(["%", "%4", "%41", "4", "1", "f", "%ff", "g", "\xe9"])).map("".join)
+)
+def test_a_query_is_decoded_as_urllib_decodes_it_with_broken_escapes_too(encoded: str) -> None:
+    ((_, value),) = parse_target(f"/?a={encoded}").query
+    assert value.encode("utf-8", "surrogateescape") == unquote_to_bytes(encoded.encode("latin-1"))

@@ -38,6 +38,11 @@ def test_html_is_preferred_where_it_comes_before_xml(accept: str, is_so: bool) -
     assert prefers_html(accept) is is_so
 
 
+def test_an_accept_longer_than_any_browser_sends_is_not_read() -> None:
+    assert prefers_html("text/html" + ",a/b" * 250)
+    assert not prefers_html("text/html" + ",a/b" * 260)
+
+
 @pytest.mark.parametrize(
     ("key", "query"),
     [
