@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from s3archivefs_lambda.accounting import request_scope
 from s3archivefs_lambda.object_lambda.body_file import BodyFile
 from s3archivefs_lambda.object_lambda.events import Event, parse_event
+from s3archivefs_lambda.object_lambda.header_parameters import header_parameters
 from s3archivefs_lambda.request_log import Exchange
-from s3archivefs_lambda.s3api.dates import parse_http_date
 from s3archivefs_lambda.s3api.errors import invalid_request
 
 if TYPE_CHECKING:
@@ -28,19 +28,6 @@ __all__ = ["ObjectLambda"]
 
 _PROTOCOL_MAJOR = "1"
 
-_PARAMETERS = {
-    "Accept-Ranges": "AcceptRanges",
-    "Cache-Control": "CacheControl",
-    "Content-Disposition": "ContentDisposition",
-    "Content-Encoding": "ContentEncoding",
-    "Content-Language": "ContentLanguage",
-    "Content-Range": "ContentRange",
-    "Content-Type": "ContentType",
-    "ETag": "ETag",
-    "x-amz-checksum-sha256": "ChecksumSHA256",
-}
-"""Headers of an answer, and the parameters of WriteGetObjectResponse that take their text."""
-_METADATA = "x-amz-meta-"
 _WRITABLE_STATUS = frozenset({200, 206, 304, 400, 401, 403, 404, 405, 409, 411, 412, 416, 500, 503})
 """What WriteGetObjectResponse accepts; any other status becomes 500."""
 _IDLE_SECONDS = 5
@@ -107,7 +94,7 @@ class ObjectLambda:
         """Write the answer to GetObject, and return what the function returns."""
         status = response.status if response.status in _WRITABLE_STATUS else 500
         exchange.status, exchange.error = status, response.error_code
-        parameters = {"StatusCode": status, **_header_parameters(response.headers)}
+        parameters = {"StatusCode": status, **header_parameters(status, response.headers)}
         if response.error is not None:
             parameters["ErrorCode"] = response.error.code
             parameters["ErrorMessage"] = response.error.message
@@ -147,23 +134,3 @@ def _returned(operation: str, response: S3Response, exchange: Exchange) -> dict[
         exchange.bytes_sent = len(document)
         answer["listResultXml"] = document.decode("utf-8")
     return answer
-
-
-def _header_parameters(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return headers as parameters of WriteGetObjectResponse."""
-    parameters: dict[str, Any] = {
-        parameter: headers[header] for header, parameter in _PARAMETERS.items() if header in headers
-    }
-    if "Content-Length" in headers:
-        parameters["ContentLength"] = int(headers["Content-Length"])
-    for header, parameter in (("Last-Modified", "LastModified"), ("Expires", "Expires")):
-        if (time := parse_http_date(headers.get(header, ""))) is not None:
-            parameters[parameter] = time
-    metadata = {
-        name.removeprefix(_METADATA): value
-        for name, value in headers.items()
-        if name.startswith(_METADATA)
-    }
-    if metadata:
-        parameters["Metadata"] = metadata
-    return parameters

@@ -101,6 +101,14 @@ def test_an_object_is_written_with_its_headers(
     }
 
 
+def test_headers_of_s3s_own_are_written_as_they_are_returned() -> None:
+    headers = {"Content-Length": "0", "x-amz-version-id": "v", "x-amz-tagging-count": "2"}
+    function = Function(FakeOperations(lambda _: S3Response(status=200, headers=dict(headers))))
+    assert function.head("x")["headers"] == headers | {"Content-Length": 0}
+    written = function.get("x")
+    assert (written["VersionId"], written["TagCount"]) == ("v", 2)
+
+
 def test_a_checksum_that_is_asked_for_is_written(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"content")
     summed = file("a", b"content", xattrs={"user.sha256": digest.hexdigest().encode()})
