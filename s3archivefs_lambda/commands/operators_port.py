@@ -6,6 +6,7 @@ Each worker answers there for all: they share one board.
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.commands.endpoint_settings import METRICS_HOST, METRICS_PORT
@@ -87,7 +88,7 @@ class OperatorsPort:
                 f"choose another with --{METRICS_HOST.option} and --{METRICS_PORT.option}"
             ) from error
         self._listener = listener
-        self._app = self._make_app(is_loopback=Hosts().read(listener.getsockname()[0]).is_ours)
+        self._app = self._make_app(is_loopback=ip_address(listener.getsockname()[0]).is_loopback)
         self._server = S3HttpServer(
             self._app,
             host=host,

@@ -36,11 +36,11 @@ class Endpoint:
     url: str
     operators: str
 
-    def ask(self, url: str) -> tuple[int, str]:
-        """The answer, on a connection of its own."""
+    def ask(self, url: str, host: str | None = None) -> tuple[int, str]:
+        """The answer, on a connection of its own; `host` is asked for, if not the URL's."""
         parts = urlsplit(url)
         with closing(HTTPConnection(parts.netloc, timeout=SECONDS)) as client:
-            client.request("GET", parts.path)
+            client.request("GET", parts.path, headers={} if host is None else {"Host": host})
             with client.getresponse() as response:
                 return response.status, response.read().decode()
 
@@ -66,7 +66,8 @@ def serving(directory: Path, *arguments: str, workers: int) -> Iterator[Endpoint
         try:
             assert process.stdout
             urls = [
-                re.search(r"http://[\d.:]+", process.stdout.readline()) for _ in ("s3", "metrics")
+                re.search(r"http://[\w.:[\]]+", process.stdout.readline())
+                for _ in ("s3", "metrics")
             ]
             assert all(urls), (directory / "log").read_text()
             yield Endpoint(process, *[found[0] for found in urls if found])
@@ -130,6 +131,16 @@ def test_the_service_manager_is_told_when_it_is_ready(
 
 
 # ---- Settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_loopback_address_is_asked_by_its_own_names_only(tmp_path: Path, host: str) -> None:
+    with serving(tmp_path, "--metrics-host", host, workers=1) as endpoint:
+        for path in ("/metrics", "/-/healthy", "/-/ready"):
+            url = endpoint.operators + path
+            for name in ("localhost", "127.0.0.1:19473", "[::1]:19473"):
+                assert endpoint.ask(url, name)[0] == 200
+            assert endpoint.ask(url, "evil.example:19473")[0] == 403
 
 
 def test_without_a_port_there_is_none() -> None:
