@@ -12,14 +12,18 @@ import io
 import re
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.writer import Entry, FileKind, PackingError
-from s3archivefs_lambda.store.device import LASTING_PATIENCE, S3Device
-from s3archivefs_lambda.store.errors import ArchiveAccessError, mapped_errors
+from s3archivefs_lambda.store.device import LASTING_PATIENCE, S3Device, pinned
+from s3archivefs_lambda.store.errors import (
+    ArchiveAccessError,
+    ArchiveReplacedError,
+    mapped_errors,
+)
 from s3archivefs_lambda.store.superblock_metadata import user_metadata
 
 if TYPE_CHECKING:
@@ -151,14 +155,26 @@ class PrefixMembers:
 
     def _fetched(self, each: PackedObject) -> _Small:
         """Return a small object, as a whole."""
+        if not each.size:
+            return self._empty(each)
+        device = self._device(each)
         with self._errors(each.key):
-            answer = self._get(each)
-            metadata = user_metadata(answer)
-            with suppress(ArchiveAccessError), mapped_errors(self._bucket, each.key):
-                content = answer["Body"].read()
-                if len(content) == each.size:
-                    return _Small(metadata, content)
-            return _Small(metadata, self._device(each).pread(0, each.size))  # it broke off
+            answer = device.answer(0, each.size)
+            content = b"".join(device.stream(0, each.size, each.size, answer.body))
+        return _Small(user_metadata(answer.facts), content)
+
+    def _empty(self, each: PackedObject) -> _Small:
+        """Return an object without bytes, of which no range can be asked for."""
+        with self._errors(each.key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=each.key, IfMatch=each.etag)
+            with closing(answer["Body"]) as body:
+                body.read(1)  # its end, so that the connection is used again
+            size = answer.get("ContentLength")
+            found = pinned(self._client, self._bucket, each.key, answer, size)
+            if not self._device(each).is_same_version(found):  # the store ignores If-Match
+                what = "the object was replaced"
+                raise ArchiveReplacedError.of(self._bucket, each.key, what)
+        return _Small(user_metadata(answer), b"")
 
     def _large(self, each: PackedObject) -> _Large:
         """Ask for a large object."""
@@ -176,9 +192,6 @@ class PrefixMembers:
             size=each.size,
             patience=LASTING_PATIENCE,
         )
-
-    def _get(self, each: PackedObject) -> Any:  # noqa: ANN401 -- types of S3's answers are not there at run time
-        return self._client.get_object(Bucket=self._bucket, Key=each.key, IfMatch=each.etag)
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:

@@ -37,7 +37,7 @@ FROM_ENDPOINT = int(os.environ.get("TESTS_SERVED_OBJECTS", "20000"))
 MEMORY = 512 << 20
 PAGE = 1000
 """Keys of a page, and files of a directory."""
-ASKED = re.compile(r'"([A-Z]+) /raw(/?)[^ ]* HTTP/1.1" 200 ')
+ASKED = re.compile(r'"([A-Z]+) /raw(/?)[^ ]* HTTP/1.1" 20[06] ')
 """A line of the gateway's log: the method, and whether a key follows."""
 
 

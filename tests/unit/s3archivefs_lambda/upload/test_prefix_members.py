@@ -28,6 +28,8 @@ class Store(MemoryStore):
     def __init__(self, *, heeds_conditions: bool = True) -> None:
         super().__init__(dict(CONTENTS))
         self.heeds_conditions = heeds_conditions
+        self.to_come: dict[str, bytes] = {}
+        """What replaces objects once they are listed."""
         self.bodies: list[tuple[str, io.BytesIO]] = []
 
     def get_object(self, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 -- botocore's
@@ -38,6 +40,11 @@ class Store(MemoryStore):
         body = io.BytesIO(content)
         self.bodies.append((parameters["Key"], body))
         return answer | {"Body": StreamingBody(body, len(content))}
+
+    def list_objects_v2(self, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 -- likewise
+        listed = super().list_objects_v2(**parameters)
+        self.objects |= self.to_come
+        return listed
 
     def asked_for(self) -> Counter[str]:
         """How often each object was asked for."""
@@ -82,11 +89,28 @@ def test_the_answer_that_nobody_reads_is_closed(*, opens: bool) -> None:
 
 
 @pytest.mark.parametrize("heeds_conditions", [False, True])
-def test_a_large_object_that_is_replaced_meanwhile_is_an_error(*, heeds_conditions: bool) -> None:
+@pytest.mark.parametrize(
+    ("key", "content"),
+    [
+        ("in/b", b"other"),
+        ("in/b", b"longer than before"),
+        ("in/b", b""),
+        ("in/c", LARGE[:-1] + b"x"),
+        ("in/empty", b"filled"),
+    ],
+)
+def test_an_object_that_is_replaced_meanwhile_is_an_error(
+    key: str, content: bytes, *, heeds_conditions: bool
+) -> None:
     store = Store(heeds_conditions=heeds_conditions)
-    entries = iter(store.members())
-    next(entries)
-    store.objects["in/c"] = LARGE[::-1][:-1] + b"x"
-    next(entries)
-    with pytest.raises(PackingError, match="s3://bucket/in/c: the object was replaced"):
-        next(entries)
+    store.objects["in/empty"] = b""
+    store.to_come[key] = content
+    with pytest.raises(PackingError, match=f"s3://bucket/{key}: the object was replaced"):
+        [*map(content_of, store.members())]
+
+
+def test_an_empty_object_is_an_empty_file() -> None:
+    store = Store()
+    store.objects["in/empty"] = b""
+    assert {entry.path: content_of(entry) for entry in store.members()}[b"empty"] == b""
+    assert store.asked_for()["in/empty"] == 1
