@@ -38,6 +38,8 @@ class ArchiveAccessError(OSError):
     advice: ClassVar[str] = "check the object and the store"
     status: int | None = None
     """The HTTP status of S3's answer, or None for no answer."""
+    code: str | None = None
+    """S3's code of the refusal; None where there is none, as of a HEAD."""
 
     @classmethod
     def of(cls, bucket: str, key: str, what: str, status: int | None = None) -> Self:
@@ -272,4 +274,6 @@ def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessE
     elif status == 429 or code in _THROTTLING_CODES:
         kind, what = ArchiveThrottledError, "S3 asks for fewer requests"
     request = metadata.get("RequestId") or "unknown"
-    return kind.of(bucket, key, f"{what} (status {status}, {code}, request {request})", status)
+    told = kind.of(bucket, key, f"{what} (status {status}, {code}, request {request})", status)
+    told.code = None if code in {"", str(status)} else code
+    return told

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from s3archivefs_lambda.store.body import Patience
 from s3archivefs_lambda.store.device import answered_range, pinned
-from s3archivefs_lambda.store.errors import ArchiveUnavailableError, mapped_errors, refusals
+from s3archivefs_lambda.store.errors import (
+    ArchiveCredentialsError,
+    ArchiveUnavailableError,
+    mapped_errors,
+    refusals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -38,15 +43,28 @@ class StoredObject:
 
 
 def head_object(
-    client: S3Client, bucket: str, key: str, parameters: Mapping[str, Any]
+    client: S3Client,
+    bucket: str,
+    key: str,
+    parameters: Mapping[str, Any],
+    *,
+    by_url: bool = False,
 ) -> StoredObject:
     """Return the answer to HEAD with HeadObject's further parameters.
 
-    Raises StoreRefusedError and ArchiveAccessError.
+    Of a bare 400, a GET asks why, unless the request may be at fault or goes `by_url`, by a URL
+    signed for HEAD alone. Raises StoreRefusedError and ArchiveAccessError.
     """
-    concerns_request = not parameters.keys().isdisjoint({"PartNumber", "Range", "VersionId"})
-    with mapped_errors(bucket, key), refusals(concerns_request=concerns_request):
-        facts: Facts = client.head_object(Bucket=bucket, Key=key, **parameters)
+    concerns_request = by_url or not parameters.keys().isdisjoint(
+        {"PartNumber", "Range", "VersionId"}
+    )
+    try:
+        with mapped_errors(bucket, key), refusals(concerns_request=concerns_request):
+            facts: Facts = client.head_object(Bucket=bucket, Key=key, **parameters)
+    except ArchiveCredentialsError as error:
+        if error.status == 400 and error.code is None:
+            get_object(client, bucket, key, {**parameters, "Range": "bytes=0-0"}).body.close()
+        raise
     return _answer(facts, facts.get("ContentLength", 0), _nothing())
 
 

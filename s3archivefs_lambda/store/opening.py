@@ -11,6 +11,7 @@ from s3archivefs_lambda import accounting
 from s3archivefs_lambda.store.device import Range, S3Device, get_range, head_object, pinned
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
+    ArchiveCredentialsError,
     ArchiveForbiddenError,
     ArchiveReplacedError,
     ArchiveUnchangedError,
@@ -158,7 +159,15 @@ def _read_tail(
         # 400, 501: no suffix ranges here. 416: an empty object, or one shorter than the suffix.
         if error.status not in {400, 416, 501} or isinstance(error, ArchiveForbiddenError):
             raise
-    facts = head_object(client, bucket, key)
+        refused = error
+    try:
+        facts = head_object(client, bucket, key)
+    except ArchiveCredentialsError as error:
+        # 400 without a word. If it is not the credentials, as of an object with a customer's key
+        # (SSE-C), GET was told what it is.
+        if refused.status == error.status == 400 and refused.code is not None:
+            raise refused from error
+        raise
     device = pinned(client, bucket, key, facts, facts.get("ContentLength"))
     if device.etag == condition.get("IfNoneMatch"):
         raise _unchanged(device)

@@ -90,7 +90,8 @@ class CallersObjects:
 
     def head(self, key: str, parameters: Mapping[str, Any]) -> StoredObject:
         """Return the answer to HeadObject, likewise."""
-        return head_object(cast("S3Client", self), self._bucket, key, _unsigned(parameters))
+        client = cast("S3Client", self)
+        return head_object(client, self._bucket, key, _unsigned(parameters), by_url=True)
 
     def check(self, operation: str, key: str) -> None:
         """Return if S3's answer says that the caller may have what is asked for.

@@ -162,15 +162,44 @@ def test_faults_of_the_store_are_those_of_reading(
     assert type(error.value) is kind
 
 
-def test_a_bare_400_of_head_concerns_credentials_unless_the_request_may_be_at_fault(
-    store: ScriptedStore,
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (
+            error_reply(400, "InvalidRequest"),
+            "InvalidRequest",
+        ),  # of an object with a customer's key
+        (Reply(400), "BadRequest"),
+    ],
+)
+def test_a_bare_400_of_head_is_the_refusal_that_get_tells(
+    store: ScriptedStore, answer: Reply, code: str
 ) -> None:
-    store.script(always(Reply(400)), times=9)  # upon which botocore asks for the region
-    with pytest.raises(ArchiveCredentialsError):
+    store.script(
+        always(Reply(400)), match="HEAD", times=9
+    )  # upon which botocore asks for the region
+    store.script(always(answer), match="GET")
+    with pytest.raises(StoreRefusedError) as error:
         head(store)
+    assert (error.value.code, error.value.status) == (code, 400)
+    assert store.ranges[-1] == "bytes=0-0"
+
+
+def test_a_bare_400_of_head_may_be_one_of_credentials(store: ScriptedStore) -> None:
+    store.script(always(Reply(400)), match="HEAD", times=18)
+    store.script(always(error_reply(400, "ExpiredToken")), match="GET")
+    with pytest.raises(ArchiveCredentialsError, match="ExpiredToken"):
+        head(store)
+    with pytest.raises(ArchiveCredentialsError):  # as GET, which now works, tells nothing
+        head(store)
+
+
+def test_a_bare_400_of_head_is_told_where_the_request_may_be_at_fault(store: ScriptedStore) -> None:
+    store.script(always(Reply(400)), times=9)
     with pytest.raises(StoreRefusedError) as error:
         head(store, VersionId="no such")
     assert (error.value.code, error.value.status) == ("BadRequest", 400)
+    assert "GET" not in {request.method for request in store.requests}
 
 
 def test_head_of_a_missing_object_has_s3s_code(store: ScriptedStore) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from s3archivefs_lambda.store.errors import (
     ArchiveAccessError,
+    ArchiveCredentialsError,
     ArchiveForbiddenError,
     ArchiveNotFoundError,
     ArchiveReplacedError,
@@ -228,6 +229,23 @@ def test_expired_credentials_are_no_reason_to_try_without_suffix(store: Scripted
     with pytest.raises(ArchiveForbiddenError):
         opened(store, expect_superblock=True)
     assert len(store.requests) == 1
+
+
+def test_an_object_that_get_and_head_refuse_is_told_by_the_code_of_get(
+    store: ScriptedStore,
+) -> None:
+    store.script(always(error_reply(400, "InvalidRequest")), times=9)  # as with a customer's key
+    store.script(always(Reply(400)), match="HEAD", times=9)
+    with pytest.raises(ArchiveUnavailableError, match=r"\(status 400, InvalidRequest, "):
+        opened(store, expect_superblock=True)
+
+
+def test_an_object_that_get_and_head_refuse_without_a_word_may_lack_credentials(
+    store: ScriptedStore,
+) -> None:
+    store.script(always(Reply(400)), times=9)
+    with pytest.raises(ArchiveCredentialsError):
+        opened(store, expect_superblock=True)
 
 
 @pytest.mark.parametrize("expect_superblock", [False, True])

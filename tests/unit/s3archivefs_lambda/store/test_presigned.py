@@ -66,6 +66,19 @@ def test_refusals_and_faults_are_those_of_any_object(
         objects.get("key", {})
 
 
+def test_a_bare_400_of_head_is_told_as_the_urls_credentials_are_s3s_own(
+    store: ScriptedStore, objects: CallersObjects
+) -> None:
+    store.script(always(Reply(400)), times=9)
+    with pytest.raises(StoreRefusedError) as error:
+        objects.head("key", {})
+    assert error.value.status == 400
+    assert {request.method for request in store.requests} == {"HEAD"}
+    store.script(always(Reply(400)), times=9)
+    with pytest.raises(StoreRefusedError):
+        objects.check("HeadObject", "key")
+
+
 OPERATIONS = ("GetObject", "HeadObject", "ListObjects")
 
 
