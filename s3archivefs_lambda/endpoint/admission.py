@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.endpoint.authentication import claimed_signer, without_signature
+from s3archivefs_lambda.endpoint.authentication import (
+    claimed_signer,
+    moved_headers,
+    without_signature,
+)
 from s3archivefs_lambda.endpoint.authorization import check_access
 from s3archivefs_lambda.endpoint.browsing.page_request import SIGN_IN
 from s3archivefs_lambda.endpoint.cors import PREFLIGHT_METHOD
@@ -64,6 +68,8 @@ class Admission:
             exchange.access_key_id = signer.id
         elif self._verifier is None:
             exchange.access_key_id = claimed_signer(signed)
+        if exchange.access_key_id is not None:
+            headers |= moved_headers(signed)
         query = query_parameters(without_signature(target.query))
         exchange.operation = view or operation_of(
             asked.method, bucket, key, query, served=self._buckets

@@ -6,14 +6,16 @@ Version 2 in the query. One of them at most signs a request.
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.endpoint.signature import Expected, SignatureRefusedError
+from s3archivefs_lambda.endpoint.signature import AMZ_HEADER, Expected, SignatureRefusedError
 from s3archivefs_lambda.endpoint.sigv2 import SIGV2_PARAMETERS, SigV2Claim, is_sigv2_presigned
 from s3archivefs_lambda.endpoint.sigv4 import ALGORITHM
 from s3archivefs_lambda.endpoint.sigv4_claims import HeaderClaim, QueryClaim, is_sigv4_presigned
+from s3archivefs_lambda.text import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +23,17 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
     from s3archivefs_lambda.endpoint.signature import Claim, SignedRequest
 
-__all__ = ["Verifier", "claimed_signer", "without_signature"]
+__all__ = ["Verifier", "claimed_signer", "moved_headers", "without_signature"]
+
+_OF_SIGNATURES = frozenset(
+    f"x-amz-{name}"
+    for name in (
+        *("algorithm", "content-sha256", "credential", "date", "expires", "security-token"),
+        *("signature", "signedheaders"),
+    )
+)
+"""Fields and parameters that sign a request, of which no operation knows."""
+_NOT_IN_FIELDS = re.compile(r"[\0-\x08\n-\x1f\x7f]+")
 
 
 class Verifier:
@@ -93,6 +105,31 @@ def claimed_signer(request: SignedRequest) -> str | None:
     except SignatureRefusedError:
         return None
     return None if claim is None else claim.access_key_id
+
+
+def moved_headers(request: SignedRequest) -> dict[str, str]:
+    """Return S3's own header fields that a presigned URL has in its query.
+
+    They are by lower-case name. SDKs move them there, so that whoever opens the URL need not send
+    them. The signature covers them, but for Version 2 none with a capital letter. A request that is
+    not presigned has none, and a field of the request itself is not in them.
+    """
+    if is_sigv2_presigned(request):
+        given = dict(request.parameters)
+    elif is_sigv4_presigned(request):
+        given = {name.lower(): values for name, values in request.parameters.items()}
+    else:
+        return {}
+    return {
+        name: ",".join(map(_as_field_value, values))
+        for name, values in given.items()
+        if AMZ_HEADER.fullmatch(name) and name not in _OF_SIGNATURES and name not in request.headers
+    }
+
+
+def _as_field_value(value: str) -> str:
+    """Return a parameter's value as a header field could have it."""
+    return _NOT_IN_FIELDS.sub(" ", to_bytes(value).decode("latin-1")).strip(" \t")
 
 
 def without_signature(query: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, Self
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.request_target import RequestTarget
 
 __all__ = [
+    "AMZ_HEADER",
     "Claim",
     "Expected",
     "SignatureRefusedError",
@@ -28,6 +30,8 @@ __all__ = [
     "iso_time",
 ]
 
+AMZ_HEADER = re.compile(r"x-amz-[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, 5.6.2: no line ends in it
+"""A name of one of S3's own header fields, in lower case."""
 _SHOWN_BYTES = 8 * 1024
 """Bytes, at most, of what should have been signed that an answer shows.
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.endpoint.signature import (
+    AMZ_HEADER,
     Expected,
     SignatureRefusedError,
     SignedRequest,
@@ -48,7 +49,6 @@ _COVERED = frozenset(
         " response-content-language response-content-type response-expires"
     ).split(" ")
 )
-_AMZ_HEADER = re.compile(r"x-amz-[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, 5.6.2: no line ends in it
 _LINE_END = re.compile("[\r\n]+")
 _TIMES_END = 2**31
 """Seconds since the epoch: S3 takes no time from here on."""
@@ -137,7 +137,7 @@ class SigV2Claim:
         botocore moves the headers that it has signed into the query.
         """
         request = self.request
-        names = sorted(filter(_AMZ_HEADER.fullmatch, {*request.headers, *request.parameters}))
+        names = sorted(filter(AMZ_HEADER.fullmatch, {*request.headers, *request.parameters}))
         return [
             f"{name}:".encode()
             + _joined(

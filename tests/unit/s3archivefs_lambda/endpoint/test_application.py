@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ from tests.support.adapter.signed_requests import (
     presigned,
     presigned_v2,
     signed,
+    signing_client,
 )
 
 if TYPE_CHECKING:
@@ -346,3 +347,71 @@ def test_what_only_looks_signed_is_anonymous(
     assert operations.last.is_anonymous
     ask(operations, "/archive/key", headers=headers)
     assert operations.last.is_anonymous
+
+
+MOVED = "x-amz-checksum-mode=ENABLED&x-amz-object-attributes=ETag%2CChecksum"
+"""What SDKs make of header fields when they presign."""
+
+
+@pytest.mark.parametrize("verifier", [None, Verifier(KEYS)])
+def test_header_fields_that_a_presigned_url_has_in_its_query_count(
+    operations: FakeOperations, verifier: Verifier | None
+) -> None:
+    capitals = MOVED.replace("x-amz-checksum-mode", "X-Amz-Checksum-Mode")
+    for sent in (
+        presigned(f"/archive/key?{MOVED}"),
+        presigned(f"/archive/key?{capitals}"),
+        presigned_v2(f"/archive/key?{MOVED}"),
+        presigned_v2("/archive/key", headers={"x-amz-checksum-mode": "ENABLED"}),
+    ):
+        ask(operations, sent.target, verifier=verifier, headers=tuple(sent.headers.items()))
+        assert operations.last.headers["x-amz-checksum-mode"] == "ENABLED"
+        attributes = operations.last.headers.get("x-amz-object-attributes")
+        assert attributes == ("ETag,Checksum" if "attributes" in sent.target else None)
+        assert not [
+            name
+            for name in operations.last.headers
+            if name.startswith("x-amz-") and name[6:] not in {"checksum-mode", "object-attributes"}
+        ]
+
+
+@pytest.mark.parametrize("version", [None, "s3v4"])
+def test_attributes_are_told_by_a_presigned_url(
+    operations: FakeOperations, version: str | None
+) -> None:
+    with signing_client(version) as client:
+        asked = {"Bucket": "archive", "Key": "key", "ObjectAttributes": ["ETag", "ObjectSize"]}
+        url = urlsplit(client.generate_presigned_url("get_object_attributes", Params=asked))
+    headers = [("host", url.netloc)]
+    if version == "s3v4":  # botocore has the client send it
+        headers.append(("x-amz-object-attributes", "ETag,ObjectSize"))
+    answer = ask(
+        operations, f"{url.path}?{url.query}", verifier=Verifier(KEYS), headers=tuple(headers)
+    )
+    assert answer.status == 200
+    assert b"<ETag>0123-1</ETag><ObjectSize>7</ObjectSize>" in answer.body
+
+
+def test_only_what_a_signature_covers_becomes_a_header_field(operations: FakeOperations) -> None:
+    def fields(sent: Sent, verifier: Verifier | None = None) -> dict[str, str]:
+        ask(operations, sent.target, verifier=verifier, headers=tuple(sent.headers.items()))
+        return {k: v for k, v in operations.last.headers.items() if k.startswith("x-amz-checksum")}
+
+    capital = "X-Amz-Checksum-Mode=ENABLED"
+    added = presigned_v2()
+    added = replace(added, target=f"{added.target}&{capital}")  # which Version 2 does not cover
+    assert fields(added, Verifier(KEYS)) == {}
+    for query in (MOVED, capital):
+        assert fields(Sent("GET", f"/archive/key?{query}", {})) == {}
+        assert fields(signed(f"/archive/key?{query}"), Verifier(KEYS)) == {}
+        assert fields(Sent("GET", f"/archive/key?{query}&X-Amz-Signature=0", {})) == {}
+
+
+def test_a_header_field_counts_before_what_a_presigned_url_has_in_its_query(
+    operations: FakeOperations,
+) -> None:
+    sent = presigned_v2("/archive/key?x-amz-a=2%0a3", headers={"x-amz-b": "1"})
+    ask(operations, sent.target)
+    assert operations.last.headers == {"x-amz-a": "2 3", "x-amz-b": "1"}
+    ask(operations, sent.target, headers=(("x-amz-b", "3"),))
+    assert operations.last.headers == {"x-amz-a": "2 3", "x-amz-b": "3"}
