@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from s3archivefs_lambda.endpoint.authentication import (
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.endpoint.call import Call
 
 __all__ = ["Admission"]
+
+_NO_BYTES = re.compile("0+")
+"""A Content-Length of nothing, as a number: so the reader of heads takes it, too."""
 
 
 class Admission:
@@ -55,7 +59,8 @@ class Admission:
         check_method(asked.method)
         # Repeated fields are one, joined by commas (RFC 9110, 5.3).
         headers = {name: ",".join(values) for name, values in signed.headers.items()}
-        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        length = headers.get("content-length", "0")
+        if not _NO_BYTES.fullmatch(length) or "transfer-encoding" in headers:
             raise invalid_request("A request that reads must not have a body.")
         if self._verifier is None and not call.host.is_ours:
             message = "Without credentials, only requests for localhost are answered."

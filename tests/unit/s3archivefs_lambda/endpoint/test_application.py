@@ -303,6 +303,20 @@ def test_unsigned_request_for_another_name_is_refused(
     assert answer.error["Code"] == "AccessDenied"
 
 
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [
+        *(("0", 200), ("00", 200), ("1", 400), ("01", 400), ("", 400), ("0,0", 400), ("0, 0", 400)),
+        *(("+0", 400), ("-0", 400), ("0x0", 400), ("0_0", 400), ("0 0", 400), ("\xb2", 400)),
+    ],
+)
+def test_a_request_has_no_body_if_its_length_is_zero(
+    operations: FakeOperations, length: str, status: int
+) -> None:
+    answer = ask(operations, "/archive/key", headers=(("content-length", length),))
+    assert answer.status == status
+
+
 @pytest.mark.parametrize("target", ["/other", "/other/k", "/other?acl"])
 def test_anybody_is_told_that_there_is_no_such_bucket(
     operations: FakeOperations, target: str

@@ -178,6 +178,7 @@ SERVED = {
     "an absolute target": b"GET HTTP://localhost:9/archive/k HTTP/1.1\r\nHost: x.example\r\n\r\n",
     "an empty line before": b"\r\n" + WHOLE,
     "a length of 0": HOST + b"Content-Length: 0\r\n\r\n",
+    "a length of 00": HOST + b"Content-Length: 00\r\n\r\n",
     "an empty value": HOST + b"Range:\r\n\r\n",
     "values beyond ASCII": HOST + b"X-Amz-Meta-A: \xc3\xbc\xff\t!\r\n\r\n",
     "a repeated list": HOST + b"X-Amz-Meta-A: 1\r\nx-amz-meta-a: 2\r\n\r\n",
