@@ -163,7 +163,7 @@ def run_workers(
     begun()
     stop_by = math.inf
     while workers.running or stop_by == math.inf:
-        left = min(workers.wait_seconds, stop_by - time.monotonic())
+        left = workers.wait_seconds if stop_by == math.inf else stop_by - time.monotonic()
         told = signal.sigtimedwait(watched, max(0.0, left))
         number = None if told is None else signal.Signals(told.si_signo)
         if number == signal.SIGHUP and on_hangup is not None:
@@ -175,6 +175,7 @@ def run_workers(
             workers.tell(signal.SIGTERM)
         elif number in _TOLD or time.monotonic() >= stop_by:
             workers.tell(signal.SIGKILL)
+            stop_by = time.monotonic() + _LONG  # SIGCHLD tells when they have ended
             if number in _TOLD and number is not None:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(parent, number)

@@ -239,6 +239,43 @@ def test_workers_that_never_start_are_given_up() -> None:
     assert ended.stderr.count(" ended with status 3; another follows in 0.0 s") == len(places)
 
 
+_TOLD_TO_END_WHILE_ONE_IS_TO_BEGIN = """
+import os, signal
+from s3archivefs_lambda.commands.workers import run_workers
+reader, writer = os.pipe()
+stopped, waits, wait = [], [], signal.sigtimedwait
+def watched_wait(signals, seconds):
+    if stopped:
+        waits.append(seconds)
+        if seconds > 10 or len(waits) == 5:
+            os.close(writer)  # upon which the other worker ends
+            signal.sigtimedwait = wait
+    return wait(signals, seconds)
+signal.sigtimedwait = watched_wait
+place = run_workers(
+    2,
+    begun=bool,
+    ended=lambda place: place or os.kill(os.getpid(), signal.SIGTERM),
+    stop=lambda: stopped.append(True),
+    on_hangup=None,
+    stop_seconds=60,
+    first_delay=0.01,
+)
+if place == 1:
+    os.close(writer)
+    os.read(reader, 1)
+if place is not None:
+    os._exit(3)
+print(*waits)
+"""
+
+
+def test_the_parent_sleeps_until_all_workers_have_ended() -> None:
+    command = [sys.executable, "-c", _TOLD_TO_END_WHILE_ONE_IS_TO_BEGIN]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
+    assert [float(seconds) > 10 for seconds in ended.stdout.split()] == [True]
+
+
 def test_the_parent_can_be_stopped_while_nobody_reads_its_log(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     try:
