@@ -8,6 +8,7 @@ comes, most likely none comes for the others either.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ MOST_IN_FLIGHT = 16
 
 A failed one is not repeated for `RETRY_SECONDS`, so that each archive gets its turn.
 """
+_MOST = 10_000
+"""Archives that have failed, at some 400 bytes each.
+
+In a bucket that is mapped whole, clients choose their names.
+"""
 
 
 def is_outage(error: BaseException | None) -> bool:
@@ -47,12 +53,16 @@ def is_outage(error: BaseException | None) -> bool:
 
 
 class Outages:
-    """The archives that could not be revalidated, and the silent stores. Thread-safe."""
+    """The archives that could not be revalidated, and the silent stores. Thread-safe.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    The archive that failed longest ago is forgotten first.
+    """
+
+    def __init__(self, clock: Callable[[], float], most: int = _MOST) -> None:
         self._clock = clock
+        self._most = most
         self._in_flight: set[Location] = set()  # requests in flight
-        self._failed: dict[Location, float] = {}  # the time of the last failure
+        self._failed: OrderedDict[Location, float] = OrderedDict()  # the time of the last failure
         self._silent: dict[str, float] = {}  # by bucket: the time when it was last silent
         self._lock = Lock()
         renew_after_fork(self, Outages._renew)
@@ -100,10 +110,11 @@ class Outages:
     def _end(self, location: Location, error: Exception | None) -> None:
         with self._lock:
             self._in_flight.discard(location)
+            self._failed.pop(location, None)
             if is_outage(error):
                 self._failed[location] = self._clock()
-            else:
-                self._failed.pop(location, None)
+                if len(self._failed) > self._most:
+                    self._failed.popitem(last=False)
             if isinstance(error, ArchiveSilentError):
                 self._silent[location.bucket] = self._clock()
             else:

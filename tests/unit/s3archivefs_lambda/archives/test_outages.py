@@ -500,6 +500,15 @@ def test_a_store_found_silent_that_has_answered_meanwhile_is_not_out(clock: Cloc
     assert not outages.is_expected(A)
 
 
+def test_the_archive_that_failed_longest_ago_is_forgotten_first(clock: Clock) -> None:
+    outages = Outages(clock, most=2)
+    places = [location(number) for number in range(3)]
+    for failed in (*places[:2], places[0], places[2]):
+        with pytest.raises(ArchiveThrottledError), outages.watching(failed):
+            raise ArchiveThrottledError("slow down")
+    assert [outages.is_expected(place) for place in places] == [True, False, True]
+
+
 def test_an_interruption_tells_nothing_of_the_store(clock: Clock) -> None:
     outages = Outages(clock)
     with pytest.raises(ArchiveSilentError), outages.watching(A):
