@@ -55,12 +55,13 @@ class PrefixMap:
     A look-up is one bisection, however many mappings there are.
     """
 
-    __slots__ = ("_mappings", "_sizes", "_starts")
+    __slots__ = ("_longest", "_mappings", "_sizes", "_starts")
 
     def __init__(self) -> None:
         self._mappings: dict[bytes, PrefixMapping] = {}  # by the start of their keys
         self._starts: list[bytes] = []  # the starts in the order of S3's keys
         self._sizes: frozenset[int] = frozenset()  # the lengths of the starts
+        self._longest = 0
 
     @classmethod
     def from_mappings(cls, mappings: Iterable[PrefixMapping]) -> Self:
@@ -83,6 +84,7 @@ class PrefixMap:
         # Another order: `a` is before `a-b`, but `a-b/` before `a/`.
         result._starts = sorted(result._mappings)
         result._sizes = frozenset(map(len, result._starts))
+        result._longest = max(result._sizes, default=0)
         return result
 
     def find(self, key: str) -> tuple[PrefixMapping, str] | None:
@@ -105,7 +107,7 @@ class PrefixMap:
     def around(self, key: bytes) -> Iterator[bytes]:
         """Yield the starts of the mappings that `key` lies in, shortest first."""
         end = 0
-        while True:
+        while end <= self._longest:
             if end in self._sizes and (start := key[:end]) in self._mappings:
                 yield start
             end = key.find(b"/", end) + 1

@@ -53,7 +53,7 @@ class HeaderClaim(SigV4Claim):
 
         Raises SignatureRefusedError if it is incomplete or malformed.
         """
-        parts = [part.strip().partition("=") for part in authorization.split(",")]
+        parts = [part.strip().partition("=") for part in authorization.split(",", 3)]
         fields = {name: value for name, _, value in parts}
         if len(parts) != 3 or fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
             what = "expecting Credential, SignedHeaders and Signature, once each."

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from s3archivefs_lambda.config.key_patterns import KeyPatterns
+from s3archivefs_lambda.config.location import Location
+from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
 from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 from s3archivefs_lambda.endpoint.application import make_app
+from s3archivefs_lambda.endpoint.archive_lanes import ArchiveLanes
 from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.browsing.page import BrowsedOperations
 from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
@@ -105,6 +109,7 @@ HEADS = {
             *(("x-amz-object-attributes", "Checksum,"), ("x-amz-a", "a  "), ("Origin", "https://")),
         )
     },
+    "a signature of many parts": [head(KEY, "Authorization: AWS4-HMAC-SHA256 " + again(","))],
     "a signature of many headers": [
         head(KEY, signed_header(again(word) + "host")) for word in ("host;", "x-amz-date;", "a;")
     ],
@@ -160,3 +165,13 @@ def test_no_head_costs_more_calls_than_it_may_have_bytes(
     for received in heads:
         for app in applications:
             assert calls_of(read_and_answered(app, received)) < MAX_HEAD_BYTES, received[:200]
+
+
+def test_a_key_longer_than_any_of_s3_costs_no_more_to_find_its_lane() -> None:
+    location = Location("s3", "bucket", "")
+    mapping = PrefixMapping("m", location, "here", "archive", KeyPatterns(("*.sqfs",)))
+    lanes = ArchiveLanes(PrefixMap.from_mappings([mapping]))
+    one_key = calls_of(lambda: lanes.of_object("m/" + "a/" * 511))
+    for word in ("/", "a/", "m/"):
+        for find in (lanes.of_object, lanes.of_listing):
+            assert calls_of(partial(find, "m/" + again(word))) < 3 * one_key
