@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the files one after another; go on behind one that is not there."""
     with opened(options) as found:
         for path in found.paths:
-            with found.faults.reported(), found.image.open(path) as file:
+            with found.faults.reported(path), found.image.open(path) as file:
                 _write(file, options.range)
     return found.faults.code
 

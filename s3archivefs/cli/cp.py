@@ -41,12 +41,13 @@ def run(options: argparse.Namespace) -> int:
     options.paths = [] if options.paths is None else [options.paths]
     with opened(options, LIMITS) as found:
         (path,) = found.paths
-        place = found.image.realpath(path, strict=True)
-        found.paths[:] = [place]
-        own = _name_of(path) or _name_of(place)
-        is_directory = found.image.stat(place).kind is FileKind.DIRECTORY
-        target, name = _place(options.destination, own, is_directory=is_directory)
-        extract(found, target, options, name=name)
+        with found.faults.reported(path):
+            place = found.image.realpath(path, strict=True)
+            found.paths[:] = [place]
+            own = _name_of(path) or _name_of(place)
+            is_directory = found.image.stat(place).kind is FileKind.DIRECTORY
+            target, name = _place(options.destination, own, is_directory=is_directory)
+            extract(found, target, options, name=name)
     return found.faults.code
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, Protocol
 
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.inode import FileKind
-from s3archivefs.names import AnyPath, decode, decode_as, encode
+from s3archivefs.names import AnyPath, decode_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,9 +111,7 @@ class Descent:
         LimitExceededError past Limits.walk_depth.
         """
         if not self._entered.add(directory.reference):
-            raise CorruptImageError(
-                f"directory {decode(encode(directory.path))!r} is in the tree twice"
-            )
+            raise CorruptImageError("the directory is in the tree twice")
         if depth > self._most:
             raise LimitExceededError("walk_depth", depth, self._most)
 
@@ -131,13 +129,13 @@ def descend(
     descent = Descent(image)
     on_the_way: list[Iterator[Node[AnyPath]]] = []
     if top.kind is _DIRECTORY and max_depth != 0:
-        on_the_way.append(faults.until_fault(descent.entries(top, 0)))
+        on_the_way.append(faults.until_fault(descent.entries(top, 0), path))
     while on_the_way:
         depth = len(on_the_way)
         for node in on_the_way[-1]:
             yield depth, node
             if node.kind is _DIRECTORY and depth != max_depth:
-                on_the_way.append(faults.until_fault(descent.entries(node, depth)))
+                on_the_way.append(faults.until_fault(descent.entries(node, depth), node.path))
                 break
         else:
             on_the_way.pop()

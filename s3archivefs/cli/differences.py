@@ -84,7 +84,7 @@ def _listed(side: Side, node: Node[bytes], depth: int) -> Iterator[Node[bytes]]:
     try:
         yield from side.entries(node, depth)
     except EXPECTED as error:
-        side.faults.report(error, side.name + _place(side, node))
+        side.faults.report(error, _place(side, node))
         raise _ReportedError from error
 
 
@@ -169,7 +169,7 @@ def _asked(side: Side, node: Node[bytes], ask: Callable[[Side, Node[bytes]], T])
     try:
         return ask(side, node)
     except EXPECTED as error:
-        side.faults.report(error, side.name + _place(side, node))
+        side.faults.report(error, _place(side, node))
         raise _ReportedError from error
 
 

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     with opened(options) as found:
         seen = _Seen(is_met_again=len(found.paths) > 1)
         for path in found.paths:
-            with found.faults.reported():
+            with found.faults.reported(path):
                 sums = _sums(found, decode(path), seen)
                 write_lines(_line(each, options) for each in sums if _is_wanted(each, options))
     return found.faults.code
@@ -92,7 +92,7 @@ class _Sum:
 
 def _sums(found: Opened, path: str, seen: _Seen) -> Iterator[_Sum]:
     """Yield the sum of each path from the lowest up."""
-    sum_of = found.faults.guarded(partial(_of_other, seen))
+    sum_of = found.faults.guarded(partial(_of_other, seen), lambda step: step[1].path)
     on_the_way: list[_Sum] = []
     for step in descend(found.image, path, found.faults):
         depth, node = step

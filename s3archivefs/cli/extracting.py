@@ -14,12 +14,14 @@ from s3archivefs.cli.exit_codes import FAULT
 from s3archivefs.cli.faults import complain, line_of
 from s3archivefs.cli.progress import add_progress, progress_shown
 from s3archivefs.cli.totals import totals
+from s3archivefs.extraction.errors import ExtractionError
 from s3archivefs.limits import Limits
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from s3archivefs.cli.faults import Faults
     from s3archivefs.cli.opened import Opened
     from s3archivefs.errors import SquashfsError
     from s3archivefs.extraction.folders import Existing
@@ -113,7 +115,7 @@ def extract(
                 xattrs=options.xattrs,
                 jobs=options.jobs,
                 progress=progress,
-                on_error=lambda path, error: found.faults.report(_explained(path, error)),
+                on_error=lambda path, error: _report(found.faults, path, error),
                 counts=made,
             )
     except OSError as error:
@@ -138,6 +140,11 @@ def _rarely_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def _report(faults: Faults, path: str, error: SquashfsError | OSError) -> None:
+    """Report the fault of a member, which what refuses it names itself."""
+    faults.report(_explained(path, error), "" if isinstance(error, ExtractionError) else path)
 
 
 def _explained(path: str, error: SquashfsError | OSError) -> Exception:

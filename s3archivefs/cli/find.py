@@ -81,16 +81,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write what is wanted, as it is found."""
     with opened(options) as found:
-        tests = [found.faults.guarded(test) for test in predicates(options, found.image)]
+        faults = found.faults
+        tests = [faults.guarded(test, _path_of) for test in predicates(options, found.image)]
         for given in found.paths:
-            with found.faults.reported():
-                path = decode(given)
-                steps = descend(found.image, path, found.faults, max_depth=options.max_depth)
+            path = decode(given)
+            with faults.reported(path):
+                steps = descend(found.image, path, faults, max_depth=options.max_depth)
                 nodes: Iterable[Node[str]] = (node for _, node in steps)
                 for test in tests:
                     nodes = filter(test, nodes)
                 _write(nodes, found, options)
-    return found.faults.code
+    return faults.code
 
 
 def _write(nodes: Iterable[Node[str]], found: Opened, options: argparse.Namespace) -> None:
@@ -109,8 +110,12 @@ def _write(nodes: Iterable[Node[str]], found: Opened, options: argparse.Namespac
     else:
         write_names(node.path for node in nodes)
         return
-    lines = map(found.faults.guarded(form), nodes)
+    lines = map(found.faults.guarded(form, _path_of), nodes)
     write_lines(line for line in lines if line is not None)
+
+
+def _path_of(node: Node[str]) -> str:
+    return node.path
 
 
 def _object(image: SquashFS, node: Node[str]) -> str:

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         progress_shown(options.progress, totals=partial(totals, found.image, found.paths)) as done,
     ):
         for path in found.paths:
-            with found.faults.reported():
+            with found.faults.reported(path):
                 hashes = (
                     _stored(found, path, done)
                     if options.stored
@@ -84,9 +84,9 @@ def _hashes(
     """Yield path, checksum and size of a file, or of each file below a directory."""
     image = found.image
     if image.stat(path).kind is FileKind.DIRECTORY:
-        files = image.walk_files(path, on_error=lambda _, error: found.faults.report(error))
+        files = image.walk_files(path, on_error=lambda at, error: found.faults.report(error, at))
         for each, stat, file in files:
-            with found.faults.reported():
+            with found.faults.reported(each):
                 yield each, _digest(file, algorithm, progress), stat.size
     else:
         with image.open(path) as file:
@@ -110,7 +110,7 @@ def _stored(found: Opened, path: bytes, progress: Progress) -> Iterator[tuple[by
     for each, stat in files:
         if stat.kind is not FileKind.FILE:
             continue
-        with found.faults.reported():
+        with found.faults.reported(each):
             digest = image.checksum_of_node(stat.reference)
             if digest is None:
                 raise OSError(errno.ENODATA, "no SHA-256 in an attribute user.sha256", each)

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         directories = []
         files: list[Named] = []
         for path in found.paths:
-            with found.faults.reported():
+            with found.faults.reported(path):
                 stat = found.image.stat(path, follow_symlinks=options.long or options.directory)
                 is_directory = found.image.stat(path).kind is FileKind.DIRECTORY
                 if is_directory and not options.directory:
@@ -99,7 +99,7 @@ class _Listing:
 
     def list_directory(self, path: bytes) -> None:
         """List a directory."""
-        with self.found.faults.reported():
+        with self.found.faults.reported(path):
             self._list(path, self.found.image.scandir_stats(path))
 
     def list_tree(self, path: bytes) -> None:
@@ -107,12 +107,12 @@ class _Listing:
         image, faults = self.found.image, self.found.faults
         descent = Descent(image)
         todo: list[tuple[int, Node[bytes]]] = []
-        with faults.reported():
+        with faults.reported(path):
             todo.append((0, Top(image, _prefix(path))))  # the directory, if that is a symlink
         while todo:
             depth, node = todo.pop()
             below: list[tuple[int, Node[bytes]]] = []
-            with faults.reported():
+            with faults.reported(node.path):
                 descent.enter(node, depth)
                 items = _noting_directories(node.scandir(), depth + 1, below)
                 self._list(node.path if depth else path, items)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.cli.faults import Faults
 from s3archivefs.cli.opened import open_named
-from s3archivefs.names import encode
 
 if TYPE_CHECKING:
     import argparse
@@ -27,5 +26,5 @@ def faults_of(image: str, *, checksums: bool = False) -> int:
     with open_named(image, offset=0) as opened:
         noted = (lambda _: None) if checksums else None
         for problem in opened.verify(on_checksum=noted):
-            faults.report(problem.error, encode(problem.path))
+            faults.report(problem.error, problem.path)
     return faults.code

@@ -16,7 +16,7 @@ from s3archivefs.cli.faults import Faults
 from s3archivefs.cli.opened import opened
 from s3archivefs.device import FileDevice
 from s3archivefs.inode import FORMAT_BITS, FileKind, Stat
-from s3archivefs.names import encode
+from s3archivefs.names import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -81,10 +81,10 @@ class _ImageSide:
     is_image = True
 
     def __init__(self, found: Opened) -> None:
-        self.faults = found.faults
         self._image = found.image
         (path,) = found.paths
         self.name = encode(found.name) + path.rstrip(b"/")
+        self.faults = Faults(decode(self.name))
         self.top = Top(found.image, path)
         self._descent = Descent(found.image)
         self.has_xattrs = found.image.has_xattrs

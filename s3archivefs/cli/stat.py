@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Write what is known of each path."""
     with opened(options) as found:
         for path in found.paths:
-            with found.faults.reported():
+            with found.faults.reported(path):
                 known = _known(found.image, path, follow=options.dereference)
                 if options.json:
                     write_json(_object(known))

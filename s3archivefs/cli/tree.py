@@ -63,8 +63,8 @@ def run(options: argparse.Namespace) -> int:
     with opened(options) as found:
         drawing = _Drawing(found, options)
         for given in found.paths:
-            with found.faults.reported():
-                path = decode(given)
+            path = decode(given)
+            with found.faults.reported(path):
                 write_lines(drawing.objects(path) if options.json else drawing.lines(path))
         if not options.json:
             sys.stdout.write(f"\n{drawing.totals}\n")
@@ -101,7 +101,7 @@ class _Drawing:
 
         for depth, node in descend(self._image, path, self._faults, max_depth=self._level):
             if self._is_drawn(node):
-                with self._faults.reported():
+                with self._faults.reported(node.path):
                     yield line(depth, node)
 
     def lines(self, path: str) -> Iterator[str]:
@@ -112,7 +112,7 @@ class _Drawing:
         indents = [""]
         on_the_way: list[Iterator[tuple[Node[str], bool]]] = []
         if top.kind is FileKind.DIRECTORY and self._level != 0:
-            on_the_way.append(self._drawn(descent.entries(top, 0)))
+            on_the_way.append(self._drawn(top, descent.entries(top, 0)))
         while on_the_way:
             depth = len(on_the_way)
             for node, is_last in on_the_way[-1]:
@@ -125,15 +125,18 @@ class _Drawing:
                 if depth != self._level:
                     below = self._strokes.below_last if is_last else self._strokes.below
                     indents.append(indents[-1] + below)
-                    on_the_way.append(self._drawn(descent.entries(node, depth)))
+                    on_the_way.append(self._drawn(node, descent.entries(node, depth)))
                     break
             else:
                 on_the_way.pop()
                 indents.pop()
 
-    def _drawn(self, entries: Iterator[Node[str]]) -> Iterator[tuple[Node[str], bool]]:
+    def _drawn(
+        self, directory: Node[str], entries: Iterator[Node[str]]
+    ) -> Iterator[tuple[Node[str], bool]]:
         """Yield the entries that are drawn, each with whether it is the last."""
-        return _with_end(filter(self._is_drawn, self._faults.until_fault(entries)))
+        sound = self._faults.until_fault(entries, directory.path)
+        return _with_end(filter(self._is_drawn, sound))
 
     def _is_drawn(self, node: Node[str]) -> bool:
         return not self._directories_only or node.kind is FileKind.DIRECTORY
@@ -141,7 +144,7 @@ class _Drawing:
     def _name(self, node: Node[str], name: str) -> str:
         """Return the name as it is drawn, with its colour and a symlink's target."""
         text = shown(name)
-        with self._faults.reported():
+        with self._faults.reported(node.path):
             if self._colours is not None:
                 text = self._colours.name(text, node.stat(follow_symlinks=False))
             if node.kind is FileKind.SYMLINK:
