@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, Protocol
 
-from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.errors import CorruptImageError, LimitExceededError, leads_nowhere
 from s3archivefs.inode import FileKind
 from s3archivefs.names import AnyPath, decode_as
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
 
-__all__ = ["Descent", "Node", "SeenInodes", "Top", "descend"]
+__all__ = ["Descent", "Node", "SeenInodes", "Top", "descend", "leads_to_directory"]
 
 _DIRECTORY = FileKind.DIRECTORY  # in Python 3.11 the members of an enum are slow to reach
 
@@ -70,6 +70,16 @@ class Top(Generic[AnyPath]):
     def scandir(self) -> Iterator[Node[AnyPath]]:
         """Return the entries of a directory."""
         return self._image.scandir(self.path)
+
+
+def leads_to_directory(image: SquashFS, path: str | bytes) -> bool:
+    """Return whether a path is a directory, or a symlink that leads to one."""
+    try:
+        return image.stat(path).kind is _DIRECTORY
+    except OSError as error:
+        if not leads_nowhere(error):
+            raise
+        return False
 
 
 class SeenInodes:

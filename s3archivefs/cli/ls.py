@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
 from s3archivefs.cli.colours import add_colours, colours_of
-from s3archivefs.cli.descent import Descent, Top
+from s3archivefs.cli.descent import Descent, Top, leads_to_directory
 from s3archivefs.cli.described import described, long_line, target_of
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import in_columns, json_line, shown, write_lines, write_names
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.cli.descent import Node
     from s3archivefs.cli.opened import Opened
+    from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
 
     Named: TypeAlias = tuple[bytes, Stat]
@@ -72,9 +73,8 @@ def run(options: argparse.Namespace) -> int:
         files: list[Named] = []
         for path in found.paths:
             with found.faults.reported(path):
-                stat = found.image.stat(path, follow_symlinks=options.long or options.directory)
-                is_directory = found.image.stat(path).kind is FileKind.DIRECTORY
-                if is_directory and not options.directory:
+                stat = found.image.stat(path, follow_symlinks=False)
+                if not options.directory and _is_listed(found.image, path, stat, options):
                     directories.append(path)
                 else:
                     files.append((path, stat))
@@ -84,6 +84,13 @@ def run(options: argparse.Namespace) -> int:
         for path in directories:
             write(path)
     return found.faults.code
+
+
+def _is_listed(image: SquashFS, path: bytes, stat: Stat, options: argparse.Namespace) -> bool:
+    """Return whether the contents are listed: of a link to a directory only without -l."""
+    if stat.kind is FileKind.SYMLINK and not options.long:
+        return leads_to_directory(image, path)
+    return stat.kind is FileKind.DIRECTORY
 
 
 class _Listing:

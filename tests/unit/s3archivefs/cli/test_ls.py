@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 import s3archivefs
+from fixtures.tree import directory, file, symlink
 from s3archivefs.cli import main
-from tests.support.images.fixtures import FIXTURES
+from tests.support.command_line import run
+from tests.support.images.fixtures import FIXTURES, make_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def image(name: str) -> str:
@@ -117,3 +122,60 @@ def test_ls_json_has_what_stat_says(capsys: pytest.CaptureFixture[str]) -> None:
             assert int(item["mode"], 8) == stat.mode & 0o7777
             assert (item["size"], item["mtime"]) == (stat.size, stat.mtime)
             assert ("target" in item) == (item["kind"] == "symlink")
+
+
+# ---- Symlinks that are named ---------------------------------------------------------------------
+
+NAMED = ("link", "chain", "file-link", "broken", "link/", "link/.", "link/in", "broken/")
+TREE = (
+    directory("d"),
+    file("d/in", b"1"),
+    directory("d/sub"),
+    file("file", b"2"),
+    symlink("link", "d"),
+    symlink("chain", "link"),
+    symlink("file-link", "file"),
+    symlink("broken", "nowhere"),
+    symlink("through-a-file", "file/x"),
+    symlink("circle", "circle"),
+)
+
+
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image, with the same tree on disk beside it."""
+    top = tmp_path_factory.mktemp("linked")
+    made = make_image(top, TREE)
+    assert run("extract", made, "-C", top / "tree", "--filter", "tar").code == 0
+    return made
+
+
+def _told(listing: str) -> list[str]:
+    """Of long lines kind, name and target; others as they are, but blank lines and totals."""
+    lines = [line for line in listing.splitlines() if line and not line.startswith("total ")]
+    return [
+        f"{line[0]} {columns[6]}" if len(columns := line.split(None, 6)) == 7 else line
+        for line in lines
+    ]
+
+
+@pytest.mark.parametrize("options", [(), ("-l",), ("-d",), ("-ld",), ("-R",), ("-lR",)])
+def test_symlinks_that_are_named_are_shown_as_ls_does(
+    options: tuple[str, ...], linked: Path
+) -> None:
+    tree = linked.parent / "tree"
+    for paths in (*((path,) for path in NAMED), ("broken", "d", "link")):
+        real = ["ls", "--time-style=+%s", *options, *paths]
+        done = subprocess.run(
+            real, cwd=tree, capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
+        ran = run("ls", *options, linked, *paths)
+        assert _told(ran.text) == _told(done.stdout.decode()), paths
+        assert (ran.code == 0) == (done.returncode == 0), paths
+
+
+def test_symlink_that_leads_nowhere_is_shown_itself(linked: Path) -> None:
+    for path in ("circle", "broken", "through-a-file"):  # some ls(1) have but the second
+        assert run("ls", linked, path) == (0, f"{path}\n".encode(), "")
+        (item,) = run("ls", "--json", linked, path).items
+        assert (item["path"], item["kind"]) == (path, "symlink")
