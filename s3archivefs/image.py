@@ -236,7 +236,7 @@ class SquashFS(NodeReader, BulkReader, Extractor):
         content that were read since its last call, some perhaps again. With `on_checksum`, contents
         are held against the SHA-256s that files have as the attribute `user.sha256`, and it is
         called for each file with whether it has one. Takes 100 bytes of memory for each inode, and
-        200 for each directory still to be read.
+        200 for each directory still to be read and each set of more than 16 extended attributes.
         """
         self._check_open()
         yield from self._while_open(zip(self._problems(progress, on_checksum)))

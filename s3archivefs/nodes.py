@@ -169,6 +169,15 @@ class NodeReader(Browser):
         index, xattrs = self._xattr_index(reference), self._readers.xattrs
         return None if index is None or xattrs is None else xattrs.value(index, name)
 
+    @retried
+    def xattr_pairs_of_node(self, reference: int) -> dict[bytes, bytes]:
+        """Return the extended attributes of an inode, in the image's order, in one pass.
+
+        Format: "Extended Attribute Table".
+        """
+        index, xattrs = self._xattr_index(reference), self._readers.xattrs
+        return {} if index is None or xattrs is None else dict(xattrs.pairs(index))
+
     def checksum_of_node(self, reference: int) -> bytes | None:
         """Return the SHA-256 that the image has of a file's content, or None: 32 bytes.
 

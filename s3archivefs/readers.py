@@ -178,7 +178,7 @@ def open_readers(device: BlockDevice, superblock: Superblock, limits: Limits) ->
             lookup("export", tables.exports, superblock.inode_count, REFERENCE_SIZE)
         )
     if tables.xattrs is not None:
-        xattrs = XattrTable(device, metadata, tables.xattrs, lowest, limits)
+        xattrs = XattrTable(device, metadata, tables.xattrs, lowest, limits, cache=pool)
     return Readers(
         inodes=InodeTable(inodes, ids, superblock.inode_count, superblock.block_size, limits),
         stats=EntryStats(inodes, ids, superblock.inode_count, superblock.block_size),

@@ -16,13 +16,14 @@ from s3archivefs.names import LinkedPath, decode
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from s3archivefs.directory import Directory
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.listing import ScannedEntries
     from s3archivefs.readers import Readers
     from s3archivefs.runs import Entry, Run
+    from s3archivefs.xattr import XattrSet
 
 __all__ = ["Problem", "Verifier"]
 
@@ -70,6 +71,8 @@ class Verifier:
         """References of the inodes met."""
         self._exported: tuple[int, tuple[int, ...]] = -1, ()
         """The block of the export table used last: its number, and its references."""
+        self._judged: dict[XattrSet, bytes | SquashfsError | None] = {}
+        """By large set of attributes, which inodes may share: its checksum, or what is wrong."""
 
     def problems(self) -> Iterator[Problem]:
         """Yield every problem, in the order of the tree.
@@ -222,12 +225,22 @@ class Verifier:
             self._digest = None if digest is None else digest.digest()
 
     def _read_xattrs(self, inode: Inode) -> None:
-        index = self.readers.inodes.xattr_index(inode)
-        if index is not None and self.readers.xattrs is not None:
-            for name in self.readers.xattrs.names(index):
-                value = self.readers.xattrs.value(index, name)
-                if name == CHECKSUM:
-                    self._stored = value
+        index, xattrs = self.readers.inodes.xattr_index(inode), self.readers.xattrs
+        if index is None or xattrs is None:
+            return
+        found = xattrs.set_at(index)
+        if not found.is_large:
+            self._stored = _checksum_among(xattrs.pairs(index))
+            return
+        if found not in self._judged:
+            try:
+                self._judged[found] = _checksum_among(xattrs.pairs(index))
+            except SquashfsError as error:
+                self._judged[found] = error.with_traceback(None)
+        judged = self._judged[found]
+        if isinstance(judged, SquashfsError):
+            raise judged
+        self._stored = judged
 
     def _compare_checksum(self, inode: Inode) -> None:
         if self._on_checksum is None or inode.kind is not FileKind.FILE:
@@ -252,6 +265,15 @@ class Verifier:
                 f"the export table has inode {number} at {reference:#x} instead of"
                 f" {inode.reference:#x}"
             )
+
+
+def _checksum_among(pairs: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """Read all attributes of an inode, and return the value of its checksum's."""
+    stored = None
+    for name, value in pairs:
+        if name == CHECKSUM:
+            stored = value
+    return stored
 
 
 def _ignore(inodes: int, size: int) -> None:

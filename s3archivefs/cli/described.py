@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
 
-__all__ = ["KIND_NAMES", "described", "device_numbers", "long_line", "target_of", "xattrs_of"]
+__all__ = ["KIND_NAMES", "described", "device_numbers", "long_line", "target_of"]
 
 KIND_NAMES = {kind: kind.name.lower() for kind in FileKind}
 """By kind its name in JSON: directory, file, symlink, block_device, char_device, fifo, socket."""
@@ -53,14 +53,6 @@ def device_numbers(stat: Stat) -> tuple[int, int]:
 def target_of(image: SquashFS, stat: Stat) -> bytes | None:
     """Return the target of a symlink; None for what is none."""
     return image.target_of_node(stat.reference) if stat.kind is FileKind.SYMLINK else None
-
-
-def xattrs_of(image: SquashFS, reference: int) -> dict[bytes, bytes]:
-    """Return the extended attributes of an inode, in the image's order."""
-    values = (
-        (name, image.xattr_of_node(reference, name)) for name in image.xattrs_of_node(reference)
-    )
-    return {name: value for name, value in values if value is not None}
 
 
 def long_line(name: str, stat: Stat, target: bytes | None, *, human: bool = False) -> str:

@@ -11,7 +11,6 @@ from stat import S_IFMT
 from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs.cli.descent import Descent, Top
-from s3archivefs.cli.described import xattrs_of
 from s3archivefs.cli.faults import Faults
 from s3archivefs.cli.opened import opened
 from s3archivefs.device import FileDevice
@@ -96,7 +95,7 @@ class _ImageSide:
         return self._image.target_of_node(node.reference)
 
     def xattrs(self, node: Node[bytes]) -> dict[bytes, bytes]:
-        return xattrs_of(self._image, node.reference)
+        return self._image.xattr_pairs_of_node(node.reference)
 
     def pieces(self, node: Node[bytes]) -> Generator[bytes, None, None]:
         content = self._image.open_node(node.reference)

@@ -8,7 +8,7 @@ from stat import S_IMODE, filemode
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
-from s3archivefs.cli.described import described, device_numbers, target_of, xattrs_of
+from s3archivefs.cli.described import described, device_numbers, target_of
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import counted, named, shown, write_json
 from s3archivefs.inode import FileKind
@@ -81,7 +81,7 @@ def _known(image: SquashFS, path: bytes, *, follow: bool) -> _Known:
         path,
         stat,
         target_of(image, stat),
-        xattrs_of(image, stat.reference),
+        image.xattr_pairs_of_node(stat.reference),
         image.superblock.block_size,
         image.open_node(stat.reference).storage if is_file else None,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from s3archivefs.names import encode
 from s3archivefs.printed import printed
 
 __all__ = ["LEFT", "NO_ID", "Attributes", "set_attributes", "set_link_attributes", "set_mode"]
@@ -24,7 +23,7 @@ class Attributes(NamedTuple):
     gid: int = NO_ID
     mtime: int | None = None
     """Seconds since the epoch."""
-    xattrs: tuple[tuple[str, bytes], ...] = ()
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
 LEFT = Attributes()
@@ -74,7 +73,7 @@ def _set_xattrs(place: int | bytes, wanted: Attributes, *, follow_symlinks: bool
     unset = []
     for name, value in wanted.xattrs:
         try:
-            os.setxattr(place, encode(name), value, follow_symlinks=follow_symlinks)
+            os.setxattr(place, name, value, follow_symlinks=follow_symlinks)
         except OSError as error:
             unset.append(f"the extended attribute {printed(name)} is not set: {error.strerror}")
     return unset

@@ -31,7 +31,8 @@ from s3archivefs.printed import printed
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
 
-    from s3archivefs.extraction.manner import Counts, Manner
+    from s3archivefs.extraction.attributes import Attributes
+    from s3archivefs.extraction.manner import Attributed, Counts, Manner
     from s3archivefs.extraction.walk import Source
     from s3archivefs.inode import Stat
 
@@ -143,7 +144,7 @@ class Extraction:
             if member is None:  # it is made where something in it is, like any
                 return self._folders.child(found.folder, encode(found.name))
             folder = self._folder_of(found, member)
-            folder.attributes = self._manner.attributes(member, self._xattrs_of_directory)
+            folder.attributes = self._attributes(member, found.stat.reference)
             if is_asked_for:
                 self._folders.handle(folder)
                 self.counts.directories += folder.is_new
@@ -152,12 +153,12 @@ class Extraction:
             return None
         return folder
 
-    def enter_root(self, member: Member) -> None:
+    def enter_root(self, member: Member, reference: int) -> None:
         """Note that the image's root is extracted, as the target itself."""
         top = self._folders.top
         filtered = self._manner.filter(member, self._target)
         if filtered is not None and top.is_new:  # else it is not ours
-            top.attributes = self._manner.attributes(filtered, self._xattrs_of_directory)
+            top.attributes = self._attributes(filtered, reference)
 
     def begin(self, folder: Folder) -> None:
         """Note that the walk is to enter the directory."""
@@ -253,7 +254,7 @@ class Extraction:
         size = placed.stat.size
         try:
             if not self._linked(placed):
-                wanted = self._manner.attributes(placed, self._xattrs)
+                wanted = self._attributes(placed, placed.stat.reference)
                 if not isinstance(pieces, list):
                     pieces = self._reading(pieces)
                     self._advance(0, -size)  # which it counts too
@@ -270,7 +271,7 @@ class Extraction:
         stat = placed.stat
         try:
             if not self._linked(placed):
-                wanted = self._manner.attributes(placed, self._xattrs)
+                wanted = self._attributes(placed, placed.stat.reference)
                 if stat.kind is _SYMLINK:
                     unset = self._maker.symlink(placed, encode(linkname), wanted)
                 elif not self._manner.is_root:
@@ -338,11 +339,10 @@ class Extraction:
         """Return the path of a place in the target, for an error."""
         return self._folders.path(placed.folder.path_of(placed.name))
 
-    def _xattrs(self, path: str, *, follow_symlinks: bool = False) -> Iterator[tuple[str, bytes]]:
-        image = self._image
-        for name in image.listxattr(path, follow_symlinks=follow_symlinks):
-            yield name, image.getxattr(path, name, follow_symlinks=follow_symlinks)
-
-    def _xattrs_of_directory(self, path: str) -> Iterator[tuple[str, bytes]]:
-        # A symlink that was asked for as a directory is extracted as that which it leads to.
-        return self._xattrs(path, follow_symlinks=True)
+    def _attributes(self, member: Attributed, reference: int) -> Attributes:
+        """Return what is to be set on what is made of an inode."""
+        wanted = self._manner.attributes(member)
+        if not self._manner.has_xattrs:
+            return wanted
+        pairs = self._image.xattr_pairs_of_node(reference)
+        return wanted._replace(xattrs=self._manner.wanted_xattrs(pairs))

@@ -14,14 +14,14 @@ from s3archivefs.extraction.filters import FILTERS, Filter, checked
 from s3archivefs.extraction.selection import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from s3archivefs.errors import SquashfsError
     from s3archivefs.extraction.folders import Existing
 
     OnError: TypeAlias = Callable[[str, SquashfsError | OSError], object]
 
-__all__ = ["Counts", "Manner"]
+__all__ = ["Attributed", "Counts", "Manner"]
 
 _IDS_END = 2**32 - 1  # which the system takes for none
 _PLAIN_BITS = 0o1777  # all but setuid and setgid, by which a program has its owner's rights
@@ -44,7 +44,7 @@ class Counts:
     """Members left out, since something stands under their names."""
 
 
-class _Attributed(Protocol):
+class Attributed(Protocol):
     """Something with the attributes of a Member."""
 
     @property
@@ -62,10 +62,6 @@ class _Attributed(Protocol):
     @property
     def mtime(self) -> int | None:
         """Time of modification."""
-
-    @property
-    def path(self) -> str:
-        """Path in the image."""
 
 
 class Manner:
@@ -124,24 +120,23 @@ class Manner:
         self.has_xattrs = xattrs
         self._owner = owner
         # Others carry rights, as capabilities do.
-        self._xattr_prefix = "" if self.is_root and trust not in {"data", "tar"} else "user."
+        is_all = self.is_root and trust not in {"data", "tar"}
+        self._xattr_prefix = b"" if is_all else b"user."
 
-    def attributes(
-        self, member: _Attributed, xattrs: Callable[[str], Iterable[tuple[str, bytes]]]
-    ) -> Attributes:
-        """Return the attributes to set; `xattrs` returns those of a path in the image."""
+    def attributes(self, member: Attributed) -> Attributes:
+        """Return the attributes to set, without extended ones."""
         uid = gid = NO_ID
         if self._owner:
             uid, gid = _id(member.uid), _id(member.gid)
-        pairs: tuple[tuple[str, bytes], ...] = ()
-        if self.has_xattrs:
-            prefix = self._xattr_prefix
-            pairs = tuple(pair for pair in xattrs(member.path) if pair[0].startswith(prefix))
         mode = member.mode
         if mode is not None:  # the rights of an owner who is not restored would be another's
             rights = (uid != NO_ID) * stat.S_ISUID | (gid != NO_ID) * stat.S_ISGID
             mode &= _PLAIN_BITS | rights
-        return Attributes(mode, uid, gid, member.mtime, pairs)
+        return Attributes(mode, uid, gid, member.mtime)
+
+    def wanted_xattrs(self, pairs: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+        """Return which extended attributes of an inode are to be set."""
+        return tuple(pair for pair in pairs.items() if pair[0].startswith(self._xattr_prefix))
 
 
 def _id(number: int | None) -> int:

@@ -49,11 +49,8 @@ class Source(Protocol):
     def readlink(self, path: str) -> str:
         """Return the target of a symlink."""
 
-    def listxattr(self, path: str, *, follow_symlinks: bool) -> list[str]:
-        """Return the names of a path's extended attributes."""
-
-    def getxattr(self, path: str, name: str, *, follow_symlinks: bool) -> bytes:
-        """Return the value of one extended attribute."""
+    def xattr_pairs_of_node(self, reference: int) -> dict[bytes, bytes]:
+        """Return the extended attributes of an inode."""
 
     def scandir_stats(self, path: str) -> Iterator[tuple[str, Stat]]:
         """Yield the names in a directory with their attributes."""
@@ -83,7 +80,7 @@ class Visitor(Protocol):
         One that is only on the way to what is asked for is made when something is in it.
         """
 
-    def enter_root(self, member: Member) -> None:
+    def enter_root(self, member: Member, reference: int) -> None:
         """Note that the image's root is extracted, as the target itself."""
 
     def begin(self, folder: Folder) -> None:
@@ -210,7 +207,7 @@ class Walk:
     def _root(self, step: _Step, stat: Stat) -> _Step | None:
         """Return the image's root, which is the target itself unless it gets a name."""
         if self._name is None:
-            self._visitor.enter_root(_member(step, "", ".", stat))
+            self._visitor.enter_root(_member(step, "", ".", stat), stat.reference)
             return self._begun(step)
         found = Found(_member(step, "", self._name, stat), step.folder, self._name, stat)
         folder = self._visitor.enter(found, is_asked_for=True)

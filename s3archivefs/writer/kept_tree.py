@@ -161,9 +161,9 @@ class KeptTree:
         if old is None or table is None:
             return ABSENT_32
         if (known := self._sets.get(old)) is None:
-            names = table.names(old)
-            pairs = tuple((name, table.value(old, name) or b"") for name in names)
-            known = self._sets[old] = xattrs.index(pairs, shared=CHECKSUM not in names)
+            pairs = dict(table.pairs(old))
+            shared = CHECKSUM not in pairs
+            known = self._sets[old] = xattrs.index(tuple(pairs.items()), shared=shared)
         return known
 
     def _check_place(self, start: int, size: int) -> None:

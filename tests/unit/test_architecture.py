@@ -551,7 +551,7 @@ WITH_A_PATH = {
     # What is open already: /proc/self/fd.
     "attributes.py: os.chmod(f'{PROC_HANDLES}/{place}', mode)",
     "attributes.py: os.chown(handle, wanted.uid, wanted.gid)",
-    "attributes.py: os.setxattr(place, encode(name), value, follow_symlinks=follow_symlinks)",
+    "attributes.py: os.setxattr(place, name, value, follow_symlinks=follow_symlinks)",
     "attributes.py: os.utime(handle, (wanted.mtime, wanted.mtime))",
     "making.py: os.open(PROC_HANDLES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)",
     "probing.py: os.open(PROC_HANDLES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)",

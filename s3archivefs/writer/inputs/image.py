@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from s3archivefs.errors import naming
 from s3archivefs.inode import FileKind
-from s3archivefs.names import encode
 from s3archivefs.writer.entries import Entry, HardLink
 
 if TYPE_CHECKING:
@@ -80,10 +79,7 @@ class ImageInput:
             reopens=True,
             target=image.readlink(place) if found.kind is FileKind.SYMLINK else b"",
             rdev=found.rdev,
-            xattrs=tuple(
-                (encode(name), image.getxattr(place, name, follow_symlinks=False))
-                for name in image.listxattr(place, follow_symlinks=False)
-            ),
+            xattrs=tuple(image.xattr_pairs_of_node(found.reference).items()),
         )
 
     def _open(self, place: bytes) -> Content:

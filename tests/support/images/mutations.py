@@ -21,12 +21,15 @@ _SUPERBLOCK_SIZE = 96
 _BYTES_USED, _INODE_TABLE_START = 40, 64  # where the superblock has them
 
 # A little of everything, so that one image costs its reader few milliseconds.
+_MANY = {f"user.{number:02d}": b"%d" % (number % 3) * 9 for number in range(18)}  # a large set
 _TREE = (
     directory("d", mode=0o1777, uid=3, gid=70_000, xattrs={"user.kind": b"directory"}),
     file("d/block", text(2 * 4096), mtime=9),
     file("d/holes", HOLE + text(4096) + HOLE * 2 + text(99), xattrs={"user.kind": b"a file" * 9}),
     file("d/stored", noise(5000)),
     file("d/tail", text(700), xattrs={"security.kind": b"a file" * 9, "trusted.x": b""}),
+    file("d/many", xattrs=_MANY),
+    file("d/too", xattrs=_MANY),
     directory("d/empty"),
     hard_link("d/same", "d/tail"),
     symlink("link", "d/tail", xattrs={"trusted.kind": b"link"}),

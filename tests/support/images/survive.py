@@ -205,11 +205,14 @@ class _Surveyor:
         names = self.ask(
             f"listxattr of {path!r}", lambda: fs.listxattr(path, follow_symlinks=False)
         )
+        pairs = self.ask(f"xattrs of {path!r}", lambda: fs.xattr_pairs_of_node(stat.reference))
+        assert pairs is None or [*map(os.fsdecode, pairs)] == names, f"xattrs of {path!r}"
         for name in (names or [])[:20]:
-            self.ask(
+            value = self.ask(
                 f"getxattr of {path!r} {name!r}",
                 partial(fs.getxattr, path, name, follow_symlinks=False),
             )
+            assert pairs is None or pairs[os.fsencode(name)] == value, f"{name!r} of {path!r}"
         if stat.kind is FileKind.SYMLINK:
             target = self.ask(f"readlink of {path!r}", lambda: fs.readlink(path))
             assert target is None or len(target) == stat.size, f"{path!r} has target {target!r}"

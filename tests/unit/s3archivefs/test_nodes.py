@@ -33,8 +33,10 @@ def test_a_reference_leads_to_what_a_path_leads_to(fixture: Fixture) -> None:
             assert fs.stat_of_node(reference) == expected
             names = fs.listxattr(each.path, follow_symlinks=False)
             assert fs.xattrs_of_node(reference) == [*map(os.fsencode, names)]
+            assert [*fs.xattr_pairs_of_node(reference)] == fs.xattrs_of_node(reference)
             for name in names:
                 value = fs.getxattr(each.path, name, follow_symlinks=False)
+                assert fs.xattr_pairs_of_node(reference)[os.fsencode(name)] == value
                 assert fs.xattr_of_node(reference, os.fsencode(name)) == value
             assert fs.xattr_of_node(reference, b"user.none") is None
             if expected.kind is FileKind.SYMLINK:
