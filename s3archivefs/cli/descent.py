@@ -49,10 +49,10 @@ class Node(Protocol[AnyPath]):
 class Top(Generic[AnyPath]):
     """The path that a descent begins with."""
 
-    def __init__(self, image: SquashFS, path: AnyPath) -> None:
+    def __init__(self, image: SquashFS, path: AnyPath, *, follow_symlinks: bool = False) -> None:
         """Look the path up; raises what `stat` raises."""
         self._image = image
-        self._stat = image.stat(path, follow_symlinks=False)
+        self._stat = image.stat(path, follow_symlinks=follow_symlinks)
         self.path: AnyPath = path
         self.kind = self._stat.kind
         self.reference = self._stat.reference
@@ -64,7 +64,7 @@ class Top(Generic[AnyPath]):
         return self.path.rstrip(slash).rpartition(slash)[2] or self.path
 
     def stat(self, *, follow_symlinks: bool) -> Stat:  # noqa: ARG002 -- as DirEntry.stat
-        """Return the attributes of the path itself."""
+        """Return the attributes that were looked up."""
         return self._stat
 
     def scandir(self) -> Iterator[Node[AnyPath]]:
@@ -127,14 +127,20 @@ class Descent:
 
 
 def descend(
-    image: SquashFS, path: AnyPath, faults: Faults, *, max_depth: int | None = None
+    image: SquashFS,
+    path: AnyPath,
+    faults: Faults,
+    *,
+    max_depth: int | None = None,
+    follow_top: bool = False,
 ) -> Iterator[tuple[int, Node[AnyPath]]]:
     """Yield the path and all below, each with its depth.
 
-    A directory comes before what it holds; no symlink is followed. Takes memory for some of each
-    directory on the way down. Raises what `stat` of the path raises; later faults are reported.
+    A directory comes before what it holds; no symlink is followed, but with `follow_top` the path.
+    Takes memory for some of each directory on the way down. Raises what `stat` of the path raises;
+    later faults are reported.
     """
-    top = Top(image, path)
+    top = Top(image, path, follow_symlinks=follow_top)
     yield 0, top
     descent = Descent(image)
     on_the_way: list[Iterator[Node[AnyPath]]] = []

@@ -115,14 +115,14 @@ class _Listing:
         descent = Descent(image)
         todo: list[tuple[int, Node[bytes]]] = []
         with faults.reported(path):
-            todo.append((0, Top(image, _prefix(path))))  # the directory, if that is a symlink
+            todo.append((0, Top(image, path, follow_symlinks=True)))
         while todo:
             depth, node = todo.pop()
             below: list[tuple[int, Node[bytes]]] = []
             with faults.reported(node.path):
                 descent.enter(node, depth)
                 items = _noting_directories(node.scandir(), depth + 1, below)
-                self._list(node.path if depth else path, items)
+                self._list(node.path, items)
             todo += reversed(below)
 
     def _list(self, path: bytes, items: Iterable[Named]) -> None:

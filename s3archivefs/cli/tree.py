@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from s3archivefs.cli.arguments import add_image, add_json, add_paths, count, examples
 from s3archivefs.cli.colours import add_colours, colours_of
-from s3archivefs.cli.descent import Descent, Top, descend
+from s3archivefs.cli.descent import Descent, Top, descend, leads_to_directory
 from s3archivefs.cli.described import described, target_of
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import counted, json_line, shown, write_lines
@@ -99,14 +99,16 @@ class _Drawing:
             item = described(encode(node.path), stat, target_of(self._image, stat))
             return json_line({**item, "depth": depth})
 
-        for depth, node in descend(self._image, path, self._faults, max_depth=self._level):
+        follow = leads_to_directory(self._image, path)
+        nodes = descend(self._image, path, self._faults, max_depth=self._level, follow_top=follow)
+        for depth, node in nodes:
             if self._is_drawn(node):
                 with self._faults.reported(node.path):
                     yield line(depth, node)
 
     def lines(self, path: str) -> Iterator[str]:
         """Yield the lines of a drawing."""
-        top = Top(self._image, path)
+        top = Top(self._image, path, follow_symlinks=leads_to_directory(self._image, path))
         descent = Descent(self._image)
         yield f"{self._name(top, path)}\n"
         indents = [""]

@@ -3,13 +3,15 @@ from __future__ import annotations
 import re
 import sys
 from io import BytesIO, TextIOWrapper
+from pathlib import Path
 
 import pytest
 
+from fixtures.tree import directory, file, symlink
 from s3archivefs.cli import main
 from s3archivefs.printed import unprinted
 from tests.support.command_line import run
-from tests.support.images.fixtures import FIXTURES, Fixture
+from tests.support.images.fixtures import FIXTURES, Fixture, make_image
 
 LINE = re.compile(r"(?P<indent>(?:│   |    )*)[├└]── (?P<name>.*?)(?: -> .*)?")
 
@@ -68,6 +70,30 @@ def test_json_has_the_depth_of_each_path() -> None:
     assert [
         {**item, "depth": depth["depth"]} for item, depth in zip(listed, items, strict=True)
     ] == items
+
+
+def test_tree_follows_a_symlink_to_a_directory_that_is_named(tmp_path: Path) -> None:
+    tree = (
+        directory("d"),
+        file("d/in", b"1"),
+        symlink("d/deeper", "../d"),
+        symlink("link", "d"),
+        symlink("file-link", "d/in"),
+        symlink("broken", "nowhere"),
+    )
+    image = make_image(tmp_path, tree)
+    below = "├── deeper -> ../d\n└── in\n\n0 directories, 2 files\n"  # as tree(1) 2.1.0 has it
+    assert run("tree", image, "link") == (0, f"link\n{below}".encode(), "")
+    assert run("tree", image, "d").text == f"d\n{below}"
+    items = run("tree", "--json", image, "link").items
+    assert [(item["path"], item["kind"], item["depth"]) for item in items] == [
+        ("link", "directory", 0),
+        ("link/deeper", "symlink", 1),
+        ("link/in", "file", 1),
+    ]
+    ran = run("tree", image, "file-link", "broken")
+    assert ran.text == "file-link -> d/in\nbroken -> nowhere\n\n0 directories, 0 files\n"
+    assert ran.code == 0
 
 
 def test_tree_draws_with_what_the_output_can_show(monkeypatch: pytest.MonkeyPatch) -> None:
