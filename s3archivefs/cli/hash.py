@@ -134,6 +134,8 @@ def _write_line(path: bytes, digest: str) -> None:
     if sys.stdout.isatty():
         print(f"{digest}  {shown(name)}")
         return
+    if name == b"-":
+        name = b"./-"  # sha256sum -c would read standard input
     start = b""
     for character, escape in _ESCAPES:
         if character in name:

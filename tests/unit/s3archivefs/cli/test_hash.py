@@ -46,6 +46,25 @@ def test_sha256sum_finds_what_was_extracted_as_it_was_hashed(
     assert done.stdout.count(b": OK\n") == len(FILES) * 2 + 2
 
 
+def test_sha256sum_takes_no_name_for_anything_but_a_file(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    names = ("-", "--", "*", "*star", "#", "SHA256 (a) = 1", " ", "\\", "(", "~", "-c", "$HOME")
+    tree = [file(name, name.encode()) for name in names]
+    image = str(make_image(tmp_path, (*tree, directory("d"), file("d/-", b"below"))))
+    assert main(["extract", image, "-C", str(tmp_path / "out")]) == 0
+    capfdbinary.readouterr()
+    assert main(["hash", image]) == 0
+    check = ["sha256sum", "--check", "--strict", "SUMS"]
+    (tmp_path / "out" / "SUMS").write_bytes(capfdbinary.readouterr().out)
+    done = subprocess.run(
+        check, cwd=tmp_path / "out", input=b"other", check=True, capture_output=True
+    )
+    assert done.stdout.count(b": OK\n") == len(names) + 1
+    assert main(["hash", "--json", image, "--", "/-"]) == 0
+    assert json.loads(capfdbinary.readouterr().out)["path"] == "/-"
+
+
 def test_a_line_names_the_path_from_the_root(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     image = str(FIXTURES["gzip"].image)
     assert main(["hash", image, "/docs/guide.txt", "short.txt"]) == 0
