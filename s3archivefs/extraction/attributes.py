@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from s3archivefs.printed import printed
 
-__all__ = ["LEFT", "NO_ID", "Attributes", "set_attributes", "set_link_attributes", "set_mode"]
+__all__ = [
+    "LEFT",
+    "NO_ID",
+    "Attributes",
+    "Xattrs",
+    "set_attributes",
+    "set_link_attributes",
+    "set_mode",
+]
+
+Xattrs: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Names and values of extended attributes."""
 
 NO_ID = -1
 """The owner or group that leaves it as it is."""
@@ -23,7 +34,7 @@ class Attributes(NamedTuple):
     gid: int = NO_ID
     mtime: int | None = None
     """Seconds since the epoch."""
-    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    xattrs: Xattrs = ()
 
 
 LEFT = Attributes()

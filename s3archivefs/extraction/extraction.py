@@ -24,6 +24,7 @@ from s3archivefs.extraction.folders import Folder, Folders, check_name, located
 from s3archivefs.extraction.hard_links import HardLinks
 from s3archivefs.extraction.making import Maker
 from s3archivefs.extraction.walk import Found, Walk
+from s3archivefs.extraction.wanted import WantedAttributes
 from s3archivefs.inode import FORMAT_BITS, FileKind
 from s3archivefs.names import decode, encode
 from s3archivefs.printed import printed
@@ -31,8 +32,7 @@ from s3archivefs.printed import printed
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
 
-    from s3archivefs.extraction.attributes import Attributes
-    from s3archivefs.extraction.manner import Attributed, Counts, Manner
+    from s3archivefs.extraction.manner import Counts, Manner
     from s3archivefs.extraction.walk import Source
     from s3archivefs.inode import Stat
 
@@ -75,6 +75,7 @@ class Extraction:
         self._manner = manner
         self.counts = counts
         """What is made so far."""
+        self._wanted = WantedAttributes(image, manner, self.fault, lambda: self._is_over)
         self._files_done = self._bytes_done = 0  # since `progress` was told
         self._unread: Exception | None = None
         """What reading a file raised, as opposed to writing one."""
@@ -88,7 +89,7 @@ class Extraction:
         """
         existing = self._manner.existing
         with ExitStack() as stack:
-            self._folders = Folders(self._target, existing, self._unset)
+            self._folders = Folders(self._target, existing, self._unset, self._wanted.at_end)
             stack.callback(self._folders.close)
             try:
                 self._maker = Maker(self._folders, existing)
@@ -144,7 +145,7 @@ class Extraction:
             if member is None:  # it is made where something in it is, like any
                 return self._folders.child(found.folder, encode(found.name))
             folder = self._folder_of(found, member)
-            folder.attributes = self._attributes(member, found.stat.reference)
+            self._wanted.note(folder, member, found.stat.reference)
             if is_asked_for:
                 self._folders.handle(folder)
                 self.counts.directories += folder.is_new
@@ -158,7 +159,7 @@ class Extraction:
         top = self._folders.top
         filtered = self._manner.filter(member, self._target)
         if filtered is not None and top.is_new:  # else it is not ours
-            top.attributes = self._attributes(filtered, reference)
+            self._wanted.note(top, filtered, reference)
 
     def begin(self, folder: Folder) -> None:
         """Note that the walk is to enter the directory."""
@@ -254,7 +255,7 @@ class Extraction:
         size = placed.stat.size
         try:
             if not self._linked(placed):
-                wanted = self._attributes(placed, placed.stat.reference)
+                wanted = self._wanted.of(placed, placed.stat.reference)
                 if not isinstance(pieces, list):
                     pieces = self._reading(pieces)
                     self._advance(0, -size)  # which it counts too
@@ -271,7 +272,7 @@ class Extraction:
         stat = placed.stat
         try:
             if not self._linked(placed):
-                wanted = self._attributes(placed, placed.stat.reference)
+                wanted = self._wanted.of(placed, placed.stat.reference)
                 if stat.kind is _SYMLINK:
                     unset = self._maker.symlink(placed, encode(linkname), wanted)
                 elif not self._manner.is_root:
@@ -338,11 +339,3 @@ class Extraction:
     def _path(self, placed: _Placed) -> str:
         """Return the path of a place in the target, for an error."""
         return self._folders.path(placed.folder.path_of(placed.name))
-
-    def _attributes(self, member: Attributed, reference: int) -> Attributes:
-        """Return what is to be set on what is made of an inode."""
-        wanted = self._manner.attributes(member)
-        if not self._manner.has_xattrs:
-            return wanted
-        pairs = self._image.xattr_pairs_of_node(reference)
-        return wanted._replace(xattrs=self._manner.wanted_xattrs(pairs))

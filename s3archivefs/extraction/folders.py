@@ -20,6 +20,8 @@ from s3archivefs.names import decode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from s3archivefs.extraction.attributes import Xattrs
+
 __all__ = ["Existing", "Folder", "Folders", "check_name", "located"]
 
 Existing: TypeAlias = Literal["error", "keep", "replace"]
@@ -38,12 +40,15 @@ class Folder:
     """A directory of the target, which is made when the first member comes."""
 
     __slots__ = ("above", "attributes", "children", "folded", "is_made", "is_new",
-                 "is_unfinished", "name", "pending")  # fmt: skip
+                 "is_unfinished", "name", "pending", "reference")  # fmt: skip
 
     def __init__(self, above: Folder | None, name: bytes) -> None:
         self.above = above
         self.name = name
         self.attributes = LEFT
+        """Those to be set in the end, but the extended ones."""
+        self.reference: int | None = None
+        """The inode whose extended attributes it is to have: many values would take much memory."""
         self.is_made = False
         """Whether it is known to be there."""
         self.is_new = False
@@ -74,7 +79,8 @@ class Folder:
 class Folders:
     """The directories of one extraction, some of them open.
 
-    `on_fault` is called with a directory whose attributes cannot be set.
+    `on_fault` is called with a directory whose attributes cannot be set. `read_xattrs` returns the
+    extended attributes of an inode for a directory, and None to leave that unfinished.
     """
 
     def __init__(
@@ -82,10 +88,12 @@ class Folders:
         target: str,
         existing: Existing,
         on_fault: Callable[[Folder, ExtractionError | OSError], object],
+        read_xattrs: Callable[[Folder, int], Xattrs | None],
     ) -> None:
         self._target = target
         self._existing = existing
         self._on_fault = on_fault
+        self._read_xattrs = read_xattrs
         self.top = Folder(None, b"")
         """The target itself."""
         try:
@@ -192,9 +200,16 @@ class Folders:
         if not folder.is_new and not folder.is_unfinished and self._existing != "replace":
             # To keep what is there is to go on where an extraction was interrupted.
             wanted = Attributes(mtime=wanted.mtime if self._existing == "keep" else None)
-        elif wanted.mode is not None and wanted.mode & _IN_PROGRESS != _IN_PROGRESS:
-            self._at_end.append(folder)
-            wanted = wanted._replace(mode=None)
+        else:
+            if folder.reference is not None:
+                xattrs = self._read_xattrs(folder, folder.reference)
+                if xattrs is None:
+                    self._close(folder)
+                    return
+                wanted = wanted._replace(xattrs=xattrs)
+            if wanted.mode is not None and wanted.mode & _IN_PROGRESS != _IN_PROGRESS:
+                self._at_end.append(folder)
+                wanted = wanted._replace(mode=None)
         if wanted != LEFT:
             self._set(folder, wanted)
         self._close(folder)

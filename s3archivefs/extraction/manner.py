@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from s3archivefs.errors import SquashfsError
+    from s3archivefs.extraction.attributes import Xattrs
     from s3archivefs.extraction.folders import Existing
 
     OnError: TypeAlias = Callable[[str, SquashfsError | OSError], object]
@@ -134,7 +135,7 @@ class Manner:
             mode &= _PLAIN_BITS | rights
         return Attributes(mode, uid, gid, member.mtime)
 
-    def wanted_xattrs(self, pairs: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    def wanted_xattrs(self, pairs: Mapping[bytes, bytes]) -> Xattrs:
         """Return which extended attributes of an inode are to be set."""
         return tuple(pair for pair in pairs.items() if pair[0].startswith(self._xattr_prefix))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ import pytest
 import s3archivefs
 import s3archivefs.extraction.extraction  # a user who is not root may not be able to
 from fixtures.tree import Node, directory, file, symlink
-from tests.support.images.extracted import tree_of
+from tests.support.images import built
+from tests.support.images.extracted import mode_of, tree_of
 from tests.support.images.fixtures import make_image
 from tests.support.processes.as_user import as_user
 
@@ -110,3 +113,86 @@ def test_systems_without_attributes_say_so(
         pytest.raises(s3archivefs.UnsupportedError, match="no extended attributes"),
     ):
         fs.extract("/", tmp_path / "out", xattrs=True)
+
+
+def crowd(directories: int, value: bytes, content: bytes = b"") -> bytes:
+    """An image of directories, each with a file, that share an attribute."""
+    pair = struct.pack("<HH", 0, 3) + b"big" + struct.pack("<I", len(value)) + value
+    tree: dict[bytes, built.Node] = {
+        b"d%02d" % number: built.directory(
+            {b"f": built.file(content)}, extended=True, xattr=0, mode=0o775
+        )
+        for number in range(directories)
+    }
+    root = built.directory(tree, mode=0o755)
+    return bytes(built.build(root, pairs=pair, sets=[(0, 1, len(pair))]))
+
+
+def test_attributes_of_directories_are_read_when_they_are_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, most = 0, 0
+    read = s3archivefs.SquashFS.xattr_pairs_of_node
+
+    def reading(fs: s3archivefs.SquashFS, reference: int) -> dict[bytes, bytes]:
+        nonlocal held, most
+        found = read(fs, reference)
+        held += len(found)
+        most = max(most, held)
+        return found
+
+    def setting(*_: object, **__: object) -> None:
+        nonlocal held
+        held -= 1
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(s3archivefs.SquashFS, "xattr_pairs_of_node", reading)
+    monkeypatch.setattr(os, "setxattr", setting)
+    assert extract(crowd(30, b"value"), xattrs=True) == []
+    assert (held, most) == (0, 1)
+
+
+def test_a_directory_whose_attributes_are_damaged_is_reported_and_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = bytearray(crowd(1, b"value"))
+    at = image.index(b"big") + 3
+    image[at : at + 4] = b"\xff" * 4
+    (reported,) = extract(bytes(image), xattrs=True)
+    assert "xattr table" in reported
+    assert tree_of(tmp_path / "out") == {"d00": None, "d00/f": b""}
+    assert mode_of(tmp_path / "out" / "d00") == 0o755
+
+
+class LeavingDevice(s3archivefs.BytesDevice):
+    """A device that is away from the first read on that `is_last` knows."""
+
+    def __init__(self, image: bytes, is_last: Callable[[bytes], bool]) -> None:
+        super().__init__(image)
+        self._is_last = is_last
+        self.is_away = False
+        self.refused = 0
+
+    def pread(self, offset: int, length: int) -> bytes:
+        found = super().pread(offset, length)
+        self.is_away = self.is_away or self._is_last(found)
+        if self.is_away:
+            self.refused += 1
+            raise ConnectionError("store is away, try later")
+        return found
+
+
+def test_directories_are_left_unfinished_once_the_image_cannot_be_read_and_finished_by_the_next(
+    tmp_path: Path,
+) -> None:
+    image = crowd(30, b"value", b"content")
+    device = LeavingDevice(image, lambda found: found.startswith(b"content"))
+    with s3archivefs.open(device) as fs, pytest.raises(ConnectionError, match="try later"):
+        fs.extract("/", tmp_path, xattrs=True, filter="fully-trusted")
+    assert device.refused < 10  # what is away may take long to say so
+    with s3archivefs.open(s3archivefs.BytesDevice(image)) as fs:
+        fs.extract("/", tmp_path, xattrs=True, filter="fully-trusted", existing="keep")
+    for path in tmp_path.iterdir():
+        assert attributes(path) == {"user.big": b"value"}
+        assert mode_of(path) == 0o775
