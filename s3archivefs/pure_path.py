@@ -24,7 +24,7 @@ class PurePath(Generic[Image]):
 
     def __init__(self, image: Image, path: StrPath = "/") -> None:
         self._image = image
-        self._pure = PurePosixPath("/", as_plain(path))
+        self._pure = _rooted(path)
 
     def _at(self, pure: PurePosixPath) -> Self:
         return type(self)(self._image, pure)
@@ -71,13 +71,13 @@ class PurePath(Generic[Image]):
 
     def joinpath(self, *descendants: StrPath) -> Self:
         """Return the path joined to this one; an absolute one starts at the root again."""
-        return self._at(self._pure.joinpath(*map(as_plain, descendants)))
+        return self._at(_rooted(self._pure, *descendants))
 
     def __truediv__(self, descendant: StrPath) -> Self:
         return self.joinpath(descendant)
 
     def __rtruediv__(self, above: StrPath) -> Self:
-        return self._at(PurePosixPath("/", as_plain(above), self._pure))
+        return self._at(_rooted(above, self._pure))
 
     def with_name(self, name: str) -> Self:
         """Return the path with another last part."""
@@ -96,11 +96,11 @@ class PurePath(Generic[Image]):
 
         Raises ValueError where the path is neither `other` nor below it.
         """
-        return self._pure.relative_to(PurePosixPath("/", as_plain(other)))
+        return self._pure.relative_to(_rooted(other))
 
     def is_relative_to(self, other: Self | StrPath) -> bool:
         """Return whether the path is `other` or below it."""
-        return self._pure.is_relative_to(PurePosixPath("/", as_plain(other)))
+        return self._pure.is_relative_to(_rooted(other))
 
     def is_absolute(self) -> bool:
         """Return True: every path starts at the image's root."""
@@ -112,7 +112,7 @@ class PurePath(Generic[Image]):
 
     def match(self, pattern: str) -> bool:
         """Return whether the path matches a glob pattern, from the right."""
-        return self._pure.match(pattern)
+        return self._pure.match(str(_rooted(pattern)) if pattern.startswith("/") else pattern)
 
     def __str__(self) -> str:
         return str(self._pure)
@@ -143,3 +143,10 @@ class PurePath(Generic[Image]):
     def __reduce__(self) -> tuple[object, ...]:
         """Open the path's image again in another process."""
         return type(self), (self._image, str(self._pure))
+
+
+def _rooted(*parts: StrPath) -> PurePosixPath:
+    """Return the parts joined below the root, which any number of slashes means."""
+    pure = PurePosixPath("/", *map(as_plain, parts))
+    # POSIX leaves the meaning of just two slashes to the system, and so pathlib keeps them.
+    return pure if pure.root == "/" else PurePosixPath("/", *pure.parts[1:])

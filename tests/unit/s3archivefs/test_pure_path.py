@@ -35,7 +35,12 @@ IMAGE: Any = NoTree()
 
 
 def both(path: str) -> tuple[Path, PurePosixPath]:
-    return Path(IMAGE, path), PurePosixPath("/", path)
+    return Path(IMAGE, path), PurePosixPath("/", one_slash(path))
+
+
+def one_slash(path: str) -> str:
+    """The path with one slash for those at its start, of which pathlib keeps two."""
+    return "/" + path.lstrip("/") if path.startswith("/") else path
 
 
 def answer(call: Callable[[], object]) -> object:
@@ -65,12 +70,12 @@ def test_parts_are_those_of_a_pure_path(path: str) -> None:
 @given(path=PATHS, others=st.lists(PATHS, max_size=3))
 def test_joining_is_that_of_a_pure_path(path: str, others: list[str]) -> None:
     ours, pure = both(path)
-    assert str(ours.joinpath(*others)) == str(pure.joinpath(*others))
+    assert str(ours.joinpath(*others)) == str(pure.joinpath(*map(one_slash, others)))
     for other in others:
         for spelt in (other, PurePosixPath(other)):
-            ours, pure = ours / spelt, pure / spelt
+            ours, pure = ours / spelt, pure / one_slash(other)
         assert str(ours) == str(pure)
-        assert str(other / ours) == str(other / pure)
+        assert str(other / ours) == str(one_slash(other) / pure)
 
 
 @given(path=PATHS, name=PARTS)
@@ -98,6 +103,21 @@ def test_relations_are_those_of_pure_paths(path: str, other: str) -> None:
 def test_matching_is_that_of_a_pure_path(path: str, pattern: str) -> None:
     ours, pure = both(path)
     assert ours.match(pattern) == pure.match(pattern)
+
+
+@given(path=PATHS, slashes=st.integers(1, 4), more=st.integers(1, 4))
+def test_any_number_of_leading_slashes_is_one(path: str, slashes: int, more: int) -> None:
+    name = path.lstrip("/")
+    spelt = "/" * slashes + name
+    ours, other = Path(IMAGE, spelt), Path(IMAGE, "/" * more + name)
+    assert (ours, str(ours), hash(ours)) == (other, str(other), hash(other))
+    assert ours == Path(IMAGE, name) == Path(IMAGE, "/x") / spelt
+    assert (ours.anchor, ours.parts[0]) == ("/", "/")
+    assert all(each.anchor == "/" for each in ours.parents)
+    for top in ("/" * more, other, str(other), PurePosixPath("/" * more + name)):
+        assert ours.is_relative_to(top)
+        assert not ours.relative_to(top).is_absolute()
+    assert ours.match("/" * more + "*") == Path(IMAGE, name).match("/*")
 
 
 def test_paths_of_one_image_compare_and_sort_and_those_of_two_differ() -> None:
