@@ -84,7 +84,7 @@ class _ImageSide:
         (path,) = found.paths
         self.name = encode(found.name) + path.rstrip(b"/")
         self.faults = Faults(decode(self.name))
-        self.top = Top(found.image, path)
+        self.top = Top(found.image, path, follow_symlinks=True)  # as diff(1) does, and on disk
         self._descent = Descent(found.image)
         self.has_xattrs = found.image.has_xattrs
 

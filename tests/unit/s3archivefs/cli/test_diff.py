@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -244,6 +245,45 @@ def test_one_change_of_a_directory_is_the_one_difference(
     ran = run("diff", "--json", written[1], tmp_path / "copy")
     assert [(each["path"], each["difference"]) for each in ran.items] == [(f"/{path}", difference)]
     assert (ran.code, ran.errors) == (1, "")
+
+
+# ---- Symlinks that are named ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def linked(directory_of_images: Path) -> Path:
+    """An image with symlinks, and the same tree on disk beside it."""
+    tree = (
+        *(directory("d"), file("d/in", b"1"), file("file", b"2"), directory("other")),
+        *(symlink("d/inner", "../file"), symlink("broken", "nowhere")),
+        *(symlink("link", "d"), symlink("file-link", "file")),
+    )
+    made = make_image(directory_of_images, tree, name="linked")
+    assert run("extract", made, "-C", directory_of_images / "linked-tree").code == 0
+    return made
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("link", "d"), ("link", "link"), ("d", "link/"), ("link", "other")]
+)
+def test_symlink_to_a_directory_that_is_named_is_followed_in_images_and_on_disk(
+    one: str, other: str, linked: Path
+) -> None:
+    disk = linked.parent / "linked-tree"
+    real = subprocess.run(["diff", "-rq", one, other], cwd=disk, capture_output=True, check=False)
+    expected = real.stdout.decode().splitlines()
+    for pair in ((linked, linked), (linked, disk), (disk, linked)):
+        ran = run("diff", f"{pair[0]}/{one}", f"{pair[1]}/{other}")
+        assert (ran.code, ran.errors) == (real.returncode, "")
+        assert ran.text.replace(f"{linked}/", "").replace(f"{disk}/", "").splitlines() == expected
+
+
+def test_symlink_to_a_file_that_is_named_is_followed(linked: Path) -> None:
+    assert run("diff", f"{linked}/file-link", f"{linked}/file") == (0, b"", "")
+    ran = run("diff", "--json", f"{linked}/file-link", f"{linked}/d/in")
+    assert [(item["path"], item["difference"]) for item in ran.items] == [("/", "content")]
+    ran = run("diff", f"{linked}/broken", f"{linked}/broken")
+    assert (ran.code, ran.errors) == (3, "s3archivefs: /broken: No such file or directory\n")
 
 
 # ---- Faults --------------------------------------------------------------------------------------
