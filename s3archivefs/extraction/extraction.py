@@ -32,6 +32,7 @@ from s3archivefs.printed import printed
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
 
+    from s3archivefs.extraction.attributes import Attributes
     from s3archivefs.extraction.manner import Counts, Manner
     from s3archivefs.extraction.walk import Source
     from s3archivefs.inode import Stat
@@ -78,7 +79,7 @@ class Extraction:
         self._wanted = WantedAttributes(image, manner, self.fault, lambda: self._is_over)
         self._files_done = self._bytes_done = 0  # since `progress` was told
         self._unread: Exception | None = None
-        """What reading a file raised, as opposed to writing one."""
+        """What reading the image raised last, as opposed to writing a member."""
         self._is_over = False
         """Whether an exception ends the extraction: none that follows says more."""
 
@@ -255,7 +256,7 @@ class Extraction:
         size = placed.stat.size
         try:
             if not self._linked(placed):
-                wanted = self._wanted.of(placed, placed.stat.reference)
+                wanted = self._attributes(placed)
                 if not isinstance(pieces, list):
                     pieces = self._reading(pieces)
                     self._advance(0, -size)  # which it counts too
@@ -272,7 +273,7 @@ class Extraction:
         stat = placed.stat
         try:
             if not self._linked(placed):
-                wanted = self._wanted.of(placed, placed.stat.reference)
+                wanted = self._attributes(placed)
                 if stat.kind is _SYMLINK:
                     unset = self._maker.symlink(placed, encode(linkname), wanted)
                 elif not self._manner.is_root:
@@ -308,6 +309,13 @@ class Extraction:
                 return
             error = located(error, self._path(placed))
         self.fault(placed.path, error)
+
+    def _attributes(self, placed: _Placed) -> Attributes:
+        try:
+            return self._wanted.of(placed, placed.stat.reference)
+        except (SquashfsError, OSError) as error:
+            self._unread = error
+            raise
 
     def _reading(self, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
         """Yield the pieces of a large file, and remember what reading them raises."""

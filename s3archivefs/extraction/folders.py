@@ -318,8 +318,11 @@ def check_name(folder: Folder, name: bytes) -> None:
 
 
 def located(error: OSError, path: str) -> OSError:
-    """Return the error of a call by handle, with the path that it concerns."""
-    return OSError(error.errno, error.strerror, path)
+    """Return the error of a call by handle, with the path that it concerns.
+
+    One without a number is no system call's, and needs none.
+    """
+    return error if error.errno is None else OSError(error.errno, error.strerror, path)
 
 
 def _mode_in_progress(folder: Folder) -> int:

@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import s3archivefs
 import s3archivefs.extraction.extraction  # a user who is not root may not be able to
 from fixtures.tree import Node, directory, file, symlink
+from s3archivefs.extraction.folders import located
 from tests.support.images import built
 from tests.support.images.extracted import mode_of, tree_of
 from tests.support.images.fixtures import make_image
@@ -165,11 +167,17 @@ def test_a_directory_whose_attributes_are_damaged_is_reported_and_filled(
     assert mode_of(tmp_path / "out" / "d00") == 0o755
 
 
+AWAY = ConnectionError("store is away, try later")
+
+
 class LeavingDevice(s3archivefs.BytesDevice):
     """A device that is away from the first read on that `is_last` knows."""
 
-    def __init__(self, image: bytes, is_last: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self, image: bytes, is_last: Callable[[bytes], bool], error: Exception = AWAY
+    ) -> None:
         super().__init__(image)
+        self._error = error
         self._is_last = is_last
         self.is_away = False
         self.refused = 0
@@ -179,7 +187,7 @@ class LeavingDevice(s3archivefs.BytesDevice):
         self.is_away = self.is_away or self._is_last(found)
         if self.is_away:
             self.refused += 1
-            raise ConnectionError("store is away, try later")
+            raise self._error
         return found
 
 
@@ -196,3 +204,31 @@ def test_directories_are_left_unfinished_once_the_image_cannot_be_read_and_finis
     for path in tmp_path.iterdir():
         assert attributes(path) == {"user.big": b"value"}
         assert mode_of(path) == 0o775
+
+
+@pytest.mark.parametrize(
+    "member",
+    [built.directory, built.file, partial(built.symlink, b"f")],
+    ids=["directory", "file", "symlink"],
+)
+@pytest.mark.parametrize("number", [None, errno.EIO])
+def test_an_error_of_the_device_is_not_taken_for_one_of_the_target(
+    tmp_path: Path, member: Callable[..., built.Node], number: int | None
+) -> None:
+    pair = struct.pack("<HH", 0, 3) + b"big" + struct.pack("<I", 5) + b"value"
+    root = built.directory({b"m": member(extended=True, xattr=0)})
+    image = bytes(built.build(root, pairs=pair, sets=[(0, 1, len(pair))]))
+    away = ConnectionError(*filter(None, [number, "store is away, try later"]))
+    reported: list[tuple[str, Exception]] = []
+    with s3archivefs.open(LeavingDevice(image, lambda found: pair in found, away)) as fs:
+        assert len([*fs.scandir_stats("/")]) == 1
+        fs.extract("/", tmp_path, xattrs=True, on_error=lambda *each: reported.append(each))
+    ((path, error),) = reported
+    assert path.strip("/") == "m"
+    assert error is away
+
+
+def test_an_error_without_a_number_stays_as_it_is() -> None:
+    error = OSError("all that is known")
+    assert located(error, "path") is error
+    assert located(PermissionError(errno.EACCES, "denied"), "path").filename == "path"
