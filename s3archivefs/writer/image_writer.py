@@ -83,10 +83,11 @@ class Packed(NamedTuple):
     """Bytes of the image, without its padding."""
     inodes: int
     files: int
+    """Regular files that were added, but for those that later members replaced."""
     content_bytes: int
-    """Bytes of all files, as they would be extracted."""
+    """Bytes of those files, as they would be extracted."""
     duplicates: int
-    """Files whose content the image held already."""
+    """Files whose content the image held already when they came, replaced ones too."""
 
 
 class ImageWriter:
@@ -295,8 +296,8 @@ class ImageWriter:
         return Packed(
             image.position,
             self._tree.inode_count,
-            self._files,
-            self._content_bytes,
+            self._files - self._tree.lost_files,
+            self._content_bytes - self._tree.lost_bytes,
             self._duplicates,
         )
 

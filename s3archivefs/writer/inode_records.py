@@ -34,6 +34,7 @@ from s3archivefs.writer.entries import UnfitError
 __all__ = [
     "Attributes",
     "Placement",
+    "added_size",
     "basic_type",
     "blocks_of",
     "device_record",
@@ -65,6 +66,8 @@ _FILE_SIZES = {
     InodeType.FILE + EXTENDED: ExtendedFile.layout.size,
 }
 """Bytes of records of files before their block lists, by type."""
+_CONTENT_SIZES = {InodeType.FILE: slice(28, 32), InodeType.FILE + EXTENDED: slice(24, 32)}
+"""Of size in records of files, by type."""
 _NUMBER = slice(12, 16)  # of InodeHeader.inode_number in a record
 _LINKS = slice(16, 20)  # of nlink in the records of all but files and directories
 
@@ -207,6 +210,17 @@ def basic_type(record: bytes) -> int:
     """Return the type that a directory entry has for an inode."""
     kind = record[0]
     return kind - EXTENDED if kind > EXTENDED else kind
+
+
+def added_size(record: bytes) -> int | None:
+    """Return the bytes of content of a file that was added; None for anything else.
+
+    What an image had before has its inode number, and what is added none yet.
+    """
+    place = _CONTENT_SIZES.get(record[0])
+    return (
+        None if place is None or any(record[_NUMBER]) else int.from_bytes(record[place], "little")
+    )
 
 
 def owners_of(record: bytes) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from s3archivefs.errors import PackingError
 from s3archivefs.names import os_error
 from s3archivefs.printed import printed
 from s3archivefs.writer.entries import components, is_name
+from s3archivefs.writer.inode_records import added_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +80,8 @@ class Tree:
         """The number of directories without an entry of their own."""
         self.has_losses = False
         """Whether a record left it, so that tables may hold what no other names."""
+        self.lost_files = self.lost_bytes = 0
+        """Files that were added and then replaced or removed, and the bytes of their contents."""
         self._last: tuple[bytes, Directory] = (b"", self.root)
 
     def declare(self, path: bytes, attributes: Attributes) -> None:
@@ -172,13 +175,11 @@ class Tree:
         holder = self._existing_directory(above)
         if holder is None or name not in holder.children:
             raise os_error(errno.ENOENT, path)
-        self.has_losses = True
         pending: list[Node] = [holder.children.pop(name)]
         while pending:
             node = pending.pop()
-            if type(node) is LinkedInode:
-                node.links -= 1
-            elif type(node) is Directory:
+            self._lose(node)
+            if type(node) is Directory:
                 self.undeclared -= node.attributes is None
                 pending += node.children.values()
         self._last = b"", self.root
@@ -187,10 +188,18 @@ class Tree:
         """Make a node a member, in place of another of its name."""
         former = directory.children.get(name)
         if former is not None:
-            self.has_losses = True
-            if type(former) is LinkedInode:
-                former.links -= 1
+            self._lose(former)
         directory.children[name] = node
+
+    def _lose(self, node: Node) -> None:
+        """Note that a member has a name less."""
+        self.has_losses = True
+        if type(node) is LinkedInode:
+            node.links -= 1
+            node = node.record if not node.links else None
+        if isinstance(node, bytes) and (size := added_size(node)) is not None:
+            self.lost_files += 1
+            self.lost_bytes += size
 
     def replace(
         self,

@@ -156,3 +156,17 @@ def test_an_order_needs_what_can_be_read_again(tmp_path: Path) -> None:
     (tmp_path / "first").write_text("a\n")
     line = refused(run("pack", "--order", tmp_path / "first", "-", tmp_path / "a.sqfs"))
     assert line.endswith("reads the sources several times; standard input comes once: give a file")
+
+
+def test_what_is_said_is_what_the_image_holds_where_members_were_replaced(tmp_path: Path) -> None:
+    archives = [tmp_path / "a.tar", tmp_path / "b.tar"]
+    for archive, content in zip(archives, (b"former", b"new"), strict=True):
+        with tarfile.open(archive, "w") as tar:
+            for name in ("x", "y", "z"):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    ran = run("pack", *archives, tmp_path / "out.sqfs")
+    assert ran.text.startswith(f"{tmp_path}/out.sqfs: 3 files of 9 in ")
+    (said,) = run("pack", "--json", "--force", *archives, tmp_path / "out.sqfs").items
+    assert (said["files"], said["content_size"]) == (3, 9)

@@ -71,6 +71,26 @@ def test_members_are_added_and_take_the_place_of_others(tmp_path: Path) -> None:
         assert fs.stat("/d/f").inode_number == fs.stat("/b").inode_number
 
 
+def test_what_is_counted_was_added_and_is_there_at_the_end(tmp_path: Path) -> None:
+    old = (file("a", b"old"), file("b", LARGE), HardLink(b"c", b"b"), file("d/e", b"e"))
+    image = pack(tmp_path / "a", *old)
+    with HeldImage(image) as held:
+        extension = ImageExtension(held.image, FileReplacement(held))
+        for path in (b"b", b"c"):
+            extension.remove(path)
+        for content in (b"first", b"second", b"third"):
+            extension.add(file("a", content))
+        extension.add(file("new/x", LARGE))
+        extension.add(file("new/y", LARGE))
+        extension.add(HardLink(b"new/z", b"new/y"))
+        extension.add(HardLink(b"new/y", b"d/e"))
+        extension.add(file("gone/f", b"gone"))
+        extension.remove(b"gone")
+        packed = extension.finish()
+    assert (packed.files, packed.content_bytes) == (3, len(b"third") + 2 * len(LARGE))
+    assert contents(image).keys() == {"/a", "/d/e", "/new/x", "/new/y", "/new/z"}
+
+
 def test_an_image_that_grows_many_times_stays_sound(tmp_path: Path) -> None:
     image = pack(tmp_path / "a", file("a", LARGE))
     expected = {"/a": LARGE}

@@ -62,6 +62,41 @@ def storage(fs: s3archivefs.SquashFS, path: str) -> tuple[int, int]:
     return place.blocks, place.tail
 
 
+# ---- What is counted -----------------------------------------------------------------------------
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["file", "link", "symlink"]),
+        *(st.sampled_from("abc"), st.sampled_from("abc")),
+        st.sampled_from([0, 1, 4096, 5000]),
+    ),
+    max_size=9,
+)
+
+
+@given(steps=STEPS, checksums=st.booleans())
+def test_files_are_counted_that_are_there_at_the_end(
+    steps: list[tuple[str, str, str, int]], *, checksums: bool
+) -> None:
+    members: list[Member] = []
+    there: set[str] = set()
+    for what, name, other, size in steps:
+        if what == "file":
+            members.append(file(name, bytes([len(members)]) * size))
+        elif what == "symlink":
+            members.append(Entry(name.encode(), FileKind.SYMLINK, target=b"a"))
+        elif other in there:
+            members.append(HardLink(name.encode(), other.encode()))
+        else:
+            continue
+        there.add(name)
+    image, packed = written(members, checksums=checksums)
+    with s3archivefs.open(s3archivefs.BytesDevice(image)) as fs:
+        stats = {stat.inode_number: stat for _, stat in fs.scandir_stats("/")}
+    sizes = [stat.size for stat in stats.values() if stat.kind is FileKind.FILE]
+    assert (packed.files, packed.content_bytes) == (len(sizes), sum(sizes))
+
+
 # ---- Contents ------------------------------------------------------------------------------------
 
 
