@@ -23,6 +23,7 @@ from s3archivefs.extraction.filters import Member, names_of, words_of
 from s3archivefs.extraction.folders import Folder, Folders, check_name, located
 from s3archivefs.extraction.hard_links import HardLinks
 from s3archivefs.extraction.making import Maker
+from s3archivefs.extraction.progress import Progress
 from s3archivefs.extraction.walk import Found, Walk
 from s3archivefs.extraction.wanted import WantedAttributes
 from s3archivefs.inode import FORMAT_BITS, FileKind
@@ -45,8 +46,6 @@ _ENDS = frozenset(
 )
 """Errors after which other members would fare no better."""
 _new = tuple.__new__  # takes half the time of _Placed()
-_PROGRESS_FILES, _PROGRESS_BYTES = 64, 4 << 20
-"""What is made between two calls of `progress`."""
 
 
 class _Placed(NamedTuple):
@@ -77,7 +76,7 @@ class Extraction:
         self.counts = counts
         """What is made so far."""
         self._wanted = WantedAttributes(image, manner, self.fault, lambda: self._is_over)
-        self._files_done = self._bytes_done = 0  # since `progress` was told
+        self._progress = Progress(manner.progress)
         self._unread: Exception | None = None
         """What reading the image raised last, as opposed to writing a member."""
         self._is_over = False
@@ -110,7 +109,7 @@ class Extraction:
             except BaseException:
                 self._is_over = True
                 raise
-        self._advance(0, 0, is_end=True)
+        self._progress.end()
 
     def _is_all(self, paths: Collection[str]) -> bool:
         """Return whether all of the image is made anew, as far as is known."""
@@ -232,7 +231,7 @@ class Extraction:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self._path(placed))
         self.counts.kept += 1
         if stat.kind is _FILE:
-            self._advance(1, stat.size)
+            self._progress.kept(stat.size)
         return False
 
     def _check_collision(self, folder: Folder, name: bytes) -> None:
@@ -259,11 +258,10 @@ class Extraction:
                 wanted = self._attributes(placed)
                 if not isinstance(pieces, list):
                     pieces = self._reading(pieces)
-                    self._advance(0, -size)  # which it counts too
                 self._note_first(placed, self._maker.file(placed, pieces, size, wanted))
             self.counts.files += 1
             self.counts.bytes += size
-            self._advance(1, size)
+            self._progress.file(size)
         except (SquashfsError, OSError) as error:
             self._not_made(placed, error)
         finally:
@@ -306,8 +304,11 @@ class Extraction:
         if error is not self._unread and isinstance(error, OSError):
             if isinstance(error, FileExistsError) and self._manner.existing == "keep":
                 self.counts.kept += 1
+                if placed.stat.kind is _FILE:
+                    self._progress.file(placed.stat.size)
                 return
             error = located(error, self._path(placed))
+        self._progress.failed()
         self.fault(placed.path, error)
 
     def _attributes(self, placed: _Placed) -> Attributes:
@@ -322,22 +323,10 @@ class Extraction:
         try:
             for piece in pieces:
                 yield piece
-                self._advance(0, len(piece))
+                self._progress.piece(len(piece))
         except (SquashfsError, OSError) as error:
             self._unread = error
             raise
-
-    def _advance(self, files: int, size: int, *, is_end: bool = False) -> None:
-        """Tell `progress` of regular files and bytes, from time to time."""
-        if self._manner.progress is None:
-            return
-        self._files_done += files
-        self._bytes_done += size
-        is_due = self._files_done >= _PROGRESS_FILES or self._bytes_done >= _PROGRESS_BYTES
-        if is_due or is_end:
-            files, size = self._files_done, self._bytes_done
-            self._files_done = self._bytes_done = 0
-            self._manner.progress(files, size)
 
     def _unset(self, folder: Folder, error: ExtractionError | OSError) -> None:
         """Report a directory whose attributes cannot be set."""

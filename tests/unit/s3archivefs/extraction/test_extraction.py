@@ -223,6 +223,43 @@ def test_progress_counts_regular_files(fs: s3archivefs.SquashFS, tmp_path: Path)
     assert shown == [(3, 10007)] * 2
 
 
+def test_progress_takes_nothing_back_where_a_large_file_is_damaged(tmp_path: Path) -> None:
+    # Only the last block of the first file is damaged.
+    content = b"".join(b"%08d" % number for number in range(700_000))
+    words = [BLOCK | 1 << 24] * (len(content) // BLOCK) + [0x1000]
+    tree = {b"a": file(content, words=words)}
+    tree |= {b"f%03d" % number: file(b"0123", in_fragment=True) for number in range(100)}
+    shown: list[tuple[int, int]] = []
+    failed: list[str] = []
+    with opened(build(directory(tree))) as fs:
+        counts = fs.extract(
+            "/",
+            tmp_path,
+            on_error=lambda path, _: failed.append(path),
+            progress=lambda *more: shown.append(more),
+        )
+    assert failed == ["/a"]
+    assert (counts.files, counts.bytes) == (100, 400)
+    assert min(min(each) for each in shown) >= 0
+    assert sum(files for files, _ in shown) == 100
+    assert sum(size for _, size in shown) < len(content)
+
+
+def test_progress_counts_a_file_that_is_found_there_when_it_is_made(tmp_path: Path) -> None:
+    tree = {name: directory({b"f": file(b"four")}) for name in (b"a", b"b")}
+    shown: list[tuple[int, int]] = []
+    with opened(build(directory(tree))) as fs:
+        counts = fs.extract(
+            "/",
+            tmp_path / "out",
+            filter=flat,
+            existing="keep",
+            progress=lambda *more: shown.append(more),
+        )
+    assert (counts.files, counts.kept) == (1, 1)
+    assert shown == [(2, 8)]
+
+
 def test_more_directories_than_may_be_open_at_a_time(tmp_path: Path) -> None:
     many = {b"%03d" % number: directory({b"f": file(b"%d" % number)}) for number in range(140)}
     deep = directory({b"end": file(b"end")})
