@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.parts.conformance.cases import Server
     from tests.parts.conformance.wire import Answer
 
-# Each example packs images and asks for some pages, and the nightly profile has thousands.
-SECONDS = max(300, settings().max_examples)
+# Each example packs images and asks for some pages, which may take seconds on a busy machine.
+SECONDS = max(1500, 3 * settings().max_examples)
 
 pytestmark = [pytest.mark.property, pytest.mark.timeout(SECONDS)]
 
