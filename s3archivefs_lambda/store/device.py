@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LASTING_PATIENCE",
+    "Patience",
     "PinnedAnswer",
     "Range",
     "S3Device",

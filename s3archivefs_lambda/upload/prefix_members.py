@@ -19,22 +19,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.writer import Entry, FileKind, PackingError
 from s3archivefs_lambda.store.device import LASTING_PATIENCE, S3Device, pinned
-from s3archivefs_lambda.store.errors import (
-    ArchiveAccessError,
-    ArchiveReplacedError,
-    mapped_errors,
-)
+from s3archivefs_lambda.store.errors import ArchiveAccessError, ArchiveReplacedError, mapped_errors
 from s3archivefs_lambda.store.superblock_metadata import user_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterator, Sequence
-    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from types_boto3_s3 import S3Client
 
     from s3archivefs.writer import Content, Takes
-    from s3archivefs_lambda.store.device import PinnedAnswer
+    from s3archivefs_lambda.store.device import Patience, PinnedAnswer
 
 __all__ = ["PackedObject", "PrefixMembers"]
 
@@ -45,6 +40,8 @@ _AHEAD_BYTES = 64 << 20
 _AHEAD_OBJECTS = 1000
 _SMALL = 4 << 20
 """Bytes of an object from which on it is streamed when its turn comes."""
+_SMALL_PATIENCE = LASTING_PATIENCE._replace(last_attempt_seconds=60.0)
+"""Patience with a small object. The end of packing waits for those that are being fetched."""
 _PIECE = 1 << 20
 """Bytes of a large object that are read at once."""
 _NANOSECONDS = re.compile(r"([0-9]{1,19})ns")
@@ -108,28 +105,36 @@ class PrefixMembers:
         self, listed: Iterator[_Listed], packed: Callable[[PackedObject], object]
     ) -> Generator[Entry, None, None]:
         executor = ThreadPoolExecutor(_THREADS, "s3archivefs-fetch")
-        waiting: deque[tuple[_Listed, Future[_Small] | None]] = deque()
+        waiting: deque[tuple[_Listed, int, Callable[[], _Small | _Large]]] = deque()
         ahead = 0
         try:
             while True:
                 while ahead < _AHEAD_BYTES and len(waiting) < _AHEAD_OBJECTS:
                     if not (found := [*islice(listed, 1)]):
                         break
-                    each = found[0].object
-                    small = each.size <= _SMALL
-                    fetch = executor.submit(self._fetched, each) if small else None
-                    waiting.append((found[0], fetch))
-                    ahead += each.size if small else 0
+                    held, asked = self._asked(found[0], executor)
+                    waiting.append((found[0], held, asked))
+                    ahead += held
                 if not waiting:
                     return
-                next_listed, fetch = waiting.popleft()
-                opens = self._large(next_listed.object) if fetch is None else fetch.result()
-                with closing(opens):
+                next_listed, held, asked = waiting.popleft()
+                with closing(asked()) as opens:
                     yield _entry(next_listed, opens)
                 packed(next_listed.object)
-                ahead -= next_listed.object.size if fetch is not None else 0
+                ahead -= held
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+
+    def _asked(
+        self, listed: _Listed, executor: ThreadPoolExecutor
+    ) -> tuple[int, Callable[[], _Small | _Large]]:
+        """Return the bytes held for an object, and what returns it in its turn."""
+        found = listed.object
+        if listed.is_directory:  # which needs neither content nor the right to read it
+            return 0, lambda: _Small({}, b"")
+        if found.size > _SMALL:
+            return 0, partial(self._large, found)
+        return found.size, executor.submit(self._fetched, found).result
 
     def size(self) -> int:
         """Return the bytes of all objects, by listing them."""
@@ -157,7 +162,7 @@ class PrefixMembers:
         """Return a small object, as a whole."""
         if not each.size:
             return self._empty(each)
-        device = self._device(each)
+        device = self._device(each, _SMALL_PATIENCE)
         with self._errors(each.key):
             answer = device.answer(0, each.size)
             content = b"".join(device.stream(0, each.size, each.size, answer.body))
@@ -183,14 +188,14 @@ class PrefixMembers:
             answer = device.answer(0, each.size)
         return _Large(device, answer, partial(self._errors, each.key))
 
-    def _device(self, each: PackedObject) -> S3Device:
+    def _device(self, each: PackedObject, patience: Patience = LASTING_PATIENCE) -> S3Device:
         return S3Device(
             self._client,
             self._bucket,
             each.key,
             etag=each.etag,
             size=each.size,
-            patience=LASTING_PATIENCE,
+            patience=patience,
         )
 
     @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.response import StreamingBody
 
-from s3archivefs.writer import PackingError
+from s3archivefs.writer import FileKind, PackingError
 from s3archivefs_lambda.upload.prefix_members import PrefixMembers
 from tests.support.adapter.memory_store import MemoryStore
 
@@ -66,6 +66,15 @@ def test_each_object_is_asked_for_once() -> None:
     found = {entry.path: content_of(entry) for entry in store.members()}
     assert found == {b"a": LARGE, b"b": b"small", b"c": LARGE[::-1]}
     assert store.asked_for() == {"in/a": 1, "in/b": 1, "in/c": 1}
+
+
+def test_an_object_that_stands_for_a_directory_is_not_asked_for() -> None:
+    store = Store()
+    store.objects |= {"in/dir/": b"", "in/empty": b""}
+    kinds = {entry.path: entry.kind for entry in store.members()}
+    assert kinds[b"dir"] is FileKind.DIRECTORY
+    assert kinds[b"empty"] is FileKind.FILE
+    assert "in/dir/" not in store.asked_for()
 
 
 def test_an_entry_can_be_opened_again_and_after_its_turn() -> None:
