@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["CHECKSUM", "checksum_from"]
+__all__ = ["CHECKSUM", "CHECKSUM_BYTES", "checksum_from"]
 
 CHECKSUM = b"user.sha256"
 """The name of the attribute."""
-_HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{64}")
+CHECKSUM_BYTES = 64
+"""The length of its value."""
+_HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{%d}" % CHECKSUM_BYTES)
 
 
 def checksum_from(value: bytes) -> bytes | None:
