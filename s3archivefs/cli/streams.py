@@ -97,10 +97,10 @@ class _Output(io.RawIOBase):
         try:
             if not self.is_dropped:
                 return self._written(data)
-        except BrokenPipeError:
-            raise
         except OSError as error:
             if self._is_output:
+                if isinstance(error, BrokenPipeError):
+                    raise
                 raise OutputError(error) from error
         return memoryview(data).nbytes
 

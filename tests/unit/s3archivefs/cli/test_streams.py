@@ -50,6 +50,12 @@ def without_summary(errors: str) -> str:
 
 
 @contextmanager
+def full_disk() -> Iterator[TextIO]:
+    with open("/dev/full", "w", encoding="utf-8") as stream:  # noqa: PTH123 -- a device
+        yield stream
+
+
+@contextmanager
 def broken_pipe() -> Iterator[TextIO]:
     reading, writing = os.pipe()
     os.close(reading)
@@ -113,14 +119,15 @@ def test_neither_the_output_nor_the_code_hangs_on_standard_error(
     with told.open("w") as output:
         code, errors = ran(arguments, output)
     assert (code, bool(errors)) == ({"info": 0, "verify": 4}.get(command, 3), command != "info")
-    with (
-        open("/dev/full", "w", encoding="utf-8") as full,  # noqa: PTH123 -- a device
-        untold.open("w") as output,
-        redirect_stdout(output),
-        redirect_stderr(full),
-    ):
-        assert main(arguments) == code
-    assert untold.read_bytes() == told.read_bytes()
+    for unwritable in (full_disk(), broken_pipe()):
+        with (
+            unwritable as stream,
+            untold.open("w") as output,
+            redirect_stdout(output),
+            redirect_stderr(stream),
+        ):
+            assert main(arguments) == code
+        assert untold.read_bytes() == told.read_bytes()
 
 
 @pytest.mark.parametrize("command", PRINTING)
