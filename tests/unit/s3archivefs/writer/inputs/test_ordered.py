@@ -125,6 +125,15 @@ def test_a_content_longer_than_it_was_listed_is_not_held_as_a_whole() -> None:
     assert content_of(first) == content_of(second) == b"x" * 11  # which the writer refuses
 
 
+def test_a_content_of_unknown_size_is_whole_beside_an_empty_file() -> None:
+    members = [Entry(b"a", open=partial(io.BytesIO, b"content")), Entry(b"b", size=0)]
+    found = in_order([OrderableSource(members, lasts=False)], [b"a", b"b"])
+    read = {
+        each.path: each.open().read(9) for each in found if isinstance(each, Entry) and each.open
+    }
+    assert read == {b"a": b"content"}
+
+
 @pytest.mark.parametrize("instead", [[], [HardLink(b"b", b"a")]])
 def test_an_archive_that_changes_meanwhile_is_an_error(
     instead: list[Member], monkeypatch: pytest.MonkeyPatch
