@@ -27,7 +27,10 @@ class PurePath(Generic[Image]):
         self._pure = _rooted(path)
 
     def _at(self, pure: PurePosixPath) -> Self:
-        return type(self)(self._image, pure)
+        """Return a path of the same image; `pure` is below the root."""
+        found = type(self).__new__(type(self))
+        found._image, found._pure = self._image, pure  # noqa: SLF001 -- of the same class
+        return found
 
     @property
     def name(self) -> str:
@@ -112,7 +115,8 @@ class PurePath(Generic[Image]):
 
     def match(self, pattern: str) -> bool:
         """Return whether the path matches a glob pattern, from the right."""
-        return self._pure.match(str(_rooted(pattern)) if pattern.startswith("/") else pattern)
+        # Any number of slashes means the root: see _rooted.
+        return self._pure.match(f"/{pattern.lstrip('/')}" if pattern[:2] == "//" else pattern)
 
     def __str__(self) -> str:
         return str(self._pure)
