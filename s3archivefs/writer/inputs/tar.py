@@ -84,7 +84,7 @@ class _Info(tarfile.TarInfo):
             )
         parent: Any = super()
         try:
-            return cast("Self", parent._proc_member(tarfile))  # noqa: SLF001 -- there is no other place
+            return cast("Self", parent._proc_member(tarfile))  # noqa: SLF001 -- tarfile has no public hook between a header and what follows it
         except PARSING_FAULTS as error:
             raise _ReadError(f"{self._printed}: {error}") from error
 
@@ -168,9 +168,10 @@ class TarInput:
         return GuardedContent(file, f"{self._name}: {printed(path)}", _FAULTS)
 
 
-def _stream(source: Any) -> tarfile.TarFile:  # noqa: ANN401 -- anything that has read()
+def _stream(source: Decompressed) -> tarfile.TarFile:
     # tarfile's own decompression ends with the first of several parts, and checks nothing.
-    return tarfile.open(fileobj=source, mode="r|", errors="surrogateescape", tarinfo=_Info)
+    file: Any = source  # typeshed asks for more than the read() that a stream needs
+    return tarfile.open(fileobj=file, mode="r|", errors="surrogateescape", tarinfo=_Info)
 
 
 def plain_path(path: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_work_in_a_lane_is_done_in_order_and_takes_no_thread_while_it_waits(
     beside, last = threading.Event(), threading.Event()
     lanes.start(0, 7, gate.wait)
     for number in range(10):
-        lanes.start(0, 7, lambda number=number: done.append(number))  # type: ignore[misc]
+        lanes.start(0, 7, partial(done.append, number))
     lanes.start(0, 7, last.set)
     lanes.start(0, NO_LANE, beside.set)  # by the second of two threads
     assert beside.wait(60)
@@ -72,7 +73,7 @@ def test_work_is_done_once_where_no_thread_can_start(
     lanes = Lanes(2, "test-lanes")
     done: list[int] = []
     for number in range(3):
-        lanes.start(0, lane, lambda number=number: done.append(number))  # type: ignore[misc]
+        lanes.start(0, lane, partial(done.append, number))
     assert done == [*range(3)]
 
 
@@ -86,7 +87,7 @@ def test_a_lane_is_emptied_and_done_once_by_the_only_thread_that_started(
     lanes.start(0, 7, gate.wait)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     for number in range(count):
-        lanes.start(0, 7, lambda number=number: done.append(number))  # type: ignore[misc]
+        lanes.start(0, 7, partial(done.append, number))
     lanes.start(0, 7, last.set)
     gate.set()
     assert last.wait(60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -25,6 +25,8 @@ from tests.support.servers.scripted_store import Reply, Request, ScriptedStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.response import StreamingBody
 
 
 class Body(io.BytesIO):
@@ -49,8 +51,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def resumed(bodies: Iterator[Body], patience: Patience = Patience()) -> ResumedBody:  # noqa: B008 -- immutable
-    return ResumedBody(lambda _: next(bodies), SIZE, "url", patience=patience)  # type: ignore[arg-type, return-value]
+def resumed(bodies: Iterator[Body], patience: Patience | None = None) -> ResumedBody:
+    def request(_: int) -> StreamingBody:
+        return cast("StreamingBody", next(bodies))
+
+    return ResumedBody(request, SIZE, "url", patience=patience or Patience())
 
 
 @pytest.mark.parametrize("cut", [0, 1, 70_000, 499_999])

@@ -168,16 +168,24 @@ def streams(draw: st.DrawFn) -> list[Member]:
 
 def packed(members: Iterable[Member]) -> dict[bytes, tuple[FileKind, int, bytes, frozenset[bytes]]]:
     """What each path is in the end, and the names of the same inode."""
-    found: dict[bytes, list[object]] = {}
+    entries: dict[bytes, Entry] = {}
+    contents: dict[bytes, bytes] = {}
     for member in members:
         if isinstance(member, HardLink):
-            found[member.path] = found[member.existing]
+            entries[member.path] = entries[member.existing]
+            contents[member.path] = contents[member.existing]
             continue
-        content = content_of(member) if member.kind is FileKind.FILE else member.target
-        found[member.path] = [member.kind, member.mtime, content]
+        entries[member.path] = member
+        is_file = member.kind is FileKind.FILE
+        contents[member.path] = content_of(member) if is_file else member.target
     return {
-        path: (*what, frozenset(name for name, other in found.items() if other is what))  # type: ignore[misc]  # its fields are those
-        for path, what in found.items()
+        path: (
+            entry.kind,
+            entry.mtime,
+            contents[path],
+            frozenset(name for name, other in entries.items() if other is entry),
+        )
+        for path, entry in entries.items()
     }
 
 
