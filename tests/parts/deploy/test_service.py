@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -14,10 +16,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from s3archivefs_lambda.commands.capacity import capacity_of
 from s3archivefs_lambda.commands.endpoint_settings import (
     ENDPOINT_SETTINGS,
+    FORWARDED_ALLOW_IPS,
     METRICS_HOST,
     METRICS_PORT,
+    PAGE,
     STOP_SECONDS,
     WORKERS,
+    EndpointSetting,
+    add_options,
+    given_settings,
 )
 from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY
 from s3archivefs_lambda.endpoint.board import Board
@@ -35,6 +42,7 @@ UNIT = DEPLOY / "systemd" / "s3archivefs.service"
 CONTAINERFILE = DEPLOY / "container" / "Containerfile"
 MANIFEST = DEPLOY / "container" / "kubernetes.yaml"
 ECS = "deploy/container/ecs.yaml"
+SCRIPT = DEPLOY / "run.sh"
 NEEDED = {"SecretArn": "arn:aws:secretsmanager:eu-central-1:111122223333:secret:keys-AbCdEf"}
 LATER = 2
 """Seconds that a process may take to end after its requests have had theirs."""
@@ -43,7 +51,7 @@ LATER = 2
 def test_the_names_of_the_endpoints_settings_are_known() -> None:
     known = {setting.variable for setting in ENDPOINT_SETTINGS}
     known |= {ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY}
-    for path in (UNIT, CONTAINERFILE, MANIFEST, ROOT / ECS):
+    for path in (UNIT, CONTAINERFILE, MANIFEST, ROOT / ECS, SCRIPT):
         named = set(re.findall("S3ARCHIVEFS_ENDPOINT_[A-Z_]+", path.read_text()))
         assert named, path
         assert named <= known, path
@@ -150,6 +158,42 @@ def test_a_task_of_ecs_has_a_worker_for_each_processor(processors: str) -> None:
     assert f":{image_environ()[METRICS_PORT.variable]}/-/healthy" in str(container["HealthCheck"])
     targets = resources["Targets"]["Properties"]
     assert (targets["HealthCheckPath"], targets["HealthCheckPort"]) == ("/-/ready", "traffic-port")
+
+
+def test_a_task_of_ecs_sees_the_addresses_of_its_clients() -> None:
+    resources = resolve(load(ECS), {**NEEDED, "Mapping1": "a|s3://bucket/c"})
+    targets = resources["Targets"]["Properties"]
+    attributes = {pair["Key"]: pair["Value"] for pair in targets["TargetGroupAttributes"]}
+    assert attributes["preserve_client_ip.enabled"] == "true"
+
+
+# ---- A function with a URL -----------------------------------------------------------------------
+
+
+def started(directory: Path, **variables: str) -> dict[EndpointSetting, str]:
+    """The settings with which the zip's script starts the endpoint."""
+    python = directory / "python"
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+    environ = {"PATH": f"{directory}:{os.environ['PATH']}", **variables}
+    done = subprocess.run([SCRIPT], env=environ, capture_output=True, text=True, check=True)
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    known, _ = parser.parse_known_args(done.stdout.splitlines())
+    return given_settings(known, {})
+
+
+def test_a_function_with_a_url_has_one_worker_and_tells_clients_apart(tmp_path: Path) -> None:
+    assert started(tmp_path) == {PAGE: "off", WORKERS: "1", FORWARDED_ALLOW_IPS: "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [(PAGE, "on"), (WORKERS, "2"), (FORWARDED_ALLOW_IPS, "10.0.0.0/8")]
+)
+def test_variables_of_a_function_with_a_url_come_first(
+    tmp_path: Path, setting: EndpointSetting, value: str
+) -> None:
+    assert started(tmp_path, **{setting.variable: value})[setting] == value
 
 
 # ---- Prometheus ----------------------------------------------------------------------------------
