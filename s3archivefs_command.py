@@ -14,7 +14,7 @@ INTERRUPTED = 130
 def main() -> int:
     """Run `s3archivefs` and return its exit code."""
     try:
-        from s3archivefs.cli import main as run  # noqa: PLC0415 -- see above
+        from s3archivefs.cli.program import main as run  # noqa: PLC0415 -- see above
 
         return run()
     except KeyboardInterrupt:

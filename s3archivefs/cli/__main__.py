@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from s3archivefs.cli.command import main
+from s3archivefs.cli.program import main
 
 if __name__ == "__main__":
     sys.exit(main())

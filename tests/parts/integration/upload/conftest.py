@@ -39,7 +39,7 @@ IMPORTED_BY_COMMANDS = (
 @pytest.fixture(scope="session")
 def program() -> Iterator[ForkedProgram]:
     """The command `s3archivefs`."""
-    with ForkedProgram("s3archivefs.cli", *IMPORTED_BY_COMMANDS) as program:
+    with ForkedProgram("s3archivefs.cli.program", *IMPORTED_BY_COMMANDS) as program:
         yield program
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
+import threading
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ from tests.support.adapter.uploads import (
     BUCKET,
     LARGE,
     PART_BYTES,
+    WAIT_SECONDS,
     Store,
     before,
     complete,
@@ -25,7 +29,7 @@ from tests.support.adapter.uploads import (
     parts_sent,
     put,
 )
-from tests.support.proxy.counting_proxy import Answer, CutBody
+from tests.support.proxy.counting_proxy import Answer, CutBody, Stall
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -276,6 +280,35 @@ def test_an_object_whose_connection_stays_lost_is_told(swift: Store) -> None:
     written = swift.run("pack", *STORED, f"s3://{BUCKET}/in/", URL, status=1)
     missing = f"{len(LARGE) - 5000} of {len(LARGE)} bytes missing, also when asked for again"
     assert f"s3://{BUCKET}/in/large: the body ended with {missing}; " in written
+
+
+@pytest.mark.parametrize("is_fault", [False, True], ids=["ctrl-c", "fault"])
+def test_objects_that_stall_are_not_waited_for_at_an_end(
+    swift: Store, tmp_path: Path, *, is_fault: bool
+) -> None:
+    """They are asked for again after a minute, until the process ends."""
+    keys = ["in/0", "in/1", "in/1//no path", "in/2", "in/3"]
+    for key in keys if is_fault else [*keys[:2], *keys[3:]]:
+        put_object(swift, key, b"content")
+    arrived = threading.Semaphore(0)
+
+    def stalls(request: Request) -> bool:
+        if request.method != "GET" or not request.path.endswith(("in/2", "in/3")):
+            return False
+        arrived.release()
+        return True
+
+    swift.proxy.inject(Stall(None), times=99, match=stalls)
+    command = ("pack", f"s3://{BUCKET}/in/", str(tmp_path / "a.sqfs"))
+    with swift.program.start(*command, environ=swift.environ) as running:
+        if not is_fault:
+            for _ in range(2):
+                assert arrived.acquire(timeout=WAIT_SECONDS)
+            os.kill(running.pid, signal.SIGINT)
+        done = running.wait()
+    assert done.returncode == (1 if is_fault else 130)
+    assert [*Counter(fetched(swift)).values()] == [1] * (5 if is_fault else 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
 
 
 @pytest.mark.parametrize("key", ["a//b", "/b", "../b", "a/./b", "b/"])
