@@ -18,7 +18,7 @@ __all__ = ["EXAMPLES", "add_arguments", "run"]
 EXAMPLES = examples(
     ("s3archivefs cat docs.sqfs /README.md", "one file"),
     ("s3archivefs cat --range 0-1023 s3://bucket/a.sqfs/big.bin", "its first 1,024 bytes"),
-    ("s3archivefs cat --range=-100 docs.sqfs /log", "the last 100 bytes"),
+    ("s3archivefs cat --range -100 docs.sqfs /log", "the last 100 bytes"),
 )
 
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_range,
         metavar="A-B",
         help="of each file only bytes A to B, both included and counted from 0; A- to the end, "
-        "--range=-N the last N",
+        "-N the last N",
     )
 
 

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=size_range,
         metavar="[+-]N[ckMG]",
-        help="it has more (+N), less (--size=-N) or just N bytes (c), KiB, MiB or GiB",
+        help="it has more (+N), less (-N) or just N bytes (c), KiB, MiB or GiB",
     )
     wanted.add_argument(
         "--newer",

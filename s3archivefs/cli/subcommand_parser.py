@@ -1,4 +1,4 @@
-"""The parser of a subcommand, which takes options also between and behind paths."""
+"""The parser of a subcommand, which takes options as getopt_long(3) does."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class SubcommandParser(argparse.ArgumentParser):
 
     argparse ends a list of positional arguments at the first option. Its remedy for that,
     `parse_intermixed_args`, is not what it calls for subcommands, and loses `--` in Python 3.11.
+    What follows an option that needs a value is its value, also where it begins with a hyphen.
     """
 
     _skips_positionals = False
@@ -29,6 +30,7 @@ class SubcommandParser(argparse.ArgumentParser):
         positionals = self._get_positional_actions()
         # An argument that takes all behind it, options too, leaves nothing to be told apart.
         if not any(each.nargs in {argparse.PARSER, argparse.REMAINDER} for each in positionals):
+            rest = self._with_values(rest)
             end = rest.index("--") if "--" in rest else len(rest)
             behind = rest[end:]
             with self._positionals_skipped(), _none_required(positionals):
@@ -42,6 +44,29 @@ class SubcommandParser(argparse.ArgumentParser):
             unknown = [each for each in rest if each.startswith("-")] or rest
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return namespace, rest
+
+    def _with_values(self, arguments: Iterable[str]) -> list[str]:
+        """Return the arguments, each option in one with a value that begins with a hyphen."""
+        joined: list[str] = []
+        words = iter(arguments)
+        for word in words:
+            joined.append(word)
+            if word == "--":
+                break
+            if self._needs_value(word) and (value := next(words, None)) is not None:
+                if value.startswith("-"):
+                    joined[-1] += f"={value}" if word.startswith("--") else value
+                else:
+                    joined.append(value)
+        return [*joined, *words]
+
+    def _needs_value(self, word: str) -> bool:
+        """Return whether a word, which may be cut short, is an option of one value."""
+        action = self._option_string_actions.get(word)
+        if action is None and word.startswith("--") and "=" not in word:
+            begun = [found[0] for found in self._get_option_tuples(word)]
+            action = begun[0] if len(begun) == 1 else None
+        return action is not None and action.nargs is None
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # noqa: ANN401 -- as argparse has it
         """Return the value of an argument; `--` too, which Python before 3.13 drops."""

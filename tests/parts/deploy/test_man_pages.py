@@ -28,7 +28,7 @@ def test_a_page_shows_options_examples_and_exit_codes(tmp_path: Path) -> None:
     plain = "".join(
         each for at, each in enumerate(text) if text[at : at + 2][1:] != "\0" and each != "\0"
     )
-    assert "s3archivefs cat --range=-100 docs.sqfs /log the last 100 bytes" in plain
+    assert "s3archivefs cat --range -100 docs.sqfs /log the last 100 bytes" in plain
     assert "--range A-B of each file only bytes A to B" in plain
     assert "3 not there" in plain
 

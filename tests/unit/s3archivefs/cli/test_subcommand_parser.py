@@ -44,6 +44,36 @@ def test_behind_two_hyphens_everything_is_a_path(command: str) -> None:
     assert (parsed.verbose, parsed.paths) == (True, ["a", "-v", "--json"])
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["find", "--name", "-*"], "name", "-*"),
+        (["find", "--nam", "-* b"], "name", "-* b"),
+        (["find", "--path", "--long"], "path", "--long"),
+        (["find", "--size", "-1k"], "size", range(1024)),
+        (["cat", "--range", "-4"], "range", (None, 4)),
+        (["extract", "--exclude", "--"], "exclude", ["--"]),
+        (["extract", "-C", "-out"], "directory", "-out"),
+        (["extract", "-C", "-"], "directory", "-"),
+        (["extract", "-C", ""], "directory", ""),
+    ],
+)
+def test_what_follows_an_option_is_its_value_as_getopt_has_it(
+    words: list[str], name: str, value: object
+) -> None:
+    command, *option = words
+    for arguments in ([*option, "i.sqfs", "/a"], ["i.sqfs", *option, "/a"]):
+        parsed = PARSERS[command].parse_args([command, *arguments])
+        assert (getattr(parsed, name), parsed.image, parsed.paths) == (value, "i.sqfs", ["/a"])
+
+
+def test_a_value_that_is_missing_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--name", "--size"):
+        with pytest.raises(SystemExit, match="2"):
+            PARSERS["find"].parse_args(["find", "i.sqfs", option])
+        assert f"argument {option}: expected one argument" in capsys.readouterr().err
+
+
 def test_two_hyphens_may_be_the_value_of_an_option() -> None:
     parsed = make_parser(["find"]).parse_args(["find", "--name=--", "i.sqfs", "--path=--"])
     assert (parsed.name, parsed.path) == ("--", "--")
@@ -113,6 +143,7 @@ def test_what_is_required_is_missed_on_either_pass(capsys: pytest.CaptureFixture
 def test_a_command_that_takes_the_rest_as_it_is_gets_it() -> None:
     parser = SubcommandParser()
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--level")
     parser.add_argument("words", nargs=argparse.REMAINDER)
-    parsed = parser.parse_args(["--quiet", "run", "--quiet", "-x"])
-    assert (parsed.quiet, parsed.words) == (True, ["run", "--quiet", "-x"])
+    parsed = parser.parse_args(["--quiet", "run", "--quiet", "--level", "-x"])
+    assert (parsed.quiet, parsed.words) == (True, ["run", "--quiet", "--level", "-x"])
