@@ -6,12 +6,12 @@ functions that take a URL, and return a context manager with the properties and 
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
 from s3archivefs.cli.arguments import UsageError, add_json
+from s3archivefs.cli.interruption import interrupt_at_signals
 from s3archivefs.cli.output import counted, human_size, named, shown, write_json
 from s3archivefs.names import encode
 from s3archivefs.writer.replacing import HeldImage
@@ -80,7 +80,7 @@ def changed(options: argparse.Namespace) -> Iterator[Place]:
 
     Raises UsageError for no image, or a URL of which no package knows how to replace what is there.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no half image behind
+    interrupt_at_signals()  # and leave no half image behind
     if not options.image:
         raise UsageError("the name of the IMAGE is empty: give a path or a URL")
     held = _held_at(options.image) if "://" in options.image else HeldImage(options.image)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from s3archivefs.cli.arguments import UsageError, add_json, examples
 from s3archivefs.cli.changing import counts
 from s3archivefs.cli.exit_codes import OK
+from s3archivefs.cli.interruption import interrupt_at_signals
 from s3archivefs.cli.output import counted, human_size, named, shown, write_json
 from s3archivefs.cli.pack_sources import repeated_sizes_of, size_of
 from s3archivefs.cli.packing import Packing, add_packing_arguments, add_sources
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Pack the sources, and say what the image holds."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no half image behind
+    interrupt_at_signals()  # and leave no half image behind
     manner = _manner(options)
     with _existing_explained(), ExitStack() as opened:
         packing = Packing(options, opened)

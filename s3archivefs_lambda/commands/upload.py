@@ -7,7 +7,6 @@ time itself.
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import sys
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import HelpFormatter, examples
+from s3archivefs.cli.interruption import interrupt_at_signals
 from s3archivefs.cli.progress import add_progress, progress_shown
 from s3archivefs_lambda.commands.errors import UsageError, made_client, require
 
@@ -93,9 +93,7 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
 def _upload(options: argparse.Namespace) -> int:
     from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, signal.default_int_handler)  # clean up as after Ctrl-C
+    interrupt_at_signals()
     try:
         _run(options)
     except UsageError as error:

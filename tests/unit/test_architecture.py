@@ -162,7 +162,7 @@ LIBRARIES: dict[str, set[str] | None] = {
     "line_writer": {READER},
 }
 # Modules of the reader's command that packages which add subcommands may use.
-FOR_SUBCOMMANDS = {f"{READER}.cli.{module}" for module in ("arguments", "progress")}
+FOR_SUBCOMMANDS = {f"{READER}.cli.{module}" for module in ("arguments", "interruption", "progress")}
 
 LINES_MAX = 350  # of a module
 LONGER = {

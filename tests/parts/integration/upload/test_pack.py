@@ -101,7 +101,7 @@ def test_an_object_that_comes_meanwhile_is_kept(uploads: Store, source: Path) ->
     assert uploads.unfinished() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_one_leaves_nothing(uploads: Store, source: Path, number: int) -> None:
     uploads.interrupt(number, *STORED, source, URL, part=4, subcommand="pack", first=2)
     assert uploads.unfinished() == []
