@@ -16,7 +16,7 @@ from s3archivefs_lambda.commands.endpoint_settings import (
     WORKERS,
     EndpointSetting,
 )
-from s3archivefs_lambda.commands.errors import UsageError
+from s3archivefs_lambda.commands.errors import Faults, UsageError
 from s3archivefs_lambda.commands.workers import available_processors
 from s3archivefs_lambda.endpoint.body_memory import BODY_BYTES
 from s3archivefs_lambda.endpoint.limits import HttpLimits
@@ -69,25 +69,27 @@ class Capacity:
 
 
 def capacity_of(settings: Mapping[EndpointSetting, str]) -> Capacity:
-    """Return what the settings say; raise UsageError for what is no such number."""
-    given = {
-        name: _number(setting, settings[setting], least, most)
-        for setting, (name, least, most) in _LIMITS.items()
-        if setting in settings
-    }
-    workers = settings.get(WORKERS)
-    return Capacity(
-        available_processors() if workers is None else _number(WORKERS, workers, 1, 999),
-        _number(THREADS, settings.get(THREADS, str(DEFAULT_THREADS)), 4, 512),
-        given,
-    )
+    """Return what the settings say; raise UsageError for all that is no such number."""
+    faults = Faults()
+    given = {}
+    for setting, (name, least, most) in _LIMITS.items():
+        if setting in settings:
+            with faults.collected():
+                given[name] = _number(setting, settings[setting], least, most)
+    text = settings.get(WORKERS)
+    with faults.collected():
+        workers = available_processors() if text is None else _number(WORKERS, text, 1, 999)
+    with faults.collected():
+        threads = _number(THREADS, settings.get(THREADS, str(DEFAULT_THREADS)), 4, 512)
+    faults.raise_any()
+    return Capacity(workers, threads, given)
 
 
 def _number(setting: EndpointSetting, text: str, least: int, most: int) -> int:
     # int() takes signs, underscores and the digits of all scripts, and time for many of them.
     if text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most:
         return int(text)
-    raise UsageError(f"--{setting.option} {text}: write a whole number from {least} to {most}")
+    raise UsageError(f"{setting} {text}: write a whole number from {least} to {most}")
 
 
 def raise_descriptor_limit() -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "LIMIT_SETTINGS",
     "EndpointSetting",
     "add_options",
+    "check_variables",
     "given_settings",
 ]
 
@@ -43,6 +44,10 @@ class EndpointSetting(NamedTuple):
         """The variable in the place of the option."""
         name = self.option.upper().replace("-", "_")
         return f"{ENDPOINT_PREFIX}{name}{'S' if self.is_list else ''}"
+
+    def __str__(self) -> str:
+        """Return both names, for messages: either may have given the value."""
+        return f"--{self.option} ({self.variable})"
 
 
 KEYS_FILE = EndpointSetting(
@@ -178,20 +183,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def given_settings(
-    options: argparse.Namespace, environ: Mapping[str, str]
-) -> dict[EndpointSetting, str]:
-    """Return the values that are given and not empty; an option comes before its variable.
+def check_variables(environ: Mapping[str, str]) -> None:
+    """Raise UsageError for variables of unknown names.
 
-    Raises UsageError for a variable of an unknown name: a misspelt one must not open the endpoint
-    to everybody.
+    A misspelt one must not open the endpoint to everybody.
     """
     known = {setting.variable for setting in ENDPOINT_SETTINGS}
     known |= {ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY}
-    for name in sorted(environ.keys() - known):
-        if name.startswith(ENDPOINT_PREFIX):
-            names = ", ".join(sorted(known))
-            raise UsageError(f"{name}: there is no such setting; there are {names}")
+    names = ", ".join(sorted(known))
+    unknown = [name for name in sorted(environ.keys() - known) if name.startswith(ENDPOINT_PREFIX)]
+    if unknown:
+        faults = (f"{name}: there is no such setting; there are {names}" for name in unknown)
+        raise UsageError("\n".join(faults))
+
+
+def given_settings(
+    options: argparse.Namespace, environ: Mapping[str, str]
+) -> dict[EndpointSetting, str]:
+    """Return the values that are given and not empty; an option comes before its variable."""
     values = {}
     for setting in ENDPOINT_SETTINGS:
         value = getattr(options, setting.option.replace("-", "_"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from s3archivefs_lambda.store.errors import StoreSettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["UsageError", "made_client", "require"]
+__all__ = ["Faults", "UsageError", "made_client", "require"]
 
 T = TypeVar("T")
 
@@ -24,6 +25,29 @@ class UsageError(Exception):
         for line in str(self).splitlines():
             sys.stderr.write(f"s3archivefs: {line}\n")
         return 2
+
+
+class Faults:
+    """The faults of several checks, so that the operator learns of all at once."""
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Keep the UsageError that the context ends with.
+
+        What it was to make is missing then.
+        """
+        try:
+            yield
+        except UsageError as error:
+            self._told.append(str(error))
+
+    def raise_any(self) -> None:
+        """Raise one UsageError with all that were kept, if there are any."""
+        if self._told:
+            raise UsageError("\n".join(self._told))
 
 
 def require(module: str, *, extra: str, what: str) -> None:

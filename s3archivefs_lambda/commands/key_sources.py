@@ -30,18 +30,21 @@ _PAIR = (ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY)
 class KeySource:
     """A place that has the access keys."""
 
-    load: Callable[[], AccessKeys]
-    """Read them. Raises UsageError, on one line."""
+    load: Callable[[str], AccessKeys]
+    """Read them; prefixes that name no bucket are in the given one.
+
+    Raises UsageError, on one line.
+    """
     may_change: bool
     """Whether they may be others when they are read again."""
 
 
 def key_source(
-    settings: Mapping[EndpointSetting, str], environ: Mapping[str, str], default_bucket: str
+    settings: Mapping[EndpointSetting, str], environ: Mapping[str, str]
 ) -> KeySource | None:
     """Return the one place that has the access keys, or None if there are none.
 
-    Raises UsageError if several are named, or half of a pair.
+    Raises UsageError if several are named, or half of a pair, and for a pair that cannot be one.
     """
     pair = [name for name in _PAIR if environ.get(name)]
     named = [
@@ -51,16 +54,31 @@ def key_source(
     if len(named) > 1:
         raise UsageError(f"access keys come from one place; choose one of {', '.join(named)}")
     if (path := settings.get(KEYS_FILE)) is not None:
-        return KeySource(partial(_from_file, path, default_bucket), may_change=True)
+        return KeySource(partial(_from_file, path), may_change=True)
     if (name := settings.get(KEYS_SECRET)) is not None:
-        return KeySource(partial(_from_secret, name, default_bucket), may_change=True)
+        return KeySource(partial(_from_secret, name), may_change=True)
     if not pair:
         return None
     if missing := [name for name in _PAIR if name not in pair]:
         raise UsageError(f"{missing[0]}: set it too, or neither of the two")
-    access_key_id, secret = (environ[name] for name in _PAIR)
-    keys = AccessKeys([AccessKey(access_key_id, secret)])
-    return KeySource(lambda: keys, may_change=False)
+    keys = AccessKeys([_of_pair(environ)])
+    return KeySource(lambda _: keys, may_change=False)
+
+
+def _of_pair(environ: Mapping[str, str]) -> AccessKey:
+    """Return the key of the two variables.
+
+    Raises UsageError if no client could sign with it.
+    """
+    from s3archivefs_lambda.commands.key_document import check_id, check_secret
+    from s3archivefs_lambda.config.errors import SettingError
+
+    try:
+        access_key_id = check_id(environ[ENDPOINT_ACCESS_KEY_ID], ENDPOINT_ACCESS_KEY_ID)
+        secret = check_secret(environ[ENDPOINT_SECRET_ACCESS_KEY], ENDPOINT_SECRET_ACCESS_KEY)
+    except SettingError as error:
+        raise UsageError(str(error)) from None
+    return AccessKey(access_key_id, secret)
 
 
 def tell_of_unserved(keys: AccessKeys, served: Container[str]) -> None:

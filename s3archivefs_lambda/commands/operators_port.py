@@ -45,11 +45,11 @@ def operators_address(settings: Mapping[EndpointSetting, str]) -> tuple[str, int
     port = settings.get(METRICS_PORT)
     if port is None:
         if METRICS_HOST in settings:
-            raise UsageError(f"--{METRICS_HOST.option}: give --{METRICS_PORT.option} too")
+            raise UsageError(f"{METRICS_HOST}: give {METRICS_PORT} too")
         return None
     if not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
-        raise UsageError(f"--{METRICS_PORT.option} {port}: write a number from 0 to 65535")
-    require("prometheus_client", extra="endpoint", what=f"--{METRICS_PORT.option}")
+        raise UsageError(f"{METRICS_PORT} {port}: write a number from 0 to 65535")
+    require("prometheus_client", extra="endpoint", what=str(METRICS_PORT))
     return settings.get(METRICS_HOST, "127.0.0.1"), int(port)
 
 
@@ -85,7 +85,7 @@ class OperatorsPort:
             what = getattr(error, "strerror", None) or error
             raise UsageError(
                 f"cannot listen on {host} port {port}: {what}; "
-                f"choose another with --{METRICS_HOST.option} and --{METRICS_PORT.option}"
+                f"choose another with {METRICS_HOST} and {METRICS_PORT}"
             ) from error
         self._listener = listener
         self._app = self._make_app(is_loopback=ip_address(listener.getsockname()[0]).is_loopback)

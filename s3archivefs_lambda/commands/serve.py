@@ -15,28 +15,20 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import HelpFormatter, examples
-from s3archivefs_lambda.commands.endpoint_settings import (
-    CACHE_CONTROL,
-    CORS_ORIGIN,
-    DOMAIN,
-    FORWARDED_ALLOW_IPS,
-    PAGE,
-    add_options,
-    given_settings,
-)
+from s3archivefs_lambda.commands.endpoint_settings import add_options
 from s3archivefs_lambda.commands.errors import UsageError, made_client
 from s3archivefs_lambda.config.names import ENDPOINT_ACCESS_KEY_ID, ENDPOINT_SECRET_ACCESS_KEY
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from s3archivefs_lambda.archives.archives import Archives
     from s3archivefs_lambda.commands.capacity import Capacity
-    from s3archivefs_lambda.commands.key_sources import KeySource
     from s3archivefs_lambda.commands.operators_port import OperatorsPort
     from s3archivefs_lambda.config.prefix_map import PrefixMap
     from s3archivefs_lambda.config.settings import Config
+    from s3archivefs_lambda.endpoint.access_keys import AccessKeys
     from s3archivefs_lambda.endpoint.authentication import Verifier
     from s3archivefs_lambda.endpoint.bucket_operations import ServedBucket
     from s3archivefs_lambda.endpoint.tls import Certificate
@@ -114,31 +106,19 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from s3archivefs_lambda.commands import serve_settings
-    from s3archivefs_lambda.commands.bucket_options import served_buckets
-    from s3archivefs_lambda.commands.capacity import capacity_of
-    from s3archivefs_lambda.commands.key_sources import key_source, tell_of_unserved
-    from s3archivefs_lambda.commands.operators_port import OperatorsPort, operators_address
+    from s3archivefs_lambda.commands.key_sources import tell_of_unserved
+    from s3archivefs_lambda.commands.operators_port import OperatorsPort
     from s3archivefs_lambda.commands.reloading import Reloading
-    from s3archivefs_lambda.commands.tls_files import certificate_of
+    from s3archivefs_lambda.commands.serve_options import checked_options
+    from s3archivefs_lambda.commands.serve_settings import check_images, shared
     from s3archivefs_lambda.endpoint.authentication import Verifier
 
-    config = serve_settings.config(os.environ)
-    named = served_buckets(options.buckets, options.archives, config)
-    buckets = serve_settings.buckets(options.maps, config, named)
-    settings = given_settings(options, os.environ)
-    hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
-    proxies = serve_settings.proxies(settings.get(FORWARDED_ALLOW_IPS, ""))
-    cors = serve_settings.cors(settings.get(CORS_ORIGIN, ""))
-    cache_control = serve_settings.cache_control(settings.get(CACHE_CONTROL, ""))
-    certificate = certificate_of(settings)
-    capacity = capacity_of(settings)
-    port = operators_address(settings)
-    source = key_source(settings, os.environ, named.default)
-    verifier = None if source is None else Verifier(source.load())
-    serve_settings.check_address(options.host, options.port, is_signed=verifier is not None)
-    page = serve_settings.page(settings.get(PAGE), options.host, is_tls=certificate is not None)
-    serve_settings.check_images(chain.from_iterable(buckets.values()))
+    given = checked_options(options, os.environ)
+    buckets, capacity, certificate = given.buckets, given.capacity, given.certificate
+    source, verifier = given.key_source, None
+    if source is not None:
+        verifier = Verifier(source.load(given.default_bucket))
+    check_images(chain.from_iterable(buckets.values()))
 
     from s3archivefs_lambda.archives.reachability import Reachability
     from s3archivefs_lambda.commands.server_lifecycle import serve_until_stopped
@@ -150,46 +130,51 @@ def _run(options: argparse.Namespace) -> None:
     logging.getLogger("s3archivefs").setLevel(logging.INFO)
     if verifier is not None:
         tell_of_unserved(verifier.keys, buckets)
-    archives = _archives(serve_settings.shared(config, capacity.workers), buckets, capacity)
+    archives = _archives(shared(given.config, capacity.workers), buckets, capacity)
     mapped = chain.from_iterable(buckets.values())
     reachability = Reachability(archives, mapped)
     operators = None
-    if port is not None:
-        operators = OperatorsPort(port, capacity.workers, archives, reachability, log)
+    if given.operators_address is not None:
+        operators = OperatorsPort(
+            given.operators_address, capacity.workers, archives, reachability, log
+        )
     app = make_app(
         _served(archives, buckets),
         verifier=verifier,
-        hosts=hosts,
-        proxies=proxies,
-        cors=cors,
-        cache_control=cache_control,
-        page=page,
-        emf=config.metrics == "emf",
+        hosts=given.hosts,
+        proxies=given.proxies,
+        cors=given.cors,
+        cache_control=given.cache_control,
+        page=given.page,
+        emf=given.config.metrics == "emf",
         count=None if operators is None else operators.count,
     )
     ready_line = partial(_ready_line, buckets, verifier, operators)
     reloads = []
     if verifier is not None and source is not None and source.may_change:
-        reloads.append(partial(_reload_keys, verifier, source, buckets))
+        load = partial(source.load, given.default_bucket)
+        reloads.append(partial(_reload_keys, verifier, load, buckets))
     if certificate is not None:
         reloads.append(partial(_reload_certificate, certificate))
     serve_until_stopped(
-        WithProbes(app, hosts, reachability),
+        WithProbes(app, given.hosts, reachability),
         (options.host, options.port),
         ready_line,
         certificate=certificate,
         log=log,
         on_hangup=Reloading(reloads),
         capacity=capacity,
-        proxies=proxies,
+        proxies=given.proxies,
         operators=operators,
     )
 
 
-def _reload_keys(verifier: Verifier, source: KeySource, buckets: Container[str]) -> str:
+def _reload_keys(
+    verifier: Verifier, load: Callable[[], AccessKeys], buckets: Container[str]
+) -> str:
     from s3archivefs_lambda.commands.key_sources import tell_of_unserved
 
-    verifier.keys = source.load()
+    verifier.keys = load()
     tell_of_unserved(verifier.keys, buckets)
     return f"{len(verifier.keys)} access keys are in force"
 

@@ -73,12 +73,19 @@ def buckets(maps: list[str], settings: Config, named: ServedBuckets) -> dict[str
     from s3archivefs_lambda.config.prefix_map import maps_by_bucket
 
     further = chain.from_iterable(settings.further_buckets.values())
+    mappings = [*named.objects, *settings.mappings, *further]
+    faults = []
+    for text in maps:
+        try:
+            mappings.append(_parse_map(text))
+        except SettingError as error:
+            faults.append(str(error))
     try:
-        given = [_parse_map(text) for text in maps]
-        mappings = [*named.objects, *settings.mappings, *further, *given]
         found = maps_by_bucket(mappings, named.default)
     except SettingError as error:
-        raise UsageError(str(error)) from error
+        faults.append(str(error))
+    if faults:
+        raise UsageError("\n".join(faults))
     if not found:
         what = f"give a mapping, such as {_MAP_EXAMPLE}, or a bucket, as --bucket s3://bucket"
         raise UsageError(f"there is nothing to serve: {what}")
@@ -110,7 +117,7 @@ def hosts(domains: str) -> Hosts:
     for name in names:
         labels = name.split(".")
         if labels[-1].isdigit() or not all(re.fullmatch("[A-Za-z0-9-]+", each) for each in labels):
-            raise UsageError(f"--{DOMAIN.option} {name}: write a name such as s3.example.com")
+            raise UsageError(f"{DOMAIN} {name}: write a name such as s3.example.com")
     return Hosts(names)
 
 
@@ -126,7 +133,7 @@ def proxies(networks: str) -> Proxies | None:
             found.append(ipaddress.ip_network(text))
         except ValueError as error:
             raise UsageError(
-                f"--{FORWARDED_ALLOW_IPS.option} {text}: {error}; "
+                f"{FORWARDED_ALLOW_IPS} {text}: {error}; "
                 "write addresses such as 10.0.0.7 and networks such as 10.1.0.0/16"
             ) from None
     return Proxies(found) if found else None
@@ -157,7 +164,7 @@ def cors(origins: str) -> Cors:
     for name in names:
         if name.count("*") > 1 or not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/?#@\s]+", name):
             raise UsageError(
-                f"--{CORS_ORIGIN.option} {name}: write an origin such as https://app.example.com, "
+                f"{CORS_ORIGIN} {name}: write an origin such as https://app.example.com, "
                 "without a path and with one * at most, or * for every origin"
             )
     return Cors(names)
@@ -166,7 +173,7 @@ def cors(origins: str) -> Cors:
 def cache_control(value: str) -> str:
     """Return the Cache-Control of objects; raise UsageError for what no header can hold."""
     if not re.fullmatch("[\x20-\x7e]*", value):
-        raise UsageError(f"--{CACHE_CONTROL.option} {value!r}: write directives of plain ASCII")
+        raise UsageError(f"{CACHE_CONTROL} {value!r}: write directives of plain ASCII")
     return value.strip()
 
 
@@ -224,18 +231,25 @@ def check_address(host: str, port: int, *, is_signed: bool) -> None:
 def page(given: str | None, host: str, *, is_tls: bool) -> PageMaker | None:
     """Return what makes the page for browsers, if they get one.
 
-    `host` was checked. Raises UsageError for what does not say whether they do.
+    Raises UsageError for what does not say whether they do.
     """
     from functools import partial
 
     from s3archivefs_lambda.endpoint.browsing.page import BrowsedOperations
 
     if given not in {None, "on", "off", "auto"}:
-        raise UsageError(f"--{PAGE.option} {given}: write on, off or auto")
-    is_local = all(address.is_loopback for address in _addresses(host))
-    if given == "off" or (given != "on" and not is_local):
+        raise UsageError(f"{PAGE} {given}: write on, off or auto")
+    if given == "off" or (given != "on" and not _is_local(host)):
         return None
     return partial(BrowsedOperations, scheme="https" if is_tls else "http")
+
+
+def _is_local(host: str) -> bool:
+    """Return whether only this machine reaches the address; False for what is none."""
+    try:
+        return all(address.is_loopback for address in _addresses(host))
+    except (OSError, UnicodeError):
+        return False
 
 
 def _addresses(host: str) -> Iterator[IPv4Address | IPv6Address]:

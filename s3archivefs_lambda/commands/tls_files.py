@@ -27,7 +27,7 @@ def certificate_of(settings: Mapping[EndpointSetting, str]) -> Certificate | Non
         return None
     if certificate is None or key is None:
         missing = TLS_CERT if certificate is None else TLS_KEY
-        raise UsageError(f"--{missing.option}: name it too, or neither of the two")
+        raise UsageError(f"{missing}: name it too, or neither of the two")
     return Certificate(lambda: _context(certificate, key))
 
 

@@ -151,12 +151,14 @@ def test_without_a_port_there_is_none() -> None:
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "٣", "1_0"])
 def test_what_is_no_port_is_refused(port: str) -> None:
-    with pytest.raises(UsageError, match=f"--metrics-port {port}: write a number"):
+    with pytest.raises(UsageError, match=f"METRICS_PORT. {port}: write a number"):
         operators_address({METRICS_PORT: port})
 
 
 def test_a_host_without_a_port_is_refused() -> None:
-    with pytest.raises(UsageError, match="--metrics-host: give --metrics-port too"):
+    with pytest.raises(
+        UsageError, match=r"^--metrics-host \(\w+\): give --metrics-port \(\w+\) too"
+    ):
         operators_address({METRICS_HOST: "::"})
 
 

@@ -59,11 +59,20 @@ def test_what_is_set_is_in_force() -> None:
 @pytest.mark.parametrize("setting", LIMIT_SETTINGS, ids=lambda setting: setting.option)
 @pytest.mark.parametrize("text", ["-1", "two", "1.5", "1_0", "٣", "9" * 12, "99999999999", " 1"])
 def test_what_is_no_number_in_its_bounds_is_refused(setting: EndpointSetting, text: str) -> None:
-    with pytest.raises(UsageError, match=f"--{setting.option} .*: write a whole number from "):
+    with pytest.raises(
+        UsageError,
+        match=rf"^--{setting.option} \({setting.variable}\) .*: write a whole number from ",
+    ):
         capacity_of({setting: text})
+
+
+def test_all_that_is_no_number_is_told_at_once() -> None:
+    with pytest.raises(UsageError) as told:
+        capacity_of(dict.fromkeys(LIMIT_SETTINGS, "x"))
+    assert str(told.value).count("\n") == len(LIMIT_SETTINGS) - 1
 
 
 def test_none_is_too_few() -> None:
     for setting in (WORKERS, THREADS, CONNECTIONS_PER_CLIENT, HEAD_SECONDS, IDLE_SECONDS):
-        with pytest.raises(UsageError, match=f"--{setting.option} 0: "):
+        with pytest.raises(UsageError, match=f"{setting.variable}. 0: "):
             capacity_of({setting: "0"})

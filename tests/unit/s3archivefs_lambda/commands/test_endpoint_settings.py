@@ -12,6 +12,7 @@ from s3archivefs_lambda.commands.endpoint_settings import (
     KEYS_FILE,
     EndpointSetting,
     add_options,
+    check_variables,
     given_settings,
 )
 from s3archivefs_lambda.commands.errors import UsageError
@@ -33,8 +34,9 @@ def test_an_option_comes_before_its_variable() -> None:
 
 
 def test_a_variable_of_an_unknown_name_is_refused_without_its_value() -> None:
+    check_variables({"S3ARCHIVEFS_ENDPOINT_KEYS_FILE": "value", "S3ARCHIVEFS_OTHER": "value"})
     with pytest.raises(UsageError, match=r"^S3ARCHIVEFS_ENDPOINT_KEY_FILE: there is no") as told:
-        given(S3ARCHIVEFS_ENDPOINT_KEY_FILE="value")
+        check_variables({"S3ARCHIVEFS_ENDPOINT_KEY_FILE": "value"})
     assert "S3ARCHIVEFS_ENDPOINT_KEYS_FILE" in str(told.value)
     assert "value" not in str(told.value)
 

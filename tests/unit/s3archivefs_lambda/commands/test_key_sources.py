@@ -56,14 +56,26 @@ def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SecretsMan
 
 
 def test_without_any_there_is_no_source() -> None:
-    assert key_source({}, {}, "archive") is None
+    assert key_source({}, {}) is None
 
 
 def test_the_pair_of_variables_is_one_key_that_reads_everything() -> None:
-    source = key_source({}, PAIR, "archive")
+    source = key_source({}, PAIR)
     assert source
-    assert list(source.load()) == [AccessKey("ONE", SECRET)]
+    assert list(source.load("books")) == [AccessKey("ONE", SECRET)]
     assert not source.may_change
+
+
+@pytest.mark.parametrize(
+    ("access_key_id", "secret"),
+    [("A,B", SECRET), ("A/B", SECRET), ("A B", SECRET), ("ONE\n", SECRET), ("ONE", f"{SECRET}\n")],
+)
+def test_a_pair_that_no_client_can_sign_with_is_refused(access_key_id: str, secret: str) -> None:
+    pair = dict(zip(PAIR, (access_key_id, secret), strict=True))
+    (faulty,) = [name for name in pair if pair[name] != PAIR[name]]
+    with pytest.raises(UsageError, match=f"^{faulty}: write [0-9]+ to [0-9]+ printable") as caught:
+        key_source({}, pair)
+    assert SECRET not in str(caught.value)
 
 
 def test_prefixes_in_a_bucket_that_is_not_served_are_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -79,16 +91,16 @@ def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.touch(0o600)
     file.write_text(DOCUMENT)
-    source = key_source({KEYS_FILE: str(file)}, {}, "books")
+    source = key_source({KEYS_FILE: str(file)}, {})
     assert source
     assert source.may_change
-    assert list(source.load()) == KEYS
+    assert list(source.load("books")) == KEYS
     file.write_text("[]")
     with pytest.raises(UsageError, match=f"^{file}: there is no key in it"):
-        source.load()
+        source.load("books")
     file.chmod(0o644)
     with pytest.raises(UsageError, match=f"chmod 600 {file}"):
-        source.load()
+        source.load("books")
 
 
 @pytest.mark.parametrize(("name", "region"), [("endpoint/keys", "eu-west-1"), (ARN, "eu-north-1")])
@@ -96,10 +108,10 @@ def test_a_secret_is_asked_for_in_its_region(
     secrets_manager: type[SecretsManager], name: str, region: str
 ) -> None:
     secrets_manager.answer = (200, {"Name": name, "SecretString": DOCUMENT})
-    source = key_source({KEYS_SECRET: name}, {}, "books")
+    source = key_source({KEYS_SECRET: name}, {})
     assert source
     assert source.may_change
-    assert list(source.load()) == KEYS
+    assert list(source.load("books")) == KEYS
     assert secrets_manager.asked == [("secretsmanager.GetSecretValue", {"SecretId": name}, region)]
 
 
@@ -117,10 +129,10 @@ def test_a_secret_that_cannot_be_used_is_named_on_one_line(
     secrets_manager: type[SecretsManager], answer: tuple[int, dict[str, Any]], said: str
 ) -> None:
     secrets_manager.answer = answer
-    source = key_source({KEYS_SECRET: "endpoint/keys"}, {}, "archive")
+    source = key_source({KEYS_SECRET: "endpoint/keys"}, {})
     assert source
     with pytest.raises(UsageError) as caught:
-        source.load()
+        source.load("books")
     told = str(caught.value)
     assert told.startswith("the secret endpoint/keys: ")
     assert said in told
@@ -148,26 +160,26 @@ def test_a_secret_that_no_credentials_can_be_had_for_is_named_on_one_line(
     monkeypatch.setenv("AWS_PROFILE", "a")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    source = key_source({KEYS_SECRET: "endpoint/keys"}, {}, "archive")
+    source = key_source({KEYS_SECRET: "endpoint/keys"}, {})
     assert source
     with pytest.raises(UsageError, match=r"^the secret endpoint/keys: cannot be read: ") as caught:
-        source.load()
+        source.load("books")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_secret_needs_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "botocore", None)
-    source = key_source({KEYS_SECRET: "x"}, {}, "archive")
+    source = key_source({KEYS_SECRET: "x"}, {})
     assert source
     with pytest.raises(UsageError, match=r"needs botocore: pip install 's3archivefs\[lambda\]'"):
-        source.load()
+        source.load("books")
 
 
 def test_keys_come_from_one_place() -> None:
     both = {KEYS_FILE: "a", KEYS_SECRET: "b"}
     with pytest.raises(UsageError, match=r"KEYS_FILE, S3ARCHIVEFS_ENDPOINT_KEYS_SECRET$"):
-        key_source(both, {}, "archive")
+        key_source(both, {})
     with pytest.raises(UsageError, match=r"KEYS_FILE, S3\w+_KEY_ID with S3\w+") as told:
-        key_source({KEYS_FILE: "a"}, PAIR, "archive")
+        key_source({KEYS_FILE: "a"}, PAIR)
     assert SECRET not in str(told.value)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import socket
 import subprocess
 import sys
@@ -119,6 +120,55 @@ def test_every_fault_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("s3archivefs: --map ") for line in lines)
+
+
+def test_all_faults_are_told_at_once_each_with_its_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty = {
+        "S3ARCHIVEFS_ENDPOINT_CACHE_CONTROL": "é",
+        "S3ARCHIVEFS_ENDPOINT_CORS_ORIGINS": "example.com",
+        "S3ARCHIVEFS_ENDPOINT_DOMAINS": "10.0.0.1",
+        "S3ARCHIVEFS_ENDPOINT_FORWARDED_ALLOW_IPS": "proxy",
+        "S3ARCHIVEFS_ENDPOINT_METRICS_PORT": "x",
+        "S3ARCHIVEFS_ENDPOINT_MISSPELT": "x",
+        "S3ARCHIVEFS_ENDPOINT_MISSPELT_TOO": "x",
+        "S3ARCHIVEFS_ENDPOINT_PAGE": "x",
+        "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY": "x",
+        "S3ARCHIVEFS_ENDPOINT_STOP_SECONDS": "x",
+        "S3ARCHIVEFS_ENDPOINT_THREADS": "x",
+        "S3ARCHIVEFS_ENDPOINT_TLS_CERT": "x",
+        "S3ARCHIVEFS_ENDPOINT_WORKERS": "x",
+        "S3ARCHIVEFS_MISSPELT": "x",
+        "S3ARCHIVEFS_TAIL_BYTES": "x",
+    }
+    other_of_pair = {
+        "S3ARCHIVEFS_ENDPOINT_SECRET_ACCESS_KEY": "S3ARCHIVEFS_ENDPOINT_ACCESS_KEY_ID",
+        "S3ARCHIVEFS_ENDPOINT_TLS_CERT": "S3ARCHIVEFS_ENDPOINT_TLS_KEY",
+    }
+    for name, value in faulty.items():
+        monkeypatch.setenv(name, value)
+    assert run("--host", "a" * 64) == 2
+    lines = capsys.readouterr().err.splitlines()
+    for name in faulty:
+        told = other_of_pair.get(name, name)
+        assert any(re.search(rf"{told}\b", line.partition(": there")[0]) for line in lines)
+    assert len(lines) == len(faulty)
+
+
+def test_mappings_that_cannot_be_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--map", "a", "--map", "b=", "--map", f"c={IMAGE}", "--map", f"c={IMAGE}") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1] for line in lines] == [" --map a", " --map b=", f" --map c={IMAGE}"]
+
+
+@pytest.mark.parametrize("value", ["", "9" * 64, "é.example", "nowhere.invalid"])
+def test_an_address_that_is_none_is_the_one_fault(
+    capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    assert f"--host {value}: is not an address" in fault(
+        capsys, "--map", f"={IMAGE}", "--host", value
+    )
 
 
 def test_an_image_of_many_mappings_is_opened_once_and_its_fault_is_each_mappings(

@@ -39,9 +39,13 @@ def test_without_settings_there_is_none() -> None:
 
 
 def test_half_of_a_pair_is_none() -> None:
-    with pytest.raises(UsageError, match="--tls-key: name it too"):
+    with pytest.raises(
+        UsageError, match=r"^--tls-key \(S3ARCHIVEFS_ENDPOINT_TLS_KEY\): name it too"
+    ):
         certificate_of({TLS_CERT: "a"})
-    with pytest.raises(UsageError, match="--tls-cert: name it too"):
+    with pytest.raises(
+        UsageError, match=r"^--tls-cert \(S3ARCHIVEFS_ENDPOINT_TLS_CERT\): name it too"
+    ):
         certificate_of({TLS_KEY: "a"})
 
 
