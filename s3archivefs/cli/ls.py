@@ -17,7 +17,7 @@ from s3archivefs.names import decode
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, TypeAlias
+    from typing import Any, TypeAlias, TypeVar
 
     from s3archivefs.cli.descent import Node
     from s3archivefs.cli.opened import Opened
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from s3archivefs.inode import Stat
 
     Named: TypeAlias = tuple[bytes, Stat]
+    Below: TypeAlias = tuple[bytes, Stat, Node[bytes]]
+    T = TypeVar("T", Named, Below)
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
@@ -34,7 +36,7 @@ EXAMPLES = examples(
     ("s3archivefs ls -R --json s3://bucket/a.sqfs/linux", "all below, for a program"),
 )
 
-_SORTING: dict[str, Callable[[Named], Any]] = {
+_SORTING: dict[str, Callable[[Named | Below], Any]] = {
     "name": lambda item: item[0],
     "size": lambda item: (-item[1].size, item[0]),
     "time": lambda item: (-item[1].mtime, item[0]),
@@ -69,19 +71,19 @@ def run(options: argparse.Namespace) -> int:
     """List the paths: first those that are no directories, as ls(1) does."""
     with opened(options) as found:
         listing = _Listing(found, options)
-        directories = []
+        directories: list[Named] = []
         files: list[Named] = []
         for path in found.paths:
             with found.faults.reported(path):
                 stat = found.image.stat(path, follow_symlinks=False)
                 if not options.directory and _is_listed(found.image, path, stat, options):
-                    directories.append(path)
+                    directories.append((path, found.image.stat(path)))
                 else:
                     files.append((path, stat))
-        listing.write(listing.sorted(files), b"")
+        listing.write_files(listing.named(files))
         listing.headed = options.recursive or len(found.paths) > 1
         write = listing.list_tree if options.recursive else listing.list_directory
-        for path in directories:
+        for path, _ in listing.named(directories):
             write(path)
     return found.faults.code
 
@@ -118,23 +120,33 @@ class _Listing:
             todo.append((0, Top(image, path, follow_symlinks=True)))
         while todo:
             depth, node = todo.pop()
-            below: list[tuple[int, Node[bytes]]] = []
+            below: list[Below] = []
             with faults.reported(node.path):
                 descent.enter(node, depth)
-                items = _noting_directories(node.scandir(), depth + 1, below)
-                self._list(node.path, items)
-            todo += reversed(below)
+                self._list(node.path, _noting_directories(node.scandir(), below))
+            todo += ((depth + 1, each) for _, _, each in reversed([*self.sorted(below)]))
 
     def _list(self, path: bytes, items: Iterable[Named]) -> None:
         self._head(path)
         self.write(self.sorted(items), _prefix(path))
 
-    def sorted(self, items: Iterable[Named]) -> Iterable[Named]:
-        """Return names with attributes in the order that the options ask for."""
+    def named(self, items: list[Named]) -> Iterable[Named]:
+        """Return paths that are named, with attributes, in the order that the options ask for."""
+        by_name = items if self.options.sort == "none" else sorted(items, key=_SORTING["name"])
+        return self.sorted(by_name)
+
+    def sorted(self, items: Iterable[T]) -> Iterable[T]:
+        """Return likewise what the image has in the order of names."""
         order, reverse = self.options.sort, self.options.reverse
         if order == "none" or (order == "name" and not reverse):
             return items  # as the image has them
         return sorted(items, key=_SORTING[order], reverse=reverse)
+
+    def write_files(self, items: Iterable[Named]) -> None:
+        """Write paths that are named and no directories, with attributes."""
+        items = [*items]
+        self.write(items, b"")
+        self._first = not items
 
     def write(self, items: Iterable[Named], prefix: bytes) -> None:
         """Write names with attributes; `prefix` is the path of their directory."""
@@ -183,11 +195,10 @@ def _prefix(path: bytes) -> bytes:
     return path if path.endswith(b"/") else path + b"/"
 
 
-def _noting_directories(
-    nodes: Iterable[Node[bytes]], depth: int, below: list[tuple[int, Node[bytes]]]
-) -> Iterator[Named]:
-    """Yield names with attributes; put directories among them into a list, with their depth."""
+def _noting_directories(nodes: Iterable[Node[bytes]], below: list[Below]) -> Iterator[Named]:
+    """Yield names with attributes; put the directories among them into a list."""
     for node in nodes:
+        stat = node.stat(follow_symlinks=False)
         if node.kind is FileKind.DIRECTORY:
-            below.append((depth, node))
-        yield node.name, node.stat(follow_symlinks=False)
+            below.append((node.name, stat, node))
+        yield node.name, stat

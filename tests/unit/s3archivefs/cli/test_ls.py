@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -59,6 +60,7 @@ def test_ls_lists_files_first_and_heads_each_of_several_directories(
         inside = fs.listdir("/docs")
     assert capsys.readouterr().out.splitlines() == [
         "/short.txt",
+        "",
         "/docs:",
         *inside,
         "",
@@ -179,3 +181,47 @@ def test_symlink_that_leads_nowhere_is_shown_itself(linked: Path) -> None:
         assert run("ls", linked, path) == (0, f"{path}\n".encode(), "")
         (item,) = run("ls", "--json", linked, path).items
         assert (item["path"], item["kind"]) == (path, "symlink")
+
+
+# ---- Order ---------------------------------------------------------------------------------------
+
+SORTED = (
+    *(directory(path, mtime=at) for path, at in (("b", 30), ("b/y", 10), ("b/x", 40), ("a", 20))),
+    file("b/y/1", b"1", mtime=50),
+    file("b/x/2", b"22", mtime=40),
+    file("a/3", b"", mtime=30),
+    file("c", b"333", mtime=60),
+    file("d", b"4444", mtime=5),
+    symlink("e", "b"),
+)
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image, with the same tree on disk beside it."""
+    top = tmp_path_factory.mktemp("timed")
+    made = make_image(top, SORTED)
+    assert run("extract", made, "-C", top / "tree").code == 0
+    return made
+
+
+@pytest.mark.parametrize("reverse", [(), ("-r",)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *itertools.product(["-1", "--sort=time"], ["-1", "-R", "-d"]),
+        ("--sort=none", "-d"),  # on disk a directory has an order of its own
+    ],
+)
+def test_what_is_named_and_what_lies_below_come_in_the_order_of_ls(
+    options: tuple[str, ...], reverse: tuple[str, ...], timed: Path
+) -> None:
+    for paths in (("d", "b", "e", "c", "a"), ("b", "a"), ("b",)):
+        done = subprocess.run(
+            ["ls", *options, *reverse, *paths],
+            cwd=timed.parent / "tree",
+            capture_output=True,
+            check=True,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+        assert run("ls", *options, *reverse, timed, *paths).text == done.stdout.decode(), paths
