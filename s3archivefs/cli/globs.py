@@ -1,4 +1,4 @@
-"""Globs as find(1) has them, where fnmatch has neither `[^a]` nor backslashes."""
+"""Globs as find(1) has them, where fnmatch has neither `[^a]`, `[[:digit:]]` nor backslashes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,22 @@ import re
 
 __all__ = ["expression"]
 
-_CHARACTERS = re.compile(r"\\.|.", re.DOTALL)
+_CLASSES = {
+    "[:alnum:]": "0-9A-Za-z",
+    "[:alpha:]": "A-Za-z",
+    "[:blank:]": r"\t ",
+    "[:cntrl:]": r"\x00-\x1f\x7f",
+    "[:digit:]": "0-9",
+    "[:graph:]": "!-~",
+    "[:lower:]": "a-z",
+    "[:print:]": " -~",
+    "[:punct:]": r"!-/:-@\[-`{-~",
+    "[:space:]": r"\t-\r ",
+    "[:upper:]": "A-Z",
+    "[:xdigit:]": "0-9A-Fa-f",
+}
+"""The members of a set that stand for several characters, of ASCII."""
+_CHARACTERS = re.compile("|".join([*map(re.escape, _CLASSES), r"\\.", "."]), re.DOTALL)
 _NEGATIONS = (["!"], ["^"])
 
 
@@ -31,6 +46,8 @@ def expression(glob: str) -> str:
             end = characters.index("]", start + 1)  # what comes first is a member
             parts[-1] += _set(characters[start:end], negated=start > at)
             at = end + 1
+        elif each in _CLASSES:  # outside of a set it is one itself
+            parts[-1] += _set([*each[1:-1]], negated=False)
         else:
             parts[-1] += re.escape(each[-1])
     first, *others = parts
@@ -45,9 +62,13 @@ def _set(members: list[str], *, negated: bool) -> str:
     ranges = []
     at = 0
     while at < len(members):
+        if members[at] in _CLASSES:
+            ranges.append(_CLASSES[members[at]])
+            at += 1
+            continue
         start = end = members[at][-1]
         at += 1
-        if members[at : at + 1] == ["-"] and at + 1 < len(members):
+        if members[at : at + 1] == ["-"] and _is_character(members[at + 1 : at + 2]):
             end = members[at + 1][-1]
             at += 2
         if start <= end:  # else there is none between
@@ -55,3 +76,8 @@ def _set(members: list[str], *, negated: bool) -> str:
     if not ranges:
         return "." if negated else "(?!)"
     return f"[{'^' if negated else ''}{''.join(ranges)}]"
+
+
+def _is_character(members: list[str]) -> bool:
+    """Return whether there is a member, and no class."""
+    return bool(members) and members[0] not in _CLASSES

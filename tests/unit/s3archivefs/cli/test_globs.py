@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 import pytest
@@ -34,6 +36,14 @@ def matches(glob: str, text: str) -> bool:
         ("[z-a]", [], ["a", "m", "z", "-"]),
         ("[^z-a]", ["a", "-"], [""]),
         ("[a", ["[a"], ["a"]),
+        ("[[:upper:]]*", ["A", "Za"], ["a", "1", "[", ":]"]),
+        ("[![:alpha:]_]", ["1", "-"], ["a", "Z", "_"]),
+        ("[x[:digit:]-]", ["x", "0", "9", "-"], ["a", ":", "["]),
+        ("[0-[:space:]a-c]", ["0", "-", " ", "b"], ["1", "]", "s"]),
+        ("[[:digit:][:blank:]]", ["7", "\t", " "], ["\n", "a"]),
+        ("[]\\][:punct:]]", ["]", "-", "\\", "{"], ["a", "1"]),
+        ("[:upper:]", ["u", ":"], ["A", "[u]"]),
+        ("[[:none:]]", [":]", "n]"], [":", "n"]),
         (r"[a\]*[b", [r"[a]x[b"], ["ab"]),
         ("a*b*c", ["abc", "axbyc", "abbcc"], ["acb", "abcd"]),
         ("*", ["", "a/b\n"], []),
@@ -42,6 +52,30 @@ def matches(glob: str, text: str) -> bool:
 )
 def test_a_glob_matches_what_find_matches(glob: str, matched: list[str], others: list[str]) -> None:
     assert [text for text in (*matched, *others) if matches(glob, text)] == matched
+
+
+@pytest.mark.parametrize(
+    ("name", "is_member"),
+    [
+        ("alnum", str.isalnum),
+        ("alpha", str.isalpha),
+        ("blank", " \t".__contains__),
+        ("cntrl", lambda each: not each.isprintable()),
+        ("digit", str.isdigit),
+        ("graph", lambda each: each.isprintable() and not each.isspace()),
+        ("lower", str.islower),
+        ("print", str.isprintable),
+        ("punct", string.punctuation.__contains__),
+        ("space", string.whitespace.__contains__),
+        ("upper", str.isupper),
+        ("xdigit", string.hexdigits.__contains__),
+    ],
+)
+def test_classes_are_those_of_ascii(name: str, is_member: Callable[[str], bool]) -> None:
+    for code in range(128):
+        assert matches(f"[[:{name}:]]", chr(code)) == is_member(chr(code)), code
+    assert not matches(f"[[:{name}:]]", "é")
+    assert matches(f"[^[:{name}:]]", "é")
 
 
 SAME = st.lists(st.sampled_from([*"ab.]-*?!/\n\udcff", "[a-b]", "[!a]", "[]b]", "**"])).map("".join)
