@@ -42,7 +42,7 @@ from s3archivefs_lambda.s3api.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from s3archivefs_lambda.endpoint.authentication import Verifier
     from s3archivefs_lambda.endpoint.browsing.page import PageMaker
@@ -150,13 +150,16 @@ class _Endpoint:
         fields["x-amz-id-2"] = self._host_id
         return HttpResponse(
             status=response.status,
-            headers=header_fields(with_vary(fields, self.cross_origin_fields(call))),
+            headers=header_fields(with_vary(fields, self._cross_origin(call, fields))),
             body=LoggedBody(response, exchange),
         )
 
     def cross_origin_fields(self, call: Call) -> dict[str, str]:
         """Return the fields that let a page read the answer."""
-        return self._cors.fields(call.field("origin")) if self._cors.is_on else {}
+        return self._cross_origin(call, ("x-amz-request-id",))
+
+    def _cross_origin(self, call: Call, sent: Iterable[str]) -> dict[str, str]:
+        return self._cors.fields(call.field("origin"), sent) if self._cors.is_on else {}
 
     def _refusal(self, call: Call) -> S3Response | None:
         """Read the request, once; return the error of one that is not to be answered."""

@@ -19,16 +19,11 @@ PREFLIGHT_METHOD = "OPTIONS"
 _METHODS = ("GET", "HEAD")
 _MAX_AGE = 3600
 """Seconds for which a browser need not ask again."""
-_EXPOSED = ", ".join(
-    (
-        *("Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Length"),
-        *("Content-Range", "Date", "ETag", "Server", "x-amz-bucket-region"),
-        *("x-amz-checksum-sha256", "x-amz-checksum-type", "x-amz-id-2"),
-        *("x-amz-meta-file-group", "x-amz-meta-file-mtime", "x-amz-meta-file-owner"),
-        *("x-amz-meta-file-permissions", "x-amz-request-id", "x-amz-version-id"),
-    )
+_EXPOSED = (
+    *("Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Length"),
+    *("Content-Range", "Date", "ETag", "Server"),
 )
-"""What a page may read besides the fields that it always may."""
+"""What a page may read besides the fields that it always may, and S3's own."""
 _NOT_OF_HOSTS = frozenset("/?#@")
 """Characters that end a URL's host, or begin it."""
 _VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
@@ -46,9 +41,10 @@ class Cors:
         self._origins = [origin.partition("*") for origin in origins]
         self.is_on = bool(self._origins)
 
-    def fields(self, origin: str | None) -> dict[str, str]:
+    def fields(self, origin: str | None, sent: Iterable[str] = ()) -> dict[str, str]:
         """Return the header fields for a request of this origin, None if it names none.
 
+        `sent` are the names of the answer's other fields: the page may read S3's own among them.
         Only call it while `is_on`. `Vary` is in every answer: a cache must not give a page the
         answer that another got, nor what somebody without an origin got.
         """
@@ -58,7 +54,9 @@ class Cors:
         return {
             "Access-Control-Allow-Origin": allowed,
             "Access-Control-Allow-Methods": ", ".join(_METHODS),
-            "Access-Control-Expose-Headers": _EXPOSED,
+            "Access-Control-Expose-Headers": ", ".join(
+                (*_EXPOSED, *(name for name in sent if name.startswith("x-amz-")))
+            ),
             "Vary": _VARY,
         }
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from s3archivefs_lambda.endpoint.authentication import Verifier
 from s3archivefs_lambda.endpoint.cors import Cors
+from s3archivefs_lambda.s3api.messages import S3Request, S3Response
 from tests.support.adapter.asked_application import Answer, ask
 from tests.support.adapter.fake_operations import FakeOperations
 from tests.support.adapter.signed_requests import KEYS
@@ -106,6 +107,19 @@ def test_answers_and_errors_tell_the_browser(operations: FakeOperations) -> None
         operations, "/archive/k", headers=(("origin", APP),), cors=cors, verifier=Verifier(KEYS)
     )
     assert (unsigned.status, unsigned.headers[ALLOW]) == (403, APP)
+
+
+def test_a_page_may_read_every_field_of_s3s_own(operations: FakeOperations) -> None:
+    def stored(_: S3Request) -> S3Response:
+        fields = {"x-amz-meta-colour": "red", "x-amz-checksum-crc64nvme": "AAAAAAAAAAA="}
+        return S3Response(status=200, headers={"Content-Length": "0", **fields})
+
+    operations.respond = stored
+    headers = get(operations, APP, Cors([APP]))
+    exposed = headers["access-control-expose-headers"].split(", ")
+    assert {name for name in headers if name.startswith("x-amz-")} <= {*exposed}
+    assert {"x-amz-meta-colour", "x-amz-request-id", "Content-Range"} <= {*exposed}
+    assert len(exposed) == len({*exposed})
 
 
 def test_an_answer_to_nobody_allowed_differs_for_caches_alone(operations: FakeOperations) -> None:
