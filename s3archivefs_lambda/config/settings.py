@@ -211,9 +211,9 @@ SETTINGS: tuple[Setting, ...] = (
         field="cache_memory_bytes",
         parse=whole_number(0, COUNT_MAX),
         default=None,
-        doc="Bytes of chunks that each process also keeps in memory. Readahead may take three "
-        "quarters as many besides. 0: no chunks in memory, and no readahead. Unset: 67108864, but "
-        "in a Lambda function no more than an eighth of its memory.",
+        doc="Bytes of chunks that are kept in memory too, by all workers together. Readahead may "
+        "take three quarters as many besides. 0: no chunks in memory, and no readahead. Unset: "
+        "67108864, but in a Lambda function no more than an eighth of its memory.",
     ),
     Setting(
         name=PREFIX + "REVALIDATE_SECONDS",
