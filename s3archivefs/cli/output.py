@@ -128,21 +128,24 @@ def in_columns(names: list[str], width: int, painted: list[str] | None = None) -
         columns = [max(sizes[at : at + rows]) + 2 for at in range(0, len(names), rows)]
         if sum(columns) - 2 <= width or rows == len(names):
             break
-    return [
-        "".join(
-            painted[at] + " " * (columns[at // rows] - sizes[at])
-            for at in range(row, len(names), rows)
-        ).rstrip(" ")
-        for row in range(rows)
-    ]
+    lines = []
+    for row in range(rows):
+        *padded, last = range(row, len(names), rows)
+        before = (painted[at] + " " * (columns[at // rows] - sizes[at]) for at in padded)
+        lines.append("".join((*before, painted[last])))
+    return lines
 
 
 def _cells(text: str) -> int:
     """Return how many cells of a terminal a text takes."""
     if text.isascii():
         return len(text)
-    from unicodedata import combining, east_asian_width  # noqa: PLC0415 -- a megabyte, for few names
+    from unicodedata import category, east_asian_width  # noqa: PLC0415 -- a megabyte, for few names
 
-    return sum(
-        0 if combining(each) else 2 if east_asian_width(each) in "FW" else 1 for each in text
-    )
+    def cells(character: str) -> int:
+        # Korean vowels and last consonants join the consonant before them, as marks do a letter.
+        if category(character) in {"Mn", "Me"} or "\u1160" <= character <= "\u11ff":
+            return 0
+        return 2 if east_asian_width(character) in "FW" else 1
+
+    return sum(map(cells, text))

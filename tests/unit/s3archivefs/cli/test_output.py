@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 
@@ -84,6 +85,25 @@ def test_columns_hold_every_name_once_and_fit_where_they_can(names: list[str], w
 def test_columns_run_down_first_and_count_wide_characters_twice() -> None:
     assert in_columns(["a", "b", "c", "d"], 4) == ["a  c", "b  d"]
     assert in_columns(["漢字", "b", "c", "d"], 7) == ["漢字  c", "b     d"]
+
+
+@pytest.mark.parametrize(
+    "letter", ["e\u0301", "\u0e01\u0e34", "\u0915\u0947", "a\u20dd", "x\ufe0e"]
+)
+def test_columns_give_no_place_to_what_stands_on_a_letter(letter: str) -> None:
+    assert in_columns([letter, "b", "c", "d"], 4) == [f"{letter}  c", "b  d"]
+
+
+def test_columns_take_the_parts_of_a_korean_syllable_for_one() -> None:
+    whole, parts = "한", unicodedata.normalize("NFD", "한")
+    assert len(parts) == 3
+    assert in_columns([parts, "b", "c", "d"], 5) == [f"{parts}  c", "b   d"]
+    assert in_columns([whole, "b", "c", "d"], 5) == [f"{whole}  c", "b   d"]
+
+
+def test_columns_leave_the_blanks_at_the_end_of_names() -> None:
+    assert in_columns(["a ", "b", "c  ", "d"], 7) == ["a   c  ", "b   d"]
+    assert in_columns(["a ", "b "], 1) == ["a ", "b "]
 
 
 class Terminal(io.StringIO):
