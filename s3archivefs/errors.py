@@ -52,8 +52,9 @@ class FormatError(SquashfsError, ValueError):
         self.what = what
         self.offset = offset
 
-    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        return type(self), (self.what, self.offset)  # pickle by itself would pass the message
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...], dict[str, object]]:
+        # pickle by itself would pass the message
+        return type(self), (self.what, self.offset), vars(self)
 
 
 class NotSquashfsError(FormatError):
@@ -105,8 +106,8 @@ class LimitExceededError(SquashfsError):
         self.value = value
         self._allowed = allowed
 
-    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        return type(self), (self.limit, self.value, self._allowed)
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...], dict[str, object]]:
+        return type(self), (self.limit, self.value, self._allowed), vars(self)
 
 
 def leads_nowhere(error: OSError) -> bool:

@@ -31,8 +31,9 @@ class ExtractionError(SquashfsError):
         self.name = name
         self.why = why
 
-    def __reduce__(self) -> tuple[type[ExtractionError], tuple[str, str]]:
-        return type(self), (self.name, self.why)  # pickle by itself would pass the message
+    def __reduce__(self) -> tuple[type[ExtractionError], tuple[str, str], dict[str, object]]:
+        # pickle by itself would pass the message
+        return type(self), (self.name, self.why), vars(self)
 
 
 class FilterError(ExtractionError):

@@ -65,13 +65,16 @@ def test_tree_of_errors_is_the_documented_one() -> None:
         s3archivefs.NotSquashfsError("no image"),
         s3archivefs.LimitExceededError("entries", 9, 8),
         s3archivefs.CodecUnavailableError("install something"),
+        s3archivefs.SpecialFileError("a", "a fifo"),
     ],
 )
 def test_errors_cross_processes(error: Exception) -> None:
+    error.add_note("while reading /a")
     copied = pickle.loads(pickle.dumps(error))  # noqa: S301 -- its own bytes
     assert type(copied) is type(error)
     assert str(copied) == str(error)
     assert vars(copied) == vars(error)
+    assert copied.__notes__ == ["while reading /a"]
 
 
 def test_format_error_says_what_and_where() -> None:
