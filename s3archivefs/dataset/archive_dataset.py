@@ -41,6 +41,7 @@ _AT_ONCE_BYTES = 8 << 20  # of content that an iteration reads at once, unless o
 _AT_ONCE = 4096  # likewise items
 _PARTITION_BYTES = 16 << 20
 _FAULTS = (SquashfsError, OSError)
+_CLOSED = "the dataset is closed"
 
 
 class ArchiveDataset(Generic[Item]):
@@ -168,7 +169,7 @@ class ArchiveDataset(Generic[Item]):
         Raises ValueError if the dataset is closed.
         """
         if self._closed:
-            raise ValueError("the dataset is closed")
+            raise ValueError(_CLOSED)
         if self._image is None:
             self._image = kept_image(self._origin)
             if self._places is not None:
@@ -305,6 +306,8 @@ class ArchiveDataset(Generic[Item]):
     # ---- Other processes, and the end ------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, object]:
+        if self._closed:
+            raise ValueError(_CLOSED)
         self._origin.check_pickles()
         if self._is_part:
             return {**self._state(), "_members": self.members}
@@ -315,18 +318,16 @@ class ArchiveDataset(Generic[Item]):
 
     def _state(self) -> dict[str, object]:
         """Return what makes the dataset in another process, without its members."""
-        kept = {name: value for name, value in vars(self).items() if name != "_total"}
         return {
-            **kept,
+            **{name: value for name, value in vars(self).items() if name != "_total"},
             "_image": None,
             "_members": None,
             "_kept": {},
-            "_closed": False,
             "_close": _nothing,
         }
 
     def close(self) -> None:
-        """Close the dataset: nothing more can be read.
+        """Close the dataset: nothing more can be read, nor can it be pickled.
 
         The image closes if the dataset was not loaded from a pickle, and is no partition.
         """

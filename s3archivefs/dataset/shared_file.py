@@ -8,7 +8,6 @@ from pathlib import Path
 from struct import Struct
 from tempfile import mkstemp
 from typing import Literal, NamedTuple, cast
-from weakref import finalize
 
 from s3archivefs.dataset.members import Members
 
@@ -35,16 +34,25 @@ def shared(members: Members, owner: object) -> SharedFile:
 
     Raises OSError where it cannot be written.
     """
+    from multiprocessing.util import Finalize  # noqa: PLC0415 -- 26 ms that only those who pickle pay
+
     handle, path = mkstemp(prefix="s3archivefs-", suffix=".members")
-    finalize(owner, _remove, path, os.getpid())
-    token = os.urandom(_TOKEN_BYTES)
-    formats = "".join(memoryview(column).format for column in members).encode("ascii")
-    columns = [memoryview(column).cast("B") for column in members]
-    with os.fdopen(handle, "wb") as file:
-        file.write(token + _lengths.pack(*map(len, columns)) + _formats.pack(formats))
-        for column in columns:
-            file.write(column)
-            file.write(_padding(len(column)))
+    # Unlike weakref's, it is also called at the end of a process that `multiprocessing` forked, and
+    # not in a child with a copy of the owner; with this priority, when the process's own children
+    # have ended.
+    remove = Finalize(owner, _remove, (path,), exitpriority=-1)
+    try:
+        token = os.urandom(_TOKEN_BYTES)
+        formats = "".join(memoryview(column).format for column in members).encode("ascii")
+        columns = [memoryview(column).cast("B") for column in members]
+        with os.fdopen(handle, "wb") as file:
+            file.write(token + _lengths.pack(*map(len, columns)) + _formats.pack(formats))
+            for column in columns:
+                file.write(column)
+                file.write(_padding(len(column)))
+    except BaseException:
+        remove()
+        raise
     return SharedFile(path, token)
 
 
@@ -78,6 +86,5 @@ def _padding(length: int) -> bytes:
     return bytes(-length % _ALIGNMENT)
 
 
-def _remove(path: str, process: int) -> None:
-    if os.getpid() == process:  # a forked child's copy of the owner is not the owner
-        Path(path).unlink(missing_ok=True)
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)

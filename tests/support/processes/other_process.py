@@ -5,17 +5,22 @@ test's.
 from __future__ import annotations
 
 import multiprocessing
+import pickle
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3archivefs import BytesDevice
+from s3archivefs.dataset import ArchiveDataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FileBytes", "in_process", "items", "lists", "reads"]
+__all__ = ["FileBytes", "in_process", "items", "lists", "reads", "shared_there"]
 
 T = TypeVar("T")
+
+_alive: list[object] = []
 
 
 def in_process(method: str, function: Callable[..., T], *arguments: object) -> T:
@@ -35,6 +40,15 @@ def reads(opened: Any) -> Any:  # noqa: ANN401 -- a file, or what has read_bytes
 def items(dataset: Any, indices: list[int]) -> Any:  # noqa: ANN401 -- whatever is sent
     """The items of a dataset at these indices."""
     return dataset.__getitems__(indices)
+
+
+def shared_there(url: str, directory: str) -> list[str]:
+    """The files that a dataset shares its members by in a directory, alive to the very end."""
+    tempfile.tempdir = directory
+    dataset = ArchiveDataset(url)
+    _alive.append(dataset)
+    pickle.dumps(dataset)
+    return [path.name for path in Path(directory).iterdir()]
 
 
 def lists(fs: Any, path: Any) -> Any:  # noqa: ANN401 -- whatever is sent

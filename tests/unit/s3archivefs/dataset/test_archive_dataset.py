@@ -265,6 +265,16 @@ def test_a_pickle_is_of_one_image(image: Path, tmp_path: Path) -> None:
     assert caught.value.errno == errno.ESTALE
 
 
+def test_a_closed_dataset_is_not_pickled(image: Path) -> None:
+    with ArchiveDataset(image, "cat/*") as dataset:
+        part = dataset.partitions()[0]
+    assert len(sent(part)) == len(dataset)
+    part.close()
+    for closed in (dataset, part):
+        with pytest.raises(ValueError, match="closed"):
+            pickle.dumps(closed)
+
+
 def test_a_pickle_without_room_for_its_list_lists_anew(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

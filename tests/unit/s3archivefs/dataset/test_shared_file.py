@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ import s3archivefs
 from s3archivefs.dataset.members import Members, members_of
 from s3archivefs.dataset.shared_file import mapped, shared
 from tests.support.processes.forked import in_child
+from tests.support.processes.other_process import in_process, shared_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +71,26 @@ def test_a_file_that_is_cut_off_is_not_taken_for_it(members: Members, tmp_path: 
     for length in (*range(0, len(content), 97), len(content) - 1):
         cut.write_bytes(content[:length])
         assert mapped(file._replace(path=str(cut))) is None
+
+
+def test_no_file_is_left_where_there_is_no_room_for_it(members: Members, tmp_path: Path) -> None:
+    def share_without_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        tempfile.tempdir = str(tmp_path)
+        owner = Owner()
+        with pytest.raises(OSError, match="too large"):
+            shared(members, owner)
+        assert not [*tmp_path.iterdir()]
+
+    in_child(share_without_room)
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_no_file_outlives_the_process_that_shared_it(
+    image: Path, tmp_path: Path, method: str
+) -> None:
+    assert len(in_process(method, shared_there, str(image), str(tmp_path))) == 1
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_forked_child_that_ends_leaves_the_file(members: Members) -> None:
