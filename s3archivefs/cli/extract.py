@@ -9,6 +9,7 @@ from s3archivefs.cli.extracting import LIMITS, add_manner, check_manner, extract
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import write_json
 from s3archivefs.extraction.manner import Counts
+from s3archivefs.extraction.selection import Selection
 
 if TYPE_CHECKING:
     import argparse
@@ -64,6 +65,10 @@ def run(options: argparse.Namespace) -> int:
     if not options.directory:
         raise UsageError("give a directory after -C, as . for the one you are in")
     check_manner(options)
+    try:
+        Selection(options.include, options.exclude)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     made = Counts()
     with opened(options, LIMITS) as found:
         try:

@@ -38,7 +38,10 @@ class _Pattern:
             raise TypeError(f"{argument} has {text!r}: give patterns as text")
         if not names_of(text):
             raise ValueError(f"{argument} has {text!r}, which matches no name: give one as '*.txt'")
-        parts = parsed(text.lstrip("/"), at_any_depth=False)
+        try:
+            parts = parsed(text.lstrip("/"), at_any_depth=False)
+        except ValueError as error:
+            raise ValueError(f"{argument} has {text!r}: {error}") from error
         if "/" not in text.rstrip("/") and parts[0].text != _ANY_DEPTH:
             parts.insert(0, Part(_ANY_DEPTH, None))
         self._is_for_directories = parts[-1].text == ""
@@ -78,8 +81,7 @@ class _Pattern:
 class Selection:
     """Patterns that include, and patterns that exclude; without the former all is included.
 
-    Raises TypeError for what is no text; ValueError or NotImplementedError where `pathlib` refuses
-    a pattern.
+    Raises TypeError for what is no text, ValueError where `pathlib` refuses a pattern.
     """
 
     def __init__(self, include: Iterable[str], exclude: Iterable[str]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from s3archivefs.extraction.selection import Selection
@@ -68,6 +71,16 @@ def test_without_patterns_all_is_taken() -> None:
 def test_a_pattern_of_nothing_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"include has .* which matches no name"):
         Selection([pattern], [])
+
+
+def test_a_pattern_that_pathlib_refuses_is_named() -> None:
+    try:
+        [*Path().glob("a**")]
+    except ValueError as refusal:
+        with pytest.raises(ValueError, match=rf"exclude has 'a\*\*': {re.escape(str(refusal))}"):
+            Selection([], ["a**"])
+    else:
+        assert not Selection([], ["a**"]).is_all
 
 
 @pytest.mark.parametrize("pattern", [None, b"x", 1])
