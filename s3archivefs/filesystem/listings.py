@@ -168,7 +168,7 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
     def _below(
         self, top: str, maxdepth: int | None, *, withdirs: bool
     ) -> Iterator[tuple[str, bool]]:
-        """Yield the names below, and whether each is a directory; a file's own name."""
+        """Yield the names below, and whether each is a directory; of no directory its own."""
         shared = self._opened
         try:
             if withdirs and top and self.isdir(top):
@@ -182,7 +182,7 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
         except OSError as error:
             if not leads_nowhere(error):
                 raise
-            if self.isfile(top):
+            if self.exists(top):  # a file, or what is none and no directory either
                 yield top, False
 
     def _details_below(
@@ -203,7 +203,7 @@ class Listings(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
         except OSError as error:
             if not leads_nowhere(error):
                 raise
-            if self.isfile(top):
+            if self.exists(top):
                 yield self.info(top)
 
     def _children(self, name: str) -> Iterator[Details]:

@@ -41,6 +41,7 @@ def both(image: Path) -> tuple[ArchiveFileSystem, Plain]:
 
 
 TOPS = ["", "a", "a/deep", "many", "nothing", "missing", "a/both", "to directory", "to file"]
+TOPS += ["pipe", "nowhere", "loop"]
 
 
 def test_ls_lists_names_or_details(fs: ArchiveFileSystem) -> None:
