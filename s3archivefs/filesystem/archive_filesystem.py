@@ -17,7 +17,7 @@ from s3archivefs.filesystem.missing import missing_archives
 from s3archivefs.filesystem.opened_file import ArchiveFile
 from s3archivefs.filesystem.read_only import ReadOnly, refuse
 from s3archivefs.filesystem.sharing import SharedImage, shared_image
-from s3archivefs.filesystem.targets import find_target
+from s3archivefs.filesystem.targets import find_target, settled
 from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 
@@ -69,7 +69,7 @@ class ArchiveFileSystem(Listings, Contents, ReadOnly):
         **kwargs: Any,  # noqa: ANN401 -- fsspec's
     ) -> None:
         super().__init__(**kwargs)
-        self._source = fo, target_protocol, target_options or {}
+        self._source = settled(fo, target_protocol), target_protocol, target_options or {}
         self._offset = offset
         self._limits = None if limits is None else Limits(**limits)
         self._shared: SharedImage | None = None

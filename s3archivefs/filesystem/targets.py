@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     Options: TypeAlias = Mapping[str, Any]
 
-__all__ = ["Opened", "Target", "find_target"]
+__all__ = ["Opened", "Target", "find_target", "settled"]
 
 _S3 = ("s3", "s3a")
+_LOCAL = LocalFileSystem.protocol
 _TRUSTED_SECONDS = 60.0  # as the adapter trusts an archive in S3
 _NO_ARCHIVE = (
     "which archive? give fo=, or chain the URL of one:"
@@ -147,6 +148,18 @@ class CopiedTarget:
 
     def _version(self, file: BinaryIO) -> str:
         return _version_of_file(self._path, os.fstat(file.fileno()))
+
+
+def settled(fo: object, protocol: str | None) -> object:
+    """Return what names an archive; a local path made absolute.
+
+    The archive is opened later, when the working directory may be another one.
+    """
+    if not isinstance(fo, str | os.PathLike) or not (path := os.fspath(fo)):
+        return fo
+    if protocol is None:
+        protocol = None if "::" in path else split_protocol(path)[0] or "file"
+    return LocalFileSystem._strip_protocol(path) if protocol in _LOCAL else fo  # noqa: SLF001 -- fsspec's hook
 
 
 def find_target(fo: object, protocol: str | None, options: Options) -> Target:

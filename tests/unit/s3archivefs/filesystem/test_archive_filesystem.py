@@ -12,6 +12,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -241,6 +242,27 @@ def test_nothing_is_opened_before_it_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(MissingArchiveError):
         fs.ls("")
     make_image(tmp_path, (file("f", b"now"),), name="later")
+    assert fs.cat("f") == b"now"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fo": "later.sqfs"},
+        {"fo": Path("later.sqfs")},
+        {"fo": "file://later.sqfs"},
+        {"fo": "later.sqfs", "target_protocol": "file"},
+    ],
+)
+def test_a_relative_path_is_from_where_the_filesystem_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    make_image(tmp_path, (file("f", b"now"),), name="later")
+    monkeypatch.chdir(tmp_path)
+    fs = ArchiveFileSystem(**options)
+    monkeypatch.chdir("/")
+    assert fs.cat("f") == b"now"
+    fs.invalidate_cache()
     assert fs.cat("f") == b"now"
 
 
