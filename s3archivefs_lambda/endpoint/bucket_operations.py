@@ -14,6 +14,7 @@ from s3archivefs_lambda.s3api.sub_resources import (
     BUCKET_OPERATIONS,
     OBJECT_OPERATIONS,
     bucket_document,
+    no_such_upload,
     object_document,
 )
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["EndpointOperations", "ServedBucket"]
 
 _OF_BUCKETS = frozenset(BUCKET_OPERATIONS.values()) - {"ListObjectVersions"}
-_OF_OBJECTS = frozenset(OBJECT_OPERATIONS.values())
+_OF_OBJECTS = frozenset(OBJECT_OPERATIONS.values()) - {"ListParts"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class EndpointOperations:
             "HeadBucket": self._head_bucket,
             "Preflight": partial(_preflight, cors),
             "GetBucketLocation": self._get_bucket_location,
+            "ListParts": _list_parts,
             **{name: partial(_bucket_document, name) for name in _OF_BUCKETS},
         }
 
@@ -99,6 +101,10 @@ def _preflight(cors: Cors, _: AccessKey | None, request: S3Request) -> S3Respons
     return cors.preflight(request.headers, is_object=bool(request.key))
 
 
+def _list_parts(_: AccessKey | None, request: S3Request) -> S3Response:
+    raise no_such_upload(request.query["uploadId"])
+
+
 def _bucket_document(operation: str, _: AccessKey | None, request: S3Request) -> S3Response:
     return xml_response(bucket_document(operation, request.bucket, request.query))
 
@@ -120,10 +126,7 @@ def _of_object(operation: str, request: S3Request, found: S3Response) -> S3Respo
         return found
 
     def answer(request: S3Request) -> S3Response:
-        upload_id = request.query.get("uploadId", "")
-        response = xml_response(
-            object_document(operation, request.headers, found.headers, upload_id)
-        )
+        response = xml_response(object_document(operation, request.headers, found.headers))
         if operation == "GetObjectAttributes":
             response.headers["Last-Modified"] = found.headers["Last-Modified"]
         return response

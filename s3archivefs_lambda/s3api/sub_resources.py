@@ -15,7 +15,13 @@ from s3archivefs_lambda.s3api.xml import OWNER_ID, S3_NAMESPACE, XML_HEAD, xml_t
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["BUCKET_OPERATIONS", "OBJECT_OPERATIONS", "bucket_document", "object_document"]
+__all__ = [
+    "BUCKET_OPERATIONS",
+    "OBJECT_OPERATIONS",
+    "bucket_document",
+    "no_such_upload",
+    "object_document",
+]
 
 _INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 
@@ -109,8 +115,17 @@ def bucket_document(operation: str, bucket: str, query: Mapping[str, str]) -> by
     return _BUCKET_DOCUMENTS[operation]
 
 
+def no_such_upload(upload_id: str) -> S3Error:
+    """Return 404 NoSuchUpload, the answer to ListParts, whether or not there is such an object."""
+    message = (
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may "
+        "have been aborted or completed."
+    )
+    return S3Error("NoSuchUpload", 404, message, extra={"UploadId": upload_id})
+
+
 def object_document(
-    operation: str, request: Mapping[str, str], headers: Mapping[str, str], upload_id: str
+    operation: str, request: Mapping[str, str], headers: Mapping[str, str]
 ) -> bytes:
     """Return an object's sub-resource, UTF-8.
 
@@ -121,12 +136,6 @@ def object_document(
         return _attributes(request.get("x-amz-object-attributes", ""), headers)
     if operation in {"GetObjectLegalHold", "GetObjectRetention"}:
         raise invalid_request("Bucket is missing Object Lock Configuration")
-    if operation == "ListParts":
-        message = (
-            "The specified upload does not exist. The upload ID may be invalid, or the upload may "
-            "have been aborted or completed."
-        )
-        raise S3Error("NoSuchUpload", 404, message, extra={"UploadId": upload_id})
     return _ACL if operation == "GetObjectAcl" else _document("Tagging", "<TagSet></TagSet>")
 
 

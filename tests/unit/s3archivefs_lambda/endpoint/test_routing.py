@@ -137,7 +137,7 @@ def test_versions_are_listed(operations: FakeOperations, target: str, operation:
 
 @pytest.mark.parametrize(
     ("name", "status"),
-    [("acl", 200), ("tagging", 200), ("retention", 400), ("legal-hold", 400), ("uploadId", 404)],
+    [("acl", 200), ("tagging", 200), ("retention", 400), ("legal-hold", 400)],
 )
 @pytest.mark.parametrize("at_hand", [False, True])
 def test_sub_resources_are_of_objects_that_exist(
@@ -155,6 +155,16 @@ def test_sub_resources_are_of_objects_that_exist(
     operations.respond = respond
     missing = ask(operations, f"/archive/k?{name}=value")
     assert (missing.status, missing.error["Code"]) == (404, "NoSuchKey")
+
+
+@pytest.mark.parametrize("value", ["value", ""])
+def test_no_upload_exists_whether_or_not_an_object_does(
+    operations: FakeOperations, value: str
+) -> None:
+    answer = ask(operations, f"/archive/k?uploadId={value}")
+    assert (answer.status, answer.error["Code"]) == (404, "NoSuchUpload")
+    assert answer.error["UploadId"] == value
+    assert operations.asked == []
 
 
 def test_attributes_are_those_of_the_head(operations: FakeOperations) -> None:

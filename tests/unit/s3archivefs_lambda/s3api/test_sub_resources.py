@@ -12,6 +12,7 @@ from s3archivefs_lambda.s3api.sub_resources import (
     BUCKET_OPERATIONS,
     OBJECT_OPERATIONS,
     bucket_document,
+    no_such_upload,
     object_document,
 )
 from tests.support.aws.sdk import operation_names, parsed_by_botocore
@@ -26,7 +27,7 @@ def of_bucket(operation: str, **query: str) -> dict[str, Any]:
 
 def of_object(operation: str, head: Mapping[str, str] = HEAD, **headers: str) -> dict[str, Any]:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    document = object_document(operation, given, head, "")
+    document = object_document(operation, given, head)
     return parsed_by_botocore(operation, 200, document)
 
 
@@ -113,7 +114,5 @@ def test_an_object_is_not_locked_and_no_upload_of_it_exists() -> None:
     for operation in ("GetObjectRetention", "GetObjectLegalHold"):
         with pytest.raises(S3Error, match="Bucket is missing Object Lock Configuration"):
             of_object(operation)
-    with pytest.raises(S3Error) as raised:
-        object_document("ListParts", {}, HEAD, "upload")
-    assert (raised.value.status, raised.value.code) == (404, "NoSuchUpload")
-    assert raised.value.extra == {"UploadId": "upload"}
+    error = no_such_upload("upload")
+    assert (error.status, error.code, error.extra) == (404, "NoSuchUpload", {"UploadId": "upload"})
