@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.errors import PackingError
 from s3archivefs.extraction.selection import Selection
@@ -63,7 +63,8 @@ class Chosen:
     """Yields the members that are not excluded.
 
     A hard link to one that is takes its place, and comes last: for these, the members are asked
-    again. Where they do not `repeat`, such a link raises PackingError.
+    again. Where they do not `repeat`, such a link raises PackingError. A link to an excluded link
+    refers to what that one did.
     """
 
     def __init__(
@@ -77,36 +78,40 @@ class Chosen:
         if self._exclusion.is_none:
             yield from self._members
             return
-        orphans: dict[bytes, tuple[int, bytes]] = {}
+        links = _Links()
+        orphans: dict[bytes, _Meant] = {}
         for number, member in enumerate(self._members):
             path = member.path
+            meant = links.meant(number, member)
             is_directory = isinstance(member, Entry) and member.kind is FileKind.DIRECTORY
+            is_lost = isinstance(member, HardLink) and (
+                member.existing in orphans or not self._takes_file(member.existing)
+            )
+            orphans.pop(path, None)
             if not self._exclusion.takes(path, is_directory=is_directory):
                 continue
-            if isinstance(member, HardLink):
-                orphan = orphans.get(member.existing, (number, member.existing))
-                if not self._exclusion.takes(orphan[1], is_directory=False):
-                    self._require_again(member)
-                    orphans[path] = orphan
-                    continue
-            orphans.pop(path, None)
-            yield member
+            if not is_lost:
+                yield member
+            elif self._takes_file(meant.path) and not links.is_replaced(meant):
+                yield HardLink(path, meant.path)
+            else:
+                self._require_again(path, meant)
+                orphans[path] = meant
         if orphans:
             yield from self._adopted(orphans)
 
-    def _require_again(self, link: HardLink) -> None:
+    def _takes_file(self, path: bytes) -> bool:
+        return self._exclusion.takes(path, is_directory=False)
+
+    def _require_again(self, link: bytes, meant: _Meant) -> None:
         if not self._repeats:
             raise PackingError(
-                f"{printed(link.path)}: a hard link to {printed(link.existing)}, which --exclude"
+                f"{printed(link)}: a hard link to {printed(meant.path)}, which --exclude"
                 " leaves out; leave out both, or give a file, which can be read twice"
             )
 
-    def _adopted(self, orphans: dict[bytes, tuple[int, bytes]]) -> Iterator[Member]:
-        """Yield what links refer to, by their names.
-
-        `orphans` tells the number of each link among the members, and its excluded path: what that
-        path was last before the link counts. Links to what is not found stay as they are.
-        """
+    def _adopted(self, orphans: dict[bytes, _Meant]) -> Iterator[Member]:
+        """Yield the files behind links, by their names. Links to nothing stay as they are."""
         links: dict[bytes, list[tuple[int, bytes]]] = {}
         for path, (number, existing) in orphans.items():
             links.setdefault(existing, []).append((number, path))
@@ -120,7 +125,41 @@ class Chosen:
                 missing.pop(name, None)
                 yield member._replace(path=name) if name == names[0] else HardLink(name, names[0])
         for path in missing:
-            yield HardLink(path, orphans[path][1])
+            yield HardLink(path, orphans[path].path)
+
+
+class _Meant(NamedTuple):
+    """The file behind a hard link."""
+
+    number: int
+    """That of a member: what the path was last before it counts."""
+    path: bytes
+
+
+class _Links:
+    """Follows hard links, which may refer to others, as their members come."""
+
+    def __init__(self) -> None:
+        self._meant: dict[bytes, _Meant] = {}
+        self._replaced: dict[bytes, int] = {}
+
+    def meant(self, number: int, member: Member) -> _Meant:
+        """Note the member of that number, and return the file behind it."""
+        path, found, is_same = member.path, _Meant(number, member.path), False
+        if isinstance(member, HardLink):
+            existing = member.existing
+            found = self._meant[path] = self._meant.get(existing, _Meant(number, existing))
+            self._replaced.setdefault(found.path, -1)
+            is_same = path == found.path and not self.is_replaced(found)
+        else:
+            self._meant.pop(path, None)
+        if path in self._replaced and not is_same:
+            self._replaced[path] = number
+        return found
+
+    def is_replaced(self, meant: _Meant) -> bool:
+        """Return whether another member took the place of the file behind a link."""
+        return self._replaced[meant.path] > meant.number
 
 
 def below(members: Iterable[Member], directory: bytes) -> Iterator[Member]:

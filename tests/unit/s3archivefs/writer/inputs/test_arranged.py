@@ -38,17 +38,25 @@ def test_patterns_leave_out_what_they_leave_out_of_extraction() -> None:
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[Member]:
-    """Members of few paths, among them links to any that is an entry; each entry is its own."""
+    """Members of few paths, among them links to entries and to other links; each entry is its own.
+
+    No link refers to one whose entry was replaced.
+    """
     members: list[Member] = []
-    entries: list[bytes] = []
+    entries: dict[bytes, bytes] = {}
     for number in range(draw(st.integers(1, 12))):
         path = draw(st.sampled_from([b"a", b"b", b"c", b"d/a", b"d/b", b"d/c"]))
-        if draw(st.booleans()) and entries:
-            members.append(HardLink(path, draw(st.sampled_from(entries))))
-            entries = [each for each in entries if each != path]
+        is_link = bool(entries) and draw(st.booleans())
+        existing = draw(st.sampled_from([*entries])) if is_link else path
+        entry = entries.get(existing, path)
+        entries = {name: each for name, each in entries.items() if path not in {name, each}}
+        if existing != path:
+            members.append(HardLink(path, existing))
+            if entry != path:
+                entries[path] = entry
         else:
             members.append(Entry(path, mtime=number))
-            entries.append(path)
+            entries[path] = path
     return members
 
 
@@ -88,10 +96,23 @@ def test_links_to_what_comes_once_and_is_left_out_are_an_error() -> None:
     ]
 
 
+def test_links_to_links_that_are_left_out_mean_what_these_did() -> None:
+    members: list[Member] = [Entry(b"a"), HardLink(b"b", b"a"), HardLink(b"c", b"b")]
+    expected = [members[0], HardLink(b"c", b"a")]
+    assert [*Chosen(members, Exclusion(["b"]), repeats=False)] == expected
+
+
+def test_links_to_links_mean_the_file_that_was_there_then() -> None:
+    first, last = Entry(b"a", mtime=1), Entry(b"a", mtime=2)
+    members: list[Member] = [first, HardLink(b"b", b"a"), last, HardLink(b"c", b"b")]
+    expected = {b"a": last._replace(path=b""), b"c": first._replace(path=b"")}
+    assert packed(Chosen(members, Exclusion(["b"]))) == expected
+
+
 def test_links_that_lead_to_nothing_stay_what_they_are() -> None:
     members: list[Member]
-    members = [Entry(b"a"), HardLink(b"b", b"a"), HardLink(b"c", b"b"), HardLink(b"d", b"nothing")]
-    assert [*Chosen(members, Exclusion(["b", "x"]))] == [members[0], members[3], members[2]]
+    members = [Entry(b"a"), HardLink(b"c", b"b"), HardLink(b"d", b"nothing")]
+    assert [*Chosen(members, Exclusion(["b"]))] == [members[0], members[2], members[1]]
     members = [Entry(b"a", FileKind.DIRECTORY), HardLink(b"b", b"a"), HardLink(b"b", b"a")]
     assert [*Chosen(members, Exclusion(["a"]))] == members[2:]
 
