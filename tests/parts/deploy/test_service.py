@@ -220,6 +220,20 @@ def test_alerts_are_on_metrics_that_there_are_and_the_page_tells_of_each(exposed
         assert set(re.findall(r"s3archivefs_\w+", rule["expr"])) <= exposed
 
 
+def test_answers_that_break_off_alert_though_none_was_ever_a_5xx(exposed: set[str]) -> None:
+    """A sum of series with a label that no request had yet has no value, nor has one with it."""
+    (group,) = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"]
+    (rule,) = [rule for rule in group["rules"] if rule["alert"] == "S3archivefsErrors"]
+    rate = r"sum by \(instance\) \(rate\((\w+)(?:{[^}]+})?\[5m\]\)\)"
+    summed, plus, broken = rule["expr"].partition(" > ")[0].partition(" + ")
+    assert plus
+    assert re.fullmatch(rf"\({rate} or 0 \* {rate}\)", summed)
+    found = re.fullmatch(rate, broken)
+    assert found
+    assert found[1] == "s3archivefs_broken_responses_total"
+    assert found[1] in exposed  # though nothing has broken off
+
+
 def test_the_page_tells_of_every_metric(exposed: set[str]) -> None:
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     table = "".join(line for line in page.splitlines(keepends=True) if line.startswith("| `s3arc"))
