@@ -57,6 +57,9 @@ def _configure() -> Config | None:
         for line in str(error).splitlines():
             _LOG.critical("%s", line)
         return None
+    if not config.mappings and config.bucket_archives is None:
+        names = "S3ARCHIVEFS_PREFIX_VMAP1, S3ARCHIVEFS_PREFIX_VMAP_EXT_FILE"
+        _LOG.warning("nothing is served: set %s or %s", names, BUCKET_ARCHIVES)
     return config
 
 

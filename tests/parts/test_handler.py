@@ -127,6 +127,14 @@ def test_an_event_that_is_none_fails_and_the_next_is_served() -> None:
     assert head["statusCode"] == 404  # nothing is mapped
 
 
+def test_the_log_tells_where_nothing_is_mapped() -> None:
+    told, log = run({}, EVERY_OPERATION[1])
+    assert told["answers"][0]["statusCode"] == 404
+    (line,) = log
+    assert line.startswith("WARNING ")
+    assert "nothing is served: set S3ARCHIVEFS_PREFIX_VMAP1" in line
+
+
 def test_an_archive_at_the_root_is_a_fault_where_the_bucket_itself_is_served() -> None:
     environ = {
         "S3ARCHIVEFS_PREFIX_VMAP1": "|s3://bucket/a.sqfs",
