@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from s3archivefs.entry import Scanned
 from s3archivefs.errors import FormatError, LimitExceededError
 from s3archivefs.healing import Healing, retried
 from s3archivefs.names import AnyPath, as_plain, decode_all_as, encode
@@ -11,7 +12,7 @@ from s3archivefs.opening import FileOpener
 from s3archivefs.walking import entries, names_and_stats, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from s3archivefs.directory import Counter
     from s3archivefs.entry import DirEntry, Tree
@@ -48,20 +49,21 @@ class Browser(Healing, FileOpener):
 
     def scandir(
         self, path: PathLike[AnyPath], *, start: PathLike[AnyPath] | None = None
-    ) -> Iterator[DirEntry[AnyPath]]:
+    ) -> Scanned[DirEntry[AnyPath]]:
         """Return the entries of a directory in byte order, reading as they are consumed.
 
-        With `start`, from the first name that is not below it, found by the directory's index.
+        With `start`, from the first name that is not below it, found by the directory's index. As
+        with `os.scandir`, `with` may close what is returned.
 
         Format: "Directory Table", "Directory Index".
         """
         path = as_plain(path)
         first = b"" if start is None else encode(start)
-        return self._while_open(entries(self._tree, self._place(path), path, first))
+        return Scanned(self._while_open(entries(self._tree, self._place(path), path, first)))
 
     def scandir_stats(
         self, path: PathLike[AnyPath], *, start: PathLike[AnyPath] | None = None
-    ) -> Iterator[tuple[AnyPath, Stat]]:
+    ) -> Scanned[tuple[AnyPath, Stat]]:
         """Return the names in a directory with their attributes, in byte order, from `start` on.
 
         It is `scandir` and `stat(follow_symlinks=False)` of each entry, in half the time.
@@ -71,7 +73,8 @@ class Browser(Healing, FileOpener):
         path = as_plain(path)
         first = b"" if start is None else encode(start)
         place = self._place(path)
-        return self._while_open(names_and_stats(self._tree, self._readers, place, path, first))
+        found = names_and_stats(self._tree, self._readers, place, path, first)
+        return Scanned(self._while_open(found))
 
     def walk(
         self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False
@@ -120,15 +123,14 @@ class Browser(Healing, FileOpener):
 
     def scandir_at(
         self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None
-    ) -> Iterator[DirEntry[AnyPath]]:
+    ) -> Scanned[DirEntry[AnyPath]]:
         """Return the entries of a directory by its entry, for `DirEntry.scandir`.
 
         Format: "Directory Table".
         """
         place = self._place_of(entry, within, path)
-        return self._while_open(
-            entries(self._tree, place, path, b"" if start is None else encode(start))
-        )
+        first = b"" if start is None else encode(start)
+        return Scanned(self._while_open(entries(self._tree, place, path, first)))
 
     # ---- for both --------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class Browser(Healing, FileOpener):
     def _tree(self) -> Tree:
         return cast("Tree", self)  # as which entries and walks know a SquashFS
 
-    def _while_open(self, batches: Iterator[Iterable[T]]) -> Iterator[T]:
+    def _while_open(self, batches: Iterator[Iterable[T]]) -> Generator[T, None, None]:
         try:
             for batch in batches:
                 for item in batch:

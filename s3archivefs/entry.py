@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from s3archivefs.directory import uncounted
 from s3archivefs.errors import leads_nowhere
@@ -12,7 +12,8 @@ from s3archivefs.names import AnyPath
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+    from typing import Self
 
     from s3archivefs.directory import Counter
     from s3archivefs.file import SquashFile
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from s3archivefs.resolution import Place
     from s3archivefs.runs import Entry, Run
 
-__all__ = ["DirEntry", "Scan", "Tree"]
+__all__ = ["DirEntry", "Scan", "Scanned", "Tree"]
+
+T = TypeVar("T")
 
 
 class Tree(Protocol):
@@ -79,8 +82,33 @@ class Tree(Protocol):
 
     def scandir_at(
         self, entry: Entry, within: Place, path: AnyPath, start: AnyPath | None
-    ) -> Iterator[DirEntry[AnyPath]]:
+    ) -> Scanned[DirEntry[AnyPath]]:
         """Yield the entries of the directory that an entry is, or leads to."""
+
+
+class Scanned(Generic[T]):
+    """What a directory holds, as it is read; `with` closes it, as that of `os.scandir`."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: Generator[T, None, None]) -> None:
+        self._found = found
+
+    def __iter__(self) -> Iterator[T]:
+        return self._found  # a loop takes no detour
+
+    def __next__(self) -> T:
+        return next(self._found)
+
+    def close(self) -> None:
+        """End it."""
+        self._found.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Scan(Generic[AnyPath]):
@@ -159,6 +187,10 @@ class DirEntry(Generic[AnyPath]):
         """Place of the entry's own inode in the image, as Stat.reference."""
         return self._entry.reference
 
+    def inode(self) -> int:
+        """Return `inode_number`, as `os.DirEntry` does."""
+        return self._entry.inode_number
+
     def is_symlink(self) -> bool:
         """Return whether the entry is a symlink."""
         return self._entry.type == _SYMLINK
@@ -193,7 +225,7 @@ class DirEntry(Generic[AnyPath]):
             return scan.image.stat_of_entry(entry)
         return found
 
-    def scandir(self, *, start: AnyPath | None = None) -> Iterator[DirEntry[AnyPath]]:
+    def scandir(self, *, start: AnyPath | None = None) -> Scanned[DirEntry[AnyPath]]:
         """Return the entries of the directory that the entry is, as `SquashFS.scandir` does.
 
         This saves a look-up for each directory above. Raises NotADirectoryError for what is no

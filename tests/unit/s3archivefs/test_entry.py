@@ -41,6 +41,28 @@ def bottom(fs: s3archivefs.SquashFS, depth: int) -> dict[str, s3archivefs.DirEnt
     return {entry.name: entry for entry in entries}
 
 
+def test_a_scan_is_closed_by_with_as_that_of_os_scandir() -> None:
+    with s3archivefs.open(s3archivefs.BytesDevice(chain(1))) as fs:
+        with fs.scandir("/") as entries:
+            (*_, top) = entries
+        with next(fs.scandir("/")).scandir() as entries:
+            first = next(entries)
+            assert next(iter(entries)).name > first.name
+        with fs.scandir_stats("/") as stats:
+            assert next(stats) == ("d", fs.stat("/d"))
+        assert (top.name, first.name) == ("top", "absolute")
+        for closed in (entries, stats):
+            assert [*closed] == []
+            closed.close()
+
+
+def test_an_entry_tells_the_number_of_its_inode_as_that_of_os_scandir() -> None:
+    with s3archivefs.open(s3archivefs.BytesDevice(chain(1))) as fs:
+        for entry in fs.scandir("/d"):
+            number = fs.stat(entry.path, follow_symlinks=False).inode_number
+            assert entry.inode() == entry.inode_number == number
+
+
 def test_an_entry_lists_its_directory_as_its_path_does() -> None:
     with s3archivefs.open(s3archivefs.BytesDevice(chain(3))) as fs:
         entries = bottom(fs, 3)

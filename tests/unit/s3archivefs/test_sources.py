@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
@@ -215,7 +215,7 @@ def test_what_holds_an_image_further_in_is_told_of_the_offset(name: str, path: P
 def test_what_an_image_handed_out_ends_with_it(path: Path) -> None:
     fs = s3archivefs.open(path)
     entry = next(fs.scandir("/"))
-    going = [fs.scandir("/"), fs.walk("/"), fs.path("/").walk()]
+    going: list[Iterator[object]] = [fs.scandir("/"), fs.walk("/"), fs.path("/").walk()]
     for each in going:
         next(each)
     fs.close()
