@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class Batch(list[int]):
         """Whether it is the worker's first of an epoch."""
         self.workers = workers
         """For how many workers the epoch is."""
+
+    def begun_with(self, ahead: Iterable[int]) -> Batch:
+        """Return the batch as the worker's first, which reads more members ahead."""
+        ahead = array("I", [*sorted(ahead), *self.ahead])
+        return Batch(self, ahead, left=self.left, is_first=True, workers=self.workers)
 
 
 def check_workers(expected: int) -> None:

@@ -63,22 +63,31 @@ class BlockShuffle:
             raise ValueError(f"rank is {rank}: it must be one of 0 to {world_size - 1}")
         self._sizes = dataset.members.sizes
         self._order, self._ends = runs_of(dataset.members, run_bytes)
-        self._batch_size = batch_size
+        self.batch_size = batch_size
+        """Members of a batch; the last ones may have fewer."""
+        self.drop_last = drop_last
+        """Whether batches with fewer are left out."""
         self._run_bytes = run_bytes
         self._window_bytes = window_bytes
         self._seed = seed
         self._shares = range(rank * workers, (rank + 1) * workers)
         self._share_count = world_size * workers
-        self._drop_last = drop_last
-        self._epoch = 0
+        self._epoch = self._done = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration has: call it before each one."""
-        self._epoch = epoch
+    def set_epoch(self, epoch: int, done: int = 0) -> None:
+        """Choose the epoch whose order the next iteration has: call it before each one.
+
+        The first `done` batches of it are left out, to go on with an epoch that was interrupted;
+        nothing is read for them. Raises ValueError if it is negative.
+        """
+        if done < 0:
+            raise ValueError(f"done is {done}: it must be at least 0")
+        self._epoch, self._done = epoch, done
 
     def __len__(self) -> int:
-        """Return the number of batches."""
-        return sum(-(-len(self._bounds(share)) // self._batch_size) for share in self._shares)
+        """Return the number of batches, without those left out."""
+        count = sum(-(-len(self._bounds(share)) // self.batch_size) for share in self._shares)
+        return max(0, count - self._done)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of an epoch, lists of indices; those of each worker in turn."""
@@ -86,22 +95,32 @@ class BlockShuffle:
         runs = array("Q", range(len(self._ends)))
         Random(name).shuffle(runs)  # noqa: S311 -- an order, not a secret
         turns = deque(
-            self._batches(runs, self._bounds(share), Random(f"{name} {share}"))  # noqa: S311 -- likewise
+            (self._batches(runs, self._bounds(share), Random(f"{name} {share}")), set[int]())  # noqa: S311 -- likewise
             for share in self._shares
         )
+        left_out = self._done
         while turns:
-            batches = turns.popleft()
-            if batch := next(batches, None):
-                yield batch
-                turns.append(batches)
+            # What batches that are left out would have read ahead, and was not drawn since.
+            batches, owed = turns.popleft()
+            batch = next(batches, None)
+            if batch is None:
+                continue
+            if left_out:
+                left_out -= 1
+                owed.update(batch.ahead)
+                owed.difference_update(batch)
+            else:
+                yield batch.begun_with(owed) if owed else batch
+                owed.clear()
+            turns.append((batches, owed))
 
     def _bounds(self, share: int) -> range:
         """Return which members a share has, counted in the order of an epoch's runs."""
         count = len(self._order)
         start, end = (count * each // self._share_count for each in (share, share + 1))
-        if self._drop_last:
+        if self.drop_last:
             most = count // self._share_count
-            end = start + most - most % self._batch_size
+            end = start + most - most % self.batch_size
         return range(start, end)
 
     def _batches(self, runs: array[int], bounds: range, random: Random) -> Iterator[Batch]:
@@ -112,7 +131,7 @@ class BlockShuffle:
         is_first = True
         while True:
             ahead = array("I")
-            while weight < self._window_bytes or len(pool) < self._batch_size:
+            while weight < self._window_bytes or len(pool) < self.batch_size:
                 part = next(parts, None)
                 if part is None:
                     break
@@ -121,7 +140,7 @@ class BlockShuffle:
                 ahead.extend(each for each in part if self._sizes[each] < self._run_bytes)
             if not pool:
                 return
-            drawn = [_drawn(pool, random) for _ in range(min(self._batch_size, len(pool)))]
+            drawn = [_drawn(pool, random) for _ in range(min(self.batch_size, len(pool)))]
             weight -= sum(map(self._sizes.__getitem__, drawn))
             yield Batch(drawn, ahead, left=len(pool), is_first=is_first, workers=len(self._shares))
             is_first = False

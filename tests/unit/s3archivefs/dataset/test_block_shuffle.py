@@ -110,6 +110,22 @@ def test_the_order_depends_on_seed_and_epoch_alone(
     assert epoch(BlockShuffle(shuffled, **arguments), number) != expected
 
 
+@pytest.mark.property
+@given(arguments=drawn(drop_last=st.booleans()), data=st.data())
+def test_an_epoch_goes_on_after_the_batches_that_are_done(
+    shuffled: ArchiveDataset[bytes], arguments: dict[str, Any], data: st.DataObject
+) -> None:
+    shuffle = BlockShuffle(shuffled, **arguments)
+    whole = epoch(shuffle, 3)
+    done = data.draw(st.integers(0, len(whole) + 2))
+    shuffle.set_epoch(3, done)
+    rest = [*shuffle]
+    assert rest == whole[done:]
+    assert len(shuffle) == len(rest)
+    shuffle.set_epoch(3)
+    assert [*map(vars, shuffle)] == [*map(vars, whole)]
+
+
 def test_workers_that_take_batches_in_turn_share_no_run(
     shuffled: ArchiveDataset[bytes],
 ) -> None:
@@ -139,12 +155,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return make_image(directory, tree, "-b", "128K").read_bytes()
 
 
-def fetched(images: bytes, *, by_blocks: bool) -> tuple[int, float]:
+def fetched(images: bytes, *, by_blocks: bool, done: int = 0) -> tuple[int, float]:
     """Requests of an epoch, and bytes fetched for a byte used, of this shuffle or a full one."""
     device = DistantDevice(images)
     dataset = ArchiveDataset(device, limits=Limits(cache_bytes=1 << 20))
     if by_blocks:
         shuffle = BlockShuffle(dataset, BATCH, run_bytes=1 << 20, window_bytes=4 << 20)
+        shuffle.set_epoch(0, done)
         batches: list[list[int]] = [*shuffle]
     else:
         order = random.Random(0).sample(range(len(dataset)), len(dataset))
@@ -165,6 +182,14 @@ def test_a_shuffle_by_blocks_fetches_next_to_nothing_twice(images: bytes) -> Non
     assert requests * 10 < of_all
 
 
+def test_an_epoch_that_goes_on_takes_no_more_requests_than_one_that_begins(images: bytes) -> None:
+    whole, _ = fetched(images, by_blocks=True)
+    requests, ratio = fetched(images, by_blocks=True, done=12)
+    print(whole, requests, ratio)
+    assert requests <= whole
+    assert ratio < 2
+
+
 @pytest.mark.property
 @given(arguments=drawn(), number=st.integers(0, 9))
 def test_items_of_an_epoch_are_the_contents(
@@ -178,11 +203,13 @@ def test_items_of_an_epoch_are_the_contents(
 
 
 @pytest.mark.property
-@given(arguments=drawn(run_bytes=st.integers(1, 2000)))
+@given(arguments=drawn(run_bytes=st.integers(1, 2000)), done=st.integers(0, 99))
 def test_members_read_ahead_are_small_and_come_once(
-    shuffled: ArchiveDataset[bytes], arguments: dict[str, Any]
+    shuffled: ArchiveDataset[bytes], arguments: dict[str, Any], done: int
 ) -> None:
-    batches = [*BlockShuffle(shuffled, **arguments)]
+    shuffle = BlockShuffle(shuffled, **arguments)
+    shuffle.set_epoch(0, done)
+    batches = [*shuffle]
     ahead = [*chain(*(batch.ahead for batch in batches))]
     assert len({*ahead}) == len(ahead)
     sizes = shuffled.members.sizes
@@ -216,6 +243,11 @@ def test_a_worker_keeps_only_what_it_may_be_asked_for_whoever_gets_the_batches(
     assert 0 < kept <= batches[-1].left < 50
 
 
+def test_it_tells_what_a_sampler_of_batches_does(shuffled: ArchiveDataset[bytes]) -> None:
+    shuffle = BlockShuffle(shuffled, BATCH, drop_last=True)
+    assert (shuffle.batch_size, shuffle.drop_last) == (BATCH, True)
+
+
 @pytest.mark.parametrize("other", [[b"a"], "images.sqfs", None])
 def test_another_dataset_is_refused(other: Any) -> None:  # noqa: ANN401 -- whatever it is
     with pytest.raises(TypeError, match=f"of an ArchiveDataset, not {type(other).__name__}"):
@@ -242,3 +274,8 @@ def test_numbers_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         BlockShuffle(shuffled, **arguments)
+
+
+def test_batches_that_are_done_are_at_least_none(shuffled: ArchiveDataset[bytes]) -> None:
+    with pytest.raises(ValueError, match="done is -1: it must be at least 0"):
+        BlockShuffle(shuffled, BATCH).set_epoch(0, -1)
