@@ -77,21 +77,24 @@ class Browser(Healing, FileOpener):
         return Scanned(self._while_open(found))
 
     def walk(
-        self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False
+        self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False, topdown: bool = True
     ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
         """Yield the directories from `top` down, as `os.walk`.
 
-        Each comes with the names of its directories, and of all else. The walk enters no directory
-        that the caller removes from that list, and no symlink, which is in it too, unless
-        `symlinks_as_files`. Raises CorruptImageError where a directory is in the tree twice, as one
-        that contains itself is, LimitExceededError past Limits.walk_depth. Takes 100 bytes of
-        memory for each directory met or still to enter.
+        Each comes with the names of its directories, and of all else; if not `topdown`, behind all
+        below it. The walk enters no directory that the caller removes from that list, and no
+        symlink, which is in it too, unless `symlinks_as_files`. Raises CorruptImageError where a
+        directory is in the tree twice, as one that contains itself is, LimitExceededError past
+        Limits.walk_depth. Takes 100 bytes of memory for each directory met or still to enter; if
+        not `topdown`, the names in those on the way down too.
 
         Format: "Directory Table".
         """
         top = as_plain(top)
         start = self._place(top)
-        steps = walk(self._tree, self._readers, start, top, symlinks_as_files, self._limits)
+        steps = walk(
+            self._tree, self._readers, start, top, symlinks_as_files, topdown, self._limits
+        )
         yield from self._while_open(zip(steps))
 
     # ---- for the entries that it returns ---------------------------------------------------------

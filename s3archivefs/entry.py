@@ -65,9 +65,9 @@ class Tree(Protocol):
         """Yield the entries of a directory, from the name `start` on."""
 
     def walk(
-        self, top: str, *, symlinks_as_files: bool
+        self, top: str, *, symlinks_as_files: bool, topdown: bool
     ) -> Iterator[tuple[str, list[str], list[str]]]:
-        """Yield the directories from `top` down."""
+        """Yield the directories from `top` down, or up to it."""
 
     # For an entry, whose directory need not be resolved again.
 

@@ -152,13 +152,18 @@ class Path(PurePath[Tree]):
         entries = self._image.scandir(str(self))
         return (self / entry.name for entry in entries)
 
-    def walk(self) -> Iterator[tuple[Path, list[str], list[str]]]:
+    def walk(
+        self,
+        top_down: bool = True,  # noqa: FBT001, FBT002 -- as pathlib's
+    ) -> Iterator[tuple[Path, list[str], list[str]]]:
         """Yield this directory and those below, as `pathlib.Path.walk`.
 
         Each comes with the names of its directories, and the names of all else, symlinks included.
-        Symlinks are not followed. Raises what `SquashFS.walk` raises.
+        Symlinks are not followed. If not `top_down`, each comes behind all below it. Raises what
+        `SquashFS.walk` raises.
         """
-        for top, directories, others in self._image.walk(str(self), symlinks_as_files=True):
+        steps = self._image.walk(str(self), symlinks_as_files=True, topdown=top_down)
+        for top, directories, others in steps:
             yield Path(self._image, top), directories, others
 
     @overload

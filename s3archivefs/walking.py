@@ -78,6 +78,8 @@ class _Below(Generic[AnyPath]):
         self.place: Place = place
         self.prefix: AnyPath = prefix
         """What the paths below have behind the prefix of the directory above."""
+        self.step: tuple[AnyPath, list[AnyPath], list[AnyPath]] | None = None
+        """What the walk says of the directory itself at the end."""
         self._names: list[AnyPath] = [name for name in reversed(names) if name in inodes]
         self._references: array[int] = array(
             "Q", (inodes[name] >> _NUMBER_BITS for name in self._names)
@@ -108,6 +110,7 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
     start: Place,
     top: AnyPath,
     symlinks_as_files: bool,  # noqa: FBT001 -- passed on from the keyword
+    topdown: bool,  # noqa: FBT001 -- likewise
     limits: Limits,
 ) -> Iterator[tuple[AnyPath, list[AnyPath], list[AnyPath]]]:
     """Walk from the directory `start`, which `top` led to, as `SquashFS.walk` says."""
@@ -143,9 +146,13 @@ def walk(  # noqa: PLR0917 -- SquashFS.walk alone calls it
                     directories.append(name)
                 else:
                     others.append(name)
-        yield path, directories, others
+        if topdown:
+            yield path, directories, others
         entered.append(_Below(place, _prefix(own_name), directories, inodes))
+        if not topdown:
+            entered[-1].step = path, directories, others
         del directories, others, inodes  # they may be large: free them before the next is read
         found = None
         while entered and (found := entered[-1].take(readers)) is None:
-            entered.pop()
+            if (step := entered.pop().step) is not None:
+                yield step

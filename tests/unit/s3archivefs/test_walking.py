@@ -8,6 +8,7 @@ import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,33 @@ def test_walk_goes_as_os_walk_does(fixture: Fixture) -> None:
     assert len(tops) == len(set(tops))
     for number, top in enumerate(tops[1:], 1):
         assert (top.rpartition("/")[0] or "/") in tops[:number]  # from the top down
+
+
+@pytest.mark.parametrize("fixture", FIXTURES.values(), ids=FIXTURES)
+def test_walk_from_the_bottom_up_has_each_directory_behind_all_below(fixture: Fixture) -> None:
+    with open_fixture(fixture) as fs:
+        assert [*fs.walk("/", topdown=False)] == from_the_bottom_up([*fs.walk("/")], "/")
+        assert [*fs.walk(b"/", topdown=False)] == from_the_bottom_up([*fs.walk(b"/")], b"/")
+        steps = [(str(path), *lists) for path, *lists in fs.path().walk(top_down=False)]
+        assert steps == [
+            *from_the_bottom_up([(str(path), *lists) for path, *lists in fs.path().walk()], "/")
+        ]
+
+
+def from_the_bottom_up(steps: list[Any], top: str | bytes) -> list[Any]:
+    """The steps of a walk from the top down in the order of os.walk with topdown=False."""
+    by_path = {step[0]: step for step in steps}
+    slash = "/" if isinstance(top, str) else b"/"
+
+    def below(path: Any) -> Iterator[Any]:  # noqa: ANN401 -- of either type
+        step = by_path[path]
+        for name in step[1]:
+            inner = path + name if path.endswith(slash) else path + slash + name
+            if inner in by_path:  # and no symlink
+                yield from below(inner)
+        yield step
+
+    return [*below(top)]
 
 
 def test_walk_enters_only_what_is_left_in_the_list(plain: s3archivefs.SquashFS) -> None:
