@@ -29,7 +29,10 @@ TEMPORARY_SUFFIX = ".tmp"
 _DISK_BLOCK = 4096
 """Bytes: ext4's default, and the unit in which EFS meters."""
 _STALE_SECONDS = 3600.0
-"""Seconds after which the writer of a temporary file must be dead."""
+"""Seconds after which the writer of a temporary file must be dead.
+
+No two machines' clocks differ by as much: a time so far ahead is of a clock that was put right.
+"""
 _PAUSE_SECONDS = 0.1
 """Seconds counted for one file at most; a longer pause is a frozen function."""
 _SHARES = 16
@@ -253,11 +256,19 @@ def _files(top: str) -> Iterator[_File]:
                     if entry.name.endswith(TEMPORARY_SUFFIX) and _is_stale(found):
                         os.unlink(entry.path)
                     else:
-                        yield _File(found.st_mtime, occupied(found.st_size), entry.path)
+                        yield _File(_last_use(found), occupied(found.st_size), entry.path)
 
 
 def _is_stale(found: os.stat_result) -> bool:
-    return time.time() - found.st_mtime > _STALE_SECONDS
+    return abs(time.time() - found.st_mtime) > _STALE_SECONDS
+
+
+def _last_use(found: os.stat_result) -> float:
+    """Return when a file was used last; 0 where the clock was far ahead.
+
+    It would be the last to be evicted else, until the clock comes there.
+    """
+    return 0.0 if found.st_mtime - time.time() > _STALE_SECONDS else found.st_mtime
 
 
 def _delete(files: list[_File], excess: int) -> int:

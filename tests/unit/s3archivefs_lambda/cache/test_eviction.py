@@ -67,6 +67,21 @@ def test_room_is_made_by_deleting_the_least_recently_used(tmp_path: Path) -> Non
     assert names(tmp_path) == {str(number) for number in range(2, 20)}
 
 
+def test_files_that_a_clock_far_ahead_has_dated_go_first(tmp_path: Path) -> None:
+    ahead = {"a", "b"}
+    for name in ahead:
+        write(tmp_path / f"ab/archive/{name}", age=-86_400)
+    write(tmp_path / "ab/archive/.1.tmp", age=-86_400)
+    near = write(tmp_path / "ab/archive/near", age=-600)  # clocks of machines differ
+    for number in range(17):
+        write(tmp_path / f"ab/archive/{number}", age=1000 - number)
+    (tmp_path / "ab/empty").mkdir()
+    os.utime(tmp_path / "ab/empty", (time.time() + 86_400,) * 2)
+    assert limit_of(tmp_path, 20 * BLOCK).make_room(BLOCK)
+    assert names(tmp_path) == {near.name, *map(str, range(17))}
+    assert not (tmp_path / "ab/empty").exists()
+
+
 def test_nothing_is_deleted_below_the_limit(tmp_path: Path) -> None:
     for number in range(19):
         write(tmp_path / f"ab/archive/{number}")
