@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from s3archivefs.names import as_plain, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from s3archivefs.names import StrPath
 
 __all__ = ["PurePath"]
@@ -41,6 +43,16 @@ class PurePath(Generic[Image]):
     def anchor(self) -> str:
         """Root of the path: always `/`."""
         return self._pure.anchor
+
+    @property
+    def root(self) -> str:
+        """Root of the path: always `/`."""
+        return self._pure.root
+
+    @property
+    def drive(self) -> str:
+        """Drive of the path: always empty."""
+        return self._pure.drive
 
     @property
     def stem(self) -> str:
@@ -94,12 +106,14 @@ class PurePath(Generic[Image]):
         """Return the path with another last part and the same suffix."""
         return self._at(self._pure.with_stem(stem))
 
-    def relative_to(self, other: Self | StrPath) -> PurePosixPath:
+    def relative_to(self, other: Self | StrPath, **options: bool) -> PurePosixPath:
         """Return the path relative to `other`, which starts at the root even without a slash.
 
-        Raises ValueError where the path is neither `other` nor below it.
+        Options are those of `pathlib` in the running Python, as walk_up since 3.12. Raises
+        ValueError where the path is neither `other` nor below it.
         """
-        return self._pure.relative_to(_rooted(other))
+        relative_to: Callable[..., PurePosixPath] = self._pure.relative_to
+        return relative_to(_rooted(other), **options)
 
     def is_relative_to(self, other: Self | StrPath) -> bool:
         """Return whether the path is `other` or below it."""
@@ -113,10 +127,21 @@ class PurePath(Generic[Image]):
         """Return the path itself."""
         return self
 
-    def match(self, pattern: str) -> bool:
-        """Return whether the path matches a glob pattern, from the right."""
-        # Any number of slashes means the root: see _rooted.
-        return self._pure.match(f"/{pattern.lstrip('/')}" if pattern[:2] == "//" else pattern)
+    def match(self, pattern: str, **options: bool | None) -> bool:
+        """Return whether the path matches a glob pattern, from the right.
+
+        Options are those of `pathlib` in the running Python, as case_sensitive since 3.12.
+        """
+        match: Callable[..., bool] = self._pure.match
+        return match(_one_slash(pattern), **options)
+
+    def full_match(self, pattern: str, **options: bool | None) -> bool:
+        """Return whether the whole path matches a glob pattern, where `**` takes any depth.
+
+        As `pathlib` since Python 3.13; raises AttributeError before.
+        """
+        full_match: Callable[..., bool] = self._pure.full_match  # type: ignore[attr-defined]  # 3.13
+        return full_match(_one_slash(pattern), **options)
 
     def __str__(self) -> str:
         return str(self._pure)
@@ -147,6 +172,11 @@ class PurePath(Generic[Image]):
     def __reduce__(self) -> tuple[object, ...]:
         """Open the path's image again in another process."""
         return type(self), (self._image, str(self._pure))
+
+
+def _one_slash(pattern: str) -> str:
+    """Return the pattern with one slash for those that it begins with: see _rooted."""
+    return f"/{pattern.lstrip('/')}" if pattern[:2] == "//" else pattern
 
 
 def _rooted(*parts: StrPath) -> PurePosixPath:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -44,17 +45,17 @@ def one_slash(path: str) -> str:
 
 
 def answer(call: Callable[[], object]) -> object:
-    """What the call returns, as text where it is a path; or that it raises ValueError."""
+    """What the call returns, as text where it is a path; or the kind of error that it raises."""
     try:
         found = call()
-    except ValueError:
-        return ValueError
+    except (ValueError, TypeError, AttributeError) as error:
+        return type(error)
     if isinstance(found, tuple | list):
         return [str(each) for each in found]
     return str(found) if isinstance(found, Path | PurePosixPath) else found
 
 
-PROPERTIES = ("name", "stem", "suffix", "suffixes", "parts", "parent")
+PROPERTIES = ("name", "stem", "suffix", "suffixes", "parts", "parent", "root", "drive")
 
 
 @given(path=PATHS)
@@ -103,6 +104,28 @@ def test_relations_are_those_of_pure_paths(path: str, other: str) -> None:
 def test_matching_is_that_of_a_pure_path(path: str, pattern: str) -> None:
     ours, pure = both(path)
     assert ours.match(pattern) == pure.match(pattern)
+
+
+@given(
+    path=PATHS,
+    other=PATHS,
+    pattern=st.sampled_from(["*", "*.C", "/a/*", "/**", "/**/*.c", "**/b", "//a", "/A"]),
+    case_sensitive=st.sampled_from([None, True, False]),
+    walk_up=st.booleans(),
+)
+def test_methods_take_what_those_of_the_running_python_take(  # which has some of it, or nothing
+    *, path: str, other: str, pattern: str, case_sensitive: bool | None, walk_up: bool
+) -> None:
+    ours, pure = both(path)
+    pairs: list[list[Any]] = [[ours, pattern, other], [pure, one_slash(pattern), both(other)[1]]]
+    for call in (
+        lambda path, pattern, _: path.match(pattern, case_sensitive=case_sensitive),
+        lambda path, pattern, _: path.full_match(pattern),
+        lambda path, pattern, _: path.full_match(pattern, case_sensitive=case_sensitive),
+        lambda path, _, other: path.relative_to(other, walk_up=walk_up),
+    ):
+        mine, expected = (answer(partial(call, *pair)) for pair in pairs)
+        assert mine == expected
 
 
 @given(path=PATHS, slashes=st.integers(1, 4), more=st.integers(1, 4))
