@@ -102,6 +102,8 @@ class SquashFS(NodeReader, BulkReader, Extractor):
         """Return whether the path leads to something, following symlinks."""
         try:
             self._resolve(path)
+        except UnicodeEncodeError:  # of a lone surrogate, which no name holds
+            return False
         except OSError as error:
             if not leads_nowhere(error):
                 raise

@@ -218,6 +218,8 @@ class Path(PurePath[Tree]):
     def _kind(self, *, follow_symlinks: bool = True) -> FileKind | None:
         try:
             return self.stat(follow_symlinks=follow_symlinks).kind
+        except UnicodeEncodeError:  # of a lone surrogate, which no name holds
+            return None
         except OSError as error:
             if not leads_nowhere(error):
                 raise

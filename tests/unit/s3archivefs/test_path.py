@@ -66,6 +66,16 @@ def test_what_a_path_is_is_what_the_file_system_says(
     assert ours.is_symlink() == theirs.is_symlink()
 
 
+def test_what_no_name_can_hold_is_not_there_as_on_disk(
+    fs: s3archivefs.SquashFS, real: RealPath
+) -> None:
+    for name in ("\ud800", "a\0b", "x" * 300):
+        ours, theirs = fs.path(name), f"{real}/{name}"
+        assert os.path.exists(theirs) is ours.exists() is fs.exists(name) is False  # noqa: PTH110 -- likewise
+        assert os.path.isdir(theirs) is ours.is_dir() is False  # noqa: PTH112 -- likewise
+        assert os.path.islink(theirs) is ours.is_symlink() is False  # noqa: PTH114 -- likewise
+
+
 @each_path
 def test_faults_are_those_of_the_file_system(
     fs: s3archivefs.SquashFS, real: RealPath, path: str
