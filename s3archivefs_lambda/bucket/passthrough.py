@@ -9,7 +9,13 @@ from s3archivefs import NotCachedError, SquashfsError, may_wait
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError
 from s3archivefs_lambda.bucket.headers import overrides
 from s3archivefs_lambda.s3api.dates import parse_http_date
-from s3archivefs_lambda.s3api.errors import invalid_argument, invalid_request, no_such_key
+from s3archivefs_lambda.s3api.errors import (
+    invalid_argument,
+    invalid_request,
+    key_too_long,
+    no_such_key,
+)
+from s3archivefs_lambda.s3api.key_space import MAX_KEY_BYTES
 from s3archivefs_lambda.s3api.messages import S3Error, S3Response
 from s3archivefs_lambda.s3api.ranges import part_number
 from s3archivefs_lambda.store.errors import ArchiveAccessError, StoreRefusedError
@@ -95,6 +101,8 @@ def passed_through(store: StoreObjects, request: S3Request, *, with_body: bool) 
         encoded = request.key.encode()
     except UnicodeEncodeError:
         raise no_such_key(request.key) from None  # S3's keys are UTF-8
+    if len(encoded) > MAX_KEY_BYTES:  # else it makes a URL that is too long for the store
+        raise key_too_long(len(encoded))
     fault = partial(ArchiveFaultError, location=store.location(encoded), key=request.key)
     overridden = overrides(request)
     objects: StoreObjects | CallersObjects = store

@@ -20,7 +20,7 @@ from s3archivefs_lambda.bucket.archive_source import ArchiveSource, OpenedAhead
 from s3archivefs_lambda.bucket.faults import ArchiveFaultError
 from s3archivefs_lambda.bucket.passthrough import refusal
 from s3archivefs_lambda.bucket.walk import Item
-from s3archivefs_lambda.s3api.key_space import end_of, is_below
+from s3archivefs_lambda.s3api.key_space import MAX_KEY_BYTES, end_of, is_below
 from s3archivefs_lambda.s3api.listing import ListedObject
 from s3archivefs_lambda.store.errors import ArchiveAccessError, StoreRefusedError
 from s3archivefs_lambda.text import to_bytes, to_text
@@ -238,12 +238,21 @@ class StoreWalk:
         return None
 
     def _fetch(self) -> None:
-        """Ask the store for the next keys."""
+        """Ask the store for the next keys.
+
+        No text of the request is longer than a key can be: its URL would be too long.
+        """
+        if len(self._prefix) > MAX_KEY_BYTES:
+            self._keys, self._next_page = (), None
+            return
         self._work.count(_STEPS_OF_REQUEST)
+        delimiter, floor = self._asked.delimiter, max(self.floor, self._next_page or b"")
+        if len(floor) > MAX_KEY_BYTES:
+            floor = floor[:MAX_KEY_BYTES] + b"\0"  # no key lies between the two
         page = self._store.page(
             self._prefix,
-            self._asked.delimiter,
-            max(self.floor, self._next_page or b""),
+            delimiter if len(delimiter) <= MAX_KEY_BYTES else b"",
+            floor,
             # One more than are listed tells whether others follow.
             max_keys=min(self._asked.max_items + 1, _MAX_KEYS),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from s3archivefs_lambda.s3api.key_space import MAX_KEY_BYTES
 from s3archivefs_lambda.s3api.messages import S3Error
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "internal_error",
     "invalid_argument",
     "invalid_request",
+    "key_too_long",
     "method_not_allowed",
     "no_such_bucket",
     "no_such_key",
@@ -39,6 +41,12 @@ def invalid_argument(message: str, name: str, value: str) -> S3Error:
 def invalid_request(message: str) -> S3Error:
     """Return 400 InvalidRequest."""
     return S3Error("InvalidRequest", 400, message)
+
+
+def key_too_long(size: int) -> S3Error:
+    """Return 400 KeyTooLongError for a key of `size` bytes."""
+    extra = {"Size": str(size), "MaxSizeAllowed": str(MAX_KEY_BYTES)}
+    return S3Error("KeyTooLongError", 400, "Your key is too long", extra=extra)
 
 
 def method_not_allowed(method: str, *, allowed: str) -> S3Error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["bound_within", "climbs_out", "end_of", "is_below"]
+__all__ = ["MAX_KEY_BYTES", "bound_within", "climbs_out", "end_of", "is_below"]
+
+MAX_KEY_BYTES = 1024
+"""Bytes of an object's key, at most: S3's limit. Archives may have members with longer ones."""
 
 
 def climbs_out(path: str) -> bool:

@@ -155,7 +155,9 @@ _REFUSALS = {
     404: "NoSuchKey",
     405: "MethodNotAllowed",
     412: "PreconditionFailed",
+    414: "InvalidURI",
     416: "InvalidRange",
+    431: "RequestHeaderSectionTooLarge",
 }
 """Statuses that concern a request, with S3's code of each for answers without a body."""
 _PASSED_CODES = {"InvalidObjectState"}

@@ -195,6 +195,31 @@ def test_a_key_that_is_not_utf_8_is_no_object(store: ScriptedStore, operations: 
     assert store.requests == []
 
 
+def test_a_key_that_no_store_has_for_its_length_is_refused_as_s3_refuses_it(
+    store: ScriptedStore, operations: Operations
+) -> None:
+    for key in ("k" * 1025, "ü" * 513, "k" * 60_000, "x.sqfs/" * 147):
+        for operation in ("GetObject", "HeadObject"):
+            error = refused(operations, operation, S3Request(key=key))
+            assert (error.code, error.status) == ("KeyTooLongError", 400)
+            assert error.extra == {"Size": str(len(key.encode())), "MaxSizeAllowed": "1024"}
+    assert {len(request.path) <= len("/bucket/") + 1024 for request in store.requests} <= {True}
+    content(ask(operations, "GetObject", S3Request(key="k" * 1024)))
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(414, "InvalidURI"), (431, "RequestHeaderSectionTooLarge")]
+)
+def test_what_is_too_long_for_the_store_is_the_clients_fault(
+    store: ScriptedStore, operations: Operations, status: int, code: str
+) -> None:
+    store.script(always(Reply(status, {"Content-Type": "text/html"}, b"too long")), times=9)
+    query = {"versionId": "v" * 20_000}
+    error = refused(operations, "GetObject", S3Request(key="a", query=query))
+    assert (error.code, error.status) == (code, status)
+    assert len(store.requests) == 1
+
+
 # ---- Which keys ----------------------------------------------------------------------------------
 
 

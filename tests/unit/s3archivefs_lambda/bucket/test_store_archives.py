@@ -63,6 +63,23 @@ def status(operations: Operations, key: str) -> int:
     return operations.answer("HeadObject", S3Request(key=key)).status
 
 
+def test_no_listing_asks_the_store_for_longer_keys_than_it_can_have(
+    store: MemoryStore, operations: Operations
+) -> None:
+    long = 2000
+    store.objects |= {"k" * 1023: b"", "k" * 1024: b"", "k" * 1023 + "l": b""}
+    every = list_keys(operations)
+    assert list_keys(operations, prefix="d" * long) == []
+    assert list_keys(operations, prefix="d/a.sqfs/" + "x" * long) == []
+    assert list_keys(operations, delimiter="/" * long) == every
+    for place in ("d/a.sqfs/y", "d/az", "k", "\u00fc"):
+        after = place + place[-1] * long
+        found = list_keys(operations, start_after=after)
+        assert found == [key for key in every if key > after]
+    texts = [str(text) for _, parameters in store.asked for text in parameters.values()]
+    assert max(map(len, map(str.encode, texts))) < 1024 + 2 * 4
+
+
 # ---- Objects -------------------------------------------------------------------------------------
 
 
