@@ -116,7 +116,6 @@ class ImageRevision(ImageWriter):
         try:
             self._begin_reading(tree)
             tree.read_into(self._tree, self._ids, self._xattrs)
-            self._newest = tree.newest
             self._begin(kept)
         except BaseException:
             self.abandon()

@@ -7,6 +7,7 @@ are made of that at the end. So the writer seeks nowhere, and stands on any `Out
 from __future__ import annotations
 
 from functools import partial
+from io import BytesIO
 from os import cpu_count
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -29,10 +30,12 @@ from s3archivefs.writer.data import DataWriter
 from s3archivefs.writer.entries import Entry, HardLink, UnfitError
 from s3archivefs.writer.ids import IdTable
 from s3archivefs.writer.inode_records import (
+    DUPLICATE,
     Attributes,
     device_record,
     file_record,
     ipc_record,
+    marked,
     symlink_record,
 )
 from s3archivefs.writer.metadata import Positions, write_lookup_table
@@ -65,17 +68,6 @@ _UNCOMPRESSED = (
 )
 
 
-class _Nothing:
-    """The content of an empty file."""
-
-    def read(self, size: int, /) -> bytes:  # noqa: ARG002 -- of the protocol
-        """Return nothing."""
-        return b""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
 class Packed(NamedTuple):
     """What an image holds."""
 
@@ -87,7 +79,7 @@ class Packed(NamedTuple):
     content_bytes: int
     """Bytes of those files, as they would be extracted."""
     duplicates: int
-    """Files whose content the image held already when they came, replaced ones too."""
+    """Files among them whose content the image held already when they came."""
 
 
 class ImageWriter:
@@ -121,7 +113,7 @@ class ImageWriter:
         self._workers = Workers(cpu_count() or 1, "s3archivefs-pack")
         self._tree = Tree()
         self._ids = IdTable()
-        self._xattrs = XattrTable(compressor.encode, self._workers)
+        self._xattrs = XattrTable(compressor, self._workers)
         self._data = DataWriter(
             self._image, compressor.encode, self._workers, options, fragment_entries
         )
@@ -202,7 +194,7 @@ class ImageWriter:
     def _add_file(self, entry: Entry) -> int:
         directory, name = self._place_of(entry)
         placed = partial(self._placed, entry, directory, name)
-        opened = entry.open or _Nothing
+        opened = entry.open or BytesIO  # an empty one
         size, repeated = entry.size, self._repeated_sizes
         is_alone = repeated is not None and size is not None and size not in repeated
         content = opened()
@@ -237,8 +229,11 @@ class ImageWriter:
             attributes = self._attributes(entry, stored.digest)
         except UnfitError as error:  # perhaps while another member is added
             raise _unfit(entry, error) from error
-        self._tree.put(directory, name, file_record(attributes, stored.placement))
-        self._duplicates += stored.duplicate
+        record = file_record(attributes, stored.placement)
+        if stored.duplicate:
+            self._duplicates += 1
+            record = marked(record, DUPLICATE)
+        self._tree.put(directory, name, record)
 
     def _special_record(self, entry: Entry) -> bytes:
         """Return the record of a symlink, device, fifo or socket."""
@@ -298,7 +293,7 @@ class ImageWriter:
             self._tree.inode_count,
             self._files - self._tree.lost_files,
             self._content_bytes - self._tree.lost_bytes,
-            self._duplicates,
+            self._duplicates - self._tree.lost_duplicates,
         )
 
     def _prune(self) -> None:
@@ -308,9 +303,10 @@ class ImageWriter:
         replaced or removed, there is nothing to find.
         """
         if self._tree.has_losses:
-            entries = bytes(self._data.fragment_entries)
-            self._ids, entries = prune(self._tree, self._ids, entries)
-            self._data.fragment_entries = bytearray(entries)
+            data = self._data
+            pruned = prune(self._tree, self._ids, self._xattrs, bytes(data.fragment_entries))
+            self._ids, data.fragment_entries = pruned.ids, bytearray(pruned.fragment_entries)
+            self._newest = pruned.newest
             self._tree.has_losses = False
 
     def _write_tables(self, tables: TreeTables, fragments: bytes) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Inodes as they are stored, complete but for their numbers.
 
-A member's record is packed as soon as its content has its place, and keeps the number 0 until all
-members are known. A million small files take 80 MB so.
+A member's record is packed as soon as its content has its place, and has a mark for its number
+until all members are known. A million small files take 80 MB so.
 
 Format: "Inode Table".
 """
@@ -32,6 +32,8 @@ from s3archivefs.format import (
 from s3archivefs.writer.entries import UnfitError
 
 __all__ = [
+    "DUPLICATE",
+    "KEPT",
     "Attributes",
     "Placement",
     "added_size",
@@ -42,6 +44,9 @@ __all__ = [
     "file_record",
     "fragment_of",
     "ipc_record",
+    "is_duplicate",
+    "marked",
+    "mtime_of",
     "numbered",
     "owned",
     "owners_of",
@@ -50,7 +55,13 @@ __all__ = [
     "with_fragment",
     "with_links",
     "with_xattrs",
+    "xattr_index_of",
 ]
+
+DUPLICATE = 1
+"""Mark of an added file whose content the image held already; others have 0."""
+KEPT = 2
+"""Mark of what an image had before."""
 
 _FILE = InodeType.FILE.value  # a plain number packs in half the time
 _pack_basic_file = BasicFile.layout.pack
@@ -68,7 +79,9 @@ _FILE_SIZES = {
 """Bytes of records of files before their block lists, by type."""
 _CONTENT_SIZES = {InodeType.FILE: slice(28, 32), InodeType.FILE + EXTENDED: slice(24, 32)}
 """Of size in records of files, by type."""
+_TIME = slice(8, 12)  # of InodeHeader.mtime in a record
 _NUMBER = slice(12, 16)  # of InodeHeader.inode_number in a record
+_MARK = 12  # of its first byte
 _LINKS = slice(16, 20)  # of nlink in the records of all but files and directories
 
 
@@ -213,14 +226,26 @@ def basic_type(record: bytes) -> int:
 
 
 def added_size(record: bytes) -> int | None:
-    """Return the bytes of content of a file that was added; None for anything else.
-
-    What an image had before has its inode number, and what is added none yet.
-    """
+    """Return the bytes of content of a file that was added; None for anything else."""
     place = _CONTENT_SIZES.get(record[0])
-    return (
-        None if place is None or any(record[_NUMBER]) else int.from_bytes(record[place], "little")
-    )
+    if place is None or record[_MARK] == KEPT:
+        return None
+    return int.from_bytes(record[place], "little")
+
+
+def is_duplicate(record: bytes) -> bool:
+    """Return whether a record has the mark of a duplicate."""
+    return record[_MARK] == DUPLICATE
+
+
+def marked(record: bytes, mark: int) -> bytes:
+    """Return a record with a mark, before it has its number."""
+    return numbered(record, mark)
+
+
+def mtime_of(record: bytes) -> int:
+    """Return a record's time, in seconds since the epoch."""
+    return int.from_bytes(record[_TIME], "little")
 
 
 def owners_of(record: bytes) -> tuple[int, int]:
@@ -266,13 +291,23 @@ def with_blocks_at(record: bytes, start: int) -> bytes:
 
 def with_xattrs(record: bytes, index: int) -> bytes:
     """Return a record with another index of attributes, where it has one."""
+    end = _xattrs_end(record)
+    return record[: end - 4] + index.to_bytes(4, "little") + record[end:] if end else record
+
+
+def xattr_index_of(record: bytes) -> int:
+    """Return the index of a record's attributes; ABSENT_32 for none."""
+    end = _xattrs_end(record)
+    return int.from_bytes(record[end - 4 : end], "little") if end else ABSENT_32
+
+
+def _xattrs_end(record: bytes) -> int:
+    """Return where the index of attributes ends; 0 in a basic record."""
     kind = record[0]
     if kind <= EXTENDED:
-        return record
-    end = len(record)  # behind a symlink's target
-    if kind != InodeType.SYMLINK + EXTENDED:
-        end = _EXTENDED_SIZES[kind]
-    return record[: end - 4] + index.to_bytes(4, "little") + record[end:]
+        return 0
+    # Behind a symlink's target.
+    return len(record) if kind == InodeType.SYMLINK + EXTENDED else _EXTENDED_SIZES[kind]
 
 
 def numbered(record: bytes, number: int) -> bytes:

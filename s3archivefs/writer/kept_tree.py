@@ -23,7 +23,7 @@ from s3archivefs.inode import FileKind
 from s3archivefs.limits import Limits
 from s3archivefs.metadata import split_reference
 from s3archivefs.readers import open_readers
-from s3archivefs.writer.inode_records import Attributes, owned, with_xattrs
+from s3archivefs.writer.inode_records import KEPT, Attributes, marked, owned, with_xattrs
 from s3archivefs.writer.kept_contents import ClaimedContents, ReadContents
 from s3archivefs.writer.tree import Directory, LinkedInode
 
@@ -53,8 +53,6 @@ class KeptTree:
         self._contents: KeptContents | None = None
         self._sets: dict[int, int] = {}
         """New indexes of sets of attributes, by old ones."""
-        self.newest = 0
-        """The newest time of a member, in seconds since the epoch."""
         for start, word, _ in FragmentEntry.layout.iter_unpack(self.fragment_entries):
             self._check_place(start, word & SIZE_MASK)
 
@@ -73,7 +71,8 @@ class KeptTree:
     def read_into(self, tree: Tree, ids: IdTable, xattrs: XattrTable) -> None:
         """Make all members those of an empty tree, and note what their records name."""
         readers = self._readers
-        tree.has_losses = True  # the image's fragments may be of files that it lost earlier
+        tree.has_losses = True  # the image's fragments may be of files that it lost earlier, and
+        # its newest time is found with them
         root = readers.root(self._superblock.root_inode).inode
         tree.declare(b"", self._attributes(root, ids, xattrs))
         seen = {root.reference}
@@ -108,7 +107,6 @@ class KeptTree:
     def _attributes(self, inode: Inode, ids: IdTable, xattrs: XattrTable) -> Attributes:
         """Return the attributes of a directory."""
         stat = self._readers.inodes.stat(inode)
-        self.newest = max(self.newest, stat.mtime)
         return Attributes(
             inode.header.mode,
             ids.index(stat.uid),
@@ -131,8 +129,7 @@ class KeptTree:
             size = inode.symlink.target_size
             size += 4 if isinstance(inode.header, ExtendedSymlink) else 0
             record += inodes.tail(inode, size, "target").take(size)
-        self.newest = max(self.newest, stat.mtime)
-        record = owned(record, ids.index(stat.uid), ids.index(stat.gid))
+        record = owned(marked(record, KEPT), ids.index(stat.uid), ids.index(stat.gid))
         return with_xattrs(record, self._xattr_index(inode, xattrs))
 
     def _block_list(self, inode: Inode) -> bytes:

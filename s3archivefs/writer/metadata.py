@@ -17,7 +17,7 @@ from s3archivefs.errors import PackingError
 from s3archivefs.format import METADATA_BLOCK_SIZE, METADATA_BLOCK_STORED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from s3archivefs.parallel import Work, Workers
 
@@ -103,6 +103,12 @@ class MetadataTable:
             self._begin(bytes(self._raw))
             self._raw.clear()
         self.settle()
+
+    def contents(self, decode: Callable[[bytes], bytes]) -> Iterator[bytes]:
+        """Yield what the blocks of a finished table hold."""
+        for block in self.blocks:
+            header, content = int.from_bytes(block[:2], "little"), block[2:]
+            yield content if header & METADATA_BLOCK_STORED else decode(content)
 
     def _make_blocks(self) -> None:
         whole = len(self._raw) & ~_OFFSET_MASK

@@ -15,7 +15,7 @@ from s3archivefs.errors import PackingError
 from s3archivefs.names import os_error
 from s3archivefs.printed import printed
 from s3archivefs.writer.entries import components, is_name
-from s3archivefs.writer.inode_records import added_size
+from s3archivefs.writer.inode_records import added_size, is_duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ class Tree:
         """The number of directories without an entry of their own."""
         self.has_losses = False
         """Whether a record left it, so that tables may hold what no other names."""
-        self.lost_files = self.lost_bytes = 0
+        self.lost_files = self.lost_bytes = self.lost_duplicates = 0
         """Files that were added and then replaced or removed, and the bytes of their contents."""
         self._last: tuple[bytes, Directory] = (b"", self.root)
 
@@ -200,6 +200,7 @@ class Tree:
         if isinstance(node, bytes) and (size := added_size(node)) is not None:
             self.lost_files += 1
             self.lost_bytes += size
+            self.lost_duplicates += is_duplicate(node)
 
     def replace(
         self,

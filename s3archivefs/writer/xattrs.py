@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from s3archivefs.compression import codec_for
 from s3archivefs.format import (
     ABSENT_32,
     ABSENT_64,
@@ -16,14 +17,16 @@ from s3archivefs.format import (
     XattrKey,
     XattrTableHeader,
 )
+from s3archivefs.limits import Limits
 from s3archivefs.printed import printed
 from s3archivefs.writer.entries import UnfitError
 from s3archivefs.writer.metadata import MetadataTable, encoded_block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection
 
     from s3archivefs.parallel import Workers
+    from s3archivefs.writer.compressors import Compressor
     from s3archivefs.writer.metadata import Positions
 
 __all__ = ["XattrTable", "has_place"]
@@ -41,9 +44,10 @@ def has_place(name: bytes) -> bool:
 class XattrTable:
     """The attributes of an image under way."""
 
-    def __init__(self, encode: Callable[[bytes], bytes] | None, workers: Workers) -> None:
-        self._encode = encode
-        self._pairs = MetadataTable(encode, workers)
+    def __init__(self, compressor: Compressor, workers: Workers) -> None:
+        self._compressor = compressor
+        self._workers = workers
+        self._pairs = MetadataTable(compressor.encode, workers)
         self._places: list[tuple[int, int, int]] = []
         """Of each set: place of the first pair, number of pairs, bytes of names."""
         self._known: dict[bytes, int] = {}
@@ -69,6 +73,34 @@ class XattrTable:
             self._known[pairs] = index
         return index
 
+    def keep(self, indexes: Collection[int]) -> dict[int, int]:
+        """Leave out all sets but those of some indexes; return the new indexes of these."""
+        former, end = self._pairs, self._pairs.place
+        former.finish()
+        places, known = self._places, self._known
+        self._pairs = MetadataTable(self._compressor.encode, self._workers)
+        self._places = []
+        new_indexes: dict[int, int] = {}
+        contents = former.contents(self._decode)
+        rest = b""
+        ends = [*(place for place, _, _ in places[1:]), end]
+        for index, (place, count, names) in enumerate(places):
+            size = ends[index] - place  # places are adjacent, and all blocks before the last full
+            while len(rest) < size:
+                rest += next(contents)
+            if index in indexes:
+                new_indexes[index] = len(self._places)
+                self._places.append((self._pairs.append(rest[:size]), count, names))
+            rest = rest[size:]
+        self._known = {
+            pairs: new_indexes[index] for pairs, index in known.items() if index in new_indexes
+        }
+        return new_indexes
+
+    def _decode(self, block: bytes) -> bytes:
+        codec = codec_for(self._compressor.compression, Limits())
+        return codec.decode(block, METADATA_BLOCK_SIZE, "a block of attributes", 0)
+
     def write(self, image: Positions) -> int:
         """Write the table; return its start, or ABSENT_64 for one without sets."""
         if not self._places:
@@ -79,8 +111,9 @@ class XattrTable:
             XattrId.layout.pack(self._pairs.reference(place), count, size)
             for place, count, size in self._places
         )
+        encode = self._compressor.encode
         positions = [
-            image.write(encoded_block(ids[start : start + METADATA_BLOCK_SIZE], self._encode))
+            image.write(encoded_block(ids[start : start + METADATA_BLOCK_SIZE], encode))
             for start in range(0, len(ids), METADATA_BLOCK_SIZE)
         ]
         header = XattrTableHeader.layout.pack(pairs_start, len(self._places), 0)

@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 import s3archivefs
+from s3archivefs import FileKind
 from s3archivefs.errors import PackingError
 from s3archivefs.format import MAGIC_STREAMED, Superblock
 from s3archivefs.writer.entries import Entry, HardLink, Member
@@ -113,6 +114,18 @@ def test_owners_and_fragments_that_nothing_names_leave_their_tables(tmp_path: Pa
         assert (fs.superblock.fragment_count, fs.superblock.id_count) == (1, 2)
         assert fs.stat("/3").uid == 3
     assert contents(image) == {"/3": LARGE[9000:12000]}
+
+
+def test_attributes_and_times_go_with_what_is_removed(tmp_path: Path) -> None:
+    secret = ((b"user.a", b"secret"),)
+    root = Entry(b"", FileKind.DIRECTORY, mtime=1)
+    members = [root, Entry(b"a", mtime=5), Entry(b"b", mtime=9, xattrs=secret)]
+    image = pack(tmp_path / "a", *members, compressor="none")
+    assert b"secret" in image.read_bytes()
+    extend(image, remove=(b"b",))
+    assert b"secret" not in image.read_bytes()
+    with s3archivefs.open(image) as fs:
+        assert fs.superblock.mkfs_time == 5
 
 
 def test_a_directory_is_removed_with_all_below_it(tmp_path: Path) -> None:

@@ -97,6 +97,16 @@ def test_files_are_counted_that_are_there_at_the_end(
     assert (packed.files, packed.content_bytes) == (len(sizes), sum(sizes))
 
 
+def test_duplicates_are_counted_that_are_there_at_the_end() -> None:
+    members = [file("a", b"same"), file("b", b"same"), file("c", b"same")]
+    assert written([*members, file("b", b"other")])[1].duplicates == 1
+    link = HardLink(b"d", b"b")
+    assert written([*members, link, file("b", b"other")])[1].duplicates == 2
+    assert written([*members, link, file("b", b"other"), file("d", b"new")])[1].duplicates == 1
+    large = [file(name, bytes(5000)) for name in "abc"]
+    assert written([*large, Entry(b"c", FileKind.SYMLINK, target=b"a")])[1].duplicates == 1
+
+
 # ---- Contents ------------------------------------------------------------------------------------
 
 

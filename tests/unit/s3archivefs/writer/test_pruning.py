@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import s3archivefs
 from s3archivefs import FileKind
+from s3archivefs.format import ABSENT_64, XattrTableHeader
 from s3archivefs.writer.entries import Entry, HardLink, Member
 from s3archivefs.writer.image_writer import ImageWriter
 from s3archivefs.writer.options import PackOptions
@@ -42,15 +43,23 @@ def entries(draw: st.DrawFn) -> Entry:
 
 def written(members: Iterable[Member], **options: Any) -> bytes:  # noqa: ANN401 -- of all types
     made = io.BytesIO()
-    manner = PackOptions(block_size=BLOCK, time=1, **options)
+    manner = PackOptions(**{"block_size": BLOCK, "time": 1, **options})
     with ImageWriter(StreamOutput(made), manner) as image:
         for member in members:
             image.add(member)
     return made.getvalue()
 
 
-def opened(members: Iterable[Member], **options: bool) -> s3archivefs.SquashFS:
+def opened(members: Iterable[Member], **options: Any) -> s3archivefs.SquashFS:  # noqa: ANN401 -- likewise
     return s3archivefs.open(s3archivefs.BytesDevice(written(members, **options)))
+
+
+def attribute_sets(fs: s3archivefs.SquashFS) -> int:
+    """The number of sets of attributes that the image says to have."""
+    start = fs.superblock.xattr_table_start
+    if start == ABSENT_64:
+        return 0
+    return int(XattrTableHeader.layout.unpack(fs.device.pread(start, 16))[1])
 
 
 def held(fs: s3archivefs.SquashFS) -> dict[str, object]:
@@ -86,6 +95,7 @@ def test_members_of_one_path_make_the_image_of_the_last(
         assert held(fs) == held(expected)
         assert fs.superblock.fragment_count <= fs.superblock.inode_count
         assert fs.superblock.id_count == expected.superblock.id_count
+        assert attribute_sets(fs) == attribute_sets(expected)
 
 
 def test_fragments_of_replaced_files_leave_the_table() -> None:
@@ -105,6 +115,34 @@ def test_owners_of_replaced_members_leave_the_table() -> None:
     with opened([*members, *directories]) as fs:
         assert (fs.stat("a").uid, fs.stat("a").gid, fs.stat("d").uid) == (19, 1019, 2019)
         assert fs.superblock.id_count == 4  # and the root's
+
+
+def test_attributes_of_replaced_members_leave_the_table() -> None:
+    """Of several blocks, some are left, and what they hold is in order."""
+    values = [NOISE[number:][:3000] for number in range(20)]
+    members = [
+        Entry(b"%d" % (number % 7), xattrs=((b"user.a", value),))
+        for number, value in enumerate(values)
+    ]
+    directories = [
+        Entry(b"d", FileKind.DIRECTORY, xattrs=((b"user.a", value),)) for value in values
+    ]
+    for compressor in ("gzip", "none"):
+        with opened([*members, *directories], compressor=compressor) as fs:
+            assert attribute_sets(fs) == 8 - 1  # the last of each
+            assert fs.getxattr("d", "user.a") == values[-1]
+            for number, value in enumerate(values[-7:], 13):
+                assert fs.getxattr(str(number % 7), "user.a") == value
+
+
+def test_an_image_is_as_old_as_the_newest_member_that_is_left() -> None:
+    members = [Entry(b"a", mtime=30), Entry(b"d", FileKind.DIRECTORY, mtime=20)]
+    for last in (
+        [Entry(b"a", mtime=5)],
+        [Entry(b"a", mtime=5), Entry(b"d", FileKind.DIRECTORY, mtime=6)],
+    ):
+        with opened([*members, *last], time=None) as fs:
+            assert fs.superblock.mkfs_time == (20 if len(last) == 1 else 6)
 
 
 def test_a_name_that_stays_of_a_replaced_file_keeps_its_fragment_and_owners() -> None:
