@@ -11,7 +11,8 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.implementations.local import LocalFileSystem
 
 from s3archivefs.errors import leads_nowhere
-from s3archivefs.filesystem.ranges import Wanted, read_ranges
+from s3archivefs.file import check_limit
+from s3archivefs.filesystem.ranges import Wanted, read_ranges, span
 from s3archivefs.inode import FileKind
 
 if TYPE_CHECKING:
@@ -49,15 +50,28 @@ class Contents(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
     ) -> bytes:
         """Return the content of a file, or the slice [start, end) of it.
 
-        Raises LimitExceededError for all of a file longer than Limits.read_all_bytes.
+        Raises LimitExceededError for more than Limits.read_all_bytes, unless `end` counts them.
         """
         path = "/" + self._strip_protocol(path)
         if start in {None, 0} and end is None:
             return self.image.read_bytes(path)
         with self.image.open(path) as file:
-            first, stop = slice(start, end).indices(file.size)[:2]
+            first, stop = span(start, end, file.size, self.image.limits.read_all_bytes)
             file.seek(first)
-            return file.read() if end is None else file.read(max(0, stop - first))
+            return file.read(stop - first)
+
+    def read_block(
+        self, fn: str, offset: int, length: int | None, delimiter: bytes | None = None
+    ) -> bytes:
+        """Return `length` bytes of a file from `offset`, or all behind it, as fsspec does.
+
+        With a delimiter, they begin and end behind the next one. Raises LimitExceededError for all
+        of more than Limits.read_all_bytes.
+        """
+        if length is None:
+            check_limit(self.size(fn) - offset, self.image.limits.read_all_bytes)
+        block: bytes = super().read_block(fn, offset, length, delimiter)
+        return block
 
     def cat(
         self,

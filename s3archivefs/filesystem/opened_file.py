@@ -6,6 +6,8 @@ import io
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex
 
+from s3archivefs.file import check_limit
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -128,7 +130,8 @@ class ArchiveFile(io.BufferedIOBase):
     def readuntil(self, char: bytes = b"\n", blocks: int | None = None) -> bytes:
         """Return the bytes up to the next `char`, that included, or to the end.
 
-        `char` may have several bytes. Reads so many bytes at once, by default `blocksize`.
+        `char` may have several bytes. Reads so many bytes at once, by default `blocksize`. Raises
+        LimitExceededError where it is not among so many as Limits.read_all_bytes.
         """
         start = self.tell()
         found = bytearray()
@@ -140,6 +143,7 @@ class ArchiveFile(io.BufferedIOBase):
                 end = at + len(char)
                 self.seek(start + end)
                 return bytes(found[:end])
+            check_limit(len(found), self._file.line_limit)
         return bytes(found)
 
     def _begin(self) -> None:

@@ -6,6 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs.device import readahead_of
+from s3archivefs.errors import LimitExceededError
+from s3archivefs.file import check_limit
 from s3archivefs.parallel import Workers, start_work
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from s3archivefs.image import SquashFS
     from s3archivefs.parallel import Work
 
-__all__ = ["Wanted", "read_ranges"]
+__all__ = ["Wanted", "read_ranges", "span"]
 
 _RUN_BYTES = 16 << 20  # of ranges that are read at once, unless one alone has more
 _readers = Workers(8, "s3archivefs-ranges")
@@ -53,17 +55,33 @@ def read_ranges(
         except Exception as error:  # noqa: BLE001 -- handed on
             yield from ((each.number, error) for each in wanted)
             continue
-        works += [start(partial(_read, image, name, run)) for run in _runs(wanted, size, gap)]
+        ranges = []
+        for each in wanted:
+            try:
+                first, stop = span(each.start, each.end, size, image.limits.read_all_bytes)
+            except LimitExceededError as error:
+                yield each.number, error
+            else:
+                ranges.append((first, stop, each.number))
+        works += [start(partial(_read, image, name, run)) for run in _runs(ranges, gap)]
     for work in works:
         yield from work.result()
 
 
-def _runs(wanted: Iterable[Wanted], size: int, gap: int) -> Iterator[_Run]:
-    """Yield the ranges of a file of `size` bytes in runs, in order."""
-    ranges = []
-    for number, start, end in wanted:
-        first, stop = slice(start, end).indices(size)[:2]
-        ranges.append((first, max(first, stop), number))
+def span(start: int | None, end: int | None, size: int, most: int) -> tuple[int, int]:
+    """Return the first byte and the end of a slice of `size` bytes.
+
+    Raises LimitExceededError where it has more than `most`, and that is the size's doing: no `end`
+    says how many it may be, or one counted from the file's own.
+    """
+    first, stop = slice(start, end).indices(size)[:2]
+    if end is None or end < 0:
+        check_limit(stop - first, most)
+    return first, max(first, stop)
+
+
+def _runs(ranges: Iterable[tuple[int, int, int]], gap: int) -> Iterator[_Run]:
+    """Yield ranges of a file, each with its number, in runs, in order."""
     run: _Run | None = None
     for first, stop, number in sorted(ranges):
         if run is not None and first <= run.end + gap and stop <= run.start + _RUN_BYTES:

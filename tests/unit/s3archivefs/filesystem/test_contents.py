@@ -12,7 +12,7 @@ from fsspec.callbacks import Callback
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3archivefs import BytesDevice
+from s3archivefs import BytesDevice, LimitExceededError
 from s3archivefs.filesystem import ArchiveFileSystem
 from tests.support.distant_device import DistantDevice
 from tests.support.images.fixtures import CountingDevice
@@ -46,6 +46,36 @@ def test_ranges_are_slices_in_the_order_of_the_asking(
         fs = ArchiveFileSystem(device(image.read_bytes()))
         found = fs.cat_ranges(paths, starts, ends, max_gap=max_gap)
         assert found == [CONTENTS[name][start:end] for name, start, end in wanted]
+
+
+@pytest.mark.property
+@given(BOUNDS, BOUNDS)
+def test_a_range_that_the_file_makes_long_is_as_limited_as_all_of_it(
+    image: Path, start: int | None, end: int | None
+) -> None:
+    content = CONTENTS["a/both"]
+    with ArchiveFileSystem(str(image), limits={"read_all_bytes": 100}) as fs:
+        is_refused = len(content[start:end]) > 100 and (end is None or end < 0)
+        [found, short] = fs.cat_ranges(["a/both", "a.b"], start, end)
+        assert short == CONTENTS["a.b"][start:end]
+        if not is_refused:
+            assert found == fs.cat_file("a/both", start, end) == content[start:end]
+            return
+        assert isinstance(found, LimitExceededError)
+        for read in (fs.cat_file, fs.cat):
+            with pytest.raises(LimitExceededError, match="read_all_bytes"):
+                read("a/both", start=start, end=end)
+
+
+def test_a_block_without_a_length_is_as_limited(image: Path) -> None:
+    with ArchiveFileSystem(str(image), limits={"read_all_bytes": 100}) as fs:
+        content = CONTENTS["lines"]
+        assert len(content) > 100
+        assert fs.read_block("lines", 0, len(content)) == content
+        assert fs.read_block("lines", len(content) - 9, None) == content[-9:]
+        assert fs.read_block("lines", 2, 4, delimiter=b"\n") == b"two\n"
+        with pytest.raises(LimitExceededError, match="read_all_bytes"):
+            fs.read_block("lines", 0, None)
 
 
 def test_ranges_that_adjoin_are_read_at_once(image: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fixtures.shapes import noise
 from fixtures.tree import file
+from s3archivefs import LimitExceededError
 from s3archivefs.filesystem import ArchiveFileSystem
 from tests.support.distant_device import DistantDevice
 from tests.support.images.fixtures import make_image
@@ -145,6 +146,16 @@ def test_a_cache_of_fsspec_reads_a_file_through_it(image: Path, tmp_path: Path, 
     url = f"{cache}::squashfs://a/both::{image}"
     with fsspec.open(url, **{cache: {"cache_storage": str(tmp_path)}}) as opened:
         assert opened.read() == CONTENTS["a/both"]
+
+
+def test_readuntil_gives_up_beyond_the_limit(image: Path) -> None:
+    limits = {"read_all_bytes": 1 << 20}
+    with ArchiveFileSystem(str(image), limits=limits).open("large") as large:
+        content = CONTENTS["large"]
+        assert large.readuntil(content[9 << 16 : (9 << 16) + 40]) == content[: (9 << 16) + 40]
+        large.seek(0)
+        with pytest.raises(LimitExceededError, match="read_all_bytes"):
+            large.readuntil(content[-40:])
 
 
 @pytest.mark.property
