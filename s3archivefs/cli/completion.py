@@ -3,57 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.arguments import UsageError, examples
 from s3archivefs.cli.exit_codes import OK
+from s3archivefs.cli.faults import EXPECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
-FILES = ("IMAGE", "IMAGE|DIR", "[PREFIX=]IMAGE", "SOURCE", "DEST", "FILE")
-"""Metavars of arguments that name local files."""
-DIRECTORIES = ("DIR",)
-"""Likewise directories."""
-
-_INSIDE = "PATH"
-"""The metavar of arguments that name what is inside an image."""
-_ASKS = {
-    # "files" in its name has readline quote what it returns, as it does with names of files.
-    "bash": r"""
-_s3archivefs_files_inside() {
-  s3archivefs completion bash -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" "$1" 2>/dev/null
-}
-""",
-    "zsh": r"""
-_s3archivefs_files_inside() {
-  local -a found given
-  given=("${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}")
-  found=(${(f)"$(s3archivefs completion zsh -- "${given[@]}" 2>/dev/null)"})
-  compadd -S '' -- ${(M)found:#*/}
-  compadd -- ${found:#*/}
-}
-""",
-    "fish": r"""
-function _s3archivefs_files_inside
-  set -l words (commandline -opc)
-  set -l word (commandline -ct)
-  set -l meant (string unescape -- $word); or set meant $word
-  s3archivefs completion fish -- $words[2..] "$meant" 2>/dev/null
-end
-""",
-}
-"""By shell a function that completes what is inside an image: it asks this command."""
-_INSIDE_NAMED = {
-    "bash": "_s3archivefs_files_inside",
-    "zsh": "_s3archivefs_files_inside",
-    "fish": "(_s3archivefs_files_inside)",
-    "tcsh": "",
-}
+_ALL_BUT_FIRST = re.compile(r'(?<=^  ")\(\*\):+', re.MULTILINE)
+"""How shtab tells zsh of several arguments: it completes but the first."""
 
 EXAMPLES = examples(
     ('eval "$(s3archivefs completion bash)"', "in this bash"),
@@ -64,50 +31,84 @@ EXAMPLES = examples(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `completion`."""
     parser.add_argument("shell", choices=SHELLS, help="%(choices)s")
-    # Those of a command line, as the script asks what the last of them may become.
+    # Those of a command line, as the script asks what the last of them may become: by itself a path
+    # inside an image, or joined to the image's name.
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--joined", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the script, or what it asks for."""
+    from s3archivefs.cli.command import make_parser  # noqa: PLC0415 -- which imports this module
+
     if options.words:
-        return _complete(options.words, options.shell)
+        with suppress(*EXPECTED):  # the terminal shows what is typed, and nothing else
+            for name in _answer(options):
+                sys.stdout.buffer.write(name + b"\n")
+    elif options.shell == "tcsh":
+        from s3archivefs.cli.completion_tcsh import script  # noqa: PLC0415 -- for this alone
+
+        sys.stdout.write(script(make_parser()))
+    else:
+        sys.stdout.write(_script(make_parser(), options.shell))
+    return OK
+
+
+def _answer(options: argparse.Namespace) -> Iterable[bytes]:
+    """Return what the last of a command's words may become."""
+    from s3archivefs.cli import names_inside as inside  # noqa: PLC0415 -- for this alone
+
+    if options.shell == "tcsh":
+        from s3archivefs.cli.command import make_parser  # noqa: PLC0415 -- as above
+        from s3archivefs.cli.completion_tcsh import choices  # noqa: PLC0415 -- likewise
+
+        line = os.environ.get("COMMAND_LINE", "")
+        return choices(make_parser(line.split()[1:]), line, "".join(options.words[1:]))
+    words = options.words
+    if options.shell == "bash":
+        words = [*map(inside.unquoted, words)]
+    option, equals, value = words[-1].partition("=")
+    if equals and option.startswith("--") and "--" not in words:
+        words = [*words[:-1], value]
+    names = inside.names_joined if options.joined else inside.names_inside
+    return names(words, options.shell)
+
+
+def _script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """Return shtab's script, with our functions for what it does not complete."""
     try:
         import shtab  # noqa: PLC0415 -- optional, and for this command alone
     except ModuleNotFoundError:
         raise UsageError("completion needs shtab: pip install 's3archivefs[cli]'") from None
-    from s3archivefs.cli.command import make_parser  # noqa: PLC0415 -- which imports this module
+    from s3archivefs.cli.completed import kinds  # noqa: PLC0415 -- for this alone
+    from s3archivefs.cli.completion_scripts import (  # noqa: PLC0415 -- likewise
+        AFTER,
+        BEFORE,
+        COMPLETED_BY,
+    )
 
-    parser = make_parser()
-    for action in _actions(parser):
-        if action.metavar in FILES:
-            vars(action)["complete"] = shtab.FILE
-        elif action.metavar in DIRECTORIES:
-            vars(action)["complete"] = shtab.DIRECTORY
-        elif action.metavar == _INSIDE:
-            vars(action)["complete"] = _INSIDE_NAMED
-    sys.stdout.write(shtab.complete(parser, options.shell, preamble=_ASKS.get(options.shell, "")))
-    return OK
-
-
-def _complete(words: list[str], shell: str) -> int:
-    """Write what the last of a command's words may become, a line for each."""
-    from s3archivefs.cli import names_inside as inside  # noqa: PLC0415 -- for this alone
-
-    found: Iterable[bytes]
-    if shell == "bash":
-        found = inside.choices_inside([*map(inside.unquoted, words)])
-    else:
-        found = inside.names_inside(words)
-    for name in found:
-        sys.stdout.buffer.write(name + b"\n")
-    return OK
+    for action, kind in kinds(parser):
+        vars(action)["complete"] = COMPLETED_BY[kind]
+    if shell == "zsh":
+        _suit_zsh(parser)
+    script = shtab.complete(parser, shell, preamble=BEFORE[shell])
+    if shell == "zsh":
+        script = _ALL_BUT_FIRST.sub("*:", script)
+    return script + AFTER.get(shell, "")
 
 
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Yield the arguments of a parser and of its subcommands."""
-    for action in parser._actions:  # noqa: SLF001 -- argparse has no public list of them
-        yield action
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- likewise
-            for command in action.choices.values():
-                yield from _actions(command)
+def _suit_zsh(parser: argparse.ArgumentParser) -> None:
+    """Have zsh complete values behind `--option=` too, and arguments that may be several."""
+    from s3archivefs.cli.completed import subcommands  # noqa: PLC0415 -- for this alone
+
+    for command in subcommands(parser).values():
+        several = False
+        for action in command._actions:  # noqa: SLF001 -- argparse has no public list of them
+            if not action.option_strings:
+                if several:
+                    action.help = argparse.SUPPRESS
+                several = several or action.nargs == "+"
+            elif action.nargs != 0:
+                action.option_strings = [
+                    text + ("=" if text.startswith("--") else "+") for text in action.option_strings
+                ]

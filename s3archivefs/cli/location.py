@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["split_location"]
+__all__ = ["ENDINGS", "split_location"]
 
-_ENDINGS = (".sqfs", ".squashfs", ".sqsh", ".sfs", ".squash", ".snap", ".appimage", ".img")
+ENDINGS = (".sqfs", ".squashfs", ".sqsh", ".sfs", ".squash", ".snap", ".appimage", ".img")
 """Endings of an image's name: in a URL they show where a key ends."""
-_LONGEST = max(map(len, _ENDINGS))
+_LONGEST = max(map(len, ENDINGS))
 
 
 def split_location(location: str) -> tuple[str, str | None]:
@@ -22,7 +22,7 @@ def split_location(location: str) -> tuple[str, str | None]:
     """
     if "://" in location:
         at = location.find("/", location.index("://") + 3)
-        while at > 0 and not location[max(0, at - _LONGEST) : at].lower().endswith(_ENDINGS):
+        while at > 0 and not location[max(0, at - _LONGEST) : at].lower().endswith(ENDINGS):
             at = location.find("/", at + 1)
         return (location[:at], location[at:]) if at > 0 else (location, None)
     at = len(location)

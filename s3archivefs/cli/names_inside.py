@@ -1,72 +1,81 @@
-"""Names inside an image that complete a word: what the shells' scripts ask for.
+r"""Names inside an image that complete a word: what the shells' scripts ask for.
 
-Only of local images: of one in S3, each word would cost requests, and may need credentials.
+Only of local images: of one in S3, each word would cost requests, and may need credentials. A name
+that a shell cannot take as it is becomes what `ls` prints of it, with `\xNN` for characters.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from s3archivefs.cli.faults import EXPECTED
+from s3archivefs.cli.opened import place_meant
+from s3archivefs.device import FileDevice
 from s3archivefs.image import SquashFS
 from s3archivefs.inode import FileKind
-from s3archivefs.names import encode
+from s3archivefs.names import decode, encode
+from s3archivefs.printed import printed, unprinted
+from s3archivefs.superblock import is_image_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["NAMES_MAX", "choices_inside", "names_inside", "unquoted"]
+__all__ = ["NAMES_MAX", "UNSAFE", "image_and_path", "names_inside", "names_joined", "unquoted"]
 
 NAMES_MAX = 1000
 """Names that complete a word: who has more of them types on."""
-_LEVELS_MAX = 64  # of directories that hold another, and nothing else
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+UNSAFE = {
+    # readline leaves the first two unquoted, so that bash would expand or run a name; bash takes
+    # the third for an earlier command between quotes.
+    "bash": re.compile(r"[$`!\x00-\x1f\x7f]"),
+    "zsh": _CONTROLS,
+    "fish": _CONTROLS,
+    # tcsh takes a list apart at blanks, and expands braces in it, and what begins so.
+    "tcsh": re.compile(r"^[~=]|[\s{}\x00-\x1f\x7f\udc80-\udcff]"),
+}
+"""By shell the characters that it cannot take within a name."""
 _QUOTES = ("", "'", '"')  # one may be open yet
-_EXPANDED = frozenset(b"$`")  # readline leaves them unquoted, so that bash would run a name
 
 
-def names_inside(words: Sequence[str]) -> Iterator[bytes]:
-    """Yield what the last of a command's words may become, directories with a slash.
+def names_inside(words: Sequence[str], shell: str) -> Iterator[bytes]:
+    """Yield what the last word of a command may become, directories with a slash.
 
-    The image is the first word that names a local file. Names with characters for terminals are
-    left out, and those that would pass for options begin with `./`. Raises what opening and reading
-    the image do.
+    The image is the first word that names a local one. Names that would pass for options begin with
+    `./`. Raises what opening and reading the image do.
     """
     *before, last = words
-    source = next(filter(_is_file, before), None)
-    if source is None:
-        return
-    above, slash, begun = encode(last).rpartition(b"/")
-    with SquashFS(source, offset=_offset(before)) as image:
-        entries = image.scandir(above or b"/", start=begun)
-        for entry in islice(entries, NAMES_MAX):
-            if not entry.name.startswith(begun):
-                return
-            if min(entry.name) >= ord(" "):
-                end = b"/" if entry.kind is FileKind.DIRECTORY else b""
-                path = above + slash + entry.name + end
+    offset = _offset(before)
+    for word in before:
+        if image := _image(word, offset):
+            for path in _paths(image, offset, last, UNSAFE[shell]):
                 yield b"./" + path if path.startswith(b"-") else path
+            return
 
 
-def choices_inside(words: Sequence[str]) -> list[bytes]:
-    """Return likewise what to choose from: in place of a single directory, what it holds.
-
-    bash takes a word that can become but one name for complete, and adds a space to it. Names that
-    it would expand are left out: an image could have it run commands.
-    """
-    found = _as_they_are(names_inside(words))
-    for _ in range(_LEVELS_MAX):
-        if len(found) != 1 or not found[0].endswith(b"/"):
-            break
-        deeper = _as_they_are(names_inside([*words[:-1], os.fsdecode(found[0])]))
-        found = deeper or found
-    return found
+def names_joined(words: Sequence[str], shell: str) -> Iterator[bytes]:
+    """Yield likewise what an image with a path inside, as one word, may become."""
+    *before, last = words
+    offset = _offset(before)
+    if found := image_and_path(last, offset):
+        image, end = found
+        for path in _paths(image, offset, last[end:], UNSAFE[shell]):
+            yield encode(last[:end]) + path
 
 
-def _as_they_are(names: Iterator[bytes]) -> list[bytes]:
-    """Return the names that bash takes as they are, once readline has quoted them."""
-    return [name for name in names if _EXPANDED.isdisjoint(name)]
+def image_and_path(word: str, offset: int = 0) -> tuple[str, int] | None:
+    """Return the local image a word begins with, and where the path starts; or None."""
+    end = word.find("/", 1)
+    while end > 0:
+        if image := _image(word[:end], offset):
+            return image, end
+        end = word.find("/", end + 1)
+    return None
 
 
 def unquoted(word: str) -> str:
@@ -81,18 +90,56 @@ def unquoted(word: str) -> str:
     return word
 
 
-def _is_file(word: str) -> bool:
-    try:
-        mode = os.stat(word).st_mode  # noqa: PTH116 -- pathlib takes 10 ms to import
-    except (OSError, ValueError):
-        return False
+def _paths(image: str, offset: int, typed: str, unsafe: re.Pattern[str]) -> Iterator[bytes]:
+    """Yield the paths in the image that a path may become."""
+    above, slash, begun = typed.rpartition("/")
+    plain = encode(begun.partition("\\")[0])  # what is behind may be printed
+    with SquashFS(image, offset=offset) as opened:
+        top = place_meant(opened, above) if above else b"/"
+        for entry in islice(opened.scandir(top, start=plain), NAMES_MAX):
+            if not entry.name.startswith(plain):
+                return
+            name = _spelled(entry.name, unsafe)
+            if name.startswith(begun) or decode(entry.name).startswith(begun):
+                end = "/" if entry.kind is FileKind.DIRECTORY else ""
+                yield encode(above + slash + name + end)
+
+
+def _spelled(stored: bytes, unsafe: re.Pattern[str]) -> str:
+    """Return a name as a word can have it that means that name."""
+    name = decode(stored)
+    if unprinted(name) == stored and not unsafe.search(name):
+        return name
+    return unsafe.sub(lambda found: _escaped(found[0]), printed(name))
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in encode(character))
+
+
+def _image(word: str, offset: int) -> str | None:
+    """Return the path of the local image that a word names, or None."""
+    # What the shell would make of it, or of some of it: it gives words as they are typed.
+    for path in dict.fromkeys((word, os.path.expandvars(os.path.expanduser(word)))):  # noqa: PTH111 -- pathlib takes 10 ms to import
+        try:
+            if not _holds_data(os.stat(path).st_mode):  # noqa: PTH116 -- likewise
+                continue
+            with closing(FileDevice(path)) as device:
+                if is_image_start(device.pread(offset, 4)):
+                    return os.path.abspath(path)  # noqa: PTH100 -- likewise; no URL is one
+        except EXPECTED:
+            continue
+    return None
+
+
+def _holds_data(mode: int) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISBLK(mode)
 
 
 def _offset(words: Sequence[str]) -> int:
     """Return the byte at which the image starts, as the words have it."""
     found = 0
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         value = following if word == "--offset" else word.removeprefix("--offset=")
         if word.startswith("--offset") and value.isascii() and value.isdigit():
             found = int(value)

@@ -78,7 +78,7 @@ def register_upload(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument(
         "--image",
         dest="keep",
-        metavar="PATH",
+        metavar="FILE",
         help="of a directory: keep the packed image here, so that an interrupted upload can resume",
     )
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3archivefs.cli import main
-from s3archivefs.cli.names_inside import NAMES_MAX, choices_inside, names_inside, unquoted
+from s3archivefs.cli.names_inside import (
+    NAMES_MAX,
+    image_and_path,
+    names_inside,
+    names_joined,
+    unquoted,
+)
 from tests.support.images.built import build, directory, file, symlink
 
 if TYPE_CHECKING:
@@ -20,7 +27,6 @@ TREE = directory({
     b"docs": directory({b"a b": file(b"b"), b"a.md": file(b"a"), b"deep": directory({})}),
     b"dozen": file(b"12"),
     b"link": symlink(b"docs"),
-    b"n\nl": file(b""),
     b"\xff": file(b""),
 })  # fmt: skip
 
@@ -44,7 +50,7 @@ def test_a_word_becomes_names_that_begin_so_and_directories_end_with_a_slash(ima
         "missing": [],
         "\udcff": [b"\xff"],
     }
-    found = {word: [*names_inside(["ls", "-l", image, word])] for word in expected}
+    found = {word: [*names_inside(["ls", "-l", image, word], "zsh")] for word in expected}
     assert found == expected
 
 
@@ -58,44 +64,109 @@ def test_no_name_passes_for_an_option(tmp_path: Path) -> None:
         "./-d/": [b"./-d/-l"],
         "/-": [b"/-R", b"/-d/"],
     }
-    assert {word: [*names_inside(["ls", str(path), word])] for word in expected} == expected
+    assert {word: [*names_inside(["ls", str(path), word], "zsh")] for word in expected} == expected
     assert main(["ls", str(path), "./-d/-l", "./-R"]) == 0
 
 
-def test_what_is_to_be_chosen_is_within_the_only_directory(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shell", "name", "word"),
+    [
+        ("bash", b"x`reboot`", rb"x\x60reboot\x60"),
+        ("bash", b"x$(reboot)", rb"x\x24(reboot)"),
+        ("bash", b"x!y", rb"x\x21y"),
+        ("bash", b"x y", b"x y"),
+        ("zsh", b"x$HOME", b"x$HOME"),
+        ("zsh", b"x\ny", rb"x\x0ay"),
+        ("fish", b"x\x1b[2J", rb"x\x1b[2J"),
+        ("fish", b"x\\y", rb"x\y"),
+        ("fish", rb"x\x41", rb"x\\x41"),
+        ("tcsh", b"x y", rb"x\x20y"),
+        ("tcsh", b"x{a,b}", rb"x\x7ba,b\x7d"),
+        ("tcsh", b"x=~", b"x=~"),
+        ("tcsh", b"x\xff", rb"x\xff"),
+    ],
+)
+def test_a_name_that_a_shell_cannot_take_becomes_what_is_printed_of_it(
+    shell: str, name: bytes, word: bytes, tmp_path: Path
+) -> None:
     path = tmp_path / "a.sqfs"
-    single = directory({b"c": directory({b"1": file(b""), b"2": file(b"")})})
-    path.write_bytes(build(directory({b"a": directory({b"b": single}), b"e": directory()})).data)
-    expected = {"a": [b"a/b/c/1", b"a/b/c/2"], "e": [b"e/"], "": [b"a/", b"e/"], "x": []}
-    assert {word: choices_inside(["ls", str(path), word]) for word in expected} == expected
+    path.write_bytes(build(directory({b"w": file(b""), name: file(b"")})).data)
+    assert [*names_inside(["ls", str(path), "x"], shell)] == [word]
+    assert [*names_inside(["ls", str(path), os.fsdecode(word)], shell)] == [word]
+    assert main(["ls", str(path), os.fsdecode(word)]) == 0
 
 
-@pytest.mark.parametrize("name", [b"x`reboot`", b"x$HOME", b"x$(reboot)"])
-def test_bash_gets_no_name_that_it_would_expand_or_run(name: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [b"~root", b"=1"])
+def test_tcsh_gets_no_word_that_it_would_expand(name: bytes, image: str, tmp_path: Path) -> None:
     path = tmp_path / "a.sqfs"
-    path.write_bytes(build(directory({name: file(b""), b"xy": file(b"")})).data)
-    assert choices_inside(["ls", str(path), "x"]) == [b"xy"]
+    path.write_bytes(build(directory({name: file(b"")})).data)
+    assert [*names_inside(["ls", str(path), ""], "tcsh")] == [b"\\x%02x%s" % (name[0], name[1:])]
 
 
-def test_the_image_is_the_first_word_that_is_a_local_file(image: str, tmp_path: Path) -> None:
-    assert [*names_inside(["extract", "-C", str(tmp_path), image, "-n", "doz"])] == [b"dozen"]
+def test_a_word_is_an_image_with_a_path_where_a_file_is_one(image: str, tmp_path: Path) -> None:
+    (tmp_path / "no.sqfs").write_text("no image")
+    (tmp_path / "dir.sqfs").mkdir()
+    assert image_and_path(f"{image}/docs/a") == (image, len(image))
+    for word in (
+        image,
+        "",
+        "/",
+        "docs/a",
+        str(tmp_path / "no.sqfs/docs"),
+        str(tmp_path / "dir.sqfs/a"),
+    ):
+        assert image_and_path(word) is None
+
+
+def test_a_path_is_completed_that_is_joined_to_its_image(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IMAGE", image)
+    for name in (image, "a.sqfs", "./a.sqfs", "~/a.sqfs", "$IMAGE", "${IMAGE}"):
+        typed = name.encode()
+        assert [*names_joined(["ls", f"{name}/do"], "zsh")] == [
+            typed + b"/docs/",
+            typed + b"/dozen",
+        ]
+        assert [*names_joined(["ls", f"{name}/docs/a."], "zsh")] == [typed + b"/docs/a.md"]
+    assert [*names_joined(["ls", "a.sqfs"], "zsh")] == []
+
+
+def test_a_file_named_as_a_url_is_opened_as_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:/bucket").mkdir(parents=True)
+    (tmp_path / "s3:/bucket/a.sqfs").write_bytes(build(TREE).data)
+    assert [*names_inside(["ls", "s3://bucket/a.sqfs", "doz"], "zsh")] == [b"dozen"]
+
+
+def test_the_image_is_the_first_word_that_names_a_local_one(image: str, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("docs")
+    assert [*names_inside(["extract", "-C", str(tmp_path), image, "-n", "doz"], "zsh")] == [
+        b"dozen"
+    ]
+    order = ["append", "--order", str(tmp_path / "list"), image]
+    assert [*names_inside([*order, "src", "--into", "doc"], "zsh")] == [b"docs/"]
     for words in (["ls", ""], ["ls", "s3://bucket/a.sqfs", ""], ["ls", str(tmp_path), ""], [""]):
-        assert [*names_inside(words)] == []
+        assert [*names_inside(words, "zsh")] == []
 
 
 @pytest.mark.parametrize("words", [["--offset", "4096"], ["--offset=4096"]])
 def test_an_image_may_start_within_its_file(words: list[str], tmp_path: Path) -> None:
     path = tmp_path / "embedded"
     path.write_bytes(bytes(4096) + build(TREE).data)
-    assert [*names_inside(["ls", *words, str(path), "doz"])] == [b"dozen"]
+    assert [*names_inside(["ls", *words, str(path), "doz"], "zsh")] == [b"dozen"]
 
 
 def test_no_more_names_are_read_than_anybody_looks_at(tmp_path: Path) -> None:
     path = tmp_path / "many.sqfs"
     members = {b"%05d" % number: file(b"") for number in range(NAMES_MAX + 9)}
     path.write_bytes(build(directory(members)).data)
-    assert len([*names_inside(["ls", str(path), ""])]) == NAMES_MAX
-    assert [*names_inside(["ls", str(path), "01008"])] == [b"01008"]
+    assert len([*names_inside(["ls", str(path), ""], "zsh")]) == NAMES_MAX
+    assert [*names_inside(["ls", str(path), "01008"], "zsh")] == [b"01008"]
 
 
 @pytest.mark.property
@@ -112,4 +183,18 @@ def test_the_command_writes_a_line_for_each(
     image: str, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     assert main(["completion", "bash", "--", "ls", "--", shlex.quote(image), "docs/'a "]) == 0
-    assert capfdbinary.readouterr() == (b"docs/a b\n", b"")
+    assert main(["completion", "bash", "--joined", "--", "ls", f"{image}/docs/a."]) == 0
+    assert main(["completion", "bash", "--", "append", image, "x", "--into=doc"]) == 0
+    expected = f"docs/a b\n{image}/docs/a.md\ndocs/\n".encode()
+    assert capfdbinary.readouterr() == (expected, b"")
+
+
+@pytest.mark.parametrize("length", [0, 50, 96, 200])
+def test_of_a_damaged_image_nothing_is_written(
+    length: int, image: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / "cut.sqfs"
+    path.write_bytes((tmp_path / "a.sqfs").read_bytes()[:length])
+    assert main(["completion", "bash", "--", "ls", str(path), "d"]) == 0
+    assert main(["completion", "bash", "--joined", "--", "ls", f"{path}/d"]) == 0
+    assert capfdbinary.readouterr() == (b"", b"")

@@ -1,0 +1,54 @@
+"""What each argument of the command is completed by: files, directories, names inside images."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["kinds", "subcommands"]
+
+_KINDS = {
+    "IMAGE": "file",
+    "IMAGE|DIR": "image",
+    "[PREFIX=]IMAGE": "file",
+    "PREFIX=IMAGE": "file",
+    "SOURCE": "file",
+    "DEST": "file",
+    "FILE": "file",
+    "DIR": "directory",
+    "PATH": "inside",
+}
+"""By metavar what an argument names."""
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the subcommands by their names."""
+    for action in parser._actions:  # noqa: SLF001 -- argparse has no public list of them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- likewise
+            return dict(action.choices)
+    return {}
+
+
+def kinds(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.Action, str]]:
+    """Yield the arguments of all subcommands that are completed, and what they name.
+
+    `image` is a local file or one with a path inside, `file`, `directory`, `inside` a path in the
+    image, `inside or file` that or, where no image comes before, a file.
+    """
+    for command in subcommands(parser).values():
+        actions = command._actions  # noqa: SLF001 -- likewise
+        named = {action.metavar: action for action in actions if not action.option_strings}
+        path = named.get("PATH")
+        for action in actions:
+            kind = _KINDS.get(str(action.metavar))
+            if action is path and action.nargs == "?":
+                kind = "inside or file"  # as the image may have it appended
+            elif action is named.get("IMAGE") and (
+                "IMAGE|DIR" in named or (path and path.nargs in {"*", "?"})
+            ):
+                kind = "image"
+            if kind:
+                yield action, kind

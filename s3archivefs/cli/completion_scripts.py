@@ -1,0 +1,179 @@
+"""Functions of each shell for files and for names inside images, which shtab's scripts lack.
+
+A shell completes files by itself. It asks this command (`names_inside`) for an argument that names
+what is inside an image, and where the word goes on behind the name of a file.
+"""
+
+from __future__ import annotations
+
+__all__ = ["AFTER", "BEFORE", "COMPLETED_BY"]
+
+COMPLETED_BY = {
+    "image": {
+        "bash": "_s3archivefs_image_files",
+        "zsh": "_s3archivefs_image_files",
+        "fish": "(_s3archivefs_image_files)",
+    },
+    "file": {
+        "bash": "_s3archivefs_files",
+        "zsh": "_s3archivefs_files",
+        "fish": "(_s3archivefs_files)",
+    },
+    "directory": {
+        "bash": "_s3archivefs_dirs",
+        "zsh": "_path_files -/",
+        "fish": "(_s3archivefs_files | string match -- '*/')",
+    },
+    "inside": {
+        "bash": "_s3archivefs_files_inside",
+        "zsh": "_s3archivefs_files_inside",
+        "fish": "(_s3archivefs_files_inside)",
+    },
+    "inside or file": {
+        "bash": "_s3archivefs_files_inside_or_here",
+        "zsh": "_s3archivefs_files_inside_or_here",
+        "fish": "(_s3archivefs_files_inside_or_here)",
+    },
+}
+"""By kind of argument and by shell what completes it.
+
+"files" in a name has readline quote what the function returns, as it does with names of files.
+"""
+
+_BASH = r"""
+_s3archivefs_ask() {
+  local word
+  for word in "${words[@]}"; do  # the command expands variables of the environment
+    [[ $word =~ \$\{?([A-Za-z_][A-Za-z0-9_]*) ]] && export "${BASH_REMATCH[1]}"
+  done
+  s3archivefs completion bash "$@" -- "${words[@]:1}" 2>/dev/null
+}
+
+# Of these lines _s3archivefs makes completion by readline itself, which knows ~, $ and quotes.
+_s3archivefs_files() { echo :default:; }
+_s3archivefs_dirs() { echo :dirnames:; }
+
+_s3archivefs_files_inside() { _s3archivefs_ask; }
+_s3archivefs_files_inside_or_here() { _s3archivefs_ask | grep . || _s3archivefs_files; }
+
+_s3archivefs_image_files() {
+  local file=${words[-1]}
+  IFS= read file <<<"${file#[\"\']}"  # without its backslashes
+  file=${file/#~\//$HOME/}
+  while [[ $file == ?*/* ]]; do
+    file=${file%/*}
+    if [[ -f $file || $file == *\$* ]] && _s3archivefs_ask --joined | grep .; then return; fi
+  done
+  _s3archivefs_files
+}
+"""
+_BASH_AFTER = r"""
+# Calls shtab's function with words that bash took apart at = and :, and options apart from values.
+_s3archivefs() {
+  local line=${COMP_LINE:0:COMP_POINT} words=() kept=() word apart=1 behind
+  for word in "${COMP_WORDS[@]:0:COMP_CWORD}" ""; do
+    while [[ $line == [[:blank:]]* ]]; do line=${line:1} apart=1; done
+    word=${word:-$line}  # the last as far as it is typed
+    if [[ $apart ]]; then words+=("$word"); else words[-1]+=$word; fi
+    line=${line#"$word"} apart=
+  done
+  behind=${words[-1]%"$2"}  # stays before what readline completes
+  for word in "${words[@]}"; do
+    if [[ $word == --*=* ]]; then kept+=("${word%%=*}" "${word#*=}"); else kept+=("$word"); fi
+  done
+  [[ ${words[-1]} == --*=* ]] && behind=${behind#*=}
+  local COMP_WORDS=("${kept[@]}") COMP_CWORD=$((${#kept[@]} - 1))
+  _shtab_s3archivefs "$@"
+  case ${COMPREPLY-} in
+    :default: | :dirnames:)
+      compopt +o filenames -o "${COMPREPLY//:/}"
+      COMPREPLY=() ;;
+    */) ((${#COMPREPLY[@]} > 1)) || compopt -o nospace ;;
+  esac
+  IFS= read behind <<<"${behind#[\"\']}"
+  COMPREPLY=("${COMPREPLY[@]#"$behind"}")
+}
+
+complete -o bashdefault -F _s3archivefs s3archivefs
+"""
+
+_ZSH = r"""
+# Offers what the command answers, which expands variables of the environment. What stands before
+# the last slash stays as it is typed.
+_s3archivefs_ask() {
+  local -a found names
+  local word
+  found=(${(f)"$(
+    for word in $words; do
+      [[ $word =~ '\$\{?([A-Za-z_][A-Za-z0-9_]*)' ]] && export $match[1]
+    done
+    s3archivefs completion zsh "$@" -- "${(@Q)words[1,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null
+  )"})
+  (( $#found )) || return 1
+  if compset -P '*/'; then
+    for word in $found; do names+=("${${word%/}##*/}${(M)word%/}"); done
+    found=($names)
+  fi
+  compadd -S '' -- ${(M)found:#*/}
+  compadd -- ${found:#*/}
+}
+
+_s3archivefs_files() {
+  _files || { compset -P '*=' && _files }  # PREFIX=IMAGE
+}
+
+_s3archivefs_files_inside() { _s3archivefs_ask }
+_s3archivefs_files_inside_or_here() { _s3archivefs_ask || _files }
+
+_s3archivefs_image_files() {
+  local file=${${(Q)PREFIX}/#\~\//$HOME/}
+  while [[ $file == ?*/* ]]; do
+    file=${file%/*}
+    if [[ -f $file || $file == *\$* ]] && _s3archivefs_ask --joined; then return; fi
+  done
+  _files
+}
+"""
+
+_FISH = r"""
+function _s3archivefs_ask
+  set -l word (commandline -ct)
+  set -l variables  # which the command expands
+  for name in (string match -r '\$[A-Za-z_][A-Za-z0-9_]*' -- (commandline -opc) $word)
+    set name (string sub -s 2 -- $name)
+    set -a variables $name="$$name"
+  end
+  set -l meant (string unescape -- $word); or set meant $word
+  env $variables s3archivefs completion fish $argv -- (commandline -opc)[2..] "$meant" 2>/dev/null
+end
+
+function _s3archivefs_files
+  complete -C "'' "(string replace -r -- '^--[^=]*=' '' (commandline -ct))
+end
+
+function _s3archivefs_files_inside
+  _s3archivefs_ask
+end
+
+function _s3archivefs_files_inside_or_here
+  _s3archivefs_ask | string match '*'; or _s3archivefs_files
+end
+
+function _s3archivefs_image_files
+  set -l word (commandline -ct)
+  set -l file (string unescape -- $word); or set file $word
+  set file (string replace -r '^~/' $HOME/ -- $file)
+  while string match -q '?*/*' -- $file
+    set file (string replace -r '/[^/]*$' '' -- $file)
+    if test -f "$file"; or string match -q '*$*' -- $file
+      _s3archivefs_ask --joined | string match '*'; and return
+    end
+  end
+  _s3archivefs_files
+end
+"""
+
+BEFORE = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+"""By shell the functions that shtab's script calls."""
+AFTER = {"bash": _BASH_AFTER}
+"""By shell what comes after that script."""
