@@ -62,7 +62,7 @@ def add_image(parser: argparse.ArgumentParser) -> None:
 def add_paths(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
     """Add the paths inside the image; without a default, at least one must be given."""
     end = f" ({default})" if default else ""
-    parser.add_argument("paths", nargs="*", metavar="PATH", help=PATH_HELP + end)
+    parser.add_argument("paths", nargs="*", default=[], metavar="PATH", help=PATH_HELP + end)
     parser.set_defaults(default_path=default)
 
 

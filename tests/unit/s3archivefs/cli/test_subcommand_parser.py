@@ -101,6 +101,8 @@ def test_an_unknown_option_shows_the_usage_of_its_command(
     [
         (["ls", "i.sqfs", "-a", "/d", "--odd"], "unrecognized arguments: -a --odd"),
         (["info", "i.sqfs", "/d"], "unrecognized arguments: /d"),
+        (["ls"], "the following arguments are required: IMAGE"),
+        (["cat", "--range", "0-9"], "the following arguments are required: IMAGE"),
         (["mount", "i.sqfs", ""], "argument DIR: it is empty"),
         (["umount", ""], "argument DIR: it is empty"),
     ],
