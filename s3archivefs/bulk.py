@@ -25,8 +25,9 @@ from s3archivefs.wanted import LARGE_BYTES, Wanted, weight_of_path, windows
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
+    from s3archivefs.content_place import ContentPlace
     from s3archivefs.data import DataReader
-    from s3archivefs.inode import ContentPlace, Inode, InodeTable, Stat
+    from s3archivefs.inode import Inode, InodeTable, Stat
     from s3archivefs.readers import Readers
     from s3archivefs.resolution import Place
     from s3archivefs.runs import Entry, Run

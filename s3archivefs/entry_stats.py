@@ -10,10 +10,11 @@ import struct
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from s3archivefs.content_place import ContentPlace
 from s3archivefs.errors import SquashfsError
 from s3archivefs.file_stats import stats_of_basic_files
 from s3archivefs.format import ABSENT_32, EXTENDED, SYMLINK_MAX, BasicFile, ExtendedFile, InodeType
-from s3archivefs.inode import FORMAT_BITS, RECORDS, ContentPlace, FileKind, Stat
+from s3archivefs.inode import FORMAT_BITS, RECORDS, FileKind, Stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -26,9 +26,10 @@ from s3archivefs.sources import PinnedSource, StoredSource, open_source, portabl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from s3archivefs.content_place import ContentPlace
     from s3archivefs.data import DataReader
     from s3archivefs.device import BlockDevice
-    from s3archivefs.inode import ContentPlace, Inode, InodeTable, Stat
+    from s3archivefs.inode import Inode, InodeTable, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath, PathLike, StrPath
     from s3archivefs.path import Path

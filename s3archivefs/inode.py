@@ -6,6 +6,7 @@ import stat
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
+from s3archivefs.content_place import ContentPlace
 from s3archivefs.errors import CorruptImageError, LimitExceededError
 from s3archivefs.format import (
     ABSENT_32,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from s3archivefs.metadata import MetadataCursor, MetadataReader
     from s3archivefs.tables import IdTable
 
-__all__ = ["FORMAT_BITS", "RECORDS", "ContentPlace", "FileKind", "Inode", "InodeTable", "Stat"]
+__all__ = ["FORMAT_BITS", "RECORDS", "FileKind", "Inode", "InodeTable", "Stat"]
 
 _PERMISSIONS = 0o7777
 _SMALLEST = BasicIpc.layout.size
@@ -105,30 +106,6 @@ class Stat(NamedTuple):
     """Device number in Linux's encoding; 0 for what is no device."""
     reference: int
     """Place of the inode in the image, which only hard links share."""
-
-
-class ContentPlace(NamedTuple):
-    """Where the content of a regular file lies, as its inode says.
-
-    Format: "File Inodes".
-    """
-
-    reference: int
-    """Reference of the inode."""
-    size: int
-    """Bytes of content."""
-    blocks_start: int
-    """Start of the first block, in bytes from the start of the image."""
-    fragment_index: int
-    """Number of the fragment block with the tail; ABSENT_32 for a file without."""
-    fragment_offset: int
-    """Start of the tail, in bytes from the start of the decoded fragment block."""
-
-    def block_count(self, block_size: int) -> int:
-        """Return the number of blocks, holes among them, without a tail in a fragment block."""
-        if self.fragment_index != ABSENT_32:
-            return self.size // block_size
-        return -(-self.size // block_size)
 
 
 class Inode:

@@ -18,8 +18,9 @@ from s3archivefs.names import os_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from s3archivefs.content_place import ContentPlace
     from s3archivefs.directory import Directory
-    from s3archivefs.inode import ContentPlace, Inode, Stat
+    from s3archivefs.inode import Inode, Stat
     from s3archivefs.opening import Found
     from s3archivefs.runs import Run
 

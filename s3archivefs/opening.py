@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import TypeAlias
 
+    from s3archivefs.content_place import ContentPlace
     from s3archivefs.data import DataReader
     from s3archivefs.file import SquashFile
-    from s3archivefs.inode import ContentPlace, Inode, InodeTable
+    from s3archivefs.inode import Inode, InodeTable
     from s3archivefs.limits import Limits
     from s3archivefs.names import EitherPath
     from s3archivefs.reopening import Origin

@@ -13,7 +13,8 @@ from s3archivefs.opening import FileOpener
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from s3archivefs.inode import ContentPlace, Stat
+    from s3archivefs.content_place import ContentPlace
+    from s3archivefs.inode import Stat
     from s3archivefs.readers import Readers
 
 __all__ = ["Placer"]

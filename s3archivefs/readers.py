@@ -23,9 +23,10 @@ from s3archivefs.xattr import XattrTable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from s3archivefs.content_place import ContentPlace
     from s3archivefs.device import BlockDevice
     from s3archivefs.format import Superblock
-    from s3archivefs.inode import ContentPlace, Inode, Stat
+    from s3archivefs.inode import Inode, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.runs import Entry
 

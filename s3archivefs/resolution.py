@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3archivefs.cache import WeightedCache
+    from s3archivefs.content_place import ContentPlace
     from s3archivefs.directory import Counter, Directory
-    from s3archivefs.inode import ContentPlace, Inode, Stat
+    from s3archivefs.inode import Inode, Stat
     from s3archivefs.limits import Limits
     from s3archivefs.readers import Readers
     from s3archivefs.runs import Entry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from s3archivefs.content_place import ContentPlace
 from s3archivefs.format import ABSENT_32
-from s3archivefs.inode import ContentPlace
 from s3archivefs.named_tuples import NamedTuple
 from s3archivefs.names import as_plain
 

@@ -23,13 +23,13 @@ from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-    from types import TracebackType
 
+    from s3archivefs.content_place import ContentPlace
     from s3archivefs.dataset.members import Members
     from s3archivefs.dataset.places import Places
     from s3archivefs.dataset.shared_file import SharedFile
     from s3archivefs.image import SquashFS
-    from s3archivefs.inode import ContentPlace, Stat
+    from s3archivefs.inode import Stat
     from s3archivefs.limits import Limits
     from s3archivefs.reopening import Origin
 
@@ -337,12 +337,7 @@ class ArchiveDataset(Generic[Item]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
+from s3archivefs.content_place import ContentPlace
 from s3archivefs.data import SIZE_MASK
 from s3archivefs.errors import SquashfsError
 from s3archivefs.format import ABSENT_32
-from s3archivefs.inode import ContentPlace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

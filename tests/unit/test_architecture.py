@@ -55,6 +55,7 @@ LAYERS = (
     "sources",
     "metadata",
     "tables",
+    "content_place",
     "inode",
     "runs",
     "listing",

@@ -13,9 +13,9 @@ import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs.batch import Batch, Planner, SharedBlock
+from s3archivefs.content_place import ContentPlace
 from s3archivefs.data import StoredBlock
 from s3archivefs.format import ABSENT_32
-from s3archivefs.inode import ContentPlace
 from s3archivefs.wanted import LARGE_BYTES, Wanted, weight_of_path, windows
 from tests.support.images.fixtures import make_image
 from tests.support.images.readers import readers_of
