@@ -84,7 +84,7 @@ RECORDS: dict[int, tuple[FileKind, type[InodeHeader]]] = {
 
 
 class Stat(NamedTuple):
-    """The attributes of a file, as `stat` returns them.
+    """The attributes of a file as `stat` returns them, with the names of os.stat_result too.
 
     Format: "Common Inode Header", "ID Table".
     """
@@ -106,6 +106,46 @@ class Stat(NamedTuple):
     """Device number in Linux's encoding; 0 for what is no device."""
     reference: int
     """Place of the inode in the image, which only hard links share."""
+
+    @property
+    def st_mode(self) -> int:
+        """Return `mode`."""
+        return self.mode
+
+    @property
+    def st_ino(self) -> int:
+        """Return `inode_number`."""
+        return self.inode_number
+
+    @property
+    def st_nlink(self) -> int:
+        """Return `nlink`."""
+        return self.nlink
+
+    @property
+    def st_uid(self) -> int:
+        """Return `uid`."""
+        return self.uid
+
+    @property
+    def st_gid(self) -> int:
+        """Return `gid`."""
+        return self.gid
+
+    @property
+    def st_size(self) -> int:
+        """Return `size`."""
+        return self.size
+
+    @property
+    def st_mtime(self) -> int:
+        """Return `mtime`."""
+        return self.mtime
+
+    @property
+    def st_rdev(self) -> int:
+        """Return `rdev`."""
+        return self.rdev
 
 
 class Inode:

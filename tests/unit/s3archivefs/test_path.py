@@ -235,6 +235,18 @@ def test_attributes_are_those_of_the_image(fs: s3archivefs.SquashFS) -> None:
     assert fs.path("loop").readlink() == "loop"
 
 
+def test_attributes_have_the_names_of_the_file_system_too(
+    fs: s3archivefs.SquashFS, real: RealPath
+) -> None:
+    for place in real.rglob("*"):
+        ours, theirs = fs.path(place.relative_to(real)).lstat(), place.lstat()
+        assert (ours.st_mode, ours.st_rdev) == (theirs.st_mode, theirs.st_rdev)
+        if not place.is_dir():  # which each system counts in its own way
+            assert (ours.st_size, ours.st_nlink) == (theirs.st_size, theirs.st_nlink)
+        assert (ours.st_uid, ours.st_gid, ours.st_mtime) == (ours.uid, ours.gid, ours.mtime)
+        assert ours.st_ino == ours.inode_number
+
+
 def test_names_that_are_not_utf8_are_escaped(fs: s3archivefs.SquashFS) -> None:
     (found,) = (each for each in fs.path().iterdir() if each.name.startswith("\udcff"))
     assert found.read_bytes() == b"bytes\n"
