@@ -269,7 +269,7 @@ def _answered_error(error: ClientError, bucket: str, key: str) -> ArchiveAccessE
     elif _is_of_credentials(error) or (code == "400" and error.operation_name == "HeadObject"):
         # The status is 400 or 403. Without a body, as for a HEAD, there is no code, and it is 400.
         kind, what = ArchiveCredentialsError, "the credentials were refused"
-    elif status == 404:
+    elif status == 404 or code == "InvalidURI":  # the store can have no such key
         kind, what = ArchiveNotFoundError, "there is no such object or bucket"
     elif status in {401, 403}:
         kind, what = ArchiveForbiddenError, "access was refused"

@@ -80,6 +80,14 @@ def test_no_listing_asks_the_store_for_longer_keys_than_it_can_have(
     assert max(map(len, map(str.encode, texts))) < 1024 + 2 * 4
 
 
+def test_a_name_that_the_store_takes_for_no_key_is_no_archives(
+    store: MemoryStore, operations: Operations
+) -> None:
+    store.failing["d/\0.sqfs"] = (400, "InvalidURI")
+    assert status(operations, "d/\0.sqfs/x") == 404
+    assert list_keys(operations, prefix="d/\0.sqfs/") == []
+
+
 # ---- Objects -------------------------------------------------------------------------------------
 
 
