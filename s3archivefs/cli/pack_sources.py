@@ -83,7 +83,8 @@ def source_of(
 
         if sys.stdin is None:  # as Python has it where the descriptor is closed
             raise UsageError("-: standard input is closed: give it a tar stream")
-        return Source(TarInput(sys.stdin.buffer, "standard input"), b"", False, False)  # noqa: FBT003 -- the fields are named above
+        stream = TarInput(sys.stdin.buffer, "standard input", takes=exclusion.taken)
+        return Source(stream, b"", False, False)  # noqa: FBT003 -- the fields are named above
     if "://" in argument:
         return _source_at(argument, exclusion, opened, packed)
     mode = os.stat(argument).st_mode  # noqa: PTH116 -- pathlib takes 10 ms to import
@@ -172,12 +173,15 @@ def _file_source(path: str, exclusion: Exclusion, opened: ExitStack, *, xattrs: 
     from s3archivefs.writer.inputs.tar import TarFileInput, is_tar  # noqa: PLC0415
     from s3archivefs.writer.inputs.zip import ZipInput  # noqa: PLC0415
 
+    takes = exclusion.taken
     if is_squashfs(path):
         return _image_source(path, exclusion, opened)
     if zipfile.is_zipfile(path):
-        return Source(ZipInput(path), b"", repeats=True, is_chosen=False, lasts=False)
+        members = ZipInput(path, takes=takes)
+        return Source(members, b"", repeats=True, is_chosen=True, lasts=False)
     if os.path.isfile(path) and is_tar(path):  # noqa: PTH113 -- likewise
-        return Source(TarFileInput(path), b"", repeats=True, is_chosen=False, lasts=False)
+        stream = TarFileInput(path, takes=takes)
+        return Source(stream, b"", repeats=True, is_chosen=False, lasts=False)
     return Source(FileInput(path, xattrs=xattrs), b"", repeats=True, is_chosen=False)
 
 

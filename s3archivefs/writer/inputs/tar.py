@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Self
 
     from s3archivefs.writer.entries import Member
+    from s3archivefs.writer.inputs.sizes import Takes
 
 __all__ = ["TarFileInput", "TarInput", "is_tar", "plain_path"]
 
@@ -42,11 +43,14 @@ _KINDS = {
     tarfile.CONTTYPE: FileKind.FILE,
     tarfile.GNUTYPE_SPARSE: FileKind.FILE,
     tarfile.DIRTYPE: FileKind.DIRECTORY,
+    b"D": FileKind.DIRECTORY,  # GNU tar's in an incremental archive; its content lists names
     tarfile.SYMTYPE: FileKind.SYMLINK,
     tarfile.CHRTYPE: FileKind.CHAR_DEVICE,
     tarfile.BLKTYPE: FileKind.BLOCK_DEVICE,
     tarfile.FIFOTYPE: FileKind.FIFO,
 }
+_LABEL = b"V"
+"""The type of a volume's name, which GNU tar does not extract."""
 _FAULTS: tuple[type[Exception], ...] = (
     tarfile.TarError,
     DecompressionError,
@@ -96,19 +100,23 @@ class _Info(tarfile.TarInfo):
 class TarInput:
     """Yields the members of a tar stream, which is read once, from its current position.
 
-    `name` is what errors call it. Raises PackingError where it is no tar stream, or a damaged one.
+    `name` is what errors call it. Raises PackingError where it is no tar stream, or a damaged one,
+    and for a member that no image can hold, unless `takes` leaves that out. Others are yielded
+    whatever it says, as hard links may refer to them.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BinaryIO, name: str, *, takes: Takes | None = None) -> None:
         self._file = file
         self._name = name
+        self._takes = takes
 
     def __iter__(self) -> Iterator[Member]:
         try:
             source = Decompressed(self._file, self._name)
             with _stream(source) as stream:
                 while (info := stream.next()) is not None:
-                    yield self._member(stream, info)
+                    if self._is_member(info):
+                        yield self._member(stream, info)
                     cast("Any", stream).members.clear()  # else it keeps all, 2 KB each
             if source.has_ended and not source.tells_its_end:
                 raise PackingError(
@@ -129,23 +137,28 @@ class TarInput:
         except _FAULTS:
             return False
 
+    def _is_member(self, info: tarfile.TarInfo) -> bool:
+        """Return whether it is one that is taken. Raises PackingError for one that cannot be."""
+        path = plain_path(encode(info.name))
+        what = f"{self._name}: {printed(path)}"
+        if info.type not in _KINDS and not info.islnk():
+            fault = f"a member of type {info.type!r}, which squashfs has not"
+        elif not math.isfinite(info.mtime):
+            fault = f"a time of {info.mtime}"
+        elif info.size < 0:
+            raise PackingError(f"{what}: a size of {info.size} bytes; the archive is damaged")
+        else:
+            return True
+        is_wanted = self._takes is None or self._takes(path, is_directory=False)
+        if is_wanted and info.type != _LABEL:
+            raise PackingError(f"{what}: {fault}; leave it out")
+        return False
+
     def _member(self, stream: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
         path = plain_path(encode(info.name))
         if info.islnk():
             return HardLink(path, plain_path(encode(info.linkname)))
-        kind = _KINDS.get(info.type)
-        if kind is None:
-            raise PackingError(
-                f"{self._name}: {printed(path)}: a member of type {info.type!r}, which squashfs has"
-                " not; leave it out"
-            )
-        if not math.isfinite(info.mtime):
-            raise PackingError(
-                f"{self._name}: {printed(path)}: a time of {info.mtime}; leave it out"
-            )
-        if info.size < 0:
-            what = f"a size of {info.size} bytes; the archive is damaged"
-            raise PackingError(f"{self._name}: {printed(path)}: {what}")
+        kind = _KINDS[info.type]
         is_file = kind is FileKind.FILE
         return Entry(
             path,
@@ -194,8 +207,9 @@ def _xattrs(info: tarfile.TarInfo) -> Iterator[tuple[bytes, bytes]]:
 class TarFileInput:
     """Yields the members of a file that is a tar stream. Raises what TarInput raises."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, takes: Takes | None = None) -> None:
         self._path = path
+        self._takes = takes
 
     def size(self) -> int:
         """Return the bytes of the file."""
@@ -203,7 +217,7 @@ class TarFileInput:
 
     def __iter__(self) -> Iterator[Member]:
         with open(self._path, "rb") as file:  # noqa: PTH123 -- pathlib takes 10 ms to import
-            yield from TarInput(file, os.fspath(self._path))
+            yield from TarInput(file, os.fspath(self._path), takes=self._takes)
 
 
 def is_tar(path: str | bytes | os.PathLike[str]) -> bool:

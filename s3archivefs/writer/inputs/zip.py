@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from s3archivefs.writer.entries import Member
+    from s3archivefs.writer.inputs.sizes import Takes
 
 __all__ = ["ZipInput"]
 
 _UNIX = 3  # of ZipInfo.create_system: external_attr >> 16 is a mode
+_FAT = 0  # likewise, of MS-DOS and Windows
 _ENCRYPTED = 0x1  # a bit of ZipInfo.flag_bits
 _TIMESTAMP = 0x5455  # the extra field "UT": seconds since the epoch
 _HAS_MTIME = 0x1
@@ -55,18 +57,22 @@ else:
 class ZipInput:
     """Yields the members of a zip archive: files, directories and symlinks.
 
-    Times that say no zone are taken for UTC. Raises PackingError for what is no zip archive, is
-    damaged, encrypted, or compressed in a way that Python's zipfile does not know.
+    Times that say no zone are taken for UTC. `takes` says of a path, and of whether it is a
+    directory, whether to take it. Raises PackingError for what is no zip archive, is damaged,
+    encrypted, or compressed in a way that Python's zipfile does not know.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, takes: Takes | None = None) -> None:
         self._path = path
+        self._takes = takes
 
     def __iter__(self) -> Iterator[Member]:
         try:
             with zipfile.ZipFile(self._path) as archive:
                 for info in archive.infolist():
-                    yield self._entry(archive, info)
+                    path, is_directory = _path_of(info)
+                    if self._takes is None or self._takes(path, is_directory=is_directory):
+                        yield self._entry(archive, info, path, is_directory=is_directory)
         except _FAULTS as error:
             what = f"{self._path}: is no zip archive, or a damaged one: {error}"
             raise PackingError(what) from error
@@ -75,14 +81,15 @@ class ZipInput:
         """Return the bytes of all files. Raises PackingError."""
         return sum(member.size or 0 for member in self if isinstance(member, Entry))
 
-    def _entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
-        path = plain_path(encode(info.filename))
+    def _entry(
+        self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: bytes, *, is_directory: bool
+    ) -> Entry:
         what = f"{self._path}: {printed(path)}"
         if info.flag_bits & _ENCRYPTED:
             raise PackingError(f"{what}: is encrypted; leave it out")
         mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
         mtime = _mtime(info)
-        if info.filename.endswith("/"):  # is_dir() fails for an empty one before Python 3.12
+        if is_directory:
             return Entry(path, FileKind.DIRECTORY, stat.S_IMODE(mode) or 0o755, mtime=mtime)
         if stat.S_ISLNK(mode):
             return Entry(
@@ -97,6 +104,17 @@ class ZipInput:
             size=info.file_size,
             reopens=True,
         )
+
+
+def _path_of(info: zipfile.ZipInfo) -> tuple[bytes, bool]:
+    """Return a member's path, and whether it is a directory.
+
+    Programs of Windows wrote backslashes between names; Info-ZIP takes them for slashes likewise.
+    """
+    name = info.filename
+    if info.create_system == _FAT and "/" not in name:
+        name = name.replace("\\", "/")
+    return plain_path(encode(name)), name.endswith("/")
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str) -> GuardedContent:

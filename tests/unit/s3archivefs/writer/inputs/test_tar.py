@@ -16,6 +16,7 @@ import zstandard
 from s3archivefs import FileKind
 from s3archivefs.errors import PackingError
 from s3archivefs.writer.entries import Entry, HardLink, Member
+from s3archivefs.writer.inputs.arranged import Exclusion
 from s3archivefs.writer.inputs.tar import TarFileInput, TarInput, is_tar, plain_path
 from tests.support.images.standard_zstd import use_standard_zstd
 
@@ -114,6 +115,22 @@ def test_a_stream_that_breaks_off_is_an_error(compress: Callable[[bytes], bytes]
 def test_a_member_of_an_unknown_type_is_named() -> None:
     with pytest.raises(PackingError, match=r"^it: odd: a member of type b'Z'"):
         read(tar_of(info("odd", b"Z")))
+
+
+@pytest.mark.parametrize("odd", [info("x", b"Z"), info("x", pax_headers={"mtime": "nan"})])
+def test_a_member_that_no_image_can_hold_may_be_left_out(odd: tarfile.TarInfo) -> None:
+    data = tar_of(info("a"), odd, info("b"))
+    found = TarInput(io.BytesIO(data), "it", takes=Exclusion(["x"]).takes)
+    assert [each.path for each in found] == [b"a", b"b"]
+
+
+def test_what_gnu_tar_adds_of_its_own_is_read_as_it_does() -> None:
+    """The name of a volume, of `tar -V`, and directories of incremental archives."""
+    data = tar_of(info("volume", b"V"), info("d", b"D", mode=0o750), info("d/a"))
+    (directory, _), (file, _) = read(data)
+    assert isinstance(directory, Entry)
+    assert (directory.path, directory.kind, directory.mode) == (b"d", FileKind.DIRECTORY, 0o750)
+    assert file.path == b"d/a"
 
 
 @pytest.mark.parametrize(

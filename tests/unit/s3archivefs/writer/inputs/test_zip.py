@@ -12,6 +12,7 @@ from s3archivefs import FileKind
 from s3archivefs.errors import PackingError
 from s3archivefs.format import SYMLINK_MAX
 from s3archivefs.writer.entries import Entry
+from s3archivefs.writer.inputs.arranged import Exclusion
 from s3archivefs.writer.inputs.zip import ZipInput
 
 
@@ -99,6 +100,22 @@ def test_encrypted_members_are_named(archive: Path) -> None:
     archive.write_bytes(data)
     with pytest.raises(PackingError, match=r"a\.zip: plain: is encrypted; leave it out"):
         members_of(archive)
+    found = ZipInput(archive, takes=Exclusion(["plain"]).takes)
+    assert [each.path for each in found] == [b"d", "d/\u00fc".encode(), b"link"]
+
+
+def test_backslashes_between_names_are_slashes_as_programs_of_windows_mean_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, system in ((r"d\e\f", 0), ("g\\", 0), (r"h/i\j", 0), (r"k\l", 3)):
+            each = info(name)
+            each.create_system = system
+            archive.writestr(each, b"")
+    found = members_of(path)
+    assert [*found] == [b"d/e/f", b"g", rb"h/i\j", rb"k\l"]
+    assert found[b"g"].kind is FileKind.DIRECTORY
 
 
 def test_a_month_of_zero_which_writers_put_for_no_date_is_the_first(archive: Path) -> None:
