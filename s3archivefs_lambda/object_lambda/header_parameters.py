@@ -10,9 +10,17 @@ from s3archivefs_lambda.s3api.dates import parse_http_date
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["header_parameters"]
+__all__ = ["header_parameters", "in_ascii"]
 
 _METADATA = "x-amz-meta-"
+
+
+def in_ascii(text: str) -> str:
+    """Return text on one line, with `?` for what is not ASCII.
+
+    botocore signs other text as UTF-8, and sends it as latin-1: the signature would be wrong.
+    """
+    return " ".join(text.splitlines()).encode("ascii", "replace").decode()
 
 
 def _integer(text: str) -> int | None:
@@ -76,10 +84,12 @@ _CHECKSUMS = {
 def header_parameters(status: int, headers: Mapping[str, str]) -> dict[str, Any]:
     """Return the headers of an answer of that status as parameters of WriteGetObjectResponse.
 
-    A value that is not of its parameter's type is left out.
+    A value that is not of its parameter's type is left out; text is `in_ascii`.
     """
     parameters: dict[str, Any] = {
-        parameter: headers[header] for header, parameter in _TEXTS.items() if header in headers
+        parameter: in_ascii(headers[header])
+        for header, parameter in _TEXTS.items()
+        if header in headers
     }
     for header, (parameter, parse) in _OTHERS.items():
         if header in headers and (value := parse(headers[header])) is not None:
@@ -87,7 +97,7 @@ def header_parameters(status: int, headers: Mapping[str, str]) -> dict[str, Any]
     if status == 200:
         parameters |= _checksum(headers)
     metadata = {
-        name.removeprefix(_METADATA): value
+        name.removeprefix(_METADATA): in_ascii(value)
         for name, value in headers.items()
         if name.startswith(_METADATA)
     }

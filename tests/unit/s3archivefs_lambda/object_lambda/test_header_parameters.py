@@ -95,6 +95,20 @@ def test_a_value_of_another_type_is_left_out(header: str, value: str) -> None:
     assert header_parameters(200, {header: value}) == {}
 
 
+def test_text_is_what_botocore_signs_as_it_sends_it() -> None:
+    headers = {
+        "Content-Disposition": 'attachment; filename="caf\u00e9.txt"',
+        "Cache-Control": "max-age=1,\r\npublic  ,x",
+        "x-amz-meta-name": "J\u00fcrgen",
+    }
+    parameters = header_parameters(200, headers)
+    assert parameters == {
+        "ContentDisposition": 'attachment; filename="caf?.txt"',
+        "CacheControl": "max-age=1, public  ,x",
+        "Metadata": {"name": "J?rgen"},
+    }
+
+
 def test_metadata_is_written_by_its_names() -> None:
     headers = {"x-amz-meta-a": "1", "x-amz-meta-b-c": "2", "x-amz-other": "3", "Server": "4"}
     assert header_parameters(200, headers) == {"Metadata": {"a": "1", "b-c": "2"}}

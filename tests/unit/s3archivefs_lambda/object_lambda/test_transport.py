@@ -235,6 +235,13 @@ def test_a_range_that_is_not_there_is_416(function: Function) -> None:
     assert written["ContentRange"] == "bytes */700"
 
 
+def test_an_errors_message_is_one_line_of_ascii() -> None:
+    def refuse(request: S3Request) -> S3Response:
+        raise S3Error("SomeCode", 400, "so\n\u00fcber")
+
+    assert Function(FakeOperations(refuse)).get("k")["ErrorMessage"] == "so ?ber"
+
+
 def test_not_modified_is_an_answer_with_the_etag_and_no_error(function: Function) -> None:
     etag = function.get("plain/short.txt")["ETag"]
     written = function.get("plain/short.txt", If_None_Match=etag)
