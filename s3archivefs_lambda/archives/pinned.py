@@ -6,6 +6,7 @@ A version that one process has open is opened by others without a request.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.config.settings import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import TypeAlias
 
     from s3archivefs import BlockDevice
@@ -31,6 +32,11 @@ __all__ = ["PinnedVersion", "current_settings", "open_current", "opener_for"]
 
 _REQUESTS = 32  # of one reader at a time, as the reader's bulk reading makes them
 _OPENERS = 16  # stores, or ways to reach one, that a process remembers
+_FILES = (
+    ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+    ("AWS_CONFIG_FILE", "~/.aws/config"),
+)
+"""Files of settings that variables name, and those without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +99,21 @@ def _pinned(
 
 
 def current_settings() -> Settings:
-    """Return the settings of the environment that decide how an archive is read."""
+    """Return the settings of the environment that decide how an archive is read.
+
+    Behind the variables come AWS's files of settings and their times: a client keeps the
+    credentials that it found there.
+    """
     prefixes = ("AWS_", "S3ARCHIVEFS_")
-    return tuple(sorted(each for each in os.environ.items() if each[0].startswith(prefixes)))
+    variables = sorted(each for each in os.environ.items() if each[0].startswith(prefixes))
+    return *variables, *_times_of_files()
+
+
+def _times_of_files() -> Iterator[tuple[str, str]]:
+    for variable, default in _FILES:
+        path = os.path.expanduser(os.environ.get(variable) or default)  # noqa: PTH111 -- a Path raises where there is no home
+        with suppress(OSError):
+            yield path, str(os.stat(path).st_mtime_ns)  # noqa: PTH116 -- likewise
 
 
 @lru_cache(_OPENERS)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from s3archivefs_lambda.archives.client import make_archive_client
-from s3archivefs_lambda.archives.pinned import open_current
-from s3archivefs_lambda.archives.s3 import S3Opener
+from s3archivefs_lambda.archives.pinned import current_settings, open_current, opener_for
 from s3archivefs_lambda.config.errors import SettingError
 from s3archivefs_lambda.config.location import parse_location
-from s3archivefs_lambda.config.settings import Config
 from s3archivefs_lambda.store.access import STANDARD_ACCESS
 
 if TYPE_CHECKING:
@@ -26,7 +22,7 @@ def open_url(url: str) -> BlockDevice:
     Settings come from the environment. Raises SettingError, StoreSettingsError and
     ArchiveAccessError.
     """
-    opener = S3Opener(Config.from_environ(os.environ), make_archive_client)
+    opener = opener_for(current_settings(), STANDARD_ACCESS)
     return open_current(opener, location_of(url), STANDARD_ACCESS).device
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -115,6 +116,24 @@ def test_a_profile_names_the_credentials(
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     found("s3://bucket/a.sqfs", endpoint_url=store.url, profile="other").version()
     assert signed_by(store) == {"AKIAOTHER", "us-east-1"}
+
+
+@pytest.mark.parametrize("name", ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"])
+def test_credentials_that_replace_others_in_a_file_are_used(
+    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    settings = tmp_path / "settings"
+    monkeypatch.setenv(name, str(settings))
+    for turn, key in enumerate(("AKIAFORMER", "AKIALATTER")):
+        settings.write_text(f"[default]\naws_access_key_id={key}\naws_secret_access_key=s\n")
+        os.utime(settings, (turn, turn))
+        store.requests.clear()
+        found("s3://bucket/a.sqfs", endpoint_url=store.url).version()
+        assert signed_by(store) == {key, "us-east-1"}
 
 
 @pytest.mark.parametrize(
