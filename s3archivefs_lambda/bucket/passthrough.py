@@ -152,7 +152,7 @@ def _found(ask: Ask, request: S3Request) -> StoredObject:
     if version is not None and "Range" in parameters and "IfMatch" not in parameters:
         if version.strip().startswith('"'):
             try:
-                return ask(request.key, parameters | {"IfMatch": version.strip()})
+                return ask(request.key, parameters | {"IfMatch": _signable(version.strip())})
             except StoreRefusedError as error:
                 if error.code != "PreconditionFailed":
                     raise
@@ -164,7 +164,9 @@ def _parameters(request: S3Request) -> dict[str, Any]:
     """Return what GetObject and HeadObject take of a request, besides bucket and key."""
     headers, query = request.headers, request.query
     parameters: dict[str, Any] = {
-        parameter: headers[name] for name, parameter in _TEXT_PARAMETERS.items() if name in headers
+        parameter: _signable(headers[name])
+        for name, parameter in _TEXT_PARAMETERS.items()
+        if name in headers
     }
     if "," in parameters.get("Range", ""):
         del parameters["Range"]  # S3 ignores several ranges; others answer with several parts
@@ -176,6 +178,14 @@ def _parameters(request: S3Request) -> dict[str, Any]:
     if "partNumber" in query:
         parameters["PartNumber"] = part_number(query["partNumber"])
     return parameters
+
+
+def _signable(text: str) -> str:
+    """Return a header's text with `?` for what is not ASCII.
+
+    botocore signs that as UTF-8, and sends it as latin-1: S3 would refuse the signature.
+    """
+    return text.encode("ascii", "replace").decode()
 
 
 def _sent(version: str) -> str:
