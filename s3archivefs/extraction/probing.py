@@ -12,6 +12,7 @@ __all__ = [
     "Abilities",
     "create_named",
     "create_unnamed",
+    "has_unnamed_files",
     "link_unnamed",
     "probe",
     "temporary_name",
@@ -67,10 +68,14 @@ def probe(directory: int) -> Abilities:
     except OSError:
         ignores_case = False
     os.unlink(name, dir_fd=directory)
-    return Abilities(_has_unnamed_files(directory, name), ignores_case)
+    return Abilities(has_unnamed_files(directory, name), ignores_case)
 
 
-def _has_unnamed_files(directory: int, name: bytes) -> bool:
+def has_unnamed_files(directory: int, name: bytes) -> bool:
+    """Find out whether files there can be written before they have a name.
+
+    The name is used for that, and free again.
+    """
     if not hasattr(os, "O_TMPFILE"):
         return False
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,8 @@ __all__ = ["FileOutput", "Output", "StreamOutput", "new_lines", "padded"]
 
 _PADDING = 4096
 """Bytes that the length is a multiple of: Linux mounts no part of a sector."""
+_MODE = 0o666
+"""The mode of a new file, less what the umask takes."""
 
 
 def padded(length: int) -> int:
@@ -77,6 +80,9 @@ class StreamOutput:
 class FileOutput(StreamOutput):
     """Writes a new file, which appears under its name when the image is whole.
 
+    It has none before, where the file system can do that, so that nothing stays of a process that
+    is killed; else one of its own.
+
     With `replace`, it takes the place of a file of that name. Raises FileExistsError where there is
     one and it may not, IsADirectoryError for a directory, and OSError where none can be made.
     """
@@ -89,8 +95,10 @@ class FileOutput(StreamOutput):
         if self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         self._partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.partial")
+        unnamed = self._unnamed()
+        self._is_unnamed = unnamed is not None
         with self._named():
-            self._own = self._partial.open("xb")
+            self._own = unnamed or self._partial.open("xb")
         super().__init__(self._own)
 
     @property
@@ -111,8 +119,26 @@ class FileOutput(StreamOutput):
         with self._named():
             super().finish(superblock)
             os.fsync(self._own.fileno())
+            if self._is_unnamed:
+                self._name_partial()
             self._own.close()
         self._appear()
+
+    def _unnamed(self) -> BinaryIO | None:
+        """Return a new file that has no name yet; None where there are none."""
+        if sys.platform == "win32":
+            return None
+        from s3archivefs.writer.unnamed import unnamed_file  # noqa: PLC0415 -- not for Windows
+
+        handle = unnamed_file(self._path.parent, _MODE)
+        return None if handle is None else os.fdopen(handle, "wb")
+
+    def _name_partial(self) -> None:
+        """Give the file a first name: a link takes the place of nothing."""
+        if sys.platform != "win32":
+            from s3archivefs.writer.unnamed import name_file  # noqa: PLC0415 -- likewise
+
+            name_file(self._own.fileno(), self._partial)
 
     def _appear(self) -> None:
         """Give the file its name."""

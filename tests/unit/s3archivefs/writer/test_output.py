@@ -13,9 +13,22 @@ START, REST = b"\0" * 96, b"content"
 SUPERBLOCK = b"s" * 96
 
 
-def test_a_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
+def unnamed_refused(*_: object) -> int:
+    raise OSError
+
+
+@pytest.fixture(params=["unnamed files", "temporary names"])
+def output(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> FileOutput:
+    """An output, as different file systems have it."""
+    if request.param == "temporary names":
+        monkeypatch.setattr("s3archivefs.extraction.probing.create_unnamed", unnamed_refused)
+    return FileOutput(tmp_path / "a")
+
+
+def test_a_file_has_its_name_when_it_is_whole(output: FileOutput, tmp_path: Path) -> None:
     path = tmp_path / "a"
-    output = FileOutput(path)
     output.write(START + REST)
     assert not path.exists()
     output.finish(SUPERBLOCK)
@@ -24,8 +37,17 @@ def test_a_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_an_abandoned_file_leaves_nothing(tmp_path: Path) -> None:
+def test_nothing_but_the_whole_file_is_seen_where_files_need_no_name(tmp_path: Path) -> None:
     output = FileOutput(tmp_path / "a")
+    output.write(START)
+    assert [*tmp_path.iterdir()] == []
+    output.finish(SUPERBLOCK)
+    other = tmp_path / "b"
+    other.touch()
+    assert (tmp_path / "a").stat().st_mode == other.stat().st_mode
+
+
+def test_an_abandoned_file_leaves_nothing(output: FileOutput, tmp_path: Path) -> None:
     output.write(START)
     output.abandon()
     assert [*tmp_path.iterdir()] == []
