@@ -25,70 +25,89 @@ COMPLETED_BY = {
         "fish": "(_s3archivefs_files | string match -- '*/')",
     },
     "inside": {
-        "bash": "_s3archivefs_files_inside",
-        "zsh": "_s3archivefs_files_inside",
-        "fish": "(_s3archivefs_files_inside)",
+        "bash": "_s3archivefs_inside",
+        "zsh": "_s3archivefs_inside",
+        "fish": "(_s3archivefs_inside)",
     },
     "inside or file": {
-        "bash": "_s3archivefs_files_inside_or_here",
-        "zsh": "_s3archivefs_files_inside_or_here",
-        "fish": "(_s3archivefs_files_inside_or_here)",
+        "bash": "_s3archivefs_inside_or_here",
+        "zsh": "_s3archivefs_inside_or_here",
+        "fish": "(_s3archivefs_inside_or_here)",
     },
 }
-"""By kind of argument and by shell what completes it.
-
-"files" in a name has readline quote what the function returns, as it does with names of files.
-"""
+"""By kind of argument and by shell what completes it."""
 
 _BASH = r"""
+# The first line that a function writes is an option of complete, for _s3archivefs to set: default
+# and dirnames have readline complete, which knows ~, $ and quotes; filenames has it quote names.
 _s3archivefs_ask() {
-  local word
+  local word found
   for word in "${words[@]}"; do  # the command expands variables of the environment
     [[ $word =~ \$\{?([A-Za-z_][A-Za-z0-9_]*) ]] && export "${BASH_REMATCH[1]}"
   done
-  s3archivefs completion bash "$@" -- "${words[@]:1}" 2>/dev/null
+  found=$(s3archivefs completion bash "$@" -- "${words[@]:1}" 2>/dev/null)
+  [[ $found ]] && printf '%s\n' :filenames: "$found"
 }
 
-# Of these lines _s3archivefs makes completion by readline itself, which knows ~, $ and quotes.
 _s3archivefs_files() { echo :default:; }
 _s3archivefs_dirs() { echo :dirnames:; }
-
-_s3archivefs_files_inside() { _s3archivefs_ask; }
-_s3archivefs_files_inside_or_here() { _s3archivefs_ask | grep . || _s3archivefs_files; }
+_s3archivefs_inside() { _s3archivefs_ask; }
+_s3archivefs_inside_or_here() { _s3archivefs_ask || _s3archivefs_files; }
 
 _s3archivefs_image_files() {
-  local file=${words[-1]}
+  local file=${words[${#words[@]} - 1]}
   IFS= read file <<<"${file#[\"\']}"  # without its backslashes
   file=${file/#~\//$HOME/}
   while [[ $file == ?*/* ]]; do
     file=${file%/*}
-    if [[ -f $file || $file == *\$* ]] && _s3archivefs_ask --joined | grep .; then return; fi
+    if [[ -f $file || -f ${file//[\"\']/} || $file == *\$* ]]; then
+      _s3archivefs_ask --joined && return
+    fi
   done
   _s3archivefs_files
 }
 """
 _BASH_AFTER = r"""
-# Calls shtab's function with words that bash took apart at = and :, and options apart from values.
+# Calls shtab's function with words that bash took apart at = and :, options apart from values, and
+# without words such as -lh, which hold options or their values.
 _s3archivefs() {
-  local line=${COMP_LINE:0:COMP_POINT} words=() kept=() word apart=1 behind
+  local line=${COMP_LINE:0:COMP_POINT} words=() kept=() last=-1 apart=1 word behind
   for word in "${COMP_WORDS[@]:0:COMP_CWORD}" ""; do
     while [[ $line == [[:blank:]]* ]]; do line=${line:1} apart=1; done
     word=${word:-$line}  # the last as far as it is typed
-    if [[ $apart ]]; then words+=("$word"); else words[-1]+=$word; fi
-    line=${line#"$word"} apart=
+    [[ $apart ]] && ((last += 1))
+    words[last]+=$word line=${line#"$word"} apart=
+    [[ $word == *[\<\>] ]] && apart=1
   done
-  behind=${words[-1]%"$2"}  # stays before what readline completes
-  for word in "${words[@]}"; do
-    if [[ $word == --*=* ]]; then kept+=("${word%%=*}" "${word#*=}"); else kept+=("$word"); fi
+  for word in "${words[@]:0:last}"; do
+    case $word in
+      --*=*) kept+=("${word%%=*}" "${word#*=}") ;;
+      -[!-]?*) ;;
+      *) kept+=("$word") ;;
+    esac
   done
-  [[ ${words[-1]} == --*=* ]] && behind=${behind#*=}
+  word=${words[last]}
+  behind=${word%"$2"}  # stays before what readline completes
+  if [[ $word == --*=* ]]; then
+    kept+=("${word%%=*}")
+    word=${word#*=} behind=${behind#*=}
+  fi
+  kept+=("$word")
   local COMP_WORDS=("${kept[@]}") COMP_CWORD=$((${#kept[@]} - 1))
   _shtab_s3archivefs "$@"
-  case ${COMPREPLY-} in
+  word=${COMPREPLY-}
+  [[ $word == :*: ]] && COMPREPLY=("${COMPREPLY[@]:1}")
+  compopt +o filenames 2>/dev/null
+  case $word in
     :default: | :dirnames:)
-      compopt +o filenames -o "${COMPREPLY//:/}"
-      COMPREPLY=() ;;
-    */) ((${#COMPREPLY[@]} > 1)) || compopt -o nospace ;;
+      word=${word//:/}
+      compopt -o "$word" 2>/dev/null ||  # bash < 4 has no compopt
+        while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -o "$word" -- "$2")
+      ;;
+    :filenames:)
+      compopt -o filenames
+      [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == */ ]] && compopt -o nospace
+      ;;
   esac
   IFS= read behind <<<"${behind#[\"\']}"
   COMPREPLY=("${COMPREPLY[@]#"$behind"}")
@@ -122,8 +141,8 @@ _s3archivefs_files() {
   _files || { compset -P '*=' && _files }  # PREFIX=IMAGE
 }
 
-_s3archivefs_files_inside() { _s3archivefs_ask }
-_s3archivefs_files_inside_or_here() { _s3archivefs_ask || _files }
+_s3archivefs_inside() { _s3archivefs_ask }
+_s3archivefs_inside_or_here() { _s3archivefs_ask || _files }
 
 _s3archivefs_image_files() {
   local file=${${(Q)PREFIX}/#\~\//$HOME/}
@@ -151,11 +170,11 @@ function _s3archivefs_files
   complete -C "'' "(string replace -r -- '^--[^=]*=' '' (commandline -ct))
 end
 
-function _s3archivefs_files_inside
+function _s3archivefs_inside
   _s3archivefs_ask
 end
 
-function _s3archivefs_files_inside_or_here
+function _s3archivefs_inside_or_here
   _s3archivefs_ask | string match '*'; or _s3archivefs_files
 end
 

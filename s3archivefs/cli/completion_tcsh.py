@@ -67,7 +67,7 @@ def choices(parser: argparse.ArgumentParser, line: str, behind: str) -> list[byt
 
     tcsh gives the line without its quotes. Raises what reading a damaged image does.
     """
-    words = re.split(r"\s+", line)[1:]
+    words = re.split(r"\s+", line.lstrip())[1:]
     for start in range(len(words) - 1, max(0, len(words) - _WORDS_JOINED), -1):
         last = " ".join(words[start:])
         with suppress(OSError):  # no such directory
@@ -175,7 +175,7 @@ def _files(typed: str, *, directories: bool) -> Iterator[str]:
     """Yield the local files that a path may become and that tcsh can take."""
     above, slash, begun = typed.rpartition("/")
     top = os.path.expandvars(os.path.expanduser(above + slash))  # noqa: PTH111 -- likewise
-    with os.scandir(top or ".") as entries:
+    with suppress(OSError), os.scandir(top or ".") as entries:
         fitting = (
             entry.name + ("/" if entry.is_dir() else "")
             for entry in entries

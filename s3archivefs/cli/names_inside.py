@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from contextlib import closing
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.faults import EXPECTED
@@ -24,6 +24,8 @@ from s3archivefs.superblock import is_image_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from s3archivefs.entry import DirEntry
 
 __all__ = ["NAMES_MAX", "UNSAFE", "image_and_path", "names_inside", "names_joined", "unquoted"]
 
@@ -96,13 +98,41 @@ def _paths(image: str, offset: int, typed: str, unsafe: re.Pattern[str]) -> Iter
     plain = encode(begun.partition("\\")[0])  # what is behind may be printed
     with SquashFS(image, offset=offset) as opened:
         top = place_meant(opened, above) if above else b"/"
-        for entry in islice(opened.scandir(top, start=plain), NAMES_MAX):
-            if not entry.name.startswith(plain):
-                return
+        for entry in _entries(opened, top, plain):
             name = _spelled(entry.name, unsafe)
             if name.startswith(begun) or decode(entry.name).startswith(begun):
                 end = "/" if entry.kind is FileKind.DIRECTORY else ""
                 yield encode(above + slash + name + end)
+
+
+def _entries(image: SquashFS, top: bytes, begun: bytes) -> Iterator[DirEntry[bytes]]:
+    """Yield the entries of a directory that begin so: the first, and some of more.
+
+    The latter have no more in common with the first than all have: a shell adds that to a word.
+    """
+    first = shared = b""
+    for entry in islice(_from(image, top, begun, begun), NAMES_MAX):
+        first = first or entry.name
+        shared = _shared(first, entry.name)
+        yield entry
+    while len(shared) > len(begun):
+        *before, end = shared.rstrip(b"\xff") or b"\xff"
+        if end == 0xFF:
+            return
+        behind = next(_from(image, top, bytes([*before, end + 1]), begun), None)
+        if behind is None:
+            return
+        shared = _shared(shared, behind.name)
+        yield behind
+
+
+def _shared(one: bytes, other: bytes) -> bytes:
+    return os.path.commonprefix([one, other]) or b""  # noqa: RUF071 -- a name is no path
+
+
+def _from(image: SquashFS, top: bytes, start: bytes, begun: bytes) -> Iterator[DirEntry[bytes]]:
+    """Yield the entries from a name on, as long as they begin so."""
+    return takewhile(lambda entry: entry.name.startswith(begun), image.scandir(top, start=start))
 
 
 def _spelled(stored: bytes, unsafe: re.Pattern[str]) -> str:

@@ -57,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "named.sqfs" / "file").touch()
     (folder / "text.sqfs").write_text("no image")
     (folder / "cut.sqfs").write_bytes(image[: len(image) // 2])
+    (folder / "written").write_text("something")
     (folder / "offset.img").write_bytes(bytes(4096) + image)
     return folder
 
@@ -135,7 +136,7 @@ def test_files_are_completed_as_values_and_behind_other_arguments(shell: Interac
         "mount docs=a.s\t": ["mount", "docs=a.sqfs"],
         "mount x=a.sqfs y=named.s\t": ["mount", "x=a.sqfs", "y=named.sqfs"],
         "serve --map P=a.s\t": ["serve", "--map", "P=a.sqfs"],
-        "serve --map=P=a.s\t": ["serve", "--map=P=a.sqfs"],
+        "serve --map=s3://bucket/P=a.s\t": ["serve", "--map=s3://bucket/P=a.sqfs"],
         "cp a.sqfs docs nam\t": ["cp", "a.sqfs", "docs", "named.sqfs"],
         "cp a.sqfs/docs nam\t": ["cp", "a.sqfs/docs", "named.sqfs"],
         "upload --image a.s\t": ["upload", "--image", "a.sqfs"],
@@ -148,7 +149,7 @@ def test_paths_inside_a_local_image_are_completed(shell: InteractiveShell) -> No
     expected = {
         "ls a.sqfs doc\tgui\t": ["ls", "a.sqfs", guide],
         "ls a.sqfs /doc\tgui\t": ["ls", "a.sqfs", f"/{guide}"],
-        "ls -l a.sqfs docs docs/g\t": ["ls", "-l", "a.sqfs", "docs", guide],
+        "ls -lh a.sqfs docs docs/g\t": ["ls", "-lh", "a.sqfs", "docs", guide],
         "ls --offset 4096 offset.img docs/g\t": ["ls", "--offset", "4096", "offset.img", guide],
         "ls --offset=4096 offset.img docs/g\t": ["ls", "--offset=4096", "offset.img", guide],
         "ls ~/a.sqfs docs/g\t": ["ls", str(shell.home / "a.sqfs"), guide],
@@ -178,6 +179,13 @@ def test_a_path_is_completed_behind_the_name_of_an_image(shell: InteractiveShell
         "ls text.sqfs/doc\t": ["ls", "text.sqfs/doc"],
     }
     assert {line: complete(shell, line) for line in expected} == expected
+
+
+def test_a_line_may_have_more_than_the_command(shell: InteractiveShell) -> None:
+    shell.type("true; ")
+    assert complete(shell, "ls a.sqfs docs/g\t") == ["ls", "a.sqfs", "docs/guide.txt"]
+    assert complete(shell, "ls a.sqfs docs >writ\t") == ["ls", "a.sqfs", "docs"]
+    assert (shell.folder / "written").read_bytes() == b""
 
 
 def test_variables_stand_for_an_image(shell: InteractiveShell) -> None:

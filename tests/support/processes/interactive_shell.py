@@ -58,6 +58,7 @@ class InteractiveShell:
     ) -> None:
         self.name = shell
         self.home = home
+        self.folder = folder
         text, arguments = STARTS[shell]
         start = home / (".zshrc" if shell == "zsh" else ".tcshrc")
         start.write_text(text.format(prompt=PROMPT, script=script) + "\n")

@@ -165,8 +165,34 @@ def test_no_more_names_are_read_than_anybody_looks_at(tmp_path: Path) -> None:
     path = tmp_path / "many.sqfs"
     members = {b"%05d" % number: file(b"") for number in range(NAMES_MAX + 9)}
     path.write_bytes(build(directory(members)).data)
-    assert len([*names_inside(["ls", str(path), ""], "zsh")]) == NAMES_MAX
+    assert len([*names_inside(["ls", str(path), ""], "zsh")]) == NAMES_MAX + 1
     assert [*names_inside(["ls", str(path), "01008"], "zsh")] == [b"01008"]
+
+
+@pytest.mark.parametrize(
+    ("behind", "shared"),
+    [
+        ((b"%05d" % (NAMES_MAX + 1),), b"0"),
+        ((b"02000", b"1"), b""),
+        ((b"02000", b"10000", b"z\xff"), b""),
+        ((b"00999\xff",), b"00"),
+    ],
+)
+def test_a_word_grows_by_no_more_than_all_names_share(
+    behind: tuple[bytes, ...], shared: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "many.sqfs"
+    names = sorted([*(b"%05d" % number for number in range(NAMES_MAX)), *behind])
+    path.write_bytes(build(directory({name: file(b"") for name in names})).data)
+    found = [*names_inside(["ls", str(path), ""], "zsh")]
+    assert os.path.commonprefix(found) == shared  # noqa: RUF071 -- names are no paths
+
+
+def test_names_of_the_highest_bytes_alone_come_to_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "many.sqfs"
+    members = {b"\xff" * (number + 1): file(b"") for number in range(200)}
+    path.write_bytes(build(directory(members)).data)
+    assert len([*names_inside(["ls", str(path), ""], "zsh")]) == 200
 
 
 @pytest.mark.property
