@@ -3,7 +3,7 @@
     flights = SingleFlight()
     value = flights.do("key", load)
 
-An Exception of `load` is raised in every thread that waits for it: tried one after the other, loads
+An Exception of `load` is raised in every thread that waits for it. Tried one after the other, loads
 that fail slowly would hold the last thread as many times as long. Where the loading thread is
 interrupted (any other BaseException), the threads that wait try again.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import _thread
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from s3archivefs.cached_only import check_may_wait
@@ -103,11 +104,14 @@ class Flight(Generic[V]):
         return self.is_over
 
     def result(self) -> V:
-        """Return the value of a load that is over, or raise its error."""
+        """Return the value of a load that is over, or raise its error.
+
+        Where others have joined, each caller gets a copy of that.
+        """
         if self.has_landed:
             return cast("V", self.value)
         assert self.error is not None  # noqa: S101 -- the caller has looked at `was_interrupted`
-        raise self.error
+        raise _own(self.error) if self.joined else self.error
 
 
 class SingleFlight(Generic[K, V]):
@@ -290,3 +294,21 @@ class SingleFlight(Generic[K, V]):
     def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
         self._flights.clear()
         self._lock = Lock()
+
+
+def _own(error: Exception) -> Exception:
+    """Return a copy of an error, or itself where none can be made.
+
+    Who raises or handles an error changes it: its traceback, its notes, the name of the image.
+    """
+    try:
+        own = copy(error)
+        if type(own) is not type(error) or str(own) != str(error):
+            return error
+    except Exception:  # noqa: BLE001 -- whatever the constructor of a device's error raises
+        return error
+    own.__cause__, own.__context__ = error.__cause__, error.__context__
+    own.__suppress_context__ = error.__suppress_context__
+    if hasattr(error, "__notes__"):
+        own.__notes__ = [*error.__notes__]
+    return own.with_traceback(error.__traceback__)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -23,6 +25,10 @@ Flights = SingleFlight[str, int]
 # ---- One value -----------------------------------------------------------------------------------
 
 
+def same(one: BaseException | None, other: BaseException | None) -> bool:
+    return (type(one), str(one)) == (type(other), str(other))
+
+
 def outcomes_of_waiting(first: BaseException | int) -> list[Future[int]]:
     """What two threads get that wait for a load; each would load 7 itself."""
     flights = Flights()
@@ -41,7 +47,7 @@ def outcomes_of_waiting(first: BaseException | int) -> list[Future[int]]:
         else:
             with pytest.raises(type(first)) as raised:
                 flights.do("a", load)
-            assert raised.value is first
+            assert same(raised.value, first)
     assert len(flights) == 0
     return others
 
@@ -51,8 +57,40 @@ def test_a_caller_that_joins_a_load_gets_its_value() -> None:
 
 
 def test_an_exception_is_that_of_all_who_wait() -> None:
-    error = OSError("no")
-    assert [other.exception() for other in outcomes_of_waiting(error)] == [error, error]
+    error = OSError(errno.EIO, "no", "file")
+    assert all(same(other.exception(), error) for other in outcomes_of_waiting(error))
+
+
+def test_the_exception_is_each_ones_own() -> None:
+    error = ZeroDivisionError("by", 0)
+    error.__cause__ = OSError("no")
+    error.add_note("known")
+    first, other = (each.exception() for each in outcomes_of_waiting(error))
+    assert first is not None
+    assert other is not None
+    first.add_note("first's")
+    assert (first.args, first.__cause__) == (error.args, error.__cause__)
+    assert (error.__notes__, other.__notes__) == (["known"], ["known"])
+    assert [*traceback.walk_tb(first.__traceback__)][-1][0].f_code.co_name == "load"
+
+
+class TwoPartsError(Exception):
+    """One that only its own class can make anew."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one + other)
+
+
+class MarkedError(Exception):
+    """One whose copy says something else."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"<{what}>")
+
+
+@pytest.mark.parametrize("error", [TwoPartsError("a", "b"), MarkedError("a")])
+def test_an_exception_that_has_no_copy_is_raised_as_it_is(error: Exception) -> None:
+    assert [each.exception() for each in outcomes_of_waiting(error)] == [error, error]
 
 
 def test_where_the_thread_is_interrupted_those_who_wait_try_again() -> None:
