@@ -12,10 +12,11 @@ from s3archivefs.opening import FileOpener
 from s3archivefs.walking import entries, names_and_stats, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from s3archivefs.directory import Counter
     from s3archivefs.entry import DirEntry, Tree
+    from s3archivefs.errors import SquashfsError
     from s3archivefs.inode import Stat
     from s3archivefs.names import PathLike
     from s3archivefs.resolution import Place
@@ -62,18 +63,24 @@ class Browser(Healing, FileOpener):
         return Scanned(self._while_open(entries(self._tree, self._place(path), path, first)))
 
     def scandir_stats(
-        self, path: PathLike[AnyPath], *, start: PathLike[AnyPath] | None = None
+        self,
+        path: PathLike[AnyPath],
+        *,
+        start: PathLike[AnyPath] | None = None,
+        on_error: Callable[[AnyPath, SquashfsError], object] | None = None,
     ) -> Scanned[tuple[AnyPath, Stat]]:
         """Return the names in a directory with their attributes, in byte order, from `start` on.
 
-        It is `scandir` and `stat(follow_symlinks=False)` of each entry, in half the time.
+        It is `scandir` and `stat(follow_symlinks=False)` of each entry, in half the time. With
+        `on_error`, that is called with the name of an entry whose attributes cannot be read, and
+        the error, and the others follow.
 
         Format: "Directory Table", "Inode Table".
         """
         path = as_plain(path)
         first = b"" if start is None else encode(start)
         place = self._place(path)
-        found = names_and_stats(self._tree, self._readers, place, path, first)
+        found = names_and_stats(self._tree, self._readers, place, path, first, on_error)
         return Scanned(self._while_open(found))
 
     def walk(

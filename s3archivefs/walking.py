@@ -7,14 +7,14 @@ from itertools import count, repeat
 from typing import TYPE_CHECKING, Generic, cast
 
 from s3archivefs.entry import DirEntry, Scan
-from s3archivefs.errors import CorruptImageError, LimitExceededError
+from s3archivefs.errors import CorruptImageError, LimitExceededError, SquashfsError
 from s3archivefs.format import InodeType
 from s3archivefs.names import AnyPath, decode_all_as, decode_as, encode
 from s3archivefs.resolution import Place
 from s3archivefs.runs import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from s3archivefs.entry import Tree
     from s3archivefs.inode import Inode, Stat
@@ -44,8 +44,13 @@ def entries(
             scan.end()
 
 
-def names_and_stats(
-    image: Tree, readers: Readers, place: Place, path: AnyPath, start: bytes
+def names_and_stats(  # noqa: PLR0917 -- SquashFS.scandir_stats alone calls it
+    image: Tree,
+    readers: Readers,
+    place: Place,
+    path: AnyPath,
+    start: bytes,
+    on_error: Callable[[AnyPath, SquashfsError], object] | None,
 ) -> Iterator[Iterable[tuple[AnyPath, Stat]]]:
     """Yield likewise the names of the entries, and their own attributes."""
     for run in place.directory.runs(start):
@@ -57,8 +62,14 @@ def names_and_stats(
         found = len(others) if all(others) else [*map(bool, others)].index(False)
         yield zip(names[done:], cast("list[Stat]", others[:found]), strict=False)
         for index in range(done + found, len(names)):
-            stat = others[index - done] or image.stat_of_entry(run.entry(index))
-            yield ((names[index], stat),)
+            try:
+                stat = others[index - done] or image.stat_of_entry(run.entry(index))
+            except SquashfsError as error:
+                if on_error is None:
+                    raise
+                on_error(names[index], error)
+            else:
+                yield ((names[index], stat),)
 
 
 def _prefix(path: AnyPath) -> AnyPath:

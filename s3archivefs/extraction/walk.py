@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from s3archivefs.errors import (
@@ -16,7 +17,7 @@ from s3archivefs.inode import FileKind
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Generator, Iterable, Iterator
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator
 
     from s3archivefs.extraction.folders import Folder
     from s3archivefs.extraction.manner import Manner
@@ -52,7 +53,9 @@ class Source(Protocol):
     def xattr_pairs_of_node(self, reference: int) -> dict[bytes, bytes]:
         """Return the extended attributes of an inode."""
 
-    def scandir_stats(self, path: str) -> Iterator[tuple[str, Stat]]:
+    def scandir_stats(
+        self, path: str, *, on_error: Callable[[str, SquashfsError], object]
+    ) -> Iterator[tuple[str, Stat]]:
         """Yield the names in a directory with their attributes."""
 
     def read_pieces(
@@ -231,7 +234,9 @@ class Walk:
                 if step.depth > most:
                     raise LimitExceededError("walk_depth", step.depth, most)
                 # Without the slash at its end the path is known to the image's cache.
-                for name, stat in self._image.scandir_stats(step.prefix[:-1] or "/"):
+                path = step.prefix[:-1] or "/"
+                tell = partial(self._fault_in, step)
+                for name, stat in self._image.scandir_stats(path, on_error=tell):
                     if stat.kind is _DIRECTORY:
                         deeper = self._entered(step, name, stat, is_asked_for=True)
                         if deeper is not None:
@@ -243,6 +248,9 @@ class Walk:
             finally:
                 self._visitor.end(step.folder)
             todo += reversed(below)
+
+    def _fault_in(self, step: _Step, name: str, error: SquashfsError) -> None:
+        self._visitor.fault(step.prefix + name, error)
 
     def _begun(self, step: _Step) -> _Step:
         self._visitor.begin(step.folder)

@@ -12,14 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import s3archivefs
+from fixtures import tree
 from s3archivefs import BytesDevice, CorruptImageError, SquashFS, SquashfsError
 from tests.support.images.built import build, directory, file, symlink
 from tests.support.images.damaged_copy import DamagedCopy
+from tests.support.images.drafts import draft
 from tests.support.images.fixtures import FIXTURES, CountingDevice, Fixture, open_fixture
 from tests.support.images.mutations import Mutator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from s3archivefs import Stat
 
@@ -99,6 +102,25 @@ def test_the_way_to_a_directory_is_read_again_where_a_devices_copy_is_damaged(
     number = image.inode(b"/d/e") + 12
     with s3archivefs.open(DamagedCopy(bytes(image), number, 0x40)) as fs:
         assert lister(fs) == expected
+
+
+def test_damaged_attributes_are_told_and_the_others_follow(tmp_path: Path) -> None:
+    names = [f"{number:03}" for number in range(100)]
+    start = 1_234_567_000
+    image = draft(tmp_path, tuple(tree.file(name, mtime=start + int(name)) for name in names))
+    for bad in (7, 98):
+        image.put(image.inode(start + bad), "H", 99)
+    with image.open() as fs:
+        with pytest.raises(s3archivefs.CorruptImageError, match="type 99"):
+            [*fs.scandir_stats("/")]
+        told: list[tuple[str, str]] = []
+        found = fs.scandir_stats("/", on_error=lambda name, error: told.append((name, str(error))))
+        sound = [name for name in names if name not in {"007", "098"}]
+        assert [*found] == [(name, fs.stat(name)) for name in sound]
+        assert [name for name, what in told if "type 99" in what] == ["007", "098"]
+        assert [name for name, _ in fs.scandir_stats(b"/", start=b"007", on_error=print)] == [
+            name.encode() for name in sound[7:]
+        ]
 
 
 def test_a_closed_image_raises() -> None:

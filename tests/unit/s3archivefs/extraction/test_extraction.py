@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import s3archivefs
+from fixtures import tree
 from s3archivefs import Counts, FileKind, Member, data_filter
 from tests.support.images.built import build, directory, file, special, symlink
+from tests.support.images.drafts import draft
 from tests.support.images.extracted import mode_of, opened, tree_of
 
 if TYPE_CHECKING:
@@ -413,6 +415,22 @@ def test_a_damaged_file_is_reported_and_the_others_follow(tmp_path: Path) -> Non
     )
     assert reported == [("/bad", s3archivefs.CorruptImageError)]
     assert tree_of(tmp_path / "second") == {"good": b"good"}
+
+
+def test_a_file_of_damaged_attributes_is_reported_and_the_others_follow(tmp_path: Path) -> None:
+    bad = 1_234_567_801
+    nodes = (tree.file("a", b"a"), tree.file("bad", b"b", mtime=bad), tree.file("c", b"c"))
+    image = draft(tmp_path, nodes)
+    image.put(image.inode(bad), "H", 99)
+    reported: list[tuple[str, type[Exception]]] = []
+    with image.open() as fs:
+        with pytest.raises(s3archivefs.CorruptImageError, match="type 99"):
+            fs.extract("/", tmp_path / "first")
+        fs.extract(
+            "/", tmp_path / "all", on_error=lambda path, error: reported.append((path, type(error)))
+        )
+    assert reported == [("/bad", s3archivefs.CorruptImageError)]
+    assert tree_of(tmp_path / "all") == {"a": b"a", "c": b"c"}
 
 
 def test_an_error_of_the_target_names_its_path(fs: s3archivefs.SquashFS, tmp_path: Path) -> None:
