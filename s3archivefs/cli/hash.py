@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from s3archivefs.cli.arguments import UsageError, add_image, add_json, add_paths, examples
+from s3archivefs.cli.descent import descend
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import named, shown, write_json
 from s3archivefs.cli.progress import add_progress, progress_shown
@@ -18,11 +19,10 @@ from s3archivefs.inode import FileKind
 if TYPE_CHECKING:
     import argparse
     import io
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from s3archivefs.cli.opened import Opened
     from s3archivefs.cli.progress import Progress
-    from s3archivefs.inode import Stat
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
 
@@ -96,26 +96,19 @@ def _hashes(
 def _stored(found: Opened, path: bytes, progress: Progress) -> Iterator[tuple[bytes, str, int]]:
     """Yield the same as the image has it, in the order of names."""
     image = found.image
-    stat = image.stat(path)
+    image.stat(path)  # which is to be there
     if not image.has_xattrs:  # one line, not one for each file
         text = "its files have no attributes, and so no SHA-256: pack --checksums stores them"
         raise OSError(errno.ENODATA, text)
-    files: Iterable[tuple[bytes, Stat]] = [(path, stat)]
-    if stat.kind is FileKind.DIRECTORY:
-        files = (
-            (top.rstrip(b"/") + b"/" + name, each)
-            for top, _, _ in image.walk(path)
-            for name, each in image.scandir_stats(top)
-        )
-    for each, stat in files:
-        if stat.kind is not FileKind.FILE:
+    for _, node in descend(image, path, found.faults, follow_top=True):
+        if node.kind is not FileKind.FILE:
             continue
-        with found.faults.reported(each):
-            digest = image.checksum_of_node(stat.reference)
+        with found.faults.reported(node.path):
+            digest = image.checksum_of_node(node.reference)
             if digest is None:
-                raise OSError(errno.ENODATA, "no SHA-256 in an attribute user.sha256", each)
+                raise OSError(errno.ENODATA, "no SHA-256 in an attribute user.sha256", node.path)
             progress(1, 0)
-            yield each, digest.hex(), stat.size
+            yield node.path, digest.hex(), node.stat(follow_symlinks=False).size
 
 
 def _digest(file: io.BufferedIOBase | BinaryIO, algorithm: str, progress: Progress) -> str:

@@ -11,7 +11,7 @@ from s3archivefs.cli.descent import Descent, Top, leads_to_directory
 from s3archivefs.cli.described import described, long_line, target_of
 from s3archivefs.cli.opened import opened
 from s3archivefs.cli.output import in_columns, json_line, shown, write_lines, write_names
-from s3archivefs.inode import FileKind
+from s3archivefs.inode import FileKind, Stat
 from s3archivefs.names import decode
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from s3archivefs.cli.descent import Node
     from s3archivefs.cli.opened import Opened
     from s3archivefs.image import SquashFS
-    from s3archivefs.inode import Stat
 
     Named: TypeAlias = tuple[bytes, Stat]
     Below: TypeAlias = tuple[bytes, Stat, Node[bytes]]
@@ -36,6 +35,8 @@ EXAMPLES = examples(
     ("s3archivefs ls -R --json s3://bucket/a.sqfs/linux", "all below, for a program"),
 )
 
+_UNREAD = Stat(0, 0, 0, 0, 0, 0, 0, FileKind.FILE, 0, 0)
+"""For attributes that nothing depends on."""
 _SORTING: dict[str, Callable[[Named | Below], Any]] = {
     "name": lambda item: item[0],
     "size": lambda item: (-item[1].size, item[0]),
@@ -102,14 +103,25 @@ class _Listing:
         self.found = found
         self.options = options
         self._colours = colours_of(options)
+        is_described = options.long or options.json or self._colours is not None
+        self._needs_stats = is_described or options.sort in {"size", "time"}
+        self._stat = found.faults.guarded(_stat_of, lambda node: node.path)
         self.headed = False
         """Whether each directory's names come under a line with its path."""
         self._first = True
 
     def list_directory(self, path: bytes) -> None:
         """List a directory."""
-        with self.found.faults.reported(path):
-            self._list(path, self.found.image.scandir_stats(path))
+        image, faults = self.found.image, self.found.faults
+        with faults.reported(path):
+            if self._needs_stats:
+                prefix = _prefix(path)
+                items = image.scandir_stats(
+                    path, on_error=lambda name, error: faults.report(error, prefix + name)
+                )
+                self._list(path, items)
+            else:
+                self._list(path, ((entry.name, _UNREAD) for entry in image.scandir(path)))
 
     def list_tree(self, path: bytes) -> None:
         """List a directory and all below it, depth first."""
@@ -123,12 +135,24 @@ class _Listing:
             below: list[Below] = []
             with faults.reported(node.path):
                 descent.enter(node, depth)
-                self._list(node.path, _noting_directories(node.scandir(), below))
+                self._list(node.path, self._noting_directories(node.scandir(), below))
             todo += ((depth + 1, each) for _, _, each in reversed([*self.sorted(below)]))
 
     def _list(self, path: bytes, items: Iterable[Named]) -> None:
         self._head(path)
         self.write(self.sorted(items), _prefix(path))
+
+    def _noting_directories(
+        self, nodes: Iterable[Node[bytes]], below: list[Below]
+    ) -> Iterator[Named]:
+        """Yield names with attributes; put the directories among them into a list."""
+        for node in nodes:
+            stat = self._stat(node) if self._needs_stats else _UNREAD
+            if stat is None:  # which was reported
+                continue
+            if node.kind is FileKind.DIRECTORY:
+                below.append((node.name, stat, node))
+            yield node.name, stat
 
     def named(self, items: list[Named]) -> Iterable[Named]:
         """Return paths that are named, with attributes, in the order that the options ask for."""
@@ -153,7 +177,7 @@ class _Listing:
         if self.options.json:
             write_lines(self._json_lines(items, prefix))
         elif self.options.long:
-            write_lines(self._long_lines(items))
+            write_lines(self._long_lines(items, prefix))
         elif not self.options.single and sys.stdout.isatty():
             self._write_columns([*items])
         elif self._colours is None:
@@ -164,13 +188,15 @@ class _Listing:
     def _json_lines(self, items: Iterable[Named], prefix: bytes) -> Iterator[str]:
         image = self.found.image
         for name, stat in items:
-            yield json_line(described(prefix + name, stat, target_of(image, stat)))
+            with self.found.faults.reported(prefix + name):
+                yield json_line(described(prefix + name, stat, target_of(image, stat)))
 
-    def _long_lines(self, items: Iterable[Named]) -> Iterator[str]:
+    def _long_lines(self, items: Iterable[Named], prefix: bytes) -> Iterator[str]:
         image, human = self.found.image, self.options.human
         for name, stat in items:
             name_shown = self._painted(name, stat)
-            yield long_line(name_shown, stat, target_of(image, stat), human=human)
+            with self.found.faults.reported(prefix + name):
+                yield long_line(name_shown, stat, target_of(image, stat), human=human)
 
     def _write_columns(self, items: list[Named]) -> None:
         from shutil import get_terminal_size  # noqa: PLC0415 -- 2 ms, for a terminal alone
@@ -195,10 +221,5 @@ def _prefix(path: bytes) -> bytes:
     return path if path.endswith(b"/") else path + b"/"
 
 
-def _noting_directories(nodes: Iterable[Node[bytes]], below: list[Below]) -> Iterator[Named]:
-    """Yield names with attributes; put the directories among them into a list."""
-    for node in nodes:
-        stat = node.stat(follow_symlinks=False)
-        if node.kind is FileKind.DIRECTORY:
-            below.append((node.name, stat, node))
-        yield node.name, stat
+def _stat_of(node: Node[bytes]) -> Stat:
+    return node.stat(follow_symlinks=False)

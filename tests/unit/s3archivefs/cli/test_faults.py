@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from fixtures.shapes import text
 from fixtures.tree import directory as a_directory
 from fixtures.tree import file as a_file
+from fixtures.tree import symlink as a_symlink
 from s3archivefs.cli.faults import Faults, line_of
 from s3archivefs.cli.read_back import faults_of
 from s3archivefs.errors import CorruptImageError, naming
@@ -95,6 +97,47 @@ def test_a_damaged_directory_is_named_with_its_image(
     (line,) = ran.errors.splitlines()
     where = "e/d/bb" if "/e/d/bb" in command else "e/d"
     assert line.startswith(f"s3archivefs: {image}/{where}: directory names ")
+
+
+OTHERS = {"a", "d", "y", "z"}
+LISTED = [["ls", "IMAGE"], ["ls", "-R", "IMAGE"], ["find", "IMAGE"], ["tree", "IMAGE"]]
+DESCRIBED = [
+    ["ls", "-l", "IMAGE"],
+    ["ls", "-R", "--sort", "size", "IMAGE"],
+    ["ls", "--json", "IMAGE"],
+    ["ls", "--color=always", "IMAGE"],
+    ["find", "--long", "IMAGE"],
+    ["tree", "--json", "IMAGE"],
+    ["du", "-a", "IMAGE"],
+    ["hash", "IMAGE"],
+    ["hash", "--stored", "IMAGE"],
+    ["extract", "IMAGE", "-C", "OUT"],
+]
+
+
+@pytest.mark.parametrize("command", [*LISTED, *DESCRIBED], ids=" ".join)
+def test_damaged_attributes_hide_no_other_file(command: list[str], tmp_path: Path) -> None:
+    bad, summed = 1_234_567_801, {"user.sha256": b"0" * 64}
+    files = [a_file(name, xattrs=summed) for name in ("a", "d/y", "z")]
+    tree = (a_directory("d"), *files, a_file("bad", mtime=bad), a_symlink("link", "a"))
+    image = draft(tmp_path, tree)
+    image.put(image.inode(bad), "H", 99)
+    path = tmp_path / "damaged.sqfs"
+    path.write_bytes(image.data)
+    out = tmp_path / "out"
+    ran = run(*(word.replace("IMAGE", str(path)).replace("OUT", str(out)) for word in command))
+    shown = " ".join((ran.text, *(each.name for each in out.rglob("*"))))
+    found = {name for name in OTHERS if re.search(rf"\b{name}\b", shown)}
+    assert found | {"d"} == OTHERS - (
+        {"y"} if command[0] == "ls" and "-R" not in command else set()
+    )
+    if command in LISTED:
+        assert (ran.code, ran.errors) == (0, "")
+        assert "bad" in shown
+    else:
+        assert ran.code == 4
+        (line,) = ran.errors.splitlines()
+        assert line.startswith(f"s3archivefs: {path}/bad: an inode has type 99")
 
 
 def test_damage_that_is_read_back_is_named_with_its_image(
