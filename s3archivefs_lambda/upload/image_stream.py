@@ -128,7 +128,7 @@ class ImageStream:
         self._parts.stop()
         upload_id, self._upload_id = self._upload_id, ""  # it is tried once
         if upload_id:
-            self.target.abort(upload_id)
+            self.target.abort_own(upload_id)
 
     # ---- Requests --------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["run_parallel"]
+__all__ = ["run_parallel", "run_within"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,6 +69,31 @@ def run_parallel(
             if worker.is_alive():  # an interruption may come before a thread starts
                 worker.join(end_seconds)
     return done
+
+
+def run_within(seconds: float, do: Callable[[], object]) -> bool:
+    """Call `do` in another thread, and return whether it returned within so many seconds.
+
+    Raises what it raises, or the interruption of this thread. A call that goes on is left alone.
+    """
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def work() -> None:
+        error = None
+        try:
+            do()
+        except BaseException as raised:  # noqa: BLE001 -- the calling thread raises it
+            error = raised
+        ended.put(error)
+
+    Thread(target=work, daemon=True).start()
+    try:
+        error = ended.get(timeout=seconds)
+    except Empty:
+        return False
+    if error is not None:
+        raise error
+    return True
 
 
 def _next(ended: SimpleQueue[T]) -> T:

@@ -117,7 +117,7 @@ class ImageUpload:
     def abort(self) -> None:
         """Delete the parts that a failed `run` left in S3. Raises UploadError."""
         if self.upload_id:
-            self.target.abort(self.upload_id)
+            self.target.abort_own(self.upload_id)
             self.upload_id = ""
 
     def unfinished(self) -> list[Unfinished]:

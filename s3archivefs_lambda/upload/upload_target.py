@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3archivefs_lambda.store.errors import object_url
 from s3archivefs_lambda.upload.errors import OtherObjectError, UploadError, upload_errors
+from s3archivefs_lambda.upload.threads import run_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 __all__ = ["Unfinished", "UploadTarget"]
+
+_ABORT_SECONDS = 10.0
+"""Seconds to wait for S3 where a failure or an interruption ends an upload."""
 
 
 class Unfinished(NamedTuple):
@@ -110,6 +114,19 @@ class UploadTarget:
         except UploadError as error:
             if not error.is_missing:
                 raise
+
+    def abort_own(self, upload_id: str, *, seconds: float = _ABORT_SECONDS) -> None:
+        """Delete the parts of an upload that fails, or was interrupted.
+
+        Raises UploadError, too, where no answer comes in that time, or an interruption before it.
+        """
+        why = f"no answer within {seconds:.0f} seconds"
+        try:
+            if run_within(seconds, lambda: self.abort(upload_id)):
+                return
+        except KeyboardInterrupt:
+            why = "that was interrupted"
+        raise UploadError(f"{self}: {why}")
 
     def abort_all(self) -> int:
         """Abort every unfinished upload to this key, whoever began it; return their number."""

@@ -108,6 +108,30 @@ def test_an_interrupted_one_leaves_nothing(uploads: Store, source: Path, number:
     assert uploads.keys() == []
 
 
+def test_parts_whose_deletion_is_interrupted_are_named(swift: Store, source: Path) -> None:
+    """The store is silent, and who waits presses Ctrl-C again."""
+    sent, aborted = threading.Event(), threading.Event()
+
+    def stalls(request: Request) -> bool:
+        if part_number(request) > 2:
+            sent.set()
+        if request.method == "DELETE":
+            aborted.set()
+        return request.method == "DELETE" or part_number(request) > 2
+
+    swift.proxy.inject(Stall(None), times=99, match=stalls)
+    command = ("pack", *STORED, str(source), URL)
+    with swift.program.start(*command, environ=swift.environ) as running:
+        for each in (sent, aborted):
+            assert each.wait(WAIT_SECONDS)
+            os.kill(running.pid, signal.SIGINT)
+        done = running.wait()
+    swift.proxy.heal()
+    assert done.returncode == 130
+    advice = f"that was interrupted); to delete it: s3archivefs upload --abort {URL}\n"
+    assert done.stderr == f"s3archivefs: what was sent is still in S3 ({URL}: {advice}"
+
+
 def test_a_part_that_s3_refuses_ends_it_and_leaves_nothing(uploads: Store, source: Path) -> None:
     forbidden = Answer(403, "AccessDenied")
     uploads.proxy.inject(forbidden, times=99, match=lambda request: part_number(request) == 3)

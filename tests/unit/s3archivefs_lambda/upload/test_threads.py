@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from s3archivefs_lambda.upload import threads as work_threads
-from s3archivefs_lambda.upload.threads import run_parallel
+from s3archivefs_lambda.upload.threads import run_parallel, run_within
 
 if TYPE_CHECKING:
     from threading import Event
@@ -79,3 +79,18 @@ def test_a_signal_that_does_not_interrupt_the_wait_is_seen_within_it(
         threading.Thread(target=take).start()
         run_parallel(lambda _, __: go_on.wait(30), [0], threads=1, end_seconds=0)
     go_on.set()
+
+
+def test_a_call_is_waited_for_so_long() -> None:
+    go_on = threading.Event()
+    assert not run_within(0, lambda: go_on.wait(30))
+    go_on.set()
+    assert run_within(30, lambda: go_on.wait(30))
+
+
+def test_what_a_call_raises_is_raised() -> None:
+    def fail() -> None:
+        raise ValueError("why")
+
+    with pytest.raises(ValueError, match="why"):
+        run_within(30, fail)
