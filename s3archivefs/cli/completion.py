@@ -89,6 +89,8 @@ def _script(parser: argparse.ArgumentParser, shell: str) -> str:
 
     for action, kind in kinds(parser):
         vars(action)["complete"] = COMPLETED_BY[kind]
+        if shell == "fish" and not action.option_strings:
+            action.help = None  # which would stand behind each name
     if shell == "zsh":
         _suit_zsh(parser)
     script = shtab.complete(parser, shell, preamble=BEFORE[shell])

@@ -49,10 +49,10 @@ def script(parser: argparse.ArgumentParser) -> str:
     ask, ask_name, ask_value = map(_ASK.format, ("", " /", " ="))
     image = f"*{{{','.join(ENDINGS)}}}/"
     rules = [
-        f"p/1/({' '.join(subcommands(parser))})/",
         f"c@--*=*/@{ask_name}@@",
         f"c@--*=@{ask_value}@@",
         f"C/-/{ask}/",
+        f"p/1/({' '.join(subcommands(parser))})/",
         f"c@{image}*/@{ask_name}@@",
         f"c@{image}@{ask_name}@@",
         *first,
@@ -68,7 +68,7 @@ def choices(parser: argparse.ArgumentParser, line: str, behind: str) -> list[byt
     tcsh gives the line without its quotes. Raises what reading a damaged image does.
     """
     words = re.split(r"\s+", line.lstrip())[1:]
-    for start in range(len(words) - 1, max(0, len(words) - _WORDS_JOINED), -1):
+    for start in range(len(words) - 1, max(-1, len(words) - _WORDS_JOINED), -1):
         last = " ".join(words[start:])
         with suppress(OSError):  # no such directory
             if found := [*_choices(parser, words[:start], last)]:
@@ -79,7 +79,7 @@ def choices(parser: argparse.ArgumentParser, line: str, behind: str) -> list[byt
 
 def _choices(parser: argparse.ArgumentParser, before: Sequence[str], last: str) -> Iterable[bytes]:
     """Return what a word may become."""
-    command = subcommands(parser).get(before[0])
+    command = subcommands(parser).get(before[0]) if before else parser
     if command is None:
         return []
     options = {
@@ -180,6 +180,7 @@ def _files(typed: str, *, directories: bool) -> Iterator[str]:
             entry.name + ("/" if entry.is_dir() else "")
             for entry in entries
             if entry.name.startswith(begun or entry.name.lstrip(".")[:1])
+            and entry.name.isprintable()
             and not UNSAFE["tcsh"].search(entry.name)
             and (not directories or entry.is_dir())
         )

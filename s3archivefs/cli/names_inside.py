@@ -31,17 +31,16 @@ __all__ = ["NAMES_MAX", "UNSAFE", "image_and_path", "names_inside", "names_joine
 
 NAMES_MAX = 1000
 """Names that complete a word: who has more of them types on."""
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 UNSAFE = {
     # readline leaves the first two unquoted, so that bash would expand or run a name; bash takes
     # the third for an earlier command between quotes.
-    "bash": re.compile(r"[$`!\x00-\x1f\x7f]"),
-    "zsh": _CONTROLS,
-    "fish": _CONTROLS,
+    "bash": re.compile(r"[$`!]"),
+    "zsh": re.compile(r"\0"),
+    "fish": re.compile(r"\0"),
     # tcsh takes a list apart at blanks, and expands braces in it, and what begins so.
-    "tcsh": re.compile(r"^[~=]|[\s{}\x00-\x1f\x7f\udc80-\udcff]"),
+    "tcsh": re.compile(r"^[~=]|[ {}]"),
 }
-"""By shell the characters that it cannot take within a name."""
+"""By shell the printable characters that it cannot take within a name."""
 _QUOTES = ("", "'", '"')  # one may be open yet
 
 
@@ -138,7 +137,7 @@ def _from(image: SquashFS, top: bytes, start: bytes, begun: bytes) -> Iterator[D
 def _spelled(stored: bytes, unsafe: re.Pattern[str]) -> str:
     """Return a name as a word can have it that means that name."""
     name = decode(stored)
-    if unprinted(name) == stored and not unsafe.search(name):
+    if name.isprintable() and unprinted(name) == stored and not unsafe.search(name):
         return name
     return unsafe.sub(lambda found: _escaped(found[0]), printed(name))
 

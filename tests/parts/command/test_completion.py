@@ -215,6 +215,7 @@ def meant(word: str) -> bytes:
 def test_all_that_a_word_may_become_is_shown(shell: InteractiveShell) -> None:
     shell.type("s3archivefs ls a.sqfs docs/\t\t")
     shell.wait_for("guide.txt", "a")
+    assert "path inside the image" not in shell.screen
     shell.arguments("\x15s3archivefs")
 
 

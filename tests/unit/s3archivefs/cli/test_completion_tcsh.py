@@ -37,6 +37,7 @@ def answers(line: str, behind: str = "") -> set[bytes]:
 def test_an_option_is_one_of_the_subcommand() -> None:
     assert answers("info --s") == {b"--scan"}
     assert b"-l" in answers("ls -")
+    assert answers("--v") == {b"--version"}
     assert answers("unknown --s") == set()
 
 

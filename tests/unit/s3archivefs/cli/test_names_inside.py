@@ -40,7 +40,7 @@ def image(tmp_path: Path) -> str:
 
 def test_a_word_becomes_names_that_begin_so_and_directories_end_with_a_slash(image: str) -> None:
     expected = {
-        "": [b"docs/", b"dozen", b"link", b"\xff"],
+        "": [b"docs/", b"dozen", b"link", rb"\xff"],
         "do": [b"docs/", b"dozen"],
         "/doc": [b"/docs/"],
         "docs/": [b"docs/a b", b"docs/a.md", b"docs/deep/"],
@@ -48,7 +48,7 @@ def test_a_word_becomes_names_that_begin_so_and_directories_end_with_a_slash(ima
         "link/d": [b"link/deep/"],
         "docs/deep/": [],
         "missing": [],
-        "\udcff": [b"\xff"],
+        "\udcff": [rb"\xff"],
     }
     found = {word: [*names_inside(["ls", "-l", image, word], "zsh")] for word in expected}
     assert found == expected
@@ -78,6 +78,8 @@ def test_no_name_passes_for_an_option(tmp_path: Path) -> None:
         ("zsh", b"x$HOME", b"x$HOME"),
         ("zsh", b"x\ny", rb"x\x0ay"),
         ("fish", b"x\x1b[2J", rb"x\x1b[2J"),
+        ("fish", "x\N{RIGHT-TO-LEFT OVERRIDE}".encode(), rb"x\xe2\x80\xae"),
+        ("zsh", "x\x9b2J".encode(), rb"x\xc2\x9b2J"),
         ("fish", b"x\\y", rb"x\y"),
         ("fish", rb"x\x41", rb"x\\x41"),
         ("tcsh", b"x y", rb"x\x20y"),
