@@ -30,22 +30,30 @@ class SharedFile(NamedTuple):
 
 
 def shared(members: Members, owner: object) -> SharedFile:
-    """Write members to a temporary file, which is removed when `owner` is no more.
+    """Write members to a temporary file, which is gone when `owner` is no more.
 
-    Raises OSError where it cannot be written.
+    Where the system shows a process's open files to others, as Linux does, it has no name of its
+    own, so that nothing is left of it, even by a process that is killed. Raises OSError where it
+    cannot be written.
     """
-    from multiprocessing.util import Finalize  # noqa: PLC0415 -- 26 ms that only those who pickle pay
+    # Unlike weakref's, it is not called in a forked child, but at the end of one that
+    # `multiprocessing` forked for what that has made. 26 ms that only those who pickle pay.
+    from multiprocessing.util import Finalize  # noqa: PLC0415
 
     handle, path = mkstemp(prefix="s3archivefs-", suffix=".members")
-    # Unlike weakref's, it is also called at the end of a process that `multiprocessing` forked, and
-    # not in a child with a copy of the owner; with this priority, when the process's own children
-    # have ended.
-    remove = Finalize(owner, _remove, (path,), exitpriority=-1)
+    nameless = Path(f"/proc/{os.getpid()}/fd/{handle}")
+    is_nameless = nameless.exists()
+    if is_nameless:
+        Path(path).unlink()
+        path = str(nameless)
+        remove = Finalize(owner, os.close, (handle,))
+    else:  # by priority, when the process's own children have ended
+        remove = Finalize(owner, _remove, (path,), exitpriority=-1)
     try:
         token = os.urandom(_TOKEN_BYTES)
         formats = "".join(memoryview(column).format for column in members).encode("ascii")
         columns = [memoryview(column).cast("B") for column in members]
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "wb", closefd=not is_nameless) as file:
             file.write(token + _lengths.pack(*map(len, columns)) + _formats.pack(formats))
             for column in columns:
                 file.write(column)
@@ -63,6 +71,8 @@ def mapped(file: SharedFile) -> Members | None:
     where its disk was full.
     """
     try:
+        if not Path(file.path).is_file():  # on another machine perhaps a pipe, which would block
+            return None
         with Path(file.path).open("rb") as opened:
             view = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError):  # ValueError: it is empty

@@ -42,9 +42,14 @@ def items(dataset: Any, indices: list[int]) -> Any:  # noqa: ANN401 -- whatever 
     return dataset.__getitems__(indices)
 
 
-def shared_there(url: str, directory: str) -> list[str]:
-    """The files that a dataset shares its members by in a directory, alive to the very end."""
+def shared_there(url: str, directory: str, has_proc: bool) -> list[str]:  # noqa: FBT001 -- `apply` passes it by place
+    """The files that a dataset shares its members by in a directory, alive to the very end.
+
+    The system shows open files in /proc, or not.
+    """
     tempfile.tempdir = directory
+    if not has_proc:
+        setattr(Path, "exists", lambda _: False)  # noqa: B010 -- in this process alone; no type allows it
     dataset = ArchiveDataset(url)
     _alive.append(dataset)
     pickle.dumps(dataset)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +64,8 @@ def test_another_file_in_its_place_is_not_taken_for_it(members: Members, tmp_pat
     for content in (b"", b"x", Path(file.path).read_bytes()[::-1]):
         (tmp_path / "other").write_bytes(content)
         assert mapped(file._replace(path=str(tmp_path / "other"))) is None
+    os.mkfifo(tmp_path / "pipe")
+    assert mapped(file._replace(path=str(tmp_path / "pipe"))) is None
 
 
 def test_a_file_that_is_cut_off_is_not_taken_for_it(members: Members, tmp_path: Path) -> None:
@@ -86,11 +90,44 @@ def test_no_file_is_left_where_there_is_no_room_for_it(members: Members, tmp_pat
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("has_proc", [True, False])
 def test_no_file_outlives_the_process_that_shared_it(
-    image: Path, tmp_path: Path, method: str
+    image: Path, tmp_path: Path, method: str, *, has_proc: bool
 ) -> None:
-    assert len(in_process(method, shared_there, str(image), str(tmp_path))) == 1
+    there = in_process(method, shared_there, str(image), str(tmp_path), has_proc)
+    assert len(there) == (0 if has_proc else 1)
     assert not [*tmp_path.iterdir()]
+
+
+def test_no_file_outlives_a_process_that_is_killed(
+    members: Members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def share_and_die() -> None:
+        owner = Owner()
+        assert mapped(shared(members, owner)) is not None
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(EOFError):
+        in_child(share_and_die)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.fixture
+def without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda self: "/proc/" not in str(self) and exists(self))
+
+
+@pytest.mark.usefixtures("without_proc")
+def test_elsewhere_the_file_has_a_name_as_long_as_its_owner_lives(members: Members) -> None:
+    owner = Owner()
+    file = shared(members, owner)
+    assert columns(mapped(file)) == columns(members)
+    assert Path(file.path).parent == Path(tempfile.gettempdir())
+    del owner
+    assert not Path(file.path).exists()
 
 
 def test_a_forked_child_that_ends_leaves_the_file(members: Members) -> None:
