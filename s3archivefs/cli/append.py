@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     into = inner_path(encode(unprinted(options.into)))
     with ExitStack() as opened, changed(options) as place:
         packing = Packing(options, opened, without_manifest=options.dry_run)
-        sources = packing.sources(place.identities)
+        sources = packing.sources(options.image, place.identities)
         added = partial(size_of, sources)
         output = place.output(added=added) if not options.dry_run else _Nowhere()
         writer = ImageExtension(

@@ -87,7 +87,9 @@ def run(options: argparse.Namespace) -> int:
         local = None if "://" in options.target else _file_output(options)
         if local is not None:
             opened.callback(local.abandon)  # does nothing once the image is whole
-        sources = packing.sources(local.identities if local is not None else frozenset())
+        sources = packing.sources(
+            options.target, local.identities if local is not None else frozenset()
+        )
         output = local or _remote_output(options, size_of(sources))
         opened.callback(output.abandon)
         repeated = None if options.checksums else repeated_sizes_of(sources)

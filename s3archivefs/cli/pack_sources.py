@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from s3archivefs.writer.entries import Member
     from s3archivefs.writer.inputs.arranged import Exclusion
+    from s3archivefs.writer.inputs.sizes import Takes
 
 __all__ = [
     "STANDARD_INPUT",
@@ -66,10 +67,13 @@ def source_of(
     opened: ExitStack,
     *,
     xattrs: bool,
+    target: str,
     without: Container[tuple[int, int]],
     packed: Callable[[Any], object],
 ) -> Source:
-    """Return what an argument names, but files of inodes to go `without`; `opened` closes it.
+    """Return what an argument names; `opened` closes it.
+
+    Left out are the object at the URL `target`, and files of inodes to go `without`.
 
     `packed` is called with the objects of remote sources as they are packed: tuples with names.
 
@@ -86,7 +90,7 @@ def source_of(
         stream = TarInput(sys.stdin.buffer, "standard input", takes=exclusion.taken)
         return Source(stream, b"", False, False)  # noqa: FBT003 -- the fields are named above
     if "://" in argument:
-        return _source_at(argument, exclusion, opened, packed)
+        return _source_at(argument, exclusion, opened, packed, target)
     mode = os.stat(argument).st_mode  # noqa: PTH116 -- pathlib takes 10 ms to import
     if S_ISDIR(mode):
         name = encode(os.path.basename(os.path.abspath(argument)))  # noqa: PTH100, PTH119 -- likewise
@@ -186,17 +190,35 @@ def _file_source(path: str, exclusion: Exclusion, opened: ExitStack, *, xattrs: 
 
 
 def _source_at(
-    url: str, exclusion: Exclusion, opened: ExitStack, packed: Callable[[Any], object]
+    url: str,
+    exclusion: Exclusion,
+    opened: ExitStack,
+    packed: Callable[[Any], object],
+    target: str,
 ) -> Source:
     """Return what a URL names: what its scheme's package finds there, or an image."""
     from importlib.metadata import entry_points  # noqa: PLC0415 -- 20 ms, and few commands need it
 
     scheme = url.partition("://")[0]
+    takes = _without_target(exclusion.taken, url, target)
     for entry in entry_points(group="s3archivefs.inputs", name=scheme):
-        members = cast("Iterable[Member] | None", entry.load()(url, packed, exclusion.taken))
+        members = cast("Iterable[Member] | None", entry.load()(url, packed, takes))
         if members is not None:
             return Source(members, b"", repeats=True, is_chosen=True)
     return _image_source(url, exclusion, opened)
+
+
+def _without_target(takes: Takes | None, url: str, target: str) -> Takes | None:
+    """Return what leaves out the target, too, where it lies below the URL."""
+    top = url if url.endswith("/") else url + "/"  # a bucket may be given without
+    if not target.startswith(top):
+        return takes
+    own = encode(target.removeprefix(top))
+
+    def taken(path: bytes, *, is_directory: bool) -> bool:
+        return path != own and (takes is None or takes(path, is_directory=is_directory))
+
+    return taken
 
 
 def _image_source(name: str, exclusion: Exclusion, opened: ExitStack) -> Source:

@@ -93,14 +93,15 @@ class Packing:
         self._first = order_of(options.order) if options.order else []
         self._manifest = Manifest(None if without_manifest else options.manifest, opened)
 
-    def sources(self, without: Container[tuple[int, int]]) -> list[Source]:
-        """Return the sources, but files of inodes to go `without`."""
+    def sources(self, target: str, without: Container[tuple[int, int]]) -> list[Source]:
+        """Return the sources, but what lies at a target's URL and files of inodes `without`."""
         return [
             source_of(
                 each,
                 self._exclusion,
                 self._opened,
                 xattrs=self._options.xattrs,
+                target=target,
                 without=without,
                 packed=self._manifest.add,
             )

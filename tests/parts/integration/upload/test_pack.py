@@ -252,6 +252,18 @@ def test_objects_that_are_left_out_are_neither_fetched_nor_listed(
     assert fetched(uploads) == ["in/a", "in/e/f"]
 
 
+@pytest.mark.parametrize("bucket", [f"s3://{BUCKET}", f"s3://{BUCKET}/"])
+def test_the_archive_is_no_member_of_itself(swift: Store, tmp_path: Path, bucket: str) -> None:
+    put_object(swift, "in/a", b"content")
+    put_object(swift, "a.sqfs.old", b"another")
+    for _ in range(2):
+        swift.run("pack", "--force", bucket, URL)
+    swift.run("append", URL, bucket, "--into", "again")
+    with stored(swift, tmp_path) as fs:
+        found = [path for path, _, _ in fs.walk_files()]
+    assert sorted(found) == ["/a.sqfs.old", "/again/a.sqfs.old", "/again/in/a", "/in/a"]
+
+
 def test_objects_that_come_first_are_fetched_once(uploads: Store, tmp_path: Path) -> None:
     keys = [f"in/{number % 3}/{number}" for number in range(20)]
     for key in keys:
