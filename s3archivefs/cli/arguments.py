@@ -11,6 +11,7 @@ __all__ = [
     "UsageError",
     "add_image",
     "add_json",
+    "add_no_op",
     "add_paths",
     "count",
     "examples",
@@ -70,6 +71,13 @@ def add_json(parser: argparse._ActionsContainer) -> None:
     """Add `--json`."""
     parser.add_argument(
         "--json", action="store_true", help="write an object of JSON on a line for each item"
+    )
+
+
+def add_no_op(parser: argparse._ActionsContainer, *names: str, why: str) -> None:
+    """Add options that ask for what is done in any case, as `ls -a`."""
+    parser.add_argument(
+        *names, action="store_true", default=argparse.SUPPRESS, dest="no_op", help=why
     )
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import PATH_HELP, UsageError, add_image, examples
+from s3archivefs.cli.arguments import (
+    PATH_HELP,
+    UsageError,
+    add_image,
+    add_no_op,
+    examples,
+)
 from s3archivefs.cli.extracting import LIMITS, add_manner, check_manner, extract
 from s3archivefs.cli.opened import opened
 from s3archivefs.inode import FileKind
@@ -32,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the copy, or a directory that it is put into, under its own name",
     )
     parser.set_defaults(default_path=None)
+    add_no_op(
+        parser, "-r", "-R", "--recursive", why="changes nothing: directories are copied whole"
+    )
     add_manner(parser)
 
 

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import UsageError, add_image, add_json, examples
+from s3archivefs.cli.arguments import UsageError, add_image, add_json, add_no_op, examples
 from s3archivefs.cli.colours import add_colours, colours_of, painted
 from s3archivefs.cli.differences import Aspects, differences
 from s3archivefs.cli.exit_codes import DIFFERENT, OK, TROUBLE
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--times", action="store_true", help="compare times of modification, in seconds"
     )
+    add_no_op(parser, "-r", "--recursive", why="changes nothing: all below is compared")
     add_json(parser)
     add_colours(parser)
     add_progress(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import add_image, add_json, add_paths, examples
+from s3archivefs.cli.arguments import add_image, add_json, add_no_op, add_paths, examples
 from s3archivefs.cli.colours import add_colours, colours_of
 from s3archivefs.cli.descent import Descent, Top, leads_to_directory
 from s3archivefs.cli.described import described, long_line, target_of
@@ -52,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-h", "--human-readable", dest="human", action="store_true", help="sizes as 1.2K or 38M"
     )
+    add_no_op(
+        parser,
+        "-a",
+        "-A",
+        "--all",
+        why="changes nothing: names that begin with a dot are there too",
+    )
     parser.add_argument("-R", "--recursive", action="store_true", help="all directories below too")
     parser.add_argument("-d", "--directory", action="store_true", help="directories themselves")
     parser.add_argument(
@@ -63,6 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="name",
         help="by name, by size from the largest, by time from the newest (name)",
     )
+    for letter, order in (("-S", "size"), ("-t", "time")):
+        parser.add_argument(
+            letter, dest="sort", action="store_const", const=order, help=f"as --sort {order}"
+        )
     parser.add_argument("-r", "--reverse", action="store_true", help="in the other order")
     add_colours(parser)
     add_json(parser)

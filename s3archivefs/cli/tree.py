@@ -5,7 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from s3archivefs.cli.arguments import add_image, add_json, add_paths, count, examples
+from s3archivefs.cli.arguments import (
+    add_image,
+    add_json,
+    add_no_op,
+    add_paths,
+    count,
+    examples,
+)
 from s3archivefs.cli.colours import add_colours, colours_of
 from s3archivefs.cli.descent import Descent, Top, descend, leads_to_directory
 from s3archivefs.cli.described import described, target_of
@@ -54,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-d", dest="directories_only", action="store_true", help="directories alone"
     )
+    add_no_op(parser, "-a", why="changes nothing: names that begin with a dot are there too")
     add_colours(parser)
     add_json(parser)
 
