@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["kinds", "subcommands"]
+__all__ = ["kinds", "list_choices", "subcommands"]
 
+_SEPARATORS = "|,"
+"""What stands between choices in a metavar, such as on|off."""
 _KINDS = {
     "IMAGE": "file",
     "IMAGE|DIR": "image",
@@ -52,3 +54,13 @@ def kinds(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.Action, st
                 kind = "image"
             if kind:
                 yield action, kind
+
+
+def list_choices(parser: argparse.ArgumentParser) -> None:
+    """Give the options of all subcommands the choices that their metavars list."""
+    for command in subcommands(parser).values():
+        for action in command._actions:  # noqa: SLF001 -- likewise
+            for separator in _SEPARATORS:
+                listed = str(action.metavar).split(separator)
+                if len(listed) > 1 and all(map(str.islower, listed)):
+                    action.choices = listed

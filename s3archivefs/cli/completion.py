@@ -23,8 +23,9 @@ _ALL_BUT_FIRST = re.compile(r'(?<=^  ")\(\*\):+', re.MULTILINE)
 """How shtab tells zsh of several arguments: it completes but the first."""
 
 EXAMPLES = examples(
-    ('eval "$(s3archivefs completion bash)"', "in this bash"),
+    ('eval "$(s3archivefs completion bash)"', "in this bash; likewise in zsh, behind compinit"),
     ("s3archivefs completion fish > ~/.config/fish/completions/s3archivefs.fish", "for fish"),
+    ("s3archivefs completion tcsh > ~/.s3archivefs.csh", "to source in ~/.tcshrc"),
 )
 
 
@@ -80,13 +81,14 @@ def _script(parser: argparse.ArgumentParser, shell: str) -> str:
         import shtab  # noqa: PLC0415 -- optional, and for this command alone
     except ModuleNotFoundError:
         raise UsageError("completion needs shtab: pip install 's3archivefs[cli]'") from None
-    from s3archivefs.cli.completed import kinds  # noqa: PLC0415 -- for this alone
+    from s3archivefs.cli.completed import kinds, list_choices  # noqa: PLC0415 -- for this alone
     from s3archivefs.cli.completion_scripts import (  # noqa: PLC0415 -- likewise
         AFTER,
         BEFORE,
         COMPLETED_BY,
     )
 
+    list_choices(parser)
     for action, kind in kinds(parser):
         vars(action)["complete"] = COMPLETED_BY[kind]
         if shell == "fish" and not action.option_strings:

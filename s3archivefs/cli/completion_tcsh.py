@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.completed import kinds, subcommands
+from s3archivefs.cli.completed import kinds, list_choices, subcommands
 from s3archivefs.cli.location import ENDINGS
 from s3archivefs.cli.names_inside import (
     NAMES_MAX,
@@ -67,6 +67,7 @@ def choices(parser: argparse.ArgumentParser, line: str, behind: str) -> list[byt
 
     tcsh gives the line without its quotes. Raises what reading a damaged image does.
     """
+    list_choices(parser)
     words = re.split(r"\s+", line.lstrip())[1:]
     for start in range(len(words) - 1, max(-1, len(words) - _WORDS_JOINED), -1):
         last = " ".join(words[start:])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from s3archivefs.cli.faults import EXPECTED
 from s3archivefs.cli.opened import place_meant
 from s3archivefs.device import FileDevice
+from s3archivefs.device_reads import read_exactly
 from s3archivefs.image import SquashFS
 from s3archivefs.inode import FileKind
 from s3archivefs.names import decode, encode
@@ -154,7 +155,7 @@ def _image(word: str, offset: int) -> str | None:
             if not _holds_data(os.stat(path).st_mode):  # noqa: PTH116 -- likewise
                 continue
             with closing(FileDevice(path)) as device:
-                if is_image_start(device.pread(offset, 4)):
+                if is_image_start(read_exactly(device, offset, 4, "the magic number")):
                     return os.path.abspath(path)  # noqa: PTH100 -- likewise; no URL is one
         except EXPECTED:
             continue

@@ -93,6 +93,7 @@ def test_subcommands_options_and_choices_are_completed(shell: InteractiveShell) 
         "ls --sort na\t": ["ls", "--sort", "name"],
         "ls --sort=na\t": ["ls", "--sort=name"],
         "hash a.sqfs --algorithm sha5\t": ["hash", "a.sqfs", "--algorithm", "sha512"],
+        "serve --page au\t": ["serve", "--page", "auto"],
         "completion fi\t": ["completion", "fish"],
     }
     assert {line: complete(shell, line) for line in expected} == expected

@@ -45,6 +45,7 @@ def test_a_value_is_what_its_option_takes() -> None:
     assert answers("ls --sort n") == {b"name", b"none"}
     assert answers("ls --sort=n") == {b"--sort=name", b"--sort=none"}
     assert answers("ls --offset a") == set()
+    assert answers("serve --page o") == {b"on", b"off"}
     assert answers("extract -C a") == {b"adir/"}
     assert answers("extract --directory=a") == {b"--directory=adir/"}
     assert answers("ls --directory a") == {b"a.sqfs", b"afile", b"adir/"}

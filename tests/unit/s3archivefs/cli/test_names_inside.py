@@ -163,6 +163,11 @@ def test_an_image_may_start_within_its_file(words: list[str], tmp_path: Path) ->
     assert [*names_inside(["ls", *words, str(path), "doz"], "zsh")] == [b"dozen"]
 
 
+@pytest.mark.parametrize("offset", ["1", "18446744073709551616", "1" * 40])
+def test_no_image_starts_elsewhere(offset: str, image: str) -> None:
+    assert [*names_inside(["ls", "--offset", offset, image, "doz"], "zsh")] == []
+
+
 def test_no_more_names_are_read_than_anybody_looks_at(tmp_path: Path) -> None:
     path = tmp_path / "many.sqfs"
     members = {b"%05d" % number: file(b"") for number in range(NAMES_MAX + 9)}
