@@ -146,7 +146,7 @@ class FileOutput(StreamOutput):
             self._partial.replace(self._path)
             return
         try:
-            self._path.hardlink_to(self._partial)
+            os.link(self._partial, self._path, follow_symlinks=False)
         except FileExistsError:
             self.abandon()
             raise self._exists() from None

@@ -671,8 +671,9 @@ def test_importing_the_reader_loads_nothing_that_can_wait() -> None:
 def test_opening_an_image_loads_construct_which_parses_its_superblock() -> None:
     image = str(ROOT / "fixtures" / "gzip.sqfs")
     opening = f"import s3archivefs; s3archivefs.open({image!r}).close()"
-    assert "construct" in loaded_by(opening)
-    assert "pathlib" not in loaded_by(opening)
+    loaded = loaded_by(opening)
+    assert "construct" in loaded
+    assert "pathlib" not in loaded - loaded_by("import construct")  # which itself has it since 3.15
 
 
 def test_public_names_are_there_before_their_modules_are() -> None:

@@ -135,7 +135,7 @@ def _write(node: Node, path: Path, target: Path) -> None:
             path.symlink_to(node.target)
             return
         case "hard_link":
-            path.hardlink_to(target / node.link_to)
+            os.link(target / node.link_to, path, follow_symlinks=False)
             return
         case "directory":
             path.mkdir(exist_ok=True)
