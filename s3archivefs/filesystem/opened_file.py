@@ -123,6 +123,10 @@ class ArchiveFile(io.BufferedIOBase):
         """Return the next line, up to its end or `size` bytes."""
         return self._file.readline(size)
 
+    def readlines(self, hint: int | None = -1, /) -> list[bytes]:
+        """Return the lines up to the end, or until they have `hint` bytes."""
+        return self._file.readlines(-1 if hint is None else hint)
+
     def __iter__(self) -> Iterator[bytes]:
         """Return an iterator of the lines."""
         return iter(self._file)

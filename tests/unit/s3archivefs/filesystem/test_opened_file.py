@@ -148,6 +148,22 @@ def test_a_cache_of_fsspec_reads_a_file_through_it(image: Path, tmp_path: Path, 
         assert opened.read() == CONTENTS["a/both"]
 
 
+def test_lines_are_read_at_once_up_to_the_limit(image: Path) -> None:
+    content = CONTENTS["lines"]
+    lines = content.splitlines(keepends=True)
+    for limit in (len(content), len(content) - 1):
+        with ArchiveFileSystem(str(image), limits={"read_all_bytes": limit}) as fs:
+            with fs.open("lines") as opened:
+                assert opened.readlines(6) == lines[:2]
+                assert opened.readlines() == lines[2:]
+            with fs.open("lines") as opened:
+                if limit == len(content):
+                    assert opened.readlines() == lines
+                    continue
+                with pytest.raises(LimitExceededError, match="read_all_bytes"):
+                    opened.readlines()
+
+
 def test_readuntil_gives_up_beyond_the_limit(image: Path) -> None:
     limits = {"read_all_bytes": 1 << 20}
     with ArchiveFileSystem(str(image), limits=limits).open("large") as large:
