@@ -55,6 +55,7 @@ class HeldImage:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 -- names the path that was given
             raise PackingError(f"{path}: no regular file: nothing can take its place")
+        self._name = os.fspath(path)
         self.path = Path(os.path.realpath(path))  # a symlink stays one
         self._output: FileReplacement | None = None
         self.file: BinaryIO = self.path.open("rb")
@@ -114,7 +115,8 @@ class HeldImage:
         except FileNotFoundError:
             now = None
         if now is None or _identity(now) != _identity(self.stat):
-            raise PackingError(f"{self.path}: another program changed it meanwhile: run this again")
+            what = "another program changed it meanwhile: run this again"
+            raise PackingError(f"{self._name}: {what}")
 
     def _lock(self) -> None:
         if sys.platform == "win32":  # which lets nobody replace an open file
@@ -125,7 +127,7 @@ class HeldImage:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PackingError(
-                f"{self.path}: another program is replacing it: run this again after it"
+                f"{self._name}: another program is replacing it: run this again after it"
             ) from None
         except OSError:  # a file system without locks: what changed is noticed at the end
             pass

@@ -225,8 +225,10 @@ def test_of_two_at_once_the_second_is_told(tmp_path: Path) -> None:
         HeldImage(image) as held,
         ImageExtension(held.image, FileReplacement(held)) as extension,
     ):
-        with pytest.raises(PackingError, match="another program is replacing it"):
-            extend(image, file("c", b"c"))
+        link = tmp_path / "link"
+        link.symlink_to("a")
+        with pytest.raises(PackingError, match=f"^{link}: another program is replacing it"):
+            extend(link, file("c", b"c"))
         extension.add(file("b", b"b"))
     assert contents(image) == {"/a": b"a", "/b": b"b"}
 
