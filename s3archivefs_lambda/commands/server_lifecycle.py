@@ -149,7 +149,9 @@ class _Process:
             self._end()
 
     def _begin(self) -> None:
-        self.log.start()
+        # Lambda freezes an instance once it has answered, and lines that wait with it.
+        if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+            self.log.start()
         if self.operators is not None:
             self.operators.begin(self.place)
         self.server.start()

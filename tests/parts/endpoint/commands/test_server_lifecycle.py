@@ -355,6 +355,20 @@ def test_a_request_in_flight_is_finished_before_it_stops(tmp_path: Path) -> None
     assert json.loads(log)["status"] == 200
 
 
+def test_in_lambda_the_line_of_a_request_is_written_before_its_answer(tmp_path: Path) -> None:
+    environ = {"S3ARCHIVEFS_CACHE_DIR": str(tmp_path), "AWS_LAMBDA_FUNCTION_NAME": "f"}
+    with (
+        serving("--map", f"docs={IMAGE}", environ=environ) as server,
+        closing(HTTPConnection(*address_of(server), timeout=WAIT_SECONDS)) as client,
+    ):
+        for target in ("/archive/docs/short.txt", "/archive", "/archive/nothing"):
+            client.request("GET", target)
+            client.getresponse().read()
+        server.kill()  # as one that is frozen ends
+        _, log = server.communicate(timeout=WAIT_SECONDS)
+    assert [json.loads(line)["status"] for line in log.splitlines()] == [200, 200, 404]
+
+
 def is_refused(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), timeout=WAIT_SECONDS).close()
