@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from s3archivefs.errors import PackingError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO, TextIO
@@ -84,7 +86,8 @@ class FileOutput(StreamOutput):
     is killed; else one of its own.
 
     With `replace`, it takes the place of a file of that name. Raises FileExistsError where there is
-    one and it may not, IsADirectoryError for a directory, and OSError where none can be made.
+    one and it may not, IsADirectoryError for a directory, PackingError for a device or the like,
+    and OSError where none can be made.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
@@ -92,8 +95,10 @@ class FileOutput(StreamOutput):
         self._replace = replace
         if not replace and os.path.lexists(self._path):
             raise self._exists()
-        if self._path.is_dir():
+        if self._path.is_dir() or os.fspath(path).endswith("/"):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if self._path.exists() and not self._path.is_file():  # such as /dev/null and /dev/stdout
+            raise PackingError(f"{path}: no regular file: nothing can take its place")
         self._partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.partial")
         unnamed = self._unnamed()
         self._is_unnamed = unnamed is not None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 
+from s3archivefs.errors import PackingError
 from s3archivefs.writer.output import FileOutput, StreamOutput
 
 START, REST = b"\0" * 96, b"content"
@@ -76,7 +78,19 @@ def test_a_directory_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as caught:
         FileOutput(tmp_path, replace=True)
     assert caught.value.filename == str(tmp_path)
-    assert [*tmp_path.parent.glob(".*.partial")] == []
+    with pytest.raises(IsADirectoryError):
+        FileOutput(f"{tmp_path}/none/", replace=True)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    for name in ("fifo", "link"):
+        with pytest.raises(PackingError, match=f"{name}: no regular file: nothing can take its"):
+            FileOutput(tmp_path / name, replace=True)
+    assert (tmp_path / "fifo").is_fifo()
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_a_stream_takes_the_image_from_its_position_on() -> None:
