@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from s3archivefs_lambda.archives.local import LocalOpener
 from s3archivefs_lambda.archives.open_ahead import OpenAhead
 from s3archivefs_lambda.archives.open_images import OpenImages
 from s3archivefs_lambda.archives.outages import Outages, is_outage
+from s3archivefs_lambda.archives.passing_time import PassingTime
 from s3archivefs_lambda.archives.s3 import S3Opener
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 
@@ -53,16 +53,19 @@ class Archives:
         config: Config,
         client_factory: Callable[[], S3Client],
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
         patience_seconds: float = 2.0,
         known_max: int = KNOWN_MAX,
     ) -> None:
-        """Remember the versions of at most `known_max` archives."""
+        """Remember the versions of at most `known_max` archives.
+
+        The clock is one of passing time, unless another is given.
+        """
         # A service imports construct when it starts: 20 to 60 ms, for which the first request to
         # open an archive would wait.
         Superblock.specification()
         self._config = config
-        self._clock = clock
+        self._clock = clock = PassingTime() if clock is None else clock
         self._local = LocalOpener(config.limits)
         self._s3 = S3Opener(config, client_factory)
         self._known = KnownArchives(known_max)

@@ -21,10 +21,12 @@ from s3archivefs_lambda.archives import s3 as s3_archive
 from s3archivefs_lambda.archives.archive import BASE_BYTES
 from s3archivefs_lambda.archives.archives import Archives
 from s3archivefs_lambda.archives.client import make_archive_client
+from s3archivefs_lambda.archives.passing_time import PassingTime
 from s3archivefs_lambda.config.location import Location
 from s3archivefs_lambda.store import device as s3_device
 from s3archivefs_lambda.store.errors import ArchiveNotFoundError, ArchiveUnavailableError
 from tests.support.adapter.local_archives import config_for, location_of
+from tests.support.adapter.memory_store import MemoryStore
 from tests.support.clock import Clock
 from tests.support.images.fixtures import make_image
 from tests.support.processes.joined import wait_for_joined
@@ -100,6 +102,24 @@ def test_a_discarded_archive_is_opened_anew_and_others_are_not(
     archives.discard(first)  # is no longer the one that is open
     assert archives.get(location_of(image)) is second
     assert len(opened) == 2
+
+
+def test_an_archive_is_confirmed_anew_after_the_process_was_frozen(
+    image: Path, tmp_path: Path
+) -> None:
+    store = MemoryStore({"a.sqfs": image.read_bytes()})
+    location = Location("s3", "bucket", "a.sqfs")
+    config = replace(config_for({}), cache_dir=tmp_path, revalidate_seconds=60)
+    assert isinstance(Archives(config, store.client).clock, PassingTime)
+    running, of_day = Clock(), Clock()
+    archives = Archives(config, store.client, clock=PassingTime(running, of_day))
+    archives.get(location)
+    store.take_counts()
+    archives.get(location)
+    assert store.take_counts() == {}
+    of_day.now += 61
+    archives.get(location)
+    assert store.take_counts() == {"HeadObject": 1}
 
 
 # ---- Faults --------------------------------------------------------------------------------------
