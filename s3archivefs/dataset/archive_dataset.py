@@ -13,6 +13,7 @@ from s3archivefs.dataset.batch import Batch, check_workers
 from s3archivefs.dataset.decoding import decoded
 from s3archivefs.dataset.kept_image import kept_image
 from s3archivefs.dataset.members import members_of
+from s3archivefs.dataset.overriding import ReadByBatches
 from s3archivefs.dataset.partitioning import partitions_of
 from s3archivefs.dataset.places import place_of, places_of
 from s3archivefs.dataset.shared_file import mapped, shared
@@ -44,7 +45,7 @@ _FAULTS = (SquashfsError, OSError)
 _CLOSED = "the dataset is closed"
 
 
-class ArchiveDataset(Generic[Item]):
+class ArchiveDataset(ReadByBatches, Generic[Item]):
     """The regular files of an image that a pattern matches: a map-style dataset.
 
     It has what PyTorch's DataLoader asks of a dataset, and needs nothing of PyTorch. `url` is what
@@ -54,7 +55,8 @@ class ArchiveDataset(Generic[Item]):
     `storage_options` are what `fsspec.open` takes for the URL of the image: options of its
     filesystem, or those of each in a chain by protocol (`{"s3": {"endpoint_url": ...}}`).
     Members are counted from 0 in the order of the tree, names in byte order. An item is what
-    `decode` returns for the content of its member, the content itself if there is none.
+    `decode` returns for the content of its member, the content itself if there is none. A subclass
+    that adds to them overrides `__getitems__`.
 
     The members are listed once, in 40 bytes each and their names. A pickle holds neither: it takes
     less than a kilobyte, and the process that loads it maps the list from a temporary file of the

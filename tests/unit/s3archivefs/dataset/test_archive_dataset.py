@@ -105,6 +105,18 @@ def test_what_is_said_of_a_member_is_one_line(image: Path) -> None:
         assert str(caught.value) == r"/caf\xe9.txt: RuntimeError: one two"
 
 
+def test_a_subclass_that_a_loader_would_pass_by_is_refused() -> None:
+    class Labelled(ArchiveDataset[Any]):
+        def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+            return [(item, 1) for item in super().__getitems__(indices)]
+
+    for base in (ArchiveDataset, Labelled):
+        with pytest.raises(TypeError, match=r"Noisy overrides __getitem__, .* override that"):
+            type("Noisy", (base,), {"__getitem__": lambda *_: b"noise"})
+    both = {"__getitem__": lambda *_: b"noise", "__getitems__": lambda *_: [b"noise"]}
+    assert issubclass(type("Both", (Labelled,), both), ArchiveDataset)
+
+
 def test_a_subclass_has_labels_by_path(image: Path) -> None:
     class Labelled(ArchiveDataset[Any]):
         def __getitems__(self, indices: Sequence[int]) -> list[Any]:
