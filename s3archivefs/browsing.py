@@ -14,7 +14,7 @@ from s3archivefs.walking import entries, names_and_stats, walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from s3archivefs.directory import Counter
+    from s3archivefs.directory import Counter, Directory
     from s3archivefs.entry import DirEntry, Tree
     from s3archivefs.errors import SquashfsError
     from s3archivefs.inode import Stat
@@ -79,9 +79,7 @@ class Browser(Healing, FileOpener):
         """
         path = as_plain(path)
         first = b"" if start is None else encode(start)
-        place = self._place(path)
-        found = names_and_stats(self._tree, self._readers, place, path, first, on_error)
-        return Scanned(self._while_open(found))
+        return self._stats_in(self._place(path).directory, path, first, on_error)
 
     def walk(
         self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False, topdown: bool = True
@@ -143,6 +141,16 @@ class Browser(Healing, FileOpener):
         return Scanned(self._while_open(entries(self._tree, place, path, first)))
 
     # ---- for both --------------------------------------------------------------------------------
+
+    def _stats_in(
+        self,
+        directory: Directory,
+        path: AnyPath,
+        start: bytes,
+        on_error: Callable[[AnyPath, SquashfsError], object] | None,
+    ) -> Scanned[tuple[AnyPath, Stat]]:
+        found = names_and_stats(self._tree, self._readers, directory, path, start, on_error)
+        return Scanned(self._while_open(found))
 
     @property
     def _tree(self) -> Tree:

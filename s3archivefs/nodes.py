@@ -16,10 +16,11 @@ from s3archivefs.inode import FileKind
 from s3archivefs.names import os_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from s3archivefs.content_place import ContentPlace
     from s3archivefs.directory import Directory
+    from s3archivefs.errors import SquashfsError
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.opening import Found
     from s3archivefs.runs import Run
@@ -96,6 +97,19 @@ class NodeReader(Browser):
         Format: "Directory Table", "Directory Index".
         """
         return self._while_open(zip(self._runs_at(directory, place)))
+
+    def stats_in_node(
+        self, directory: int, *, on_error: Callable[[str, SquashfsError], object]
+    ) -> Iterator[tuple[str, Stat]]:
+        """Return the names in a directory with their attributes, as `scandir_stats` does.
+
+        Format: "Directory Table", "Inode Table".
+        """
+        return self._stats_in(self._listed(directory), "", b"", on_error)
+
+    @retried
+    def _listed(self, directory: int) -> Directory:
+        return self._node_directory(directory)
 
     @retried
     def _runs_at(self, directory: int, place: int) -> Iterator[tuple[int, Run]]:

@@ -16,6 +16,7 @@ from s3archivefs.runs import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from s3archivefs.directory import Directory
     from s3archivefs.entry import Tree
     from s3archivefs.inode import Inode, Stat
     from s3archivefs.limits import Limits
@@ -44,16 +45,16 @@ def entries(
             scan.end()
 
 
-def names_and_stats(  # noqa: PLR0917 -- SquashFS.scandir_stats alone calls it
+def names_and_stats(  # noqa: PLR0917 -- two methods of SquashFS alone call it
     image: Tree,
     readers: Readers,
-    place: Place,
+    directory: Directory,
     path: AnyPath,
     start: bytes,
     on_error: Callable[[AnyPath, SquashfsError], object] | None,
 ) -> Iterator[Iterable[tuple[AnyPath, Stat]]]:
     """Yield likewise the names of the entries, and their own attributes."""
-    for run in place.directory.runs(start):
+    for run in directory.runs(start):
         names = decode_all_as(path, run.names)
         others: list[Stat | None]
         plain, others = readers.stats.parts_of_run(run)

@@ -14,6 +14,7 @@ from s3archivefs.errors import (
 )
 from s3archivefs.extraction.filters import Member, names_of
 from s3archivefs.inode import FileKind
+from s3archivefs.names import decode
 from s3archivefs.printed import printed
 
 if TYPE_CHECKING:
@@ -47,16 +48,16 @@ class Source(Protocol):
     def realpath(self, path: str, *, strict: bool) -> str:
         """Return the path without symlinks and `..`."""
 
-    def readlink(self, path: str) -> str:
-        """Return the target of a symlink."""
+    def target_of_node(self, reference: int) -> bytes:
+        """Return the target of a symlink, by its inode."""
 
     def xattr_pairs_of_node(self, reference: int) -> dict[bytes, bytes]:
         """Return the extended attributes of an inode."""
 
-    def scandir_stats(
-        self, path: str, *, on_error: Callable[[str, SquashfsError], object]
+    def stats_in_node(
+        self, directory: int, *, on_error: Callable[[str, SquashfsError], object]
     ) -> Iterator[tuple[str, Stat]]:
-        """Yield the names in a directory with their attributes."""
+        """Yield the names in a directory, by its inode, with their attributes."""
 
     def read_pieces(
         self, files: Iterable[tuple[T, Stat]], *, workers: int | None, is_all: bool
@@ -233,10 +234,9 @@ class Walk:
                 seen.add(step.reference)
                 if step.depth > most:
                     raise LimitExceededError("walk_depth", step.depth, most)
-                # Without the slash at its end the path is known to the image's cache.
-                path = step.prefix[:-1] or "/"
+                # By its place, which no fault in the directories above hides.
                 tell = partial(self._fault_in, step)
-                for name, stat in self._image.scandir_stats(path, on_error=tell):
+                for name, stat in self._image.stats_in_node(step.reference, on_error=tell):
                     if stat.kind is _DIRECTORY:
                         deeper = self._entered(step, name, stat, is_asked_for=True)
                         if deeper is not None:
@@ -267,7 +267,7 @@ class Walk:
         linkname = ""
         if stat.kind is _SYMLINK:
             try:
-                linkname = self._image.readlink(step.prefix + name)
+                linkname = decode(self._image.target_of_node(stat.reference))
             except (SquashfsError, OSError) as error:
                 self._visitor.fault(step.prefix + name, error)
                 return None

@@ -140,6 +140,36 @@ def test_damaged_attributes_hide_no_other_file(command: list[str], tmp_path: Pat
         assert line.startswith(f"s3archivefs: {path}/bad: an inode has type 99")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ls", "-R", "IMAGE"],
+        ["find", "IMAGE"],
+        ["tree", "IMAGE"],
+        ["du", "-a", "IMAGE"],
+        ["hash", "IMAGE"],
+        ["extract", "IMAGE", "-C", "OUT"],
+    ],
+    ids=" ".join,
+)
+def test_damaged_listing_hides_nothing_that_stands_before(
+    command: list[str], tmp_path: Path
+) -> None:
+    files = [f"{number:03}" for number in range(300)]  # so many that some come before the fault
+    tree = (a_directory("000"), a_file("000/in"), a_symlink("000/link", "in"))
+    image = draft(tmp_path, (*tree, *map(a_file, files[1:]), a_file("zz")))
+    image.data[image.entry(b"zz") + 8] = ord("\x01")
+    path, out = tmp_path / "damaged.sqfs", tmp_path / "out"
+    path.write_bytes(image.data)
+    ran = run(*(word.replace("IMAGE", str(path)).replace("OUT", str(out)) for word in command))
+    shown = " ".join((ran.text, *(each.name for each in out.rglob("*"))))
+    assert re.search(r"\bin\b", shown)
+    assert ("link" in shown) == (command[0] != "hash")
+    assert ran.code == 4
+    (line,) = ran.errors.splitlines()
+    assert line.startswith(f"s3archivefs: {path}: directory names ")
+
+
 def test_damage_that_is_read_back_is_named_with_its_image(
     with_bad_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
@@ -60,8 +60,9 @@ def same_names(made: Image) -> Image:
     return made
 
 
-UNSOUND: dict[str, type[Exception]] = {"data": CorruptImageError, "tar": CorruptImageError}
-SHAPES: dict[str, tuple[Image, dict[str, type[Exception]]]] = {
+Errors: TypeAlias = dict[str, type[Exception] | tuple[type[Exception], ...]]
+UNSOUND: Errors = {"data": CorruptImageError, "tar": CorruptImageError}
+SHAPES: dict[str, tuple[Image, Errors]] = {
     # Names (squashfs-tools #72, CVE-2021-40153)
     "absolute name": (named(b"/tmp/evil"), UNSOUND),
     "name with a slash": (named(b"a/b"), UNSOUND),
@@ -75,7 +76,8 @@ SHAPES: dict[str, tuple[Image, dict[str, type[Exception]]]] = {
     ),
     "directory through a symlink": (
         same_names(twice(symlink(b"../../outside"), directory({b"evil": EVIL}))),
-        UNSOUND,
+        # The link stands before the fault.
+        {"data": (CorruptImageError, LinkOutsideDestinationError), "tar": CorruptImageError},
     ),
     "directory in itself": (loop(), UNSOUND),
     # Links (test_tarfile: absolute_symlink, parent_symlink, chains_of_symlinks, sly_relative)
@@ -145,7 +147,8 @@ def test_nothing_is_left_outside(shape: str, trust: str, user: str, tmp_path: Pa
     expected = errors.get("data" if trust == "data" else "tar")
     if expected is not None:
         assert raised
-        assert {type(error) for error in raised} == {expected}
+        kinds = expected if isinstance(expected, tuple) else (expected,)
+        assert {type(error) for error in raised} == {*kinds}
         assert made == {"mine": "../outside"} or shape.startswith(("d", "link")) or "d" in made
     elif user == "as a user" and errors["data"] is SpecialFileError:
         assert {type(error) for error in raised} == {SpecialFileError}
