@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["kinds", "list_choices", "subcommands"]
+__all__ = ["kinds", "list_choices", "options_with_values", "subcommands"]
 
 _SEPARATORS = "|,"
 """What stands between choices in a metavar, such as on|off."""
@@ -32,6 +32,13 @@ def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- likewise
             return dict(action.choices)
     return {}
+
+
+def options_with_values(command: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the options of a subcommand that take a value."""
+    for action in command._actions:  # noqa: SLF001 -- likewise
+        if action.nargs != 0:
+            yield from action.option_strings
 
 
 def kinds(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.Action, str]]:

@@ -83,9 +83,9 @@ def _script(parser: argparse.ArgumentParser, shell: str) -> str:
         raise UsageError("completion needs shtab: pip install 's3archivefs[cli]'") from None
     from s3archivefs.cli.completed import kinds, list_choices  # noqa: PLC0415 -- for this alone
     from s3archivefs.cli.completion_scripts import (  # noqa: PLC0415 -- likewise
-        AFTER,
         BEFORE,
         COMPLETED_BY,
+        after,
     )
 
     list_choices(parser)
@@ -98,7 +98,7 @@ def _script(parser: argparse.ArgumentParser, shell: str) -> str:
     script = shtab.complete(parser, shell, preamble=BEFORE[shell])
     if shell == "zsh":
         script = _ALL_BUT_FIRST.sub("*:", script)
-    return script + AFTER.get(shell, "")
+    return script + after(shell, parser)
 
 
 def _suit_zsh(parser: argparse.ArgumentParser) -> None:

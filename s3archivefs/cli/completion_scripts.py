@@ -6,7 +6,14 @@ what is inside an image, and where the word goes on behind the name of a file.
 
 from __future__ import annotations
 
-__all__ = ["AFTER", "BEFORE", "COMPLETED_BY"]
+from typing import TYPE_CHECKING
+
+from s3archivefs.cli.completed import options_with_values, subcommands
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["BEFORE", "COMPLETED_BY", "after"]
 
 COMPLETED_BY = {
     "image": {
@@ -22,7 +29,7 @@ COMPLETED_BY = {
     "directory": {
         "bash": "_s3archivefs_dirs",
         "zsh": "_path_files -/",
-        "fish": "(_s3archivefs_files | string match -- '*/')",
+        "fish": "(_s3archivefs_directories)",
     },
     "inside": {
         "bash": "_s3archivefs_inside",
@@ -170,29 +177,60 @@ function _s3archivefs_files
   complete -C "'' "(string replace -r -- '^--[^=]*=' '' (commandline -ct))
 end
 
+function _s3archivefs_directories
+  _s3archivefs_files | string match -r '.*/$'
+end
+
 function _s3archivefs_inside
   _s3archivefs_ask
 end
 
 function _s3archivefs_inside_or_here
-  _s3archivefs_ask | string match '*'; or _s3archivefs_files
+  _s3archivefs_ask | string match -r '.+'; or _s3archivefs_files
 end
 
 function _s3archivefs_image_files
   set -l word (commandline -ct)
   set -l file (string unescape -- $word); or set file $word
   set file (string replace -r '^~/' $HOME/ -- $file)
-  while string match -q '?*/*' -- $file
+  while string match -qr './' -- $file
     set file (string replace -r '/[^/]*$' '' -- $file)
-    if test -f "$file"; or string match -q '*$*' -- $file
-      _s3archivefs_ask --joined | string match '*'; and return
+    if test -f "$file"; or string match -qr '\$' -- $file
+      _s3archivefs_ask --joined | string match -r '.+'; and return
     end
   end
   _s3archivefs_files
 end
 """
 
+_FISH_AFTER = """
+# shtab has one list for all subcommands, in some of which the same letter is a flag.
+functions -e _s3archivefs_scan
+functions -c _shtab_s3archivefs_scan _s3archivefs_scan
+function _shtab_s3archivefs_scan
+  set -l words (commandline -opc)
+  switch "$words[2]"
+{cases}
+  end
+  _s3archivefs_scan
+end
+"""
+_FISH_CASE = """\
+    case {command}
+      set -g _shtab_s3archivefs_opts_with_value {options}
+"""
+
+
+def after(shell: str, parser: argparse.ArgumentParser) -> str:
+    """Return what comes behind shtab's script."""
+    if shell == "fish":
+        cases = [
+            _FISH_CASE.format(command=name, options=" ".join(options_with_values(command)))
+            for name, command in subcommands(parser).items()
+        ]
+        return _FISH_AFTER.format(cases="".join(cases).rstrip())
+    return _BASH_AFTER if shell == "bash" else ""
+
+
 BEFORE = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 """By shell the functions that shtab's script calls."""
-AFTER = {"bash": _BASH_AFTER}
-"""By shell what comes after that script."""

@@ -19,6 +19,7 @@ from tests.support.processes.interactive_shell import InteractiveShell
 PROGRAM = str(Path(sys.executable).parent / "s3archivefs")
 ODD = {
     "./-": b"-option",
+    ".hi": b".hidden",
     "it": b"it's",
     "q": b'q"uote',
     "bang": b"bang!x",
@@ -119,6 +120,7 @@ def test_files_are_completed_without_asking_the_command(shell: InteractiveShell)
         "pack sub\t": ["pack", "sub dir"],
         "append a.s\t": ["append", "a.sqfs"],
         "umount nam\t": ["umount", "named.sqfs"],
+        "umount ./nam\t": ["umount", "./named.sqfs"],
         "umount a.s\t": ["umount", "a.s"],
     }
     assert {line: complete(shell, line) for line in expected} == expected
@@ -151,6 +153,8 @@ def test_paths_inside_a_local_image_are_completed(shell: InteractiveShell) -> No
         "ls a.sqfs doc\tgui\t": ["ls", "a.sqfs", guide],
         "ls a.sqfs /doc\tgui\t": ["ls", "a.sqfs", f"/{guide}"],
         "ls -lh a.sqfs docs docs/g\t": ["ls", "-lh", "a.sqfs", "docs", guide],
+        "ls --directory a.sqfs docs/g\t": ["ls", "--directory", "a.sqfs", guide],
+        "stat -L a.sqfs docs/g\t": ["stat", "-L", "a.sqfs", guide],
         "ls --offset 4096 offset.img docs/g\t": ["ls", "--offset", "4096", "offset.img", guide],
         "ls --offset=4096 offset.img docs/g\t": ["ls", "--offset=4096", "offset.img", guide],
         "ls ~/a.sqfs docs/g\t": ["ls", str(shell.home / "a.sqfs"), guide],
@@ -173,6 +177,7 @@ def test_a_path_is_completed_behind_the_name_of_an_image(shell: InteractiveShell
         "ls a.sqfs/doc\tgui\t": ["ls", "a.sqfs/docs/guide.txt"],
         "ls sub\\ dir/b\\ c.sqfs/doc\tgui\t": ["ls", "sub dir/b c.sqfs/docs/guide.txt"],
         f'cat "sub dir/b c.sqfs/docs/gui\t{end}': [*("cat", "sub dir/b c.sqfs/docs/guide.txt")],
+        "ls ./a.sqfs/docs/gui\t": ["ls", "./a.sqfs/docs/guide.txt"],
         "ls ~/a.sqfs/docs/gui\t": ["ls", str(shell.home / "a.sqfs/docs/guide.txt")],
         "diff a.sqfs/docs a.sqfs/docs/gui\t": ["diff", "a.sqfs/docs", "a.sqfs/docs/guide.txt"],
         "ls named.sqfs/fi\t": ["ls", "named.sqfs/file"],

@@ -31,20 +31,20 @@ for argument; do printf '%s\\0' "$argument"; done >{reports}/new && mv {reports}
 """What runs in place of the command: it asks that for completions, and reports all else."""
 STARTS = {
     "bash": (
-        "PS1='{prompt}'; bind 'set enable-bracketed-paste off'; source {script}",
+        "PS1='{prompt}'; bind 'set enable-bracketed-paste off'; source {script}; source {script}",
         ["bash", "--noprofile", "--rcfile", "{start}", "-i"],
     ),
     "zsh": (
-        "PS1='{prompt}'; autoload -Uz compinit; compinit -u -D; eval \"$(<{script})\"",
+        "PS1='{prompt}'; autoload -Uz compinit; compinit -u -D; repeat 2 eval \"$(<{script})\"",
         ["zsh", "-i"],
     ),
     "fish": (
-        "function fish_prompt; echo '{prompt}'; end; source {script}",
+        "function fish_prompt; echo '{prompt}'; end; source {script}; source {script}",
         ["fish", "--no-config", "-i", "-C", "source {start}"],
     ),
-    "tcsh": ("set prompt='{prompt}' autolist; source {script}", ["tcsh", "-i"]),
+    "tcsh": ("set prompt='{prompt}' autolist; source {script}; source {script}", ["tcsh", "-i"]),
 }
-"""By shell what it runs at its start, and its command."""
+"""By shell what it runs at its start, the script twice, and its command."""
 
 
 class InteractiveShell:
