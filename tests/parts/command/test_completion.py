@@ -116,6 +116,8 @@ def test_files_are_completed_without_asking_the_command(shell: InteractiveShell)
         "ls a.s\t": ["ls", "a.sqfs"],
         "ls sub\tpla\t": ["ls", "sub dir/plain.txt"],
         "ls sub\tb\t": ["ls", "sub dir/b c.sqfs"],
+        "ls sub\\ dir/nothing\t": ["ls", "sub dir/nothing"],
+        "ls nowhere/nothing\t": ["ls", "nowhere/nothing"],
         "ls ~/a.s\t": ["ls", str(shell.home / "a.sqfs")],
         "pack sub\t": ["pack", "sub dir"],
         "append a.s\t": ["append", "a.sqfs"],

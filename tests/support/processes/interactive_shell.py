@@ -17,7 +17,7 @@ from typing import Self
 
 __all__ = ["InteractiveShell"]
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds that a shell may take for anything."""
 PROMPT = "ready> "
 LINES, COLUMNS = 60, 200
