@@ -61,7 +61,8 @@ class BlockShuffle:
             raise ValueError(f"{names} must be at least 1")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank is {rank}: it must be one of 0 to {world_size - 1}")
-        self._sizes = dataset.members.sizes
+        # The dataset's own may be mapped from a file, which no pickle takes along.
+        self._sizes = array("Q", memoryview(dataset.members.sizes).tobytes())
         self._order, self._ends = runs_of(dataset.members, run_bytes)
         self.batch_size = batch_size
         """Members of a batch; the last ones may have fewer."""

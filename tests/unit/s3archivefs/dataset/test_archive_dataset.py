@@ -258,6 +258,14 @@ def test_a_pickle_opens_nothing_before_it_is_read(image: Path, tmp_path: Path) -
             other[0]
 
 
+def test_a_shuffle_goes_to_other_processes_from_wherever_it_is(image: Path) -> None:
+    with ArchiveDataset(image) as dataset:
+        for each in (dataset, sent(dataset)):
+            shuffle = BlockShuffle(each, 7)
+            copy = pickle.loads(pickle.dumps(shuffle))  # noqa: S301 -- our own
+            assert [*copy] == [*shuffle]
+
+
 def test_a_pickle_outlives_the_dataset(image: Path) -> None:
     with ArchiveDataset(image, "cat/*", len) as dataset:
         expected, pickled = [*dataset], pickle.dumps(dataset)
