@@ -127,7 +127,10 @@ def _entries(image: SquashFS, top: bytes, begun: bytes) -> Iterator[DirEntry[byt
 
 
 def _shared(one: bytes, other: bytes) -> bytes:
-    return os.path.commonprefix([one, other]) or b""  # noqa: RUF071 -- a name is no path
+    """Return what both begin with."""
+    pairs = zip(one, other, strict=False)
+    differing = (place for place, (left, right) in enumerate(pairs) if left != right)
+    return one[: next(differing, min(len(one), len(other)))]
 
 
 def _from(image: SquashFS, top: bytes, start: bytes, begun: bytes) -> Iterator[DirEntry[bytes]]:

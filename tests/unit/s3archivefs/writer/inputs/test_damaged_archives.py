@@ -202,6 +202,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("damaged")
 
 
+@pytest.mark.filterwarnings("ignore:Overlapped entries:UserWarning")  # of zipfile, since 3.15
 @given(damaged=damage())
 def test_any_damage_to_a_zip_archive_is_one_kind_of_error(
     folder: Path, damaged: Callable[[bytes], bytes]
