@@ -183,13 +183,14 @@ def started(directory: Path, **variables: str) -> dict[EndpointSetting, str]:
     return given_settings(known, {})
 
 
-def test_a_function_with_a_url_has_one_worker_and_tells_clients_apart(tmp_path: Path) -> None:
-    assert started(tmp_path) == {PAGE: "off", WORKERS: "1", FORWARDED_ALLOW_IPS: "127.0.0.1"}
+@pytest.mark.parametrize("variables", [{}, {FORWARDED_ALLOW_IPS.variable: ""}])
+def test_a_function_with_a_url_has_one_worker_and_believes_no_clients_address(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    assert started(tmp_path, **variables) == {PAGE: "off", WORKERS: "1"}
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"), [(PAGE, "on"), (WORKERS, "2"), (FORWARDED_ALLOW_IPS, "10.0.0.0/8")]
-)
+@pytest.mark.parametrize(("setting", "value"), [(PAGE, "on"), (WORKERS, "2")])
 def test_variables_of_a_function_with_a_url_come_first(
     tmp_path: Path, setting: EndpointSetting, value: str
 ) -> None:
