@@ -72,6 +72,9 @@ def _place(destination: str, name: str, *, is_directory: bool) -> tuple[str, str
         raise UsageError("DEST is empty: give the copy's name, or a directory such as .")
     if os.path.isdir(destination):  # noqa: PTH112 -- pathlib takes 10 ms to import
         return destination, name or None
+    # Such as /dev/stdout and /dev/null: --force would put a file in its place.
+    if os.path.exists(destination) and not os.path.isfile(destination):  # noqa: PTH110, PTH113 -- likewise
+        raise UsageError(f"{destination} is no regular file: write there with s3archivefs cat")
     if destination.endswith("/") and not is_directory:
         raise UsageError(f"there is no directory {destination} to put a file into")
     above, _, name = destination.rstrip("/").rpartition("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,18 @@ def test_nothing_is_overwritten_unless_asked_for(here: Path) -> None:
     assert (here / "copy").read_text() == "mine"
     assert run("cp", "-f", IMAGE, "/docs/guide.txt", "copy").code == 0
     assert (here / "copy").read_text().startswith("line 00000")
+
+
+def test_nothing_takes_the_place_of_a_pipe_or_device(here: Path) -> None:
+    os.mkfifo(here / "pipe")
+    (here / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        ran = run("cp", "-f", IMAGE, "/docs/guide.txt", name)
+        assert (ran.code, ran.errors) == (
+            2,
+            f"s3archivefs: {name} is no regular file: write there with s3archivefs cat\n",
+        )
+    assert (here / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize(
