@@ -18,27 +18,11 @@ from s3archivefs_lambda.endpoint.access_keys import AccessKey, AccessKeys
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["check_id", "check_secret", "parse_keys"]
+__all__ = ["parse_keys"]
 
 _MEMBERS = ("id", "secret", "prefixes", "disabled")
 _ID = re.compile(r"[!-+.0-~-]{1,128}")  # neither comma nor slash, which end it in a signature
 _SECRET = re.compile(r"[!-~]{8,256}")
-
-
-def check_id(text: object, name: str) -> str:
-    """Return the id of an access key; raise SettingError, naming `name`, for what is none."""
-    if not isinstance(text, str) or _ID.fullmatch(text) is None:
-        what = "write 1 to 128 printable ASCII characters without spaces, commas and slashes"
-        raise SettingError(f"{name}: {what}")
-    return text
-
-
-def check_secret(text: object, name: str) -> str:
-    """Return the secret of an access key; raise SettingError likewise."""
-    if not isinstance(text, str) or _SECRET.fullmatch(text) is None:
-        what = "write 8 to 256 printable ASCII characters without spaces"
-        raise SettingError(f"{name}: {what}")
-    return text
 
 
 class _RepeatedError(ValueError):
@@ -102,8 +86,13 @@ def _key(members: object, default_bucket: str) -> AccessKey:
     if unknown := sorted(members.keys() - set(_MEMBERS)):
         shown = f' "{unknown[0]}"' if re.fullmatch("[a-z_]{1,16}", unknown[0]) else ""
         raise SettingError(f"there is no such member{shown}; there are {', '.join(_MEMBERS)}")
-    access_key_id = check_id(members.get("id"), '"id"')
-    secret = check_secret(members.get("secret"), '"secret"')
+    access_key_id, secret = members.get("id"), members.get("secret")
+    if not isinstance(access_key_id, str) or _ID.fullmatch(access_key_id) is None:
+        raise SettingError(
+            '"id": write 1 to 128 printable ASCII characters without spaces, commas and slashes'
+        )
+    if not isinstance(secret, str) or _SECRET.fullmatch(secret) is None:
+        raise SettingError('"secret": write 8 to 256 printable ASCII characters without spaces')
     is_disabled = members.get("disabled", False)
     if not isinstance(is_disabled, bool):
         raise SettingError('"disabled": write true or false')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -68,16 +69,15 @@ def key_source(
 def _of_pair(environ: Mapping[str, str]) -> AccessKey:
     """Return the key of the two variables.
 
-    Raises UsageError if no client could sign with it.
+    Raises UsageError if no client could sign with it. The document's rules are stricter: a pair
+    that clients already have may be any other.
     """
-    from s3archivefs_lambda.commands.key_document import check_id, check_secret
-    from s3archivefs_lambda.config.errors import SettingError
-
-    try:
-        access_key_id = check_id(environ[ENDPOINT_ACCESS_KEY_ID], ENDPOINT_ACCESS_KEY_ID)
-        secret = check_secret(environ[ENDPOINT_SECRET_ACCESS_KEY], ENDPOINT_SECRET_ACCESS_KEY)
-    except SettingError as error:
-        raise UsageError(str(error)) from None
+    access_key_id, secret = (environ[name] for name in _PAIR)
+    if re.search(r"[\0- ,/\x7f]", access_key_id):
+        what = "leave out spaces, line breaks, other control characters, commas and slashes"
+        raise UsageError(f"{ENDPOINT_ACCESS_KEY_ID}: {what}")
+    if secret[-1] in "\r\n":
+        raise UsageError(f"{ENDPOINT_SECRET_ACCESS_KEY}: leave out the line break at its end")
     return AccessKey(access_key_id, secret)
 
 
