@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fsspec.callbacks import Callback
 
     from s3archivefs.errors import SquashfsError
+    from s3archivefs.filesystem.opened_file import ArchiveFile
     from s3archivefs.image import SquashFS
     from s3archivefs.inode import Stat
 
@@ -65,13 +66,20 @@ class Contents(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
     ) -> bytes:
         """Return `length` bytes of a file from `offset`, or all behind it, as fsspec does.
 
-        With a delimiter, they begin and end behind the next one. Raises LimitExceededError for all
-        of more than Limits.read_all_bytes.
+        With a delimiter, they begin and end behind the next one. Raises LimitExceededError where
+        that is not among so many bytes as Limits.read_all_bytes, or all are more.
         """
-        if length is None:
-            check_limit(self.size(fn) - offset, self.image.limits.read_all_bytes)
-        block: bytes = super().read_block(fn, offset, length, delimiter)
-        return block
+        most = self.image.limits.read_all_bytes
+        with self.open(fn) as file:
+            start = offset
+            end = file.size if length is None else min(offset + length, file.size)
+            if delimiter:
+                start, end = (_behind_next(delimiter, file, at, most) for at in (start, end))
+            if length is None:
+                check_limit(end - start, most)
+            file.seek(start)
+            block: bytes = file.read(end - start)
+            return block
 
     def cat(
         self,
@@ -219,6 +227,24 @@ class Contents(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no typ
         for path, content in reading:
             found[path[1:]] = content
         return found
+
+
+def _behind_next(delimiter: bytes, file: ArchiveFile, start: int, most: int) -> int:
+    """Return where a file goes on behind the next delimiter, or ends.
+
+    Its start is behind one. Raises LimitExceededError where none is among so many bytes.
+    """
+    if start == 0:
+        return start
+    file.seek(start)
+    searched = b""
+    while piece := file.read(file.blocksize):
+        searched = searched[-len(delimiter) :] + piece
+        at = searched.find(delimiter)
+        if at >= 0:
+            return file.tell() - len(searched) + at + len(delimiter)
+        check_limit(file.tell() - start, most)
+    return file.tell()
 
 
 class _Plan(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no types

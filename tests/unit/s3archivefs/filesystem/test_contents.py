@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fsspec import AbstractFileSystem
 from fsspec.callbacks import Callback
+from fsspec.utils import read_block
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from s3archivefs import BytesDevice, LimitExceededError
 from s3archivefs.filesystem import ArchiveFileSystem
 from tests.support.distant_device import DistantDevice
 from tests.support.images.fixtures import CountingDevice
-from tests.unit.s3archivefs.filesystem.conftest import CONTENTS
+from tests.unit.s3archivefs.filesystem.conftest import BLOCK, CONTENTS
 
 MANY = {name: data for name, data in CONTENTS.items() if name.startswith("many/")}
 BOUNDS = st.none() | st.integers(-9000, 9000)
@@ -76,6 +77,39 @@ def test_a_block_without_a_length_is_as_limited(image: Path) -> None:
         assert fs.read_block("lines", 2, 4, delimiter=b"\n") == b"two\n"
         with pytest.raises(LimitExceededError, match="read_all_bytes"):
             fs.read_block("lines", 0, None)
+
+
+def test_a_block_goes_on_to_a_delimiter_as_far_as_all_may_be_read(image: Path) -> None:
+    content = CONTENTS["large"]
+    count = len(content) - BLOCK
+    with ArchiveFileSystem(str(image), limits={"read_all_bytes": BLOCK - 1}) as fs:
+        assert fs.read_block("large", 0, count, content[count + 9 :][:9]) == content[: count + 18]
+        for offset, length in ((0, 9), (9, 0), (count, 9), (0, count)):
+            with pytest.raises(LimitExceededError, match="read_all_bytes"):
+                fs.read_block("large", offset, length, b"lies nowhere")
+
+
+@pytest.mark.property
+@given(
+    st.sampled_from(["a/empty", "lines", "large"]),
+    st.integers(0, 9000) | st.integers((128 << 10) - 9, (128 << 10) + 9),
+    st.none() | st.integers(0, 9000) | st.integers((128 << 10) - 9, (128 << 10) + 9),
+    st.none() | st.tuples(st.integers(0, 300 << 10), st.integers(1, 9)) | st.just(b"nowhere"),
+)
+def test_a_block_is_the_one_of_fsspec(
+    image: Path,
+    name: str,
+    offset: int,
+    length: int | None,
+    delimiter: tuple[int, int] | bytes | None,
+) -> None:
+    content = CONTENTS[name]
+    if isinstance(delimiter, tuple):
+        delimiter = content[delimiter[0] :][: delimiter[1]]
+    upto = len(content) - offset if length is None else min(length, len(content) - offset)
+    with ArchiveFileSystem(str(image)) as fs:
+        found = fs.read_block(name, offset, length, delimiter)
+        assert found == read_block(io.BytesIO(content), offset, upto, delimiter)
 
 
 def test_ranges_that_adjoin_are_read_at_once(image: Path) -> None:
