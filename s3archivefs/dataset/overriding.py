@@ -13,15 +13,10 @@ class ReadByBatches:
     such a subclass raises TypeError.
     """
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if _depth(cls, "__getitem__") < _depth(cls, "__getitems__"):
+    def __init_subclass__(cls, **arguments: object) -> None:
+        super().__init_subclass__(**arguments)
+        if "__getitem__" in vars(cls) and "__getitems__" not in vars(cls):
             raise TypeError(
                 f"{cls.__name__} overrides __getitem__, but items are read by __getitems__, which"
                 " DataLoader calls: override that, which returns the items of several indices"
             )
-
-
-def _depth(kind: type, name: str) -> int:
-    """Return how far up the bases the class is that defines a method."""
-    return next(depth for depth, each in enumerate(kind.__mro__) if name in vars(each))

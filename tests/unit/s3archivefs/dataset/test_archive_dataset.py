@@ -117,6 +117,32 @@ def test_a_subclass_that_a_loader_would_pass_by_is_refused() -> None:
     assert issubclass(type("Both", (Labelled,), both), ArchiveDataset)
 
 
+def test_a_subclass_may_have_other_bases(image: Path) -> None:
+    class Abstract:
+        """A class such as PyTorch's Dataset."""
+
+        def __getitem__(self, index: int) -> bytes:
+            raise NotImplementedError
+
+    class Tagged:
+        tag = ""
+
+        def __init_subclass__(cls, tag: str, **arguments: object) -> None:
+            super().__init_subclass__(**arguments)
+            cls.tag = tag
+
+    class First(Abstract, ArchiveDataset[bytes]):
+        pass
+
+    class Last(ArchiveDataset[bytes], Tagged, Abstract, tag="cats"):
+        pass
+
+    assert Last.tag == "cats"
+    for kind in (First, Last):
+        with kind(image, "cat/*") as dataset:
+            assert dataset.__getitems__([1]) == [CONTENTS["/cat/01.txt"]]
+
+
 def test_a_subclass_has_labels_by_path(image: Path) -> None:
     class Labelled(ArchiveDataset[Any]):
         def __getitems__(self, indices: Sequence[int]) -> list[Any]:
