@@ -63,10 +63,12 @@ def checked_options(options: argparse.Namespace, environ: Mapping[str, str]) -> 
     faults = Faults()
     with faults.collected():
         check_variables(environ)
+    maps = serve_settings.mappings(options.maps, faults)
     with faults.collected():
         config = serve_settings.config(environ)
         named = served_buckets(options.buckets, options.archives, config)
-        buckets = serve_settings.buckets(options.maps, config, named)
+        buckets = serve_settings.buckets(maps, config, named)
+        serve_settings.check_any(buckets, options.maps)
     with faults.collected():
         hosts = serve_settings.hosts(settings.get(DOMAIN, ""))
     with faults.collected():
@@ -83,9 +85,14 @@ def checked_options(options: argparse.Namespace, environ: Mapping[str, str]) -> 
         capacity = capacity_of(settings)
     with faults.collected():
         port = operators_address(settings)
+    is_signed = True  # unless no keys are meant: those at fault are told of as such
     with faults.collected():
         keys = key_source(settings, environ)
-        serve_settings.check_address(options.host, options.port, is_signed=keys is not None)
+        is_signed = keys is not None
+    with faults.collected():
+        serve_settings.check_address(options.host, is_signed=is_signed)
+    with faults.collected():
+        serve_settings.check_port(options.port)
     faults.raise_any()
     return ServeOptions(
         config=config,

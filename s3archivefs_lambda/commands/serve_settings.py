@@ -22,10 +22,11 @@ from s3archivefs_lambda.config.names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from s3archivefs_lambda.commands.bucket_options import ServedBuckets
+    from s3archivefs_lambda.commands.errors import Faults
     from s3archivefs_lambda.config.prefix_map import PrefixMap, PrefixMapping
     from s3archivefs_lambda.config.settings import Config
     from s3archivefs_lambda.endpoint.browsing.page import PageMaker
@@ -37,10 +38,13 @@ __all__ = [
     "buckets",
     "cache_control",
     "check_address",
+    "check_any",
     "check_images",
+    "check_port",
     "config",
     "cors",
     "hosts",
+    "mappings",
     "page",
     "proxies",
     "shared",
@@ -63,33 +67,38 @@ def config(environ: Mapping[str, str]) -> Config:
         raise UsageError(str(error)) from error
 
 
-def buckets(maps: list[str], settings: Config, named: ServedBuckets) -> dict[str, PrefixMap]:
+def mappings(maps: Sequence[str], faults: Faults) -> list[PrefixMapping]:
+    """Return what --map says; keep the faults of each that cannot be used."""
+    found = []
+    for text in maps:
+        with faults.collected():
+            found.append(_parse_map(text))
+    return found
+
+
+def buckets(
+    maps: Iterable[PrefixMapping], settings: Config, named: ServedBuckets
+) -> dict[str, PrefixMap]:
     """Return the mappings of each bucket: those of the settings, of --map and of --bucket.
 
-    The default bucket comes first. Raises UsageError for a mapping that cannot be used, and if
-    there is none at all.
+    The default bucket comes first. Raises UsageError if a prefix is mapped twice.
     """
     from s3archivefs_lambda.config.errors import SettingError
     from s3archivefs_lambda.config.prefix_map import maps_by_bucket
 
     further = chain.from_iterable(settings.further_buckets.values())
-    mappings = [*named.objects, *settings.mappings, *further]
-    faults = []
-    for text in maps:
-        try:
-            mappings.append(_parse_map(text))
-        except SettingError as error:
-            faults.append(str(error))
     try:
-        found = maps_by_bucket(mappings, named.default)
+        found = maps_by_bucket([*named.objects, *settings.mappings, *further, *maps], named.default)
     except SettingError as error:
-        faults.append(str(error))
-    if faults:
-        raise UsageError("\n".join(faults))
-    if not found:
+        raise UsageError(str(error)) from error
+    return dict(sorted(found.items(), key=lambda item: (item[0] != named.default, item[0])))
+
+
+def check_any(buckets: Mapping[str, PrefixMap], maps: Sequence[str]) -> None:
+    """Raise UsageError if nothing is served, and nothing was to be."""
+    if not buckets and not maps:
         what = f"give a mapping, such as {_MAP_EXAMPLE}, or a bucket, as --bucket s3://bucket"
         raise UsageError(f"there is nothing to serve: {what}")
-    return dict(sorted(found.items(), key=lambda item: (item[0] != named.default, item[0])))
 
 
 def _parse_map(text: str) -> PrefixMapping:
@@ -101,12 +110,15 @@ def _parse_map(text: str) -> PrefixMapping:
 
     prefix, equals, image = text.partition("=")
     if not equals or not image:
-        raise SettingError(f"--map {text}: write PREFIX=IMAGE, such as {_MAP_EXAMPLE}")
+        raise UsageError(f"--map {text}: write PREFIX=IMAGE, such as {_MAP_EXAMPLE}")
     if "|" in prefix:
-        raise SettingError(f'--map {text}: the prefix has a "|", which no mapping can have')
+        raise UsageError(f'--map {text}: the prefix has a "|", which no mapping can have')
     if "://" not in image:
         image = "file://" + quote(os.fsencode(Path(image).absolute()))
-    return parse_mapping(f"{prefix}|{image}", f"--map {text}")
+    try:
+        return parse_mapping(f"{prefix}|{image}", f"--map {text}")
+    except SettingError as error:
+        raise UsageError(str(error)) from error
 
 
 def hosts(domains: str) -> Hosts:
@@ -207,13 +219,17 @@ def check_images(mappings: Iterable[PrefixMapping]) -> None:
 # ---- To whom -------------------------------------------------------------------------------------
 
 
-def check_address(host: str, port: int, *, is_signed: bool) -> None:
+def check_port(port: int) -> None:
+    """Raise UsageError for a number that no port has."""
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: write a number from 0 to 65535")
+
+
+def check_address(host: str, *, is_signed: bool) -> None:
     """Raise UsageError unless the address exists and may be served.
 
     Without signatures only loopback addresses may.
     """
-    if not 0 <= port <= 65535:
-        raise UsageError(f"--port {port}: write a number from 0 to 65535")
     try:
         addresses = list(_addresses(host))
     except (OSError, UnicodeError) as error:

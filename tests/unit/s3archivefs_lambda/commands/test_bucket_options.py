@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from s3archivefs_lambda.commands.bucket_options import served_buckets
-from s3archivefs_lambda.commands.errors import UsageError
-from s3archivefs_lambda.commands.serve_settings import buckets
+from s3archivefs_lambda.commands.errors import Faults, UsageError
+from s3archivefs_lambda.commands.serve_settings import buckets, mappings
 from s3archivefs_lambda.config.key_patterns import KeyPatterns
 from s3archivefs_lambda.config.settings import Config
 
@@ -28,7 +28,9 @@ def test_a_bucket_in_s3_is_served_by_its_name(url: str, name: str, prefix: str) 
 
 
 def test_mappings_are_beside_a_buckets_own_objects() -> None:
-    found = buckets(["more=./image"], CONFIG, served_buckets(["s3://books"], [], CONFIG))
+    found = buckets(
+        mappings(["more=./image"], Faults()), CONFIG, served_buckets(["s3://books"], [], CONFIG)
+    )
     assert list(found) == ["books"]
     assert {mapping.prefix for mapping in found["books"]} == {"", "more"}
 
@@ -36,7 +38,7 @@ def test_mappings_are_beside_a_buckets_own_objects() -> None:
 def test_several_buckets_of_s3_are_served_and_several_parts_of_one() -> None:
     named = served_buckets(["s3://books", "s3://maps/a", "s3://maps/b"], [], CONFIG)
     found = buckets([], CONFIG, named)
-    assert {name: len(mappings) for name, mappings in found.items()} == {"books": 1, "maps": 2}
+    assert {name: len(maps) for name, maps in found.items()} == {"books": 1, "maps": 2}
     assert next(iter(found)) == "books"
 
 
@@ -76,6 +78,10 @@ def test_what_cannot_be_is_told(texts: list[str], patterns: list[str], told: str
 
 def test_a_bucket_is_mapped_to_its_own_objects_once() -> None:
     with pytest.raises(UsageError) as error:
-        buckets(["docs=./image"], CONFIG, served_buckets(["s3://books/docs"], [], CONFIG))
+        buckets(
+            mappings(["docs=./image"], Faults()),
+            CONFIG,
+            served_buckets(["s3://books/docs"], [], CONFIG),
+        )
     told = "'docs' is already mapped by --bucket s3://books/docs to s3://books/docs/"
     assert told in str(error.value)

@@ -148,12 +148,21 @@ def test_all_faults_are_told_at_once_each_with_its_variable(
     }
     for name, value in faulty.items():
         monkeypatch.setenv(name, value)
-    assert run("--host", "a" * 64) == 2
+    options = {"--map x", "--map y", "--host nohost.invalid", "--port 70000"}
+    assert run(*(word for option in sorted(options) for word in option.split())) == 2
     lines = capsys.readouterr().err.splitlines()
-    for name in faulty:
+    for name in faulty | dict.fromkeys(options):
         told = other_of_pair.get(name, name)
-        assert any(re.search(rf"{told}\b", line.partition(": there")[0]) for line in lines)
-    assert len(lines) == len(faulty)
+        assert any(re.search(rf"{told}\b", line.partition(": there")[0]) for line in lines), told
+    assert len(lines) == len(faulty) + len(options)
+
+
+def test_keys_that_cannot_be_used_are_not_told_to_be_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_ID, "half of a pair")
+    told = fault(capsys, "--map", f"={IMAGE}", "--host", "192.0.2.1")
+    assert f"{SECRET}: set it too" in told
 
 
 def test_mappings_that_cannot_be_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
