@@ -95,24 +95,25 @@ class BlockShuffle:
         name = f"{self._seed} {self._epoch}"
         runs = array("Q", range(len(self._ends)))
         Random(name).shuffle(runs)  # noqa: S311 -- an order, not a secret
-        turns = deque(
-            (self._batches(runs, self._bounds(share), Random(f"{name} {share}")), set[int]())  # noqa: S311 -- likewise
+        turns: deque[tuple[Iterator[Batch], set[int] | None]] = deque(
+            (self._batches(runs, self._bounds(share), Random(f"{name} {share}")), set())  # noqa: S311 -- likewise
             for share in self._shares
         )
         left_out = self._done
         while turns:
-            # What batches that are left out would have read ahead, and was not drawn since.
+            # What batches that are left out would have read ahead, and was not drawn since; None
+            # once the worker has begun.
             batches, owed = turns.popleft()
             batch = next(batches, None)
             if batch is None:
                 continue
-            if left_out:
+            if left_out and owed is not None:
                 left_out -= 1
                 owed.update(batch.ahead)
                 owed.difference_update(batch)
             else:
-                yield batch.begun_with(owed) if owed else batch
-                owed.clear()
+                yield batch if owed is None else batch.begun_with(owed)
+                owed = None
             turns.append((batches, owed))
 
     def _bounds(self, share: int) -> range:
@@ -129,7 +130,6 @@ class BlockShuffle:
         parts = self._parts(runs, bounds)
         pool: list[int] = []
         weight = 0
-        is_first = True
         while True:
             ahead = array("I")
             while weight < self._window_bytes or len(pool) < self.batch_size:
@@ -143,8 +143,7 @@ class BlockShuffle:
                 return
             drawn = [_drawn(pool, random) for _ in range(min(self.batch_size, len(pool)))]
             weight -= sum(map(self._sizes.__getitem__, drawn))
-            yield Batch(drawn, ahead, left=len(pool), is_first=is_first, workers=len(self._shares))
-            is_first = False
+            yield Batch(drawn, ahead, left=len(pool), workers=len(self._shares))
 
     def _parts(self, runs: array[int], bounds: range) -> Iterator[array[int]]:
         """Yield what lies within bounds of each run, in an epoch's order of runs."""

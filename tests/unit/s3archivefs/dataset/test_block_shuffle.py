@@ -126,6 +126,17 @@ def test_an_epoch_goes_on_after_the_batches_that_are_done(
     assert [*map(vars, shuffle)] == [*map(vars, whole)]
 
 
+@pytest.mark.property
+@given(workers=st.integers(1, 3), done=st.integers(0, 12), window_bytes=st.sampled_from([1, 9999]))
+def test_the_first_batch_that_a_worker_has_of_an_epoch_is_its_first(
+    shuffled: ArchiveDataset[bytes], workers: int, done: int, window_bytes: int
+) -> None:
+    shuffle = BlockShuffle(shuffled, BATCH, run_bytes=1, window_bytes=window_bytes, workers=workers)
+    shuffle.set_epoch(0, done)
+    turns = [batch.is_first for batch in shuffle]
+    assert turns == [turn < workers for turn in range(len(turns))]
+
+
 def test_workers_that_take_batches_in_turn_share_no_run(
     shuffled: ArchiveDataset[bytes],
 ) -> None:
