@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from s3archivefs import Lock, renew_after_fork
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,7 @@ class PassingTime:
     set back, it goes on.
     """
 
-    __slots__ = ("_ahead", "_monotonic", "_of_day")
+    __slots__ = ("__weakref__", "_ahead", "_lock", "_monotonic", "_of_day")
 
     def __init__(
         self,
@@ -31,9 +33,16 @@ class PassingTime:
         self._of_day = of_day
         self._ahead = of_day() - monotonic()
         """The most that the clock of the day was ahead of the other."""
+        self._lock = Lock()
+        renew_after_fork(self, PassingTime._renew)
 
     def __call__(self) -> float:
         """Return the time in seconds, from no particular moment on."""
         running = self._monotonic()
-        self._ahead = max(self._ahead, self._of_day() - running)
-        return running + self._ahead
+        ahead = self._of_day() - running
+        with self._lock:
+            self._ahead = max(self._ahead, ahead)
+            return running + self._ahead
+
+    def _renew(self) -> None:  # pragma: no cover -- in forked processes, which nothing measures
+        self._lock = Lock()

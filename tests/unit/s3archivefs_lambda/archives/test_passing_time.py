@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,3 +60,26 @@ def test_many_short_freezes_add_up() -> None:
         clocks.freeze(0.95)
         clocks.passing()
     assert abs(clocks.passing() - began - 100) < 1e-3
+
+
+def test_a_thread_that_looked_before_a_freeze_does_not_turn_the_time_back() -> None:
+    clocks = Clocks()
+    looked, goes_on = threading.Event(), threading.Event()
+
+    def of_day() -> float:
+        seen = clocks.of_day
+        if threading.current_thread().name == "slow":
+            looked.set()
+            goes_on.wait()
+        return seen
+
+    passing = PassingTime(lambda: clocks.running, of_day)
+    slow = threading.Thread(target=passing, name="slow")
+    slow.start()
+    looked.wait()
+    clocks.freeze(3600)
+    frozen_until = passing()
+    goes_on.set()
+    slow.join()
+    clocks.freeze(-3600)
+    assert passing() >= frozen_until
