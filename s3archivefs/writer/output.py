@@ -95,8 +95,10 @@ class FileOutput(StreamOutput):
         self._replace = replace
         if not replace and os.path.lexists(self._path):
             raise self._exists()
-        if self._path.is_dir() or os.fspath(path).endswith("/"):
+        if self._path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if os.fspath(path).endswith("/"):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         if self._path.exists() and not self._path.is_file():  # such as /dev/null and /dev/stdout
             raise PackingError(f"{path}: no regular file: nothing can take its place")
         self._partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.partial")

@@ -139,9 +139,11 @@ class TarInput:
 
     def _is_member(self, info: tarfile.TarInfo) -> bool:
         """Return whether it is one that is taken. Raises PackingError for one that cannot be."""
+        if info.islnk():  # all else that it says of itself is of no use
+            return True
         path = plain_path(encode(info.name))
         what = f"{self._name}: {printed(path)}"
-        if info.type not in _KINDS and not info.islnk():
+        if info.type not in _KINDS:
             fault = f"a member of type {info.type!r}, which squashfs has not"
         elif not math.isfinite(info.mtime):
             fault = f"a time of {info.mtime}"

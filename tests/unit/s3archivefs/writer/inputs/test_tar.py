@@ -141,6 +141,12 @@ def test_paths_lose_what_says_nothing(path: bytes, plain: bytes) -> None:
     assert plain_path(path) == plain
 
 
+def test_the_time_of_a_hard_link_is_of_no_use() -> None:
+    odd = {"mtime": "inf"}
+    data = tar_of(info("a"), info("b", tarfile.LNKTYPE, linkname="a", pax_headers=odd))
+    assert [member.path for member, _ in read(data)] == [b"a", b"b"]
+
+
 @pytest.mark.parametrize("mtime", ["nan", "inf", "-inf"])
 def test_a_time_that_is_none_is_that_members_fault(mtime: str) -> None:
     data = tar_of(info("a", pax_headers={"mtime": mtime}))
