@@ -91,15 +91,11 @@ class StoredOutput:
 
     def abandon(self) -> None:
         """Leave nothing in S3; say so where that cannot be."""
-        from s3archivefs_lambda.commands.upload_leftovers import tell_leftovers
-        from s3archivefs_lambda.upload.errors import UploadError
+        from s3archivefs_lambda.commands.upload_leftovers import leftovers_told
 
-        try:
+        with leftovers_told(self._stream.target):
             self._stream.abandon()
-        except UploadError as error:
-            tell_leftovers(self._stream.target, error)
-            return
-        self._tell_others()
+            self._tell_others()
 
     def _tell_others(self) -> None:
         """Tell of an upload without parts, which an answer that was lost may have left."""

@@ -233,11 +233,17 @@ def _send(upload: ImageUpload, *, wanted: bool | None) -> None:
 
     `wanted` is the option that says whether to show progress.
     """
-    from s3archivefs_lambda.commands.upload_leftovers import tell_others
+    from s3archivefs_lambda.commands.upload_leftovers import tell_leftovers, tell_others
+    from s3archivefs_lambda.upload.errors import UploadError
 
     with progress_shown(wanted, size=upload.size) as progress:
         upload.progress = partial(progress, 0)
         stored = upload.run()
     how = "stored" if stored else "stored already"
     sys.stdout.write(f"{upload.target}: {upload.size:,} bytes {how}\n")
+    try:
+        upload.abort()
+    except UploadError as error:
+        tell_leftovers(upload.target, error)
+        return
     tell_others(upload.target)

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.upload.upload import ImageUpload
     from s3archivefs_lambda.upload.upload_target import UploadTarget
 
-__all__ = ["abort_command", "parts_deleted", "parts_named", "tell_leftovers", "tell_others"]
+__all__ = [
+    "abort_command",
+    "leftovers_told",
+    "parts_deleted",
+    "parts_named",
+    "tell_leftovers",
+    "tell_others",
+]
 
 
 @contextmanager
@@ -46,17 +53,29 @@ def parts_deleted(upload: ImageUpload) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        try:
+        with leftovers_told(upload.target):
             upload.abort()
-        except UploadError as error:
-            tell_leftovers(upload.target, error)
         raise
 
 
+@contextmanager
+def leftovers_told(target: UploadTarget) -> Iterator[None]:
+    """Tell of parts that cannot be deleted, or whose deletion is interrupted.
+
+    For where an error ends the program already: the interruption is not raised.
+    """
+    try:
+        yield
+    except UploadError as error:
+        tell_leftovers(target, error)
+    except KeyboardInterrupt:
+        tell_leftovers(target, UploadError(f"{target}: deleting it was interrupted"))
+
+
 def tell_leftovers(target: UploadTarget, error: UploadError) -> None:
-    """Print that parts stay in S3, why, and the command that deletes them."""
+    """Print that parts may stay in S3, why, and the command that deletes them."""
     sys.stderr.write(
-        f"s3archivefs: what was sent is still in S3 ({error}); "
+        f"s3archivefs: what was sent may still be in S3 ({error}); "
         f"to delete it: {abort_command(target)}\n"
     )
 

@@ -81,8 +81,9 @@ class ImageUpload:
         """Store the image; return False if the object is this image already.
 
         The object appears whole, with the image's first 96 bytes as user metadata
-        `s3archivefs-superblock`. Raises UploadError. After that, and after KeyboardInterrupt,
-        `upload_id` names the upload whose parts stay in S3, if there are any.
+        `s3archivefs-superblock`. Raises UploadError. Afterwards, and after KeyboardInterrupt,
+        `upload_id` names the upload whose parts stay in S3, if there are any: beside the image,
+        where another program stored it or an answer was lost.
         """
         if self.is_stored():
             return False
@@ -115,7 +116,7 @@ class ImageUpload:
         return True
 
     def abort(self) -> None:
-        """Delete the parts that a failed `run` left in S3. Raises UploadError."""
+        """Delete the parts that `run` left in S3, if there are any. Raises UploadError."""
         if self.upload_id:
             self.target.abort_own(self.upload_id)
             self.upload_id = ""
@@ -203,8 +204,6 @@ class ImageUpload:
         if self._image.has_changed():
             raise self._changed()
         if self.is_stored():  # asked once more, as some stores ignore the condition
-            with suppress(UploadError):
-                self.abort()
             return
         parts: Any = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
         with self.target.errors():
@@ -226,8 +225,6 @@ class ImageUpload:
             self.upload_id = ""  # the upload no longer exists
         if error.status not in _TOO_LATE or not self._is_there():
             raise error
-        with suppress(UploadError):  # the image is stored
-            self.abort()
 
     def _is_there(self) -> bool:
         """Return whether the object is this image.

@@ -118,15 +118,10 @@ class UploadTarget:
     def abort_own(self, upload_id: str, *, seconds: float = _ABORT_SECONDS) -> None:
         """Delete the parts of an upload that fails, or was interrupted.
 
-        Raises UploadError, too, where no answer comes in that time, or an interruption before it.
+        Raises UploadError, too, where they are not deleted in that time.
         """
-        why = f"no answer within {seconds:.0f} seconds"
-        try:
-            if run_within(seconds, lambda: self.abort(upload_id)):
-                return
-        except KeyboardInterrupt:
-            why = "that was interrupted"
-        raise UploadError(f"{self}: {why}")
+        if not run_within(seconds, lambda: self.abort(upload_id)):
+            raise UploadError(f"{self}: not deleted within {seconds:.0f} seconds")
 
     def abort_all(self) -> int:
         """Abort every unfinished upload to this key, whoever began it; return their number."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
+import threading
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.adapter.uploads import (
     BUCKET,
+    WAIT_SECONDS,
     Store,
     before,
     begins,
@@ -19,7 +24,12 @@ from tests.support.adapter.uploads import (
     is_write,
     part_number,
 )
-from tests.support.proxy.counting_proxy import Answer
+from tests.support.proxy.counting_proxy import Answer, Stall
+
+if TYPE_CHECKING:
+    from tests.support.proxy.recorded import Request
+
+ABORT = f"to delete it: s3archivefs upload --abort s3://{BUCKET}/a.sqfs\n"
 
 
 def test_storing_in_one_request_whose_answer_is_lost(uploads: Store, small_image: Path) -> None:
@@ -47,6 +57,43 @@ def test_completing_parts_when_the_answer_is_lost(
     assert " bytes stored\n" in uploads.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
     assert uploads.hash("a.sqfs") == hash_of(image_in_parts)
     assert uploads.unfinished() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_while_parts_beside_the_stored_image_are_deleted_ends_it(
+    number: int, swift: Store, image_in_parts: Path
+) -> None:
+    deleted = threading.Event()
+
+    def deletes(request: Request) -> bool:
+        if request.method == "DELETE":
+            deleted.set()
+        return request.method == "DELETE"
+
+    exists = Answer(412, "PreconditionFailed")
+    before(swift, completes, partial(complete, swift), then=exists)
+    swift.proxy.inject(Stall(None), times=99, match=deletes)
+    command = ("upload", str(image_in_parts), f"s3://{BUCKET}/a.sqfs")
+    with swift.program.start(*command, environ=swift.environ) as running:
+        assert deleted.wait(WAIT_SECONDS)
+        os.kill(running.pid, number)
+        done = running.wait()
+    swift.proxy.heal()
+    assert done.returncode == 130
+    assert done.stderr.endswith(ABORT)
+
+
+def test_parts_beside_the_stored_image_that_cannot_be_deleted_are_named(
+    swift: Store, image_in_parts: Path
+) -> None:
+    exists = Answer(412, "PreconditionFailed")
+    before(swift, completes, partial(complete, swift), then=exists)
+    refused = Answer(403, "AccessDenied")
+    swift.proxy.inject(refused, times=9, match=lambda request: request.method == "DELETE")
+    written = swift.upload(image_in_parts, f"s3://{BUCKET}/a.sqfs")
+    assert " bytes stored\n" in written
+    assert "what was sent may still be in S3" in written
+    assert written.endswith(ABORT)
 
 
 @pytest.mark.parametrize("refused", [False, True])

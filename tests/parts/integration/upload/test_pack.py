@@ -128,8 +128,8 @@ def test_parts_whose_deletion_is_interrupted_are_named(swift: Store, source: Pat
         done = running.wait()
     swift.proxy.heal()
     assert done.returncode == 130
-    advice = f"that was interrupted); to delete it: s3archivefs upload --abort {URL}\n"
-    assert done.stderr == f"s3archivefs: what was sent is still in S3 ({URL}: {advice}"
+    advice = f"deleting it was interrupted); to delete it: s3archivefs upload --abort {URL}\n"
+    assert done.stderr == f"s3archivefs: what was sent may still be in S3 ({URL}: {advice}"
 
 
 def test_a_part_that_s3_refuses_ends_it_and_leaves_nothing(uploads: Store, source: Path) -> None:
@@ -180,7 +180,7 @@ def test_parts_that_cannot_be_deleted_are_named(swift: Store, source: Path) -> N
     swift.proxy.inject(refused, times=9, match=lambda request: part_number(request) == 3)
     written = swift.run("pack", source, URL, status=1)
     left, error = written.splitlines()
-    assert left.startswith("s3archivefs: what was sent is still in S3 (")
+    assert left.startswith("s3archivefs: what was sent may still be in S3 (")
     assert left.endswith(f"; to delete it: s3archivefs upload --abort {URL}")
     assert error.startswith(f"s3archivefs: {URL}: access was refused")
     assert swift.unfinished() == ["a.sqfs"]
