@@ -16,6 +16,7 @@ from s3archivefs.filesystem.listings import Listings
 from s3archivefs.filesystem.missing import missing_archives
 from s3archivefs.filesystem.opened_file import ArchiveFile
 from s3archivefs.filesystem.read_only import ReadOnly, refuse
+from s3archivefs.filesystem.settling import Settling
 from s3archivefs.filesystem.sharing import SharedImage, shared_image
 from s3archivefs.filesystem.targets import find_target, settled
 from s3archivefs.inode import FileKind
@@ -32,7 +33,7 @@ __all__ = ["ArchiveFileSystem", "register"]
 _WRITES = frozenset("wax+")
 
 
-class ArchiveFileSystem(Listings, Contents, ReadOnly):
+class ArchiveFileSystem(Listings, Contents, ReadOnly, metaclass=Settling):
     """The files of a squashfs image, read where the image lies.
 
     `fo` is the image: a path or a URL, by itself or of the filesystem `target_protocol` with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import gc
 import json
@@ -264,6 +265,31 @@ def test_a_relative_path_is_from_where_the_filesystem_was_made(
     assert fs.cat("f") == b"now"
     fs.invalidate_cache()
     assert fs.cat("f") == b"now"
+    again = fsspec.AbstractFileSystem.from_json(fs.to_json())
+    for each in (again, copy.copy(fs), pickle.loads(pickle.dumps(fs))):  # noqa: S301 -- our own
+        assert each == fs
+        assert hash(each) == hash(fs)
+        assert each.cat("f") == b"now"
+
+
+def test_one_relative_path_from_two_directories_is_two_archives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Named(ArchiveFileSystem):
+        def __init__(self, part: bytes, fo: str) -> None:
+            super().__init__(fo)
+            self.part = part
+
+    made = []
+    for name in (b"one", b"other"):
+        directory = tmp_path / name.decode()
+        directory.mkdir()
+        monkeypatch.chdir(directory)
+        make_image(directory, (file("f", name),), name="x")
+        made.append([ArchiveFileSystem("x.sqfs"), Named(b"", "x.sqfs"), Named(b"", fo="x.sqfs")])
+    for one, other in zip(*made, strict=True):
+        assert one != other
+        assert (copy.copy(one).cat("f"), copy.copy(other).cat("f")) == (b"one", b"other")
 
 
 def test_filesystems_over_one_version_share_the_open_image(image: Path) -> None:
