@@ -1,17 +1,18 @@
-"""Keys and paths as text: of bytes, as bytes, and as words of a shell.
+"""Text: keys and paths as bytes, words of a shell, values of header fields.
 
 Text is UTF-8, with surrogateescape for bytes that are not.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["shell_command", "shell_word", "to_bytes", "to_text"]
+__all__ = ["header_text", "shell_command", "shell_word", "to_bytes", "to_text"]
 
 
 def to_bytes(text: str) -> bytes:
@@ -25,6 +26,17 @@ def to_bytes(text: str) -> bytes:
 def to_text(raw: bytes) -> str:
     """Return bytes as text, from which `to_bytes` makes them again."""
     return raw.decode("utf-8", "surrogateescape")
+
+
+def header_text(text: str) -> str:
+    """Return text as one line of ASCII, with `?` for what is not.
+
+    botocore signs other text as UTF-8, and sends it as latin-1; it signs a tab as a blank, and
+    sends the tab. S3 would refuse the signature. So each line break, and each other control
+    character, is a blank.
+    """
+    line = " ".join(text.splitlines())
+    return re.sub(r"[\0-\x1f\x7f]", " ", line).encode("ascii", "replace").decode()
 
 
 def shell_command(words: Iterable[str]) -> str:

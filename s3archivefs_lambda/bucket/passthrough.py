@@ -19,7 +19,7 @@ from s3archivefs_lambda.s3api.key_space import MAX_KEY_BYTES
 from s3archivefs_lambda.s3api.messages import S3Error, S3Response
 from s3archivefs_lambda.s3api.ranges import part_number
 from s3archivefs_lambda.store.errors import ArchiveAccessError, StoreRefusedError
-from s3archivefs_lambda.text import to_bytes, to_text
+from s3archivefs_lambda.text import header_text, to_bytes, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -152,7 +152,7 @@ def _found(ask: Ask, request: S3Request) -> StoredObject:
     if version is not None and "Range" in parameters and "IfMatch" not in parameters:
         if version.strip().startswith('"'):
             try:
-                return ask(request.key, parameters | {"IfMatch": _signable(version.strip())})
+                return ask(request.key, parameters | {"IfMatch": header_text(version.strip())})
             except StoreRefusedError as error:
                 if error.code != "PreconditionFailed":
                     raise
@@ -164,7 +164,7 @@ def _parameters(request: S3Request) -> dict[str, Any]:
     """Return what GetObject and HeadObject take of a request, besides bucket and key."""
     headers, query = request.headers, request.query
     parameters: dict[str, Any] = {
-        parameter: _signable(headers[name])
+        parameter: header_text(headers[name])
         for name, parameter in _TEXT_PARAMETERS.items()
         if name in headers
     }
@@ -178,14 +178,6 @@ def _parameters(request: S3Request) -> dict[str, Any]:
     if "partNumber" in query:
         parameters["PartNumber"] = part_number(query["partNumber"])
     return parameters
-
-
-def _signable(text: str) -> str:
-    """Return a header's text with `?` for what is not ASCII.
-
-    botocore signs that as UTF-8, and sends it as latin-1: S3 would refuse the signature.
-    """
-    return text.encode("ascii", "replace").decode()
 
 
 def _sent(version: str) -> str:

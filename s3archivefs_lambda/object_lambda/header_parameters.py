@@ -6,21 +6,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from s3archivefs_lambda.s3api.dates import parse_http_date
+from s3archivefs_lambda.text import header_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["header_parameters", "in_ascii"]
+__all__ = ["header_parameters"]
 
 _METADATA = "x-amz-meta-"
-
-
-def in_ascii(text: str) -> str:
-    """Return text on one line, with `?` for what is not ASCII.
-
-    botocore signs other text as UTF-8, and sends it as latin-1: the signature would be wrong.
-    """
-    return " ".join(text.splitlines()).encode("ascii", "replace").decode()
 
 
 def _integer(text: str) -> int | None:
@@ -84,10 +77,10 @@ _CHECKSUMS = {
 def header_parameters(status: int, headers: Mapping[str, str]) -> dict[str, Any]:
     """Return the headers of an answer of that status as parameters of WriteGetObjectResponse.
 
-    A value that is not of its parameter's type is left out; text is `in_ascii`.
+    A value that is not of its parameter's type is left out; text is `header_text`.
     """
     parameters: dict[str, Any] = {
-        parameter: in_ascii(headers[header])
+        parameter: header_text(headers[header])
         for header, parameter in _TEXTS.items()
         if header in headers
     }
@@ -97,7 +90,7 @@ def header_parameters(status: int, headers: Mapping[str, str]) -> dict[str, Any]
     if status == 200:
         parameters |= _checksum(headers)
     metadata = {
-        name.removeprefix(_METADATA): in_ascii(value)
+        name.removeprefix(_METADATA): header_text(value)
         for name, value in headers.items()
         if name.startswith(_METADATA)
     }

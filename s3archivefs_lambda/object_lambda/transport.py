@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from s3archivefs_lambda.accounting import request_scope
 from s3archivefs_lambda.object_lambda.body_file import BodyFile
 from s3archivefs_lambda.object_lambda.events import Event, parse_event
-from s3archivefs_lambda.object_lambda.header_parameters import header_parameters, in_ascii
+from s3archivefs_lambda.object_lambda.header_parameters import header_parameters
 from s3archivefs_lambda.request_log import Exchange
 from s3archivefs_lambda.s3api.errors import invalid_request
+from s3archivefs_lambda.text import header_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,7 +98,7 @@ class ObjectLambda:
         parameters = {"StatusCode": status, **header_parameters(status, response.headers)}
         if response.error is not None:
             parameters["ErrorCode"] = response.error.code
-            parameters["ErrorMessage"] = in_ascii(response.error.message)
+            parameters["ErrorMessage"] = header_text(response.error.message)
         elif status != 304:
             parameters["Body"] = BodyFile(response.body, exchange)
         try:

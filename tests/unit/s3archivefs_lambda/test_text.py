@@ -1,18 +1,22 @@
-"""Words of a shell: commands in messages come back from a shell as they were meant."""
+"""Words of a shell and text of header fields come to whom they are for as they were meant."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.compat import HTTPHeaders
+from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3archivefs_lambda.commands.upload_leftovers import abort_command
 from s3archivefs_lambda.store.errors import object_url
-from s3archivefs_lambda.text import shell_command
+from s3archivefs_lambda.text import header_text, shell_command
 from s3archivefs_lambda.upload.upload_target import UploadTarget
 
 if TYPE_CHECKING:
@@ -73,3 +77,22 @@ def words_of(command: str) -> list[str]:
     """What bash gives a program for the words of a command that prints them."""
     done = subprocess.run(["bash", "-c", command], check=True, capture_output=True)
     return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
+
+
+@given(text=st.text(st.one_of(st.characters(), st.sampled_from("\t\r\n \x0b\x1f\x85"))))
+def test_text_of_a_field_is_sent_as_botocore_signs_it(text: str) -> None:
+    sent = header_text(text)
+    assert sent.isascii()
+    assert sent.isprintable()
+    headers = HTTPHeaders()
+    headers["x-amz-meta-a"] = sent
+    signed = SigV4Auth(Credentials("a", "b"), "s3", "us-east-1").canonical_headers(headers)
+    # S3 makes one of blanks in a row, and leaves out those at the ends.
+    assert signed == "x-amz-meta-a:" + re.sub(" +", " ", sent.strip(" "))
+
+
+def test_text_of_a_field_keeps_all_that_can_be_sent() -> None:
+    printable = "".join(map(chr, range(32, 127)))
+    assert header_text(printable) == printable
+    assert header_text("two  blanks") == "two  blanks"
+    assert header_text("a\tb\r\nc\0d\u20ac") == "a b c d?"

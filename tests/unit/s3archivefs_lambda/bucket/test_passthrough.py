@@ -100,14 +100,14 @@ def test_a_range_and_conditions_go_to_the_store(
     assert {name: request.headers[name] for name in asked} == asked
 
 
-@pytest.mark.parametrize("odd", ["\xe9", "\u20ac"])
+@pytest.mark.parametrize(("odd", "sent"), [("\xe9", "?"), ("\u20ac", "?"), ("a\tb", "a b")])
 def test_fields_go_to_the_store_in_what_a_signature_covers_as_it_is_sent(
-    store: ScriptedStore, operations: Operations, odd: str
+    store: ScriptedStore, operations: Operations, odd: str, sent: str
 ) -> None:
     names = ("if-none-match", "x-amz-expected-bucket-owner", "x-amz-request-payer")
     asked = dict.fromkeys(names, f'"{odd}"')
     content(ask(operations, "GetObject", S3Request(key="k", headers=asked)))
-    assert {store.requests[0].headers[name] for name in asked} == {'"?"'}
+    assert {store.requests[0].headers[name] for name in asked} == {f'"{sent}"'}
     error = refused(operations, "GetObject", S3Request(key="k", headers={"if-match": f'"{odd}"'}))
     assert error.code == "PreconditionFailed"
     resumed = {"range": "bytes=5-9", "if-range": f'"{odd}"'}

@@ -100,12 +100,13 @@ def test_text_is_what_botocore_signs_as_it_sends_it() -> None:
         "Content-Disposition": 'attachment; filename="caf\u00e9.txt"',
         "Cache-Control": "max-age=1,\r\npublic  ,x",
         "x-amz-meta-name": "J\u00fcrgen",
+        "x-amz-meta-table": "a\tb",
     }
     parameters = header_parameters(200, headers)
     assert parameters == {
         "ContentDisposition": 'attachment; filename="caf?.txt"',
         "CacheControl": "max-age=1, public  ,x",
-        "Metadata": {"name": "J?rgen"},
+        "Metadata": {"name": "J?rgen", "table": "a b"},
     }
 
 
