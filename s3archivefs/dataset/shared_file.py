@@ -10,6 +10,7 @@ from tempfile import mkstemp
 from typing import Literal, NamedTuple, cast
 
 from s3archivefs.dataset.members import Members
+from s3archivefs.forks import renew_after_fork
 
 __all__ = ["SharedFile", "mapped", "shared"]
 
@@ -29,6 +30,19 @@ class SharedFile(NamedTuple):
     """Random bytes at the start of the file, which no other file has."""
 
 
+class _Handle:
+    """A descriptor of this process: a forked child closes its own, by which nobody opens."""
+
+    def __init__(self, number: int) -> None:
+        self._number: int | None = number
+        renew_after_fork(self, _Handle.close)
+
+    def close(self) -> None:
+        number, self._number = self._number, None
+        if number is not None:
+            os.close(number)
+
+
 def shared(members: Members, owner: object) -> SharedFile:
     """Write members to a temporary file, which is gone when `owner` is no more.
 
@@ -46,7 +60,7 @@ def shared(members: Members, owner: object) -> SharedFile:
     if is_nameless:
         Path(path).unlink()
         path = str(nameless)
-        remove = Finalize(owner, os.close, (handle,))
+        remove = Finalize(owner, _Handle(handle).close)
     else:  # by priority, when the process's own children have ended
         remove = Finalize(owner, _remove, (path,), exitpriority=-1)
     try:

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,3 +136,32 @@ def test_a_forked_child_that_ends_leaves_the_file(members: Members) -> None:
     file = shared(members, owners[0])
     in_child(owners.clear)
     assert Path(file.path).exists()
+
+
+def handles() -> set[int]:
+    """The descriptors of files of members that this process has."""
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            if ".members" in str(each.readlink()):
+                found.add(int(each.name))
+    return found
+
+
+def test_a_forked_child_has_no_handle_of_the_file_and_closes_none_of_its_own(
+    members: Members,
+) -> None:
+    before = handles()
+    owners = [Owner()]
+    file = shared(members, owners[0])
+    [handle] = handles() - before
+
+    def use_the_number() -> None:
+        assert handle not in handles()
+        os.dup2(0, handle)
+        in_child(lambda: os.fstat(handle).st_size)
+        owners.clear()
+        os.fstat(handle)
+
+    in_child(use_the_number)
+    assert columns(mapped(file)) == columns(members)
