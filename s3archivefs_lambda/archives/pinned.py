@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from s3archivefs_lambda.archives.client import make_archive_client
 from s3archivefs_lambda.archives.s3 import S3Opener
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from s3archivefs_lambda.store.access import StoreAccess
     from s3archivefs_lambda.store.version import S3Version
 
-    Settings: TypeAlias = tuple[tuple[str, str], ...]
+    Variables: TypeAlias = tuple[tuple[str, str], ...]
+    Files: TypeAlias = tuple[tuple[str, int], ...]
 
-__all__ = ["PinnedVersion", "current_settings", "open_current", "opener_for"]
+__all__ = ["PinnedVersion", "Settings", "current_settings", "open_current", "opener_for"]
 
 _REQUESTS = 32  # of one reader at a time, as the reader's bulk reading makes them
 _OPENERS = 16  # stores, or ways to reach one, that a process remembers
@@ -37,6 +38,18 @@ _FILES = (
     ("AWS_CONFIG_FILE", "~/.aws/config"),
 )
 """Files of settings that variables name, and those without."""
+
+
+class Settings(NamedTuple):
+    """What decides how an archive is read."""
+
+    variables: Variables
+    """Variables of the environment, sorted."""
+    files: Files
+    """AWS's files of settings, and when each changed, in ns.
+
+    A client keeps the credentials that it found there.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +112,44 @@ def _pinned(
 
 
 def current_settings() -> Settings:
-    """Return the settings of the environment that decide how an archive is read.
-
-    Behind the variables come AWS's files of settings and their times: a client keeps the
-    credentials that it found there.
-    """
+    """Return the settings that decide how an archive is read, as they are now."""
     prefixes = ("AWS_", "S3ARCHIVEFS_")
     variables = sorted(each for each in os.environ.items() if each[0].startswith(prefixes))
-    return *variables, *_times_of_files()
+    return Settings(tuple(variables), tuple(_times_of_files()))
 
 
-def _times_of_files() -> Iterator[tuple[str, str]]:
+def _times_of_files() -> Iterator[tuple[str, int]]:
     for variable, default in _FILES:
         path = os.path.expanduser(os.environ.get(variable) or default)  # noqa: PTH111 -- a Path raises where there is no home
         with suppress(OSError):
-            yield path, str(os.stat(path).st_mtime_ns)  # noqa: PTH116 -- likewise
+            yield path, os.stat(path).st_mtime_ns  # noqa: PTH116 -- likewise
+
+
+def opener_for(settings: Settings, access: StoreAccess) -> S3Opener:
+    """Return the opener of a store: one client and one memory of chunks.
+
+    Where AWS's files have changed it has a new client, and the same memory.
+    """
+    return _way(settings.variables, access).opener(settings.files)
 
 
 @lru_cache(_OPENERS)
-def opener_for(settings: Settings, access: StoreAccess) -> S3Opener:
-    """Return the opener of a store: one client and one memory of chunks."""
-    make_client = partial(make_archive_client, requests=_REQUESTS, access=access)
-    return S3Opener(Config.from_environ(dict(settings)), make_client)
+def _way(variables: Variables, access: StoreAccess) -> _Way:
+    return _Way(variables, access)
+
+
+class _Way:
+    """A way to reach a store. Thread-safe: at worst, a client more is made."""
+
+    def __init__(self, variables: Variables, access: StoreAccess) -> None:
+        self._make_client = partial(make_archive_client, requests=_REQUESTS, access=access)
+        opener = S3Opener(Config.from_environ(dict(variables)), self._make_client)
+        self._latest: tuple[Files, S3Opener] = (), opener
+
+    def opener(self, files: Files) -> S3Opener:
+        """Return the opener whose client has the credentials of the files at these times."""
+        known, opener = self._latest
+        if known != files:
+            opener = opener.with_client(self._make_client)
+            self._latest = files, opener
+        return opener

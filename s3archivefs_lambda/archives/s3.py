@@ -12,6 +12,7 @@ new version the same request fetches the metadata.
 from __future__ import annotations
 
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,12 @@ class S3Opener:
         """The client, made on first use."""
         self._store = ChunkStore(config.cache_dir, config.cache_max_bytes)
         self._memory = ChunkMemory(config.cache_memory_bytes)
+
+    def with_client(self, client_factory: Callable[[], S3Client]) -> S3Opener:
+        """Return an opener through another client, with the same chunk cache and memory."""
+        other = copy(self)
+        other.client = process_client(client_factory)
+        return other
 
     @property
     def trusted_seconds(self) -> float:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from s3archivefs import BlockDevice
-    from s3archivefs_lambda.archives.pinned import Settings
+    from s3archivefs_lambda.archives.pinned import Settings, Variables
     from s3archivefs_lambda.config.location import Location
 
 __all__ = ["by_chunks", "find_in_s3"]
@@ -120,7 +120,7 @@ def by_chunks(device: BlockDevice, version: str) -> BlockDevice:
     size = device.size
     if size < Superblock.layout.size:
         return device  # the reader raises the error
-    config, memory = _memory(current_settings())
+    config, memory = _memory(current_settings().variables)
     tail_start = max(0, size - config.tail_bytes)
     with ThreadPoolExecutor(1) as executor:
         early = executor.submit(device.pread, 0, Superblock.layout.size)
@@ -164,9 +164,9 @@ def _access(options: Mapping[str, Any]) -> StoreAccess | None:
 
 
 @lru_cache(1)
-def _memory(settings: Settings) -> tuple[Config, ChunkMemory]:
+def _memory(variables: Variables) -> tuple[Config, ChunkMemory]:
     """Return the configuration, and the one memory of chunks of other filesystems' archives."""
-    config = Config.from_environ(dict(settings))
+    config = Config.from_environ(dict(variables))
     return config, ChunkMemory(config.cache_memory_bytes)
 
 

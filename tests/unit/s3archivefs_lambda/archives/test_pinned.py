@@ -11,7 +11,7 @@ import s3archivefs
 from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs.dataset import ArchiveDataset
-from s3archivefs_lambda.archives.pinned import open_current, opener_for
+from s3archivefs_lambda.archives.pinned import current_settings, open_current, opener_for
 from s3archivefs_lambda.archives.url import location_of
 from s3archivefs_lambda.store.access import StoreAccess
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
@@ -61,7 +61,7 @@ def fetched(store: ScriptedStore) -> list[tuple[int, int]]:
 
 def test_a_pinned_version_is_opened_without_a_request(store: ScriptedStore, image: bytes) -> None:
     access = StoreAccess(endpoint_url=store.url, is_anonymous=True)
-    device = open_current(opener_for((), access), location_of(URL), access).device
+    device = open_current(opener_for(current_settings(), access), location_of(URL), access).device
     start = s3archivefs.open(device).superblock.inode_table_start
     opener = pickle.loads(pickle.dumps(device.pinned([(start, start + 9)])))  # type: ignore[attr-defined]  # noqa: S301 -- our own
     store.requests.clear()

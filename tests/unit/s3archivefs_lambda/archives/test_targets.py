@@ -12,6 +12,7 @@ from fixtures.shapes import noise
 from fixtures.tree import file
 from s3archivefs import SquashFS, Superblock
 from s3archivefs_lambda.archives.targets import by_chunks, find_in_s3
+from s3archivefs_lambda.cache.device import CachedDevice
 from s3archivefs_lambda.config.errors import SettingError
 from s3archivefs_lambda.store.errors import ArchiveReplacedError
 from tests.support.images.fixtures import CountingDevice, make_image
@@ -134,6 +135,30 @@ def test_credentials_that_replace_others_in_a_file_are_used(
         store.requests.clear()
         found("s3://bucket/a.sqfs", endpoint_url=store.url).version()
         assert signed_by(store) == {key, "us-east-1"}
+
+
+def test_archives_share_memory_when_credentials_are_replaced_and_keep_those_they_have(
+    store: ScriptedStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    settings = tmp_path / "settings"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(settings))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("S3ARCHIVEFS_CACHE_MAX_BYTES", "0")
+    devices = []
+    for turn in range(4):
+        settings.write_text(f"[default]\naws_access_key_id=KEY{turn}\naws_secret_access_key=s\n")
+        os.utime(settings, (turn, turn))
+        target = found("s3://bucket/a.sqfs", endpoint_url=store.url)
+        devices += [target.open().source, by_chunks(CountingDevice(store.content), "version")]
+    cached = [each for each in devices if isinstance(each, CachedDevice)]
+    in_s3, elsewhere = cached[::2], cached[1::2]
+    assert [len({id(each.background) for each in some}) for some in (in_s3, elsewhere)] == [1, 1]
+    for turn, device in enumerate(in_s3):
+        store.requests.clear()
+        device.pread((turn + 1) * MIB, 1)
+        assert signed_by(store) == {f"KEY{turn}", "us-east-1"}
 
 
 @pytest.mark.parametrize(
