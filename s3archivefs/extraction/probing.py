@@ -74,7 +74,8 @@ def probe(directory: int) -> Abilities:
 def has_unnamed_files(directory: int, name: bytes) -> bool:
     """Find out whether files there can be written before they have a name.
 
-    The name is used for that, and free again.
+    The name is used for that, and free again: Linux asks a file system for a link only after it has
+    looked for the name. A process that is killed between the two leaves an empty file.
     """
     if not hasattr(os, "O_TMPFILE"):
         return False

@@ -83,9 +83,10 @@ class FileOutput(StreamOutput):
     """Writes a new file, which appears under its name when the image is whole.
 
     It has none before, where the file system can do that, so that nothing stays of a process that
-    is killed; else one of its own.
+    is killed; else one of its own, `.NAME.….partial`.
 
-    With `replace`, it takes the place of a file of that name. Raises FileExistsError where there is
+    With `replace`, it takes the place of a file of that name. Linux lets only a file with a name do
+    so: it has one of its own for a moment at the end. Raises FileExistsError where there is
     one and it may not, IsADirectoryError for a directory, PackingError for a device or the like,
     and OSError where none can be made.
     """
@@ -123,13 +124,13 @@ class FileOutput(StreamOutput):
 
     def finish(self, superblock: bytes) -> None:
         """Write the padding and the superblock; give the file its name."""
-        with self._named():
+        with self._named(), self._own:
             super().finish(superblock)
             os.fsync(self._own.fileno())
             if self._is_unnamed:
-                self._name_partial()
-            self._own.close()
-        self._appear()
+                self._give_name(self._partial if self._replace else self._path)
+        if self._replace or not self._is_unnamed:
+            self._appear()
 
     def _unnamed(self) -> BinaryIO | None:
         """Return a new file that has no name yet; None where there are none."""
@@ -140,15 +141,15 @@ class FileOutput(StreamOutput):
         handle = unnamed_file(self._path.parent, _MODE)
         return None if handle is None else os.fdopen(handle, "wb")
 
-    def _name_partial(self) -> None:
-        """Give the file a first name: a link takes the place of nothing."""
+    def _give_name(self, path: Path) -> None:
+        """Give the file its first name, in place of nothing."""
         if sys.platform != "win32":
             from s3archivefs.writer.unnamed import name_file  # noqa: PLC0415 -- likewise
 
-            name_file(self._own.fileno(), self._partial)
+            name_file(self._own.fileno(), path)
 
     def _appear(self) -> None:
-        """Give the file its name."""
+        """Give the file its name in place of the partial one."""
         if self._replace:
             self._partial.replace(self._path)
             return

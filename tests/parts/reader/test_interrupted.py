@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import warnings
-from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -15,6 +11,7 @@ import pytest
 from s3archivefs.extraction import probing
 from tests.support.images.built import build, directory, file, symlink
 from tests.support.images.extracted import mode_of, opened
+from tests.support.processes.killed import is_killed
 
 TWICE = file(b"twice" * 999, extended=True, nlink=2, mtime=5, mode=0o600)
 TREE = directory(
@@ -26,18 +23,6 @@ TREE = directory(
     },
     mode=0o755,
     mtime=11,
-)
-STEPS = (
-    "open",
-    "write",
-    "lseek",
-    "fchmod",
-    "utime",
-    "link",
-    "mkdir",
-    "symlink",
-    "rename",
-    "unlink",
 )
 
 
@@ -54,34 +39,6 @@ def summed_up(target: Path) -> dict[str, object]:
             content = path.read_bytes() if path.is_file() else path.is_dir()
             found[path.relative_to(target).as_posix()] = content, mode_of(path), mtime
     return found
-
-
-def is_killed(step: int, work: Callable[[], object]) -> bool:
-    """Whether the work takes so many steps, before the last of which it is killed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks where there are threads
-        child = os.fork()
-    if not child:  # pragma: no cover -- a process of its own
-        taken = 0
-
-        def counted(call: Callable[..., object]) -> Callable[..., object]:
-            def step_taken(*args: object, **kwargs: object) -> object:
-                nonlocal taken
-                taken += 1
-                if taken == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*args, **kwargs)
-
-            return step_taken
-
-        for name in STEPS:
-            setattr(os, name, counted(getattr(os, name)))
-        try:
-            work()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
 
 
 def refuse(*_: object) -> int:

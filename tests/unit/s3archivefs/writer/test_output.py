@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from s3archivefs.errors import PackingError
 from s3archivefs.writer.output import FileOutput, StreamOutput
+from tests.support.processes.killed import is_killed
 
 START, REST = b"\0" * 96, b"content"
 SUPERBLOCK = b"s" * 96
@@ -47,6 +50,28 @@ def test_nothing_but_the_whole_file_is_seen_where_files_need_no_name(tmp_path: P
     other = tmp_path / "b"
     other.touch()
     assert (tmp_path / "a").stat().st_mode == other.stat().st_mode
+
+
+def write_whole(path: Path) -> None:
+    output = FileOutput(path)
+    output.write(START + REST)
+    output.finish(SUPERBLOCK)
+
+
+def test_killed_at_any_moment_it_leaves_the_whole_file_or_none(tmp_path: Path) -> None:
+    for step in count(1):
+        directory = tmp_path / str(step)
+        directory.mkdir()
+        was_killed = is_killed(step, partial(write_whole, directory / "a"))
+        left = {path.name: path.read_bytes() for path in directory.iterdir()}
+        trial = {name for name in left if name.startswith(".s3archivefs-") and not left[name]}
+        assert len(trial) <= 1  # between the two steps of finding out what the file system can do
+        left = {name: left[name] for name in left.keys() - trial}
+        assert left in ({}, {"a": (SUPERBLOCK + REST).ljust(4096, b"\0")})
+        if not was_killed:
+            break
+    assert step > 5
+    assert left
 
 
 def test_an_abandoned_file_leaves_nothing(output: FileOutput, tmp_path: Path) -> None:
