@@ -159,11 +159,10 @@ class _Listing:
         """Yield names with attributes; put the directories among them into a list."""
         for node in nodes:
             stat = self._stat(node) if self._needs_stats else _UNREAD
-            if stat is None:  # which was reported
-                continue
             if node.kind is FileKind.DIRECTORY:
-                below.append((node.name, stat, node))
-            yield node.name, stat
+                below.append((node.name, stat or _UNREAD, node))
+            if stat is not None:  # else that was reported
+                yield node.name, stat
 
     def named(self, items: list[Named]) -> Iterable[Named]:
         """Return paths that are named, with attributes, in the order that the options ask for."""

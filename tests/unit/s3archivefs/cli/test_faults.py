@@ -143,6 +143,39 @@ def test_damaged_attributes_hide_no_other_file(command: list[str], tmp_path: Pat
 @pytest.mark.parametrize(
     "command",
     [
+        ["ls", "-l", "-R", "IMAGE"],
+        ["ls", "-R", "--sort", "size", "IMAGE"],
+        ["ls", "-R", "--sort", "time", "-r", "IMAGE"],
+        ["ls", "-R", "--json", "IMAGE"],
+        ["find", "--long", "IMAGE"],
+        ["tree", "--json", "IMAGE"],
+    ],
+    ids=" ".join,
+)
+def test_a_directorys_damaged_attributes_hide_nothing_below_it(
+    command: list[str], tmp_path: Path
+) -> None:
+    bad = 1_234_567_801
+    tree = (
+        *(a_file("a"), a_directory("d", mtime=bad), a_directory("d/e"), a_file("d/e/x")),
+        *(a_file("d/y"), a_file("z")),
+    )
+    image = draft(tmp_path, tree)
+    image.put(image.inode(bad) + 4, "H", 117)  # the index of its owner
+    path = tmp_path / "damaged.sqfs"
+    path.write_bytes(image.data)
+    out = tmp_path / "out"
+    ran = run(*(word.replace("IMAGE", str(path)).replace("OUT", str(out)) for word in command))
+    shown = " ".join((ran.text, *(each.name for each in out.rglob("*"))))
+    assert {name for name in "axyz" if re.search(rf"\b{name}\b", shown)} == set("axyz")
+    assert ran.code == 4
+    (line,) = ran.errors.splitlines()
+    assert line.startswith(f"s3archivefs: {path}/d: an inode names id 117 of 1 ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
         ["ls", "-R", "IMAGE"],
         ["find", "IMAGE"],
         ["tree", "IMAGE"],
