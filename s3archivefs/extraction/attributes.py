@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple, TypeAlias
 
 from s3archivefs.printed import printed
+from s3archivefs.unnamed_files import PROC_HANDLES
 
 __all__ = [
     "LEFT",
@@ -22,8 +23,6 @@ Xattrs: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 NO_ID = -1
 """The owner or group that leaves it as it is."""
-PROC_HANDLES = "/proc/self/fd"
-"""Linux: where this process's open files have names."""
 
 
 class Attributes(NamedTuple):

@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from s3archivefs.content import is_hole
 from s3archivefs.extraction.attributes import (
-    PROC_HANDLES,
     Attributes,
     set_attributes,
     set_link_attributes,
     set_mode,
 )
-from s3archivefs.extraction.probing import (
-    PRIVATE,
-    create_named,
+from s3archivefs.extraction.probing import PRIVATE, create_named, probe
+from s3archivefs.unnamed_files import (
     create_unnamed,
     link_unnamed,
-    probe,
+    open_handles,
     temporary_name,
 )
 
@@ -67,7 +65,7 @@ class Maker:
         self._has_unnamed, self.ignores_case = probe(top)
         self._handles = -1
         if self._has_unnamed:
-            self._handles = os.open(PROC_HANDLES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._handles = open_handles()
 
     def close(self) -> None:
         """Close what is open."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs.errors import PackingError
+from s3archivefs.unnamed_files import name_file, unnamed_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,25 +128,14 @@ class FileOutput(StreamOutput):
             super().finish(superblock)
             os.fsync(self._own.fileno())
             if self._is_unnamed:
-                self._give_name(self._partial if self._replace else self._path)
+                name_file(self._own.fileno(), self._partial if self._replace else self._path)
         if self._replace or not self._is_unnamed:
             self._appear()
 
     def _unnamed(self) -> BinaryIO | None:
         """Return a new file that has no name yet; None where there are none."""
-        if sys.platform == "win32":
-            return None
-        from s3archivefs.writer.unnamed import unnamed_file  # noqa: PLC0415 -- not for Windows
-
         handle = unnamed_file(self._path.parent, _MODE)
         return None if handle is None else os.fdopen(handle, "wb")
-
-    def _give_name(self, path: Path) -> None:
-        """Give the file its first name, in place of nothing."""
-        if sys.platform != "win32":
-            from s3archivefs.writer.unnamed import name_file  # noqa: PLC0415 -- likewise
-
-            name_file(self._own.fileno(), path)
 
     def _appear(self) -> None:
         """Give the file its name in place of the partial one."""

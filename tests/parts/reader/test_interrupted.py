@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from s3archivefs.extraction import probing
+from s3archivefs import unnamed_files
 from tests.support.images.built import build, directory, file, symlink
 from tests.support.images.extracted import mode_of, opened
 from tests.support.processes.killed import is_killed
@@ -50,7 +50,7 @@ def test_killed_at_any_moment_it_leaves_no_half_file_and_goes_on(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kind == "temporary names":
-        monkeypatch.setattr(probing, "create_unnamed", refuse)
+        monkeypatch.setattr(unnamed_files, "create_unnamed", refuse)
     with opened(build(TREE)) as fs:
         trusted = partial(fs.extract, "/", filter="fully-trusted")
         trusted(tmp_path / "whole")

@@ -28,7 +28,7 @@ def output(
 ) -> FileOutput:
     """An output, as different file systems have it."""
     if request.param == "temporary names":
-        monkeypatch.setattr("s3archivefs.extraction.probing.create_unnamed", unnamed_refused)
+        monkeypatch.setattr("s3archivefs.unnamed_files.create_unnamed", unnamed_refused)
     return FileOutput(tmp_path / "a")
 
 

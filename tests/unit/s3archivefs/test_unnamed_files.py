@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from s3archivefs.writer.unnamed import name_file, unnamed_file
+from s3archivefs.unnamed_files import name_file, unnamed_file
 
 
 def test_a_file_gets_its_name_and_takes_the_place_of_nothing(tmp_path: Path) -> None:
@@ -30,6 +30,6 @@ def test_there_is_none_where_none_can_get_a_name(
     def refuse(*_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr("s3archivefs.extraction.probing.link_unnamed", refuse)
+    monkeypatch.setattr("s3archivefs.unnamed_files.link_unnamed", refuse)
     assert unnamed_file(tmp_path, 0o600) is None
     assert [*tmp_path.iterdir()] == []
