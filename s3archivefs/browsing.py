@@ -79,7 +79,8 @@ class Browser(Healing, FileOpener):
         """
         path = as_plain(path)
         first = b"" if start is None else encode(start)
-        return self._stats_in(self._place(path).directory, path, first, on_error)
+        tell = None if on_error is None else lambda name, error, _: on_error(name, error)
+        return self._stats_in(self._place(path).directory, path, first, tell)
 
     def walk(
         self, top: PathLike[AnyPath], *, symlinks_as_files: bool = False, topdown: bool = True
@@ -147,7 +148,7 @@ class Browser(Healing, FileOpener):
         directory: Directory,
         path: AnyPath,
         start: bytes,
-        on_error: Callable[[AnyPath, SquashfsError], object] | None,
+        on_error: Callable[[AnyPath, SquashfsError, Entry], object] | None,
     ) -> Scanned[tuple[AnyPath, Stat]]:
         found = names_and_stats(self._tree, self._readers, directory, path, start, on_error)
         return Scanned(self._while_open(found))

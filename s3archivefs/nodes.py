@@ -9,10 +9,10 @@ from s3archivefs.browsing import Browser
 from s3archivefs.checksums import CHECKSUM, checksum_from
 from s3archivefs.content import Content
 from s3archivefs.data import SIZE_MASK
-from s3archivefs.errors import FormatError
+from s3archivefs.errors import FormatError, SquashfsError
 from s3archivefs.format import FragmentEntry
 from s3archivefs.healing import retried
-from s3archivefs.inode import FileKind
+from s3archivefs.inode import FORMAT_BITS, FileKind, Stat
 from s3archivefs.names import os_error
 
 if TYPE_CHECKING:
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
     from s3archivefs.content_place import ContentPlace
     from s3archivefs.directory import Directory
-    from s3archivefs.errors import SquashfsError
-    from s3archivefs.inode import Inode, Stat
+    from s3archivefs.inode import Inode
     from s3archivefs.opening import Found
-    from s3archivefs.runs import Run
+    from s3archivefs.runs import Entry, Run
 
 __all__ = ["NodeReader"]
 
@@ -99,13 +98,33 @@ class NodeReader(Browser):
         return self._while_open(zip(self._runs_at(directory, place)))
 
     def stats_in_node(
-        self, directory: int, *, on_error: Callable[[str, SquashfsError], object]
+        self, directory: int, *, on_error: Callable[[str, SquashfsError, Stat | None], object]
     ) -> Iterator[tuple[str, Stat]]:
         """Return the names in a directory with their attributes, as `scandir_stats` does.
 
+        `on_error` is also called with the attributes of a directory of which only the owner and
+        group are damaged, which are 0 there, and None of all else.
+
         Format: "Directory Table", "Inode Table".
         """
-        return self._stats_in(self._listed(directory), "", b"", on_error)
+
+        def tell(name: str, error: SquashfsError, entry: Entry) -> None:
+            is_damaged = isinstance(error, FormatError)
+            on_error(name, error, self._directory_without_ids(entry) if is_damaged else None)
+
+        return self._stats_in(self._listed(directory), "", b"", tell)
+
+    def _directory_without_ids(self, entry: Entry) -> Stat | None:
+        try:
+            inode = self._readers.entry_inode(entry)
+        except SquashfsError:
+            return None
+        if inode.kind is not FileKind.DIRECTORY:
+            return None
+        header = inode.directory
+        mode = header.mode | FORMAT_BITS[inode.kind]
+        numbers = header.nlink, header.inode_number
+        return Stat(mode, 0, 0, header.mtime, 0, *numbers, inode.kind, 0, inode.reference)
 
     @retried
     def _listed(self, directory: int) -> Directory:

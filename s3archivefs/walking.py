@@ -51,7 +51,7 @@ def names_and_stats(  # noqa: PLR0917 -- two methods of SquashFS alone call it
     directory: Directory,
     path: AnyPath,
     start: bytes,
-    on_error: Callable[[AnyPath, SquashfsError], object] | None,
+    on_error: Callable[[AnyPath, SquashfsError, Entry], object] | None,
 ) -> Iterator[Iterable[tuple[AnyPath, Stat]]]:
     """Yield likewise the names of the entries, and their own attributes."""
     for run in directory.runs(start):
@@ -68,7 +68,7 @@ def names_and_stats(  # noqa: PLR0917 -- two methods of SquashFS alone call it
             except SquashfsError as error:
                 if on_error is None:
                     raise
-                on_error(names[index], error)
+                on_error(names[index], error, run.entry(index))
             else:
                 yield ((names[index], stat),)
 

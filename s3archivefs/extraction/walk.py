@@ -55,9 +55,12 @@ class Source(Protocol):
         """Return the extended attributes of an inode."""
 
     def stats_in_node(
-        self, directory: int, *, on_error: Callable[[str, SquashfsError], object]
+        self, directory: int, *, on_error: Callable[[str, SquashfsError, Stat | None], object]
     ) -> Iterator[tuple[str, Stat]]:
-        """Yield the names in a directory, by its inode, with their attributes."""
+        """Yield the names in a directory, by its inode, with their attributes.
+
+        `on_error` gets what is sound of a directory's: all but its owner and group.
+        """
 
     def read_pieces(
         self, files: Iterable[tuple[T, Stat]], *, workers: int | None, is_all: bool
@@ -235,7 +238,7 @@ class Walk:
                 if step.depth > most:
                     raise LimitExceededError("walk_depth", step.depth, most)
                 # By its place, which no fault in the directories above hides.
-                tell = partial(self._fault_in, step)
+                tell = partial(self._fault_in, step, below)
                 for name, stat in self._image.stats_in_node(step.reference, on_error=tell):
                     if stat.kind is _DIRECTORY:
                         deeper = self._entered(step, name, stat, is_asked_for=True)
@@ -249,8 +252,15 @@ class Walk:
                 self._visitor.end(step.folder)
             todo += reversed(below)
 
-    def _fault_in(self, step: _Step, name: str, error: SquashfsError) -> None:
+    def _fault_in(
+        self, step: _Step, below: list[_Step], name: str, error: SquashfsError, stat: Stat | None
+    ) -> None:
+        """Report damaged attributes; without them, a directory is still on the walk."""
         self._visitor.fault(step.prefix + name, error)
+        if stat is not None:
+            deeper = self._entered(step, name, stat, is_asked_for=True, has_ids=False)
+            if deeper is not None:
+                below.append(self._begun(deeper))
 
     def _begun(self, step: _Step) -> _Step:
         self._visitor.begin(step.folder)
@@ -275,7 +285,14 @@ class Walk:
         return _new(Found, (_member(step, name, made, stat, linkname), step.folder, made, stat))
 
     def _entered(
-        self, step: _Step, name: str, stat: Stat, *, is_asked_for: bool, made: str | None = None
+        self,
+        step: _Step,
+        name: str,
+        stat: Stat,
+        *,
+        is_asked_for: bool,
+        made: str | None = None,
+        has_ids: bool = True,
     ) -> _Step | None:
         """Return the step into a directory, or None where nothing below it is selected."""
         is_taken, state = True, step.state
@@ -288,7 +305,10 @@ class Walk:
         if step.depth < self._strip:
             return _Step(prefix, "", step.depth + 1, stat.reference, step.folder, state)
         made = made or name
-        found = Found(_member(step, name, made, stat), step.folder, made, stat)
+        member = _member(step, name, made, stat)
+        if not has_ids:
+            member = member._replace(uid=None, gid=None)
+        found = Found(member, step.folder, made, stat)
         folder = self._visitor.enter(found, is_asked_for=is_taken and is_asked_for)
         if folder is None:
             return None

@@ -149,6 +149,7 @@ def test_damaged_attributes_hide_no_other_file(command: list[str], tmp_path: Pat
         ["ls", "-R", "--json", "IMAGE"],
         ["find", "--long", "IMAGE"],
         ["tree", "--json", "IMAGE"],
+        ["extract", "IMAGE", "-C", "OUT"],
     ],
     ids=" ".join,
 )

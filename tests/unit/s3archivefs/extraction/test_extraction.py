@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from s3archivefs.extraction.filters import Filter
+    from tests.support.images.drafts import Draft
 
 BLOCK = 4096
 WHOLE = {
@@ -431,6 +432,75 @@ def test_a_file_of_damaged_attributes_is_reported_and_the_others_follow(tmp_path
         )
     assert reported == [("/bad", s3archivefs.CorruptImageError)]
     assert tree_of(tmp_path / "all") == {"a": b"a", "c": b"c"}
+
+
+BAD = 1_234_567_801
+
+
+@pytest.fixture
+def to_be_damaged(tmp_path: Path) -> Draft:
+    """An image with /d, whose time of modification is BAD."""
+    below = (tree.directory("d/e"), tree.file("d/e/x", b"x"), tree.file("d/y", b"y"))
+    return draft(tmp_path, (tree.directory("d", mode=0o2750, mtime=BAD), *below))
+
+
+def test_a_directory_of_a_damaged_owner_is_reported_and_made(
+    to_be_damaged: Draft, tmp_path: Path
+) -> None:
+    image = to_be_damaged
+    image.put(image.inode(BAD) + 4, "H", 117)
+    reported: list[tuple[str, type[Exception]]] = []
+    members: dict[str, Member] = {}
+
+    def noted(member: Member, _: str) -> Member:
+        return members.setdefault(member.name, member)
+
+    with image.open() as fs:
+        with pytest.raises(s3archivefs.CorruptImageError, match="id 117"):
+            fs.extract("/", tmp_path / "first")
+        fs.extract(
+            "/",
+            tmp_path / "all",
+            filter=noted,
+            on_error=lambda path, error: reported.append((path, type(error))),
+        )
+    assert tree_of(tmp_path / "first") == {}
+    assert reported == [("/d", s3archivefs.CorruptImageError)]
+    whole = {"d": None, "d/e": None, "d/e/x": b"x", "d/y": b"y"}
+    assert tree_of(tmp_path / "all") == whole
+    made = (tmp_path / "all/d").stat()
+    assert (mode_of(tmp_path / "all/d"), made.st_mtime, made.st_uid) == (0o750, BAD, os.geteuid())
+    assert (members["d"].uid, members["d"].gid) == (None, None)
+    assert (members["d/e"].uid, members["d/e"].gid) == (0, 0)
+
+
+def test_a_directory_of_damaged_owner_within_itself_is_entered_once(
+    to_be_damaged: Draft, tmp_path: Path
+) -> None:
+    image = to_be_damaged
+    with image.open() as fs:
+        image.lead(b"e", fs.stat("d/e"), fs.stat("d"))
+    image.put(image.inode(BAD) + 4, "H", 117)
+    reported: list[tuple[str, str]] = []
+    with image.open() as fs:
+        fs.extract(
+            "/", tmp_path / "out", on_error=lambda path, error: reported.append((path, str(error)))
+        )
+    assert [path for path, _ in reported] == ["/d", "/d/e", "/d/e/"]
+    assert "in the tree twice" in reported[-1][1]
+    assert tree_of(tmp_path / "out") == {"d": None, "d/e": None, "d/y": b"y"}
+
+
+def test_a_directory_of_a_damaged_inode_is_reported_once_and_not_made(
+    to_be_damaged: Draft, tmp_path: Path
+) -> None:
+    image = to_be_damaged
+    image.put(image.inode(BAD), "H", 99)
+    reported: list[str] = []
+    with image.open() as fs:
+        fs.extract("/", tmp_path / "out", on_error=lambda path, _: reported.append(path))
+    assert reported == ["/d"]
+    assert tree_of(tmp_path / "out") == {}
 
 
 def test_an_error_of_the_target_names_its_path(fs: s3archivefs.SquashFS, tmp_path: Path) -> None:
