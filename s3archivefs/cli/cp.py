@@ -16,6 +16,7 @@ from s3archivefs.cli.extracting import LIMITS, add_manner, check_manner, extract
 from s3archivefs.cli.opened import opened
 from s3archivefs.inode import FileKind
 from s3archivefs.names import decode
+from s3archivefs.replaceable import is_replaceable
 
 if TYPE_CHECKING:
     import argparse
@@ -72,8 +73,7 @@ def _place(destination: str, name: str, *, is_directory: bool) -> tuple[str, str
         raise UsageError("DEST is empty: give the copy's name, or a directory such as .")
     if os.path.isdir(destination):  # noqa: PTH112 -- pathlib takes 10 ms to import
         return destination, name or None
-    # Such as /dev/stdout and /dev/null: --force would put a file in its place.
-    if os.path.exists(destination) and not os.path.isfile(destination):  # noqa: PTH110, PTH113 -- likewise
+    if not is_replaceable(destination):
         raise UsageError(f"{destination} is no regular file: write there with s3archivefs cat")
     if destination.endswith("/") and not is_directory:
         raise UsageError(f"there is no directory {destination} to put a file into")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from s3archivefs.errors import PackingError
+from s3archivefs.replaceable import is_replaceable
 from s3archivefs.unnamed_files import name_file, unnamed_file
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class FileOutput(StreamOutput):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if os.fspath(path).endswith("/"):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-        if self._path.exists() and not self._path.is_file():  # such as /dev/null and /dev/stdout
+        if not is_replaceable(os.fspath(path)):
             raise PackingError(f"{path}: no regular file: nothing can take its place")
         self._partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.partial")
         unnamed = self._unnamed()

@@ -90,6 +90,7 @@ LAYERS = (
     "placing",
     "bulk",
     "unnamed_files",
+    "replaceable",
     "extraction",  # a room: what makes members of an image in a directory
     "extracting",
     "image",
@@ -109,6 +110,7 @@ STANDALONE = {
     "locks",
     "named_tuples",
     "records",
+    "replaceable",
     "unnamed_files",
 }  # these import none of the package
 
