@@ -13,6 +13,7 @@ __all__ = [
     "add_json",
     "add_no_op",
     "add_paths",
+    "arguments_of",
     "count",
     "examples",
     "filled",
@@ -79,6 +80,11 @@ def add_no_op(parser: argparse._ActionsContainer, *names: str, why: str) -> None
     parser.add_argument(
         *names, action="store_true", default=argparse.SUPPRESS, dest="no_op", help=why
     )
+
+
+def arguments_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return what a parser takes, options too, in the order of its help."""
+    return parser._actions  # noqa: SLF001 -- argparse has no public list of them
 
 
 def count(text: str) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
+from s3archivefs.cli.arguments import arguments_of
+
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
 __all__ = ["kinds", "list_choices", "options_with_values", "subcommands"]
@@ -28,15 +30,15 @@ _KINDS = {
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """Return the parsers of the subcommands by their names."""
-    for action in parser._actions:  # noqa: SLF001 -- argparse has no public list of them
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- likewise
-            return dict(action.choices)
+    for action in arguments_of(parser):
+        if isinstance(action.choices, dict):  # as those of subcommands alone are
+            return action.choices
     return {}
 
 
 def options_with_values(command: argparse.ArgumentParser) -> Iterator[str]:
     """Yield the options of a subcommand that take a value."""
-    for action in command._actions:  # noqa: SLF001 -- likewise
+    for action in arguments_of(command):
         if action.nargs != 0:
             yield from action.option_strings
 
@@ -48,7 +50,7 @@ def kinds(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.Action, st
     image, `inside or file` that or, where no image comes before, a file.
     """
     for command in subcommands(parser).values():
-        actions = command._actions  # noqa: SLF001 -- likewise
+        actions = arguments_of(command)
         named = {action.metavar: action for action in actions if not action.option_strings}
         path = named.get("PATH")
         for action in actions:
@@ -66,7 +68,7 @@ def kinds(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.Action, st
 def list_choices(parser: argparse.ArgumentParser) -> None:
     """Give the options of all subcommands the choices that their metavars list."""
     for command in subcommands(parser).values():
-        for action in command._actions:  # noqa: SLF001 -- likewise
+        for action in arguments_of(command):
             for separator in _SEPARATORS:
                 listed = str(action.metavar).split(separator)
                 if len(listed) > 1 and all(map(str.islower, listed)):

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from s3archivefs.cli.arguments import UsageError, examples
+from s3archivefs.cli.arguments import UsageError, arguments_of, examples
 from s3archivefs.cli.exit_codes import OK
 from s3archivefs.cli.faults import EXPECTED
 
@@ -107,7 +107,7 @@ def _suit_zsh(parser: argparse.ArgumentParser) -> None:
 
     for command in subcommands(parser).values():
         several = False
-        for action in command._actions:  # noqa: SLF001 -- argparse has no public list of them
+        for action in arguments_of(command):
             if not action.option_strings:
                 if several:
                     action.help = argparse.SUPPRESS

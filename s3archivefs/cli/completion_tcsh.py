@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from s3archivefs.cli.arguments import arguments_of
 from s3archivefs.cli.completed import kinds, list_choices, subcommands
 from s3archivefs.cli.location import ENDINGS
 from s3archivefs.cli.names_inside import (
@@ -69,7 +70,7 @@ def choices(parser: argparse.ArgumentParser, line: str, behind: str) -> list[byt
     """
     list_choices(parser)
     words = re.split(r"\s+", line.lstrip())[1:]
-    for start in range(len(words) - 1, max(-1, len(words) - _WORDS_JOINED), -1):
+    for start in range(len(words) - 1, max(-1, len(words) - 1 - _WORDS_JOINED), -1):
         last = " ".join(words[start:])
         with suppress(OSError):  # no such directory
             if found := [*_choices(parser, words[:start], last)]:
@@ -85,7 +86,7 @@ def _choices(parser: argparse.ArgumentParser, before: Sequence[str], last: str) 
         return []
     options = {
         text: action
-        for action in command._actions  # noqa: SLF001 -- argparse has no public list of them
+        for action in arguments_of(command)
         for text in action.option_strings
         if action.help != argparse.SUPPRESS
     }
@@ -153,7 +154,7 @@ def _expected(
 
 def _arguments(command: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     """Yield the arguments of a subcommand that are not options."""
-    for action in command._actions:  # noqa: SLF001 -- as above
+    for action in arguments_of(command):
         if not action.option_strings and action.help != argparse.SUPPRESS:
             yield action
 
@@ -166,7 +167,7 @@ def _with_blanks(words: Sequence[str]) -> Iterator[str]:
     """Yield the words, and together those that a file's name has blanks between."""
     for start in range(len(words)):
         yield words[start]
-        for end in range(start + 2, len(words) + 1):
+        for end in range(start + 2, min(start + _WORDS_JOINED, len(words)) + 1):
             name = " ".join(words[start:end])
             if os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 -- pathlib takes 10 ms to import
                 yield name

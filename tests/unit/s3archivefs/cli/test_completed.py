@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from s3archivefs.cli.arguments import arguments_of
 from s3archivefs.cli.command import make_parser
 from s3archivefs.cli.completed import kinds, subcommands
 
@@ -8,7 +9,7 @@ def kinds_of(name: str) -> dict[str, str]:
     """Return by its name what each argument of a subcommand is completed by."""
     parser = make_parser()
     named = dict(kinds(parser))
-    actions = subcommands(parser)[name]._actions  # noqa: SLF001 -- argparse has no public list of them
+    actions = arguments_of(subcommands(parser)[name])
     return {action.dest: named[action] for action in actions if action in named}
 
 

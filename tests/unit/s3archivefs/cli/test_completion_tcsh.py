@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,17 @@ def test_a_path_is_completed_that_is_joined_to_its_image() -> None:
 def test_hidden_files_and_names_with_blanks_are_left_out() -> None:
     assert answers("info ") == {b"a.sqfs", b"afile", b"adir/"}
     assert answers("info .") == {b".hidden"}
+
+
+def test_what_is_looked_up_grows_as_the_line_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+    monkeypatch.setattr(os.path, "isfile", looked_up.append)
+    counts = []
+    for words in (100, 200):
+        looked_up.clear()
+        answers("ls" + " x" * words)
+        counts.append(len(looked_up))
+    assert 0 < counts[1] < 2.5 * counts[0]
 
 
 def test_words_may_be_one_that_has_blanks() -> None:
