@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from contextlib import closing
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from s3archivefs.cli.faults import EXPECTED
@@ -172,7 +172,7 @@ def _holds_data(mode: int) -> bool:
 def _offset(words: Sequence[str]) -> int:
     """Return the byte at which the image starts, as the words have it."""
     found = 0
-    for word, following in zip(words, [*words[1:], ""], strict=False):
+    for word, following in pairwise([*words, ""]):
         value = following if word == "--offset" else word.removeprefix("--offset=")
         if word.startswith("--offset") and value.isascii() and value.isdigit():
             found = int(value)

@@ -88,7 +88,7 @@ def source_of(
         if sys.stdin is None:  # as Python has it where the descriptor is closed
             raise UsageError("-: standard input is closed: give it a tar stream")
         stream = TarInput(sys.stdin.buffer, "standard input", takes=exclusion.taken)
-        return Source(stream, b"", False, False)  # noqa: FBT003 -- the fields are named above
+        return Source(stream, b"", repeats=False, is_chosen=False)
     if "://" in argument:
         return _source_at(argument, exclusion, opened, packed, target)
     mode = os.stat(argument).st_mode  # noqa: PTH116 -- pathlib takes 10 ms to import
