@@ -82,16 +82,16 @@ class XattrTable:
         self._places = []
         new_indexes: dict[int, int] = {}
         contents = former.contents(self._decode)
-        rest = b""
+        rest = bytearray()
         ends = [*(place for place, _, _ in places[1:]), end]
         for index, (place, count, names) in enumerate(places):
             size = ends[index] - place  # places are adjacent, and all blocks before the last full
-            while len(rest) < size:
+            while len(rest) < size:  # a set may have many blocks
                 rest += next(contents)
             if index in indexes:
                 new_indexes[index] = len(self._places)
-                self._places.append((self._pairs.append(rest[:size]), count, names))
-            rest = rest[size:]
+                self._places.append((self._pairs.append(bytes(rest[:size])), count, names))
+            del rest[:size]
         self._known = {
             pairs: new_indexes[index] for pairs, index in known.items() if index in new_indexes
         }

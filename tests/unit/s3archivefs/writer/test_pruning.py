@@ -135,6 +135,19 @@ def test_attributes_of_replaced_members_leave_the_table() -> None:
                 assert fs.getxattr(str(number % 7), "user.a") == value
 
 
+@pytest.mark.parametrize("compressor", ["gzip", "none"])
+def test_a_set_of_attributes_over_several_blocks_stays_whole(compressor: str) -> None:
+    large = tuple((b"user.%d" % number, NOISE[number:]) for number in range(5))
+    small = Entry(b"a", xattrs=((b"user.a", b"1"),))
+    members = [small, Entry(b"large", xattrs=large), small._replace(xattrs=((b"user.a", b"2"),))]
+    with opened(members, compressor=compressor) as fs:
+        assert attribute_sets(fs) == 2
+        assert {
+            name.encode(): fs.getxattr("large", name) for name in fs.listxattr("large")
+        } == dict(large)
+        assert fs.getxattr("a", "user.a") == b"2"
+
+
 def test_an_image_is_as_old_as_the_newest_member_that_is_left() -> None:
     members = [Entry(b"a", mtime=30), Entry(b"d", FileKind.DIRECTORY, mtime=20)]
     for last in (
