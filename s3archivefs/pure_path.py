@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import total_ordering
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
@@ -135,13 +136,12 @@ class PurePath(Generic[Image]):
         match: Callable[..., bool] = self._pure.match
         return match(_one_slash(pattern), **options)
 
-    def full_match(self, pattern: str, **options: bool | None) -> bool:
-        """Return whether the whole path matches a glob pattern, where `**` takes any depth.
+    if sys.version_info >= (3, 13):  # as in pathlib
 
-        As `pathlib` since Python 3.13; raises AttributeError before.
-        """
-        full_match: Callable[..., bool] = self._pure.full_match  # type: ignore[attr-defined]  # 3.13
-        return full_match(_one_slash(pattern), **options)
+        def full_match(self, pattern: str, **options: bool | None) -> bool:
+            """Return whether the whole path matches a glob pattern, `**` taking any depth."""
+            full_match: Callable[..., bool] = self._pure.full_match
+            return full_match(_one_slash(pattern), **options)
 
     def __str__(self) -> str:
         return str(self._pure)

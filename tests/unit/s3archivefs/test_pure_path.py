@@ -126,6 +126,7 @@ def test_methods_take_what_those_of_the_running_python_take(  # which has some o
     ):
         mine, expected = (answer(partial(call, *pair)) for pair in pairs)
         assert mine == expected
+    assert hasattr(ours, "full_match") == hasattr(pure, "full_match")
 
 
 @given(path=PATHS, slashes=st.integers(1, 4), more=st.integers(1, 4))
