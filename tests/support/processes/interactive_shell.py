@@ -12,7 +12,6 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 __all__ = ["InteractiveShell"]
@@ -87,12 +86,7 @@ class InteractiveShell:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.kill(self._shell, signal.SIGKILL)
         os.close(self._terminal)
         os.waitpid(self._shell, 0)
