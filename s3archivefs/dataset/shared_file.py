@@ -51,8 +51,8 @@ def shared(members: Members, owner: object) -> SharedFile:
     cannot be written.
     """
     # Unlike weakref's, it is not called in a forked child, but at the end of one that
-    # `multiprocessing` forked for what that has made. 26 ms that only those who pickle pay.
-    from multiprocessing.util import Finalize  # noqa: PLC0415
+    # `multiprocessing` forked for what that has made.
+    from multiprocessing.util import Finalize  # noqa: PLC0415 -- 26 ms, for who pickles alone
 
     handle, path = mkstemp(prefix="s3archivefs-", suffix=".members")
     nameless = Path(f"/proc/{os.getpid()}/fd/{handle}")
