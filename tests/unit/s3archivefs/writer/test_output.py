@@ -103,6 +103,7 @@ def test_a_directory_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as caught:
         FileOutput(tmp_path, replace=True)
     assert caught.value.filename == str(tmp_path)
+    assert [*tmp_path.parent.glob(".*.partial")] == []
     with pytest.raises(NotADirectoryError):
         FileOutput(f"{tmp_path}/none/", replace=True)
     assert [*tmp_path.iterdir()] == []
